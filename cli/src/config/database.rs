@@ -1,0 +1,187 @@
+//! `[Database]`: where the catalogue comes from and where the ledger is kept.
+
+use std::path::PathBuf;
+
+use super::Secret;
+use super::fields::Fields;
+use super::value::{self, BadValue};
+
+const DEFAULT_LEDGER: &str = "/var/lib/dataverse-backup/ledger.db";
+
+/// `[Database]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// What the catalogue is read from.
+    pub catalogue: CatalogueSource,
+    /// Where the ledger is.
+    pub ledger: LedgerTarget,
+}
+
+/// What the catalogue is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogueSource {
+    /// Dataverse's own database.
+    Postgres(PostgresTarget),
+    /// A snapshot of it.
+    File(PathBuf),
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerTarget {
+    /// A `PostgreSQL` database, which several hosts can share.
+    Postgres(PostgresTarget),
+    /// An embedded database in a file.
+    Sqlite(PathBuf),
+}
+
+/// How a `PostgreSQL` database is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresTarget {
+    /// Name or address of the server, or the folder of its socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Role.
+    pub username: String,
+    /// Its password, where the server asks for one.
+    pub password: Option<Secret>,
+    /// Encryption.
+    pub ssl_mode: SslMode,
+    /// Certificates to check the server against; `None` means the system's.
+    pub ssl_root_cert: Option<PathBuf>,
+}
+
+/// `sslmode`, as libpq means it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted if the server can.
+    Prefer,
+    /// Encrypted, whoever the server is.
+    Require,
+    /// Encrypted, the certificate checked.
+    VerifyCa,
+    /// Encrypted, the certificate and the host's name in it checked.
+    VerifyFull,
+}
+
+impl SslMode {
+    fn parse(text: &str) -> Result<Self, BadValue> {
+        let modes = [
+            ("disable", Self::Disable),
+            ("prefer", Self::Prefer),
+            ("require", Self::Require),
+            ("verify-ca", Self::VerifyCa),
+            ("verify-full", Self::VerifyFull),
+        ];
+        value::choice(text, &modes)
+    }
+}
+
+/// The five keys that say which server, each perhaps absent.
+struct Server {
+    host: Option<String>,
+    port: Option<u16>,
+    username: Option<String>,
+    password: Option<Secret>,
+    ssl_mode: Option<SslMode>,
+    ssl_root_cert: Option<PathBuf>,
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<Database> {
+    let main = Server {
+        host: fields.text("Host"),
+        port: fields.parsed("Port", value::port),
+        username: fields.text("Username"),
+        password: fields.secret("Password"),
+        ssl_mode: fields.parsed("SslMode", SslMode::parse),
+        ssl_root_cert: fields.path("SslRootCert"),
+    };
+    let catalogue = read_catalogue(fields, &main);
+    let ledger = read_ledger(fields, main);
+    Some(Database { catalogue: catalogue?, ledger: ledger? })
+}
+
+fn read_catalogue(fields: &mut Fields<'_>, main: &Server) -> Option<CatalogueSource> {
+    if fields.text("Catalogue").is_some() {
+        let written = fields.parsed("Catalogue", |text| behind_prefix(text, "file:", "file:PATH"))?;
+        return Some(CatalogueSource::File(fields.resolve(&written)));
+    }
+    let database = fields.required("Database");
+    let username = fields.required("Username");
+    Some(CatalogueSource::Postgres(PostgresTarget {
+        host: main.host.clone().unwrap_or_else(default_host),
+        port: main.port.unwrap_or(DEFAULT_PORT),
+        database: database?,
+        username: username?,
+        password: main.password.clone(),
+        ssl_mode: main.ssl_mode.unwrap_or(SslMode::Prefer),
+        ssl_root_cert: main.ssl_root_cert.clone(),
+    }))
+}
+
+const DEFAULT_PORT: u16 = 5432;
+
+fn default_host() -> String {
+    "localhost".to_owned()
+}
+
+fn read_ledger(fields: &mut Fields<'_>, main: Server) -> Option<LedgerTarget> {
+    let own = Server {
+        host: fields.text("BackupHost"),
+        port: fields.parsed("BackupPort", value::port),
+        username: fields.text("BackupUsername"),
+        password: fields.secret("BackupPassword"),
+        ssl_mode: fields.parsed("BackupSslMode", SslMode::parse),
+        ssl_root_cert: fields.path("BackupSslRootCert"),
+    };
+    let Some(database) = fields.text("BackupDatabase") else {
+        if own.host.is_some() {
+            // The embedded ledger in its place would hide from every other host what this one did.
+            fields.problem("BackupHost", "it needs BackupDatabase, the name of the ledger's database there");
+            return None;
+        }
+        return Some(LedgerTarget::Sqlite(PathBuf::from(DEFAULT_LEDGER)));
+    };
+    if database.to_ascii_lowercase().starts_with("sqlite:") {
+        let written = fields.parsed("BackupDatabase", |text| behind_prefix(text, "sqlite:", LEDGERS))?;
+        return Some(LedgerTarget::Sqlite(fields.resolve(&written)));
+    }
+    let database = fields.parsed("BackupDatabase", |text| {
+        let refused = || BadValue { value: text.to_owned(), accepted: LEDGERS.to_owned() };
+        if text.contains(['/', ':']) { Err(refused()) } else { Ok(text.to_owned()) }
+    })?;
+    // The password goes with the user: another user's is not tried.
+    let inherited = if own.username.is_none() { main.password } else { None };
+    let Some(username) = own.username.or(main.username) else {
+        // Where the catalogue needs it too, it has been reported.
+        if fields.text("Catalogue").is_some() {
+            fields.missing("BackupUsername", "");
+        }
+        return None;
+    };
+    Some(LedgerTarget::Postgres(PostgresTarget {
+        host: own.host.or(main.host).unwrap_or_else(default_host),
+        port: own.port.or(main.port).unwrap_or(DEFAULT_PORT),
+        database,
+        username,
+        password: own.password.or(inherited),
+        ssl_mode: own.ssl_mode.or(main.ssl_mode).unwrap_or(SslMode::Prefer),
+        ssl_root_cert: own.ssl_root_cert.or(main.ssl_root_cert),
+    }))
+}
+
+const LEDGERS: &str = "the name of a PostgreSQL database, or sqlite:PATH";
+
+fn behind_prefix(text: &str, prefix: &str, accepted: &str) -> Result<String, BadValue> {
+    let start = text.get(..prefix.len()).filter(|it| it.eq_ignore_ascii_case(prefix));
+    let rest = start.and_then(|_| text.get(prefix.len()..)).map_or("", str::trim);
+    if rest.is_empty() {
+        return Err(BadValue { value: text.to_owned(), accepted: accepted.to_owned() });
+    }
+    Ok(rest.to_owned())
+}

@@ -1,0 +1,61 @@
+//! `config.ini`: found, read, checked as a whole, and handed on as plain typed structs.
+//!
+//! [`find`] says which file, [`load`] reads it. All that is wrong with a file is reported at once, each with its
+//! line. Nothing here connects to anything; whether a store or a destination can be used is the wiring's to say.
+
+mod backup;
+mod database;
+mod document;
+mod error;
+mod fields;
+mod find;
+mod keys;
+mod lines;
+mod notifications;
+mod repository;
+mod secret;
+mod store;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use backup::{Destination, DestinationKind, S3Target, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify};
+pub use database::{CatalogueSource, Database, LedgerTarget, PostgresTarget, SslMode};
+pub use error::{ConfigError, Exposed, Problem};
+pub use find::find;
+pub use notifications::{EmailWhen, Notifications, Smtp, SmtpTls};
+pub use repository::Repository;
+pub use secret::Secret;
+pub use store::{AccessKeyPair, Policy, Store, StoreType, SwiftAuthType, SwiftEndpoint};
+pub use value::{BadValue, boolean, duration, percent, rate, size};
+
+/// How the environment is asked for a variable; tests hand in their own.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// All that a configuration file says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// `[Database]`.
+    pub database: Database,
+    /// `[Repository]`.
+    pub repository: Repository,
+    /// Every `[Store ID]`, in the file's order.
+    pub stores: Vec<Store>,
+    /// `[Backup]` and every `[Backup NAME]`, in the file's order; never empty.
+    pub destinations: Vec<Destination>,
+    /// `[Notifications]`.
+    pub notifications: Notifications,
+}
+
+/// Reads and checks a configuration file.
+///
+/// Relative paths in it are taken from the folder that it lies in; secrets are fetched from where it points to.
+///
+/// # Errors
+/// [`ConfigError::Exposed`] when others could read its secrets, else [`ConfigError::Invalid`] with every problem
+/// that was found, or that it cannot be read.
+pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
+    document::load(path, env)
+}

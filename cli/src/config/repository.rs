@@ -1,0 +1,50 @@
+//! `[Repository]`: what Dataverse keeps, and how much of it is copied.
+
+use std::path::PathBuf;
+
+use dvb_model::DriverId;
+
+use super::fields::Fields;
+use super::value;
+
+/// `[Repository]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repository {
+    /// Folder of the store `file`.
+    pub file_system_directory: Option<PathBuf>,
+    /// Store of identifiers without a prefix; `file` unless it is set.
+    pub default_store: DriverId,
+    /// Payara's `domain.xml`, to take further stores from; `[Store]` sections go before it.
+    pub domain_xml: Option<PathBuf>,
+    /// Whether auxiliary files, provenance JSON and dataset logos are copied.
+    pub auxiliary_objects: bool,
+    /// Whether `export_*.cached` objects are copied.
+    pub cached_exports: bool,
+    /// The fraction of the catalogue (0 to 1) that may vanish between two runs without a question.
+    pub max_disappearance: f64,
+}
+
+impl Default for Repository {
+    fn default() -> Self {
+        Self {
+            file_system_directory: None,
+            default_store: DriverId("file".to_owned()),
+            domain_xml: None,
+            auxiliary_objects: true,
+            cached_exports: false,
+            max_disappearance: 0.05,
+        }
+    }
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
+    let default = Repository::default();
+    Repository {
+        file_system_directory: fields.path("FileSystemDirectory"),
+        default_store: fields.text("DefaultStore").map_or(default.default_store, DriverId),
+        domain_xml: fields.path("DomainXml"),
+        auxiliary_objects: fields.parsed("AuxiliaryObjects", value::boolean).unwrap_or(default.auxiliary_objects),
+        cached_exports: fields.parsed("CachedExports", value::boolean).unwrap_or(default.cached_exports),
+        max_disappearance: fields.parsed("MaxDisappearance", value::percent).unwrap_or(default.max_disappearance),
+    }
+}

@@ -1,0 +1,4 @@
+//! The command line program's own parts: configuration and notification.
+
+pub mod config;
+pub mod notify;

@@ -1,0 +1,148 @@
+//! The report by mail.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{SendmailTransport, SmtpTransport, Transport as _};
+use thiserror::Error;
+
+use crate::config::{Notifications, Smtp, SmtpTls};
+
+/// How long a mail server may say nothing.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A mail, without its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// One line.
+    pub subject: String,
+    /// Plain text.
+    pub body: String,
+}
+
+/// The cause beneath a [`MailError`]: one text, since lettre's messages hold their own causes already.
+type Cause = Box<dyn StdError + Send + Sync>;
+
+/// The report could not be mailed. The run's own result is not touched by it.
+#[derive(Debug, Error)]
+pub enum MailError {
+    /// An address is none.
+    #[error("cannot write a mail to or from {address:?}")]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong with it.
+        #[source]
+        source: Cause,
+    },
+    /// The mail could not be put together.
+    #[error("cannot put the report into a mail")]
+    Compose(#[source] Cause),
+    /// The system's sendmail did not take the mail.
+    #[error("cannot mail the report with {}; install a mail system or set SmtpHost", program.display())]
+    Sendmail {
+        /// The program.
+        program: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: Cause,
+    },
+    /// The mail server did not take the mail.
+    #[error("cannot mail the report by {host}, port {port}; try SmtpHost, SmtpPort, SmtpTls and the login by hand")]
+    Smtp {
+        /// Server.
+        host: String,
+        /// Port.
+        port: u16,
+        /// What went wrong.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// The subject of a run's report, as the original script had it.
+#[must_use]
+pub fn report_subject(date: jiff::civil::Date) -> String {
+    format!("Dataverse datafile backup report [{date}]")
+}
+
+/// Sends one mail to all recipients, by the mail server if one is set, else by the system's sendmail.
+/// Without recipients nothing happens. Whether this run deserves a mail (`EmailWhen`) is the caller's to decide.
+///
+/// # Errors
+/// [`MailError`]; the server or sendmail did not take responsibility for the mail.
+pub fn send(message: &Message, how: &Notifications) -> Result<(), MailError> {
+    if how.email.is_empty() {
+        return Ok(());
+    }
+    let mail = compose(message, how)?;
+    match &how.smtp {
+        Some(smtp) => {
+            let failed = |source| MailError::Smtp { host: smtp.host.clone(), port: smtp.port, source };
+            let transport = transport(smtp).map_err(|error| failed(flat(&error)))?;
+            transport.send(&mail).map_err(|error| failed(flat(&error)))?;
+        }
+        None => SendmailTransport::new_with_command(&how.sendmail)
+            .send(&mail)
+            .map_err(|error| MailError::Sendmail { program: how.sendmail.clone(), source: flat(&error) })?,
+    }
+    Ok(())
+}
+
+fn flat(error: &dyn StdError) -> Cause {
+    Cause::from(error.to_string())
+}
+
+fn compose(message: &Message, how: &Notifications) -> Result<lettre::Message, MailError> {
+    let from = how.from.as_deref().unwrap_or("dataverse-backup");
+    // Tells vacation programs not to answer (RFC 3834).
+    let automatic = HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned());
+    let mut builder = lettre::Message::builder()
+        .from(mailbox(from)?)
+        .subject(&message.subject)
+        .message_id(None)
+        .raw_header(automatic)
+        .header(ContentType::TEXT_PLAIN);
+    for address in &how.email {
+        builder = builder.to(mailbox(address)?);
+    }
+    builder.body(message.body.clone()).map_err(|error| MailError::Compose(flat(&error)))
+}
+
+fn mailbox(address: &str) -> Result<Mailbox, MailError> {
+    let whole = if address.contains('@') { address.to_owned() } else { format!("{address}@{}", host_name()) };
+    whole.parse().map_err(|error| MailError::Address { address: whole, source: flat(&error) })
+}
+
+/// The host's name where a mail address could hold it, else `localhost`.
+fn host_name() -> String {
+    match ClientId::default() {
+        ClientId::Domain(name) if is_address(&format!("x@{name}")) => name,
+        _ => "localhost".to_owned(),
+    }
+}
+
+/// Whether this is `user@host`, `Name <user@host>`, or a local user's name.
+pub(crate) fn is_address(text: &str) -> bool {
+    let local = |it: char| it.is_ascii_alphanumeric() || "._-+".contains(it);
+    text.parse::<Mailbox>().is_ok() || (!text.is_empty() && !text.starts_with('-') && text.chars().all(local))
+}
+
+fn transport(smtp: &Smtp) -> Result<SmtpTransport, lettre::transport::smtp::Error> {
+    let tls = match smtp.tls {
+        SmtpTls::None => Tls::None,
+        SmtpTls::StartTls => Tls::Required(TlsParameters::new(smtp.host.clone())?),
+        SmtpTls::Tls => Tls::Wrapper(TlsParameters::new(smtp.host.clone())?),
+    };
+    let mut builder = SmtpTransport::builder_dangerous(&smtp.host).port(smtp.port).timeout(Some(TIMEOUT)).tls(tls);
+    if let Some((username, password)) = &smtp.login {
+        builder = builder.credentials(Credentials::new(username.clone(), password.expose().to_owned()));
+    }
+    Ok(builder.build())
+}

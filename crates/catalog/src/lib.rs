@@ -1,0 +1,43 @@
+//! Which data files exist, by Dataverse's database or by a snapshot of it.
+
+use std::ops::ControlFlow;
+
+use dvb_model::{DataFile, Dataset};
+
+/// How much of each data file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What a copy needs.
+    Essential,
+    /// Also what a person needs: versions with labels and folders.
+    Full,
+}
+
+/// One row of the catalogue. Datasets come first, then data files, each in the order of their ids.
+// The difference in size is that of one row in flight; boxing a million rows would cost more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)]
+pub enum Entry {
+    /// A dataset that is not harvested, with or without files.
+    Dataset(Dataset),
+    /// A data file that is not harvested.
+    DataFile(DataFile),
+}
+
+/// The list of what Dataverse's database says exists.
+pub trait Catalog: Send + Sync {
+    /// What is read, for messages: host and database, or the file.
+    fn describe(&self) -> String;
+
+    /// Hands every entry to `visit`, in memory that does not grow with their number, until it breaks off.
+    ///
+    /// Reading a database holds one READ ONLY transaction open for as long as this takes: `visit` must be quick.
+    ///
+    /// # Errors
+    /// [`CatalogError`]; entries that were visited before it stay visited.
+    fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError>;
+}
+
+// CatalogError: the catalog crate's one enum; see `error.rs`.
+mod error;
+pub use error::CatalogError;

@@ -1,0 +1,1 @@
+//! One run: what is due, copy, prove, record.

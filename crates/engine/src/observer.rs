@@ -1,0 +1,50 @@
+//! What happens during a run, told to whoever shows it.
+
+use dvb_model::{DvObjectId, Status};
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The catalogue is being read and compared with the ledger; this many data files so far.
+    Planning {
+        /// Data files seen.
+        seen: u64,
+    },
+    /// It is known what is due.
+    Planned {
+        /// Data files to look at.
+        files: u64,
+        /// Their bytes, as far as Dataverse knows.
+        bytes: u64,
+    },
+    /// Bytes were read of the source, on their way.
+    Bytes(u64),
+    /// There is a verdict on a data file.
+    Judged {
+        /// Which.
+        id: DvObjectId,
+        /// PID of its dataset.
+        dataset: Option<&'a str>,
+        /// Its newest name, or its storage identifier.
+        name: &'a str,
+        /// The verdict.
+        status: Status,
+        /// Reason or note.
+        reason: Option<&'a str>,
+    },
+    /// The administrator should know.
+    Warning(&'a str),
+}
+
+/// Shows a run: a progress bar, lines, a test.
+pub trait Observer: Sync {
+    /// Called from any worker.
+    fn event(&self, event: &Event<'_>);
+}
+
+/// Shows nothing.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&self, _: &Event<'_>) {}
+}

@@ -1,0 +1,79 @@
+//! What the caller of a run decides. There are no defaults: the caller says the limits.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dvb_model::{DataFile, DvObjectId, RunId};
+
+/// How a run goes about its work.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name of this run.
+    pub run: RunId,
+    /// Name of this host, for the lock and the reports.
+    pub host: String,
+    /// Only these data files; with an empty selection, all.
+    pub selection: Selection,
+    /// Also look, at the destination, at copies that are recorded as proved.
+    pub rerun: bool,
+    /// Only count.
+    pub dry_run: bool,
+    /// Stop after this many data files.
+    pub limit: Option<u64>,
+    /// Workers, each with a session of its own; at least 1.
+    pub jobs: usize,
+    /// Begin no more work after this long.
+    pub time_budget: Option<Duration>,
+    /// Bytes a second over all workers.
+    pub bandwidth_limit: Option<u64>,
+    /// Copy auxiliary files, provenance and dataset logos too.
+    pub auxiliary_objects: bool,
+    /// Copy cached metadata exports too.
+    pub cached_exports: bool,
+    /// The share of the known data files that may leave the catalogue between two runs, 0.05 for 5 %.
+    pub max_disappearance: f64,
+    /// Go on although more have left.
+    pub accept_disappearance: bool,
+    /// A folder with room for the list of what is due (about 100 bytes a data file).
+    pub spool_folder: PathBuf,
+}
+
+/// Which data files are meant. Several of one kind widen it, several kinds narrow it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// By PID of the dataset, as people write it.
+    pub datasets: BTreeSet<String>,
+    /// By id.
+    pub files: BTreeSet<DvObjectId>,
+    /// By storage identifier as it stands in the database.
+    pub storage_identifiers: BTreeSet<String>,
+    /// By driver id; an identifier without a prefix belongs to the default store.
+    pub stores: BTreeSet<String>,
+}
+
+impl Selection {
+    /// Whether nothing is selected in particular, which means everything.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn has(&self, file: &DataFile, default_store: &str) -> bool {
+        let identifier = file.storage_identifier.as_deref().unwrap_or("");
+        let store = identifier.split_once("://").map_or(default_store, |(driver, _)| driver);
+        let pid = file.dataset.as_ref().map_or("", |it| it.pid.as_str());
+        (self.datasets.is_empty() || self.datasets.contains(pid))
+            && (self.files.is_empty() || self.files.contains(&file.id))
+            && (self.storage_identifiers.is_empty() || self.storage_identifiers.contains(identifier))
+            && (self.stores.is_empty() || self.stores.contains(store))
+    }
+
+    pub(crate) fn has_dataset(&self, pid: &str) -> bool {
+        self.is_everything()
+            || (self.datasets.contains(pid)
+                && self.files.is_empty()
+                && self.storage_identifiers.is_empty()
+                && self.stores.is_empty())
+    }
+}

@@ -1,0 +1,137 @@
+//! The bytes of an object of a store, hashed while they are read, at a limited rate, until told to stop.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dvb_fixity::{Algorithm, Hasher, Measured};
+use dvb_storage::{Cause, Location, Payload, PayloadError, Source, SourceError};
+
+use crate::observer::{Event, Observer};
+use crate::stop::Stop;
+
+/// What all payloads of a run share.
+#[derive(Clone)]
+pub(crate) struct Reading<'a> {
+    pub(crate) stop: &'a Stop,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) rate: Option<&'a RateLimit>,
+}
+
+/// A budget of bytes a second, shared by all workers.
+pub(crate) struct RateLimit {
+    bytes_per_second: f64,
+    /// When everything that was let through so far would have passed at the limit.
+    free_at: Mutex<Instant>,
+}
+
+impl RateLimit {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        // A cast of a rate: a rounding error of a byte in 2^52 does no harm.
+        #[allow(clippy::cast_precision_loss)]
+        Self { bytes_per_second: bytes_per_second.max(1) as f64, free_at: Mutex::new(Instant::now()) }
+    }
+
+    fn wait(&self, bytes: usize, stop: &Stop) {
+        #[allow(clippy::cast_precision_loss)]
+        let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        let now = Instant::now();
+        let mine = {
+            let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+            *free_at = (*free_at).max(now) + takes;
+            *free_at
+        };
+        stop.sleep(mine.saturating_duration_since(now));
+    }
+}
+
+/// One object of a store as a payload.
+pub(crate) struct ObjectPayload<'a> {
+    source: Arc<dyn Source>,
+    at: Location,
+    size_hint: u64,
+    reading: Reading<'a>,
+    hasher: Hasher,
+    body: Option<Box<dyn Read + Send>>,
+}
+
+impl<'a> ObjectPayload<'a> {
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        at: Location,
+        size_hint: u64,
+        algorithms: &[Algorithm],
+        reading: Reading<'a>,
+    ) -> Self {
+        Self { source, at, size_hint, reading, hasher: Hasher::new(algorithms), body: None }
+    }
+
+    /// Reads everything, keeping only size and digests.
+    pub(crate) fn measure(mut self) -> Result<Measured, PayloadError> {
+        self.open()?;
+        let mut buffer = vec![0; 1 << 18];
+        while self.read(&mut buffer)? > 0 {}
+        Ok(self.hasher.finish())
+    }
+
+    fn failed(&self, error: io::Error) -> PayloadError {
+        let cause = match error.kind() {
+            io::ErrorKind::NotFound => Cause::Missing,
+            io::ErrorKind::PermissionDenied => Cause::Forbidden,
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::StaleNetworkFileHandle => Cause::Transient,
+            _ => Cause::Io,
+        };
+        let attempt = format!("reading {:?} of {} failed", self.at.object, self.source.describe());
+        SourceError::because(cause, attempt, error).into()
+    }
+}
+
+impl Payload for ObjectPayload<'_> {
+    fn size_hint(&self) -> u64 {
+        self.size_hint
+    }
+
+    fn open(&mut self) -> Result<(), PayloadError> {
+        if self.reading.stop.signalled().is_some() {
+            return Err(PayloadError::Stopped);
+        }
+        let object = self.source.open(&self.at)?;
+        self.size_hint = object.size;
+        self.body = Some(object.body);
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
+        if self.reading.stop.signalled().is_some() {
+            return Err(PayloadError::Stopped);
+        }
+        let Some(body) = &mut self.body else { return Ok(0) };
+        let n = loop {
+            match body.read(buffer) {
+                Ok(n) => break n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        };
+        if n == 0 {
+            // A batch may hold hundreds of objects: their handles must not wait for its end.
+            self.body = None;
+            return Ok(0);
+        }
+        self.hasher.update(&buffer[..n]);
+        if let Some(rate) = self.reading.rate {
+            rate.wait(n, self.reading.stop);
+        }
+        self.reading.observer.event(&Event::Bytes(n as u64));
+        Ok(n)
+    }
+
+    fn finish(self: Box<Self>) -> Measured {
+        self.hasher.finish()
+    }
+}

@@ -1,0 +1,72 @@
+//! The list of what is due, on disk: memory must not grow with the number of files, and the catalogue's transaction must not
+//! wait for the copying.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::path::Path;
+
+use dvb_model::{DataFile, Dataset};
+use serde::{Deserialize, Serialize};
+
+/// One data file or dataset to be looked at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Due {
+    pub(crate) subject: Subject,
+    pub(crate) fingerprint: String,
+    /// The ledger has a state of it.
+    pub(crate) known: bool,
+    /// Only its copies at the destination are to be looked at; the source has not changed.
+    pub(crate) recheck: bool,
+}
+
+// One at a time is in memory while it is written; see `Entry`.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Subject {
+    DataFile(DataFile),
+    Dataset(Dataset),
+}
+
+impl Due {
+    /// Bytes to be read, as far as Dataverse knows.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.subject {
+            Subject::DataFile(file) => {
+                let original = file.tabular.as_ref().and_then(|it| it.original_size).unwrap_or(0);
+                file.size.unwrap_or(0) + original
+            }
+            Subject::Dataset(_) => 0,
+        }
+    }
+}
+
+/// Written first, then read from the start, twice if need be. The file has no name: it goes with the process.
+pub(crate) struct Spool {
+    writer: Option<zstd::Encoder<'static, BufWriter<File>>>,
+    file: File,
+}
+
+impl Spool {
+    pub(crate) fn create(folder: &Path) -> io::Result<Self> {
+        let file = tempfile::tempfile_in(folder)?;
+        let writer = zstd::Encoder::new(BufWriter::new(file.try_clone()?), 1)?;
+        Ok(Self { writer: Some(writer), file })
+    }
+
+    pub(crate) fn push(&mut self, due: &Due) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else { return Err(io::ErrorKind::InvalidInput.into()) };
+        serde_json::to_writer(&mut *writer, due)?;
+        writer.write_all(b"\n")
+    }
+
+    /// Everything that was pushed, from the start. Nothing can be pushed afterwards.
+    pub(crate) fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<Due>> + use<>> {
+        if let Some(writer) = self.writer.take() {
+            writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+        }
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        let lines = BufReader::new(zstd::Decoder::new(file)?).lines();
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+    }
+}

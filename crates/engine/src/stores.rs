@@ -1,0 +1,119 @@
+//! Which store holds a data file, and where its objects are in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dvb_model::{
+    DataFile, Dataset, DriverId, KeyError, ObjectKey, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
+};
+use dvb_storage::Source;
+
+/// A store of Dataverse, by its driver id.
+#[derive(Clone)]
+pub struct Store {
+    /// Its type in Dataverse's configuration.
+    pub kind: StoreKind,
+    /// How its bytes are reached.
+    pub access: Access,
+}
+
+/// How the bytes of a store are reached.
+#[derive(Clone)]
+pub enum Access {
+    /// By reading them.
+    Readable(Arc<dyn Source>),
+    /// Not at all, by rule, with the reason: somebody else holds them, or this program cannot read them.
+    Reference(String),
+}
+
+/// All stores that the configuration names.
+pub struct Stores {
+    /// The store of identifiers without a prefix (`DefaultStore`).
+    pub default: DriverId,
+    /// Every store by its driver id.
+    pub by_id: BTreeMap<DriverId, Store>,
+}
+
+/// What the rules say of a data file, before any byte is read (facts R4, R10).
+pub(crate) enum Scope {
+    /// Its bytes can be read.
+    Covered(Place),
+    /// There are none to read, by rule.
+    NotCovered(NotCovered),
+    /// Its name must not be used.
+    Refused(KeyError),
+    /// It has no dataset, so it has no place (facts 5.4).
+    Orphaned,
+}
+
+/// Why a data file is not covered.
+pub(crate) enum NotCovered {
+    /// Its identifier names no object.
+    Identifier(Unreadable),
+    /// Its store is known, and not ours to read.
+    Reference(DriverId, String),
+    /// Nobody configured its store: likely an oversight.
+    UnknownDriver(DriverId),
+}
+
+impl NotCovered {
+    pub(crate) fn reason(&self, file: &DataFile) -> String {
+        match self {
+            Self::Identifier(why) => why.to_string(),
+            Self::Reference(driver, why) => {
+                format!("store {driver}: {why}; reference {}", file.storage_identifier.as_deref().unwrap_or_default())
+            }
+            Self::UnknownDriver(driver) => {
+                format!("no store {driver:?} is configured; add a [Store {driver}] section", driver = driver.0)
+            }
+        }
+    }
+}
+
+/// Where a data file's objects are.
+pub(crate) struct Place {
+    pub(crate) driver: DriverId,
+    pub(crate) kind: StoreKind,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) identifier: StorageIdentifier,
+    pub(crate) name: ObjectName,
+    /// Never empty; more than one only where Dataverse's own configuration is ambiguous.
+    pub(crate) pids: Vec<StoragePid>,
+}
+
+impl Stores {
+    pub(crate) fn scope(&self, file: &DataFile) -> Scope {
+        let Some(dataset) = &file.dataset else { return Scope::Orphaned };
+        let Some(pid) = dataset.storage_pids.first() else { return Scope::Orphaned };
+        let identifier = match StorageIdentifier::parse(file.storage_identifier.as_deref()) {
+            Ok(it) => it,
+            Err(why) => return Scope::NotCovered(NotCovered::Identifier(why)),
+        };
+        let driver = identifier.driver.clone().unwrap_or_else(|| self.default.clone());
+        let Some(store) = self.by_id.get(&driver) else {
+            return Scope::NotCovered(NotCovered::UnknownDriver(driver));
+        };
+        let source = match &store.access {
+            Access::Readable(source) => Arc::clone(source),
+            Access::Reference(why) => return Scope::NotCovered(NotCovered::Reference(driver, why.clone())),
+        };
+        let name = match identifier.object_name(store.kind, &pid.identifier) {
+            Ok(it) => it,
+            Err(why) => return Scope::Refused(why),
+        };
+        if let Err(why) = ObjectKey::of(&pid.directory(), &name) {
+            return Scope::Refused(why);
+        }
+        Scope::Covered(Place { driver, kind: store.kind, source, identifier, name, pids: dataset.storage_pids.clone() })
+    }
+
+    /// The store of a dataset's own objects: only the driver of its identifier means anything (facts 2.9).
+    pub(crate) fn of_dataset(&self, dataset: &Dataset) -> Option<(&DriverId, &Store)> {
+        let driver = dataset
+            .storage_identifier
+            .as_deref()
+            .and_then(|it| it.split_once("://"))
+            .map_or_else(|| self.default.clone(), |(driver, _)| DriverId(driver.to_owned()));
+        self.by_id.get_key_value(&driver)
+    }
+}

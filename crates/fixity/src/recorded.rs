@@ -1,0 +1,41 @@
+//! What Dataverse recorded as a file's checksum, which may be a digest or junk (facts R7, 1.3).
+
+use crate::{Algorithm, Digest, Measured};
+
+/// `datafile.checksumtype` and `checksumvalue`, read with care.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordedChecksum {
+    /// A digest. Where type and length disagree, the length tells the algorithm.
+    Digest(Digest),
+    /// Empty, "Unknown", "Not available in Dataverse" or other text: nothing to compare with.
+    Unusable(String),
+}
+
+impl RecordedChecksum {
+    /// Reads the value as it stands in the database: either case, blanks around it allowed.
+    #[must_use]
+    pub fn parse(value: &str) -> Self {
+        value.trim().parse().map_or_else(|_| Self::Unusable(value.to_owned()), Self::Digest)
+    }
+
+    /// The digest, if there is one.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Digest(it) => Some(it),
+            Self::Unusable(_) => None,
+        }
+    }
+
+    /// The algorithm to hash with, so that the comparison is possible.
+    #[must_use]
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        self.digest().map(Digest::algorithm)
+    }
+
+    /// Whether these bytes are the recorded ones; `None` when there is nothing to compare with.
+    #[must_use]
+    pub fn describes(&self, measured: &Measured) -> Option<bool> {
+        self.digest().and_then(|it| measured.matches(it))
+    }
+}

@@ -1,0 +1,48 @@
+//! What an I/O error means to the engine.
+
+use std::io;
+use std::path::Path;
+
+use dvb_storage::{Cause, SinkError, SourceError};
+use rustix::io::Errno;
+
+/// The kind of failure behind an I/O error.
+pub(crate) fn cause(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Cause::Missing,
+        // cap-std refuses what leads out of its folder with an error that no system call gave.
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => Cause::Refused,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Cause::Forbidden,
+        io::ErrorKind::AlreadyExists => Cause::Exists,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::Full,
+        io::ErrorKind::TimedOut | io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::Interrupted => {
+            Cause::Transient
+        }
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Cause::Refused,
+        _ => Cause::Io,
+    }
+}
+
+pub(crate) fn source_error(error: io::Error, root: &Path, name: &str) -> SourceError {
+    let cause = cause(&error);
+    let at = root.join(name);
+    let at = at.display();
+    let attempt = match cause {
+        Cause::Missing => format!("{at} is missing"),
+        Cause::Refused => format!("{at} leads out of the store's folder and is not followed"),
+        Cause::Forbidden => format!("{at} may not be read; give this account read permission"),
+        _ => format!("cannot read {at}"),
+    };
+    SourceError::because(cause, attempt, error)
+}
+
+pub(crate) fn sink_error(error: io::Error, root: &Path, doing: &str, name: &str) -> SinkError {
+    let cause = cause(&error);
+    let at = root.join(name);
+    let what_to_do = match cause {
+        Cause::Full => "; make room there",
+        Cause::Forbidden => "; give this account write permission",
+        _ => "",
+    };
+    SinkError::because(cause, format!("cannot {doing} {}{what_to_do}", at.display()), error)
+}

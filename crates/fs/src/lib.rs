@@ -1,0 +1,12 @@
+//! Stores and destinations on a local or mounted file system.
+//!
+//! Every path is resolved below a folder that was opened once, so that no name from a database, and no symbolic
+//! link, leads out of it.
+
+mod error;
+mod publish;
+mod sink;
+mod source;
+
+pub use sink::{DirectorySink, DirectorySinkConfig};
+pub use source::FileStore;

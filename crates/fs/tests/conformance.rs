@@ -1,0 +1,92 @@
+//! The suites of `dvb_storage::conformance`, on folders.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
+use dvb_model::{ObjectName, RunId, StorageIdentifier, StoragePid};
+use dvb_storage::{Cause, Demand, Location, ObjectAddress, Sink, Source, conformance};
+use tempfile::TempDir;
+
+fn sink_at(root: &Path, demand: Demand) -> DirectorySink {
+    DirectorySink::new(DirectorySinkConfig { root: root.to_owned(), demand })
+}
+
+#[test]
+fn a_folder_keeps_the_promises_of_a_sink() {
+    let folder = TempDir::new().unwrap();
+    let sink = sink_at(&folder.path().join("backup"), Demand::Auto);
+    assert_eq!(conformance::sink(&sink, "10.5072/FK2/ABC"), Ok(()));
+}
+
+#[test]
+fn a_folder_has_no_remote_hash() {
+    let folder = TempDir::new().unwrap();
+    let refused = sink_at(folder.path(), Demand::RemoteHash).connect(&RunId("r".into()));
+    assert_eq!(refused.err().unwrap().cause, Cause::Unavailable);
+}
+
+#[test]
+fn a_sink_does_not_follow_links_out_of_its_root() {
+    let folder = TempDir::new().unwrap();
+    let (root, outside) = (folder.path().join("backup"), folder.path().join("outside"));
+    fs::create_dir_all(&root).unwrap();
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, root.join("10.5072")).unwrap();
+    assert!(conformance::sink(&sink_at(&root, Demand::Auto), "10.5072/FK2").is_err());
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+fn location(name: &str) -> Location {
+    Location {
+        storage_pid: StoragePid { authority: "10.5072".into(), identifier: "FK2/ABC".into() },
+        identifier: StorageIdentifier::parse(Some(name)).ok(),
+        object: ObjectAddress::Main(ObjectName::new(name).unwrap()),
+    }
+}
+
+fn tagged(name: &str, tag: &str) -> Location {
+    Location { object: ObjectAddress::Tagged(ObjectName::new(name).unwrap(), tag.into()), ..location(name) }
+}
+
+#[test]
+fn a_folder_keeps_the_promises_of_a_source() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("files");
+    let dataset = root.join("10.5072/FK2/ABC");
+    fs::create_dir_all(dataset.join("sub dir")).unwrap();
+    fs::create_dir_all(dataset.join("package/a")).unwrap();
+    let outside = folder.path().join("secret");
+    fs::write(&outside, "secret").unwrap();
+    symlink(&outside, dataset.join("link")).unwrap();
+    symlink("../../../../secret", dataset.join("climbing-link")).unwrap();
+    symlink("plain", dataset.join("inside-link")).unwrap();
+    for (name, bytes) in
+        [("plain", "abc"), ("plain.orig", "abcd"), ("sub dir/na'me", ""), ("package/a/b", "x"), ("package/c", "y")]
+    {
+        fs::write(dataset.join(name), bytes).unwrap();
+    }
+    let store = FileStore::open(&root).unwrap();
+    let present = [
+        (location("plain"), b"abc".to_vec()),
+        (tagged("plain", "orig"), b"abcd".to_vec()),
+        (location("sub dir/na'me"), Vec::new()),
+        (location("inside-link"), b"abc".to_vec()),
+    ];
+    let absent = [location("none"), tagged("plain", "none"), location("plain/below-a-file")];
+    let refused = [location("link"), location("climbing-link")];
+    assert_eq!(conformance::source(&store, &present, &absent, &refused), Ok(()));
+    assert_eq!(store.members(&location("package")).unwrap().unwrap(), ["a/b", "c"]);
+    assert_eq!(store.members(&location("plain")).unwrap(), None);
+    assert_eq!(store.open(&location("package")).err().unwrap().cause, Cause::Io);
+}
+
+#[test]
+fn an_empty_store_may_be_a_mount_that_is_missing() {
+    let folder = TempDir::new().unwrap();
+    assert_eq!(FileStore::open(folder.path()).unwrap().check().unwrap_err().cause, Cause::Unavailable);
+    let nowhere = FileStore::open(&folder.path().join("none"));
+    assert_eq!(nowhere.err().unwrap().cause, Cause::Unavailable);
+}

@@ -1,0 +1,139 @@
+//! What can go wrong with the backup database.
+
+use dvb_model::{DvObjectId, RunId};
+use thiserror::Error;
+
+use crate::Holder;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// The ledger could not do what was asked.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Another run holds the lock on the destination.
+    #[error("another run holds the lock on destination {destination:?}: {holder}")]
+    Locked {
+        /// The destination.
+        destination: String,
+        /// Who holds it, since when.
+        holder: Holder,
+    },
+    /// It cannot be reached, or the connection broke: trying again later can help.
+    #[error("cannot reach the backup database {target}; check [Database] BackupDatabase and that it runs")]
+    Unreachable {
+        /// Host and database, or file.
+        target: String,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
+    /// Its tables are missing or older than this program.
+    #[error("the backup database {target} has no tables of this version yet: run `dataverse-backup init`")]
+    NotMigrated {
+        /// Host and database, or file.
+        target: String,
+    },
+    /// Its tables were made by a newer program.
+    #[error(
+        "the backup database {target} has version {found}, this program knows versions up to {known}: \
+         use the newer dataverse-backup that was used before"
+    )]
+    Newer {
+        /// Host and database, or file.
+        target: String,
+        /// Version of the tables.
+        found: u32,
+        /// The newest that this program knows.
+        known: u32,
+    },
+    /// The role, or the user of the file, may not do it.
+    #[error("not allowed to {what} in the backup database {target}; {remedy}")]
+    Denied {
+        /// Host and database, or file.
+        target: String,
+        /// What was attempted.
+        what: &'static str,
+        /// What to run, and as whom.
+        remedy: String,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
+    /// Both a table `datafilestatus` and rows of one that was adopted before.
+    #[error(
+        "the backup database {target} holds a table datafilestatus, but another one was adopted before as \
+         datafilestatus_original: rename one of the two by hand"
+    )]
+    TwoOriginals {
+        /// Host and database, or file.
+        target: String,
+    },
+    /// A verdict without the proofs that it needs. Nothing of the call was recorded.
+    #[error("refused to record a verdict on {id}: {why}")]
+    Unproved {
+        /// Data file or dataset.
+        id: DvObjectId,
+        /// What is missing, in a sentence.
+        why: String,
+    },
+    /// A key was wished for an object whose copy lies, or lay, elsewhere: only its next version can have another key.
+    #[error(
+        "{role} of {id}, version {version}, already has a copy at {key:?}: another key is only for its next version"
+    )]
+    Settled {
+        /// Data file or dataset.
+        id: DvObjectId,
+        /// Which object.
+        role: String,
+        /// Which of its versions.
+        version: u32,
+        /// Where its copy is.
+        key: String,
+    },
+    /// The run was never begun.
+    #[error("the backup database {target} knows no run {run}")]
+    UnknownRun {
+        /// Host and database, or file.
+        target: String,
+        /// The run.
+        run: RunId,
+    },
+    /// A row holds what this program never writes.
+    #[error("the backup database holds {value:?} as {what}: it was changed by something else")]
+    BadRow {
+        /// The column, and the row's id.
+        what: String,
+        /// What it holds.
+        value: String,
+    },
+    /// The database refused a statement.
+    #[error("the backup database {target} failed to {what}")]
+    Query {
+        /// Host and database, or file.
+        target: String,
+        /// What was attempted.
+        what: &'static str,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
+}
+
+impl LedgerError {
+    /// Whether trying again later can help without anybody doing something.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Locked { .. } => true,
+            Self::NotMigrated { .. }
+            | Self::Newer { .. }
+            | Self::Denied { .. }
+            | Self::TwoOriginals { .. }
+            | Self::Unproved { .. }
+            | Self::Settled { .. }
+            | Self::UnknownRun { .. }
+            | Self::BadRow { .. }
+            | Self::Query { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What became of each object at each destination.
+//!
+//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`Copy`].
+//! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
+
+mod error;
+mod original;
+mod pages;
+mod postgres;
+mod raw;
+mod reserve;
+mod row;
+mod sqlite;
+mod weigh;
+
+pub use error::LedgerError;
+pub use row::{
+    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Migration, ObjectProof, Record, Reservation, Run, RunSummary,
+    State, StateDetail, Verdict,
+};
+pub use postgres::PostgresLedger;
+pub use sqlite::SqliteLedger;
+
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+
+/// The lock on a destination; released when dropped, and by the system when the process dies.
+pub trait Lock: Send {
+    /// Whether it is still held: a lock in a database ends with its connection. Asks the system; a run asks between
+    /// batches, and stops when the answer is no.
+    fn is_held(&self) -> bool;
+}
+
+/// The backup database. Shared by all workers; each call is one transaction.
+pub trait Ledger: Send + Sync {
+    /// What it is, for messages: host and database, or the file.
+    fn describe(&self) -> String;
+
+    /// Makes the tables or brings them up to date, and adopts an original `datafilestatus` table (its rows become [`Candidate`]s,
+    /// its place is taken by a view of the same columns). Idempotent, and safe when two start at once.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn migrate(&self) -> Result<Migration, LedgerError>;
+
+    /// Takes the lock on a destination, or says who holds it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Locked`] with the holder; others when the database fails.
+    fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError>;
+
+    /// Records that a run began.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn begin_run(&self, run: &Run) -> Result<(), LedgerError>;
+
+    /// Records how a run ended.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn finish_run(&self, run: &RunId, summary: &RunSummary) -> Result<(), LedgerError>;
+
+    /// Whether this ledger knows the run as one at this destination. Under the lock, any run but one's own is over.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn knows_run(&self, destination: &DestinationName, run: &RunId) -> Result<bool, LedgerError>;
+
+    /// All states of one kind at a destination in the order of their ids, in memory that does not grow with their number.
+    fn states<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a>;
+
+    /// All copies of the given data files or datasets at a destination, in the order of id, role and version.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError>;
+
+    /// Reserves keys, so that no two data files, workers or hosts ever use the same one: the n-th answer is the n-th wish's owner,
+    /// which is the wisher where the key was free or already its own.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError>;
+
+    /// Records verdicts, with the copies that prove them, in one transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn record(&self, destination: &DestinationName, run: &RunId, records: &[Record]) -> Result<(), LedgerError>;
+
+    /// Marks data files or datasets that left the catalogue; those already marked keep their date.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn mark_gone(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError>;
+
+    /// The original's OK rows for these (dataset folder, storage identifier) pairs, as far as there are any.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError>;
+
+    /// How many data files at a destination have each status (those gone from the catalogue left out), and how many are gone.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError>;
+
+    /// Visits the states of data files, with names and reasons, for `status`: all, or those of a dataset PID, or those that are not OK.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn visit_details(
+        &self,
+        destination: &DestinationName,
+        dataset: Option<&str>,
+        failed_only: bool,
+        visit: &mut dyn FnMut(StateDetail),
+    ) -> Result<(), LedgerError>;
+
+    /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError>;
+
+    /// The newest runs at a destination, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError>;
+
+    /// What lies at a key according to the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError>;
+}

@@ -1,0 +1,176 @@
+//! The ledger in PostgreSQL: any number of hosts.
+
+mod lock;
+mod migrate;
+mod open;
+mod read;
+mod write;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+use dvb_pg::PostgresTarget;
+use postgres::Transaction;
+
+use crate::pages::Pages;
+use crate::{
+    Candidate, Copy, EntryKind, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run, RunSummary,
+    State, StateDetail,
+};
+
+/// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
+///
+/// A transaction whose connection breaks, or that the server gives up for another one, is done once more.
+pub struct PostgresLedger {
+    target: PostgresTarget,
+    pool: dvb_pg::Pool,
+    tables_checked: AtomicBool,
+}
+
+/// What goes wrong inside, before it is known which database and which attempt it was.
+enum Fault {
+    Sql(postgres::Error),
+    Ledger(LedgerError),
+}
+
+impl From<postgres::Error> for Fault {
+    fn from(error: postgres::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<LedgerError> for Fault {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl PostgresLedger {
+    /// Connects, to tell at once when that fails, and keeps at most `connections` connections (and one more for each lock).
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreachable`].
+    pub fn open(target: PostgresTarget, connections: u32) -> Result<Self, LedgerError> {
+        let pool = open::pool(&target, connections)?;
+        Ok(Self { target, pool, tables_checked: AtomicBool::new(false) })
+    }
+
+    /// Does `work`, which must be the same done twice, in a transaction.
+    fn transact<T>(
+        &self,
+        what: &'static str,
+        work: impl Fn(&mut Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        match self.attempt(&work) {
+            Err(Fault::Sql(error)) if open::is_worth_another_try(&error) => self.attempt(&work),
+            done => done,
+        }
+        .map_err(|it| self.error(what, it))
+    }
+
+    fn attempt<T>(&self, work: &impl Fn(&mut Transaction<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+        let mut connection = self.pool.get().map_err(|it| open::no_connection(&self.target, it))?;
+        let mut transaction = connection.transaction()?;
+        if !self.tables_checked.load(Ordering::Relaxed) {
+            migrate::check(&mut transaction, &self.describe())?;
+            self.tables_checked.store(true, Ordering::Relaxed);
+        }
+        let done = work(&mut transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    fn error(&self, what: &'static str, fault: Fault) -> LedgerError {
+        match fault {
+            Fault::Sql(error) => open::error(&self.target, what, error),
+            Fault::Ledger(error) => error,
+        }
+    }
+}
+
+impl Ledger for PostgresLedger {
+    fn describe(&self) -> String {
+        open::describe(&self.target)
+    }
+
+    fn migrate(&self) -> Result<Migration, LedgerError> {
+        let mut connection = self.pool.get().map_err(|it| open::no_connection(&self.target, it))?;
+        migrate::migrate(&mut connection, &self.target).map_err(|it| self.error("make its tables", it))
+    }
+
+    fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError> {
+        self.transact("look up its version", |_| Ok(()))?;
+        Ok(Box::new(lock::SessionLock::take(&self.target, destination, holder)?))
+    }
+
+    fn begin_run(&self, run: &Run) -> Result<(), LedgerError> {
+        self.transact("record the run", |it| write::begin_run(it, run))
+    }
+
+    fn finish_run(&self, run: &RunId, summary: &RunSummary) -> Result<(), LedgerError> {
+        let found = self.transact("record the end of the run", |it| write::finish_run(it, run, summary))?;
+        if found { Ok(()) } else { Err(LedgerError::UnknownRun { target: self.describe(), run: run.clone() }) }
+    }
+
+    fn knows_run(&self, destination: &DestinationName, run: &RunId) -> Result<bool, LedgerError> {
+        self.transact("look up a run", |it| read::knows_run(it, destination, run))
+    }
+
+    fn states<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a> {
+        let destination = destination.clone();
+        let page = move |after| self.transact("list the states", |it| read::states(it, &destination, kind, after));
+        Box::new(Pages::new(page, |it: &State| it.id.0))
+    }
+
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError> {
+        self.transact("list the copies", |it| read::copies(it, destination, ids))
+    }
+
+    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
+        self.transact("reserve keys", |it| write::reserve(it, destination, wishes))
+    }
+
+    fn record(&self, destination: &DestinationName, run: &RunId, records: &[Record]) -> Result<(), LedgerError> {
+        self.transact("record verdicts", |it| write::record(it, destination, run, records))
+    }
+
+    fn mark_gone(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
+        self.transact("mark what is gone", |it| write::mark_gone(it, destination, ids))
+    }
+
+    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
+        self.transact("look up the original's rows", |it| read::candidates(it, wanted))
+    }
+
+    fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError> {
+        self.transact("count the states", |it| read::counts(it, destination))
+    }
+
+    fn visit_details(
+        &self,
+        destination: &DestinationName,
+        dataset: Option<&str>,
+        failed_only: bool,
+        visit: &mut dyn FnMut(StateDetail),
+    ) -> Result<(), LedgerError> {
+        let page =
+            |after| self.transact("list the states", |it| read::details(it, destination, dataset, failed_only, after));
+        Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
+    }
+
+    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
+        self.transact("look for the oldest proof", |it| read::oldest_proof(it, destination))
+    }
+
+    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
+        self.transact("list the runs", |it| read::runs(it, destination, limit))
+    }
+
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {
+        self.transact("look up a key", |it| read::copy_at(it, destination, key))
+    }
+}

@@ -1,0 +1,65 @@
+//! Connections, and the meaning of the server's errors.
+
+use dvb_pg::PostgresTarget;
+use postgres::error::SqlState;
+use postgres::{Client, Error};
+
+use crate::LedgerError;
+
+pub(super) fn describe(target: &PostgresTarget) -> String {
+    target.describe()
+}
+
+pub(super) fn connect(target: &PostgresTarget) -> Result<Client, LedgerError> {
+    dvb_pg::connect(target).map_err(|it| unreachable(target, it))
+}
+
+pub(super) fn pool(target: &PostgresTarget, connections: u32) -> Result<dvb_pg::Pool, LedgerError> {
+    // A pool tells only its time-out: the cause comes from a connection of our own.
+    connect(target)?;
+    Ok(dvb_pg::pool(target, connections))
+}
+
+pub(super) fn no_connection(target: &PostgresTarget, error: r2d2::Error) -> LedgerError {
+    unreachable(target, error)
+}
+
+fn unreachable(target: &PostgresTarget, error: impl std::error::Error + Send + Sync + 'static) -> LedgerError {
+    LedgerError::Unreachable { target: describe(target), source: Box::new(error) }
+}
+
+pub(super) fn error(target: &PostgresTarget, what: &'static str, error: Error) -> LedgerError {
+    let described = describe(target);
+    match error.code() {
+        _ if is_connection(&error) => unreachable(target, error),
+        Some(code) if *code == SqlState::UNDEFINED_TABLE => LedgerError::NotMigrated { target: described },
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => LedgerError::Denied {
+            target: described,
+            what,
+            remedy:
+                "run there as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON backup_destination, \
+                     backup_run, backup_state, backup_copy, backup_lock TO the user of BackupUsername; GRANT SELECT \
+                     ON backup_schema, datafilestatus_original TO the same"
+                    .into(),
+            source: error.into(),
+        },
+        Some(_) | None => LedgerError::Query { target: described, what, source: error.into() },
+    }
+}
+
+/// Whether a transaction that failed so may succeed when it is done once more.
+pub(super) fn is_worth_another_try(error: &Error) -> bool {
+    let conflicts = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+    is_connection(error) || error.code().is_some_and(|it| conflicts.contains(it))
+}
+
+/// The connection broke, or the server cannot serve now: classes 08 (connection), 53 (resources), 57P (shutdown).
+fn is_connection(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class)),
+        None => {
+            error.is_closed()
+                || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+        }
+    }
+}

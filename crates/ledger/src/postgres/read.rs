@@ -1,0 +1,231 @@
+//! What is asked of the database.
+
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+use postgres::{Row, Transaction};
+
+use super::Fault;
+use crate::original::spellings;
+use crate::raw::{self, RawCopy, RawDetail, RawRun, RawState};
+use crate::{Candidate, Copy, EntryKind, Run, RunSummary, State, StateDetail, pages};
+
+/// A column of times as the interface gives it.
+macro_rules! time {
+    ($column:literal) => {
+        concat!("to_char(", $column, " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
+    };
+}
+
+pub(super) fn destination_id(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+) -> Result<Option<i32>, postgres::Error> {
+    let row = db.query_opt("SELECT id FROM backup_destination WHERE name = $1", &[&destination.0])?;
+    row.map(|it| it.try_get(0)).transpose()
+}
+
+/// Has the planner go by the indexes in this transaction. Without statistics, which a ledger lacks while it fills for the first
+/// time, it takes a destination for a two-hundredth of a table, and sorts or hashes all of it for each page or batch.
+pub(super) fn by_index(db: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    db.batch_execute(
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off;
+         SET LOCAL enable_mergejoin = off; SET LOCAL jit = off",
+    )
+}
+
+pub(super) fn knows_run(db: &mut Transaction<'_>, destination: &DestinationName, run: &RunId) -> Result<bool, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(false) };
+    let sql = "SELECT EXISTS (SELECT FROM backup_run WHERE id = $1 AND destination = $2)";
+    Ok(db.query_one(sql, &[&run.0, &destination])?.try_get(0)?)
+}
+
+pub(super) fn states(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    kind: EntryKind,
+    after: i64,
+) -> Result<Vec<State>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    // The kind stands in the text: only so can the partial index of the datasets be used.
+    let sql = format!(
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason FROM backup_state
+         WHERE destination = $1 AND kind = '{}' AND id > $2 ORDER BY id LIMIT $3",
+        kind.name()
+    );
+    let rows = db.query(&sql, &[&destination, &after, &pages::STATES])?;
+    rows.iter()
+        .map(|row| {
+            let raw = RawState {
+                id: row.try_get(0)?,
+                status: row.try_get(1)?,
+                fingerprint: row.try_get(2)?,
+                provisional: row.try_get(3)?,
+                gone: row.try_get(4)?,
+                reason: row.try_get(5)?,
+            };
+            Ok(raw.read()?)
+        })
+        .collect()
+}
+
+const COPY: &str = concat!(
+    "SELECT id, role, version, key, state, size, sha256, evidence, ",
+    time!("proved_at"),
+    " FROM backup_copy WHERE destination = $1"
+);
+
+fn copy(row: &Row) -> Result<Copy, Fault> {
+    let raw = RawCopy {
+        id: row.try_get(0)?,
+        role: row.try_get(1)?,
+        version: row.try_get(2)?,
+        key: row.try_get(3)?,
+        state: row.try_get(4)?,
+        size: row.try_get(5)?,
+        sha256: row.try_get(6)?,
+        evidence: row.try_get(7)?,
+        proved_at: row.try_get(8)?,
+    };
+    Ok(raw.read()?)
+}
+
+pub(super) fn copies(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    ids: &[DvObjectId],
+) -> Result<Vec<Copy>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    let ids: Vec<i64> = ids.iter().map(|it| it.0).collect();
+    let rows = db.query(&format!("{COPY} AND id = ANY ($2)"), &[&destination, &ids])?;
+    let mut copies = rows.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+    raw::sort(&mut copies);
+    Ok(copies)
+}
+
+pub(super) fn copy_at(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    key: &ObjectKey,
+) -> Result<Option<Copy>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
+    let row = db.query_opt(&format!("{COPY} AND key = $2"), &[&destination, &key.as_str()])?;
+    row.as_ref().map(copy).transpose()
+}
+
+pub(super) fn candidates(db: &mut Transaction<'_>, wanted: &[(String, String)]) -> Result<Vec<Candidate>, Fault> {
+    let pairs = wanted.iter().flat_map(|(dataset, it)| spellings(it).into_iter().map(move |it| (dataset.as_str(), it)));
+    let (datasets, identifiers): (Vec<&str>, Vec<String>) = pairs.unzip();
+    let rows = db.query(
+        "SELECT o.datasetidentifier::text, o.storageidentifier::text
+         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (dataset, identifier, n)
+         JOIN datafilestatus_original o ON o.storageidentifier = w.identifier AND o.datasetidentifier = w.dataset
+         WHERE o.status = 'OK' ORDER BY w.n",
+        &[&datasets, &identifiers],
+    )?;
+    let candidate = |row: &Row| -> Result<_, postgres::Error> {
+        Ok(Candidate { dataset_identifier: row.try_get(0)?, storage_identifier: row.try_get(1)? })
+    };
+    Ok(rows.iter().map(candidate).collect::<Result<_, _>>()?)
+}
+
+pub(super) fn counts(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+) -> Result<(Vec<(Status, u64)>, u64), Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok((Vec::new(), 0)) };
+    let rows = db.query(
+        "SELECT status, count(*) FILTER (WHERE gone_since IS NULL), count(gone_since) FROM backup_state
+         WHERE destination = $1 AND kind = 'file' GROUP BY status",
+        &[&destination],
+    )?;
+    let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+    Ok(raw::counts(rows.collect::<Result<_, postgres::Error>>()?)?)
+}
+
+const DETAILS: &str = concat!(
+    "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, ",
+    time!("gone_since"),
+    ", ",
+    time!("recorded_at"),
+    ", (SELECT count(*) FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved')
+     FROM backup_state s
+     WHERE destination = $1 AND kind = 'file' AND id > $2
+       AND ($3::text IS NULL OR dataset = $3) AND (NOT $4::boolean OR status <> 'OK')
+     ORDER BY id LIMIT $5"
+);
+
+pub(super) fn details(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    dataset: Option<&str>,
+    failed_only: bool,
+    after: i64,
+) -> Result<Vec<StateDetail>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    let rows = db.query(DETAILS, &[&destination, &after, &dataset, &failed_only, &pages::DETAILS])?;
+    rows.iter()
+        .map(|row| {
+            let raw = RawDetail {
+                id: row.try_get(0)?,
+                dataset: row.try_get(1)?,
+                storage_identifier: row.try_get(2)?,
+                label: row.try_get(3)?,
+                status: row.try_get(4)?,
+                basis: row.try_get(5)?,
+                reason: row.try_get(6)?,
+                provisional: row.try_get(7)?,
+                gone_since: row.try_get(8)?,
+                recorded_at: row.try_get(9)?,
+                copies: row.try_get(10)?,
+            };
+            Ok(raw.read()?)
+        })
+        .collect()
+}
+
+const OLDEST: &str = concat!(
+    "SELECT ",
+    time!("min(c.proved_at)"),
+    " FROM backup_copy c JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
+     WHERE c.destination = $1 AND c.state = 'proved' AND s.gone_since IS NULL"
+);
+
+pub(super) fn oldest_proof(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<Option<String>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
+    Ok(db.query_one(OLDEST, &[&destination])?.try_get(0)?)
+}
+
+const RUNS: &str = concat!(
+    "SELECT id, ",
+    time!("started"),
+    ", host, pid, ",
+    time!("finished"),
+    ", catalogued, exit_code, summary FROM backup_run
+     WHERE destination = $1 ORDER BY started DESC, id COLLATE \"C\" DESC LIMIT $2"
+);
+
+pub(super) fn runs(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    limit: u32,
+) -> Result<Vec<(Run, Option<RunSummary>)>, Fault> {
+    let Some(id) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let rows = db.query(RUNS, &[&id, &i64::from(limit)])?;
+    rows.iter()
+        .map(|row| {
+            let raw = RawRun {
+                id: row.try_get(0)?,
+                started: row.try_get(1)?,
+                host: row.try_get(2)?,
+                pid: row.try_get(3)?,
+                finished: row.try_get(4)?,
+                catalogued: row.try_get(5)?,
+                exit_code: row.try_get(6)?,
+                summary: row.try_get(7)?,
+            };
+            Ok(raw.read(destination)?)
+        })
+        .collect()
+}

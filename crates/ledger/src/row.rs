@@ -1,0 +1,300 @@
+//! The rows of the ledger. Times are RFC 3339 UTC text with milliseconds.
+
+use std::fmt;
+
+use dvb_fixity::{Digest, Evidence, Proved};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
+use serde::{Deserialize, Serialize};
+
+/// Data files and datasets have ids of one sequence, but are listed apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A data file.
+    DataFile,
+    /// A dataset, for its own objects.
+    Dataset,
+}
+
+impl EntryKind {
+    /// As the ledger spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DataFile => "file",
+            Self::Dataset => "dataset",
+        }
+    }
+}
+
+/// What a plan needs of the ledger: one data file or dataset at one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// Which.
+    pub id: DvObjectId,
+    /// The last verdict.
+    pub status: Status,
+    /// Digest of the catalogue's columns that the verdict rests on: another value means work.
+    pub fingerprint: String,
+    /// Copied while an ingest was under way: to be looked at again.
+    pub provisional: bool,
+    /// It left the catalogue.
+    pub gone: bool,
+    /// The reason recorded with the verdict.
+    pub reason: Option<String>,
+}
+
+/// What the verdict `OK` rests on at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// The bytes match the checksum that Dataverse recorded.
+    Dataverse,
+    /// Dataverse has no usable checksum: the digest that was first seen counts from now on.
+    FirstSeen,
+}
+
+impl Basis {
+    /// As the ledger and the reports spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dataverse => "dataverse",
+            Self::FirstSeen => "first-seen",
+        }
+    }
+}
+
+/// What is known of the bytes at a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyState {
+    /// The key is taken for the object, nothing is proved to be there.
+    Reserved,
+    /// The copy was proved.
+    Proved,
+    /// A later look found it missing or changed.
+    Damaged,
+}
+
+impl CopyState {
+    /// As the ledger spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Proved => "proved",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// One object at one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Its data file or dataset.
+    pub id: DvObjectId,
+    /// Which object.
+    pub role: ObjectRole,
+    /// 1 for the first bytes seen; changed bytes lie beside them with the next number.
+    pub version: u32,
+    /// Where it lies.
+    pub key: ObjectKey,
+    /// What is known.
+    pub state: CopyState,
+    /// Size in bytes; `None` while reserved.
+    pub size: Option<u64>,
+    /// Our own SHA-256; `None` while reserved.
+    pub sha256: Option<Digest>,
+    /// By which evidence it was proved last.
+    pub evidence: Option<Evidence>,
+    /// When it was proved last.
+    pub proved_at: Option<String>,
+}
+
+/// A wish for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// For whom.
+    pub id: DvObjectId,
+    /// For which object.
+    pub role: ObjectRole,
+    /// Which of its versions.
+    pub version: u32,
+    /// The key.
+    pub key: ObjectKey,
+}
+
+/// An object that is at the destination, with the reason to believe so.
+#[derive(Debug, Clone)]
+pub enum ObjectProof {
+    /// It was proved in this run, under a reserved key.
+    Now {
+        /// Which object.
+        role: ObjectRole,
+        /// Which of its versions.
+        version: u32,
+        /// Where it lies.
+        key: ObjectKey,
+        /// The proof.
+        proof: Proved,
+        /// It was found there, not sent.
+        adopted: bool,
+    },
+    /// The ledger has its proof from an earlier run, and the source's bytes are still the same.
+    Before {
+        /// Which object.
+        role: ObjectRole,
+        /// Which of its versions.
+        version: u32,
+    },
+}
+
+/// The verdict on a data file or dataset, as it is recorded.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// `OK`: every object with its proof.
+    Safe {
+        /// What the source was compared with.
+        basis: Basis,
+        /// Every object that it has.
+        objects: Vec<ObjectProof>,
+        /// An ingest was under way.
+        provisional: bool,
+        /// What the administrator should know all the same.
+        note: Option<String>,
+    },
+    /// Not safe.
+    Failed {
+        /// One of the `Fail…` statuses.
+        status: Status,
+        /// Why, in a sentence.
+        reason: String,
+        /// Objects that were proved all the same.
+        objects: Vec<ObjectProof>,
+        /// Copies found missing or changed at the destination: (role, version).
+        damaged: Vec<(ObjectRole, u32)>,
+    },
+    /// `NOT_COVERED`.
+    NotCovered {
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// `PENDING`.
+    Pending,
+}
+
+/// A verdict with what it is about.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Data file or dataset.
+    pub id: DvObjectId,
+    /// Which of the two.
+    pub kind: EntryKind,
+    /// PID of the dataset as people write it, if any.
+    pub dataset: Option<String>,
+    /// `<storage authority>/<storage identifier>`: the original's `datasetidentifier`.
+    pub dataset_identifier: Option<String>,
+    /// The storage identifier as it stands in the database.
+    pub storage_identifier: Option<String>,
+    /// The file's newest name, where it is known.
+    pub label: Option<String>,
+    /// See [`State::fingerprint`].
+    pub fingerprint: String,
+    /// The original's `lastbackupmethod`.
+    pub method: &'static str,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// A state with what people need to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDetail {
+    /// The data file.
+    pub id: DvObjectId,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Its storage identifier.
+    pub storage_identifier: Option<String>,
+    /// Its newest name.
+    pub label: Option<String>,
+    /// The last verdict.
+    pub status: Status,
+    /// What `OK` rests on.
+    pub basis: Option<Basis>,
+    /// Reason or note.
+    pub reason: Option<String>,
+    /// An ingest was under way.
+    pub provisional: bool,
+    /// When it left the catalogue.
+    pub gone_since: Option<String>,
+    /// When the verdict was recorded.
+    pub recorded_at: String,
+    /// Its proved copies at the destination.
+    pub copies: u64,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Host name.
+    pub host: String,
+    /// Process id there.
+    pub pid: u32,
+    /// The run.
+    pub run: RunId,
+    /// Since when.
+    pub since: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}, since {} (run {})", self.pid, self.host, self.since, self.run)
+    }
+}
+
+/// A run that began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// Where it copies to.
+    pub destination: DestinationName,
+    /// When it began.
+    pub started: String,
+    /// Host name.
+    pub host: String,
+    /// Process id there.
+    pub pid: u32,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// When it ended.
+    pub finished: String,
+    /// Data files in the catalogue.
+    pub catalogued: u64,
+    /// Its exit code.
+    pub exit_code: u8,
+    /// Its summary as the program prints it (JSON).
+    pub json: String,
+}
+
+/// What `migrate` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Version of the tables before (0: none) and now.
+    pub from: u32,
+    /// Version of the tables now.
+    pub to: u32,
+    /// Rows of an original `datafilestatus` table that were adopted, if one was found just now.
+    pub adopted: Option<u64>,
+}
+
+/// A copy that the original script recorded as OK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// `authority/identifier` as it was then.
+    pub dataset_identifier: String,
+    /// The storage identifier as it was then.
+    pub storage_identifier: String,
+}

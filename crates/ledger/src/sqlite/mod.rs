@@ -1,0 +1,194 @@
+//! The ledger in a file: no server, one host.
+
+mod lock;
+mod migrate;
+mod open;
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::pages::Pages;
+use crate::{
+    Candidate, Copy, EntryKind, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run, RunSummary,
+    State, StateDetail,
+};
+
+/// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
+///
+/// The file is made by [`Ledger::migrate`], readable by its owner alone, with its folder where that is missing. It must
+/// lie on a local file system.
+pub struct SqliteLedger {
+    path: PathBuf,
+    writer: Mutex<Option<Connection>>,
+    idle_readers: Mutex<Vec<Connection>>,
+}
+
+/// What goes wrong inside, before it is known which file and which attempt it was.
+enum Fault {
+    Sql(rusqlite::Error),
+    Ledger(LedgerError),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<LedgerError> for Fault {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl SqliteLedger {
+    /// The ledger in this file; nothing is opened or made yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), writer: Mutex::default(), idle_readers: Mutex::default() }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn write<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        let mut writer = unpoisoned(&self.writer);
+        let connection = match writer.take() {
+            Some(it) => writer.insert(it),
+            None => writer.insert(open::existing(&self.path)?),
+        };
+        // Dropped without a commit, the transaction rolls back.
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|it| open::error(&self.path, what, it))?;
+        let done = work(&transaction).map_err(|it| self.error(what, it))?;
+        transaction.commit().map_err(|it| open::error(&self.path, what, it))?;
+        Ok(done)
+    }
+
+    fn read<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        let idle = unpoisoned(&self.idle_readers).pop();
+        let mut reader = match idle {
+            Some(it) => it,
+            None => open::reader(&self.path)?,
+        };
+        let done = reader.transaction().map_err(Fault::from).and_then(|it| work(&it));
+        let done = done.map_err(|it| self.error(what, it))?;
+        unpoisoned(&self.idle_readers).push(reader);
+        Ok(done)
+    }
+
+    fn error(&self, what: &'static str, fault: Fault) -> LedgerError {
+        match fault {
+            Fault::Sql(error) => open::error(&self.path, what, error),
+            Fault::Ledger(error) => error,
+        }
+    }
+}
+
+/// The connections are whole even where a thread panicked: its transaction was rolled back.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ledger for SqliteLedger {
+    fn describe(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn migrate(&self) -> Result<Migration, LedgerError> {
+        migrate::migrate(&self.path)
+    }
+
+    fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError> {
+        self.read("look up the destination", |_| Ok(()))?;
+        Ok(Box::new(lock::FileLock::take(&self.path, destination, holder)?))
+    }
+
+    fn begin_run(&self, run: &Run) -> Result<(), LedgerError> {
+        self.write("record the run", |it| write::begin_run(it, run))
+    }
+
+    fn finish_run(&self, run: &RunId, summary: &RunSummary) -> Result<(), LedgerError> {
+        let found = self.write("record the end of the run", |it| write::finish_run(it, run, summary))?;
+        if found { Ok(()) } else { Err(LedgerError::UnknownRun { target: self.describe(), run: run.clone() }) }
+    }
+
+    fn knows_run(&self, destination: &DestinationName, run: &RunId) -> Result<bool, LedgerError> {
+        self.read("look up a run", |it| read::knows_run(it, destination, run))
+    }
+
+    fn states<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a> {
+        let destination = destination.clone();
+        let page = move |after| self.read("list the states", |it| read::states(it, &destination, kind, after));
+        Box::new(Pages::new(page, |it: &State| it.id.0))
+    }
+
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError> {
+        self.read("list the copies", |it| read::copies(it, destination, ids))
+    }
+
+    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
+        self.write("reserve keys", |it| write::reserve(it, destination, wishes))
+    }
+
+    fn record(&self, destination: &DestinationName, run: &RunId, records: &[Record]) -> Result<(), LedgerError> {
+        self.write("record verdicts", |it| write::record(it, destination, run, records))
+    }
+
+    fn mark_gone(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
+        self.write("mark what is gone", |it| write::mark_gone(it, destination, ids))
+    }
+
+    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
+        self.read("look up the original's rows", |it| read::candidates(it, wanted))
+    }
+
+    fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError> {
+        self.read("count the states", |it| read::counts(it, destination))
+    }
+
+    fn visit_details(
+        &self,
+        destination: &DestinationName,
+        dataset: Option<&str>,
+        failed_only: bool,
+        visit: &mut dyn FnMut(StateDetail),
+    ) -> Result<(), LedgerError> {
+        let page =
+            |after| self.read("list the states", |it| read::details(it, destination, dataset, failed_only, after));
+        Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
+    }
+
+    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
+        self.read("look for the oldest proof", |it| read::oldest_proof(it, destination))
+    }
+
+    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
+        self.read("list the runs", |it| read::runs(it, destination, limit))
+    }
+
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {
+        self.read("look up a key", |it| read::copy_at(it, destination, key))
+    }
+}

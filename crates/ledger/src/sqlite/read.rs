@@ -1,0 +1,184 @@
+//! What is asked of the file.
+
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Fault;
+use crate::original::spellings;
+use crate::raw::{self, RawCopy, RawDetail, RawRun, RawState};
+use crate::{Candidate, Copy, EntryKind, Run, RunSummary, State, StateDetail, pages};
+
+pub(super) fn destination_id(db: &Connection, destination: &DestinationName) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT id FROM backup_destination WHERE name = ?1")?
+        .query_row([&destination.0], |row| row.get(0))
+        .optional()
+}
+
+pub(super) fn knows_run(db: &Connection, destination: &DestinationName, run: &RunId) -> Result<bool, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(false) };
+    let sql = "SELECT EXISTS (SELECT 1 FROM backup_run WHERE id = ?1 AND destination = ?2)";
+    Ok(db.prepare_cached(sql)?.query_row(params![run.0, destination], |row| row.get(0))?)
+}
+
+pub(super) fn states(
+    db: &Connection,
+    destination: &DestinationName,
+    kind: EntryKind,
+    after: i64,
+) -> Result<Vec<State>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    // The kind stands in the text: only so can the partial index of the datasets be used.
+    let sql = format!(
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason FROM backup_state
+         WHERE destination = ?1 AND kind = '{}' AND id > ?2 ORDER BY id LIMIT ?3",
+        kind.name()
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![destination, after, pages::STATES], |row| {
+        Ok(RawState {
+            id: row.get(0)?,
+            status: row.get(1)?,
+            fingerprint: row.get(2)?,
+            provisional: row.get(3)?,
+            gone: row.get(4)?,
+            reason: row.get(5)?,
+        })
+    })?;
+    rows.map(|row| Ok(row?.read()?)).collect()
+}
+
+const COPY: &str = "SELECT id, role, version, key, state, size, sha256, evidence, proved_at FROM backup_copy";
+
+fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
+    Ok(RawCopy {
+        id: row.get(0)?,
+        role: row.get(1)?,
+        version: row.get(2)?,
+        key: row.get(3)?,
+        state: row.get(4)?,
+        size: row.get(5)?,
+        sha256: row.get(6)?,
+        evidence: row.get(7)?,
+        proved_at: row.get(8)?,
+    })
+}
+
+pub(super) fn copies(db: &Connection, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut statement = db.prepare_cached(&format!("{COPY} WHERE destination = ?1 AND id = ?2"))?;
+    let mut copies = Vec::with_capacity(ids.len());
+    for id in ids {
+        for row in statement.query_map(params![destination, id.0], raw_copy)? {
+            copies.push(row?.read()?);
+        }
+    }
+    raw::sort(&mut copies);
+    Ok(copies)
+}
+
+pub(super) fn copy_at(db: &Connection, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
+    let mut statement = db.prepare_cached(&format!("{COPY} WHERE destination = ?1 AND key = ?2"))?;
+    let found = statement.query_row(params![destination, key.as_str()], raw_copy).optional()?;
+    Ok(found.map(RawCopy::read).transpose()?)
+}
+
+pub(super) fn candidates(db: &Connection, wanted: &[(String, String)]) -> Result<Vec<Candidate>, Fault> {
+    let mut statement = db.prepare_cached(
+        "SELECT datasetidentifier, storageidentifier FROM datafilestatus_original
+         WHERE storageidentifier = ?2 AND datasetidentifier = ?1 AND status = 'OK'",
+    )?;
+    let mut found = Vec::new();
+    for (dataset, identifier) in wanted {
+        for spelling in spellings(identifier) {
+            let rows = statement.query_map([dataset, &spelling], |row| {
+                Ok(Candidate { dataset_identifier: row.get(0)?, storage_identifier: row.get(1)? })
+            })?;
+            found.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn counts(db: &Connection, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok((Vec::new(), 0)) };
+    let mut statement = db.prepare_cached(
+        "SELECT status, sum(gone_since IS NULL), sum(gone_since IS NOT NULL) FROM backup_state
+         WHERE destination = ?1 AND kind = 'file' GROUP BY status",
+    )?;
+    let rows = statement.query_map([destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(raw::counts(rows.collect::<Result<_, _>>()?)?)
+}
+
+pub(super) fn details(
+    db: &Connection,
+    destination: &DestinationName,
+    dataset: Option<&str>,
+    failed_only: bool,
+    after: i64,
+) -> Result<Vec<StateDetail>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
+                (SELECT count(*) FROM backup_copy c
+                 WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved')
+         FROM backup_state s
+         WHERE destination = ?1 AND kind = 'file' AND id > ?2
+           AND (?3 IS NULL OR dataset = ?3) AND (NOT ?4 OR status <> 'OK')
+         ORDER BY id LIMIT ?5",
+    )?;
+    let rows = statement.query_map(params![destination, after, dataset, failed_only, pages::DETAILS], |row| {
+        Ok(RawDetail {
+            id: row.get(0)?,
+            dataset: row.get(1)?,
+            storage_identifier: row.get(2)?,
+            label: row.get(3)?,
+            status: row.get(4)?,
+            basis: row.get(5)?,
+            reason: row.get(6)?,
+            provisional: row.get(7)?,
+            gone_since: row.get(8)?,
+            recorded_at: row.get(9)?,
+            copies: row.get(10)?,
+        })
+    })?;
+    rows.map(|row| Ok(row?.read()?)).collect()
+}
+
+pub(super) fn oldest_proof(db: &Connection, destination: &DestinationName) -> Result<Option<String>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
+    let mut statement = db.prepare_cached(
+        "SELECT min(c.proved_at) FROM backup_copy c
+         JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
+         WHERE c.destination = ?1 AND c.state = 'proved' AND s.gone_since IS NULL",
+    )?;
+    Ok(statement.query_row([destination], |row| row.get(0))?)
+}
+
+pub(super) fn runs(
+    db: &Connection,
+    destination: &DestinationName,
+    limit: u32,
+) -> Result<Vec<(Run, Option<RunSummary>)>, Fault> {
+    let Some(id) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT id, started, host, pid, finished, catalogued, exit_code, summary FROM backup_run
+         WHERE destination = ?1 ORDER BY started DESC, id DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![id, limit], |row| {
+        Ok(RawRun {
+            id: row.get(0)?,
+            started: row.get(1)?,
+            host: row.get(2)?,
+            pid: row.get(3)?,
+            finished: row.get(4)?,
+            catalogued: row.get(5)?,
+            exit_code: row.get(6)?,
+            summary: row.get(7)?,
+        })
+    })?;
+    rows.map(|row| Ok(row?.read(destination)?)).collect()
+}

@@ -1,0 +1,99 @@
+//! One suite for every ledger, and what each has of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+mod adoption;
+mod child;
+mod locks;
+mod made;
+mod migration;
+mod postgres;
+mod reports;
+mod reservations;
+mod sqlite;
+mod verdicts;
+
+use dvb_ledger::{Ledger, LedgerError};
+
+/// A backup database, empty at first, that several programs can open.
+trait Bench: Sync {
+    /// Opens it once more, as another program would.
+    fn open(&self) -> Box<dyn Ledger>;
+    /// Runs SQL beside the ledger.
+    fn execute(&self, sql: &str);
+    /// Rows of text columns, `NULL` as `-`, joined by `|`.
+    fn rows(&self, sql: &str) -> Vec<String>;
+    /// How a child process finds it.
+    fn address(&self) -> String;
+
+    fn migrated(&self) -> Box<dyn Ledger> {
+        let ledger = self.open();
+        ledger.migrate().unwrap();
+        ledger
+    }
+}
+
+/// Makes a test of each named check, on a bench of `$make`.
+macro_rules! suite {
+    ($make:expr) => {
+        crate::suite! { $make;
+            migration::no_tables_are_told_of,
+            migration::is_done_once,
+            migration::several_at_once_do_it_once,
+            migration::a_newer_ledger_is_refused,
+            adoption::of_no_table_makes_a_view,
+            adoption::keeps_the_rows_and_answers_in_their_place,
+            adoption::of_a_table_that_came_later,
+            adoption::refuses_a_second_table_with_rows,
+            verdicts::safe_is_recorded_with_its_proofs,
+            verdicts::safe_without_objects_is_refused,
+            verdicts::before_without_a_proof_is_refused,
+            verdicts::now_under_another_key_is_refused,
+            verdicts::ok_is_no_failure,
+            verdicts::a_refused_call_records_nothing,
+            verdicts::a_failure_keeps_the_copies,
+            verdicts::damage_is_kept_until_the_next_proof,
+            verdicts::what_is_reserved_stays_reserved,
+            verdicts::the_last_verdict_of_a_call_counts,
+            verdicts::what_is_not_known_any_more_is_kept,
+            verdicts::gone_and_back,
+            verdicts::strange_text_is_kept,
+            verdicts::workers_record_side_by_side,
+            reservations::the_nth_answer_is_the_nth_wish_s,
+            reservations::wishes_of_one_call_go_in_order,
+            reservations::a_reservation_moves,
+            reservations::a_copy_does_not_move,
+            reservations::keys_change_hands_within_a_call,
+            reservations::destinations_are_apart,
+            reservations::threads_agree_on_the_owner,
+            reports::states_come_in_order_over_pages,
+            reports::kinds_and_destinations_are_apart,
+            reports::counts_leave_out_what_is_gone,
+            reports::details_can_be_narrowed,
+            reports::the_oldest_proof_is_of_what_is_not_gone,
+            reports::runs_come_newest_first,
+            reports::a_key_is_looked_up,
+            locks::the_second_learns_who_holds_it,
+            locks::another_destination_is_free,
+            locks::many_at_once_give_one_holder,
+            locks::die_with_their_process,
+        }
+    };
+    ($make:expr; $($module:ident :: $check:ident,)*) => {
+        $(#[test]
+        fn $check() {
+            crate::$module::$check(&$make);
+        })*
+    };
+}
+pub(crate) use suite;
+
+/// The chain of messages, as the command line prints it.
+fn told(error: &LedgerError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(it) = source {
+        text = format!("{text}: {it}");
+        source = it.source();
+    }
+    text
+}

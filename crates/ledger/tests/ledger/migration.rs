@@ -1,0 +1,49 @@
+//! Tables are made once, and only those of this version are used.
+
+use dvb_ledger::{EntryKind, LedgerError, Migration};
+
+use crate::made::{here, run};
+use crate::{Bench, told};
+
+pub(crate) fn no_tables_are_told_of(bench: &dyn Bench) {
+    let ledger = bench.open();
+    let error = ledger.counts(&here()).unwrap_err();
+    assert!(matches!(error, LedgerError::NotMigrated { .. }), "{error:?}");
+    assert!(told(&error).contains("dataverse-backup init"), "{}", told(&error));
+    assert!(matches!(ledger.knows_run(&here(), &run()), Err(LedgerError::NotMigrated { .. })));
+    let first = ledger.states(&here(), EntryKind::DataFile).next();
+    assert!(matches!(first, Some(Err(LedgerError::NotMigrated { .. }))));
+    ledger.migrate().unwrap();
+    assert_eq!(ledger.counts(&here()).unwrap(), (vec![], 0));
+}
+
+pub(crate) fn is_done_once(bench: &dyn Bench) {
+    let ledger = bench.open();
+    let first = ledger.migrate().unwrap();
+    assert_eq!((first.from, first.adopted), (0, None));
+    assert!(first.to >= 1);
+    let again = Migration { from: first.to, to: first.to, adopted: None };
+    assert_eq!(ledger.migrate().unwrap(), again);
+    assert_eq!(bench.open().migrate().unwrap(), again);
+}
+
+pub(crate) fn several_at_once_do_it_once(bench: &dyn Bench) {
+    let ledgers: Vec<_> = (0..4).map(|_| bench.open()).collect();
+    let mut done: Vec<Migration> = std::thread::scope(|scope| {
+        let threads: Vec<_> = ledgers.iter().map(|it| scope.spawn(|| it.migrate().unwrap())).collect();
+        threads.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    done.sort_by_key(|it| it.from);
+    let to = done[0].to;
+    assert_eq!(done.iter().map(|it| it.from).collect::<Vec<_>>(), [0, to, to, to]);
+}
+
+pub(crate) fn a_newer_ledger_is_refused(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    drop(ledger);
+    bench.execute("INSERT INTO backup_schema VALUES (999, '2040-01-01T00:00:00Z')");
+    let ledger = bench.open();
+    for error in [ledger.migrate().unwrap_err(), ledger.counts(&here()).unwrap_err()] {
+        assert!(matches!(error, LedgerError::Newer { found: 999, .. }), "{error:?}");
+    }
+}

@@ -1,0 +1,235 @@
+//! The ledger in PostgreSQL.
+
+use dvb_ledger::{Ledger, LedgerError, PostgresLedger};
+use dvb_model::{DvObjectId, Status};
+use dvb_pg::PostgresTarget;
+use dvb_testkit::postgres::{self as server, Database};
+use postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::made::{copy_all, here, holder};
+use crate::{Bench, told};
+
+struct OnServer {
+    database: Database,
+}
+
+impl OnServer {
+    fn new() -> Self {
+        Self { database: server::shared().create_database("ledger") }
+    }
+
+    fn target(&self) -> PostgresTarget {
+        let Database { host, port, name, user, password } = &self.database;
+        target(host, *port, name, user, password)
+    }
+
+    fn client(&self) -> Client {
+        connect(&self.target())
+    }
+
+    fn rows_of(client: &mut Client, sql: &str) -> Vec<String> {
+        let mut rows = Vec::new();
+        for message in client.simple_query(sql).unwrap() {
+            if let SimpleQueryMessage::Row(row) = message {
+                rows.push((0..row.len()).map(|n| row.get(n).unwrap_or("-")).collect::<Vec<_>>().join("|"));
+            }
+        }
+        rows
+    }
+}
+
+fn target(host: &str, port: u16, database: &str, user: &str, password: &str) -> PostgresTarget {
+    PostgresTarget {
+        host: host.into(),
+        port,
+        database: database.into(),
+        user: user.into(),
+        password: Some(password.into()),
+    }
+}
+
+fn connect(target: &PostgresTarget) -> Client {
+    let mut config = postgres::Config::new();
+    config.host(&target.host).port(target.port).dbname(&target.database).user(&target.user);
+    config.password(target.password.clone().unwrap_or_default());
+    config.connect(NoTls).unwrap()
+}
+
+/// Opens what [`Bench::address`] names.
+pub(crate) fn open(address: &str) -> Box<dyn Ledger> {
+    let parts: Vec<&str> = address.split('\t').collect();
+    let target = target(parts[0], parts[1].parse().unwrap(), parts[2], parts[3], parts[4]);
+    Box::new(PostgresLedger::open(target, 2).unwrap())
+}
+
+impl Bench for OnServer {
+    fn open(&self) -> Box<dyn Ledger> {
+        Box::new(PostgresLedger::open(self.target(), 4).unwrap())
+    }
+
+    fn execute(&self, sql: &str) {
+        self.client().batch_execute(sql).unwrap();
+    }
+
+    fn rows(&self, sql: &str) -> Vec<String> {
+        Self::rows_of(&mut self.client(), sql)
+    }
+
+    fn address(&self) -> String {
+        let Database { host, port, name, user, password } = &self.database;
+        [host, &port.to_string(), name, user, password].map(String::as_str).join("\t")
+    }
+}
+
+crate::suite!(OnServer::new());
+
+/// A role without any right of its own, in a database where nobody but the owner may create.
+fn as_stranger(bench: &OnServer) -> PostgresLedger {
+    let role = format!("{}_stranger", bench.database.name);
+    bench.execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'secret'; REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT {role} TO CURRENT_USER"
+    ));
+    let target = PostgresTarget { user: role, password: Some("secret".into()), ..bench.target() };
+    PostgresLedger::open(target, 1).unwrap()
+}
+
+#[test]
+fn a_role_that_may_not_create_learns_what_to_grant() {
+    let bench = OnServer::new();
+    let stranger = as_stranger(&bench);
+    let error = stranger.migrate().unwrap_err();
+    assert!(matches!(error, LedgerError::Denied { .. }), "{error:?}");
+    let advice = format!("GRANT USAGE, CREATE ON SCHEMA public TO {}_stranger;", bench.database.name);
+    assert!(error.to_string().contains(&advice), "{error}");
+    bench.execute(&advice);
+    stranger.migrate().unwrap();
+}
+
+#[test]
+fn a_role_that_may_not_rename_learns_whose_the_table_must_be() {
+    let bench = OnServer::new();
+    bench.execute(
+        "CREATE TABLE datafilestatus (id integer PRIMARY KEY, datasetidentifier varchar(255),
+        storageidentifier varchar(255) UNIQUE, status varchar(255), createdate timestamp, lastbackuptime timestamp,
+        lastbackupmethod varchar(16))",
+    );
+    let stranger = as_stranger(&bench);
+    bench.execute(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {}_stranger", bench.database.name));
+    let error = stranger.migrate().unwrap_err();
+    let LedgerError::Denied { remedy, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(bench.rows("SELECT relkind::text FROM pg_class WHERE relname = 'datafilestatus'"), ["r"]);
+    assert_eq!(bench.rows("SELECT relname::text FROM pg_class WHERE relname = 'backup_schema'"), [""; 0]);
+    bench.execute(remedy.split_once(": ").unwrap().1);
+    assert_eq!(stranger.migrate().unwrap().adopted, Some(0));
+}
+
+#[test]
+fn a_role_with_rights_on_the_rows_alone_is_enough_for_a_run() {
+    let bench = OnServer::new();
+    bench.migrated();
+    let stranger = as_stranger(&bench);
+    let error = stranger.reserve(&here(), &[]).unwrap_err();
+    let LedgerError::Denied { remedy, .. } = &error else { panic!("{}", told(&error)) };
+    let role = format!("{}_stranger", bench.database.name);
+    let grants = remedy.split_once(": ").unwrap().1;
+    bench.execute(&grants.replace("the user of BackupUsername", &role).replace("the same", &role));
+    copy_all(&stranger, &here(), [1]);
+    assert_eq!(stranger.candidates(&[("a".into(), "b".into())]).unwrap(), []);
+    drop(stranger.lock(&here(), &holder("r")).unwrap());
+    assert_eq!(stranger.migrate().unwrap().adopted, None);
+}
+
+#[test]
+fn nobody_there_is_a_reason_to_try_later() {
+    let bench = OnServer::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let error = PostgresLedger::open(PostgresTarget { port, ..bench.target() }, 1).map(drop).unwrap_err();
+    assert!(matches!(error, LedgerError::Unreachable { .. }) && error.is_transient(), "{error:?}");
+}
+
+fn cut_connections(bench: &OnServer) {
+    bench.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    );
+}
+
+#[test]
+fn a_connection_that_was_cut_is_made_anew() {
+    let bench = OnServer::new();
+    let ledger = bench.migrated();
+    copy_all(&*ledger, &here(), [1]);
+    let mut pages = ledger.states(&here(), dvb_ledger::EntryKind::DataFile);
+    cut_connections(&bench);
+    copy_all(&*ledger, &here(), [2]);
+    cut_connections(&bench);
+    assert_eq!(pages.by_ref().map(|it| it.unwrap().id).collect::<Vec<_>>(), [DvObjectId(1), DvObjectId(2)]);
+    cut_connections(&bench);
+    assert_eq!(ledger.counts(&here()).unwrap(), (vec![(Status::Ok, 2)], 0));
+}
+
+#[test]
+fn a_connection_that_is_cut_at_work_is_made_anew() {
+    let bench = OnServer::new();
+    let ledger = bench.migrated();
+    copy_all(&*ledger, &here(), [1]);
+    // The call waits for this transaction, and is cut off while it does.
+    let mut client = bench.client();
+    let mut blocking = client.transaction().unwrap();
+    blocking.execute("SELECT FROM backup_copy FOR UPDATE", &[]).unwrap();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| copy_all(&*ledger, &here(), [1]));
+        let waiting = "SELECT pid::text FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let pid = loop {
+            if let [pid] = bench.rows(waiting).as_slice() {
+                break pid.clone();
+            }
+        };
+        bench.execute(&format!("SELECT pg_terminate_backend({pid}, 10000)"));
+        blocking.rollback().unwrap();
+        call.join().unwrap();
+    });
+    assert_eq!(ledger.counts(&here()).unwrap(), (vec![(Status::Ok, 1)], 0));
+}
+
+#[test]
+fn a_lock_ends_with_its_connection() {
+    let bench = OnServer::new();
+    let ledger = bench.migrated();
+    let lock = ledger.lock(&here(), &holder("first")).unwrap();
+    cut_connections(&bench);
+    assert!(!lock.is_held());
+    let heir = bench.open().lock(&here(), &holder("heir")).unwrap();
+    drop(lock);
+    assert!(heir.is_held());
+    assert!(matches!(ledger.lock(&here(), &holder("x")).map(drop), Err(LedgerError::Locked { .. })));
+}
+
+#[test]
+fn what_is_recorded_waits_for_stable_storage() {
+    let bench = OnServer::new();
+    let name = &bench.database.name;
+    bench.execute(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    bench.migrated();
+    // A trigger sees the setting of the transaction that records.
+    bench.execute(
+        "CREATE TABLE seen (setting text);
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$;
+         CREATE TRIGGER see AFTER INSERT OR UPDATE ON backup_copy EXECUTE FUNCTION see()",
+    );
+    copy_all(&*bench.open(), &here(), [1]);
+    assert_eq!(bench.rows("SELECT DISTINCT setting FROM seen"), ["on"]);
+}
+
+#[test]
+fn ledgers_of_two_schemas_do_not_share_locks() {
+    let bench = OnServer::new();
+    let first = bench.migrated().lock(&here(), &holder("r")).unwrap();
+    bench.execute(&format!("CREATE SCHEMA other; ALTER DATABASE {} SET search_path = other", bench.database.name));
+    let second = bench.migrated().lock(&here(), &holder("r")).unwrap();
+    assert!(first.is_held() && second.is_held());
+}

@@ -1,0 +1,181 @@
+//! Names of objects, safe to join to a root.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A name from the database that must not become a path.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KeyError {
+    /// Nothing is left of it.
+    #[error("the name is empty")]
+    Empty,
+    /// It begins with `/`.
+    #[error("{0:?} is an absolute name")]
+    Absolute(String),
+    /// A part of it is `.`, `..` or empty.
+    #[error("{0:?} has a part that is empty, '.' or '..'")]
+    Traversal(String),
+    /// It holds a NUL byte.
+    #[error("{0:?} holds a NUL byte")]
+    Nul(String),
+    /// It would lie among this program's own files at the destination.
+    #[error("{0:?} is reserved for the backup's own files")]
+    Reserved(String),
+}
+
+/// The folder, below a destination's root, that holds what this program keeps for itself.
+pub(crate) const OWN_FOLDER: &str = ".dataverse-backup";
+
+fn check(text: &str) -> Result<(), KeyError> {
+    if text.is_empty() {
+        return Err(KeyError::Empty);
+    }
+    if text.contains('\0') {
+        return Err(KeyError::Nul(text.to_owned()));
+    }
+    if text.starts_with('/') {
+        return Err(KeyError::Absolute(text.to_owned()));
+    }
+    if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(KeyError::Traversal(text.to_owned()));
+    }
+    Ok(())
+}
+
+/// The name of an object within its dataset's folder: relative, never climbing, perhaps with folders of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName(String); // invariant: `check` holds
+
+impl ObjectName {
+    /// Takes a name as data.
+    ///
+    /// # Errors
+    /// [`KeyError`], when it is empty, absolute, climbs, or holds NUL.
+    pub fn new(text: &str) -> Result<Self, KeyError> {
+        check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `<name>.<tag>`, as Dataverse names what belongs to a data file.
+    ///
+    /// # Errors
+    /// [`KeyError`], when the tag climbs or holds NUL.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, KeyError> {
+        Self::new(&format!("{}.{tag}", self.0))
+    }
+
+    /// `<name>/<path>`, a member of a package.
+    ///
+    /// # Errors
+    /// [`KeyError`], when the path is empty, absolute, climbs, or holds NUL.
+    pub fn member(&self, path: &str) -> Result<Self, KeyError> {
+        check(path)?;
+        Self::new(&format!("{}/{path}", self.0))
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where an object lies below a destination's root: `<storage authority>/<storage identifier>/<object name>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectKey(String); // invariant: `check` holds
+
+impl ObjectKey {
+    /// Takes a whole key, such as one from the ledger.
+    ///
+    /// # Errors
+    /// [`KeyError`], when it is empty, absolute, climbs, or holds NUL.
+    pub fn new(text: &str) -> Result<Self, KeyError> {
+        check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The key of an object of a dataset whose storage folder is `<authority>/<identifier>`.
+    ///
+    /// # Errors
+    /// [`KeyError`], also when the key would fall into the backup's own folder.
+    pub fn of(directory: &str, name: &ObjectName) -> Result<Self, KeyError> {
+        let key = Self::new(&format!("{directory}/{name}"))?;
+        if key.is_own() {
+            return Err(KeyError::Reserved(key.0));
+        }
+        Ok(key)
+    }
+
+    /// A key in the folder that the backup keeps for itself.
+    ///
+    /// # Errors
+    /// [`KeyError`], when `name` climbs.
+    pub fn own(name: &str) -> Result<Self, KeyError> {
+        check(name)?;
+        Self::new(&format!("{OWN_FOLDER}/{name}"))
+    }
+
+    /// Whether it lies in that folder.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.parts().next() == Some(OWN_FOLDER)
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its parts, between the slashes.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// Everything before the last part; `None` at the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(parent, _)| parent)
+    }
+
+    /// The `n`-th version beside this key: `<key>.v<n>` (design section 7.6).
+    #[must_use]
+    pub fn version(&self, n: u32) -> Self {
+        Self(format!("{}.v{n}", self.0))
+    }
+
+    /// A key of its own for a second data file that would lie at this one (design section 5).
+    #[must_use]
+    pub fn apart_for(&self, id: crate::DvObjectId) -> Self {
+        Self(format!("{}.id{id}", self.0))
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ObjectKey {
+    type Error = KeyError;
+
+    fn try_from(text: String) -> Result<Self, KeyError> {
+        Self::new(&text)
+    }
+}
+
+impl From<ObjectKey> for String {
+    fn from(key: ObjectKey) -> Self {
+        key.0
+    }
+}

@@ -1,0 +1,18 @@
+//! The nouns of a Dataverse backup: data file, dataset, object, storage identifier, object key.
+//!
+//! Text from the database is parsed here, at the edge, into types that cannot hold what a backup must not use
+//! ([`ObjectKey`], [`ObjectName`]).
+
+mod catalogue;
+mod identifier;
+mod key;
+mod names;
+mod object;
+
+pub use catalogue::{
+    AuxiliaryFile, DataFile, Dataset, Embargo, FileVersion, PACKAGE_CONTENT_TYPE, Retention, StoragePid, Tabular,
+};
+pub use identifier::{StorageIdentifier, StoreKind, Unreadable};
+pub use key::{KeyError, ObjectKey, ObjectName};
+pub use names::{DestinationName, DriverId, DvObjectId, RunId};
+pub use object::{ObjectRole, Status};

@@ -1,0 +1,15 @@
+//! Connections to PostgreSQL, with libpq's meaning of `sslmode`.
+//!
+//! [`connect`] opens one, [`pool`] keeps several. Neither reads the environment, `~/.pgpass` or `~/.postgresql`.
+
+mod connect;
+mod error;
+mod pool;
+mod target;
+pub mod tls;
+
+pub use connect::connect;
+pub use error::{PgError, is_connection};
+pub use pool::{Manager, Pool, pool};
+pub use target::PostgresTarget;
+pub use tls::SslMode;

@@ -1,0 +1,296 @@
+//! Many SFTP requests in flight, each answer handed to the work that asked.
+
+use crate::error::Fault;
+use crate::link::{Link, Until};
+use crate::wire::{self, Extensions, Limits, Malformed, Reply, Request, Status};
+
+/// Requests in flight. Answers are small and requests wait in the server's own window, so this costs no memory here.
+const DEPTH: usize = 512;
+/// No server sends more in one packet than was asked for; OpenSSH's limit is 256 KiB.
+const MAX_PACKET: usize = 1024 * 1024;
+/// What every server takes in one READ or WRITE (draft-ietf-secsh-filexfer-02, section 3).
+const SAFE_CHUNK: u64 = 32 * 1024;
+/// The most that is asked for in one READ or WRITE.
+const LARGE_CHUNK: u64 = 255 * 1024;
+
+/// What an answer belongs to, in the words of the work that asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ticket {
+    /// Which of the work's objects.
+    pub(crate) job: usize,
+    /// Which step.
+    pub(crate) step: u8,
+    /// Of a READ.
+    pub(crate) offset: u64,
+    /// Of a READ.
+    pub(crate) len: u32,
+}
+
+/// How [`Work::feed`] left off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feed {
+    /// Something was sent, or can be.
+    More,
+    /// Nothing can be sent until an answer comes.
+    Blocked,
+    /// All was sent.
+    Done,
+}
+
+/// A batch that is under way.
+pub(crate) trait Work {
+    /// Sends a little. May wait for bytes when nothing is in flight.
+    fn feed(&mut self, client: &mut Client) -> Result<Feed, Fault>;
+
+    /// Takes an answer, and may send what follows from it.
+    fn answer(&mut self, client: &mut Client, ticket: Ticket, reply: Reply<'_>) -> Result<(), Fault>;
+}
+
+/// The SFTP side of a session.
+pub(crate) struct Client {
+    pub(crate) link: Link,
+    pub(crate) offers: Extensions,
+    limits: Limits,
+    tickets: Vec<Option<Ticket>>,
+    free: Vec<u32>,
+}
+
+impl Client {
+    /// Greets the server and asks for its limits.
+    ///
+    /// # Errors
+    /// [`Fault`], when the answer is late or no SFTP.
+    pub(crate) fn start(link: Link) -> Result<Self, Fault> {
+        let limits = Limits { read: 0, write: 0, handles: 0 };
+        let mut client = Self { link, offers: Extensions::default(), limits, tickets: Vec::new(), free: Vec::new() };
+        wire::init(client.out());
+        let version = loop {
+            client.link.pump(Until::Input)?;
+            if let Some(packet) = take_packet(client.input())? {
+                break packet;
+            }
+        };
+        client.offers = wire::parse_version(&version)?;
+        if client.offers.limits
+            && let [Reply::Extended(body)] = client.ask(&[Request::Limits])?.as_slice()
+        {
+            client.limits = wire::parse_limits(body)?;
+        }
+        Ok(client)
+    }
+
+    /// Bytes for one READ.
+    pub(crate) fn read_chunk(&self) -> u32 {
+        chunk(self.limits.read)
+    }
+
+    /// Bytes for one WRITE.
+    pub(crate) fn write_chunk(&self) -> usize {
+        chunk(self.limits.write) as usize
+    }
+
+    /// How many files may be open ahead of the one that is under way.
+    pub(crate) fn open_ahead(&self) -> usize {
+        if self.limits.handles == 0 {
+            32
+        } else {
+            usize::try_from(self.limits.handles / 8).unwrap_or(256).clamp(1, 256)
+        }
+    }
+
+    /// Requests without an answer yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.tickets.len() - self.free.len()
+    }
+
+    /// Whether everything asked for has left this host.
+    pub(crate) fn all_sent(&self) -> bool {
+        self.link.all_sent()
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        self.link.sftp_out()
+    }
+
+    fn input(&mut self) -> &mut Vec<u8> {
+        self.link.sftp_input()
+    }
+
+    fn id_for(&mut self, ticket: Ticket) -> u32 {
+        if let Some(id) = self.free.pop() {
+            self.tickets[id as usize] = Some(ticket);
+            return id;
+        }
+        self.tickets.push(Some(ticket));
+        (self.tickets.len() - 1) as u32
+    }
+
+    /// Puts a request on its way.
+    pub(crate) fn send(&mut self, ticket: Ticket, request: &Request<'_>) {
+        let id = self.id_for(ticket);
+        wire::encode(self.out(), id, request);
+    }
+
+    /// Puts a WRITE of these bytes on its way.
+    pub(crate) fn send_bytes(&mut self, ticket: Ticket, handle: &[u8], offset: u64, bytes: &[u8]) {
+        let id = self.id_for(ticket);
+        let out = self.out();
+        let begun = wire::begin_write(out, id, handle, offset);
+        out.extend_from_slice(bytes);
+        wire::end_write(out, begun);
+    }
+
+    /// Puts a WRITE on its way, whose bytes (at most `len`) are filled in place: `fill` tells how many came.
+    ///
+    /// Returns what `fill` returned; nothing is sent where that is no bytes, or an error.
+    pub(crate) fn send_write<E>(
+        &mut self,
+        ticket: Ticket,
+        handle: &[u8],
+        offset: u64,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let id = self.id_for(ticket);
+        let out = self.out();
+        let begun = wire::begin_write(out, id, handle, offset);
+        let at = out.len();
+        out.resize(at + len, 0);
+        let filled = fill(&mut out[at..]);
+        match filled {
+            Ok(n) if n > 0 => {
+                out.truncate(at + n);
+                wire::end_write(out, begun);
+            }
+            Ok(_) | Err(_) => {
+                wire::abandon_write(out, begun);
+                self.release(id);
+            }
+        }
+        filled
+    }
+
+    fn release(&mut self, id: u32) -> Option<Ticket> {
+        let ticket = self.tickets.get_mut(id as usize)?.take()?;
+        self.free.push(id);
+        Some(ticket)
+    }
+
+    /// Runs a batch to its end.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn drive(&mut self, work: &mut dyn Work) -> Result<(), Fault> {
+        while self.turn(work)? {}
+        Ok(())
+    }
+
+    /// One round of sending and receiving; whether there is more to come.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn turn(&mut self, work: &mut dyn Work) -> Result<bool, Fault> {
+        let mut fed = Feed::More;
+        while fed == Feed::More && self.in_flight() < DEPTH && self.link.has_room() {
+            fed = work.feed(self)?;
+        }
+        if self.in_flight() == 0 {
+            return Ok(fed != Feed::Done);
+        }
+        let may_feed = fed == Feed::More && self.in_flight() < DEPTH;
+        self.link.pump(if may_feed { Until::Room } else { Until::Input })?;
+        self.dispatch(work)?;
+        Ok(true)
+    }
+
+    fn dispatch(&mut self, work: &mut dyn Work) -> Result<(), Fault> {
+        let mut input = std::mem::take(self.input());
+        let mut at = 0;
+        while let Some(end) = packet_end(&input[at..])? {
+            let (id, reply) = wire::parse(&input[at + 4..at + end])?;
+            let ticket = self.release(id).ok_or(Malformed("an answer to nothing that was asked"))?;
+            work.answer(self, ticket, reply)?;
+            at += end;
+        }
+        input.drain(..at);
+        *self.input() = input;
+        Ok(())
+    }
+
+    /// Sends independent requests together and waits for all answers, in the order of the requests.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn ask(&mut self, requests: &[Request<'_>]) -> Result<Vec<Reply<'static>>, Fault> {
+        let mut work = Asking { requests, next: 0, replies: requests.iter().map(|_| None).collect() };
+        self.drive(&mut work)?;
+        let replies: Option<Vec<_>> = work.replies.into_iter().collect();
+        Ok(replies.ok_or(Malformed("a request without an answer"))?)
+    }
+
+    /// As [`Client::ask`], for requests that are answered by a status.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn order(&mut self, requests: &[Request<'_>]) -> Result<Vec<Result<(), Status>>, Fault> {
+        self.ask(requests)?.into_iter().map(done).collect()
+    }
+}
+
+/// Reads the answer to a request that is answered by a status.
+pub(crate) fn done(reply: Reply<'_>) -> Result<Result<(), Status>, Fault> {
+    match reply {
+        Reply::Status(Status { code: wire::OK, .. }) => Ok(Ok(())),
+        Reply::Status(status) => Ok(Err(status)),
+        _ => Err(Malformed("an answer of the wrong type").into()),
+    }
+}
+
+fn chunk(limit: u64) -> u32 {
+    let bytes = if limit == 0 { SAFE_CHUNK } else { limit.min(LARGE_CHUNK) };
+    u32::try_from(bytes).unwrap_or(SAFE_CHUNK as u32).max(1)
+}
+
+fn packet_end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+    let Some((head, rest)) = bytes.split_at_checked(4) else { return Ok(None) };
+    let len = head.iter().fold(0_usize, |sum, b| sum << 8 | usize::from(*b));
+    if len > MAX_PACKET {
+        return Err(Malformed("a packet of more than 1 MiB, or a login script that prints text"));
+    }
+    Ok((rest.len() >= len).then_some(len + 4))
+}
+
+fn take_packet(input: &mut Vec<u8>) -> Result<Option<Vec<u8>>, Malformed> {
+    let Some(end) = packet_end(input)? else { return Ok(None) };
+    let packet = input[4..end].to_vec();
+    input.drain(..end);
+    Ok(Some(packet))
+}
+
+/// Independent requests, whose answers are kept.
+struct Asking<'a> {
+    requests: &'a [Request<'a>],
+    next: usize,
+    replies: Vec<Option<Reply<'static>>>,
+}
+
+impl Work for Asking<'_> {
+    fn feed(&mut self, client: &mut Client) -> Result<Feed, Fault> {
+        let Some(request) = self.requests.get(self.next) else { return Ok(Feed::Done) };
+        client.send(Ticket { job: self.next, ..Ticket::default() }, request);
+        self.next += 1;
+        Ok(Feed::More)
+    }
+
+    fn answer(&mut self, _: &mut Client, ticket: Ticket, reply: Reply<'_>) -> Result<(), Fault> {
+        self.replies[ticket.job] = Some(match reply {
+            Reply::Status(it) => Reply::Status(it),
+            Reply::Handle(it) => Reply::Handle(it),
+            Reply::Names(it) => Reply::Names(it),
+            Reply::Attributes(it) => Reply::Attributes(it),
+            Reply::Extended(it) => Reply::Extended(it),
+            Reply::Data(_) => return Err(Malformed("data that was not asked for").into()),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! Where the server is and how to log in: everything is told by the caller.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dvb_storage::Demand;
+
+/// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
+#[derive(Debug, Clone)]
+pub struct SftpConfig {
+    /// Name or address.
+    pub host: String,
+    /// 22 as a rule.
+    pub port: u16,
+    /// Who logs in.
+    pub username: String,
+    /// Folder of the copies (`BackupDirectory`), absolute or relative to where the login starts. Made if only it is missing.
+    pub root: String,
+    /// Private keys, tried first, in order.
+    pub keys: Vec<KeyFile>,
+    /// The socket of an ssh-agent, whose keys are tried next.
+    pub agent: Option<PathBuf>,
+    /// Files of trusted host keys in OpenSSH's format (sshd(8)); one that is missing counts as empty.
+    pub known_hosts: Vec<PathBuf>,
+    /// Ciphers in order of preference, by comma; `None` for what is fastest.
+    pub ciphers: Option<String>,
+    /// Which evidence is demanded.
+    pub demand: Demand,
+    /// Limit for each step of connecting: TCP, key exchange, login, start of SFTP.
+    pub connect_timeout: Duration,
+    /// How long a server may be silent, with answers due, until it counts as lost.
+    pub idle_timeout: Duration,
+}
+
+impl SftpConfig {
+    /// User, host and folder, for messages.
+    pub(crate) fn describe(&self) -> String {
+        let port = if self.port == 22 { String::new() } else { format!(":{}", self.port) };
+        format!("{}@{}{port}:{}", self.username, self.host, self.root)
+    }
+}
+
+/// A private key on disk.
+#[derive(Clone)]
+pub struct KeyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is encrypted with.
+    pub passphrase: Option<String>,
+}
+
+impl fmt::Debug for KeyFile {
+    /// Never shows the passphrase.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyFile({})", self.path.display())
+    }
+}

@@ -1,0 +1,86 @@
+//! Making folders, many at once, each looked at only once in a session.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::client::Client;
+use crate::error::Fault;
+use crate::wire::{Reply, Request, Status};
+
+/// For the owner and to be read by the group; the server's umask may narrow it.
+pub(crate) const FOLDER_MODE: u32 = 0o750;
+pub(crate) const FILE_MODE: u32 = 0o640;
+/// A server that works on requests out of order may need a second look at each level.
+const ROUNDS: usize = 8;
+
+/// Folders below the root that are known to be there.
+pub(crate) struct Folders {
+    root: String,
+    known: HashSet<String>,
+}
+
+impl Folders {
+    /// Nothing is known but the root.
+    pub(crate) fn new(root: String) -> Self {
+        Self { root, known: HashSet::new() }
+    }
+
+    fn path(&self, folder: &str) -> String {
+        format!("{}/{folder}", self.root)
+    }
+
+    /// Makes folders (relative to the root) and those above them, as far as they are not there.
+    ///
+    /// Returns the server's words on each that could not be made.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn make<'a>(
+        &mut self,
+        client: &mut Client,
+        folders: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<(String, Status)>, Fault> {
+        // In the order of a BTreeSet, a folder comes after the one that it is in.
+        let mut missing: BTreeSet<String> = BTreeSet::new();
+        for folder in folders.filter(|it| !self.known.contains(*it)) {
+            let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
+            missing.extend(ends.map(|end| &folder[..end]).filter(|it| !self.known.contains(*it)).map(str::to_owned));
+        }
+        let mut failed = Vec::new();
+        for _ in 0..ROUNDS {
+            if missing.is_empty() {
+                return Ok(Vec::new());
+            }
+            failed = self.round(client, &missing)?;
+            missing = failed.iter().map(|(folder, _): &(String, Status)| folder.clone()).collect();
+        }
+        Ok(failed)
+    }
+
+    /// Tries to make all; asks which of the refused are there already.
+    fn round(&mut self, client: &mut Client, wanted: &BTreeSet<String>) -> Result<Vec<(String, Status)>, Fault> {
+        let paths: Vec<(&String, String)> = wanted.iter().map(|it| (it, self.path(it))).collect();
+        let requests: Vec<_> = paths.iter().map(|(_, path)| Request::MakeDir { path, mode: FOLDER_MODE }).collect();
+        let made = client.order(&requests)?;
+        let mut refused = Vec::new();
+        for ((folder, path), made) in paths.into_iter().zip(made) {
+            match made {
+                Ok(()) => {
+                    self.known.insert(folder.clone());
+                }
+                Err(status) => refused.push((folder, path, status)),
+            }
+        }
+        let looks: Vec<_> = refused.iter().map(|(_, path, _)| Request::Stat { path }).collect();
+        let seen = client.ask(&looks)?;
+        let mut failed = Vec::new();
+        for ((folder, _, status), seen) in refused.into_iter().zip(seen) {
+            match seen {
+                Reply::Attributes(it) if it.is_folder() || it.mode.is_none() => {
+                    self.known.insert(folder.clone());
+                }
+                _ => failed.push((folder.clone(), status)),
+            }
+        }
+        Ok(failed)
+    }
+}

@@ -1,0 +1,202 @@
+//! Is this the host that was agreed on? OpenSSH's `known_hosts` (sshd(8)), read as ssh(1) reads it.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use dvb_fixity::{Algorithm, Measured};
+use dvb_storage::{Cause, SinkError};
+use ssh2::{CheckResult, KnownHostFileKind, Session};
+
+/// Key types, each with the signature algorithms that prove it, in OpenSSH's order of preference.
+const TYPES: [(&str, &str); 5] = [
+    ("ssh-ed25519", "ssh-ed25519"),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"),
+    ("ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384"),
+    ("ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521"),
+    ("ssh-rsa", "rsa-sha2-512,rsa-sha2-256,ssh-rsa"),
+];
+
+/// What the files say of one host.
+pub(crate) struct KnownKeys {
+    host: String,
+    files: Vec<PathBuf>,
+    known: Vec<KnownKey>,
+}
+
+struct KnownKey {
+    file: PathBuf,
+    line: usize,
+    revoked: bool,
+    kind: String,
+    /// In base64, as it stands in the file.
+    key: String,
+}
+
+impl KnownKeys {
+    /// Reads every line that names the host, by `[host]:port` where the port is not 22.
+    pub(crate) fn read(session: &Session, host: &str, port: u16, files: &[PathBuf]) -> Self {
+        let host = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+        let mut known = Vec::new();
+        for file in files {
+            let text = std::fs::read(file).map(|it| String::from_utf8_lossy(&it).into_owned()).unwrap_or_default();
+            for (n, line) in text.lines().enumerate() {
+                if let Some((revoked, kind, key)) = entry_for(session, &host, line) {
+                    known.push(KnownKey { file: file.clone(), line: n + 1, revoked, kind, key });
+                }
+            }
+        }
+        Self { host, files: files.to_vec(), known }
+    }
+
+    /// Signature algorithms for the key exchange: those first whose keys are known, as ssh(1) does, so that a server
+    /// with several keys shows the one that can be checked.
+    pub(crate) fn preference(&self) -> String {
+        let is_known = |kind: &str| self.known.iter().any(|it| !it.revoked && it.kind == kind);
+        let (first, rest): (Vec<_>, Vec<_>) = TYPES.iter().partition(|(kind, _)| is_known(kind));
+        first.iter().chain(&rest).map(|(_, algorithms)| *algorithms).collect::<Vec<_>>().join(",")
+    }
+
+    /// Whether the key that the server showed and proved is a known one.
+    ///
+    /// # Errors
+    /// [`SinkError`] with [`Cause::Untrusted`], saying what to do.
+    pub(crate) fn check(&self, shown: &[u8]) -> Result<(), SinkError> {
+        let (kind, encoded) = (kind_of(shown), STANDARD.encode(shown));
+        let mut same = self.known.iter().filter(|it| it.key == encoded);
+        let untrusted = |text: String| Err(SinkError::new(Cause::Untrusted, text));
+        if let Some(it) = same.clone().find(|it| it.revoked) {
+            return untrusted(format!(
+                "the host key of {} ({}) is marked as revoked in {}, line {}; do not use this server",
+                self.host,
+                fingerprint(shown),
+                it.file.display(),
+                it.line
+            ));
+        }
+        if same.next().is_some() {
+            return Ok(());
+        }
+        if let Some(it) = self.known.iter().find(|it| !it.revoked && it.kind == kind) {
+            let old = STANDARD.decode(&it.key).map_or_else(|_| "unreadable".to_owned(), |it| fingerprint(&it));
+            return untrusted(format!(
+                "THE HOST KEY OF {} HAS CHANGED: it was {old} ({}, line {}), now it is {} ({kind}). Somebody may be \
+                 attacking the connection, or the server was set up anew. Ask its administrator for the fingerprint; \
+                 only if it is the new one, replace that line by: {} {kind} {encoded}",
+                self.host,
+                it.file.display(),
+                it.line,
+                fingerprint(shown),
+                self.host,
+            ));
+        }
+        let file = self.files.first().map_or_else(|| "the known hosts file".into(), |it| it.display().to_string());
+        untrusted(format!(
+            "the host key of {} is unknown: {} ({kind}). Compare the fingerprint with what the server's administrator \
+             says; if it is the same, add this line to {file}: {} {kind} {encoded}",
+            self.host,
+            fingerprint(shown),
+            self.host,
+        ))
+    }
+}
+
+/// As ssh-keygen prints it: `SHA256:` and base64 without padding.
+fn fingerprint(key: &[u8]) -> String {
+    let measured = Measured::of(key, &[]);
+    let digest = measured.digest(Algorithm::Sha256).map(|it| STANDARD_NO_PAD.encode(it.as_bytes()));
+    format!("SHA256:{}", digest.unwrap_or_default())
+}
+
+/// A public key begins with the name of its type (RFC 4253, section 6.6).
+fn kind_of(key: &[u8]) -> String {
+    let len = key.get(..4).map_or(0, |it| it.iter().fold(0_usize, |sum, b| sum << 8 | usize::from(*b)));
+    key.get(4..4 + len.min(64)).map_or_else(String::new, |it| String::from_utf8_lossy(it).into_owned())
+}
+
+/// Marker, type and key of a line that names the host. Certificate authorities are not supported, their lines passed over.
+fn entry_for(session: &Session, host: &str, line: &str) -> Option<(bool, String, String)> {
+    let mut words = line.split_whitespace();
+    let mut first = words.next().filter(|it| !it.starts_with('#'))?;
+    let revoked = first == "@revoked";
+    if first.starts_with('@') {
+        if !revoked {
+            return None;
+        }
+        first = words.next()?;
+    }
+    let (kind, key) = (words.next()?, words.next()?);
+    let named = if first.starts_with('|') { is_hashed(session, host, first) } else { is_listed(host, first) };
+    named.then(|| (revoked, kind.to_owned(), key.to_owned()))
+}
+
+/// Whether a hashed name is this host's. libssh2 knows how to hash; it is asked with a line of our own making, and a
+/// key that is nobody's.
+fn is_hashed(session: &Session, host: &str, hashed: &str) -> bool {
+    let Ok(mut known) = session.known_hosts() else { return false };
+    let line = format!("{hashed} ssh-rsa {}\n", STANDARD.encode(b"\0\0\0\x07ssh-rsa"));
+    known.read_str(&line, KnownHostFileKind::OpenSSH).is_ok()
+        && matches!(known.check(host, b"\0\0\0\x07nothing"), CheckResult::Mismatch | CheckResult::Match)
+}
+
+/// Whether a list of patterns names the host: `*`, `?`, and `!` for exceptions (ssh_config(5), PATTERNS).
+fn is_listed(host: &str, patterns: &str) -> bool {
+    let host = host.to_lowercase();
+    let mut named = false;
+    for pattern in patterns.split(',') {
+        let (excepts, pattern) = pattern.strip_prefix('!').map_or((false, pattern), |it| (true, it));
+        if matches(pattern.to_lowercase().as_bytes(), host.as_bytes()) {
+            if excepts {
+                return false;
+            }
+            named = true;
+        }
+    }
+    named
+}
+
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => matches(rest, text) || (!text.is_empty() && matches(pattern, &text[1..])),
+        (Some((b'?', rest)), Some((_, after))) => matches(rest, after),
+        (Some((a, rest)), Some((b, after))) => a == b && matches(rest, after),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn patterns_are_openssh_s() {
+        assert!(is_listed("a.example.org", "b,*.example.org"));
+        assert!(!is_listed("a.example.org", "*.example.org,!a.*"));
+        assert!(is_listed("[h]:22022", "[h]:22022"));
+        assert!(!is_listed("[h]:22022", "h"));
+        assert!(is_listed("Host", "hos?"));
+    }
+
+    #[test]
+    fn hashed_names_are_found() {
+        // Made by: ssh-keygen -H, from the name "[127.0.0.1]:2222".
+        let session = Session::new().unwrap();
+        let salted = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg=";
+        // From sshd(8)'s own example, the host name is 192.168.1.61.
+        assert!(is_hashed(&session, "192.168.1.61", salted));
+        assert!(!is_hashed(&session, "192.168.1.62", salted));
+    }
+
+    #[test]
+    fn known_types_come_first() {
+        let known = |kind: &str| KnownKeys {
+            host: "h".into(),
+            files: vec![],
+            known: vec![KnownKey { file: "f".into(), line: 1, revoked: false, kind: kind.into(), key: String::new() }],
+        };
+        assert!(known("ssh-rsa").preference().starts_with("rsa-sha2-512,rsa-sha2-256,ssh-rsa,ssh-ed25519"));
+        assert!(known("other").preference().starts_with("ssh-ed25519,"));
+    }
+}

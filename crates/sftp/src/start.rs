@@ -1,0 +1,271 @@
+//! The start of a session: the root, a folder for temporaries, and what the server turns out to be able to do.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, Demand, Payload, PayloadError, SinkError, StageRequest};
+use ssh2::{Channel, ErrorCode, ExtendedData};
+
+use crate::client::Client;
+use crate::config::SftpConfig;
+use crate::connect::{WINDOW, connect, millis};
+use crate::digest::Tools;
+use crate::error::{Fault, refusal};
+use crate::folders::{FILE_MODE, Folders};
+use crate::link::Link;
+use crate::session::{SftpSession, TEMP};
+use crate::shell;
+use crate::upload::{Names, Upload};
+use crate::wire::{Reply, Request};
+
+/// SSH packets of this size are what every implementation takes (RFC 4253, section 6.1).
+const PACKET: u32 = 32 * 1024;
+/// How the names of a session's own trial files begin.
+pub(crate) const PROBE: &str = "probe-";
+
+/// Connects and tries out what can be had.
+///
+/// # Errors
+/// [`SinkError`], as [`Sink::connect`](dvb_storage::Sink::connect) promises.
+pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, SinkError> {
+    let who = config.describe();
+    let fault = |doing: &'static str| {
+        let who = who.clone();
+        move |it: Fault| {
+            let mut error = it.into_error(format!("{doing} {who}"));
+            if error.cause == Cause::Transient {
+                error.cause = Cause::Unavailable;
+            }
+            error
+        }
+    };
+    let (session, socket) = connect(config)?;
+    let sftp = open_sftp(&session, &who)?;
+    session.set_timeout(millis(config.idle_timeout));
+    let mut client =
+        Client::start(Link::new(session, socket, sftp, config.idle_timeout)).map_err(fault("start SFTP with"))?;
+    let root = find_root(&mut client, config, &who).map_err(fault("look for the folder on"))??;
+    let mut it = SftpSession {
+        temp: format!("{root}/{TEMP}/{}", encode_run(run)),
+        names: Names::new(shell::random_word().map_err(fault("set up"))?.split_off(24)),
+        folders: Folders::new(root.clone()),
+        client,
+        who: who.clone(),
+        root,
+        writable: Ok(()),
+        tools: None,
+        algorithms: vec![Algorithm::Sha256],
+        evidence: Evidence::ReadBack,
+        refuses_taken: false,
+        flushed: HashSet::new(),
+        lost: false,
+    };
+    it.prepare(config.demand, config.connect_timeout, run).map_err(fault("try out"))?;
+    if config.demand == Demand::RemoteHash && it.tools.is_none() {
+        return Err(match it.writable {
+            Err((cause, words)) => SinkError::new(cause, words),
+            Ok(()) => SinkError::new(
+                Cause::Unavailable,
+                format!(
+                    "{who} computes no digest: the account may run no command, or has none of sha256sum, shasum, sha256 and \
+                     openssl. Allow it, or set Verify to auto or read-back"
+                ),
+            ),
+        });
+    }
+    Ok(it)
+}
+
+fn open_sftp(session: &ssh2::Session, who: &str) -> Result<Channel, SinkError> {
+    let open = || {
+        let mut channel = session.channel_open("session", WINDOW, PACKET, None)?;
+        channel.handle_extended_data(ExtendedData::Ignore)?;
+        channel.subsystem("sftp")?;
+        Ok(channel)
+    };
+    open().map_err(|it: ssh2::Error| {
+        SinkError::because(
+            Cause::Unavailable,
+            format!("start SFTP with {who}; does the server offer it to this account?"),
+            it,
+        )
+    })
+}
+
+/// A run's id as the name of a folder: whatever could be more than a name is written as `%XX`.
+fn encode_run(run: &RunId) -> String {
+    let mut name = String::new();
+    for (n, byte) in run.0.bytes().enumerate() {
+        let plain = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || (byte == b'.' && n > 0);
+        if plain { name.push(byte.into()) } else { name.push_str(&format!("%{byte:02X}")) }
+    }
+    name
+}
+
+/// The run whose folder has this name.
+pub(crate) fn decode_run(name: &[u8]) -> Option<RunId> {
+    let mut bytes = Vec::new();
+    let mut rest = std::str::from_utf8(name).ok()?;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        bytes.push(u8::from_str_radix(after.get(..2)?, 16).ok()?);
+        rest = &after[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok().map(RunId)
+}
+
+/// Where the copies lie, by its absolute name, so that SFTP and the shell mean the same.
+fn find_root(client: &mut Client, config: &SftpConfig, who: &str) -> Result<Result<String, SinkError>, Fault> {
+    let given = config.root.strip_prefix("~/").unwrap_or(&config.root).trim_end_matches('/');
+    let given = match given {
+        "" if config.root.starts_with('/') => "/",
+        "" | "~" => ".",
+        it => it,
+    };
+    let is_there = |client: &mut Client, path: &str| {
+        let seen = client.ask(&[Request::Stat { path }])?;
+        Ok::<_, Fault>(matches!(seen.as_slice(), [Reply::Attributes(it)] if it.is_folder() || it.mode.is_none()))
+    };
+    if !is_there(client, given)? {
+        let made = client.order(&[Request::MakeDir { path: given, mode: crate::folders::FOLDER_MODE }])?.remove(0);
+        if let Err(status) = made
+            && !is_there(client, given)?
+        {
+            let mut error = refusal(
+                format!("{who}: the folder is not there and cannot be made; make it, or mend BackupDirectory"),
+                status,
+            );
+            if error.cause != Cause::Forbidden {
+                error.cause = Cause::Unavailable;
+            }
+            return Ok(Err(error));
+        }
+    }
+    let path = match client.ask(&[Request::RealPath { path: given }])?.remove(0) {
+        Reply::Names(entries) => entries.into_iter().next().and_then(|it| String::from_utf8(it.name).ok()),
+        _ => None,
+    };
+    Ok(path.filter(|it| it.starts_with('/')).map(|it| it.trim_end_matches('/').to_owned()).ok_or_else(|| {
+        SinkError::new(Cause::Unavailable, format!("{who}: the server does not tell the folder's full name"))
+    }))
+}
+
+impl SftpSession {
+    /// Makes the folder for temporaries, and tries with two small files what the server can do.
+    fn prepare(&mut self, demand: Demand, limit: Duration, run: &RunId) -> Result<(), Fault> {
+        let temp = format!("{TEMP}/{}", encode_run(run));
+        let refused = self.folders.make(&mut self.client, [temp.as_str()].into_iter())?;
+        if let Some((folder, status)) = refused.into_iter().next() {
+            self.not_writable(&format!("make the folder {folder}"), status)?;
+            return Ok(());
+        }
+        let secret = shell::random_word()?.into_bytes();
+        let names = [(); 2].map(|()| format!("{PROBE}{}", self.names.take()));
+        let paths = names.each_ref().map(|it| format!("{}/{it}", self.temp));
+        let requests = paths.iter().map(|path| Some((path.clone(), probe(&secret)?))).collect::<Option<Vec<_>>>();
+        let mut upload = Upload::new(requests.unwrap_or_default(), &self.temp, FILE_MODE, false);
+        self.client.drive(&mut upload)?;
+        for outcome in upload.outcomes() {
+            if let Some(Err(crate::upload::Failure::Refused(attempt, status, room))) = outcome {
+                // No room may be found again while the session lasts; no permission will not.
+                if room.is_none() {
+                    self.not_writable(attempt, status)?;
+                }
+                return Ok(());
+            }
+        }
+        if demand != Demand::ReadBack {
+            self.tools = self.find_tools(&names[0], &Measured::of(&secret, &Algorithm::ALL), limit)?;
+        }
+        if let Some(best) = self.tools.as_ref().and_then(Tools::best) {
+            self.algorithms = vec![best];
+            self.evidence = Evidence::RemoteHash;
+        }
+        // A server that refuses this will not let one copy take the place of another.
+        let [a, b] = &paths;
+        let tried = [Request::Rename { from: a, to: b }, Request::Remove { path: a }, Request::Remove { path: b }];
+        self.refuses_taken = self.client.order(&tried)?[0].is_err();
+        Ok(())
+    }
+
+    fn not_writable(&mut self, attempt: &str, status: crate::wire::Status) -> Result<(), Fault> {
+        let error = self.explain(&format!("{attempt}; the account must be able to write there"), status)?;
+        self.writable = Err((error.cause, error.chain()));
+        Ok(())
+    }
+
+    /// A shell that sees the same files as SFTP and has a program for digests.
+    fn find_tools(&mut self, name: &str, truth: &Measured, limit: Duration) -> Result<Option<Tools>, Fault> {
+        let opened: Result<Channel, ssh2::Error> = self.client.link.blocking(limit, |session| {
+            let mut channel = session.channel_session()?;
+            channel.handle_extended_data(ExtendedData::Ignore)?;
+            channel.exec("exec sh")?;
+            Ok(channel)
+        });
+        match opened {
+            Ok(channel) => self.client.link.add_shell(channel),
+            // LIBSSH2_ERROR_CHANNEL_FAILURE, LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED: the server says no.
+            Err(error) if matches!(error.code(), ErrorCode::Session(-21 | -22)) => return Ok(None),
+            Err(error) => return Err(Fault::Lost(ssh2::Error::into(error))),
+        }
+        self.client.link.expect_answer_within(limit);
+        let tools = Tools::probe(&mut self.client, &self.temp, name, truth);
+        self.client.link.expect_work_on(0);
+        match tools {
+            Ok(tools) => Ok(tools.best().is_some().then_some(tools)),
+            Err(Fault::Ended(_) | Fault::Silent(_)) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// A trial file. Its key is never used.
+fn probe(secret: &[u8]) -> Option<StageRequest> {
+    let key = ObjectKey::own(PROBE).ok()?;
+    Some(StageRequest { key, payload: Box::new(Bytes { bytes: secret.to_vec(), at: 0 }) })
+}
+
+struct Bytes {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Payload for Bytes {
+    fn size_hint(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn open(&mut self) -> Result<(), PayloadError> {
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
+        let n = buffer.len().min(self.bytes.len() - self.at);
+        buffer[..n].copy_from_slice(&self.bytes[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+
+    fn finish(self: Box<Self>) -> Measured {
+        let mut hasher = Hasher::new(&[]);
+        hasher.update(&self.bytes);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_and_folder_names_are_one_to_one() {
+        for run in ["20260101T000000Z-1", "..", ".x", "a/b", "ü%41"] {
+            let name = encode_run(&RunId(run.to_owned()));
+            assert!(!name.contains('/') && !name.starts_with('.'), "{name}");
+            assert_eq!(decode_run(name.as_bytes()), Some(RunId(run.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Stores a batch under temporary names: opening, writing, flushing and closing of many files overlap.
+
+use std::time::Duration;
+
+use dvb_fixity::Measured;
+use dvb_storage::{Payload, PayloadError, StageRequest};
+
+use crate::client::{Client, Feed, Ticket, Work, done};
+use crate::error::Fault;
+use crate::reader::{Next, Reader, fill};
+use crate::wire::{self, Malformed, Reply, Request, Room, Status};
+
+/// Larger payloads are read on a thread of their own.
+const LARGE: u64 = 4 * 1024 * 1024;
+/// How long to wait for a slow source before the connection is looked after again.
+const SOURCE_SLICE: Duration = Duration::from_millis(20);
+/// The least that is asked of a payload at once: it may be larger than its hint.
+const LEAST: u64 = 4096;
+
+const OPEN: u8 = 0;
+const WRITE: u8 = 1;
+const FLUSH: u8 = 2;
+const CLOSE: u8 = 3;
+const ROOM: u8 = 4;
+const REMOVE: u8 = 5;
+
+/// Why an object could not be stored.
+pub(crate) enum Failure {
+    Payload(PayloadError),
+    /// What was attempted, the server's words, and its room, where it tells.
+    Refused(&'static str, Status, Option<Room>),
+}
+
+enum Bytes {
+    Waiting(Box<dyn Payload>),
+    Small(Box<dyn Payload>),
+    Large(Reader),
+    Gone,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Open,
+    Closing,
+    Over,
+}
+
+struct Job {
+    path: String,
+    hint: u64,
+    bytes: Bytes,
+    phase: Phase,
+    handle: Vec<u8>,
+    offset: u64,
+    waiting: usize,
+    outcome: Option<Result<Measured, Failure>>,
+}
+
+/// A batch on its way to its temporary names.
+pub(crate) struct Upload {
+    jobs: Vec<Job>,
+    folder: String,
+    mode: u32,
+    /// Whether each file is to be flushed on its own.
+    flush: bool,
+    opened: usize,
+    current: usize,
+}
+
+impl Upload {
+    /// A batch, each object with its temporary path in `folder`.
+    pub(crate) fn new(batch: Vec<(String, StageRequest)>, folder: &str, mode: u32, flush: bool) -> Self {
+        let job = |(path, request): (String, StageRequest)| Job {
+            path,
+            hint: request.payload.size_hint(),
+            bytes: Bytes::Waiting(request.payload),
+            phase: Phase::Opening,
+            handle: Vec::new(),
+            offset: 0,
+            waiting: 0,
+            outcome: None,
+        };
+        let jobs = batch.into_iter().map(job).collect();
+        Self { jobs, folder: folder.to_owned(), mode, flush, opened: 0, current: 0 }
+    }
+
+    /// What became of each object.
+    pub(crate) fn outcomes(self) -> Vec<Option<Result<Measured, Failure>>> {
+        self.jobs.into_iter().map(|it| it.outcome).collect()
+    }
+
+    fn ticket(job: usize, step: u8) -> Ticket {
+        Ticket { job, step, ..Ticket::default() }
+    }
+
+    fn open_next(&mut self, client: &mut Client) {
+        let job = &mut self.jobs[self.opened];
+        let request = Request::Open { path: &job.path, flags: wire::CREATE_NEW, mode: Some(self.mode) };
+        client.send(Self::ticket(self.opened, OPEN), &request);
+        job.waiting += 1;
+        self.opened += 1;
+    }
+
+    /// Reads and sends a piece of the current object.
+    fn write_next(&mut self, client: &mut Client) -> Feed {
+        let n = self.current;
+        let job = &mut self.jobs[n];
+        if job.outcome.is_some() {
+            self.close(client);
+            return Feed::More;
+        }
+        match job.write(n, client) {
+            Ok(Feed::More) => Feed::More,
+            Ok(Feed::Blocked) => Feed::Blocked,
+            Ok(Feed::Done) => {
+                self.close(client);
+                Feed::More
+            }
+            Err(error) => {
+                job.outcome = Some(Err(Failure::Payload(error)));
+                self.close(client);
+                Feed::More
+            }
+        }
+    }
+
+    /// Sends what follows the last byte, and turns to the next object.
+    fn close(&mut self, client: &mut Client) {
+        let n = self.current;
+        let job = &mut self.jobs[n];
+        job.bytes = Bytes::Gone;
+        if self.flush && client.offers.fsync && matches!(job.outcome, Some(Ok(_))) {
+            client.send(Self::ticket(n, FLUSH), &Request::Fsync { handle: &job.handle });
+            job.waiting += 1;
+        }
+        client.send(Self::ticket(n, CLOSE), &Request::Close { handle: &job.handle });
+        job.waiting += 1;
+        job.phase = Phase::Closing;
+        self.current += 1;
+    }
+
+    /// The last answer for an object is there: what failed is looked into, then removed.
+    fn settle(&mut self, n: usize, client: &mut Client) {
+        let job = &mut self.jobs[n];
+        job.phase = Phase::Over;
+        match job.outcome {
+            Some(Err(Failure::Refused(_, _, None))) if client.offers.statvfs => {
+                client.send(Self::ticket(n, ROOM), &Request::StatVfs { path: &self.folder });
+            }
+            Some(Err(_)) => client.send(Self::ticket(n, REMOVE), &Request::Remove { path: &job.path }),
+            Some(Ok(_)) | None => {}
+        }
+    }
+}
+
+impl Job {
+    fn refuse(&mut self, attempt: &'static str, status: Status) {
+        if !matches!(self.outcome, Some(Err(_))) {
+            self.outcome = Some(Err(Failure::Refused(attempt, status, None)));
+        }
+    }
+
+    /// Sends a piece; `Done` after the last one.
+    fn write(&mut self, n: usize, client: &mut Client) -> Result<Feed, PayloadError> {
+        let chunk = client.write_chunk();
+        match std::mem::replace(&mut self.bytes, Bytes::Gone) {
+            Bytes::Waiting(mut payload) => {
+                payload.open()?;
+                self.bytes =
+                    if self.hint > LARGE { Bytes::Large(Reader::start(payload, chunk)) } else { Bytes::Small(payload) };
+                Ok(Feed::More)
+            }
+            Bytes::Small(payload) => self.write_small(n, client, payload, chunk),
+            Bytes::Large(reader) => self.write_large(n, client, reader),
+            Bytes::Gone => Ok(Feed::Done),
+        }
+    }
+
+    fn write_small(
+        &mut self,
+        n: usize,
+        client: &mut Client,
+        mut payload: Box<dyn Payload>,
+        chunk: usize,
+    ) -> Result<Feed, PayloadError> {
+        // One byte more than is expected, so that the end shows in the same go.
+        let expected = (self.hint.saturating_sub(self.offset) + 1).max(LEAST);
+        let len = usize::try_from(expected).unwrap_or(chunk).min(chunk);
+        let ticket = Upload::ticket(n, WRITE);
+        let sent = client.send_write(ticket, &self.handle, self.offset, len, |it| fill(payload.as_mut(), it))?;
+        self.offset += sent as u64;
+        self.waiting += usize::from(sent > 0);
+        if sent < len {
+            self.outcome = Some(Ok(payload.finish()));
+            return Ok(Feed::Done);
+        }
+        self.bytes = Bytes::Small(payload);
+        Ok(Feed::More)
+    }
+
+    fn write_large(&mut self, n: usize, client: &mut Client, reader: Reader) -> Result<Feed, PayloadError> {
+        let patience = if client.in_flight() == 0 { SOURCE_SLICE } else { Duration::ZERO };
+        let next = match reader.next(patience)? {
+            // Answers due are small and few: the source is what to wait for once everything is sent.
+            Next::NotYet if !patience.is_zero() || !client.all_sent() => Next::NotYet,
+            Next::NotYet => reader.next(SOURCE_SLICE)?,
+            it @ (Next::Bytes(_) | Next::End(_)) => it,
+        };
+        let feed = match next {
+            Next::Bytes(bytes) => {
+                client.send_bytes(Upload::ticket(n, WRITE), &self.handle, self.offset, &bytes);
+                self.offset += bytes.len() as u64;
+                self.waiting += 1;
+                reader.reuse(bytes);
+                Feed::More
+            }
+            Next::NotYet => Feed::Blocked,
+            Next::End(measured) => {
+                self.outcome = Some(Ok(measured));
+                return Ok(Feed::Done);
+            }
+        };
+        self.bytes = Bytes::Large(reader);
+        Ok(feed)
+    }
+}
+
+impl Work for Upload {
+    fn feed(&mut self, client: &mut Client) -> Result<Feed, Fault> {
+        if self.opened < self.jobs.len() && self.opened < self.current + client.open_ahead() {
+            self.open_next(client);
+            return Ok(Feed::More);
+        }
+        let Some(job) = self.jobs.get(self.current) else { return Ok(Feed::Done) };
+        Ok(match job.phase {
+            Phase::Opening => Feed::Blocked,
+            Phase::Open => self.write_next(client),
+            Phase::Closing | Phase::Over => {
+                self.current += 1;
+                Feed::More
+            }
+        })
+    }
+
+    fn answer(&mut self, client: &mut Client, ticket: Ticket, reply: Reply<'_>) -> Result<(), Fault> {
+        let n = ticket.job;
+        let job = &mut self.jobs[n];
+        match (ticket.step, reply) {
+            (OPEN, Reply::Handle(handle)) => {
+                job.waiting -= 1;
+                job.handle = handle;
+                job.phase = Phase::Open;
+            }
+            (OPEN, reply) => {
+                let status = done(reply)?.err().ok_or(Malformed("OPEN answered without a handle"))?;
+                job.refuse("create a temporary file", status);
+                job.bytes = Bytes::Gone;
+                // Nothing to remove: the answer to that is of no interest.
+                self.settle(n, client);
+            }
+            (ROOM, reply) => {
+                if let (Reply::Extended(body), Some(Err(Failure::Refused(_, _, room)))) = (reply, &mut job.outcome) {
+                    *room = wire::parse_statvfs(&body).ok();
+                }
+                client.send(Self::ticket(n, REMOVE), &Request::Remove { path: &job.path });
+            }
+            (REMOVE, _) => {}
+            (step, reply) => {
+                job.waiting -= 1;
+                match done(reply)? {
+                    Err(status) if step == WRITE => job.refuse("write a temporary file", status),
+                    Err(status) if step == FLUSH && status.code != wire::UNSUPPORTED => {
+                        job.refuse("flush a temporary file to stable storage", status);
+                    }
+                    Err(status) if step == CLOSE => job.refuse("close a temporary file", status),
+                    Ok(()) | Err(_) => {}
+                }
+                if job.waiting == 0 && job.phase == Phase::Closing {
+                    self.settle(n, client);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes names for temporaries that no other session makes.
+pub(crate) struct Names {
+    prefix: String,
+    next: u64,
+}
+
+impl Names {
+    /// Names that begin with this session's own word.
+    pub(crate) fn new(prefix: String) -> Self {
+        Self { prefix, next: 0 }
+    }
+
+    /// A new name.
+    pub(crate) fn take(&mut self) -> String {
+        self.next += 1;
+        format!("{}-{}", self.prefix, self.next)
+    }
+}

@@ -1,0 +1,89 @@
+//! What can go wrong at a store or at a destination, and whether a retry can help.
+
+use thiserror::Error;
+
+/// The kind of a failure, on which the engine decides: retry, verdict, or give up the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// There is no such object.
+    Missing,
+    /// The account may not.
+    Forbidden,
+    /// The name must not be used: it climbs, is absolute, or leads out of the root through a symbolic link.
+    Refused,
+    /// The connection or the service failed for now; trying again can help.
+    Transient,
+    /// The whole store or destination cannot be reached or is not usable; other objects will fail the same way.
+    Unavailable,
+    /// The destination is not the one that was agreed on (host key changed or unknown).
+    Untrusted,
+    /// No room is left.
+    Full,
+    /// Something is there already that must not be replaced.
+    Exists,
+    /// Anything else: I/O error, protocol violation.
+    Io,
+}
+
+/// A store could not be read.
+#[derive(Debug, Error)]
+#[error("{attempt}")]
+pub struct SourceError {
+    /// The kind of failure.
+    pub cause: Cause,
+    /// What was attempted, on what, and what to do: a sentence.
+    pub attempt: String,
+    /// What lies behind it.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A destination could not do what was asked.
+#[derive(Debug, Error)]
+#[error("{attempt}")]
+pub struct SinkError {
+    /// The kind of failure.
+    pub cause: Cause,
+    /// What was attempted, on what (key, host), and what to do: a sentence.
+    pub attempt: String,
+    /// What lies behind it.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+macro_rules! constructors {
+    ($name:ident) => {
+        impl $name {
+            /// A failure that nothing else lies behind.
+            #[must_use]
+            pub fn new(cause: Cause, attempt: impl Into<String>) -> Self {
+                Self { cause, attempt: attempt.into(), source: None }
+            }
+
+            /// A failure with the error that caused it.
+            #[must_use]
+            pub fn because(
+                cause: Cause,
+                attempt: impl Into<String>,
+                source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+            ) -> Self {
+                Self { cause, attempt: attempt.into(), source: Some(source.into()) }
+            }
+
+            /// The whole chain in one line: what was attempted, then each cause behind it.
+            #[must_use]
+            pub fn chain(&self) -> String {
+                let mut text = self.attempt.clone();
+                let mut next = std::error::Error::source(self);
+                while let Some(it) = next {
+                    text.push_str(": ");
+                    text.push_str(&it.to_string());
+                    next = it.source();
+                }
+                text
+            }
+        }
+    };
+}
+constructors!(SourceError);
+constructors!(SinkError);

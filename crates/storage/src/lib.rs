@@ -1,0 +1,17 @@
+//! The seam between the engine and every storage system.
+//!
+//! A [`Source`] reads objects of one of Dataverse's stores. A [`Sink`] holds copies at a destination; it works in
+//! batches, so that many small files travel in few round trips: [`SinkSession::stage`] stores a batch where nobody
+//! looks, [`SinkSession::commit`] proves it and lets it show. What each promises is checked by the suites in
+//! [`conformance`], which every implementation runs against a real server.
+
+pub mod conformance;
+mod error;
+mod sink;
+mod source;
+
+pub use error::{Cause, SinkError, SourceError};
+pub use sink::{
+    CommitRequest, Demand, Existing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
+};
+pub use source::{Location, ObjectAddress, Source, StoredObject};

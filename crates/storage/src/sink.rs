@@ -1,0 +1,194 @@
+//! Holding copies at a destination, a batch at a time.
+
+use std::io::Read;
+
+use dvb_fixity::{Algorithm, Evidence, Measured, Mismatch, Proved};
+use dvb_model::{ObjectKey, RunId};
+use thiserror::Error;
+
+use crate::{SinkError, SourceError};
+
+/// Which evidence of a copy is demanded (`Verify:` of a `[Backup]` section).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// The destination's own digest where it has one, else reading back.
+    Auto,
+    /// The destination's own digest, or failure.
+    RemoteHash,
+    /// Reading back.
+    ReadBack,
+}
+
+/// The bytes of one object, opened by the session when their turn comes, hashed while they are read.
+///
+/// The engine implements it: opening a source, hashing, limiting the rate, watching for a signal.
+pub trait Payload: Send {
+    /// Their number as far as it is known; more or fewer may come.
+    fn size_hint(&self) -> u64;
+
+    /// Opens the bytes. Called once, before the first [`Payload::read`].
+    ///
+    /// # Errors
+    /// [`PayloadError`], when there is nothing to read.
+    fn open(&mut self) -> Result<(), PayloadError>;
+
+    /// Fills the buffer from its start; fewer bytes than fit mean nothing, 0 means the end.
+    ///
+    /// # Errors
+    /// [`PayloadError`], when the source fails or the run is stopped.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError>;
+
+    /// Size and digests of everything read. Called once, after the end.
+    fn finish(self: Box<Self>) -> Measured;
+}
+
+/// A payload ended early.
+#[derive(Debug, Error)]
+pub enum PayloadError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The run was told to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// One object to be stored where nobody looks yet.
+pub struct StageRequest {
+    /// Where it will show.
+    pub key: ObjectKey,
+    /// Its bytes.
+    pub payload: Box<dyn Payload>,
+}
+
+/// An object whose bytes are all at the destination, but not under its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    /// Where it will show.
+    pub key: ObjectKey,
+    /// What was read of the source.
+    pub measured: Measured,
+    /// The sink's own handle on it: the name of a temporary file, an upload id, a number.
+    pub handle: String,
+}
+
+/// Why an object of a batch was not staged or not committed.
+#[derive(Debug, Error)]
+pub enum Unstaged {
+    /// The payload ended early; the destination is well.
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
+    /// The destination failed.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The destination holds other bytes than were sent. Nothing shows at the key that was not there before.
+    #[error("the destination holds other bytes than were sent")]
+    Verify(#[from] Mismatch),
+}
+
+/// One staged object to be proved and shown.
+pub struct CommitRequest {
+    /// What was staged.
+    pub staged: Staged,
+    /// Take the place of what lies at the key: only for a copy known to be bad.
+    pub replace: bool,
+}
+
+/// What lies at a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Existing {
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A destination. Cheap to hold; [`Sink::connect`] makes the sessions that do the work, one a worker.
+pub trait Sink: Send + Sync {
+    /// What is written to, for messages: user, host and folder; a bucket.
+    fn describe(&self) -> String;
+
+    /// The original's `StorageType` word for it (`ssh`, `swift`, `s3`, `directory`), at most 16 characters: `lastbackupmethod`.
+    fn method(&self) -> &'static str;
+
+    /// Opens a session for a run. Bounded in time.
+    ///
+    /// # Errors
+    /// [`SinkError`]: [`Cause::Untrusted`](crate::Cause::Untrusted) where the host's key is changed or unknown, `Forbidden` where login is refused,
+    /// `Unavailable` where the destination cannot be reached or used.
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError>;
+}
+
+/// One session with a destination, used by one thread. In every answer to a batch, the n-th result belongs to the n-th request.
+///
+/// - After `stage`, nothing shows at any key. After `commit` gave a [`Proved`], exactly the staged bytes are at the key, flushed to stable storage
+///   where the server can, and were compared with what was read by evidence that is independent of the bytes sent.
+/// - Without `replace`, what lay at a key before is never touched: `commit` fails with [`Cause::Exists`](crate::Cause::Exists).
+/// - An object that failed leaves nothing at its key; the others of the batch are not affected.
+/// - A method fails as a whole (outer `Err`) only when the session itself is lost: reconnect, and do the batch again.
+/// - Requests of one batch travel together: the number of round trips does not grow with the number of objects.
+pub trait SinkSession: Send {
+    /// What a [`Measured`] must hold, besides SHA-256, so that this session's evidence can be compared.
+    fn algorithms(&self) -> &[Algorithm];
+
+    /// The evidence that this session gives, as demanded and as the server allows.
+    fn evidence(&self) -> Evidence;
+
+    /// Stores a batch under temporary names, creating folders as needed. Payloads are opened and read here, in order.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost.
+    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError>;
+
+    /// Proves each staged object, then lets it show at its key. What cannot be proved is removed.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost.
+    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError>;
+
+    /// Removes staged objects that will not be committed.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost.
+    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError>;
+
+    /// What lies at each key.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost.
+    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError>;
+
+    /// Size and digests of what lies at each key, by all of `wanted` and SHA-256: observed at the destination, or by reading back.
+    /// A missing object fails with [`Cause::Missing`](crate::Cause::Missing).
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost.
+    fn measure(
+        &mut self,
+        keys: &[ObjectKey],
+        wanted: &[Algorithm],
+    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError>;
+
+    /// Gives the object at `from` the key `to`, without a transfer. Fails with [`Cause::Exists`](crate::Cause::Exists) where `to` is taken.
+    ///
+    /// # Errors
+    /// [`SinkError`], as above, or when the session is lost.
+    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError>;
+
+    /// Reads an object back.
+    ///
+    /// # Errors
+    /// [`SinkError`]: [`Cause::Missing`](crate::Cause::Missing) where there is none.
+    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError>;
+
+    /// Removes one of the backup's own objects ([`ObjectKey::own`]): a probe, an old snapshot. Copies of data files cannot be removed here.
+    ///
+    /// # Errors
+    /// [`SinkError`]: [`Cause::Refused`](crate::Cause::Refused) for any other key.
+    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError>;
+
+    /// Removes temporaries of runs that `is_dead` says are over, and tells how many objects went. A run that names itself
+    /// dead is done: this session must not stage any more.
+    ///
+    /// # Errors
+    /// [`SinkError`], when they cannot be listed or removed.
+    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError>;
+}

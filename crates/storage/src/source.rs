@@ -1,0 +1,74 @@
+//! Reading objects of one of Dataverse's stores.
+
+use std::io::Read;
+
+use dvb_model::{ObjectName, StorageIdentifier, StoragePid};
+
+use crate::SourceError;
+
+/// Where an object of a data file or of a dataset is, in the words of Dataverse; each source makes its own address of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The PID that the path is made of.
+    pub storage_pid: StoragePid,
+    /// The data file's storage identifier; `None` for an object of the dataset itself.
+    pub identifier: Option<StorageIdentifier>,
+    /// The object.
+    pub object: ObjectAddress,
+}
+
+/// Which object of the data file, or of the dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectAddress {
+    /// `<name>`.
+    Main(ObjectName),
+    /// `<name>.<tag>`, `.orig` among them.
+    Tagged(ObjectName, String),
+    /// `<name>/<path>`: a member of a package.
+    Member(ObjectName, String),
+    /// `<tag>` in the dataset's folder.
+    DatasetLevel(ObjectName),
+}
+
+/// An object, opened for reading.
+pub struct StoredObject {
+    /// Its size in bytes when it was opened.
+    pub size: u64,
+    /// Its bytes. A read error has the kind of its cause, `NotFound`, `PermissionDenied`, `TimedOut` and the like.
+    pub body: Box<dyn Read + Send>,
+}
+
+/// Reads the objects of one store. Shared by all workers.
+///
+/// - `open` of an object that is not there fails with [`Cause::Missing`](crate::Cause::Missing), of one that may not be read with `Forbidden`,
+///   of a name that leads out of the store with `Refused`; the next object is not affected.
+/// - Reading gives the bytes from the first to the last, in memory that does not grow with their number.
+/// - Nothing is ever changed.
+pub trait Source: Send + Sync {
+    /// What is read, for messages: a folder, a bucket.
+    fn describe(&self) -> String;
+
+    /// Opens an object.
+    ///
+    /// # Errors
+    /// [`SourceError`], as above.
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError>;
+
+    /// Its size in bytes; `None` where there is no such object.
+    ///
+    /// # Errors
+    /// [`SourceError`], when it cannot be told whether there is one.
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError>;
+
+    /// The members of a package by their paths below its folder, in order; `None` where the object is not a folder.
+    ///
+    /// # Errors
+    /// [`SourceError`], as for `open`.
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError>;
+
+    /// Tries that the store is there and can be read at all.
+    ///
+    /// # Errors
+    /// [`SourceError`] with [`Cause::Unavailable`](crate::Cause::Unavailable) and what to do.
+    fn check(&self) -> Result<(), SourceError>;
+}

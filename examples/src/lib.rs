@@ -1,0 +1,1 @@
+//! Programs that embed dataverse-backup: see `examples/*.rs`.
