@@ -24,6 +24,8 @@ pub enum Access {
     Readable(Arc<dyn Source>),
     /// Not at all, by rule, with the reason: somebody else holds them, or this program cannot read them.
     Reference(String),
+    /// Not now: the store is configured but cannot be opened, with the reason. Its files are not safe.
+    Unavailable(String),
 }
 
 /// All stores that the configuration names.
@@ -44,6 +46,8 @@ pub(crate) enum Scope {
     Refused(KeyError),
     /// It has no dataset, so it has no place (facts 5.4).
     Orphaned,
+    /// Its store cannot be opened now.
+    Unavailable(DriverId, String),
 }
 
 /// Why a data file is not covered.
@@ -96,6 +100,7 @@ impl Stores {
         let source = match &store.access {
             Access::Readable(source) => Arc::clone(source),
             Access::Reference(why) => return Scope::NotCovered(NotCovered::Reference(driver, why.clone())),
+            Access::Unavailable(why) => return Scope::Unavailable(driver, why.clone()),
         };
         let name = match identifier.object_name(store.kind, &pid.identifier) {
             Ok(it) => it,

@@ -1,0 +1,51 @@
+//! Why a run did not take place, or gave up.
+
+use std::path::PathBuf;
+
+use dvb_catalog::CatalogError;
+use dvb_ledger::LedgerError;
+use dvb_storage::SinkError;
+use thiserror::Error;
+
+/// A run did not take place, or gave up before it looked at any data file. What goes wrong later is in the
+/// [`Summary`](crate::Summary).
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The catalogue could not be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The ledger could not be used; also when another run holds the lock.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The destination could not be used.
+    #[error(transparent)]
+    Destination(#[from] SinkError),
+    /// More data files have left the catalogue than is plausible (facts 5.5). Nothing was copied or marked.
+    #[error(
+        "{missing} of the {known} data files known at destination {destination:?} are no longer in the catalogue, more \
+         than the {limit} % that may disappear between two runs. Nothing was done, and all copies are kept. If it is \
+         the right database and they were meant to go, confirm with: run --accept-disappearance"
+    )]
+    Disappearance {
+        /// Name of the destination.
+        destination: String,
+        /// How many are gone.
+        missing: u64,
+        /// How many were known and not gone before.
+        known: u64,
+        /// The share that is allowed, in percent.
+        limit: f64,
+    },
+    /// The selection names nothing that the catalogue has.
+    #[error("the catalogue has no data file of this selection; check the PID, id, storage identifier or store")]
+    NothingSelected,
+    /// The list of what is due could not be kept.
+    #[error("cannot keep the list of what is due in {}; it needs about 200 bytes a data file", folder.display())]
+    Spool {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}

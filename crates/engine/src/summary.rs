@@ -1,0 +1,92 @@
+//! What a run reports: counts, findings, and how it ended. Its JSON form is the one of design section 4.
+
+use dvb_model::{DestinationName, DvObjectId, RunId, Status};
+use serde::Serialize;
+
+use crate::Ending;
+
+/// How many failures and notes are listed one by one.
+pub const LISTED: usize = 1000;
+
+/// Data files in scope, by what the run made of them. All but `catalogued` add up to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FileCounts {
+    /// In the catalogue and in scope.
+    pub catalogued: u64,
+    /// Safe already; nothing had to be sent.
+    pub unchanged: u64,
+    /// Copied and proved.
+    pub copied: u64,
+    /// Found at the destination and proved there.
+    pub adopted: u64,
+    /// Without bytes that a backup could read, by rule.
+    pub not_covered: u64,
+    /// Not safe.
+    pub failed: u64,
+    /// Not looked at, or to be looked at again later.
+    pub pending: u64,
+}
+
+/// What the plan found to be due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Due {
+    /// Data files to look at.
+    pub files: u64,
+    /// Their bytes, as far as Dataverse knows.
+    pub bytes: u64,
+}
+
+/// A data file that is not safe, or of which the administrator should know something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which; `None` for an object of a dataset itself.
+    pub data_file_id: Option<DvObjectId>,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Its storage identifier as it stands.
+    pub storage_identifier: Option<String>,
+    /// Its newest name with its folder.
+    pub name: Option<String>,
+    /// The verdict.
+    pub status: Status,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// A run's report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Name of the run.
+    pub run_id: RunId,
+    /// Where it copied to.
+    pub destination: DestinationName,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: String,
+    /// Nothing was done, only counted.
+    pub dry_run: bool,
+    /// Data files.
+    pub files: FileCounts,
+    /// What was found to be due.
+    pub due: Due,
+    /// Bytes sent and proved.
+    pub bytes_copied: u64,
+    /// Data files that left the catalogue since the last run. Their copies stay.
+    pub gone: u64,
+    /// The first of those that are not safe.
+    pub failures: Vec<Finding>,
+    /// How many there are.
+    pub failures_total: u64,
+    /// The first of what else the administrator should know.
+    pub notes: Vec<Finding>,
+    /// How many there are.
+    pub notes_total: u64,
+    /// Why the run gave up before its end.
+    pub aborted: Option<String>,
+    /// The ending's exit code.
+    pub exit_code: u8,
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+}
