@@ -20,6 +20,14 @@ pub(crate) const WINDOW: u32 = 8 * 1024 * 1024;
 /// # Errors
 /// [`SinkError`], as [`Sink::connect`](dvb_storage::Sink::connect) promises.
 pub(crate) fn connect(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
+    let connected = try_connect(config);
+    // libssh2 tries a key in several formats and leaves what failed in this thread's queue of OpenSSL, where the next
+    // TLS connection of the same thread (to the backup database) would take it for a failure of its own.
+    drop(openssl::error::ErrorStack::get());
+    connected
+}
+
+fn try_connect(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
     let socket = dial(config)?;
     let mut session = Session::new().map_err(|it| SinkError::because(Cause::Io, "set up SSH", it))?;
     let clone = socket.try_clone().map_err(|it| SinkError::because(Cause::Io, "set up the socket", it))?;
