@@ -7,6 +7,7 @@ use dvb_fixity::{Algorithm, Digest, Measured};
 use crate::client::Client;
 use crate::error::Fault;
 use crate::shell::{self, Asked, quoted};
+use crate::wire::{self, Status};
 
 /// Programs that print a digest first and then the name, best first. `openssl` comes last for the many small files of
 /// a batch, as it starts slowly.
@@ -101,6 +102,18 @@ impl Tools {
         self.flush
     }
 
+    /// Flushes the file system of the temporaries, which is that of the copies: a rename goes no further.
+    ///
+    /// # Errors
+    /// [`Fault`], when it cannot be flushed, or the shell ended.
+    pub(crate) fn flush(&self, client: &mut Client) -> Result<(), Fault> {
+        let asked = shell::send(client, "sync -f . && printf 'flush|ok\\n'")?;
+        if is_flushed(&shell::wait(client, &asked)?) {
+            return Ok(());
+        }
+        Err(Fault::Flush(Status { code: wire::FAILURE, message: "sync -f failed".into() }))
+    }
+
     fn program(&self, algorithm: Algorithm, size: u64) -> Option<&str> {
         if algorithm == Algorithm::Sha256 && self.large && size >= LARGE {
             return Some(FOR_LARGE);
@@ -163,9 +176,12 @@ impl Tools {
     ) -> Result<Answer, Fault> {
         let answer = shell::wait(client, asked)?;
         client.link.expect_work_on(0);
-        let flushed = answer.split(|it| *it == b'\n').any(|it| it == b"flush|ok");
-        Ok(Answer { digests: in_answer(&answer, targets, algorithm), flushed })
+        Ok(Answer { digests: in_answer(&answer, targets, algorithm), flushed: is_flushed(&answer) })
     }
+}
+
+fn is_flushed(answer: &[u8]) -> bool {
+    answer.split(|it| *it == b'\n').any(|it| it == b"flush|ok")
 }
 
 /// Whether a name goes through every program unchanged.

@@ -24,8 +24,7 @@ fn untrusted(config: SftpConfig) -> SinkError {
 fn lines_for(account: &Account, folder: &Path, change: impl Fn(&str) -> String) -> PathBuf {
     let place = format!("[{}]:{} ", account.host, account.port);
     let all = fs::read_to_string(&account.known_hosts).unwrap();
-    let lines: String =
-        all.lines().filter(|it| it.starts_with(&place)).map(|it| change(it) + "\n").collect();
+    let lines: String = all.lines().filter(|it| it.starts_with(&place)).map(|it| change(it) + "\n").collect();
     let file = folder.join("known_hosts");
     fs::write(&file, lines).unwrap();
     file

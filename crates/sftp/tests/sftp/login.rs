@@ -39,7 +39,7 @@ fn keys_and_agents_open() {
 #[test]
 fn whoever_is_not_let_in_learns_what_was_tried() {
     let missing = KeyFile { path: "/does/not/exist".into(), passphrase: None };
-    let nobody = SftpConfig { username: "nobody".into(), ..with_keys(vec![stranger()], true) };
+    let nobody = SftpConfig { username: "no-such-user".into(), ..with_keys(vec![stranger()], true) };
     let deaf = SftpConfig { agent: Some("/does/not/exist.sock".into()), ..with_keys(vec![], false) };
     for (config, words) in [
         (with_keys(vec![stranger()], false), vec!["stranger"]),
@@ -50,7 +50,7 @@ fn whoever_is_not_let_in_learns_what_was_tried() {
         (nobody, vec!["stranger", "the 1 keys of the agent"]),
         (deaf, vec!["agent at /does/not/exist.sock"]),
     ] {
-        let error = refused(config);
+        let error = connect_with(config).map(drop).expect_err(&format!("let in: {words:?}"));
         assert_eq!(error.cause, Cause::Forbidden, "{}", error.chain());
         for word in words {
             assert!(error.attempt.contains(word), "{error}");

@@ -8,9 +8,34 @@ use crate::{config, connect_with, get, key, server, shown, stage};
 
 fn odd_names() -> Vec<String> {
     let mut names: Vec<String> = [
-        "quo'te", "dou\"ble", "new\nline", "tab\tand\rreturn", "back\\slash", "\\n", "-rf", "--", "$(touch x)", "`y`;&|",
-        "~root", " leading", "trailing ", "a  b", "*", "[a]", "#", "!", "%41", "ünï", "e\u{301}", "漢字", "\u{7f}", "…/x",
-        "-/-", "\u{1b}[31m", "a:b", "nul",
+        "quo'te",
+        "dou\"ble",
+        "new\nline",
+        "tab\tand\rreturn",
+        "back\\slash",
+        "\\n",
+        "-rf",
+        "--",
+        "$(touch x)",
+        "`y`;&|",
+        "~root",
+        " leading",
+        "trailing ",
+        "a  b",
+        "*",
+        "[a]",
+        "#",
+        "!",
+        "%41",
+        "ünï",
+        "e\u{301}",
+        "漢字",
+        "\u{7f}",
+        "…/x",
+        "-/-",
+        "\u{1b}[31m",
+        "a:b",
+        "nul",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -79,8 +79,10 @@ fn on_a_full_disk(test: impl FnOnce(&dvb_testkit::sshd::Account)) {
     }
     let _one = ONE.lock();
     let account = server().account(Kind::FullDisk).fresh("full");
-    test(&account);
+    // Also where the test fails, for the sake of the next one.
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(&account)));
     fs::remove_dir_all(&account.local).unwrap();
+    failed.unwrap_or_else(|it| std::panic::resume_unwind(it));
 }
 
 #[test]
