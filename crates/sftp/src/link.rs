@@ -101,6 +101,11 @@ impl Link {
         self.patience = limit;
     }
 
+    /// How long one answer may take in all.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Gives the server time for work on this many bytes, from now on.
     pub(crate) fn expect_work_on(&mut self, bytes: u64) {
         self.patience = self.idle * PATIENCE + Duration::from_secs(bytes / SLOWEST_DIGEST);
@@ -247,6 +252,9 @@ impl Link {
         let mut came = self.sftp.read(&mut self.scratch)?;
         if let Some(shell) = &mut self.shell {
             came |= shell.read(&mut self.scratch)?;
+            if shell.over {
+                shell.input.clear();
+            }
             if shell.channel.eof() && !shell.over {
                 shell.over = true;
                 came = true;

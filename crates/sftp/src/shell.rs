@@ -1,8 +1,13 @@
 //! One shell on the server for the whole session, that is asked for digests a batch at a time.
 
+use std::time::Instant;
+
 use crate::client::Client;
 use crate::error::Fault;
 use crate::link::Until;
+
+/// More than any answer: a shell that prints without end is none to wait for.
+const LONGEST: usize = 64 * 1024 * 1024;
 
 /// A text as one word of a POSIX shell, whatever it holds.
 pub(crate) fn quoted(text: &str) -> String {
@@ -35,11 +40,12 @@ pub(crate) fn send(client: &mut Client, script: &str) -> Result<Asked, Fault> {
     Ok(Asked { begin: format!("\nb{word}\n").into_bytes(), end: format!("\ne{word}\n").into_bytes() })
 }
 
-/// Waits for what a script printed.
+/// Waits for what a script printed, as long as the link has patience in all.
 ///
 /// # Errors
 /// [`Fault`], when the shell ended or the session is lost.
 pub(crate) fn wait(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
+    let until = Instant::now() + client.link.patience();
     let mut searched = 0;
     loop {
         let input = client.link.shell_input().ok_or(Fault::Ended("command"))?;
@@ -50,7 +56,8 @@ pub(crate) fn wait(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault>
             return Ok(answer);
         }
         searched = input.len().saturating_sub(asked.end.len());
-        if client.link.shell_ended() {
+        let endless = input.len() > LONGEST || Instant::now() > until;
+        if endless || client.link.shell_ended() {
             return Err(Fault::Ended("command"));
         }
         client.link.pump(Until::Input)?;

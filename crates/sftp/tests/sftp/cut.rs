@@ -1,7 +1,6 @@
 //! Connections that break, and what they leave behind.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dvb_fixity::{Algorithm, Measured};
@@ -13,13 +12,13 @@ use dvb_testkit::sshd::{Kind, Server};
 use crate::{config, connect, get, key, put, request, run_id, shown, stage, temporaries};
 
 /// Does something when so many bytes were read.
-struct Trap<'a> {
+struct Trap {
     inner: Bytes,
     left: usize,
-    spring: Box<dyn FnMut() + Send + 'a>,
+    spring: Box<dyn FnMut() + Send>,
 }
 
-impl Payload for Trap<'static> {
+impl Payload for Trap {
     fn size_hint(&self) -> u64 {
         self.inner.size_hint()
     }
@@ -153,18 +152,9 @@ fn a_server_that_is_stopped_is_unavailable_and_then_there_again() {
     put(sink.connect(&run).unwrap().as_mut(), "a", b"1").unwrap();
 }
 
-#[test]
-fn a_source_that_is_slow_does_not_cost_the_connection() {
-    static SLEPT: AtomicBool = AtomicBool::new(false);
-    let account = crate::server().shell().fresh("slow");
-    let mut session = connect(&account);
-    let inner = Bytes::new(some_bytes(5, 6_000_000), &Algorithm::ALL, End::Whole);
-    let spring = Box::new(|| {
-        std::thread::sleep(Duration::from_secs(2));
-        SLEPT.store(true, Ordering::Relaxed);
-    });
-    let slow = StageRequest { key: key("slow"), payload: Box::new(Trap { inner, left: 3_000_000, spring }) };
-    let staged = session.stage(vec![slow]).unwrap().remove(0).unwrap();
-    session.commit(vec![CommitRequest { staged, replace: false }]).unwrap().remove(0).unwrap();
-    assert!(SLEPT.load(Ordering::Relaxed));
+/// An object whose source stands still in the middle.
+pub(crate) fn slow_request(at: &str, size: usize, pause: Duration) -> StageRequest {
+    let inner = Bytes::new(some_bytes(5, size), &Algorithm::ALL, End::Whole);
+    let spring = Box::new(move || std::thread::sleep(pause));
+    StageRequest { key: key(at), payload: Box::new(Trap { inner, left: size / 2, spring }) }
 }

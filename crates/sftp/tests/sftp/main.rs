@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cut;
+mod durable;
 mod host_keys;
 mod lies;
 mod login;
 mod names;
 mod promises;
 mod refusals;
+mod trips;
 
 use std::io::Read as _;
 use std::sync::OnceLock;
@@ -18,6 +20,7 @@ use dvb_model::{ObjectKey, RunId};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
 use dvb_storage::conformance::{Bytes, End};
 use dvb_storage::{CommitRequest, Demand, Sink as _, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_testkit::netfault::Proxy;
 use dvb_testkit::sshd::{Account, Server};
 
 /// The server of the tests that do not harm it.
@@ -61,6 +64,18 @@ fn refused(config: SftpConfig) -> SinkError {
 
 fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
+}
+
+/// The same account through a proxy.
+fn through(proxy: &Proxy, config: SftpConfig) -> SftpConfig {
+    let folder = dvb_testkit::temp_folder("known").keep();
+    let known_hosts = std::fs::read_to_string(&config.known_hosts[0]).unwrap();
+    let here = format!("[127.0.0.1]:{} ", config.port);
+    let lines = known_hosts.lines().filter_map(|it| it.strip_prefix(&here));
+    let lines: String = lines.map(|it| format!("[127.0.0.1]:{} {it}\n", proxy.port)).collect();
+    let file = folder.join("known_hosts");
+    std::fs::write(&file, lines).unwrap();
+    SftpConfig { port: proxy.port, known_hosts: vec![file], ..config }
 }
 
 fn request(at: &str, bytes: &[u8]) -> StageRequest {
