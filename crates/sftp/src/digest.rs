@@ -1,6 +1,7 @@
 //! Digests that the server computes, by whatever program it has for that.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured};
 
@@ -55,7 +56,13 @@ impl Tools {
     ///
     /// # Errors
     /// [`Fault`], when the shell does not answer.
-    pub(crate) fn probe(client: &mut Client, folder: &str, name: &str, truth: &Measured) -> Result<Self, Fault> {
+    pub(crate) fn probe(
+        client: &mut Client,
+        folder: &str,
+        name: &str,
+        truth: &Measured,
+        limit: Duration,
+    ) -> Result<Self, Fault> {
         let mut script = format!("exec 2>/dev/null\nLC_ALL=C\nexport LC_ALL\ncd {} || exit 1\n", quoted(folder));
         let large: &[&str] = &[FOR_LARGE];
         let tries = PROGRAMS.iter().map(|it| it.1).chain([large]);
@@ -68,7 +75,7 @@ impl Tools {
             ));
         }
         script.push_str(FLUSH);
-        let asked = shell::send(client, &script)?;
+        let asked = shell::send(client, &script, limit)?;
         let answer = shell::wait(client, &asked)?;
         let mut tools = Self { found: Vec::new(), large: false, flush: false };
         for line in String::from_utf8_lossy(&answer).lines() {
@@ -107,7 +114,8 @@ impl Tools {
     /// # Errors
     /// [`Fault`], when it cannot be flushed, or the shell ended.
     pub(crate) fn flush(&self, client: &mut Client) -> Result<(), Fault> {
-        let asked = shell::send(client, "sync -f . && printf 'flush|ok\\n'")?;
+        let limit = client.link.patience_for(0);
+        let asked = shell::send(client, "sync -f . && printf 'flush|ok\\n'", limit)?;
         if is_flushed(&shell::wait(client, &asked)?) {
             return Ok(());
         }
@@ -160,8 +168,8 @@ impl Tools {
         if flush {
             script.push_str("wait $s && printf 'flush|ok\\n'\n");
         }
-        client.link.expect_work_on(targets.iter().map(|it| it.size).sum());
-        shell::send(client, &script)
+        let limit = client.link.patience_for(targets.iter().map(|it| it.size).sum());
+        shell::send(client, &script, limit)
     }
 
     /// The digests asked for.
@@ -175,7 +183,6 @@ impl Tools {
         algorithm: Algorithm,
     ) -> Result<Answer, Fault> {
         let answer = shell::wait(client, asked)?;
-        client.link.expect_work_on(0);
         Ok(Answer { digests: in_answer(&answer, targets, algorithm), flushed: is_flushed(&answer) })
     }
 }

@@ -39,7 +39,8 @@ impl SftpSession {
     /// [`Fault`], when the session is lost.
     pub(crate) fn try_to_flush_folders(&mut self) -> Result<(), Fault> {
         if self.client.offers.fsync {
-            let tried = self.flush_folders(&[self.temp.clone()])?;
+            let folder = [self.temp.clone()];
+            let tried = self.flush_folders(&folder)?;
             self.flushes_folders = tried.iter().all(Result::is_ok);
         }
         Ok(())

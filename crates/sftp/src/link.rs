@@ -96,19 +96,14 @@ impl Link {
         done
     }
 
-    /// Gives up on an answer after this long, until [`Link::expect_work_on`].
-    pub(crate) fn expect_answer_within(&mut self, limit: Duration) {
+    /// How long a server that lives may work on this many bytes.
+    pub(crate) fn patience_for(&self, bytes: u64) -> Duration {
+        self.idle * PATIENCE + Duration::from_secs(bytes / SLOWEST_DIGEST)
+    }
+
+    /// Gives up on an answer after this long, from now on.
+    pub(crate) fn set_patience(&mut self, limit: Duration) {
         self.patience = limit;
-    }
-
-    /// How long one answer may take in all.
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
-    }
-
-    /// Gives the server time for work on this many bytes, from now on.
-    pub(crate) fn expect_work_on(&mut self, bytes: u64) {
-        self.patience = self.idle * PATIENCE + Duration::from_secs(bytes / SLOWEST_DIGEST);
     }
 
     /// The bytes to be sent by SFTP; more are appended by the caller.

@@ -154,8 +154,9 @@ impl SftpSession {
         if !self.refuses_taken {
             // This server would let one file take another's place: look first.
             let looks: Vec<_> = moves.iter().map(|(_, to, _)| Request::Lstat { path: to }).collect();
-            for ((reply, result), (_, _, replace)) in self.client.ask(&looks)?.iter().zip(&mut results).zip(moves) {
-                if matches!(reply, Reply::Attributes(_)) && !replace {
+            let mut given = HashSet::new();
+            for ((reply, result), (_, to, replace)) in self.client.ask(&looks)?.iter().zip(&mut results).zip(moves) {
+                if !given.insert(to) || (matches!(reply, Reply::Attributes(_)) && !replace) {
                     *result = Err(Refused::Taken);
                 }
             }

@@ -218,10 +218,7 @@ impl SftpSession {
             Err(error) if matches!(error.code(), ErrorCode::Session(-21 | -22)) => return Ok(None),
             Err(error) => return Err(Fault::Lost(ssh2::Error::into(error))),
         }
-        self.client.link.expect_answer_within(limit);
-        let tools = Tools::probe(&mut self.client, &self.temp, name, truth);
-        self.client.link.expect_work_on(0);
-        match tools {
+        match Tools::probe(&mut self.client, &self.temp, name, truth, limit) {
             Ok(tools) => Ok(tools.best().is_some().then_some(tools)),
             Err(Fault::Ended(_) | Fault::Silent(_)) => {
                 self.client.link.forget_shell();

@@ -12,7 +12,7 @@ fn bytes_are_flushed_before_names_and_names_before_the_proof() {
     let mut session = connect(&account);
     let before = server.external_log().len();
     let staged = stage_one(session.as_mut(), "new/folder/file", b"bytes");
-    let temporary = format!("{}", staged.handle);
+    let temporary = staged.handle.clone();
     commit(session.as_mut(), staged, false).unwrap();
     let log = server.external_log().split_off(before);
     let root = &account.root;

@@ -75,6 +75,16 @@ fn whoever_is_not_there_is_unavailable_within_the_limit() {
         assert!(error.chain().contains(&port.to_string()), "{}", error.chain());
         assert!(began.elapsed() < 3 * limit, "{:?}", began.elapsed());
     }
+    let folder = dvb_testkit::temp_folder("agent");
+    let agent = folder.path().join("agent.sock");
+    let _hung = std::os::unix::net::UnixListener::bind(&agent).unwrap();
+    let limit = Duration::from_secs(1);
+    let config = SftpConfig { agent: Some(agent), connect_timeout: limit, ..with_keys(vec![stranger()], false) };
+    let began = Instant::now();
+    let error = refused(config);
+    assert_eq!(error.cause, Cause::Unavailable, "{}", error.chain());
+    assert!(error.attempt.contains("agent"), "{error}");
+    assert!(began.elapsed() < 5 * limit, "{:?}", began.elapsed());
     let unknown = SftpConfig { host: "no-such-host.invalid".into(), ..with_keys(vec![], false) };
     assert_eq!(refused(unknown).cause, Cause::Unavailable);
 }
