@@ -43,7 +43,8 @@ fn an_unknown_host_is_refused_with_its_fingerprint_and_the_line_to_add() {
     assert_eq!(output.status.code(), Some(7), "{text}");
     assert!(text.contains("SHA256:"), "{text}");
     // The line that it shows lets it in.
-    let line = text.lines().find(|it| it.trim().starts_with("[127.0.0.1]:")).unwrap_or_else(|| panic!("no line in {text}"));
+    let line =
+        text.lines().find(|it| it.trim().starts_with("[127.0.0.1]:")).unwrap_or_else(|| panic!("no line in {text}"));
     it.write("known_hosts", line.trim());
     let known_hosts = it.folder.path().join("known_hosts");
     it.backup = section(&Account { known_hosts, ..account }, "");

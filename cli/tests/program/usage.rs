@@ -45,9 +45,9 @@ fn a_bad_configuration_names_line_and_nearest_key() {
     let mut site = Site::new();
     site.add("Repository", "FileSystemDirectry: /x");
     let command = site.call(&["status"]).expect(2);
-    command.says(&["line 8", "FileSystemDirectry", "the nearest known key is FileSystemDirectory"]);
+    command.says(&["line 9", "FileSystemDirectry", "the nearest known key is FileSystemDirectory"]);
     let json = site.call(&["status", "--json"]).expect(2).json();
-    assert!(json["error"].as_str().unwrap().contains("line 8") && json["exit_code"] == 2, "{json}");
+    assert!(json["error"].as_str().unwrap().contains("line 9") && json["exit_code"] == 2, "{json}");
 
     let nowhere = tempfile::tempdir().unwrap();
     done(program().arg("status").current_dir(&nowhere)).expect(2).says(&["./config.ini", "--config"]);
@@ -124,8 +124,7 @@ fn shells_and_man_get_what_they_need() {
         assert!(script.out.contains("accept-disappearance"), "{shell}");
     }
     let page = done(program().arg("man")).expect(0).out;
-    for part in [".TH dataverse\\-backup 1", "DATAVERSE-BACKUP RUN", "DATAVERSE-BACKUP CATALOGUE EXPORT", "Exit codes:"]
-    {
+    for part in [".TH dataverse-backup 1", "DATAVERSE-BACKUP RUN", "DATAVERSE-BACKUP CATALOGUE EXPORT", "Exit codes:"] {
         assert!(page.contains(part), "{part}");
     }
 }
