@@ -1,15 +1,28 @@
 //! Which data files exist, by Dataverse's database or by a snapshot of it.
+//!
+//! [`PostgresCatalog`] asks the database of any Dataverse from 4.8 on, [`SnapshotCatalog`] reads the file that
+//! [`write_snapshot`] wrote. Both give the same entries in the same order.
+
+mod error;
+mod postgres;
+mod snapshot;
 
 use std::ops::ControlFlow;
 
 use dvb_model::{DataFile, Dataset};
+
+pub use error::{CatalogError, Cause};
+pub use postgres::{PidPlace, PostgresCatalog, Probe};
+pub use snapshot::{
+    SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCatalog, SnapshotCounts, SnapshotHeader, write_snapshot,
+};
 
 /// How much of each data file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// What a copy needs.
     Essential,
-    /// Also what a person needs: versions with labels and folders.
+    /// Also what a person needs: versions with labels and folders, embargo, retention period.
     Full,
 }
 
@@ -37,7 +50,3 @@ pub trait Catalog: Send + Sync {
     /// [`CatalogError`]; entries that were visited before it stay visited.
     fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError>;
 }
-
-// CatalogError: the catalog crate's one enum; see `error.rs`.
-mod error;
-pub use error::CatalogError;

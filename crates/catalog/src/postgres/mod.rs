@@ -1,0 +1,112 @@
+//! The catalogue in Dataverse's own database.
+
+mod beside;
+mod probe;
+mod rows;
+mod schema;
+mod session;
+mod sql;
+
+use std::ops::ControlFlow;
+
+use dvb_pg::PostgresTarget;
+
+pub use probe::Probe;
+pub use schema::PidPlace;
+
+use self::beside::Beside;
+use self::schema::Schema;
+use self::session::Session;
+use crate::{Catalog, CatalogError, Detail, Entry};
+
+/// Dataverse's PostgreSQL database, 4.8 or later, by a connection of its own for each reading.
+///
+/// The tables are looked at before each reading, and the queries made of what is there: nothing is concluded from a
+/// version number, and nothing that is there but closed to the role is left out silently ([`CatalogError::Denied`]).
+/// A role with the rights of `sql/catalogue/grants.sql` is enough.
+#[derive(Debug, Clone)]
+pub struct PostgresCatalog {
+    target: PostgresTarget,
+}
+
+impl PostgresCatalog {
+    /// Connects to nothing yet.
+    #[must_use]
+    pub fn new(target: PostgresTarget) -> Self {
+        Self { target }
+    }
+
+    /// Looks at the tables and counts, without reading the catalogue.
+    ///
+    /// # Errors
+    /// [`CatalogError`], the same that reading it would meet with.
+    pub fn probe(&self) -> Result<Probe, CatalogError> {
+        self.transact(Probe::of)
+    }
+
+    /// Does `work` in one transaction, which ends with it.
+    fn transact<T>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>, &Schema) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let mut client = dvb_pg::connect(&self.target).map_err(|it| CatalogError::connecting(&self.target, it))?;
+        let mut session = Session::begin(&mut client, &self.target)?;
+        let schema = Schema::probe(&mut session)?;
+        work(&mut session, &schema)
+    }
+}
+
+impl Catalog for PostgresCatalog {
+    fn describe(&self) -> String {
+        self.target.describe()
+    }
+
+    fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError> {
+        self.transact(|session, schema| match datasets(session, schema, visit)? {
+            ControlFlow::Continue(()) => data_files(session, schema, detail, visit),
+            ControlFlow::Break(()) => Ok(()),
+        })
+    }
+}
+
+fn datasets(
+    session: &mut Session<'_>,
+    schema: &Schema,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, CatalogError> {
+    let what = "list its datasets";
+    let mut cursor = session.open(what, &schema.datasets())?;
+    while let Some(row) = cursor.next(session)? {
+        let dataset = rows::dataset(&row, 0).map_err(|it| session.error(what, it))?;
+        if dataset.is_some_and(|it| visit(Entry::Dataset(it)).is_break()) {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// The data files, merged with what belongs to them: all in the order of `datafile.id`.
+fn data_files(
+    session: &mut Session<'_>,
+    schema: &Schema,
+    detail: Detail,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> Result<(), CatalogError> {
+    let what = "list its data files";
+    let mut cursor = session.open(what, &schema.data_files(detail))?;
+    let mut tables = Beside::open(session, "list its tables", Some(schema.tables()))?;
+    let mut auxiliary = Beside::open(session, "list its auxiliary files", schema.auxiliary_files())?;
+    let versions = (detail == Detail::Full).then(|| schema.versions());
+    let mut versions = Beside::open(session, "list the names of its data files", versions)?;
+    while let Some(row) = cursor.next(session)? {
+        let mut file = rows::data_file(&row).map_err(|it| session.error(what, it))?;
+        let id = file.id.0;
+        file.tabular = rows::tabular(tables.of(session, id, rows::table)?);
+        file.auxiliary = rows::auxiliary(auxiliary.of(session, id, rows::auxiliary_file)?);
+        file.versions = rows::versions(versions.of(session, id, rows::named)?);
+        if visit(Entry::DataFile(file)).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}

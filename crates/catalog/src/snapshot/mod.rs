@@ -1,0 +1,56 @@
+//! The catalogue in a file.
+//!
+//! JSON Lines in UTF-8, plain or compressed by zstd. Each line is an object whose `type` is one of:
+//!
+//! - `header`, the first line: a [`SnapshotHeader`];
+//! - `dataset`, a [`Dataset`](dvb_model::Dataset) that is not harvested, in the order of `id`;
+//! - `file`, a [`DataFile`](dvb_model::DataFile) in the order of `id`, behind all datasets, with its own dataset in it;
+//! - `end`, the last line: the numbers of both as [`SnapshotCounts`]. A snapshot without it is cut off.
+//!
+//! Fields are those of the types; one without a value may be left out. Fields that a reader does not know are passed
+//! over. A format that older readers would misread gets a higher `version` in the header, and they refuse it.
+//!
+//! ```text
+//! {"type":"header","format":"dataverse-backup catalogue","version":1,"made":"2025-01-02T03:04:05Z","source":"db:5432/dvndb"}
+//! {"type":"dataset","id":7,"pid":"doi:10.5072/FK2/ABC","storage_pids":[{"authority":"10.5072","identifier":"FK2/ABC"}]}
+//! {"type":"file","id":9,"dataset":{"id":7,…},"storage_identifier":"file://18f…","checksum_type":"MD5","checksum_value":"9e10…",…}
+//! {"type":"end","datasets":1,"files":1}
+//! ```
+//!
+//! So `zstdcat F | jq -r 'select(.type == "file") | [.dataset.pid, .versions[-1].label] | @tsv'` lists what there is.
+
+mod read;
+mod write;
+
+use serde::{Deserialize, Serialize};
+
+pub use read::SnapshotCatalog;
+pub use write::write_snapshot;
+
+/// `format` in the header of a snapshot.
+pub const SNAPSHOT_FORMAT: &str = "dataverse-backup catalogue";
+
+/// The newest version of the format that this program reads, and the one that it writes.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
+/// The first line of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotHeader {
+    /// [`SNAPSHOT_FORMAT`].
+    pub format: String,
+    /// Up to [`SNAPSHOT_VERSION`].
+    pub version: u32,
+    /// When its reading began, RFC 3339.
+    pub made: String,
+    /// What it was read from: host, port and database.
+    pub source: String,
+}
+
+/// The last line of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SnapshotCounts {
+    /// Lines of type `dataset`.
+    pub datasets: u64,
+    /// Lines of type `file`.
+    pub files: u64,
+}
