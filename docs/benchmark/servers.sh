@@ -33,6 +33,7 @@ stop_servers() {
         kill "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
+    if [ -n "${postgres_folder:-}" ]; then rm -rf "$postgres_folder"; fi
 }
 
 # Sets port[near] and port[far], and leaves in $folder/ssh what the clients need.
