@@ -73,7 +73,6 @@ impl From<&RunError> for Ending {
             RunError::Disappearance { .. } => Self::Refused,
             RunError::NothingSelected => Self::Usage,
             RunError::Spool { .. } => Self::Unreachable,
-            RunError::Destination(it) => Self::of_cause(it.cause),
             RunError::Ledger(it) => it.into(),
             RunError::Catalog(it) => it.into(),
         }

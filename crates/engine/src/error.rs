@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
 use dvb_ledger::LedgerError;
-use dvb_storage::SinkError;
 use thiserror::Error;
 
 /// A run did not take place, or gave up before it looked at any data file. What goes wrong later is in the
@@ -17,9 +16,6 @@ pub enum RunError {
     /// The ledger could not be used; also when another run holds the lock.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The destination could not be used.
-    #[error(transparent)]
-    Destination(#[from] SinkError),
     /// More data files have left the catalogue than is plausible (facts 5.5). Nothing was copied or marked.
     #[error(
         "{missing} of the {known} data files known at destination {destination:?} are no longer in the catalogue, more \

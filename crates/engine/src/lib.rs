@@ -3,17 +3,28 @@
 //! [`run`] reads the catalogue, compares it with the ledger, copies what is due from the stores to one destination,
 //! and records each verdict only with its proofs in hand.
 
+mod adopt;
+mod carry;
+mod connection;
 mod ending;
 mod error;
 mod fingerprint;
+mod item;
+mod judge;
+mod objects;
 mod observer;
 mod options;
+mod package;
 mod payload;
+mod plan;
 mod run;
+mod settle;
 mod spool;
 mod stop;
 mod stores;
 mod summary;
+mod tally;
+mod workers;
 
 pub use ending::Ending;
 pub use error::RunError;
@@ -23,3 +34,15 @@ pub use run::{Setup, new_run_id, run};
 pub use stop::Stop;
 pub use stores::{Access, Store, Stores};
 pub use summary::{Due, FileCounts, Finding, LISTED, Summary};
+
+/// An error with the causes behind it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(it) = next {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        next = it.source();
+    }
+    text
+}

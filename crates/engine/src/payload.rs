@@ -1,21 +1,22 @@
 //! The bytes of an object of a store, hashed while they are read, at a limited rate, until told to stop.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dvb_fixity::{Algorithm, Hasher, Measured};
 use dvb_storage::{Cause, Location, Payload, PayloadError, Source, SourceError};
 
-use crate::observer::{Event, Observer};
 use crate::stop::Stop;
 
 /// What all payloads of a run share.
 #[derive(Clone)]
-pub(crate) struct Reading<'a> {
-    pub(crate) stop: &'a Stop,
-    pub(crate) observer: &'a dyn Observer,
-    pub(crate) rate: Option<&'a RateLimit>,
+pub(crate) struct Reading {
+    pub(crate) stop: Stop,
+    /// Bytes read so far, by all.
+    pub(crate) bytes: Arc<AtomicU64>,
+    pub(crate) rate: Option<Arc<RateLimit>>,
 }
 
 /// A budget of bytes a second, shared by all workers.
@@ -46,22 +47,22 @@ impl RateLimit {
 }
 
 /// One object of a store as a payload.
-pub(crate) struct ObjectPayload<'a> {
+pub(crate) struct ObjectPayload {
     source: Arc<dyn Source>,
     at: Location,
     size_hint: u64,
-    reading: Reading<'a>,
+    reading: Reading,
     hasher: Hasher,
     body: Option<Box<dyn Read + Send>>,
 }
 
-impl<'a> ObjectPayload<'a> {
+impl ObjectPayload {
     pub(crate) fn new(
         source: Arc<dyn Source>,
         at: Location,
         size_hint: u64,
         algorithms: &[Algorithm],
-        reading: Reading<'a>,
+        reading: Reading,
     ) -> Self {
         Self { source, at, size_hint, reading, hasher: Hasher::new(algorithms), body: None }
     }
@@ -91,7 +92,7 @@ impl<'a> ObjectPayload<'a> {
     }
 }
 
-impl Payload for ObjectPayload<'_> {
+impl Payload for ObjectPayload {
     fn size_hint(&self) -> u64 {
         self.size_hint
     }
@@ -124,10 +125,10 @@ impl Payload for ObjectPayload<'_> {
             return Ok(0);
         }
         self.hasher.update(&buffer[..n]);
-        if let Some(rate) = self.reading.rate {
-            rate.wait(n, self.reading.stop);
+        if let Some(rate) = &self.reading.rate {
+            rate.wait(n, &self.reading.stop);
         }
-        self.reading.observer.event(&Event::Bytes(n as u64));
+        self.reading.bytes.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 

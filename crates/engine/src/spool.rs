@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::Path;
 
-use dvb_model::{DataFile, Dataset};
+use dvb_model::{DataFile, Dataset, DvObjectId};
 use serde::{Deserialize, Serialize};
 
 /// One data file or dataset to be looked at.
@@ -28,6 +28,17 @@ pub(crate) enum Subject {
 }
 
 impl Due {
+    pub(crate) fn is_data_file(&self) -> bool {
+        matches!(self.subject, Subject::DataFile(_))
+    }
+
+    pub(crate) fn id(&self) -> DvObjectId {
+        match &self.subject {
+            Subject::DataFile(it) => it.id,
+            Subject::Dataset(it) => it.id,
+        }
+    }
+
     /// Bytes to be read, as far as Dataverse knows.
     pub(crate) fn bytes(&self) -> u64 {
         match &self.subject {

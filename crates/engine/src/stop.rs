@@ -1,17 +1,18 @@
 //! When to end early: a signal, a time budget.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Set by a signal handler, watched by every worker.
-#[derive(Debug, Default)]
-pub struct Stop(AtomicI32);
+/// Set by a signal handler, watched by every worker. Clones are one and the same.
+#[derive(Debug, Default, Clone)]
+pub struct Stop(Arc<AtomicI32>);
 
 impl Stop {
     /// Not stopped.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(AtomicI32::new(0))
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Ends the run as soon as it can, within seconds. `signal` is a number above 0.

@@ -67,17 +67,18 @@ impl NotCovered {
             Self::Reference(driver, why) => {
                 format!("store {driver}: {why}; reference {}", file.storage_identifier.as_deref().unwrap_or_default())
             }
-            Self::UnknownDriver(driver) => {
-                format!("no store {driver:?} is configured; add a [Store {driver}] section", driver = driver.0)
-            }
+            Self::UnknownDriver(driver) => Self::unknown(driver),
         }
+    }
+
+    pub(crate) fn unknown(driver: &DriverId) -> String {
+        format!("no store {driver:?} is configured; add a [Store {driver}] section", driver = driver.0)
     }
 }
 
 /// Where a data file's objects are.
 pub(crate) struct Place {
     pub(crate) driver: DriverId,
-    pub(crate) kind: StoreKind,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) identifier: StorageIdentifier,
     pub(crate) name: ObjectName,
@@ -109,7 +110,7 @@ impl Stores {
         if let Err(why) = ObjectKey::of(&pid.directory(), &name) {
             return Scope::Refused(why);
         }
-        Scope::Covered(Place { driver, kind: store.kind, source, identifier, name, pids: dataset.storage_pids.clone() })
+        Scope::Covered(Place { driver, source, identifier, name, pids: dataset.storage_pids.clone() })
     }
 
     /// The store of a dataset's own objects: only the driver of its identifier means anything (facts 2.9).

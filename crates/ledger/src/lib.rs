@@ -24,7 +24,7 @@ pub use sqlite::SqliteLedger;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 
 /// The lock on a destination; released when dropped, and by the system when the process dies.
-pub trait Lock: Send {
+pub trait Lock: Send + Sync {
     /// Whether it is still held: a lock in a database ends with its connection. Asks the system; a run asks between
     /// batches, and stops when the answer is no.
     fn is_held(&self) -> bool;

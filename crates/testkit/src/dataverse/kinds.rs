@@ -322,9 +322,11 @@ impl Kinds {
         let content = self.content();
         self.world.add_file(dataset, "file://15b2cc7e5a1-00000000d0b1", &content).kind =
             "same object, first row".into();
-        // One object, so one copy.
+        // Two data files never share a key.
         let second = self.world.add_row(dataset, Some("file://15b2cc7e5a1-00000000d0b1"), &content);
         (second.kind, second.expect) = ("same object, second row".into(), Expect::Ok);
+        let key = format!("10.5072/FK2/OLD/15b2cc7e5a1-00000000d0b1.id{}", second.id);
+        second.copies.push((key, content));
     }
 
     fn only_new(&mut self, root: &Path) {

@@ -1,0 +1,556 @@
+//! The way of a batch: its objects are compared with what is there, reserved, staged, judged, committed.
+//!
+//! Every step takes the items that are ready for it and leaves the others alone, so that after a lost session, or for
+//! an item that is tried again, the steps are simply gone through once more.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
+use dvb_ledger::{CopyState, LedgerError, Reservation};
+use dvb_model::{DvObjectId, ObjectKey, ObjectRole};
+use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged};
+
+use crate::Ending;
+use crate::connection::{Connection, Lost};
+use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
+use crate::judge::{self, Judgement, Seen};
+use crate::objects::{self, Unlisted};
+use crate::payload::ObjectPayload;
+use crate::spool::Subject;
+use crate::stores::Scope;
+use crate::workers::Workers;
+
+/// How often one object is tried before what goes wrong with it is its verdict.
+const TRIES: u32 = 3;
+/// Sessions that one batch may use up before what is left of it is not stored.
+const SESSIONS: u32 = 3;
+/// Versions of one object; more than this is no history but a loop.
+const VERSIONS: u32 = 10_000;
+
+impl From<LedgerError> for Lost {
+    fn from(error: LedgerError) -> Self {
+        let ending = Ending::from(&error);
+        Self::Run(ending, crate::chain(&error))
+    }
+}
+
+impl Workers<'_> {
+    /// Carries a batch as far as it goes. Afterwards every item has come to its end, or the run has.
+    pub(crate) fn carry(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        for session in 1..=SESSIONS {
+            match self.carry_once(jobs, connection) {
+                Err(Lost::Session(error)) if session < SESSIONS => {
+                    let text = format!("{}; its batch is done again", error.chain());
+                    self.setup.observer.event(&crate::Event::Warning(&text));
+                    forget_staged(jobs, &Progress::Todo);
+                }
+                Err(Lost::Session(error)) => {
+                    let why = Trouble::Write(error.chain());
+                    forget_staged(jobs, &Progress::Failed(why));
+                    return Ok(());
+                }
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_once(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        self.recheck(jobs, connection)?;
+        self.list(jobs)?;
+        self.compare(jobs)?;
+        loop {
+            self.reserve(jobs)?;
+            self.adopt(jobs, connection)?;
+            self.look_first(jobs, connection)?;
+            self.stage(jobs, connection)?;
+            self.judge(jobs)?;
+            self.commit(jobs, connection)?;
+            let on_its_way = |it: &Item| matches!(it.progress, Progress::Todo | Progress::Staged(_));
+            if !jobs.iter().flat_map(|it| &it.items).any(on_its_way) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks whether copies that are recorded as proved are still there with their size (`--rerun`).
+    fn recheck(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        let mut wanted: Vec<(usize, ObjectRole, u32, ObjectKey, Option<u64>)> = Vec::new();
+        for (n, job) in jobs.iter().enumerate() {
+            let to_look =
+                matches!(job.stage, JobStage::Recheck) || (self.options.rerun && matches!(job.stage, JobStage::List));
+            if to_look {
+                let copies = job.newest_proved();
+                wanted.extend(copies.map(|it| (n, it.role.clone(), it.version, it.key.clone(), it.size)));
+            }
+        }
+        if !wanted.is_empty() {
+            let keys: Vec<ObjectKey> = wanted.iter().map(|it| it.3.clone()).collect();
+            let found = connection.with(|it| it.stat(&keys))?;
+            for ((n, role, version, key, size), found) in wanted.into_iter().zip(found) {
+                let is_there = match found {
+                    Ok(found) => found.map(|it| it.size) == size,
+                    // What cannot be looked at is not shown to be bad: its job is looked at in full.
+                    Err(error) => {
+                        jobs[n].notes.push(error.chain());
+                        jobs[n].stage = JobStage::List;
+                        continue;
+                    }
+                };
+                if !is_there {
+                    jobs[n].notes.push(format!("the copy at {key} was missing or had another size"));
+                    jobs[n].damaged.push((role, version));
+                    jobs[n].stage = JobStage::List;
+                }
+            }
+        }
+        for job in jobs.iter_mut().filter(|it| matches!(it.stage, JobStage::Recheck)) {
+            // A dataset may have got a logo since.
+            job.stage = if job.due.is_data_file() { JobStage::Unchanged } else { JobStage::List };
+        }
+        Ok(())
+    }
+
+    /// Lists the objects of each job that is to be looked at.
+    fn list(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+        for job in jobs.iter_mut().filter(|it| matches!(it.stage, JobStage::List)) {
+            if self.setup.stop.signalled().is_some() {
+                return Err(Lost::Stopped);
+            }
+            job.stage = match &job.due.subject {
+                Subject::DataFile(_) => self.list_data_file(job),
+                Subject::Dataset(_) => self.list_dataset(job),
+            };
+        }
+        Ok(())
+    }
+
+    fn list_data_file(&self, job: &mut Job) -> JobStage {
+        let Subject::DataFile(file) = &job.due.subject else { return JobStage::Unchanged };
+        let place = match self.setup.stores.scope(file) {
+            Scope::Covered(place) => place,
+            Scope::NotCovered(why) => return JobStage::Settled(Settled::NotCovered(why.reason(file))),
+            Scope::Refused(why) => {
+                let why = format!("{why}, so it leads nowhere in the store and is not followed");
+                return JobStage::Settled(Settled::Unread { why, lost: false });
+            }
+            Scope::Orphaned => {
+                let why = "orphaned: the data file has no dataset (owner_id is NULL or leads nowhere), so nothing says where \
+                           its bytes are; earlier copies are kept. Dataverse 5.11 left such rows: see its 5.11.1 release notes";
+                return JobStage::Settled(Settled::Unread { why: why.into(), lost: false });
+            }
+            Scope::Unavailable(driver, why) => {
+                return JobStage::Settled(Settled::Unreachable(format!("store {driver}: {why}")));
+            }
+        };
+        if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
+            return JobStage::Settled(Settled::Unreachable(format!("store {}: {why}", place.driver)));
+        }
+        match objects::of_data_file(file, &place, self.options.auxiliary_objects) {
+            Ok(listed) => {
+                if listed.ambiguous {
+                    job.notes.push(format!(
+                        "its dataset has several alternative PIDs that designate its storage; {} was used",
+                        listed.directory
+                    ));
+                }
+                job.place = Some(place);
+                job.package = listed.package;
+                job.directory = Some(listed.directory);
+                listed.objects.into_iter().for_each(|it| job.add(it));
+                JobStage::Carry
+            }
+            Err(Unlisted::Source(error)) => {
+                JobStage::Settled(Settled::Unread { lost: error.cause == Cause::Missing, why: reason(&error) })
+            }
+            Err(Unlisted::Name(why)) => JobStage::Settled(Settled::Unread { why: why.to_string(), lost: false }),
+        }
+    }
+
+    fn list_dataset(&self, job: &mut Job) -> JobStage {
+        let Subject::Dataset(dataset) = &job.due.subject else { return JobStage::Unchanged };
+        let options = self.options;
+        match objects::of_dataset(dataset, self.setup.stores, options.auxiliary_objects, options.cached_exports) {
+            Ok(found) => {
+                found.into_iter().for_each(|it| job.add(it));
+                for item in &mut job.items {
+                    // Read at every run, they would cost more than all that is due: a size that is the same stands.
+                    let copy = item.known.iter().rfind(|it| it.state == CopyState::Proved);
+                    if let Some(copy) = copy.filter(|it| it.size == Some(item.object.size_hint) && !item.replace) {
+                        item.progress = Progress::Kept { version: copy.version };
+                    }
+                }
+                let idle = job.items.iter().all(|it| matches!(it.progress, Progress::Kept { .. }));
+                if idle && job.damaged.is_empty() { JobStage::Unchanged } else { JobStage::Carry }
+            }
+            Err(Unlisted::Source(error)) => JobStage::Settled(Settled::Unread { lost: false, why: reason(&error) }),
+            // A name that could be none has no object.
+            Err(Unlisted::Name(_)) => JobStage::Unchanged,
+        }
+    }
+
+    /// Reads what has proved copies already: the same bytes need no transfer, others go beside them (design section 7.6).
+    fn compare(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+        for job in jobs.iter_mut().filter(|it| it.is_carried()) {
+            let recorded = recorded_algorithm(&job.due.subject);
+            for item in job.items.iter_mut().filter(|it| matches!(it.progress, Progress::Compare)) {
+                loop {
+                    match self.payload(item, &item.algorithms(recorded)).measure() {
+                        Ok(measured) => settle_comparison(item, measured),
+                        Err(PayloadError::Stopped) => return Err(Lost::Stopped),
+                        Err(PayloadError::Source(error)) if self.may_try_again(item, error.cause) => continue,
+                        Err(PayloadError::Source(error)) => item.progress = unread(item, &error),
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reserves a key for everything that is to be stored, so that no two data files ever share one.
+    fn reserve(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+        for _ in 0..2 {
+            let mut wishes = Vec::new();
+            for job in jobs.iter().filter(|it| it.is_carried()) {
+                let new = job.items.iter().filter(|it| !it.reserved && matches!(it.progress, Progress::Todo));
+                wishes.extend(new.map(|it| Reservation {
+                    id: job.due.id(),
+                    role: it.object.role.clone(),
+                    version: it.version,
+                    key: it.key.clone(),
+                }));
+            }
+            if wishes.is_empty() {
+                return Ok(());
+            }
+            let owners = self.setup.ledger.reserve(self.setup.destination, &wishes)?;
+            let mut owners = owners.into_iter();
+            for job in jobs.iter_mut().filter(|it| it.is_carried()) {
+                let id = job.due.id();
+                for item in job.items.iter_mut().filter(|it| !it.reserved && matches!(it.progress, Progress::Todo)) {
+                    let owner: Option<DvObjectId> = owners.next();
+                    item.reserved = owner == Some(id);
+                    if !item.reserved {
+                        // Another data file's object lies, or will lie, there (design section 5).
+                        item.key = item.key.apart_for(id);
+                    }
+                }
+            }
+        }
+        for item in jobs.iter_mut().filter(|it| it.is_carried()).flat_map(|it| &mut it.items) {
+            if !item.reserved && matches!(item.progress, Progress::Todo) {
+                item.progress =
+                    Progress::Failed(Trouble::Write(format!("no key is free for it, not even {}", item.key)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where objects of unknown origin were met at the destination: looks before it sends (a lost ledger).
+    fn look_first(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        if !self.met_strangers.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut wanted = Vec::new();
+        for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
+            let new = job.items.iter().enumerate();
+            let new = new.filter(|(_, it)| matches!(it.progress, Progress::Todo) && !it.replace && it.tries == 0);
+            wanted.extend(new.map(|(m, it)| (n, m, it.key.clone())));
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<ObjectKey> = wanted.iter().map(|it| it.2.clone()).collect();
+        let found = connection.with(|it| it.stat(&keys))?;
+        for ((n, m, key), found) in wanted.into_iter().zip(found) {
+            if !matches!(found, Ok(Some(_))) {
+                continue;
+            }
+            let recorded = recorded_algorithm(&jobs[n].due.subject);
+            let item = &mut jobs[n].items[m];
+            match self.payload(item, &item.algorithms(recorded)).measure() {
+                Ok(measured) => self.meet(item, key, measured, connection)?,
+                Err(PayloadError::Stopped) => return Err(Lost::Stopped),
+                // It fails again where it is staged, and is judged there.
+                Err(PayloadError::Source(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Something is at the key that the ledger does not know: the same bytes are adopted, others left alone.
+    fn meet(
+        &self,
+        item: &mut Item,
+        key: ObjectKey,
+        measured: Measured,
+        connection: &mut Connection<'_>,
+    ) -> Result<(), Lost> {
+        self.met_strangers.store(true, Ordering::Relaxed);
+        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.evidence())))?;
+        let same = match held {
+            Some(Ok(held)) => observed(&held, evidence).and_then(|it| Proved::by(measured, &it).ok()),
+            Some(Err(error)) => {
+                item.progress = Progress::Failed(Trouble::Write(error.chain()));
+                return Ok(());
+            }
+            None => None,
+        };
+        match same {
+            Some(proof) => item.progress = Progress::Proved { proof, adopted: true },
+            None if item.version >= VERSIONS => {
+                let why = format!("every key from {} on is taken by other bytes", item.base_key());
+                item.progress = Progress::Failed(Trouble::Write(why));
+            }
+            None => item.make_new_version(),
+        }
+        Ok(())
+    }
+
+    fn stage(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        let mut at = Vec::new();
+        for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
+            let todo = job.items.iter().enumerate().filter(|(_, it)| matches!(it.progress, Progress::Todo));
+            at.extend(todo.map(|(m, _)| (n, m)));
+        }
+        if at.is_empty() {
+            return Ok(());
+        }
+        let answers = connection.with(|session| {
+            let sinks = session.algorithms().to_vec();
+            let request = |(n, m): &(usize, usize)| {
+                let (job, item) = (&jobs[*n], &jobs[*n].items[*m]);
+                let mut algorithms = item.algorithms(recorded_algorithm(&job.due.subject));
+                algorithms.extend(&sinks);
+                StageRequest { key: item.key.clone(), payload: Box::new(self.payload(item, &algorithms)) }
+            };
+            session.stage(at.iter().map(request).collect())
+        })?;
+        for ((n, m), answer) in at.into_iter().zip(answers) {
+            let item = &mut jobs[n].items[m];
+            item.progress = match answer {
+                Ok(staged) => Progress::Staged(staged),
+                Err(Unstaged::Payload(PayloadError::Stopped)) => Progress::Failed(Trouble::Stopped),
+                Err(Unstaged::Payload(PayloadError::Source(error))) => {
+                    if self.may_try_again(item, error.cause) {
+                        Progress::Todo
+                    } else {
+                        unread(item, &error)
+                    }
+                }
+                Err(Unstaged::Sink(error)) => self.unwritten(item, &error),
+                Err(Unstaged::Verify(mismatch)) => unverified(item, mismatch.to_string()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Judges what was read to its end; a data file that may be half of a swapped pair gets one more object.
+    fn judge(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+        let mut is_widened = false;
+        for job in jobs.iter_mut().filter(|it| it.is_read()) {
+            job.judgement = judgement(job);
+            if job.judgement == Some(Judgement::TryOriginal) {
+                is_widened = true;
+                add_original(job);
+            }
+        }
+        if is_widened {
+            self.compare(jobs)?;
+            // Its saved original may have a copy already: then there is nothing more to wait for.
+            for job in jobs.iter_mut().filter(|it| it.is_read() && it.judgement == Some(Judgement::TryOriginal)) {
+                job.judgement = judgement(job);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what was judged good, discards the rest.
+    fn commit(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_read()) {
+            let may_show = match &job.judgement {
+                Some(Judgement::Good { .. } | Judgement::Unread(_) | Judgement::Missing(_)) => true,
+                Some(Judgement::Damaged(_) | Judgement::Later(_) | Judgement::TryOriginal) | None => false,
+            };
+            for (m, item) in job.items.iter().enumerate() {
+                if let Progress::Staged(_) = item.progress {
+                    if may_show && !item.is_unexpected() { good.push((n, m)) } else { bad.push((n, m)) }
+                }
+            }
+        }
+        self.discard(jobs, bad, connection)?;
+        if good.is_empty() {
+            return Ok(());
+        }
+        let request = |(n, m): &(usize, usize)| match &jobs[*n].items[*m] {
+            Item { progress: Progress::Staged(staged), replace, .. } => {
+                Some(CommitRequest { staged: staged.clone(), replace: *replace })
+            }
+            _ => None,
+        };
+        let requests: Vec<CommitRequest> = good.iter().filter_map(request).collect();
+        let answers = connection.with(|it| it.commit(requests))?;
+        for ((n, m), answer) in good.into_iter().zip(answers) {
+            self.take_commit(&mut jobs[n].items[m], answer, connection)?;
+        }
+        Ok(())
+    }
+
+    fn take_commit(
+        &self,
+        item: &mut Item,
+        answer: Result<Proved, Unstaged>,
+        connection: &mut Connection<'_>,
+    ) -> Result<(), Lost> {
+        item.progress = match answer {
+            Ok(proof) => Progress::Proved { proof, adopted: false },
+            Err(Unstaged::Sink(error)) if error.cause == Cause::Exists => {
+                let Some(measured) = item.measured().cloned() else { return Ok(()) };
+                return self.meet(item, item.key.clone(), measured, connection);
+            }
+            Err(Unstaged::Sink(error)) => self.unwritten(item, &error),
+            Err(Unstaged::Verify(mismatch)) => unverified(item, mismatch.to_string()),
+            Err(Unstaged::Payload(error)) => Progress::Failed(Trouble::Read(error.to_string())),
+        };
+        Ok(())
+    }
+
+    fn discard(
+        &self,
+        jobs: &mut [Job],
+        which: Vec<(usize, usize)>,
+        connection: &mut Connection<'_>,
+    ) -> Result<(), Lost> {
+        let mut batch: Vec<Staged> = Vec::with_capacity(which.len());
+        for (n, m) in which {
+            let item = &mut jobs[n].items[m];
+            if let Progress::Staged(staged) = &item.progress {
+                let staged = staged.clone();
+                item.progress = Progress::Dropped(staged.measured.clone());
+                batch.push(staged);
+            }
+        }
+        if batch.is_empty() { Ok(()) } else { connection.with(|it| it.discard(batch)) }
+    }
+
+    fn payload(&self, item: &Item, algorithms: &[Algorithm]) -> ObjectPayload {
+        let Item { object, .. } = item;
+        let source = std::sync::Arc::clone(&object.source);
+        ObjectPayload::new(source, object.at.clone(), object.size_hint, algorithms, self.reading.clone())
+    }
+
+    fn may_try_again(&self, item: &mut Item, cause: Cause) -> bool {
+        let may = cause == Cause::Transient && item.tries + 1 < TRIES;
+        if may {
+            item.tries += 1;
+            self.setup.stop.sleep(Duration::from_secs(item.tries.into()));
+        }
+        may
+    }
+
+    fn unwritten(&self, item: &mut Item, error: &SinkError) -> Progress {
+        if self.may_try_again(item, error.cause) {
+            Progress::Todo
+        } else {
+            Progress::Failed(Trouble::Write(error.chain()))
+        }
+    }
+}
+
+fn add_original(job: &mut Job) {
+    let Subject::DataFile(file) = &job.due.subject else { return };
+    let main = job.item(&ObjectRole::Main).map(|it| &it.object);
+    let Some((main, place)) = main.zip(job.place.as_ref()) else { return };
+    match objects::original(file, main, place) {
+        Ok(original) => job.add(original),
+        Err(Unlisted::Source(error)) => job.judgement = Some(Judgement::Unread(reason(&error))),
+        Err(Unlisted::Name(why)) => job.judgement = Some(Judgement::Unread(why.to_string())),
+    }
+}
+
+fn forget_staged(jobs: &mut [Job], instead: &Progress) {
+    for item in jobs.iter_mut().flat_map(|it| &mut it.items) {
+        if matches!(item.progress, Progress::Staged(_) | Progress::Todo) {
+            item.progress = match instead {
+                Progress::Failed(trouble) => Progress::Failed(trouble.clone()),
+                _ => Progress::Todo,
+            };
+        }
+    }
+}
+
+fn settle_comparison(item: &mut Item, measured: Measured) {
+    let Some(read) = measured.digest(Algorithm::Sha256) else { return };
+    let same = |it: &&dvb_ledger::Copy| it.sha256.as_ref() == Some(read) && it.size == Some(measured.size);
+    let newest_is_bad = item.replace;
+    let good = |it: &&dvb_ledger::Copy| it.state == CopyState::Proved && !(newest_is_bad && it.version == item.version);
+    if let Some(copy) = item.known.iter().rev().filter(good).find(same) {
+        item.progress = Progress::Held { version: copy.version, measured };
+    } else if newest_is_bad && item.known.iter().filter(|it| it.version == item.version).any(|it| same(&it)) {
+        // The source still has what the bad copy should be.
+        item.progress = Progress::Todo;
+    } else {
+        item.make_new_version();
+    }
+}
+
+fn unread(item: &Item, error: &SourceError) -> Progress {
+    match error.cause {
+        Cause::Missing if item.object.optional => Progress::Absent,
+        Cause::Missing => Progress::Failed(Trouble::Missing(reason(error))),
+        _ => Progress::Failed(Trouble::Read(reason(error))),
+    }
+}
+
+fn unverified(item: &mut Item, why: String) -> Progress {
+    item.tries += 1;
+    // Once more: a memory or network error passes, a bad disk does not.
+    if item.tries < TRIES - 1 { Progress::Todo } else { Progress::Failed(Trouble::Verify(why)) }
+}
+
+pub(crate) fn reason(error: &SourceError) -> String {
+    let kind = match error.cause {
+        Cause::Missing => "missing: ",
+        Cause::Forbidden => "forbidden: ",
+        Cause::Refused => "refused: ",
+        Cause::Transient | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Exists | Cause::Io => "",
+    };
+    format!("{kind}{}", error.chain())
+}
+
+fn recorded_algorithm(subject: &Subject) -> Option<Algorithm> {
+    match subject {
+        Subject::DataFile(file) => RecordedChecksum::parse(&file.checksum_value).algorithm(),
+        Subject::Dataset(_) => None,
+    }
+}
+
+pub(crate) fn observed(held: &Measured, evidence: Evidence) -> Option<Observed> {
+    let digest = held.digest(Algorithm::Sha256)?.clone();
+    Some(Observed { digest, size: Some(held.size), evidence })
+}
+
+/// `None` while something is not read for reasons that are not the source's.
+fn judgement(job: &Job) -> Option<Judgement> {
+    let Subject::DataFile(file) = &job.due.subject else {
+        return Some(Judgement::Good { basis: dvb_ledger::Basis::FirstSeen, notes: Vec::new() });
+    };
+    if let Some(manifest) = &job.package {
+        let mut members: Vec<(&str, Seen<'_>)> = Vec::with_capacity(job.items.len());
+        for item in &job.items {
+            if let ObjectRole::Member(path) = &item.object.role {
+                members.push((path, item.seen()?));
+            }
+        }
+        return Some(judge::package(file, manifest, &members));
+    }
+    let main = job.item(&ObjectRole::Main)?.seen()?;
+    let original = match job.item(&ObjectRole::Original) {
+        Some(it) => Some(it.seen()?),
+        None => None,
+    };
+    Some(judge::pair(file, main, original))
+}

@@ -1,0 +1,228 @@
+//! What is due: the catalogue minus the ledger, two lists in the order of ids, merged (design section 7.7).
+
+use std::io;
+use std::iter::Peekable;
+use std::ops::ControlFlow;
+
+use dvb_catalog::{Detail, Entry};
+use dvb_ledger::{EntryKind, LedgerError, State};
+use dvb_model::{DataFile, Dataset, DvObjectId, Status};
+
+use crate::fingerprint;
+use crate::observer::Event;
+use crate::spool::{Due, Spool, Subject};
+use crate::stores::{NotCovered, Scope};
+use crate::tally::{Counts, Fate};
+use crate::{Options, RunError, Setup};
+
+/// What a plan leaves behind: what is due, and who has left.
+pub(crate) struct Plan {
+    pub(crate) spool: Spool,
+    /// Data files and datasets that the ledger knows and the catalogue does not have any more.
+    pub(crate) gone: Vec<DvObjectId>,
+}
+
+/// What is to be done about a data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// Its verdict stands.
+    Stands(Fate),
+    /// It is to be looked at.
+    Look,
+    /// Its verdict stands as far as the source goes; its copies are to be looked at.
+    Recheck,
+}
+
+/// The one place that decides on work, by what is known before any byte is read.
+fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, file: &DataFile) -> Decision {
+    let Some(state) = known.filter(|it| it.fingerprint == fingerprint && !it.gone) else { return Decision::Look };
+    match (state.status, scope) {
+        (Status::Ok, Scope::Covered(_) | Scope::Unavailable(..)) if !state.provisional => {
+            if rerun {
+                Decision::Recheck
+            } else {
+                Decision::Stands(Fate::Unchanged)
+            }
+        }
+        (Status::NotCovered, Scope::NotCovered(why)) if state.reason.as_deref() == Some(&why.reason(file)) => {
+            Decision::Stands(Fate::NotCovered)
+        }
+        _ => Decision::Look,
+    }
+}
+
+/// Reads the whole catalogue beside the ledger's states. Nothing is changed anywhere.
+pub(crate) fn make(setup: &Setup<'_>, options: &Options, counts: &mut Counts) -> Result<Plan, RunError> {
+    let failed = |source| RunError::Spool { folder: options.spool_folder.clone(), source };
+    let spool = Spool::create(&options.spool_folder).map_err(failed)?;
+    let states = |kind| setup.ledger.states(setup.destination, kind).peekable();
+    let mut planner = Planner {
+        setup,
+        options,
+        counts,
+        datasets: Known::new(states(EntryKind::Dataset)),
+        files: Known::new(states(EntryKind::DataFile)),
+        spool,
+        seen: 0,
+    };
+    let mut failure = None;
+    setup.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    match failure {
+        Some(Failure::Ledger(error)) => return Err(error.into()),
+        Some(Failure::Spool(error)) => return Err(failed(error)),
+        None => {}
+    }
+    planner.finish()
+}
+
+enum Failure {
+    Ledger(LedgerError),
+    Spool(io::Error),
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Spool(error)
+    }
+}
+
+type States<'a> = Peekable<Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a>>;
+
+/// The ledger's states of one kind, walked in step with the catalogue.
+struct Known<'a> {
+    states: States<'a>,
+    /// Known, and not gone before this run.
+    present: u64,
+    gone: Vec<DvObjectId>,
+}
+
+impl<'a> Known<'a> {
+    fn new(states: States<'a>) -> Self {
+        Self { states, present: 0, gone: Vec::new() }
+    }
+
+    /// The state of `id`; those before it are not in the catalogue.
+    fn of(&mut self, id: DvObjectId) -> Result<Option<State>, LedgerError> {
+        while let Some(state) = self.states.next_if(|it| it.as_ref().is_ok_and(|it| it.id < id)) {
+            self.miss(state?);
+        }
+        let state = self.states.next_if(|it| it.as_ref().map_or(true, |it| it.id == id)).transpose()?;
+        self.present += u64::from(state.as_ref().is_some_and(|it| !it.gone));
+        Ok(state)
+    }
+
+    /// The catalogue has ended: whatever is left is not in it.
+    fn finish(&mut self) -> Result<(), LedgerError> {
+        while let Some(state) = self.states.next() {
+            self.miss(state?);
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, state: State) {
+        if !state.gone {
+            self.present += 1;
+            self.gone.push(state.id);
+        }
+    }
+}
+
+struct Planner<'a, 'b> {
+    setup: &'a Setup<'a>,
+    options: &'a Options,
+    counts: &'b mut Counts,
+    datasets: Known<'a>,
+    files: Known<'a>,
+    spool: Spool,
+    seen: u64,
+}
+
+impl Planner<'_, '_> {
+    fn enter(&mut self, entry: Entry) -> Result<(), Failure> {
+        match entry {
+            Entry::Dataset(it) => self.enter_dataset(it),
+            Entry::DataFile(it) => self.enter_file(it),
+        }
+    }
+
+    /// A dataset's own objects stand in no table: whether there are any is seen at the source, at each run.
+    fn enter_dataset(&mut self, dataset: Dataset) -> Result<(), Failure> {
+        let known = self.datasets.of(dataset.id)?;
+        let wanted = self.options.auxiliary_objects || self.options.cached_exports;
+        if wanted && self.options.selection.has_dataset(&dataset.pid) {
+            let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
+            self.push(Subject::Dataset(dataset), String::new(), known.is_some(), recheck)?;
+        }
+        Ok(())
+    }
+
+    fn enter_file(&mut self, file: DataFile) -> Result<(), Failure> {
+        let state = self.files.of(file.id)?;
+        self.seen += 1;
+        if self.seen.is_multiple_of(10_000) {
+            self.setup.observer.event(&Event::Planning { seen: self.seen });
+        }
+        if !self.options.selection.has(&file, &self.setup.stores.default.0) {
+            return Ok(());
+        }
+        let scope = self.setup.stores.scope(&file);
+        if let Scope::NotCovered(NotCovered::UnknownDriver(driver)) = &scope {
+            *self.counts.unknown_drivers.entry(driver.clone()).or_default() += 1;
+        }
+        let fingerprint = fingerprint::of_data_file(&file, self.options.auxiliary_objects);
+        match decide(&scope, &fingerprint, state.as_ref(), self.options.rerun, &file) {
+            Decision::Stands(fate) => self.counts.count(fate),
+            decision => {
+                self.push(Subject::DataFile(file), fingerprint, state.is_some(), decision == Decision::Recheck)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, subject: Subject, fingerprint: String, known: bool, recheck: bool) -> Result<(), Failure> {
+        let due = Due { subject, fingerprint, known, recheck };
+        if due.is_data_file() {
+            self.counts.due.files += 1;
+            self.counts.due.bytes += if recheck { 0 } else { due.bytes() };
+        }
+        Ok(self.spool.push(&due)?)
+    }
+
+    fn finish(mut self) -> Result<Plan, RunError> {
+        self.datasets.finish()?;
+        self.files.finish()?;
+        if !self.options.selection.is_everything() && self.counts.due.files + self.counts.files.catalogued == 0 {
+            return Err(RunError::NothingSelected);
+        }
+        let Self { datasets, files, spool, .. } = self;
+        brake(self.setup, self.options, &files)?;
+        self.counts.gone = files.gone.len() as u64;
+        let gone = [files.gone, datasets.gone].concat();
+        Ok(Plan { spool, gone })
+    }
+}
+
+/// Refuses a run when implausibly many data files have left: the wrong database, or a disaster (facts 5.5).
+fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), RunError> {
+    let (known, missing) = (files.present, files.gone.len() as u64);
+    // Counts of files are far below 2^52.
+    #[allow(clippy::cast_precision_loss)]
+    let too_many = missing as f64 > options.max_disappearance * known as f64;
+    if !too_many || options.accept_disappearance {
+        return Ok(());
+    }
+    let limit = options.max_disappearance * 100.0;
+    Err(RunError::Disappearance { destination: setup.destination.0.clone(), missing, known, limit })
+}

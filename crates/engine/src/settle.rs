@@ -1,0 +1,270 @@
+//! The end of a batch: each job's verdict, recorded with its proofs in one transaction, then counted and shown.
+
+use dvb_ledger::{Basis, CopyState, EntryKind, ObjectProof, Record, Verdict};
+use dvb_model::{ObjectRole, Status};
+
+use crate::connection::Lost;
+use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
+use crate::judge::Judgement;
+use crate::observer::Event;
+use crate::spool::Subject;
+use crate::tally::{Counts, Fate};
+use crate::workers::Workers;
+
+/// What a job has come to.
+struct Outcome {
+    fate: Fate,
+    status: Status,
+    /// Why it is not safe, or what is to be known all the same.
+    reason: Option<String>,
+    /// What is recorded; `None` where what is recorded already stands.
+    verdict: Option<Verdict>,
+    /// Something is missing or damaged at the source.
+    source_damaged: bool,
+    unreachable: bool,
+    /// Bytes sent and proved.
+    bytes: u64,
+}
+
+impl Outcome {
+    fn new(fate: Fate, status: Status) -> Self {
+        Self { fate, status, reason: None, verdict: None, source_damaged: false, unreachable: false, bytes: 0 }
+    }
+}
+
+impl Workers<'_> {
+    /// Records and counts what a batch has come to.
+    pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Lost> {
+        let outcomes: Vec<Outcome> = jobs.iter().map(outcome).collect();
+        let records: Vec<Record> = jobs.iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
+        if !records.is_empty() {
+            self.setup.ledger.record(self.setup.destination, &self.options.run, &records)?;
+        }
+        let mut counts = self.tally.lock();
+        for (job, outcome) in jobs.iter().zip(&outcomes) {
+            count(&mut counts, job, outcome);
+        }
+        drop(counts);
+        for (job, outcome) in jobs.iter().zip(&outcomes) {
+            self.show(job, outcome);
+        }
+        Ok(())
+    }
+
+    fn record(&self, job: &Job, outcome: &Outcome) -> Option<Record> {
+        let verdict = outcome.verdict.clone()?;
+        let directory = |it: &dvb_model::Dataset| it.storage_pids.first().map(dvb_model::StoragePid::directory);
+        let (kind, dataset, storage_identifier, label) = match &job.due.subject {
+            Subject::DataFile(it) => {
+                (EntryKind::DataFile, it.dataset.as_ref(), it.storage_identifier.clone(), it.label())
+            }
+            Subject::Dataset(it) => (EntryKind::Dataset, Some(it), it.storage_identifier.clone(), None),
+        };
+        Some(Record {
+            id: job.due.id(),
+            kind,
+            dataset: dataset.map(|it| it.pid.clone()),
+            dataset_identifier: job.directory.clone().or_else(|| dataset.and_then(directory)),
+            storage_identifier,
+            label,
+            fingerprint: job.due.fingerprint.clone(),
+            method: self.setup.sink.method(),
+            verdict,
+        })
+    }
+
+    fn show(&self, job: &Job, outcome: &Outcome) {
+        let Subject::DataFile(file) = &job.due.subject else { return };
+        let label = file.label();
+        let name = label.as_deref().or(file.storage_identifier.as_deref()).unwrap_or("");
+        self.setup.observer.event(&Event::Judged {
+            id: file.id,
+            dataset: file.dataset.as_ref().map(|it| it.pid.as_str()),
+            name,
+            status: outcome.status,
+            reason: outcome.reason.as_deref(),
+        });
+    }
+}
+
+fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
+    if job.due.is_data_file() {
+        counts.count(outcome.fate);
+    }
+    counts.bytes_copied += outcome.bytes;
+    counts.source_damaged |= outcome.source_damaged;
+    counts.unreachable |= outcome.unreachable;
+    counts.destination_damaged |= !job.damaged.is_empty() || outcome.status == Status::FailVerify;
+    counts.not_safe |= outcome.fate == Fate::Failed || job.is_later();
+    let Some(reason) = &outcome.reason else { return };
+    match outcome.fate {
+        Fate::Failed => counts.fail(&job.due.subject, outcome.status, reason),
+        Fate::Pending if job.is_later() => counts.note(&job.due.subject, outcome.status, reason),
+        Fate::Unchanged | Fate::Copied | Fate::Adopted => counts.note(&job.due.subject, outcome.status, reason),
+        Fate::NotCovered | Fate::Pending => {}
+    }
+}
+
+fn outcome(job: &Job) -> Outcome {
+    match &job.stage {
+        JobStage::Unchanged => Outcome::new(Fate::Unchanged, Status::Ok),
+        JobStage::Recheck | JobStage::List => pending(job, None),
+        JobStage::Settled(Settled::NotCovered(why)) => Outcome {
+            reason: Some(why.clone()),
+            verdict: Some(Verdict::NotCovered { reason: why.clone() }),
+            ..Outcome::new(Fate::NotCovered, Status::NotCovered)
+        },
+        JobStage::Settled(Settled::Unread { why, lost }) => {
+            Outcome { source_damaged: *lost, ..failed(job, Status::FailRead, why.clone()) }
+        }
+        JobStage::Settled(Settled::Unreachable(why)) => {
+            Outcome { unreachable: true, ..failed(job, Status::FailRead, why.clone()) }
+        }
+        JobStage::Carry => carried(job),
+    }
+}
+
+/// Not looked at to its end. What is recorded of it stands; what is not known yet is recorded as pending.
+fn pending(job: &Job, why: Option<String>) -> Outcome {
+    let has_copy = job.copies.iter().any(|it| it.state == CopyState::Proved);
+    let is_news = job.due.is_data_file() && !has_copy && (!job.due.known || why.is_some());
+    Outcome {
+        reason: why,
+        verdict: is_news.then_some(Verdict::Pending),
+        ..Outcome::new(Fate::Pending, Status::Pending)
+    }
+}
+
+fn proofs(job: &Job) -> Vec<ObjectProof> {
+    job.items.iter().filter_map(Item::proof).collect()
+}
+
+/// Copies found bad that this run did not make good again.
+fn still_damaged(job: &Job) -> Vec<(ObjectRole, u32)> {
+    let mended = |role: &ObjectRole, version: u32| {
+        let again = |it: &&Item| it.object.role == *role && it.version == version;
+        job.items.iter().find(again).is_some_and(|it| matches!(it.progress, Progress::Proved { .. }))
+    };
+    job.damaged.iter().filter(|(role, version)| !mended(role, *version)).cloned().collect()
+}
+
+fn failed(job: &Job, status: Status, reason: String) -> Outcome {
+    let reason = job.notes.iter().cloned().fold(reason, |all, note| format!("{all}; {note}"));
+    let verdict = Verdict::Failed { status, reason: reason.clone(), objects: proofs(job), damaged: still_damaged(job) };
+    Outcome {
+        reason: Some(reason),
+        verdict: Some(verdict),
+        bytes: bytes_sent(job),
+        ..Outcome::new(Fate::Failed, status)
+    }
+}
+
+fn bytes_sent(job: &Job) -> u64 {
+    let sent = |it: &Item| match &it.progress {
+        Progress::Proved { proof, adopted: false } => proof.measured().size,
+        _ => 0,
+    };
+    job.items.iter().map(sent).sum()
+}
+
+fn carried(job: &Job) -> Outcome {
+    let is_stopped = |it: &Item| {
+        matches!(
+            it.progress,
+            Progress::Compare | Progress::Todo | Progress::Staged(_) | Progress::Failed(Trouble::Stopped)
+        )
+    };
+    if job.items.iter().any(is_stopped) {
+        return pending(job, None);
+    }
+    match &job.judgement {
+        Some(Judgement::Damaged(why)) => {
+            Outcome { source_damaged: true, ..failed(job, Status::FailChecksum, why.clone()) }
+        }
+        Some(Judgement::Missing(why)) => Outcome { source_damaged: true, ..failed(job, Status::FailRead, why.clone()) },
+        Some(Judgement::Unread(why)) => failed(job, Status::FailRead, why.clone()),
+        Some(Judgement::Later(why)) => pending(job, Some(why.clone())),
+        Some(Judgement::Good { basis, notes }) => match job.items.iter().find_map(trouble) {
+            Some(Found { status, why, source_damaged }) => Outcome { source_damaged, ..failed(job, status, why) },
+            None => safe(job, *basis, notes),
+        },
+        Some(Judgement::TryOriginal) | None => {
+            let found = job.items.iter().find_map(trouble);
+            // Nothing else leaves a job without a judgement.
+            let Found { status, why, source_damaged } = found.unwrap_or_else(|| Found {
+                status: Status::FailRead,
+                why: "it could not be judged".into(),
+                source_damaged: false,
+            });
+            Outcome { source_damaged, ..failed(job, status, why) }
+        }
+    }
+}
+
+struct Found {
+    status: Status,
+    why: String,
+    source_damaged: bool,
+}
+
+/// What is wrong with one object, beyond the judgement on its data file.
+fn trouble(item: &Item) -> Option<Found> {
+    let found = |status, why: &str, source_damaged| {
+        let why = match &item.object.role {
+            ObjectRole::Main => why.to_owned(),
+            role => format!("{role}: {why}"),
+        };
+        Some(Found { status, why, source_damaged })
+    };
+    if item.is_unexpected() {
+        return found(Status::FailChecksum, "it has not the digest that Dataverse recorded for it", true);
+    }
+    match &item.progress {
+        Progress::Failed(Trouble::Missing(why)) => found(Status::FailRead, why, true),
+        Progress::Failed(Trouble::Read(why)) => found(Status::FailRead, why, false),
+        Progress::Failed(Trouble::Write(why)) => found(Status::FailWrite, why, false),
+        Progress::Failed(Trouble::Verify(why)) => found(Status::FailVerify, why, false),
+        Progress::Compare
+        | Progress::Todo
+        | Progress::Staged(_)
+        | Progress::Held { .. }
+        | Progress::Kept { .. }
+        | Progress::Proved { .. }
+        | Progress::Dropped(_)
+        | Progress::Absent
+        | Progress::Failed(Trouble::Stopped) => None,
+    }
+}
+
+fn safe(job: &Job, basis: Basis, judged: &[String]) -> Outcome {
+    let mut notes: Vec<String> = job.notes.iter().chain(judged).cloned().collect();
+    notes.extend(job.items.iter().filter_map(placed_beside));
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    let provisional = matches!(&job.due.subject, Subject::DataFile(it) if it.is_being_ingested());
+    let is =
+        |adopted: bool| move |it: &Item| matches!(&it.progress, Progress::Proved { adopted: is, .. } if *is == adopted);
+    let fate = if job.items.iter().any(is(true)) {
+        Fate::Adopted
+    } else if job.items.iter().any(is(false)) {
+        Fate::Copied
+    } else {
+        Fate::Unchanged
+    };
+    let verdict = Verdict::Safe { basis, objects: proofs(job), provisional, note: note.clone() };
+    Outcome { reason: note, verdict: Some(verdict), bytes: bytes_sent(job), ..Outcome::new(fate, Status::Ok) }
+}
+
+/// A note on an object that does not lie where Dataverse's own key says.
+fn placed_beside(item: &Item) -> Option<String> {
+    if !matches!(item.progress, Progress::Proved { .. }) || item.key == item.object.key || item.replace {
+        return None;
+    }
+    if item.version > 1 {
+        return Some(format!(
+            "other bytes lay at {}: the new ones were kept beside them, at {}",
+            item.base_key(),
+            item.key
+        ));
+    }
+    Some(format!("another data file has the key {}: this one is at {}", item.object.key, item.key))
+}

@@ -1,0 +1,143 @@
+//! What a run has found so far, counted by all workers.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dvb_model::{DataFile, Dataset, DriverId, Status};
+
+use crate::Ending;
+use crate::spool::Subject;
+use crate::summary::{Due, FileCounts, Finding, LISTED};
+
+/// What became of one data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Unchanged,
+    Copied,
+    Adopted,
+    NotCovered,
+    Failed,
+    Pending,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) listed: Vec<Finding>,
+    pub(crate) total: u64,
+}
+
+impl Findings {
+    fn push(&mut self, finding: Finding) {
+        self.total += 1;
+        if self.listed.len() < LISTED {
+            self.listed.push(finding);
+        }
+    }
+}
+
+/// Numbers and findings of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) files: FileCounts,
+    pub(crate) due: Due,
+    pub(crate) bytes_copied: u64,
+    pub(crate) gone: u64,
+    pub(crate) failures: Findings,
+    pub(crate) notes: Findings,
+    /// Data files by driver ids that nobody configured.
+    pub(crate) unknown_drivers: BTreeMap<DriverId, u64>,
+    /// Why the run gave up, and how it ends therefore.
+    pub(crate) abort: Option<(Ending, String)>,
+    /// What was read at the source is missing or not what was recorded.
+    pub(crate) source_damaged: bool,
+    /// A proved copy was found missing or changed, or the destination kept other bytes than were sent.
+    pub(crate) destination_damaged: bool,
+    /// A store could not be opened.
+    pub(crate) unreachable: bool,
+    /// Something in scope is not safe for whatever reason.
+    pub(crate) not_safe: bool,
+    /// The time budget or the limit was reached with work left.
+    pub(crate) stopped: bool,
+}
+
+/// [`Counts`] behind a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+impl Tally {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Counts> {
+        // A worker that panicked left whole numbers.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes every worker stop. The first reason counts.
+    pub(crate) fn abort(&self, ending: Ending, why: String) {
+        self.lock().abort.get_or_insert((ending, why));
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.lock().abort.is_some()
+    }
+}
+
+impl Counts {
+    /// Counts a data file; its place in `catalogued` included.
+    pub(crate) fn count(&mut self, fate: Fate) {
+        let files = &mut self.files;
+        files.catalogued += 1;
+        let of_fate = match fate {
+            Fate::Unchanged => &mut files.unchanged,
+            Fate::Copied => &mut files.copied,
+            Fate::Adopted => &mut files.adopted,
+            Fate::NotCovered => &mut files.not_covered,
+            Fate::Failed => &mut files.failed,
+            Fate::Pending => &mut files.pending,
+        };
+        *of_fate += 1;
+    }
+
+    pub(crate) fn fail(&mut self, subject: &Subject, status: Status, reason: &str) {
+        self.failures.push(finding(subject, status, reason));
+    }
+
+    pub(crate) fn note(&mut self, subject: &Subject, status: Status, reason: &str) {
+        self.notes.push(finding(subject, status, reason));
+    }
+
+    pub(crate) fn note_driver(&mut self, driver: &DriverId, reason: String) {
+        self.notes.push(Finding {
+            data_file_id: None,
+            dataset: None,
+            storage_identifier: Some(format!("{driver}://")),
+            name: None,
+            status: Status::NotCovered,
+            reason,
+        });
+    }
+
+    /// How the run ended, by all that was found (design section 4).
+    pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
+        let found = [
+            (self.unreachable, Ending::Unreachable),
+            (self.destination_damaged, Ending::DestinationDamaged),
+            (self.source_damaged, Ending::SourceDamaged),
+            (self.not_safe || self.files.failed > 0, Ending::NotSafe),
+            (self.stopped || self.files.pending > 0, Ending::Stopped),
+        ];
+        let aborted = self.abort.as_ref().map(|it| it.0);
+        let endings = found.iter().filter(|it| it.0).map(|it| it.1);
+        endings.chain(signalled.map(Ending::Signalled)).chain(aborted).min().unwrap_or(Ending::Safe)
+    }
+}
+
+fn finding(subject: &Subject, status: Status, reason: &str) -> Finding {
+    let (id, dataset, storage_identifier, name) = match subject {
+        Subject::DataFile(it @ DataFile { id, dataset, storage_identifier, .. }) => {
+            (Some(*id), dataset.as_ref().map(|it| it.pid.clone()), storage_identifier.clone(), it.label())
+        }
+        Subject::Dataset(Dataset { pid, storage_identifier, .. }) => {
+            (None, Some(pid.clone()), storage_identifier.clone(), None)
+        }
+    };
+    Finding { data_file_id: id, dataset, storage_identifier, name, status, reason: reason.to_owned() }
+}
