@@ -4,6 +4,13 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# A compiler for C and OpenSSL's headers. Root gets what is missing, others are told.
+if [ "$(id -u)" = 0 ]; then
+    ./.ci/packages build
+elif ! command -v cc >/dev/null || ! command -v pkg-config >/dev/null || ! pkg-config --exists openssl; then
+    echo "first, as root: apt-get install gcc libc6-dev pkg-config libssl-dev zlib1g-dev" >&2
+    exit 1
+fi
 cargo build --release --locked
 target=${CARGO_TARGET_DIR:-target}
 program=$target/release/dataverse-backup
