@@ -1,1 +1,7 @@
-fn main() {}
+//! The program; all of it is in the library, where tests reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dataverse_backup::start(std::env::args_os().collect())
+}

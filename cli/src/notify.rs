@@ -1,8 +1,11 @@
-//! What follows a run: the report by mail, and metrics for a monitoring system.
+//! What follows a run: the report by mail, metrics for a monitoring system, and a ping for one that waits for it.
 
 mod mail;
 mod metrics;
+mod ping;
 
+pub use dvb_engine::FileCounts;
 pub(crate) use mail::is_address;
-pub use mail::{MailError, Message, report_subject, send};
-pub use metrics::{FileCounts, Metrics, MetricsError, write_metrics};
+pub use mail::{MailError, Message, report_subject, send, try_out};
+pub use metrics::{Metrics, MetricsError, Work, write_metrics};
+pub use ping::{PingError, ping};

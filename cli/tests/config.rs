@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataverse_backup::config::{
-    self, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy, PostgresTarget,
-    SmtpTls, SslMode, StoreType, SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
+    self, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy, SmtpTls, StoreType,
+    SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
 };
+use dvb_pg::{PostgresTarget, SslMode};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -126,9 +127,10 @@ fn the_originals_file_loads_unchanged() {
         port: 5432,
         database: database.to_owned(),
         username: "dvnapp".to_owned(),
-        password: Some(config::Secret::new("xxxxxx")),
+        password: Some("xxxxxx".to_owned()),
         ssl_mode: SslMode::Prefer,
         ssl_root_cert: None,
+        connect_timeout: Duration::from_secs(30),
     };
     assert_eq!(config.database.catalogue, CatalogueSource::Postgres(expected("dvndb")));
     assert_eq!(config.database.ledger, LedgerTarget::Postgres(expected("backupdb")));
@@ -173,7 +175,7 @@ fn the_ledger_is_where_the_file_says() {
         (same.host.as_str(), same.port, same.username.as_str(), same.ssl_mode),
         ("db1", 6000, "dvnapp", SslMode::VerifyFull)
     );
-    assert_eq!(same.password.unwrap().expose(), "p");
+    assert_eq!(same.password.as_deref(), Some("p"));
     let LedgerTarget::Postgres(other) = ledger(
         "Password: p\nBackupDatabase: b\nBackupHost: db2\nBackupUsername: l\nBackupPort: 7\nBackupSslMode: disable",
     ) else {
@@ -538,7 +540,7 @@ fn a_secret_comes_from_a_file_or_the_environment() {
         let text = with_database(line);
         let config = folder.load(text).map_err(|error| error.to_string())?;
         let CatalogueSource::Postgres(target) = config.database.catalogue else { panic!() };
-        Ok::<_, String>(target.password.map(|it| it.expose().to_owned()))
+        Ok::<_, String>(target.password)
     };
     let some = |text: &str| Ok(Some(text.to_owned()));
     assert_eq!(password("PasswordFile: plain"), some("pass word "));
@@ -603,8 +605,7 @@ fn a_secret_is_never_printed() {
     );
     let config = load(&text);
     assert!(!format!("{config:?} {config:#?}").contains("hush"));
-    let CatalogueSource::Postgres(target) = &config.database.catalogue else { panic!() };
-    let secret = target.password.as_ref().unwrap();
+    let secret = ssh(&config).key_passphrase.as_ref().unwrap();
     assert_eq!(format!("{secret} {secret:?}"), "*** Secret(***)");
     let bad = format!("{text}hush4\n Password: hush5\n");
     assert!(!problems(&bad).join("\n").contains("hush"));

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use dataverse_backup::config::{Notifications, Secret, Smtp, SmtpTls};
-use dataverse_backup::notify::{FileCounts, MailError, Message, Metrics, report_subject, send, write_metrics};
+use dataverse_backup::notify::{FileCounts, MailError, Message, Metrics, Work, report_subject, send, write_metrics};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -281,7 +281,13 @@ fn metrics(destination: &str, finished: i64, exit_code: u8) -> Metrics {
     let files =
         FileCounts { catalogued: 21, unchanged: 1, copied: 2, adopted: 3, not_covered: 4, failed: 5, pending: 6 };
     let started = finished - 7;
-    Metrics { destination: destination.to_owned(), started, finished, exit_code, files, bytes_copied: 1 << 40 }
+    Metrics {
+        destination: destination.to_owned(),
+        started,
+        finished,
+        exit_code,
+        work: Some(Work { files, bytes_copied: 1 << 40 }),
+    }
 }
 
 #[test]

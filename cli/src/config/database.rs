@@ -1,12 +1,18 @@
 //! `[Database]`: where the catalogue comes from and where the ledger is kept.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use dvb_pg::{PostgresTarget, SslMode};
 
 use super::Secret;
 use super::fields::Fields;
 use super::value::{self, BadValue};
 
 const DEFAULT_LEDGER: &str = "/var/lib/dataverse-backup/ledger.db";
+
+/// How long each address of a database server may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `[Database]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,51 +41,10 @@ pub enum LedgerTarget {
     Sqlite(PathBuf),
 }
 
-/// How a `PostgreSQL` database is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresTarget {
-    /// Name or address of the server, or the folder of its socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Database.
-    pub database: String,
-    /// Role.
-    pub username: String,
-    /// Its password, where the server asks for one.
-    pub password: Option<Secret>,
-    /// Encryption.
-    pub ssl_mode: SslMode,
-    /// Certificates to check the server against; `None` means the system's.
-    pub ssl_root_cert: Option<PathBuf>,
-}
-
-/// `sslmode`, as libpq means it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SslMode {
-    /// Never encrypted.
-    Disable,
-    /// Encrypted if the server can.
-    Prefer,
-    /// Encrypted, whoever the server is.
-    Require,
-    /// Encrypted, the certificate checked.
-    VerifyCa,
-    /// Encrypted, the certificate and the host's name in it checked.
-    VerifyFull,
-}
-
-impl SslMode {
-    fn parse(text: &str) -> Result<Self, BadValue> {
-        let modes = [
-            ("disable", Self::Disable),
-            ("prefer", Self::Prefer),
-            ("require", Self::Require),
-            ("verify-ca", Self::VerifyCa),
-            ("verify-full", Self::VerifyFull),
-        ];
-        value::choice(text, &modes)
-    }
+fn ssl_mode(text: &str) -> Result<SslMode, BadValue> {
+    let modes = [SslMode::Disable, SslMode::Prefer, SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull];
+    let named = modes.map(|it| (it.to_string(), it));
+    value::choice(text, &named.each_ref().map(|(name, it)| (name.as_str(), *it)))
 }
 
 /// The five keys that say which server, each perhaps absent.
@@ -98,7 +63,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Database> {
         port: fields.parsed("Port", value::port),
         username: fields.text("Username"),
         password: fields.secret("Password"),
-        ssl_mode: fields.parsed("SslMode", SslMode::parse),
+        ssl_mode: fields.parsed("SslMode", ssl_mode),
         ssl_root_cert: fields.path("SslRootCert"),
     };
     let catalogue = read_catalogue(fields, &main);
@@ -118,9 +83,10 @@ fn read_catalogue(fields: &mut Fields<'_>, main: &Server) -> Option<CatalogueSou
         port: main.port.unwrap_or(DEFAULT_PORT),
         database: database?,
         username: username?,
-        password: main.password.clone(),
-        ssl_mode: main.ssl_mode.unwrap_or(SslMode::Prefer),
+        password: main.password.as_ref().map(exposed),
+        ssl_mode: main.ssl_mode.unwrap_or_default(),
         ssl_root_cert: main.ssl_root_cert.clone(),
+        connect_timeout: CONNECT_TIMEOUT,
     }))
 }
 
@@ -136,7 +102,7 @@ fn read_ledger(fields: &mut Fields<'_>, main: Server) -> Option<LedgerTarget> {
         port: fields.parsed("BackupPort", value::port),
         username: fields.text("BackupUsername"),
         password: fields.secret("BackupPassword"),
-        ssl_mode: fields.parsed("BackupSslMode", SslMode::parse),
+        ssl_mode: fields.parsed("BackupSslMode", ssl_mode),
         ssl_root_cert: fields.path("BackupSslRootCert"),
     };
     let Some(database) = fields.text("BackupDatabase") else {
@@ -169,10 +135,16 @@ fn read_ledger(fields: &mut Fields<'_>, main: Server) -> Option<LedgerTarget> {
         port: own.port.or(main.port).unwrap_or(DEFAULT_PORT),
         database,
         username,
-        password: own.password.or(inherited),
-        ssl_mode: own.ssl_mode.or(main.ssl_mode).unwrap_or(SslMode::Prefer),
+        password: own.password.or(inherited).as_ref().map(exposed),
+        ssl_mode: own.ssl_mode.or(main.ssl_mode).unwrap_or_default(),
         ssl_root_cert: own.ssl_root_cert.or(main.ssl_root_cert),
+        connect_timeout: CONNECT_TIMEOUT,
     }))
+}
+
+/// The target hides it too.
+fn exposed(secret: &Secret) -> String {
+    secret.expose().to_owned()
 }
 
 const LEDGERS: &str = "the name of a PostgreSQL database, or sqlite:PATH";

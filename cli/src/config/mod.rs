@@ -20,7 +20,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use backup::{Destination, DestinationKind, S3Target, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify};
-pub use database::{CatalogueSource, Database, LedgerTarget, PostgresTarget, SslMode};
+pub use database::{CatalogueSource, Database, LedgerTarget};
 pub use error::{ConfigError, Exposed, Problem};
 pub use find::find;
 pub use notifications::{EmailWhen, Notifications, Smtp, SmtpTls};

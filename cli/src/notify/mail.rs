@@ -95,6 +95,29 @@ pub fn send(message: &Message, how: &Notifications) -> Result<(), MailError> {
     Ok(())
 }
 
+/// Tries, without a mail, whether one could be sent: logs in to the mail server, or looks for the system's sendmail.
+/// Says what answered.
+///
+/// # Errors
+/// [`MailError`].
+pub fn try_out(how: &Notifications) -> Result<String, MailError> {
+    for address in how.email.iter().chain(&how.from) {
+        mailbox(address)?;
+    }
+    let Some(smtp) = &how.smtp else {
+        let failed = |source| MailError::Sendmail { program: how.sendmail.clone(), source };
+        rustix::fs::access(&how.sendmail, rustix::fs::Access::EXEC_OK).map_err(|it| failed(it.into()))?;
+        return Ok(how.sendmail.display().to_string());
+    };
+    let failed = |source| MailError::Smtp { host: smtp.host.clone(), port: smtp.port, source };
+    let transport = transport(smtp).map_err(|error| failed(flat(&error)))?;
+    match transport.test_connection() {
+        Ok(true) => Ok(format!("{}, port {}", smtp.host, smtp.port)),
+        Ok(false) => Err(failed("the server ended the conversation".into())),
+        Err(error) => Err(failed(flat(&error))),
+    }
+}
+
 fn flat(error: &dyn StdError) -> Cause {
     Cause::from(error.to_string())
 }

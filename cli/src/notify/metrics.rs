@@ -6,26 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use dvb_engine::FileCounts;
 use thiserror::Error;
-
-/// Data files of a run, as its summary counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FileCounts {
-    /// All in the catalogue.
-    pub catalogued: u64,
-    /// Safe already.
-    pub unchanged: u64,
-    /// Copied and proved.
-    pub copied: u64,
-    /// Found at the destination and proved.
-    pub adopted: u64,
-    /// Without bytes that a backup could read.
-    pub not_covered: u64,
-    /// Not safe.
-    pub failed: u64,
-    /// Not looked at yet.
-    pub pending: u64,
-}
 
 /// What is told of a destination's last run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +20,13 @@ pub struct Metrics {
     pub finished: i64,
     /// Exit code of the run.
     pub exit_code: u8,
+    /// What the run did; `None` where it did not even begin: what is told of the run before it stays.
+    pub work: Option<Work>,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
     /// Data files.
     pub files: FileCounts,
     /// Bytes sent and proved.
@@ -69,16 +58,20 @@ impl Family {
 }
 
 fn families(metrics: &Metrics) -> [Family; 7] {
-    let Metrics { started, finished, exit_code, files, bytes_copied, .. } = metrics;
+    let Metrics { started, finished, exit_code, work, .. } = metrics;
     let success = (*exit_code == 0).then_some((None, (*finished).into()));
-    let states = [
-        ("unchanged", files.unchanged),
-        ("copied", files.copied),
-        ("adopted", files.adopted),
-        ("not_covered", files.not_covered),
-        ("failed", files.failed),
-        ("pending", files.pending),
-    ];
+    let of_work = |value: fn(&Work) -> u64| work.iter().map(|it| (None, value(it).into())).collect();
+    let states = |Work { files, .. }: &Work| {
+        let states = [
+            ("unchanged", files.unchanged),
+            ("copied", files.copied),
+            ("adopted", files.adopted),
+            ("not_covered", files.not_covered),
+            ("failed", files.failed),
+            ("pending", files.pending),
+        ];
+        states.map(|(state, count)| (Some(state), count.into()))
+    };
     [
         Family::one("dataverse_backup_last_run_timestamp_seconds", "When the last run ended.", *finished),
         Family::one("dataverse_backup_last_run_exit_code", "Exit code of the last run; 0: all is safe.", *exit_code),
@@ -87,17 +80,25 @@ fn families(metrics: &Metrics) -> [Family; 7] {
             "How long the last run took.",
             (finished - started).max(0),
         ),
-        Family::one("dataverse_backup_last_run_bytes_copied", "Bytes that the last run copied.", *bytes_copied),
+        Family {
+            name: "dataverse_backup_last_run_bytes_copied",
+            help: "Bytes that the last run copied.",
+            samples: of_work(|it| it.bytes_copied),
+        },
         Family {
             name: "dataverse_backup_last_success_timestamp_seconds",
             help: "When a run last ended with all safe.",
             samples: success.into_iter().collect(),
         },
-        Family::one("dataverse_backup_catalogued_files", "Data files in Dataverse's catalogue.", files.catalogued),
+        Family {
+            name: "dataverse_backup_catalogued_files",
+            help: "Data files in Dataverse's catalogue.",
+            samples: of_work(|it| it.files.catalogued),
+        },
         Family {
             name: "dataverse_backup_files",
             help: "Data files by what the last run made of them.",
-            samples: states.map(|(state, count)| (Some(state), count.into())).into(),
+            samples: work.iter().flat_map(states).collect(),
         },
     ]
 }

@@ -110,6 +110,11 @@ impl<'a> Connection<'a> {
         *swept = true;
     }
 
+    /// Whether there is a session.
+    pub(crate) fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
     pub(crate) fn close(mut self) {
         if let Some(session) = &mut self.session

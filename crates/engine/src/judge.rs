@@ -196,3 +196,161 @@ pub(crate) fn package(file: &DataFile, manifest: &Manifest, members: &[(&str, Se
         (_, None) => good(Basis::FirstSeen, [no_checksum(&checksum)]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use dvb_fixity::Algorithm;
+    use dvb_model::{DvObjectId, Tabular};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UPLOAD: &[u8] = b"a,b\n";
+    const TAB: &[u8] = b"a\tb\n\n";
+
+    fn measured(bytes: &[u8]) -> Measured {
+        Measured::of(bytes, &[Algorithm::Md5])
+    }
+
+    fn file(checksum: &str, tabular: Option<Tabular>) -> DataFile {
+        DataFile {
+            id: DvObjectId(1),
+            dataset: None,
+            storage_identifier: None,
+            checksum_type: "MD5".into(),
+            checksum_value: checksum.into(),
+            content_type: String::new(),
+            size: None,
+            tabular,
+            ingest_status: None,
+            restricted: false,
+            embargo: None,
+            retention: None,
+            provenance_entity: None,
+            auxiliary: Vec::new(),
+            versions: Vec::new(),
+        }
+    }
+
+    fn md5(bytes: &[u8]) -> String {
+        measured(bytes).digest(Algorithm::Md5).unwrap().hex()
+    }
+
+    fn table(format: Option<&str>) -> Option<Tabular> {
+        Some(Tabular { original_format: format.map(str::to_owned), original_size: None, original_name: None })
+    }
+
+    fn word(judgement: &Judgement) -> &'static str {
+        match judgement {
+            Judgement::Good { basis: Basis::Dataverse, notes } if notes.is_empty() => "good",
+            Judgement::Good { basis: Basis::Dataverse, .. } => "good, noted",
+            Judgement::Good { basis: Basis::FirstSeen, .. } => "first seen",
+            Judgement::TryOriginal => "try original",
+            Judgement::Missing(_) => "missing",
+            Judgement::Unread(_) => "unread",
+            Judgement::Damaged(_) => "damaged",
+            Judgement::Later(_) => "later",
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_tabular() {
+        let (good, bad) = (measured(UPLOAD), measured(TAB));
+        let rows = [
+            (Seen::Read(&good), None, "good"),
+            (Seen::Read(&bad), None, "try original"),
+            (Seen::Read(&bad), Some(Seen::Read(&good)), "good, noted"),
+            (Seen::Read(&bad), Some(Seen::Read(&bad)), "damaged"),
+            (Seen::Read(&bad), Some(Seen::Missing), "damaged"),
+            (Seen::Read(&bad), Some(Seen::Failed("why")), "damaged"),
+            (Seen::Missing, None, "try original"),
+            (Seen::Missing, Some(Seen::Read(&good)), "missing"),
+            (Seen::Missing, Some(Seen::Missing), "missing"),
+            (Seen::Failed("why"), None, "unread"),
+        ];
+        for (main, original, expected) in rows {
+            assert_eq!(word(&pair(&file(&md5(UPLOAD), None), main, original)), expected, "{main:?} {original:?}");
+        }
+    }
+
+    #[test]
+    fn a_tabular_file() {
+        let (upload, tab, other) = (measured(UPLOAD), measured(TAB), measured(b"other"));
+        let rows = [
+            (Some("csv"), Seen::Read(&tab), Seen::Read(&upload), "good"),
+            (Some("csv"), Seen::Read(&upload), Seen::Missing, "good, noted"),
+            (None, Seen::Read(&upload), Seen::Missing, "good"),
+            (Some("csv"), Seen::Read(&tab), Seen::Missing, "missing"),
+            (None, Seen::Read(&tab), Seen::Missing, "damaged"),
+            (Some("csv"), Seen::Missing, Seen::Read(&upload), "missing"),
+            (Some("csv"), Seen::Missing, Seen::Read(&other), "damaged"),
+            (Some("csv"), Seen::Missing, Seen::Missing, "missing"),
+            (Some("csv"), Seen::Read(&upload), Seen::Read(&other), "good, noted"),
+            (Some("csv"), Seen::Read(&tab), Seen::Read(&other), "damaged"),
+            (Some("csv"), Seen::Read(&tab), Seen::Failed("why"), "unread"),
+            (Some("csv"), Seen::Failed("why"), Seen::Read(&upload), "unread"),
+        ];
+        for (format, main, original, expected) in rows {
+            let judged = pair(&file(&md5(UPLOAD), table(format)), main, Some(original));
+            assert_eq!(word(&judged), expected, "{format:?} {main:?} {original:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_checksum_the_size_is_all_there_is() {
+        let read = measured(UPLOAD);
+        let of_size = |size, value: &str| pair(&DataFile { size, ..file(value, None) }, Seen::Read(&read), None);
+        for value in ["", "Unknown", "Not available in Dataverse"] {
+            assert_eq!(word(&of_size(Some(4), value)), "first seen");
+            assert_eq!(word(&of_size(None, value)), "first seen");
+            assert_eq!(word(&of_size(Some(0), value)), "first seen", "a size of 0 may mean that nobody knew");
+            assert_eq!(word(&of_size(Some(5), value)), "damaged");
+        }
+        assert_eq!(word(&of_size(Some(5), &md5(UPLOAD))), "good", "the checksum says more than the size");
+    }
+
+    #[test]
+    fn while_an_ingest_is_under_way_nothing_is_called_damaged() {
+        let (good, bad) = (measured(UPLOAD), measured(TAB));
+        let file = DataFile { ingest_status: Some('C'), ..file(&md5(UPLOAD), None) };
+        assert_eq!(word(&pair(&file, Seen::Read(&good), None)), "good, noted");
+        assert_eq!(word(&pair(&file, Seen::Read(&bad), Some(Seen::Missing))), "later");
+        assert_eq!(word(&pair(&file, Seen::Missing, Some(Seen::Missing))), "later");
+        assert_eq!(word(&pair(&file, Seen::Failed("disk"), None)), "unread");
+    }
+
+    fn seen(which: u8, contents: &[Measured; 3]) -> Seen<'_> {
+        match which {
+            0 => Seen::Missing,
+            1 => Seen::Failed("why"),
+            n => Seen::Read(&contents[usize::from(n - 2)]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn good_by_the_checksum_means_that_something_read_has_it(
+            main in 0_u8..5, original in proptest::option::of(0_u8..5), tabular in 0_u8..3, usable: bool,
+            size in proptest::option::of(0_u64..8), locked: bool,
+        ) {
+            let contents = [measured(UPLOAD), measured(TAB), measured(b"other")];
+            let tabular = match tabular { 0 => None, 1 => table(None), _ => table(Some("csv")) };
+            let file = DataFile {
+                size,
+                ingest_status: locked.then_some('B'),
+                ..file(&if usable { md5(UPLOAD) } else { "Unknown".to_owned() }, tabular)
+            };
+            let (main, original) = (seen(main, &contents), original.map(|it| seen(it, &contents)));
+            let fits = |it: Option<Seen<'_>>| matches!(it, Some(Seen::Read(it)) if *it == contents[0]);
+            match pair(&file, main, original) {
+                Judgement::Good { basis: Basis::Dataverse, .. } => prop_assert!(usable && (fits(Some(main)) || fits(original))),
+                Judgement::Good { basis: Basis::FirstSeen, .. } => prop_assert!(!usable && matches!(main, Seen::Read(_))),
+                Judgement::Damaged(_) => prop_assert!(!locked && !(usable && fits(Some(main)))),
+                Judgement::TryOriginal => prop_assert!(original.is_none()),
+                Judgement::Missing(_) | Judgement::Unread(_) => prop_assert!(!usable || !fits(Some(main)) || file.tabular.is_some()),
+                Judgement::Later(_) => prop_assert!(locked),
+            }
+        }
+    }
+}

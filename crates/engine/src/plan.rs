@@ -226,3 +226,45 @@ fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), 
     let limit = options.max_disappearance * 100.0;
     Err(RunError::Disappearance { destination: setup.destination.0.clone(), missing, known, limit })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state(id: i64, gone: bool) -> State {
+        State {
+            id: DvObjectId(id),
+            status: Status::Ok,
+            fingerprint: String::new(),
+            provisional: false,
+            gone,
+            reason: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn gone_is_what_the_ledger_knows_and_the_catalogue_does_not_have(
+            catalogue in proptest::collection::btree_set(0_i64..60, 0..40),
+            ledger in proptest::collection::btree_map(0_i64..60, any::<bool>(), 0..40),
+        ) {
+            let states: Box<dyn Iterator<Item = Result<State, LedgerError>>> =
+                Box::new(ledger.iter().map(|(id, gone)| Ok(state(*id, *gone))));
+            let mut known = Known::new(states.peekable());
+            for id in &catalogue {
+                let found = known.of(DvObjectId(*id)).unwrap();
+                prop_assert_eq!(found.map(|it| it.gone), ledger.get(id).copied());
+            }
+            known.finish().unwrap();
+            let gone: BTreeSet<i64> = known.gone.iter().map(|it| it.0).collect();
+            let missed = ledger.iter().filter(|(id, was_gone)| !**was_gone && !catalogue.contains(id));
+            prop_assert_eq!(gone, missed.map(|it| *it.0).collect());
+            prop_assert_eq!(known.present, ledger.values().filter(|it| !**it).count() as u64);
+        }
+    }
+}

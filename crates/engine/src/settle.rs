@@ -181,7 +181,9 @@ fn carried(job: &Job) -> Outcome {
         Some(Judgement::Damaged(why)) => {
             Outcome { source_damaged: true, ..failed(job, Status::FailChecksum, why.clone()) }
         }
-        Some(Judgement::Missing(why)) => Outcome { source_damaged: true, ..failed(job, Status::FailRead, why.clone()) },
+        Some(Judgement::Missing(why)) => {
+            Outcome { source_damaged: true, ..failed(job, Status::FailRead, format!("missing: {why}")) }
+        }
         Some(Judgement::Unread(why)) => failed(job, Status::FailRead, why.clone()),
         Some(Judgement::Later(why)) => pending(job, Some(why.clone())),
         Some(Judgement::Good { basis, notes }) => match job.items.iter().find_map(trouble) {
@@ -219,7 +221,10 @@ fn trouble(item: &Item) -> Option<Found> {
     if item.is_unexpected() {
         return found(Status::FailChecksum, "it has not the digest that Dataverse recorded for it", true);
     }
+    // The judgement has taken account of those that it is about.
+    let is_judged = matches!(item.object.role, ObjectRole::Main | ObjectRole::Original | ObjectRole::Member(_));
     match &item.progress {
+        Progress::Failed(Trouble::Missing(_) | Trouble::Read(_)) if is_judged => None,
         Progress::Failed(Trouble::Missing(why)) => found(Status::FailRead, why, true),
         Progress::Failed(Trouble::Read(why)) => found(Status::FailRead, why, false),
         Progress::Failed(Trouble::Write(why)) => found(Status::FailWrite, why, false),

@@ -56,8 +56,6 @@ pub(crate) struct Counts {
     pub(crate) unreachable: bool,
     /// Something in scope is not safe for whatever reason.
     pub(crate) not_safe: bool,
-    /// The time budget or the limit was reached with work left.
-    pub(crate) stopped: bool,
 }
 
 /// [`Counts`] behind a lock.
@@ -122,7 +120,7 @@ impl Counts {
             (self.destination_damaged, Ending::DestinationDamaged),
             (self.source_damaged, Ending::SourceDamaged),
             (self.not_safe || self.files.failed > 0, Ending::NotSafe),
-            (self.stopped || self.files.pending > 0, Ending::Stopped),
+            (self.files.pending > 0, Ending::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);

@@ -93,10 +93,19 @@ impl<'a> Workers<'a> {
                 thread::sleep(TICK);
                 self.tell_bytes(&mut told);
             }
+            let mut connections = Vec::with_capacity(workers.len());
             for worker in workers {
-                if worker.join().is_err() {
-                    self.tally.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
+                match worker.join() {
+                    Ok(connection) => connections.push(connection),
+                    Err(_) => {
+                        let why = "a worker broke down: this is a mistake in the program".into();
+                        self.tally.abort(Ending::NotSafe, why);
+                    }
                 }
+            }
+            // Only when nobody stages any more.
+            if let Some(connection) = connections.into_iter().find(Connection::is_open) {
+                connection.close();
             }
             self.tell_bytes(&mut told);
         });
@@ -110,7 +119,7 @@ impl<'a> Workers<'a> {
         }
     }
 
-    fn work_through(&self) {
+    fn work_through(&self) -> Connection<'_> {
         let mut connection = Connection::new(self.setup, self.options, &self.swept);
         while let Some(batch) = self.next_batch() {
             match self.work_on(batch, &mut connection) {
@@ -120,7 +129,7 @@ impl<'a> Workers<'a> {
                 Err(Lost::Stopped) => {}
             }
         }
-        connection.close();
+        connection
     }
 
     /// Carries a batch, and records whatever came of it, also when the run ends in its middle.
@@ -163,7 +172,6 @@ impl<'a> Workers<'a> {
             return None;
         }
         if self.deadline.is_some_and(|it| Instant::now() >= it) {
-            self.tally.lock().stopped |= queue.peek().is_some();
             return None;
         }
         let batch = match queue.take(self.batch_files) {
@@ -173,11 +181,10 @@ impl<'a> Workers<'a> {
                 return None;
             }
         };
+        drop(queue);
         if batch.is_empty() {
-            self.tally.lock().stopped |= queue.peek().is_some();
             return None;
         }
-        drop(queue);
         if !self.lock.is_held() {
             let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
             self.tally.abort(Ending::Unreachable, why);
@@ -233,13 +240,6 @@ impl<'a> Workers<'a> {
 }
 
 impl Queue<'_> {
-    fn peek(&mut self) -> Option<&Due> {
-        if self.next.is_none() {
-            self.next = self.due.next().and_then(Result::ok);
-        }
-        self.next.as_ref()
-    }
-
     fn take(&mut self, files: usize) -> io::Result<Vec<Due>> {
         let mut batch = Vec::new();
         let mut bytes = 0;

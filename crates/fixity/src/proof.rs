@@ -134,3 +134,41 @@ impl Proved {
         self.evidence
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Algorithm;
+
+    fn observed(bytes: &[u8], algorithm: Algorithm, size: Option<u64>) -> Observed {
+        let digest = Measured::of(bytes, &[algorithm]).digest(algorithm).unwrap().clone();
+        Observed { digest, size, evidence: Evidence::RemoteHash }
+    }
+
+    #[test]
+    fn there_is_no_proof_of_what_cannot_be_compared() {
+        let read = Measured::of(b"x", &[]);
+        let found = observed(b"x", Algorithm::Md5, None);
+        assert_eq!(Proved::by(read, &found), Err(Mismatch::Incomparable { found: found.digest.clone() }));
+    }
+
+    #[test]
+    fn a_size_that_differs_is_no_proof_whatever_the_digest() {
+        let refused = Proved::by(Measured::of(b"x", &[]), &observed(b"x", Algorithm::Sha256, Some(2)));
+        assert_eq!(refused, Err(Mismatch::Size { expected: 1, found: 2 }));
+    }
+
+    proptest! {
+        #[test]
+        fn proof_means_the_same_bytes(read: Vec<u8>, held: Vec<u8>, n in 0_usize..4) {
+            let algorithm = Algorithm::ALL[n];
+            let proof = Proved::by(Measured::of(&read, &[algorithm]), &observed(&held, algorithm, None));
+            prop_assert_eq!(proof.is_ok(), read == held);
+            let same = Proved::by(Measured::of(&read, &[algorithm]), &observed(&read, algorithm, Some(read.len() as u64)));
+            prop_assert!(same.is_ok());
+        }
+    }
+}

@@ -39,3 +39,32 @@ impl RecordedChecksum {
         self.digest().and_then(|it| measured.matches(it))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn digests_are_read_in_either_case_and_junk_is_told_apart() {
+        let md5 = "D41D8CD98F00B204E9800998ECF8427E";
+        for text in [md5.to_owned(), md5.to_lowercase(), format!(" {md5}\n")] {
+            let recorded = RecordedChecksum::parse(&text);
+            assert_eq!(recorded.describes(&Measured::of(b"", &[Algorithm::Md5])), Some(true), "{text:?}");
+            assert_eq!(recorded.describes(&Measured::of(b"x", &[Algorithm::Md5])), Some(false), "{text:?}");
+        }
+        for text in
+            ["", " ", "Unknown", "unknown", "Not available in Dataverse", "d41d8cd9", "é", "zz".repeat(16).as_str()]
+        {
+            assert!(RecordedChecksum::parse(text).digest().is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_length_tells_the_algorithm() {
+        for algorithm in Algorithm::ALL {
+            let digest = Measured::of(b"abc", &[algorithm]).digest(algorithm).unwrap().hex();
+            assert_eq!(RecordedChecksum::parse(&digest).algorithm(), Some(algorithm));
+        }
+    }
+}

@@ -99,3 +99,74 @@ impl StorageIdentifier {
 fn after_last_colon(text: &str) -> &str {
     text.rsplit_once(':').map_or(text, |(_, name)| name)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(identifier: &str, kind: StoreKind) -> String {
+        let parsed = StorageIdentifier::parse(Some(identifier)).unwrap();
+        parsed.object_name(kind, "FK2/ABC").unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn every_shape_of_the_facts_gives_its_name() {
+        for (identifier, kind, expected) in [
+            ("15b2-9f0", StoreKind::File, "15b2-9f0"),
+            ("file://15b2-9f0", StoreKind::File, "15b2-9f0"),
+            ("Archive-2_x://15b2-9f0", StoreKind::File, "15b2-9f0"),
+            ("sub/dir/name.txt", StoreKind::File, "sub/dir/name.txt"),
+            ("file://a:b", StoreKind::File, "a:b"),
+            ("s3://bucket:15b2-9f0", StoreKind::S3, "15b2-9f0"),
+            ("s3://15b2-9f0", StoreKind::S3, "15b2-9f0"),
+            ("s3://bucket:package_folder.zip", StoreKind::S3, "package_folder.zip"),
+            ("swift://ep:doi-10-5072-FK2-ABC:15b2", StoreKind::Swift, "15b2"),
+            ("swift://ep:doi-10-5072:FK2/ABC/15b2", StoreKind::Swift, "15b2"),
+            ("trsa://18b3//path/to/data.csv", StoreKind::Remote, "18b3"),
+            ("globus://18b3", StoreKind::Globus, "18b3"),
+        ] {
+            assert_eq!(name(identifier, kind), expected, "{identifier}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_object_says_why() {
+        for (column, why) in [
+            (None, Unreadable::None),
+            (Some(""), Unreadable::None),
+            (Some(" "), Unreadable::None),
+            (Some("file://"), Unreadable::None),
+            (Some("http://"), Unreadable::None),
+            (Some("http://host/file"), Unreadable::Url),
+            (Some("https://host/file"), Unreadable::Url),
+            (Some("tmp://x"), Unreadable::Temporary),
+            (Some("://x"), Unreadable::Temporary),
+        ] {
+            assert_eq!(StorageIdentifier::parse(column), Err(why), "{column:?}");
+        }
+    }
+
+    #[test]
+    fn a_driver_is_taken_as_it_is_written() {
+        for (column, driver) in [("A_b-C://x", Some("A_b-C")), ("x", None), ("file://a://b", Some("file"))] {
+            let parsed = StorageIdentifier::parse(Some(column)).unwrap();
+            assert_eq!(parsed.driver.map(|it| it.0).as_deref(), driver);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_loses_nothing(driver in proptest::option::of("[A-Za-z0-9_-]{1,8}"), rest in "[!-~][ -~]{0,20}") {
+            prop_assume!(!rest.contains("://"));
+            let column = driver.as_ref().map_or_else(|| rest.clone(), |it| format!("{it}://{rest}"));
+            match StorageIdentifier::parse(Some(&column)) {
+                Ok(it) => prop_assert_eq!((it.driver.map(|it| it.0), it.rest), (driver, rest)),
+                Err(why) => prop_assert!(matches!((driver.as_deref(), why),
+                    (Some("http" | "https"), Unreadable::Url) | (Some("tmp"), Unreadable::Temporary))),
+            }
+        }
+    }
+}

@@ -179,3 +179,65 @@ impl From<ObjectKey> for String {
         key.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::DvObjectId;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for (text, error) in [
+            ("", KeyError::Empty),
+            ("/etc/passwd", KeyError::Absolute("/etc/passwd".into())),
+            ("../up", KeyError::Traversal("../up".into())),
+            ("a/../../b", KeyError::Traversal("a/../../b".into())),
+            ("a/./b", KeyError::Traversal("a/./b".into())),
+            ("a//b", KeyError::Traversal("a//b".into())),
+            ("a/", KeyError::Traversal("a/".into())),
+            ("a\0b", KeyError::Nul("a\0b".into())),
+        ] {
+            assert_eq!(ObjectName::new(text), Err(error.clone()));
+            assert_eq!(ObjectKey::new(text), Err(error));
+        }
+        let inside = ObjectKey::of(".dataverse-backup", &ObjectName::new("tmp").unwrap());
+        assert_eq!(inside, Err(KeyError::Reserved(".dataverse-backup/tmp".into())));
+    }
+
+    /// Text with everything in it that paths and shells give a meaning to.
+    fn nasty() -> impl Strategy<Value = String> {
+        proptest::collection::vec(
+            prop_oneof![Just("..".to_owned()), Just("/".into()), Just("\0".into()), "[ -~äß]{0,4}"],
+            0..6,
+        )
+        .prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_key_that_leaves_the_root(directory in nasty(), name in nasty(), tag in nasty()) {
+            let Ok(name) = ObjectName::new(&name) else { return Ok(()) };
+            let tagged = name.with_tag(&tag).and_then(|it| ObjectKey::of(&directory, &it));
+            let member = name.member(&tag).and_then(|it| ObjectKey::of(&directory, &it));
+            for key in [ObjectKey::of(&directory, &name), tagged, member].into_iter().flatten() {
+                let path = Path::new(key.as_str());
+                prop_assert!(path.components().all(|it| matches!(it, Component::Normal(_))), "{key}");
+                prop_assert_eq!(path.components().count(), key.parts().count());
+                prop_assert!(!key.is_own());
+            }
+        }
+
+        #[test]
+        fn versions_and_keys_apart_never_meet_in_one_data_file(n in 2_u32..1000, id in 1_i64..1000) {
+            let key = ObjectKey::new("10.5072/FK2/A/x").unwrap();
+            let all = [key.clone(), key.version(n), key.version(n + 1), key.apart_for(DvObjectId(id)), key.apart_for(DvObjectId(id)).version(n)];
+            let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+            prop_assert_eq!(distinct.len(), all.len());
+        }
+    }
+}

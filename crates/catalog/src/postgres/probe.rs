@@ -30,7 +30,8 @@ impl Probe {
         let what = "count its data files";
         let rows = session.query(what, Schema::counts(), &[])?;
         let count = |at| -> Result<u64, CatalogError> {
-            let count = rows.first().map_or(Ok(0), |it| it.try_get::<_, i64>(at)).map_err(|it| session.error(what, it))?;
+            let count =
+                rows.first().map_or(Ok(0), |it| it.try_get::<_, i64>(at)).map_err(|it| session.error(what, it))?;
             Ok(u64::try_from(count).unwrap_or_default())
         };
         let (present, absent): (Vec<_>, Vec<_>) = parts(schema).into_iter().partition(|it| it.0);

@@ -100,7 +100,7 @@ impl Seen {
             Ok(())
         } else {
             Err(format!(
-                "it counts {} datasets and {} files, but before it are {datasets} and {files}",
+                "it counts {} datasets and {} files, but {datasets} and {files} stand before it",
                 counts.datasets, counts.files
             ))
         }
@@ -183,9 +183,7 @@ impl<'a> Lines<'a> {
         self.number += 1;
         self.line.clear();
         let mut input = (&mut self.input).take(LONGEST_LINE);
-        input
-            .read_until(b'\n', &mut self.line)
-            .map_err(|it| CatalogError::reading(self.path, self.number, it))?;
+        input.read_until(b'\n', &mut self.line).map_err(|it| CatalogError::reading(self.path, self.number, it))?;
         let is_whole = self.line.last() == Some(&b'\n');
         if input.limit() == 0 && !is_whole {
             return Err(self.bad(format!("longer than {LONGEST_LINE} bytes")));

@@ -1,0 +1,181 @@
+//! The command line: what is common to all commands.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use dvb_engine::Ending;
+use dvb_model::DestinationName;
+
+use crate::commands::Command;
+use crate::config;
+use crate::output;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  everything in scope is safe
+    1  finished, but some data files are not safe
+    2  the call or the configuration makes no sense
+    3  finished, and damage was found at the source
+    4  finished, and damage was found at the destination
+    5  a database, store or destination cannot be reached: try again later
+    6  another run holds the lock
+    7  refused for safety: host key, permissions, mass disappearance
+    8  stopped at its time budget or limit, the rest is pending
+  128+N  ended by signal N
+Where several apply, the first of 7, 5, 4, 3, 1, 8 counts. Unknown codes mean failure.";
+
+/// Proved backup of the data files of a Dataverse.
+///
+/// Makes sure that every data file that Dataverse's database names is, byte for byte, on a second storage system;
+/// proves it by checksum, remembers the proof, and says plainly what is not safe.
+///
+/// Begin with a config.ini, then `dataverse-backup check`, `dataverse-backup init` and `dataverse-backup run`.
+#[derive(Debug, Parser)]
+#[command(name = "dataverse-backup", version, after_long_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The configuration file
+    ///
+    /// Without it: the file that $DATAVERSE_BACKUP_CONFIG names, else ./config.ini, else
+    /// /etc/dataverse-backup/config.ini.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say only what is wrong, even on a terminal
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Say more: a line for each data file, and a summary even where stderr is no terminal
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+
+    /// Print the result as one JSON object on stdout, and nothing else there
+    ///
+    /// `status --failed` prints JSON Lines instead: one object for each data file. Messages stay on stderr.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Whether to use colours
+    ///
+    /// `auto` uses them on a terminal, unless the environment variable NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+
+    /// Show no progress bar, even where stderr is a terminal
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Whether to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl When {
+    pub(crate) fn applies(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty()),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Reads the command line. Where it asks for help or makes no sense, says so and gives the exit code.
+pub(crate) fn parse(words: &[OsString]) -> Result<Arguments, u8> {
+    let command = Arguments::command().color(help_color(words));
+    let parsed = command.try_get_matches_from(words).and_then(|it| Arguments::from_arg_matches(&it));
+    parsed.map_err(|error| {
+        // Help goes to stdout, a complaint to stderr; if nobody listens there is nobody to tell.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ending::Safe.code(),
+            _ => {
+                let code = Ending::Usage.code();
+                if words.iter().any(|it| it == "--json") {
+                    output::print_error_object(&error.render().to_string(), code);
+                }
+                code
+            }
+        }
+    })
+}
+
+/// The colours of help and complaints have to be known before the command line is understood.
+fn help_color(words: &[OsString]) -> ColorChoice {
+    let given = |choice: &str| {
+        words.iter().any(|it| it.to_str() == Some(&format!("--color={choice}")))
+            || words.windows(2).any(|it| it[0] == "--color" && it[1] == choice)
+    };
+    if given("always") {
+        ColorChoice::Always
+    } else if given("never") || !When::Auto.applies(std::io::stderr().is_terminal()) {
+        ColorChoice::Never
+    } else {
+        ColorChoice::Auto
+    }
+}
+
+/// A duration as the configuration file has it.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    config::duration(text).map_err(|it| it.accepted)
+}
+
+/// The PID of a dataset as the catalogue has it; its address on the web is taken too.
+pub(crate) fn pid(text: &str) -> Result<String, std::convert::Infallible> {
+    let hosts = [("doi.org/", "doi:"), ("dx.doi.org/", "doi:"), ("hdl.handle.net/", "hdl:")];
+    let path = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let found = hosts.iter().find_map(|(host, protocol)| path.strip_prefix(host).map(|it| format!("{protocol}{it}")));
+    Ok(found.unwrap_or_else(|| text.to_owned()))
+}
+
+/// The name of a destination.
+pub(crate) fn destination(text: &str) -> Result<DestinationName, std::convert::Infallible> {
+    Ok(DestinationName(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_its_help() {
+        fn look(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            command.get_subcommands().for_each(look);
+        }
+        look(&Arguments::command());
+    }
+
+    #[test]
+    fn a_pid_may_be_given_as_an_address() {
+        for (written, meant) in [
+            ("doi:10.5072/FK2/ABC", "doi:10.5072/FK2/ABC"),
+            ("https://doi.org/10.5072/FK2/ABC", "doi:10.5072/FK2/ABC"),
+            ("http://hdl.handle.net/1902.1/00012", "hdl:1902.1/00012"),
+            ("hdl:1902.1/00012", "hdl:1902.1/00012"),
+        ] {
+            assert_eq!(pid(written).unwrap(), meant);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `catalogue export`: the catalogue as a snapshot.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use dvb_catalog::{Catalog, SnapshotCounts, write_snapshot};
+use dvb_engine::Ending;
+use jiff::Timestamp;
+
+use super::Context;
+use crate::exit::Failure;
+use crate::report;
+use crate::wiring;
+
+/// Work with the catalogue: the list of what Dataverse's database says exists
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Export(Export),
+}
+
+/// Write a snapshot of the catalogue
+///
+/// JSON Lines: a header, the datasets, the data files with all of their names, an end. It can take the database's
+/// place, by [Database] Catalogue: file:PATH.
+#[derive(Debug, clap::Args)]
+struct Export {
+    /// The file to write; stdout without it
+    ///
+    /// It takes its place only when it is whole. A name that ends in .zst is compressed.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let Action::Export(export) = &args.action;
+    let reader = wiring::catalogue(&context.config);
+    let catalog = reader.as_catalog();
+    match &export.output {
+        Some(path) => {
+            let counts = to_file(catalog, path)?;
+            tell(context, path, &counts)?;
+        }
+        None if context.screen.json => {
+            return Err(Failure::Usage("--json needs -o FILE here: stdout is where the snapshot goes".to_owned()));
+        }
+        None => {
+            write(catalog, &mut io::stdout().lock(), false)?;
+        }
+    }
+    Ok(Ending::Safe)
+}
+
+fn write(catalog: &dyn Catalog, out: &mut dyn io::Write, compress: bool) -> Result<SnapshotCounts, Failure> {
+    Ok(write_snapshot(catalog, out, &report::time(Timestamp::now()), compress)?)
+}
+
+fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure> {
+    let failed = |source| Failure::File {
+        doing: "write the snapshot",
+        path: path.to_owned(),
+        remedy: "look at its folder, and the rights and the room there",
+        source,
+    };
+    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?.to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = File::create(&temporary).map_err(failed).and_then(|mut file| {
+        let counts = write(catalog, &mut file, name.ends_with(".zst"))?;
+        file.flush().and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path)).map_err(failed)?;
+        Ok(counts)
+    });
+    if written.is_err() {
+        // It was not there before, and is of no use.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn tell(context: &Context, path: &Path, counts: &SnapshotCounts) -> Result<(), Failure> {
+    let SnapshotCounts { datasets, files } = counts;
+    if context.screen.json {
+        let file = path.display().to_string();
+        return context.screen.print_json(&serde_json::json!({
+            "file": file, "datasets": datasets, "data_files": files, "exit_code": Ending::Safe.code()
+        }));
+    }
+    if context.screen.is_chatty() {
+        let files = report::data_files(*files);
+        context.screen.print(&format!("{}: {files} in {datasets} datasets", path.display()))?;
+    }
+    Ok(())
+}

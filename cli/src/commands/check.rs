@@ -1,0 +1,323 @@
+//! `check`: tries what the configuration names, and changes nothing that stays.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use dvb_catalog::{Detail, Entry};
+use dvb_engine::{Access, Ending, Stores, new_run_id};
+use dvb_fixity::Evidence;
+use dvb_ledger::{Holder, Ledger, LedgerError};
+use dvb_model::{DestinationName, DriverId, ObjectKey, RunId, StorageIdentifier};
+use dvb_storage::conformance::{Bytes, End, some_bytes};
+use dvb_storage::{Cause, CommitRequest, Sink, SinkError, SinkSession, StageRequest};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Context;
+use crate::config::{Config, Destination, StoreType, Verify};
+use crate::exit::{Failure, chain};
+use crate::notify;
+use crate::output::{Tint, Verbosity, plain};
+use crate::report;
+use crate::wiring::{self, CatalogueReader};
+
+/// Size of what is written to a destination and removed again.
+const PROBE: usize = 100_000;
+
+/// Try everything that the configuration names
+///
+/// Databases and grants, each store, each destination (a probe is written, proved, renamed and removed), mail, the
+/// folder of the metrics: a line for each, and what to do where it fails. Nothing that stays is changed; no mail is
+/// sent and PingUrl is not called.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// One thing that was tried.
+#[derive(Serialize)]
+struct Check {
+    what: String,
+    ok: bool,
+    text: String,
+    /// What to do, where the text does not say it.
+    remedy: Option<String>,
+    #[serde(skip)]
+    ending: Ending,
+}
+
+impl Check {
+    fn fine(what: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { what: what.into(), ok: true, text: text.into(), remedy: None, ending: Ending::Safe }
+    }
+
+    fn bad(what: impl Into<String>, ending: Ending, text: impl Into<String>) -> Self {
+        Self { what: what.into(), ok: false, text: text.into(), remedy: None, ending }
+    }
+
+    fn failed(what: impl Into<String>, failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
+        Self::bad(what, failure.ending(), failure.text())
+    }
+
+    fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
+    let config = &context.config;
+    let mut checks = Checks { context, done: Vec::new() };
+    let files = checks.catalogue()?;
+    checks.ledger()?;
+    checks.stores(files.as_ref())?;
+    for destination in &config.destinations {
+        checks.add(try_destination(destination))?;
+    }
+    if !config.notifications.email.is_empty() {
+        checks.add(match notify::try_out(&config.notifications) {
+            Ok(answered) => Check::fine("mail", format!("{answered} takes mail")),
+            Err(error) => Check::bad("mail", Ending::Unreachable, chain(&error)),
+        })?;
+    }
+    if let Some(file) = &config.notifications.metrics_file {
+        checks.add(try_folder(file))?;
+    }
+    let ending = checks.done.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    if context.screen.json {
+        context.screen.print_json(&json!({ "checks": checks.done, "exit_code": ending.code() }))?;
+    }
+    Ok(ending)
+}
+
+/// Data files of the catalogue by the driver that they name; without a name: that of the default store.
+type Named = BTreeMap<DriverId, u64>;
+
+struct Checks<'a> {
+    context: &'a Context,
+    done: Vec<Check>,
+}
+
+impl Checks<'_> {
+    /// Shows each as soon as it is known: some take long.
+    fn add(&mut self, check: Check) -> Result<(), Failure> {
+        let screen = &self.context.screen;
+        let is_wanted = !check.ok || screen.verbosity != Verbosity::Quiet;
+        if is_wanted && !screen.json {
+            let (tint, word) = if check.ok { (Tint::Good, "OK  ") } else { (Tint::Bad, "FAIL") };
+            screen.print(&format!("{}  {}: {}", screen.tinted(tint, word), check.what, plain_lines(&check.text)))?;
+            if let Some(remedy) = &check.remedy {
+                screen.print(&format!("      {remedy}"))?;
+            }
+        }
+        self.done.push(check);
+        Ok(())
+    }
+
+    /// `None` when the catalogue cannot be read.
+    fn catalogue(&mut self) -> Result<Option<Named>, Failure> {
+        let what = "catalogue";
+        let reader = wiring::catalogue(&self.context.config);
+        let place = reader.as_catalog().describe();
+        let probed = match &reader {
+            CatalogueReader::Database(database) => database.probe().map(|it| Some(it.to_string())),
+            CatalogueReader::Snapshot(_) => Ok(None),
+        };
+        let counted = probed.and_then(|probe| Ok((probe, count(&self.context.config, &reader)?)));
+        match counted {
+            Ok((probe, (files, named))) => {
+                let text = probe.unwrap_or_else(|| report::data_files(files));
+                self.add(Check::fine(what, format!("{place}: {text}")))?;
+                Ok(Some(named))
+            }
+            Err(error) => {
+                self.add(Check::failed(what, error))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn ledger(&mut self) -> Result<(), Failure> {
+        let what = "ledger";
+        let config = &self.context.config;
+        let ledger = match wiring::ledger(config, 1) {
+            Ok(it) => it,
+            Err(error) => return self.add(Check::failed(what, error)),
+        };
+        let mut running = Vec::new();
+        for destination in &config.destinations {
+            match try_lock(ledger.as_ref(), &destination.name) {
+                Ok(None) => {}
+                Ok(Some(holder)) => running.push(format!("a run to {} is under way: {holder}", destination.name)),
+                Err(error) => return self.add(Check::failed(what, error)),
+            }
+        }
+        let state = if running.is_empty() { "ready, no run is under way".to_owned() } else { running.join("; ") };
+        self.add(Check::fine(what, format!("{}: {state}", ledger.describe())))
+    }
+
+    fn stores(&mut self, named: Option<&Named>) -> Result<(), Failure> {
+        let config = &self.context.config;
+        let stores = match wiring::stores(config) {
+            Ok(it) => it,
+            Err(error) => return self.add(Check::failed("stores", error)),
+        };
+        for id in stores.by_id.keys() {
+            self.add(try_store(config, &stores, id, named.map(|it| it.get(id).copied().unwrap_or(0))))?;
+        }
+        let unknown = named.into_iter().flatten().filter(|(id, _)| !stores.by_id.contains_key(id));
+        for (id, count) in unknown {
+            let text = format!("{} name it, and nobody configured it: they are not covered", files(*count));
+            let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
+            self.add(Check::bad(format!("store {id}"), Ending::Usage, text).remedy(remedy))?;
+        }
+        Ok(())
+    }
+}
+
+fn files(count: u64) -> String {
+    report::data_files(count)
+}
+
+/// The text of an error may have lines of its own, and names from a database.
+fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n      ")
+}
+
+/// Reads the whole catalogue: nothing less tells which stores it names, and that every row can be read.
+fn count(config: &Config, reader: &CatalogueReader) -> Result<(u64, Named), dvb_catalog::CatalogError> {
+    let (mut all, mut named) = (0, Named::new());
+    reader.as_catalog().read(Detail::Essential, &mut |entry| {
+        if let Entry::DataFile(file) = entry {
+            all += 1;
+            if let Ok(identifier) = StorageIdentifier::parse(file.storage_identifier.as_deref()) {
+                let driver = identifier.driver.unwrap_or_else(|| config.repository.default_store.clone());
+                *named.entry(driver).or_default() += 1;
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((all, named))
+}
+
+/// Who holds the lock. It is taken for a moment: nothing else tells.
+fn try_lock(ledger: &dyn Ledger, destination: &DestinationName) -> Result<Option<Holder>, LedgerError> {
+    ledger.counts(destination)?;
+    let since = report::time(Timestamp::now());
+    let holder = Holder { host: wiring::host_name(), pid: std::process::id(), run: probe_run(), since };
+    match ledger.lock(destination, &holder) {
+        Ok(_) => Ok(None),
+        Err(LedgerError::Locked { holder, .. }) => Ok(Some(holder)),
+        Err(error) => Err(error),
+    }
+}
+
+fn probe_run() -> RunId {
+    RunId(format!("{}-check", new_run_id()))
+}
+
+fn try_store(config: &Config, stores: &Stores, id: &DriverId, named: Option<u64>) -> Check {
+    let what = format!("store {id}");
+    let Some(store) = stores.by_id.get(id) else { return Check::fine(what, "") };
+    let count = named.map_or_else(String::new, |it| format!("; {} name it", files(it)));
+    match &store.access {
+        Access::Readable(source) => match source.check() {
+            Ok(()) => Check::fine(what, format!("{}{count}", source.describe())),
+            // An empty folder is what a new installation has.
+            Err(_) if named == Some(0) => Check::fine(what, format!("{}: empty{count}", source.describe())),
+            Err(error) => Check::failed(what, error),
+        },
+        Access::Unavailable(why) => Check::bad(what, Ending::Unreachable, format!("{why}{count}")),
+        Access::Reference(why) => {
+            let section = config.stores.iter().find(|it| it.id == *id).map(|it| &it.kind);
+            let missed = section.is_some_and(|it: &StoreType| wiring::cannot_read_yet(it).is_some());
+            if missed && named != Some(0) {
+                let remedy = "back up this store by other means until a version of dataverse-backup can read it";
+                return Check::bad(what, Ending::Usage, format!("{why}{count}: they are not covered")).remedy(remedy);
+            }
+            Check::fine(what, format!("{why}{count}"))
+        }
+    }
+}
+
+fn try_destination(destination: &Destination) -> Check {
+    let what = format!("destination {}", destination.name);
+    let sink = match wiring::sink(destination) {
+        Ok(it) => it,
+        Err(error) => return Check::failed(what, error),
+    };
+    match probe(sink.as_ref()) {
+        Ok(evidence) => {
+            let why = why(evidence, destination.verify);
+            let text = format!("{}: a probe was written, proved, renamed and removed; proof by {why}", sink.describe());
+            Check::fine(what, text)
+        }
+        Err(failure) => Check::failed(what, failure),
+    }
+}
+
+fn why(evidence: Evidence, demand: Verify) -> &'static str {
+    match (evidence, demand) {
+        (Evidence::RemoteHash, _) => "remote-hash: the destination computes digests itself",
+        (Evidence::ReadBack, Verify::ReadBack) => "read-back, as Verify says",
+        (Evidence::ReadBack, Verify::Auto | Verify::RemoteHash) => {
+            "read-back: the destination computes no digests itself, so that every copy is read once more"
+        }
+    }
+}
+
+/// Writes, proves, renames and removes an object in the folder that is the program's own.
+fn probe(sink: &dyn Sink) -> Result<Evidence, Failure> {
+    let run = probe_run();
+    let mut session = sink.connect(&run)?;
+    let (key, renamed) = (own(&format!("check-{run}"))?, own(&format!("check-{run}-renamed"))?);
+    let done = pass_through(session.as_mut(), &key, &renamed);
+    if done.is_err() {
+        // What is left of it: where it cannot be removed, the error at hand says more.
+        let _ = session.remove_own(&key);
+        let _ = session.remove_own(&renamed);
+    }
+    let swept = session.sweep(&|it| *it == run);
+    let evidence = session.evidence();
+    done?;
+    swept?;
+    Ok(evidence)
+}
+
+fn own(name: &str) -> Result<ObjectKey, Failure> {
+    let refused = |it| SinkError::because(Cause::Refused, format!("cannot name a probe {name:?}"), it);
+    Ok(ObjectKey::own(name).map_err(refused)?)
+}
+
+fn pass_through(session: &mut dyn SinkSession, key: &ObjectKey, renamed: &ObjectKey) -> Result<(), Failure> {
+    let bytes = some_bytes(u64::from(std::process::id()), PROBE);
+    let payload = Box::new(Bytes::new(bytes, session.algorithms(), End::Whole));
+    let staged = session.stage(vec![StageRequest { key: key.clone(), payload }])?;
+    for staged in staged {
+        let commit = CommitRequest { staged: staged?, replace: false };
+        for proved in session.commit(vec![commit])? {
+            proved?;
+        }
+    }
+    session.rename(key, renamed)?;
+    session.remove_own(renamed)?;
+    Ok(())
+}
+
+/// Whether a file could be replaced in its folder.
+fn try_folder(file: &Path) -> Check {
+    let what = "metrics";
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let remedy = format!("make the folder {} and let this account write to it", folder.display());
+    let is_folder = file.is_dir();
+    match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        Ok(()) if is_folder => {
+            Check::bad(what, Ending::Usage, format!("{} is a folder", file.display())).remedy("name a file in it")
+        }
+        Ok(()) => Check::fine(what, format!("{} can be written", file.display())),
+        Err(error) => {
+            let text = format!("cannot write {}: {}", file.display(), std::io::Error::from(error));
+            Check::bad(what, Ending::Usage, text).remedy(remedy)
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The commands, one a file: what each takes, and what it does.
+
+mod catalogue;
+mod check;
+mod completions;
+mod init;
+mod man;
+mod run;
+mod status;
+
+use clap::Subcommand;
+use dvb_engine::Ending;
+
+use crate::args::Arguments;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::output::{self, Screen, Tint};
+use crate::wiring;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::Args),
+    Run(Box<run::Args>),
+    Check(check::Args),
+    Status(status::Args),
+    Catalogue(catalogue::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// What a command works with.
+pub(crate) struct Context {
+    pub(crate) screen: Screen,
+    pub(crate) config: Config,
+}
+
+/// Does what was asked, and says why where it cannot.
+pub(crate) fn perform(arguments: Arguments) -> Ending {
+    let screen = Screen::new(&arguments);
+    dispatch(arguments, screen).unwrap_or_else(|failure| {
+        let (text, ending) = (failure.text(), failure.ending());
+        screen.complain("error", Tint::Bad, &text);
+        if screen.json {
+            output::print_error_object(&text, ending.code());
+        }
+        ending
+    })
+}
+
+fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
+    let context =
+        || -> Result<Context, Failure> { Ok(Context { screen, config: wiring::config(arguments.config.as_deref())? }) };
+    match arguments.command {
+        Command::Init(args) => init::run(&args, &context()?),
+        Command::Run(args) => run::run(&args, &context()?),
+        Command::Check(args) => check::run(&args, &context()?),
+        Command::Status(args) => status::run(&args, &context()?),
+        Command::Catalogue(args) => catalogue::run(&args, &context()?),
+        Command::Completions(args) => completions::run(&args, &screen),
+        Command::Man(args) => man::run(&args, &screen),
+    }
+}
+
+impl Context {
+    /// The destinations of these names in the order of the file; without names, all.
+    fn destinations(&self, names: &[dvb_model::DestinationName]) -> Result<Vec<&crate::config::Destination>, Failure> {
+        let all = &self.config.destinations;
+        if let Some(unknown) = names.iter().find(|name| !all.iter().any(|it| it.name == **name)) {
+            let known: Vec<_> = all.iter().map(|it| it.name.0.as_str()).collect();
+            let path = self.config.path.display();
+            let text = format!("{path} has no destination {:?}; it has {}", unknown.0, known.join(", "));
+            return Err(Failure::Usage(text));
+        }
+        Ok(all.iter().filter(|it| names.is_empty() || names.contains(&it.name)).collect())
+    }
+}

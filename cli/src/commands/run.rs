@@ -1,0 +1,276 @@
+//! `run`: copies what is not yet proved, to each destination in turn, and tells everybody who waits for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dvb_engine::{Ending, Options, Selection, Setup, Stop, Summary, new_run_id};
+use dvb_model::{DestinationName, DvObjectId};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::args;
+use crate::config::{Destination, EmailWhen};
+use crate::exit::{Failure, chain};
+use crate::notify::{self, Metrics, Work};
+use crate::output::{Tint, plain};
+use crate::progress::Progress;
+use crate::report::{self, Outcome};
+use crate::{signals, wiring};
+
+/// Copy what is not yet safe
+///
+/// Copies every data file of the catalogue that has no proved copy at the destination yet, and proves it there.
+/// Files that failed before are tried again. Without options it does what a crontab wants: all destinations of the
+/// configuration, one after the other.
+///
+/// A signal (Ctrl-C) ends it in order: what was proved is recorded. A second one ends it at once; that loses nothing
+/// either.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Look at everything: also whether copies that were proved are still there
+    ///
+    /// Without it, a data file whose copy is proved is only looked at again when Dataverse's database says something
+    /// else of it.
+    #[arg(long)]
+    rerun: bool,
+
+    /// Only count what there is to do
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    destination: Vec<DestinationName>,
+
+    /// Files in flight, instead of Jobs in the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    jobs: Option<u32>,
+
+    /// Begin no more work after this long (45s, 90m, 5h, 1h30m), instead of TimeBudget in the configuration
+    ///
+    /// What is left is pending, and the exit code 8. It counts for each destination.
+    #[arg(long, value_name = "D", value_parser = args::duration)]
+    time_budget: Option<Duration>,
+
+    /// Stop after this many data files
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+
+    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
+    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
+    dataset: Vec<String>,
+
+    /// Only the data file with this id in Dataverse's database; repeatable
+    #[arg(long, value_name = "ID", help_heading = "Selection")]
+    file: Vec<i64>,
+
+    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
+    #[arg(long, value_name = "X", help_heading = "Selection")]
+    storage_identifier: Vec<String>,
+
+    /// Only the data files in this store, by its driver id; repeatable
+    ///
+    /// Several options of one kind widen the selection, several kinds narrow it.
+    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
+    store: Vec<String>,
+
+    /// Go on although more data files than MaxDisappearance have left Dataverse's database
+    ///
+    /// Such a run is refused (exit code 7), for it may be the wrong database, or an empty one. Copies are kept in any
+    /// case.
+    #[arg(long)]
+    accept_disappearance: bool,
+}
+
+impl Args {
+    fn selection(&self) -> Selection {
+        Selection {
+            datasets: self.dataset.iter().cloned().collect(),
+            files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
+            storage_identifiers: self.storage_identifier.iter().cloned().collect(),
+            stores: self.store.iter().cloned().collect(),
+        }
+    }
+
+    fn options(&self, context: &Context, destination: &Destination) -> Options {
+        let repository = &context.config.repository;
+        Options {
+            run: new_run_id(),
+            host: wiring::host_name(),
+            selection: self.selection(),
+            rerun: self.rerun,
+            dry_run: self.dry_run,
+            limit: self.limit,
+            jobs: self.jobs(destination) as usize,
+            time_budget: self.time_budget.or(destination.time_budget),
+            bandwidth_limit: destination.bandwidth_limit,
+            auxiliary_objects: repository.auxiliary_objects,
+            cached_exports: repository.cached_exports,
+            max_disappearance: repository.max_disappearance,
+            accept_disappearance: self.accept_disappearance,
+            spool_folder: wiring::spool_folder(&context.config),
+        }
+    }
+
+    fn jobs(&self, destination: &Destination) -> u32 {
+        self.jobs.unwrap_or(destination.jobs)
+    }
+
+    /// Whether monitoring should hear of it: a look at a part says nothing of the whole.
+    fn is_whole(&self) -> bool {
+        !self.dry_run && self.selection().is_everything()
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let destinations = context.destinations(&args.destination)?;
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let several = destinations.len() > 1;
+    let mut outcomes = Vec::new();
+    for destination in destinations {
+        let outcome = one(args, context, destination, several, &stop);
+        if args.is_whole() {
+            write_metrics(context, &outcome);
+        }
+        outcomes.push(outcome);
+        if stop.signalled().is_some() {
+            break;
+        }
+    }
+    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    show(context, &outcomes, several, ending);
+    if !args.dry_run {
+        mail(context, &outcomes);
+    }
+    if args.is_whole() && ending == Ending::Safe {
+        ping(context);
+    }
+    Ok(ending)
+}
+
+/// One destination from its beginning to what is said of it at once.
+fn one(args: &Args, context: &Context, destination: &Destination, several: bool, stop: &Stop) -> Outcome {
+    let started = Timestamp::now();
+    let progress = Progress::new(&context.screen, several.then_some(&destination.name));
+    let result = copy(args, context, destination, &progress, stop);
+    let held_back = progress.finish();
+    let ending = match (&result, stop.signalled().and_then(|it| u8::try_from(it).ok())) {
+        (Ok(summary), _) => summary.ending,
+        (Err(_), Some(signal)) => Ending::Signalled(signal),
+        (Err(failure), None) => failure.ending(),
+    };
+    let outcome =
+        Outcome { destination: destination.name.clone(), started, finished: Timestamp::now(), result, ending };
+    if !context.screen.is_chatty() {
+        let always: Vec<_> = outcome.unconfigured().map(|it| plain(&it.reason).into_owned()).collect();
+        let now = held_back.iter().filter(|it| ending != Ending::Safe || always.contains(it));
+        now.for_each(|it| context.screen.warn(it));
+    }
+    outcome
+}
+
+fn copy(
+    args: &Args,
+    context: &Context,
+    destination: &Destination,
+    progress: &Progress<'_>,
+    stop: &Stop,
+) -> Result<Summary, Failure> {
+    let config = &context.config;
+    let stores = wiring::stores(config)?;
+    let sink = wiring::sink(destination)?;
+    let catalogue = wiring::catalogue(config);
+    let ledger = wiring::ledger(config, args.jobs(destination))?;
+    let setup = Setup {
+        catalog: catalogue.as_catalog(),
+        stores: &stores,
+        ledger: ledger.as_ref(),
+        destination: &destination.name,
+        sink: sink.as_ref(),
+        observer: progress,
+        stop,
+    };
+    Ok(dvb_engine::run(&setup, &args.options(context, destination))?)
+}
+
+/// The result on stdout, what is wrong on stderr.
+fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: Ending) {
+    let screen = &context.screen;
+    for outcome in outcomes {
+        match &outcome.result {
+            Ok(summary) => {
+                if !screen.json && screen.is_chatty() {
+                    // The runs have ended as they have; the exit code says it too.
+                    let _ = screen.print(&report::summary(summary));
+                }
+                let trouble = report::trouble(summary);
+                if !trouble.is_empty() {
+                    screen.say(&trouble);
+                }
+            }
+            Err(failure) => {
+                let text = format!("destination {}: {}", outcome.destination, failure.text());
+                screen.complain("error", Tint::Bad, &text);
+            }
+        }
+    }
+    if screen.json
+        && let Err(failure) = screen.print_json(&object(outcomes, several, ending))
+    {
+        screen.complain("error", Tint::Bad, &failure.text());
+    }
+}
+
+fn object(outcomes: &[Outcome], several: bool, ending: Ending) -> Value {
+    let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
+        Ok(summary) => json!(summary),
+        Err(failure) => json!({
+            "destination": outcome.destination, "exit_code": outcome.ending.code(), "error": failure.text()
+        }),
+    });
+    if several {
+        return json!({ "runs": runs.collect::<Vec<_>>(), "exit_code": ending.code() });
+    }
+    runs.next().unwrap_or_default()
+}
+
+fn mail(context: &Context, outcomes: &[Outcome]) {
+    let notifications = &context.config.notifications;
+    let is_problem = |it: &Outcome| it.ending != Ending::Safe || it.unconfigured().next().is_some();
+    let wanted = match notifications.email_when {
+        EmailWhen::Always => true,
+        EmailWhen::Problems => outcomes.iter().any(is_problem),
+    };
+    if !wanted || notifications.email.is_empty() {
+        return;
+    }
+    let message = report::mail(outcomes, &wiring::host_name(), &context.config.path.display().to_string());
+    if let Err(error) = notify::send(&message, notifications) {
+        context.screen.warn(&chain(&error));
+    }
+}
+
+fn ping(context: &Context) {
+    if let Some(url) = &context.config.notifications.ping_url
+        && let Err(error) = notify::ping(url)
+    {
+        context.screen.warn(&chain(&error));
+    }
+}
+
+fn write_metrics(context: &Context, outcome: &Outcome) {
+    let Some(path) = &context.config.notifications.metrics_file else { return };
+    let work = outcome.result.as_ref().ok().map(|it| Work { files: it.files, bytes_copied: it.bytes_copied });
+    let metrics = Metrics {
+        destination: outcome.destination.0.clone(),
+        started: outcome.started.as_second(),
+        finished: outcome.finished.as_second(),
+        exit_code: outcome.ending.code(),
+        work,
+    };
+    if let Err(error) = notify::write_metrics(path, &metrics) {
+        context.screen.warn(&chain(&error));
+    }
+}

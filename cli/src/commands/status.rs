@@ -1,0 +1,280 @@
+//! `status`: what the ledger knows, without a look at anything else.
+
+use std::collections::BTreeSet;
+
+use dvb_engine::Ending;
+use dvb_ledger::{Ledger, Run, RunSummary, StateDetail};
+use dvb_model::{DestinationName, DvObjectId, Status};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Context;
+use crate::args;
+use crate::exit::Failure;
+use crate::output::{Screen, Tint};
+use crate::{report, wiring};
+
+/// How many runs are shown.
+const RUNS: u32 = 3;
+
+/// Say what is safe, and what is not and why
+///
+/// Asks the ledger alone; nothing is read or verified. The exit code says what would have to be done: 0 if nothing
+/// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1. With --dataset or --file it is
+/// about these data files only, and a file that no run has looked at counts as pending.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A line for each data file that is not safe: failed or pending
+    ///
+    /// With --json: JSON Lines, one object for each data file, and nothing else.
+    #[arg(long)]
+    failed: bool,
+
+    /// A line for each data file of this dataset, by its PID such as doi:10.5072/FK2/ABC
+    #[arg(long, value_name = "PID", value_parser = args::pid)]
+    dataset: Option<String>,
+
+    /// A line for the data file with this id in Dataverse's database; repeatable
+    #[arg(long, value_name = "ID")]
+    file: Vec<i64>,
+
+    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    destination: Vec<DestinationName>,
+}
+
+impl Args {
+    fn lists(&self) -> bool {
+        self.failed || self.selects()
+    }
+
+    fn selects(&self) -> bool {
+        self.dataset.is_some() || !self.file.is_empty()
+    }
+
+    fn wants(&self, detail: &StateDetail) -> bool {
+        (self.file.is_empty() || self.file.contains(&detail.id.0)) && (!self.failed || is_unsafe(detail))
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let destinations = context.destinations(&args.destination)?;
+    let ledger = wiring::ledger(&context.config, 1)?;
+    let status = Command { args, screen: &context.screen, ledger: ledger.as_ref() };
+    let (mut ending, mut objects) = (Ending::Safe, Vec::new());
+    for destination in destinations {
+        let (object, ends) = status.of(&destination.name)?;
+        ending = ending.min(ends);
+        objects.push(object);
+    }
+    if context.screen.json && !args.failed {
+        context.screen.print_json(&json!({ "destinations": objects, "exit_code": ending.code() }))?;
+    }
+    Ok(ending)
+}
+
+struct Command<'a> {
+    args: &'a Args,
+    screen: &'a Screen,
+    ledger: &'a dyn Ledger,
+}
+
+impl Command<'_> {
+    /// Prints the text of one destination, or makes its object; and what its state comes to.
+    fn of(&self, destination: &DestinationName) -> Result<(Value, Ending), Failure> {
+        let (counts, gone) = self.ledger.counts(destination)?;
+        let oldest = self.ledger.oldest_proof(destination)?;
+        let runs = self.ledger.runs(destination, RUNS)?;
+        let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(Ending::Safe);
+        let is_text = !self.screen.json;
+        if is_text {
+            self.screen.print(&self.overview(destination, &counts, gone, oldest.as_deref(), &runs))?;
+        }
+        let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, Ending::Safe) };
+        let mut object = json!({
+            "destination": destination,
+            "counts": all_counts(&counts),
+            "gone": gone,
+            "oldest_proof": oldest,
+            "last_run": runs.first().map(run_object),
+            "runs": runs.iter().map(run_object).collect::<Vec<_>>(),
+        });
+        if let (Some(files), Some(object)) = (listed, object.as_object_mut()) {
+            object.insert("data_files".to_owned(), files.into());
+        }
+        Ok((object, if self.args.selects() { found } else { counted }))
+    }
+
+    /// Prints or gathers the data files that are asked for, and what they come to.
+    fn list(&self, destination: &DestinationName) -> Result<(Option<Vec<Value>>, Ending), Failure> {
+        let Self { args, screen, ledger } = self;
+        let (mut gathered, mut ending) = (Vec::new(), Ending::Safe);
+        let mut printed = Ok(());
+        let mut missing: BTreeSet<_> = args.file.iter().copied().map(DvObjectId).collect();
+        ledger.visit_details(destination, args.dataset.as_deref(), false, &mut |it| {
+            missing.remove(&it.id);
+            let selected = args.file.is_empty() || args.file.contains(&it.id.0);
+            if selected && it.gone_since.is_none() {
+                ending = ending.min(ending_of(it.status));
+            }
+            if !args.wants(&it) || printed.is_err() {
+                return;
+            }
+            match (screen.json, args.failed) {
+                (false, _) => printed = screen.print(&format!("  {}", text(&it))),
+                (true, true) => printed = screen.print_json(&DataFile::of(destination, it)),
+                (true, false) => gathered.push(json!(DataFile::of(destination, it))),
+            }
+        })?;
+        printed?;
+        for id in missing {
+            screen.say(&format!("destination {destination}: no run has looked at a data file {id} of that selection"));
+            ending = ending.min(Ending::NotSafe);
+        }
+        Ok(((screen.json && !args.failed).then_some(gathered), ending))
+    }
+
+    fn overview(
+        &self,
+        destination: &DestinationName,
+        counts: &[(Status, u64)],
+        gone: u64,
+        oldest: Option<&str>,
+        runs: &[(Run, Option<RunSummary>)],
+    ) -> String {
+        let mut lines = vec![format!("destination {destination}")];
+        for (status, count) in Status::ALL.map(|it| (it, count_of(counts, it))) {
+            if count > 0 || status == Status::Ok {
+                let name = self.screen.tinted(tint(status), &format!("{:<13}", status.name()));
+                lines.push(format!("  {name} {count:>10}  {}", meaning(status)));
+            }
+        }
+        if gone > 0 {
+            lines.push(format!("  {:<13} {gone:>10}  left Dataverse; their copies are kept", "gone"));
+        }
+        if let Some(at) = oldest {
+            lines.push(format!("  oldest proof: {at}{}", age(at).map(|it| format!(", {it}")).unwrap_or_default()));
+        }
+        if runs.is_empty() {
+            lines.push("  no run so far: begin with dataverse-backup run".to_owned());
+        }
+        lines.extend(runs.iter().map(|(run, end)| format!("  run {}", run_text(run, end.as_ref()))));
+        lines.join("\n")
+    }
+}
+
+/// A data file as `--json` has it.
+#[derive(Serialize)]
+struct DataFile<'a> {
+    destination: &'a DestinationName,
+    data_file_id: DvObjectId,
+    dataset: Option<String>,
+    storage_identifier: Option<String>,
+    name: Option<String>,
+    status: Status,
+    checksum_basis: Option<&'static str>,
+    reason: Option<String>,
+    provisional: bool,
+    gone_since: Option<String>,
+    recorded_at: String,
+    copies: u64,
+}
+
+impl<'a> DataFile<'a> {
+    fn of(destination: &'a DestinationName, it: StateDetail) -> Self {
+        Self {
+            destination,
+            data_file_id: it.id,
+            dataset: it.dataset,
+            storage_identifier: it.storage_identifier,
+            name: it.label,
+            status: it.status,
+            checksum_basis: it.basis.map(dvb_ledger::Basis::name),
+            reason: it.reason,
+            provisional: it.provisional,
+            gone_since: it.gone_since,
+            recorded_at: it.recorded_at,
+            copies: it.copies,
+        }
+    }
+}
+
+fn text(it: &StateDetail) -> String {
+    let name = it.label.as_deref().or(it.storage_identifier.as_deref());
+    let mut text = report::line(Some(it.id), it.dataset.as_deref(), name, it.status, it.reason.as_deref());
+    if it.provisional {
+        text += " (provisional: an ingest was under way)";
+    }
+    if let Some(since) = &it.gone_since {
+        text += &format!(" (left Dataverse: {since})");
+    }
+    text
+}
+
+fn is_unsafe(it: &StateDetail) -> bool {
+    it.gone_since.is_none() && ending_of(it.status) != Ending::Safe
+}
+
+/// What a data file of this status comes to. Whether a source is damaged or only unreadable, a status does not tell.
+fn ending_of(status: Status) -> Ending {
+    match status {
+        Status::Ok | Status::NotCovered => Ending::Safe,
+        Status::Pending | Status::FailRead | Status::FailWrite => Ending::NotSafe,
+        Status::FailChecksum => Ending::SourceDamaged,
+        Status::FailVerify => Ending::DestinationDamaged,
+    }
+}
+
+fn meaning(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "at the destination, and proved",
+        Status::Pending => "known, not copied yet",
+        Status::FailRead => "the source could not be read",
+        Status::FailChecksum => "the source is not what Dataverse recorded: damaged there",
+        Status::FailWrite => "could not be stored at the destination",
+        Status::FailVerify => "the destination holds other bytes",
+        Status::NotCovered => "no bytes that a backup could read, by rule",
+    }
+}
+
+fn tint(status: Status) -> Tint {
+    match ending_of(status) {
+        Ending::Safe if status == Status::Ok => Tint::Good,
+        Ending::Safe => Tint::Doubtful,
+        _ => Tint::Bad,
+    }
+}
+
+fn count_of(counts: &[(Status, u64)], status: Status) -> u64 {
+    counts.iter().filter(|it| it.0 == status).map(|it| it.1).sum()
+}
+
+/// All statuses, so that a program finds each.
+fn all_counts(counts: &[(Status, u64)]) -> Map<String, Value> {
+    Status::ALL.map(|it| (it.name().to_owned(), count_of(counts, it).into())).into_iter().collect()
+}
+
+fn run_object((run, end): &(Run, Option<RunSummary>)) -> Value {
+    json!({
+        "run_id": run.id,
+        "started": run.started,
+        "finished": end.as_ref().map(|it| &it.finished),
+        "host": run.host,
+        "exit_code": end.as_ref().map(|it| it.exit_code),
+    })
+}
+
+fn run_text(run: &Run, end: Option<&RunSummary>) -> String {
+    let Run { started, host, .. } = run;
+    match end {
+        Some(end) => format!("{started} to {} on {host}: exit code {}", end.finished, end.exit_code),
+        None => format!("{started} on {host}: under way, or ended without a word"),
+    }
+}
+
+fn age(at: &str) -> Option<String> {
+    let at: Timestamp = at.parse().ok()?;
+    let hours = Timestamp::now().duration_since(at).as_hours();
+    Some(if hours < 48 { format!("{hours} hours ago") } else { format!("{} days ago", hours / 24) })
+}

@@ -1,0 +1,112 @@
+//! Why a command gave up, and the exit code that says so: the one place that knows.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+
+use dvb_catalog::CatalogError;
+use dvb_engine::{Ending, RunError};
+use dvb_ledger::LedgerError;
+use dvb_storage::{Cause, SinkError, SourceError, Unstaged};
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::wiring::WiringError;
+
+/// A command gave up.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What the configuration describes cannot be had.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// The call makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The ledger could not be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The catalogue could not be read, or its snapshot not be written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A run did not take place.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A store cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A destination cannot be used.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A probe did not arrive at a destination.
+    #[error(transparent)]
+    Probe(#[from] Unstaged),
+    /// A file or folder of this machine.
+    #[error("cannot {doing} {}; {remedy}", path.display())]
+    File {
+        /// What was attempted.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What to look at.
+        remedy: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals, so that nobody could end the run in order")]
+    Signals(#[source] io::Error),
+    /// Nothing can be printed.
+    #[error("cannot print the result on stdout")]
+    Output(#[source] io::Error),
+}
+
+impl Failure {
+    /// How a command ends that gave up so.
+    pub(crate) fn ending(&self) -> Ending {
+        match self {
+            Self::Config(ConfigError::Exposed { .. }) => Ending::Refused,
+            Self::Config(
+                ConfigError::NotFound { .. }
+                | ConfigError::Unreadable { .. }
+                | ConfigError::NotText { .. }
+                | ConfigError::Invalid { .. },
+            )
+            | Self::Wiring(_)
+            | Self::Usage(_)
+            | Self::File { .. } => Ending::Usage,
+            Self::Ledger(it) => it.into(),
+            Self::Catalog(it) => it.into(),
+            Self::Run(it) => it.into(),
+            Self::Source(it) => Ending::of_cause(it.cause),
+            Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => Ending::of_cause(it.cause),
+            Self::Probe(Unstaged::Verify(_)) => Ending::DestinationDamaged,
+            Self::Probe(Unstaged::Payload(_)) => Ending::of_cause(Cause::Io),
+            Self::Signals(_) | Self::Output(_) => Ending::Unreachable,
+        }
+    }
+
+    /// The whole of it, with every cause.
+    pub(crate) fn text(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error with the causes behind it, in one line.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(it) = next {
+        let cause = it.to_string();
+        // Some drivers paste the cause into their own text.
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        next = it.source();
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! What is printed, where, and how much of it: results on stdout, messages on stderr.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use crate::args::Arguments;
+use crate::exit::Failure;
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// What is wrong, and nothing else.
+    Quiet,
+    /// On a terminal what happens, elsewhere what is wrong.
+    Normal,
+    /// Every data file.
+    Verbose,
+}
+
+/// A colour, which always means the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tint {
+    Good,
+    Bad,
+    Doubtful,
+}
+
+/// Stdout and stderr of this process, and how the caller wants them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Screen {
+    /// One JSON object on stdout.
+    pub(crate) json: bool,
+    pub(crate) verbosity: Verbosity,
+    /// Somebody watches.
+    pub(crate) watched: bool,
+    /// A progress bar is wanted and possible.
+    pub(crate) progress: bool,
+    color_out: bool,
+    color_err: bool,
+}
+
+impl Screen {
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let verbosity = match (arguments.quiet, arguments.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        };
+        Self {
+            json: arguments.json,
+            verbosity,
+            watched: out || err,
+            progress: err && !arguments.no_progress && verbosity != Verbosity::Quiet,
+            color_out: arguments.color.applies(out),
+            color_err: arguments.color.applies(err),
+        }
+    }
+
+    /// Whether good news is wanted: a cron job mails everything that it hears.
+    pub(crate) fn is_chatty(&self) -> bool {
+        match self.verbosity {
+            Verbosity::Quiet => false,
+            Verbosity::Normal => self.watched,
+            Verbosity::Verbose => true,
+        }
+    }
+
+    /// Prints a part of the result.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        print(text).map_err(Failure::Output)
+    }
+
+    /// Prints the result as JSON, in one line.
+    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(|it| Failure::Output(it.into()))?;
+        self.print(&text)
+    }
+
+    /// Says something on stderr. If nobody listens there, there is nobody to tell.
+    pub(crate) fn say(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Says what ended the command, or might have to be mended.
+    pub(crate) fn complain(&self, kind: &str, tint: Tint, text: &str) {
+        self.say(&format!("dataverse-backup: {}: {text}", paint(self.color_err, tint, kind)));
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        self.complain("warning", Tint::Doubtful, text);
+    }
+
+    /// A word of the result in its colour.
+    pub(crate) fn tinted(&self, tint: Tint, text: &str) -> String {
+        paint(self.color_out, tint, text)
+    }
+}
+
+fn paint(colored: bool, tint: Tint, text: &str) -> String {
+    let code = match tint {
+        Tint::Good => 32,
+        Tint::Bad => 31,
+        Tint::Doubtful => 33,
+    };
+    if colored { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Who pipes into `head` has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+/// An error before there is any result, as the one JSON object that was asked for.
+pub(crate) fn print_error_object(error: &str, exit_code: u8) {
+    let object = serde_json::json!({ "exit_code": exit_code, "error": error.trim_end() });
+    // The exit code says it as well.
+    let _ = print(&object.to_string());
+}
+
+/// Text from a database as a terminal or a mail may have it: names are data, and do not move the cursor.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        let shown = |it: char| if it.is_control() { it.escape_default().to_string() } else { it.to_string() };
+        return text.chars().map(shown).collect::<String>().into();
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_move_the_cursor() {
+        assert_eq!(plain("Übersicht 1.tab"), "Übersicht 1.tab");
+        assert_eq!(plain("a\x1b[2J\nb\u{9b}"), "a\\u{1b}[2J\\nb\\u{9b}");
+    }
+}

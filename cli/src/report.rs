@@ -1,0 +1,228 @@
+//! A run in words: for a terminal, for the one who reads cron's mail, and for the report that is mailed.
+
+use std::fmt::Write as _;
+
+use dvb_engine::{Ending, FileCounts, Finding, Summary};
+use dvb_model::{DestinationName, DvObjectId, Status};
+use jiff::Timestamp;
+
+use crate::exit::Failure;
+use crate::notify::{Message, report_subject};
+use crate::output::plain;
+
+/// How many data files that are not safe are named on stderr.
+const NAMED: usize = 20;
+
+/// What became of a destination's run.
+pub(crate) struct Outcome {
+    pub(crate) destination: DestinationName,
+    pub(crate) started: Timestamp,
+    pub(crate) finished: Timestamp,
+    /// A failure: there was no run.
+    pub(crate) result: Result<Summary, Failure>,
+    pub(crate) ending: Ending,
+}
+
+impl Outcome {
+    /// Drivers that nobody configured: their files are not covered, most likely by an oversight.
+    pub(crate) fn unconfigured(&self) -> impl Iterator<Item = &Finding> {
+        let notes = self.result.as_ref().map(|it| it.notes.as_slice()).unwrap_or_default();
+        notes.iter().filter(|it| it.status == Status::NotCovered && it.data_file_id.is_none() && it.dataset.is_none())
+    }
+}
+
+/// One data file in one line.
+pub(crate) fn line(
+    id: Option<DvObjectId>,
+    dataset: Option<&str>,
+    name: Option<&str>,
+    status: Status,
+    reason: Option<&str>,
+) -> String {
+    let mut text = format!("{:<13} ", status.name());
+    let id = id.map(|it| format!("file {it}"));
+    let parts = [id.as_deref(), dataset, name];
+    text += &parts.into_iter().flatten().map(plain).collect::<Vec<_>>().join(", ");
+    if let Some(reason) = reason {
+        let _ = write!(text, ": {}", plain(reason));
+    }
+    text
+}
+
+fn finding(it: &Finding) -> String {
+    let name = it.name.as_deref().or(it.storage_identifier.as_deref());
+    line(it.data_file_id, it.dataset.as_deref(), name, it.status, Some(&it.reason))
+}
+
+/// The findings, at most `limit`, and how many more there are.
+fn list(findings: &[Finding], total: u64, limit: usize, more: &str) -> String {
+    let mut text: String = findings.iter().take(limit).map(|it| format!("  {}\n", finding(it))).collect();
+    let rest = total.saturating_sub(findings.len().min(limit) as u64);
+    if rest > 0 {
+        let _ = writeln!(text, "  and {rest} more{more}");
+    }
+    text
+}
+
+/// `1 data file`, `2 data files`.
+pub(crate) fn data_files(count: u64) -> String {
+    format!("{count} data file{}", if count == 1 { "" } else { "s" })
+}
+
+/// A number of bytes as people read it.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// A short summary of a run for a terminal, without the line end of its last line.
+pub(crate) fn summary(it: &Summary) -> String {
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
+    let mut text = format!("destination {}: {}\n", it.destination, it.ending.text());
+    if it.dry_run {
+        text = format!("destination {}: dry run, nothing was changed\n", it.destination);
+        let _ = writeln!(text, "  to look at:  {}, {}", data_files(it.due.files), bytes(it.due.bytes));
+    }
+    let _ = write!(
+        text,
+        "  in scope:    {}: {unchanged} unchanged, {copied} copied, {adopted} adopted, {not_covered} not covered, \
+         {failed} failed, {pending} pending\n  sent:        {}\n",
+        data_files(catalogued),
+        bytes(it.bytes_copied)
+    );
+    if it.gone > 0 {
+        let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(it.gone));
+    }
+    if it.notes_total > 0 {
+        let _ = write!(text, "  to be noted:\n{}", list(&it.notes, it.notes_total, NAMED, "; see --json"));
+    }
+    text.trim_end().to_owned()
+}
+
+/// What is not safe, for stderr; empty where all is well.
+pub(crate) fn trouble(it: &Summary) -> String {
+    if it.ending == Ending::Safe {
+        return String::new();
+    }
+    let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
+    if let Some(why) = &it.aborted {
+        let _ = writeln!(text, "  gave up: {why}");
+    }
+    let FileCounts { catalogued, failed, pending, .. } = it.files;
+    let _ = writeln!(text, "  of {}, {failed} failed and {pending} are pending", data_files(catalogued));
+    text += &list(&it.failures, it.failures_total, NAMED, "; see dataverse-backup status --failed");
+    text.trim_end().to_owned()
+}
+
+/// The report of all runs of this call.
+pub(crate) fn mail(outcomes: &[Outcome], host: &str, config: &str) -> Message {
+    let total = outcomes.iter().filter_map(|it| it.result.as_ref().ok()).map(|it| it.files);
+    let total = total.fold(FileCounts::default(), |sum, it| FileCounts {
+        catalogued: sum.catalogued + it.catalogued,
+        unchanged: sum.unchanged + it.unchanged,
+        copied: sum.copied + it.copied,
+        adopted: sum.adopted + it.adopted,
+        not_covered: sum.not_covered + it.not_covered,
+        failed: sum.failed + it.failed,
+        pending: sum.pending + it.pending,
+    });
+    let sections: Vec<_> = outcomes.iter().map(section).collect();
+    let body = format!("{}\n\nHost: {host}\nConfiguration: {config}\n\n{}", first_line(&total), sections.join("\n"));
+    Message { subject: report_subject(jiff::ZonedDateTime::now().date()), body }
+}
+
+/// The original script's words, in its order.
+fn first_line(files: &FileCounts) -> String {
+    format!(
+        "{} files processed, {} skipped, {} success, {} failed",
+        files.catalogued.saturating_sub(files.pending),
+        files.unchanged + files.not_covered,
+        files.copied + files.adopted,
+        files.failed
+    )
+}
+
+fn section(outcome: &Outcome) -> String {
+    let Outcome { destination, started, finished, result, ending } = outcome;
+    let mut text = format!(
+        "Destination {destination}: {} (exit code {})\nFrom {} to {}\n",
+        ending.text(),
+        ending.code(),
+        time(*started),
+        time(*finished)
+    );
+    match result {
+        Ok(summary) => text += &counts(summary),
+        Err(failure) => {
+            let _ = writeln!(text, "There was no run: {}", failure.text());
+        }
+    }
+    text
+}
+
+fn counts(it: &Summary) -> String {
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
+    let mut text = format!("Run {}\n", it.run_id);
+    if let Some(why) = &it.aborted {
+        let _ = writeln!(text, "It gave up: {why}");
+    }
+    let lines = [
+        ("in scope", catalogued),
+        ("safe already", unchanged),
+        ("copied and proved", copied),
+        ("found at the destination and proved", adopted),
+        ("not covered", not_covered),
+        ("not safe", failed),
+        ("pending", pending),
+        ("gone from Dataverse, copies kept", it.gone),
+    ];
+    text.push('\n');
+    for (what, count) in lines {
+        let _ = writeln!(text, "{count:>12}  data files {what}");
+    }
+    let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));
+    if it.failures_total > 0 {
+        let more = "; see dataverse-backup status --failed";
+        let listed = list(&it.failures, it.failures_total, usize::MAX, more);
+        let _ = write!(text, "\nNot safe:\n{listed}");
+    }
+    if it.notes_total > 0 {
+        let _ = write!(text, "\nTo be noted:\n{}", list(&it.notes, it.notes_total, usize::MAX, ""));
+    }
+    text
+}
+
+/// A time in RFC 3339 UTC, to the second.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_what_there_is() {
+        let id = Some(DvObjectId(17));
+        assert_eq!(
+            line(id, Some("doi:10.5072/FK2/ABC"), Some("a\nb.tab"), Status::FailRead, Some("missing")),
+            "FAIL_READ     file 17, doi:10.5072/FK2/ABC, a\\nb.tab: missing"
+        );
+        assert_eq!(line(id, None, None, Status::Ok, None), "OK            file 17");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_counted() {
+        let one = Finding {
+            data_file_id: Some(DvObjectId(1)),
+            dataset: None,
+            storage_identifier: Some("file://x".to_owned()),
+            name: None,
+            status: Status::FailRead,
+            reason: "missing".to_owned(),
+        };
+        let all = vec![one; 3];
+        assert_eq!(list(&all, 3, 20, "").lines().count(), 3);
+        assert!(list(&all, 3, 2, "; see x").ends_with("  and 1 more; see x\n"));
+        assert!(list(&all, 1003, 20, "").ends_with("  and 1000 more\n"));
+    }
+}

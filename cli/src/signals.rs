@@ -1,0 +1,37 @@
+//! SIGINT and SIGTERM: the first ends a run in order, the second at once.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use dvb_engine::Stop;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// How long a run may take to end in order.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// From now on the first signal sets `stop`. Ten seconds later, or at a second signal, the process ends as it stands:
+/// what is recorded is true at any moment.
+pub(crate) fn watch(stop: Stop) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut first = None;
+        for signal in signals.forever() {
+            if let Some(first) = first {
+                end(first);
+            }
+            first = Some(signal);
+            stop.signal(signal);
+            thread::spawn(move || {
+                thread::sleep(PATIENCE);
+                end(signal);
+            });
+        }
+    })?;
+    Ok(())
+}
+
+fn end(signal: i32) {
+    signal_hook::low_level::exit(128 + signal);
+}

@@ -1,0 +1,196 @@
+//! One installation with its backup, to be run as often as a test likes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dvb_catalog::{Catalog, PostgresCatalog};
+use dvb_engine::{
+    Access, Event, Observer, Options, RunError, Selection, Setup, Stop, Store, Stores, Summary, new_run_id, run,
+};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
+use dvb_ledger::{Ledger, PostgresLedger, SqliteLedger, StateDetail};
+use dvb_model::{DestinationName, DriverId, StoreKind};
+use dvb_pg::{PostgresTarget, SslMode};
+use dvb_storage::{Demand, Sink};
+use dvb_testkit::dataverse::{Schema, World, every_kind};
+use dvb_testkit::postgres::{self, Database};
+use dvb_testkit::{files, temp_folder};
+use tempfile::TempDir;
+
+/// Which ledger a test uses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LedgerKind {
+    Sqlite,
+    Postgres,
+}
+
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) database: Database,
+    pub(crate) stores: Stores,
+    pub(crate) ledger: Box<dyn Ledger>,
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) backup: PathBuf,
+    pub(crate) stop: Stop,
+    pub(crate) warnings: Arc<Mutex<Vec<String>>>,
+    pub(crate) folder: TempDir,
+}
+
+pub(crate) fn target(database: &Database) -> PostgresTarget {
+    PostgresTarget {
+        host: database.host.clone(),
+        port: database.port,
+        database: database.name.clone(),
+        username: database.user.clone(),
+        password: Some(database.password.clone()),
+        ssl_mode: SslMode::Prefer,
+        ssl_root_cert: None,
+        connect_timeout: Duration::from_secs(10),
+    }
+}
+
+pub(crate) fn sink_at(folder: &Path) -> Box<dyn Sink> {
+    Box::new(DirectorySink::new(DirectorySinkConfig { root: folder.to_owned(), demand: Demand::Auto }))
+}
+
+struct Warnings<'a>(&'a Mutex<Vec<String>>);
+
+impl Observer for Warnings<'_> {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Warning(text) = event {
+            self.0.lock().unwrap().push((*text).to_owned());
+        }
+    }
+}
+
+impl Bench {
+    /// Every kind of data file that there is.
+    pub(crate) fn of_every_kind(schema: Schema, ledger: LedgerKind) -> Self {
+        let folder = temp_folder("engine");
+        let world = every_kind(schema, folder.path());
+        Self::new(world, ledger, folder)
+    }
+
+    /// One dataset, 10.5072/FK2/ONE, with as many small files.
+    pub(crate) fn of_files(count: i64) -> Self {
+        let folder = temp_folder("engine");
+        let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+        let dataset = world.add_dataset("10.5072", "FK2/ONE").id;
+        for n in 0..count {
+            world.add_file(dataset, &format!("file://{}", World::object_name(n)), format!("content {n}").as_bytes());
+        }
+        Self::new(world, LedgerKind::Sqlite, folder)
+    }
+
+    pub(crate) fn new(world: World, ledger: LedgerKind, folder: TempDir) -> Self {
+        let database = postgres::shared().create_database("engine");
+        world.install(&database);
+        let ledger: Box<dyn Ledger> = match ledger {
+            LedgerKind::Sqlite => Box::new(SqliteLedger::new(folder.path().join("ledger.db"))),
+            LedgerKind::Postgres => {
+                let database = postgres::shared().create_database("ledger");
+                Box::new(PostgresLedger::open(target(&database), 4).unwrap())
+            }
+        };
+        ledger.migrate().unwrap();
+        let store = |it: &dvb_testkit::dataverse::Store| {
+            let source = FileStore::open(&it.directory).unwrap();
+            (DriverId(it.id.clone()), Store { kind: StoreKind::File, access: Access::Readable(Arc::new(source)) })
+        };
+        let mut by_id: BTreeMap<DriverId, Store> = world.stores.iter().map(store).collect();
+        for (id, kind) in [("s3", StoreKind::S3), ("remote1", StoreKind::Remote)] {
+            by_id.insert(DriverId(id.into()), Store { kind, access: Access::Reference("not ours to read".into()) });
+        }
+        let backup = folder.path().join("backup");
+        Self {
+            stores: Stores { default: DriverId("file".into()), by_id },
+            sink: sink_at(&backup),
+            world,
+            database,
+            ledger,
+            backup,
+            stop: Stop::new(),
+            warnings: Arc::default(),
+            folder,
+        }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            run: new_run_id(),
+            host: "testhost".into(),
+            selection: Selection::default(),
+            rerun: false,
+            dry_run: false,
+            limit: None,
+            jobs: 2,
+            time_budget: None,
+            bandwidth_limit: None,
+            auxiliary_objects: true,
+            cached_exports: false,
+            max_disappearance: 0.05,
+            accept_disappearance: false,
+            spool_folder: self.folder.path().to_owned(),
+        }
+    }
+
+    pub(crate) fn catalog(&self) -> PostgresCatalog {
+        PostgresCatalog::new(target(&self.database))
+    }
+
+    pub(crate) fn try_run(&self, options: &Options) -> Result<Summary, RunError> {
+        self.run_onto(self.sink.as_ref(), options)
+    }
+
+    pub(crate) fn run_onto(&self, sink: &dyn Sink, options: &Options) -> Result<Summary, RunError> {
+        let catalog: &dyn Catalog = &self.catalog();
+        let setup = Setup {
+            catalog,
+            stores: &self.stores,
+            ledger: self.ledger.as_ref(),
+            destination: &destination(),
+            sink,
+            observer: &Warnings(&self.warnings),
+            stop: &self.stop,
+        };
+        run(&setup, options)
+    }
+
+    pub(crate) fn run(&self) -> Summary {
+        self.try_run(&self.options()).unwrap()
+    }
+
+    pub(crate) fn rerun(&self) -> Summary {
+        self.try_run(&Options { rerun: true, ..self.options() }).unwrap()
+    }
+
+    /// What lies at the destination, the backup's own folder left out.
+    pub(crate) fn copies(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut tree = files::tree(&self.backup);
+        tree.retain(|it, _| !it.starts_with(".dataverse-backup/"));
+        tree
+    }
+
+    /// What is left of temporaries.
+    pub(crate) fn temporaries(&self) -> Vec<String> {
+        files::tree(&self.backup).into_keys().filter(|it| it.starts_with(".dataverse-backup/tmp/")).collect()
+    }
+
+    pub(crate) fn details(&self) -> BTreeMap<i64, StateDetail> {
+        let mut all = BTreeMap::new();
+        let mut visit = |it: StateDetail| drop(all.insert(it.id.0, it));
+        self.ledger.visit_details(&destination(), None, false, &mut visit).unwrap();
+        all
+    }
+
+    /// Path of a data file's main object in its store.
+    pub(crate) fn source_of(&self, key: &str) -> PathBuf {
+        self.folder.path().join("files").join(key)
+    }
+}
+
+pub(crate) fn destination() -> DestinationName {
+    DestinationName("default".into())
+}

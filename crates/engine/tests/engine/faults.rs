@@ -1,0 +1,179 @@
+//! The n-th thing asked of the destination fails, for every n; then everything is well again.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dvb_engine::{Ending, Options};
+use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_model::{ObjectKey, RunId, Status};
+use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_testkit::files;
+
+use crate::bench::Bench;
+
+/// What happens at the n-th operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It is not done, and the session is lost; a new one can be had.
+    Before,
+    /// It is done, but nobody hears of it.
+    After,
+    /// As `Before`, and nothing works any more: as if the machine had died.
+    Death,
+}
+
+struct Plan {
+    fault: Fault,
+    at: u32,
+    done: AtomicU32,
+}
+
+impl Plan {
+    fn has_failed(&self) -> bool {
+        self.done.load(Ordering::SeqCst) > self.at
+    }
+
+    fn around<T>(&self, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        let n = self.done.fetch_add(1, Ordering::SeqCst);
+        let fails = n == self.at || (n > self.at && self.fault == Fault::Death);
+        // A login that is refused is not tried again, so nobody waits.
+        let error =
+            || SinkError::new(if self.fault == Fault::Death { Cause::Forbidden } else { Cause::Transient }, "injected");
+        match (fails, self.fault) {
+            (false, _) => work(),
+            (true, Fault::After) => work().and(Err(error())),
+            (true, Fault::Before | Fault::Death) => Err(error()),
+        }
+    }
+}
+
+struct Faulty<'a> {
+    inner: &'a dyn Sink,
+    plan: Arc<Plan>,
+}
+
+struct FaultySession {
+    inner: Box<dyn SinkSession>,
+    plan: Arc<Plan>,
+}
+
+impl Sink for Faulty<'_> {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn method(&self) -> &'static str {
+        self.inner.method()
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        if self.plan.fault == Fault::Death && self.plan.has_failed() {
+            return Err(SinkError::new(Cause::Forbidden, "dead"));
+        }
+        Ok(Box::new(FaultySession { inner: self.inner.connect(run)?, plan: Arc::clone(&self.plan) }))
+    }
+}
+
+impl SinkSession for FaultySession {
+    fn algorithms(&self) -> &[Algorithm] {
+        self.inner.algorithms()
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.inner.evidence()
+    }
+
+    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
+        self.plan.around(|| self.inner.stage(batch))
+    }
+
+    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
+        self.plan.around(|| self.inner.commit(batch))
+    }
+
+    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
+        self.plan.around(|| self.inner.discard(batch))
+    }
+
+    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
+        self.plan.around(|| self.inner.stat(keys))
+    }
+
+    fn measure(
+        &mut self,
+        keys: &[ObjectKey],
+        wanted: &[Algorithm],
+    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
+        self.plan.around(|| self.inner.measure(keys, wanted))
+    }
+
+    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        self.plan.around(|| self.inner.rename(from, to))
+    }
+
+    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
+        self.inner.open(key)
+    }
+
+    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
+        self.inner.remove_own(key)
+    }
+
+    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
+        self.inner.sweep(is_dead)
+    }
+}
+
+/// `OK` only with a copy, and no copy but whole ones.
+fn assert_true(bench: &Bench, at: u32) {
+    let (copies, expected) = (bench.copies(), bench.world.expected_copies());
+    for (key, bytes) in &copies {
+        assert_eq!(expected.get(key), Some(bytes), "{key} after a fault at {at}");
+    }
+    for file in &bench.world.files {
+        let is_ok = bench.details().get(&file.id).is_some_and(|it| it.status == Status::Ok);
+        for (key, _) in file.copies.iter().filter(|_| is_ok) {
+            assert!(copies.contains_key(key), "{key} is OK and not there, after a fault at {at}");
+        }
+    }
+}
+
+fn at_every_operation(fault: Fault) {
+    let mut faults = 0;
+    for at in 0.. {
+        let bench = Bench::of_every_kind(dvb_testkit::dataverse::Schema::V6_9, crate::bench::LedgerKind::Sqlite);
+        let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
+        let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+        let first = bench.run_onto(&faulty, &Options { jobs: 1, ..bench.options() }).unwrap();
+        assert_true(&bench, at);
+        if fault == Fault::Death && plan.has_failed() {
+            assert_eq!(first.ending, Ending::Unreachable, "at {at}");
+            assert!(first.files.pending > 0, "at {at}");
+        }
+        let healthy = bench.run();
+        files::assert_same(&bench.world.expected_copies(), &bench.copies());
+        assert_eq!(healthy.ending, Ending::SourceDamaged);
+        assert_eq!(bench.temporaries(), [""; 0], "at {at}");
+        if !plan.has_failed() {
+            assert!(faults > 5, "only {faults} operations could fail");
+            return;
+        }
+        faults += 1;
+    }
+}
+
+#[test]
+fn a_session_lost_before_any_operation_costs_nothing() {
+    at_every_operation(Fault::Before);
+}
+
+#[test]
+fn a_session_lost_after_any_operation_costs_nothing() {
+    at_every_operation(Fault::After);
+}
+
+#[test]
+fn a_death_at_any_operation_is_made_good_by_the_next_run() {
+    at_every_operation(Fault::Death);
+}

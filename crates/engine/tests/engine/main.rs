@@ -1,0 +1,11 @@
+//! Whole runs: a real database, real stores, real ledgers, a real destination.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod adoption;
+mod bench;
+mod changes;
+mod disappearance;
+mod early_end;
+mod faults;
+mod rerun;
+mod worlds;
