@@ -1,7 +1,7 @@
 //! Which data files exist, by Dataverse's database or by a snapshot of it.
 //!
 //! [`PostgresCatalog`] asks the database of any Dataverse from 4.8 on, [`SnapshotCatalog`] reads the file that
-//! [`write_snapshot`] wrote. Both give the same entries in the same order.
+//! [`write_snapshot`] wrote (its format: [`snapshot`]). Both give the same entries in the same order.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -22,7 +22,7 @@
 
 mod error;
 mod postgres;
-mod snapshot;
+pub mod snapshot;
 
 use std::ops::ControlFlow;
 

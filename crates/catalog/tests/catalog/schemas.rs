@@ -191,6 +191,18 @@ fn the_schema_on_the_search_path_is_the_one() {
 }
 
 #[test]
+fn pids_are_taken_from_where_dataverse_keeps_them() {
+    // Columns that an upgrade by hand forgot to drop, and one that such an upgrade began with.
+    let left_over =
+        "ALTER TABLE dataset ADD protocol text, ADD authority text, ADD doiseparator text, ADD identifier text";
+    for (schema, sql) in [(Schema::V6_9, left_over), (Schema::V4_8, "ALTER TABLE dvobject ADD identifier text")] {
+        let (world, database) = filled(schema);
+        database.execute(sql);
+        assert_entries(&entries(&catalog(&database), Detail::Full).unwrap(), &expected::entries(&world, Detail::Full));
+    }
+}
+
+#[test]
 fn a_probe_tells_what_there_is() {
     for schema in Schema::ALL {
         let (world, database) = filled(schema);
