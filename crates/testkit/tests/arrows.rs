@@ -1,0 +1,106 @@
+//! Which crate may depend on which. `docs/architecture.md` draws these arrows; this test holds them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+/// Each package of the workspace with those it may depend on. `dvb-testkit` is nobody's: a test may, a program may not.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("dvb-fixity", &[]),
+    ("dvb-model", &["dvb-fixity"]),
+    ("dvb-pg", &[]),
+    ("dvb-storage", &["dvb-model", "dvb-fixity"]),
+    ("dvb-catalog", &["dvb-pg", "dvb-model", "dvb-fixity"]),
+    ("dvb-ledger", &["dvb-pg", "dvb-model", "dvb-fixity"]),
+    ("dvb-fs", &["dvb-storage", "dvb-model", "dvb-fixity"]),
+    ("dvb-sftp", &["dvb-storage", "dvb-model", "dvb-fixity"]),
+    ("dvb-engine", &["dvb-catalog", "dvb-ledger", "dvb-storage", "dvb-model", "dvb-fixity"]),
+    ("dvb-testkit", &["dvb-model", "dvb-fixity"]),
+    ("dvb-examples", EVERYTHING),
+    ("dataverse-backup", EVERYTHING),
+];
+
+const EVERYTHING: &[&str] = &[
+    "dvb-engine",
+    "dvb-catalog",
+    "dvb-ledger",
+    "dvb-storage",
+    "dvb-fs",
+    "dvb-sftp",
+    "dvb-pg",
+    "dvb-model",
+    "dvb-fixity",
+];
+
+/// What has to do with a terminal, a command line or a mailbox is the program's, never a library's.
+const ONLY_IN_THE_PROGRAM: &[&str] = &["clap", "clap_complete", "clap_mangen", "ini", "indicatif", "lettre"];
+
+const PROGRAM: &str = "dataverse-backup";
+
+/// What is wrong with the dependencies that `cargo metadata` lists, a sentence each.
+fn violations(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().expect("packages");
+    let members: Vec<&str> = packages.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let mut found = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        let Some((_, allowed)) = ARROWS.iter().find(|(it, _)| *it == name) else {
+            found.push(format!("{name} is new: give it a line in ARROWS and a place in docs/architecture.md"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let on = dependency["name"].as_str().unwrap();
+            if ONLY_IN_THE_PROGRAM.contains(&on) && name != PROGRAM {
+                found.push(format!("{name} uses {on}, which only {PROGRAM} may"));
+            }
+            // `kind` is null for an ordinary dependency; one of a build script counts as one.
+            if members.contains(&on) && dependency["kind"] != "dev" && !allowed.contains(&on) {
+                found.push(format!("{name} may not depend on {on}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_arrows_between_the_crates_are_the_allowed_ones() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
+        .output()
+        .expect("start cargo");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON from cargo metadata");
+    let found = violations(&metadata);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    for (name, _) in ARROWS {
+        let there = metadata["packages"].as_array().unwrap().iter().any(|it| it["name"] == *name);
+        assert!(there, "ARROWS has a line for {name}, which is no package of the workspace");
+    }
+}
+
+#[test]
+fn an_arrow_that_is_not_allowed_is_named() {
+    let package = |name: &str, dependencies: Value| json!({"name": name, "dependencies": dependencies});
+    let on = |name: &str, kind: Value| json!({"name": name, "kind": kind});
+    let metadata = json!({"packages": [
+        package("dvb-fixity", json!([on("dvb-model", Value::Null)])),
+        package("dvb-model", json!([on("dvb-fixity", Value::Null), on("dvb-testkit", json!("dev"))])),
+        package("dvb-engine", json!([on("dvb-testkit", Value::Null), on("clap", json!("dev"))])),
+        package("dvb-testkit", json!([on("dvb-engine", json!("build"))])),
+        package("dataverse-backup", json!([on("clap", Value::Null), on("dvb-engine", Value::Null)])),
+        package("dvb-tape", json!([])),
+    ]});
+    assert_eq!(
+        violations(&metadata),
+        [
+            "dvb-fixity may not depend on dvb-model",
+            "dvb-engine may not depend on dvb-testkit",
+            "dvb-engine uses clap, which only dataverse-backup may",
+            "dvb-testkit may not depend on dvb-engine",
+            "dvb-tape is new: give it a line in ARROWS and a place in docs/architecture.md",
+        ]
+    );
+}

@@ -1,0 +1,148 @@
+# Sourced by bench.sh: the programs that are compared, and how one is measured.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+wanted() { [[ ,$1, == *,$2,* ]]; }
+
+declare -A title=(
+    [ours]="dataverse-backup, every copy proved"
+    [rsync]="rsync -a, no proof"
+    [rclone-hash]="rclone copy, md5 compared"
+    [rclone]="rclone copy, no hashes"
+    [sftp]="OpenSSH sftp, no proof"
+)
+
+machine() {
+    echo "$(uname -sr), $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg); $("$program" --version 2>/dev/null || true);" \
+        "$(rsync --version | head -n1); $(rclone version | head -n1); $(ssh -V 2>&1)"
+}
+
+# What each program is called with: command NAME LINK STORE DESTINATION sets the array `command`.
+command_of() {
+    local ssh=$folder/ssh
+    case $1 in
+        ours)
+            our_config "$2" "$3" "$4" >"$folder/ours/config.ini"
+            # shellcheck disable=SC2016 # $1 and $2 are the inner shell's
+            command=(sh -c '"$1" --config "$2" init >/dev/null && exec "$1" --config "$2" run >/dev/null'
+                sh "$program" "$folder/ours/config.ini")
+            ;;
+        rsync) command=(rsync -a -e "ssh -F '$ssh/config.$2'" "$3/files/" "bench:$4/") ;;
+        rclone-hash) rclone_command "$2" "$3" "$4" ;;
+        rclone) rclone_command "$2" "$3" "$4" --ignore-checksum --sftp-disable-hashcheck ;;
+        sftp)
+            # Both numbers are the best for a long line; by default it keeps fewer, smaller requests under way.
+            printf 'put -r "%s" "%s"\n' "$3/files" "$4" >"$folder/sftp.batch"
+            command=(sftp -q -B 261120 -R 128 -F "$ssh/config.$2" -b "$folder/sftp.batch" bench)
+            ;;
+    esac
+}
+
+our_config() {
+    cat <<CONFIG
+[Database]
+Catalogue: file:$2/catalogue.jsonl
+BackupDatabase: sqlite:$folder/ours/ledger.db
+[Repository]
+FileSystemDirectory: $2/files
+[Backup]
+StorageType: ssh
+SshHost: 127.0.0.1
+SshPort: ${port[$1]}
+SshUsername: $(id -un)
+SshKeyFile: $folder/ssh/key
+SshKnownHosts: $folder/ssh/known_hosts
+BackupDirectory: $3
+CONFIG
+}
+
+# Certificates that the environment names make rclone refuse to start, though nothing here needs any.
+rclone_command() {
+    local link=$1 store=$2 to=$3
+    shift 3
+    command=(env -u AWS_CA_BUNDLE -u SSL_CERT_FILE -u SSL_CERT_DIR -u CURL_CA_BUNDLE -u REQUESTS_CA_BUNDLE
+        RCLONE_CONFIG_BENCH_TYPE=sftp RCLONE_CONFIG_BENCH_HOST=127.0.0.1 "RCLONE_CONFIG_BENCH_PORT=${port[$link]}"
+        "RCLONE_CONFIG_BENCH_USER=$(id -un)" "RCLONE_CONFIG_BENCH_KEY_FILE=$folder/ssh/key"
+        "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE=$folder/ssh/known_hosts"
+        rclone --config /dev/null copy --transfers 4 "$@" "$store/files" "bench:$to")
+}
+
+# measure SET LINK TOOL STORE: one measurement, to an empty destination, with the files read once before. Its result is a line of results.tsv.
+measure() {
+    local set=$1 link=$2 tool=$3 store=$4 to=$folder/copies seconds memory verdict=ok
+    rm -rf "$to" "$folder/ours"
+    mkdir -p "$folder/ours"
+    if [ "$tool" != sftp ]; then mkdir "$to"; fi # `put -r` makes it, or else goes one level deeper
+    command_of "$tool" "$link" "$store" "$to"
+    sync
+    /usr/bin/time -q -f '%e %M' -o "$folder/time" timeout "$limit" "${command[@]}" </dev/null >"$folder/output" 2>&1 || verdict="exit $?"
+    read -r seconds memory <"$folder/time"
+    if [ "$verdict" = ok ] && ! same_files "$store/files" "$to"; then verdict=incomplete; fi
+    if [ "$verdict" != ok ]; then
+        echo "$tool, $set, $link: $verdict" >&2
+        tail -n 5 "$folder/output" >&2
+    fi
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$set" "$link" "$tool" "$seconds" "$memory" "$verdict" >>"$results"
+    rm -rf "$to"
+}
+
+# Whether the copies have the names and sizes of the originals; what a program keeps for itself is left out.
+same_files() {
+    diff -q <(listing "$1") <(listing "$2") >/dev/null
+}
+
+listing() {
+    (cd "$1" && find . -path ./.dataverse-backup -prune -o -type f -printf '%p %s\n' | sort)
+}
+
+# compare SET FILES BYTES: makes the set, measures every tool on both links, prints the table.
+compare() {
+    local set=$1 files=$2 bytes=$3 link round tool
+    for link in near far; do
+        if [ $link = far ] && [ "$files" -gt 1 ]; then files=$((files / share)); fi
+        local store=$folder/$set-$files-$bytes
+        make_store "$store" "$files" "$bytes"
+        for round in $(seq "$rounds"); do
+            for tool in ours rsync rclone-hash rclone sftp; do
+                if wanted "$tools" "$tool"; then measure "$set" $link "$tool" "$store"; fi
+            done
+        done
+        print_table "$set" $link "$files" "$bytes"
+    done
+}
+
+make_store() {
+    if [ ! -e "$1/made" ]; then
+        rm -rf "$1"
+        mkdir -p "$1"
+        python3 "$here/make_data.py" "$1" "$2" "$3"
+        touch "$1/made"
+    fi
+    find "$1/files" -type f -exec cat {} + >/dev/null # everybody reads from memory, the first one too
+}
+
+print_table() {
+    local line="on loopback"
+    if [ "$2" = far ]; then line="$round_trip ms round trip"; fi
+    printf '\n%s x %s bytes, %s\n' "$3" "$4" "$line"
+    printf '%-38s %9s %9s %9s %9s %9s\n' "" "seconds" "to ours" "files/s" "MiB/s" "MiB peak"
+    local tool ours
+    ours=$(median "$1" "$2" ours 4)
+    for tool in ours rsync rclone-hash rclone sftp; do
+        if ! wanted "$tools" "$tool"; then continue; fi
+        if grep -qP "^$1\t$2\t$tool\t.*\tok$" "$results"; then
+            awk -v t="${title[$tool]}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
+                -v ours="${ours:-0}" -v files="$3" -v bytes="$4" 'BEGIN {
+                    ratio = ours > 0 ? sprintf("%.2f x", s / ours) : "-"
+                    printf "%-38s %9.2f %9s %9.0f %9.1f %9.1f\n", t, s, ratio, files / s, files * bytes / s / 1048576, m / 1024
+                }'
+        else
+            printf '%-38s %9s\n' "${title[$tool]}" "failed"
+        fi
+    done
+}
+
+# median SET LINK TOOL COLUMN of the measurements that succeeded
+median() {
+    awk -F'\t' -v s="$1" -v l="$2" -v t="$3" -v c="$4" '$1 == s && $2 == l && $3 == t && $6 == "ok" { print $c }' "$results" |
+        sort -n | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'
+}
