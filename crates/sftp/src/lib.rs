@@ -14,11 +14,16 @@ mod error;
 mod folders;
 mod hostkey;
 mod link;
+mod measure;
+mod prove;
+mod publish;
 mod reader;
+mod reading;
 mod session;
 mod shell;
 mod sink;
 mod start;
+mod sweep;
 mod upload;
 mod wire;
 

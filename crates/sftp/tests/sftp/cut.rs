@@ -115,7 +115,7 @@ fn a_cut_while_proving_shows_only_whole_copies() {
 fn a_cut_while_reading_is_an_error_and_not_an_end() {
     let server = Server::start();
     let account = server.shell().fresh("cut");
-    let bytes = some_bytes(3, 30_000_000);
+    let bytes = some_bytes(3, 1_000_003).repeat(30);
     fs::write(account.local.join("large"), &bytes).unwrap();
     let mut session = connect(&account);
     let mut body = session.open(&key("large")).unwrap();
