@@ -1,6 +1,6 @@
 //! What became of each object at each destination.
 //!
-//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`Copy`].
+//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`Copy`](struct@Copy).
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
 mod error;

@@ -1,6 +1,6 @@
 //! Connections to PostgreSQL, with libpq's meaning of `sslmode`.
 //!
-//! [`connect`] opens one, [`pool`] keeps several. Neither reads the environment, `~/.pgpass` or `~/.postgresql`.
+//! [`connect()`] opens one, [`pool()`] keeps several. Neither reads the environment, `~/.pgpass` or `~/.postgresql`.
 
 mod connect;
 mod error;

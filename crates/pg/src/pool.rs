@@ -9,7 +9,7 @@ use crate::{PgError, PostgresTarget, connect};
 /// Connections to one [`PostgresTarget`].
 pub type Pool = r2d2::Pool<Manager>;
 
-/// Opens connections for a [`Pool`] by [`connect`].
+/// Opens connections for a [`Pool`] by [`connect()`].
 #[derive(Debug)]
 pub struct Manager {
     target: PostgresTarget,
@@ -17,7 +17,7 @@ pub struct Manager {
 }
 
 /// At most `connections` at a time, at least one. None is opened yet: whoever wants to know why the database is out of reach asks
-/// [`connect`], for a pool only says that it waited.
+/// [`connect()`], for a pool only says that it waited.
 #[must_use]
 pub fn pool(target: &PostgresTarget, connections: u32) -> Pool {
     let driver = PostgresConnectionManager::new(target.config(), NoTls);

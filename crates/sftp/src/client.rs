@@ -1,5 +1,7 @@
 //! Many SFTP requests in flight, each answer handed to the work that asked.
 
+use std::time::Duration;
+
 use crate::error::Fault;
 use crate::link::{Link, Until};
 use crate::wire::{self, Extensions, Limits, Malformed, Reply, Request, Status};
@@ -56,13 +58,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Greets the server and asks for its limits.
+    /// Greets the server and asks for its limits; each answer may take as long as `limit`.
     ///
     /// # Errors
     /// [`Fault`], when the answer is late or no SFTP.
-    pub(crate) fn start(link: Link) -> Result<Self, Fault> {
+    pub(crate) fn start(link: Link, limit: Duration) -> Result<Self, Fault> {
         let limits = Limits { read: 0, write: 0, handles: 0 };
         let mut client = Self { link, offers: Extensions::default(), limits, tickets: Vec::new(), free: Vec::new() };
+        let usual = client.link.patience_for(0);
+        client.link.set_patience(limit);
         wire::init(client.out());
         let version = loop {
             client.link.pump(Until::Input)?;
@@ -76,6 +80,7 @@ impl Client {
         {
             client.limits = wire::parse_limits(body)?;
         }
+        client.link.set_patience(usual);
         Ok(client)
     }
 

@@ -48,7 +48,7 @@ fn attempt(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
     let clone = socket.try_clone().map_err(|it| SinkError::because(Cause::Io, "set up the socket", it))?;
     session.set_tcp_stream(clone);
     session.set_timeout(millis(config.connect_timeout));
-    let known = KnownKeys::read(&session, &config.host, config.port, &config.known_hosts);
+    let known = KnownKeys::read(&session, &config.host, config.port, &config.known_hosts)?;
     prefer(&session, config, &known)?;
     session.handshake().map_err(|it| {
         let methods = it.code() == ErrorCode::Session(-5) || it.code() == ErrorCode::Session(-8);

@@ -1,5 +1,6 @@
 //! Is this the host that was agreed on? OpenSSH's `known_hosts` (sshd(8)), read as ssh(1) reads it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -34,19 +35,31 @@ struct KnownKey {
 }
 
 impl KnownKeys {
-    /// Reads every line that names the host, by `[host]:port` where the port is not 22.
-    pub(crate) fn read(session: &Session, host: &str, port: u16, files: &[PathBuf]) -> Self {
+    /// Reads every line that names the host, by `[host]:port` where the port is not 22. A file that is missing knows
+    /// nobody.
+    ///
+    /// # Errors
+    /// [`SinkError`] with [`Cause::Untrusted`], when a file cannot be read.
+    pub(crate) fn read(session: &Session, host: &str, port: u16, files: &[PathBuf]) -> Result<Self, SinkError> {
         let host = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
         let mut known = Vec::new();
         for file in files {
-            let text = std::fs::read(file).map(|it| String::from_utf8_lossy(&it).into_owned()).unwrap_or_default();
+            let bytes = match std::fs::read(file) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let attempt = format!("read the known hosts in {}", file.display());
+                    return Err(SinkError::because(Cause::Untrusted, attempt, error));
+                }
+                Ok(bytes) => bytes,
+            };
+            let text = String::from_utf8_lossy(&bytes);
             for (n, line) in text.lines().enumerate() {
                 if let Some((revoked, kind, key)) = entry_for(session, &host, line) {
                     known.push(KnownKey { file: file.clone(), line: n + 1, revoked, kind, key });
                 }
             }
         }
-        Self { host, files: files.to_vec(), known }
+        Ok(Self { host, files: files.to_vec(), known })
     }
 
     /// Signature algorithms for the key exchange: those first whose keys are known, as ssh(1) does, so that a server

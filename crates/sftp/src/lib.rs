@@ -3,6 +3,11 @@
 //! [`SftpSink`] speaks SFTP version 3 itself, over a channel of libssh2, with hundreds of requests of many files in
 //! flight; the digests that prove the copies come from one shell that lives as long as the session, or, where the
 //! account may run nothing, from reading back.
+//!
+//! What reaches stable storage, and when, is up to the server: the bytes before the proof, by `fsync@openssh.com` or by
+//! `sync -f` in the shell; the names after it, by flushing the folders the same way. SFTP version 3 itself has neither:
+//! on a server without the extension and without a shell, both happen when its file system sees fit, and a name is
+//! given by RENAME, which replaces nothing, or, where a bad copy is to be replaced, by REMOVE and RENAME in two steps.
 
 mod client;
 mod config;
@@ -14,11 +19,16 @@ mod error;
 mod folders;
 mod hostkey;
 mod link;
+mod measure;
+mod prove;
+mod publish;
 mod reader;
+mod reading;
 mod session;
 mod shell;
 mod sink;
 mod start;
+mod sweep;
 mod upload;
 mod wire;
 

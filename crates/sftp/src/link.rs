@@ -84,6 +84,7 @@ impl Link {
     pub(crate) fn forget_shell(&mut self) {
         if let Some(shell) = &mut self.shell {
             shell.over = true;
+            shell.input = Vec::new();
         }
     }
 
@@ -218,7 +219,7 @@ impl Link {
 
     fn holds_data(&self) -> bool {
         let holds = |it: &Line| it.channel.read_window().available > 0;
-        holds(&self.sftp) || self.shell.as_ref().is_some_and(holds)
+        holds(&self.sftp) || self.shell.as_ref().is_some_and(|it| !it.over && holds(it))
     }
 
     fn write(&mut self) -> Result<(), Fault> {
@@ -245,12 +246,10 @@ impl Link {
     /// Reads both channels empty; whether anything came, the end of the shell included.
     fn read(&mut self) -> Result<bool, Fault> {
         let mut came = self.sftp.read(&mut self.scratch)?;
-        if let Some(shell) = &mut self.shell {
+        // Of one that is over, nothing is read: it can fill its window and no more.
+        if let Some(shell) = self.shell.as_mut().filter(|it| !it.over) {
             came |= shell.read(&mut self.scratch)?;
-            if shell.over {
-                shell.input.clear();
-            }
-            if shell.channel.eof() && !shell.over {
+            if shell.channel.eof() {
                 shell.over = true;
                 came = true;
             }

@@ -44,8 +44,8 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
     let (session, socket) = connect(config)?;
     let sftp = open_sftp(&session, &who)?;
     session.set_timeout(millis(config.idle_timeout));
-    let mut client =
-        Client::start(Link::new(session, socket, sftp, config.idle_timeout)).map_err(fault("start SFTP with"))?;
+    let link = Link::new(session, socket, sftp, config.idle_timeout);
+    let mut client = Client::start(link, config.connect_timeout).map_err(fault("start SFTP with"))?;
     let root = find_root(&mut client, config, &who).map_err(fault("look for the folder on"))??;
     let mut it = SftpSession {
         temp: format!("{root}/{TEMP}/{}", encode_run(run)),

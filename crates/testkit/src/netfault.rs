@@ -27,6 +27,7 @@ struct State {
     options: Mutex<Options>,
     connections: Mutex<Vec<TcpStream>>,
     trips: AtomicU64,
+    down: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -53,6 +54,7 @@ impl Proxy {
             options: Mutex::new(options),
             connections: Mutex::default(),
             trips: AtomicU64::new(0),
+            down: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&state);
@@ -75,6 +77,12 @@ impl Proxy {
     /// Cuts every connection under way.
     pub fn reset(&self) {
         self.state.reset();
+    }
+
+    /// Bytes that came from the server, over all connections.
+    #[must_use]
+    pub fn came_down(&self) -> u64 {
+        self.state.down.load(Ordering::Relaxed)
     }
 
     /// How often clients have said something after they had been silent for as long as an answer is on its way: the
@@ -150,6 +158,9 @@ impl State {
                 break;
             }
             passed += n as u64;
+            if !up {
+                self.down.fetch_add(n as u64, Ordering::Relaxed);
+            }
             if n < bytes.len() {
                 self.reset();
                 return;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use dvb_fixity::{Algorithm, Measured};
 use dvb_sftp::SftpSink;
 use dvb_storage::conformance::{Bytes, End, some_bytes};
-use dvb_storage::{Cause, CommitRequest, Demand, Payload, PayloadError, Sink as _, StageRequest};
-use dvb_testkit::sshd::{Kind, Server};
+use dvb_storage::{Cause, CommitRequest, Demand, Payload, PayloadError, Sink as _, SinkError, StageRequest, Unstaged};
+use dvb_testkit::netfault::{Options, Proxy};
+use dvb_testkit::sshd::{Account, Kind, Server};
 
-use crate::{config, connect, get, key, put, request, run_id, shown, stage, temporaries};
+use crate::{config, connect, connect_with, get, key, put, request, run_id, shown, stage, temporaries, through};
 
 /// Does something when so many bytes were read.
 struct Trap {
@@ -70,33 +71,42 @@ fn a_cut_while_storing_is_worth_another_try_and_leaves_nothing_half() {
     }
 }
 
+/// Stages some files, cuts the line when so many bytes of answers to their proof have come, and tells how many do come.
+fn cut_proof(account: &Account, at: Option<u64>) -> Result<u64, SinkError> {
+    let proxy = Proxy::start(account.port, Options::default());
+    let mut session = connect_with(through(&proxy, config(account, Demand::Auto))).unwrap();
+    let files: Vec<(String, Vec<u8>)> = (0..6).map(|n| (format!("d{n}/file"), some_bytes(n, 100_000))).collect();
+    let batch: Vec<(&str, &[u8])> = files.iter().map(|(at, bytes)| (at.as_str(), bytes.as_slice())).collect();
+    let staged = stage(session.as_mut(), &batch).into_iter().map(Result::unwrap);
+    let commits = staged.map(|staged| CommitRequest { staged, replace: true }).collect();
+    let before = proxy.came_down();
+    proxy.set(Options { cut_down: at.map(|it| before + it), ..Options::default() });
+    let answer = session.commit(commits);
+    for (name, bytes) in &files {
+        let found = fs::read(account.local.join(name));
+        assert!(found.is_err() || found.unwrap() == *bytes, "{name} shows half, with a cut at {at:?}");
+    }
+    assert!(shown(account).len() <= files.len());
+    for proved in answer? {
+        proved.unwrap();
+    }
+    assert_eq!(shown(account).len(), files.len());
+    Ok(proxy.came_down() - before)
+}
+
 #[test]
 fn a_cut_while_proving_shows_only_whole_copies() {
-    let server = Server::start();
     for kind in [Kind::Shell, Kind::SftpOnly, Kind::Bare] {
-        let account = server.account(kind).fresh("cut");
-        let mut session = connect(&account);
-        // Long enough to prove for the cut to come in the middle.
-        let bytes = some_bytes(2, 4_000_000);
-        let names: Vec<String> = (0..30).map(|n| format!("d/{n}")).collect();
-        let batch: Vec<(&str, &[u8])> = names.iter().map(|it| (it.as_str(), bytes.as_slice())).collect();
-        let staged = stage(session.as_mut(), &batch).into_iter().map(Result::unwrap);
-        let commits = staged.map(|staged| CommitRequest { staged, replace: false }).collect();
-        let answer = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(Duration::from_millis(60));
-                server.kill_sessions();
-            });
-            session.commit(commits)
-        });
-        let error = answer.map(drop).expect_err("the cut came too late");
-        assert_eq!(error.cause, Cause::Transient, "{kind:?}: {}", error.chain());
-        for name in shown(&account) {
-            assert_eq!(fs::read(account.local.join(&name)).unwrap(), bytes, "{kind:?} {name}");
+        let whole = cut_proof(&crate::server().account(kind).fresh("cut"), None).unwrap();
+        let account = crate::server().account(kind).fresh("cut");
+        let mut leftovers = 0;
+        for n in 0..12 {
+            let error = cut_proof(&account, Some(whole * n / 12)).expect_err("there was no cut");
+            assert_eq!(error.cause, Cause::Transient, "{kind:?}: {}", error.chain());
+            leftovers += connect(&account).sweep(&|_| true).unwrap();
         }
-        let mut next = connect(&account);
-        assert!(next.sweep(&|_| true).unwrap() > 0);
-        put(connect(&account).as_mut(), "after", b"1").unwrap();
+        assert!(leftovers > 0, "{kind:?}: nothing was cut before the end");
+        cut_proof(&account, None).unwrap();
         assert!(temporaries(&account).is_empty());
     }
 }
@@ -105,7 +115,7 @@ fn a_cut_while_proving_shows_only_whole_copies() {
 fn a_cut_while_reading_is_an_error_and_not_an_end() {
     let server = Server::start();
     let account = server.shell().fresh("cut");
-    let bytes = some_bytes(3, 30_000_000);
+    let bytes = some_bytes(3, 1_000_003).repeat(30);
     fs::write(account.local.join("large"), &bytes).unwrap();
     let mut session = connect(&account);
     let mut body = session.open(&key("large")).unwrap();
@@ -157,4 +167,27 @@ pub(crate) fn slow_request(at: &str, size: usize, pause: Duration) -> StageReque
     let inner = Bytes::new(some_bytes(5, size), &Algorithm::ALL, End::Whole);
     let spring = Box::new(move || std::thread::sleep(pause));
     StageRequest { key: key(at), payload: Box::new(Trap { inner, left: size / 2, spring }) }
+}
+
+#[test]
+fn a_large_source_that_breaks_harms_no_other() {
+    for kind in [Kind::Shell, Kind::Bare] {
+        let account = crate::server().account(kind).fresh("source");
+        let mut session = connect(&account);
+        let of = |at: &str, end| {
+            let payload = Bytes::new(some_bytes(6, 6_000_000), &Algorithm::ALL, end);
+            StageRequest { key: key(at), payload: Box::new(payload) }
+        };
+        let batch = vec![of("a", End::Whole), of("b", End::ReadError), of("c", End::OpenError), of("d", End::Whole)];
+        let mut commits = Vec::new();
+        for (n, staged) in session.stage(batch).unwrap().into_iter().enumerate() {
+            match staged {
+                Ok(staged) => commits.push(CommitRequest { staged, replace: false }),
+                Err(error) => assert!(matches!(error, Unstaged::Payload(_)) && (1..=2).contains(&n), "{n}: {error:?}"),
+            }
+        }
+        assert_eq!(temporaries(&account).len(), 2, "a failed payload leaves its temporary");
+        session.commit(commits).unwrap().into_iter().for_each(|it| drop(it.unwrap()));
+        assert_eq!(shown(&account), ["a", "d"]);
+    }
 }

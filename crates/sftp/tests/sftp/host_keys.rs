@@ -103,6 +103,14 @@ fn lines_are_read_as_ssh_reads_them() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let account = server().shell().fresh("unreadable");
+    let folder = dvb_testkit::temp_folder("known");
+    let error = untrusted(knowing(&account, folder.path()));
+    assert!(error.chain().contains(&format!("known hosts in {}: ", folder.path().display())), "{}", error.chain());
+}
+
+#[test]
 fn the_second_file_counts_too() {
     let account = server().shell().fresh("second");
     let config = SftpConfig {

@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dvb_fixity::Evidence;
 use dvb_storage::conformance::some_bytes;
 use dvb_storage::{CommitRequest, Demand, SinkSession};
 use dvb_testkit::netfault::{Options, Proxy};
 use dvb_testkit::sshd::{Kind, Server};
 
 use crate::{commit, config, connect, connect_with, get, key, put, request, server, shown, stage_one, through};
+
+const SFTP_SERVER: &str = "/usr/lib/openssh/sftp-server";
 
 /// Stores so many files in one batch.
 fn store(session: &mut dyn SinkSession, folder: &str, files: usize) {
@@ -66,7 +69,7 @@ fn a_large_file_is_proved() {
     for kind in [Kind::Shell, Kind::SftpOnly] {
         let account = server().account(kind).fresh("large");
         let mut session = connect(&account);
-        let bytes = some_bytes(1, 64 << 20);
+        let bytes = some_bytes(1, 1 << 20).repeat(64);
         let proved = put(session.as_mut(), "large", &bytes).unwrap();
         assert_eq!(proved.measured().size, 64 << 20);
         assert!(std::fs::read(account.local.join("large")).unwrap() == bytes, "{kind:?}: other bytes");
@@ -80,7 +83,7 @@ fn new_keys_are_agreed_on_while_data_flows() {
     for kind in [Kind::Shell, Kind::SftpOnly] {
         let account = server.account(kind).fresh("rekey");
         let mut session = connect(&account);
-        let bytes = some_bytes(2, 30_000_000);
+        let bytes = some_bytes(2, 1_000_003).repeat(30);
         put(session.as_mut(), "large", &bytes).unwrap_or_else(|it| panic!("{kind:?}: {it}"));
         assert!(get(session.as_mut(), "large") == bytes, "{kind:?}: other bytes");
         for round in 0..4 {
@@ -98,6 +101,37 @@ fn a_server_that_asks_whether_we_live_is_answered_while_the_source_is_slow() {
     let slow = crate::cut::slow_request("slow", 6_000_000, Duration::from_secs(5));
     let staged = session.stage(vec![slow]).unwrap().remove(0).unwrap();
     commit(session.as_mut(), staged, false).unwrap();
+}
+
+#[test]
+fn a_server_that_starts_no_sftp_is_unavailable_within_the_limit() {
+    let lines = "ForceCommand sleep 60\n".to_owned();
+    let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
+    let mut config = config(&server.shell().fresh("mute"), Demand::Auto);
+    config.connect_timeout = Duration::from_secs(1);
+    let began = std::time::Instant::now();
+    let error = crate::refused(config);
+    assert_eq!(error.cause, dvb_storage::Cause::Unavailable, "{}", error.chain());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_shell_that_is_none_costs_only_its_digests() {
+    for strange in ["sleep 60", "yes", "cat", "exit 0"] {
+        let lines = format!(
+            "ForceCommand case \"$SSH_ORIGINAL_COMMAND\" in \"exec sh\") {strange};; *) {SFTP_SERVER};; esac\n"
+        );
+        let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
+        let account = server.shell().fresh("strange");
+        let mut config = config(&account, Demand::Auto);
+        config.connect_timeout = Duration::from_secs(2);
+        let began = std::time::Instant::now();
+        let mut session = connect_with(config).unwrap_or_else(|it| panic!("{strange}: {}", it.chain()));
+        assert!(began.elapsed() < Duration::from_secs(10), "{strange}: {:?}", began.elapsed());
+        assert_eq!(session.evidence(), Evidence::ReadBack, "{strange}");
+        store(session.as_mut(), "d", 300);
+        put(session.as_mut(), "large", &some_bytes(7, 10_000_000)).unwrap_or_else(|it| panic!("{strange}: {it}"));
+    }
 }
 
 #[test]
