@@ -13,6 +13,8 @@ use crate::commands::Command;
 use crate::config;
 use crate::output;
 
+const GLOBAL: &str = "Options of every command";
+
 const EXIT_CODES: &str = "\
 Exit codes:
     0  everything in scope is safe
@@ -40,31 +42,31 @@ pub(crate) struct Arguments {
     ///
     /// Without it: the file that $DATAVERSE_BACKUP_CONFIG names, else ./config.ini, else
     /// /etc/dataverse-backup/config.ini.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
     /// Say only what is wrong, even on a terminal
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
     /// Say more: a line for each data file, and a summary even where stderr is no terminal
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
 
     /// Print the result as one JSON object on stdout, and nothing else there
     ///
     /// `status --failed` prints JSON Lines instead: one object for each data file. Messages stay on stderr.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
 
     /// Whether to use colours
     ///
     /// `auto` uses them on a terminal, unless the environment variable NO_COLOR is set.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: When,
 
     /// Show no progress bar, even where stderr is a terminal
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_progress: bool,
 
     #[command(subcommand)]

@@ -33,7 +33,6 @@ fn page() -> io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    man.render_subcommands_section(&mut page)?;
     for section in command.get_subcommands().filter(|it| it.get_name() != "help") {
         describe(section, "dataverse-backup", &mut page)?;
     }

@@ -52,14 +52,8 @@ impl Installation {
             Ledger::Sqlite => None,
             Ledger::Postgres => Some(postgres::shared().create_database("backup")),
         };
-        let installation = Self {
-            world,
-            database,
-            ledger,
-            folder,
-            local: account.local.clone(),
-            backup: section(account, ""),
-        };
+        let installation =
+            Self { world, database, ledger, folder, local: account.local.clone(), backup: section(account, "") };
         installation.write_config();
         installation
     }

@@ -1,5 +1,6 @@
-//! Measures the catalogue: `cargo run --release --example bulk [FILES [PER_DATASET]]` fills a database of either schema with so many
-//! data files (1,000,000; 10 in a dataset), reads it, writes a snapshot of it, and reads that. Needs the apt package `postgresql`.
+//! Measures the catalogue: `cargo run --release --example bulk [FILES [PER_DATASET [VERSIONS]]]` fills a database of either schema with so
+//! many data files (1,000,000; 10 in a dataset of 1 released version), reads it, writes a snapshot of it, and reads that. It needs the
+//! apt package `postgresql`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for developers")]
 
 use std::fs::{self, File};
@@ -15,12 +16,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|it| it.parse::<u64>().unwrap());
     let files = arguments.next().unwrap_or(1_000_000);
     let per_dataset = arguments.next().unwrap_or(10);
+    let versions = arguments.next().unwrap_or(1);
     for schema in Schema::ALL {
         println!("{schema:?}, {files} data files:");
         let database = dvb_testkit::postgres::shared().create_database("bulk");
         schema.create(&database);
         database.execute(&bulk_sql(schema, files, per_dataset));
-        database.execute(&dressed(schema));
+        database.execute(&dressed(schema, versions));
         let catalog = PostgresCatalog::new(target(&database));
         timed("look and count", || println!("  {}", catalog.probe().unwrap()));
         timed("read what a copy needs", || read(&catalog, Detail::Essential, files));
@@ -40,7 +42,7 @@ fn main() {
 }
 
 /// Every tenth file is a table, every tenth dataset has a draft, as installations have it.
-fn dressed(schema: Schema) -> String {
+fn dressed(schema: Schema, versions: u64) -> String {
     let (columns, values) = match schema {
         Schema::V4_8 => ("", ""),
         Schema::V6_9 => (", originalfilesize, originalfilename", ", 1000, 'survey.dta'"),
@@ -50,10 +52,15 @@ fn dressed(schema: Schema) -> String {
          INSERT INTO datatable (datafile_id, originalfileformat, unf{columns})
          SELECT id, 'application/x-stata', 'UNF:6:x=='{values} FROM datafile WHERE id % 10 = 0;
          INSERT INTO datasetversion (id, dataset_id, versionstate, createtime, lastupdatetime)
-         SELECT id + 100000000, id, 'DRAFT', now(), now() FROM dataset WHERE id % 10 = 0;
+         SELECT id + 1000000000, id, 'DRAFT', now(), now() FROM dataset WHERE id % 10 = 0;
          INSERT INTO filemetadata (datafile_id, datasetversion_id, label, directorylabel, restricted)
-         SELECT f.id, o.owner_id + 100000000, 'file', 'data', false FROM datafile f JOIN dvobject o USING (id)
+         SELECT f.id, o.owner_id + 1000000000, 'file', 'data', false FROM datafile f JOIN dvobject o USING (id)
          WHERE o.owner_id % 10 = 0;
+         INSERT INTO datasetversion (id, dataset_id, versionstate, versionnumber, minorversionnumber, createtime, lastupdatetime)
+         SELECT id + n * 10000000, id, 'RELEASED', n, 0, now(), now() FROM dataset, generate_series(2, {versions}) n;
+         INSERT INTO filemetadata (datafile_id, datasetversion_id, label, directorylabel, restricted)
+         SELECT f.id, o.owner_id + n * 10000000, 'file ' || f.id || '.txt', 'data', false
+         FROM datafile f JOIN dvobject o USING (id), generate_series(2, {versions}) n;
          COMMIT; ANALYZE"
     )
 }

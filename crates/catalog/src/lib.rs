@@ -2,6 +2,23 @@
 //!
 //! [`PostgresCatalog`] asks the database of any Dataverse from 4.8 on, [`SnapshotCatalog`] reads the file that
 //! [`write_snapshot`] wrote. Both give the same entries in the same order.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//!
+//! use dvb_catalog::{Catalog, CatalogError, Detail, Entry, PostgresCatalog};
+//!
+//! fn total_size(target: dvb_pg::PostgresTarget) -> Result<u64, CatalogError> {
+//!     let mut total = 0;
+//!     PostgresCatalog::new(target).read(Detail::Essential, &mut |entry| {
+//!         if let Entry::DataFile(file) = entry {
+//!             total += file.size.unwrap_or_default();
+//!         }
+//!         ControlFlow::Continue(())
+//!     })?;
+//!     Ok(total)
+//! }
+//! ```
 
 mod error;
 mod postgres;

@@ -104,7 +104,9 @@ impl Job {
     /// Enters an object, with its version and key by what is known of its copies.
     pub(crate) fn add(&mut self, object: Object) {
         let known: Vec<Copy> = self.copies.iter().filter(|it| it.role == object.role).cloned().collect();
-        self.items.push(Item::new(object, known, &self.damaged));
+        let is_reserved = known.is_empty() && self.due.main_key.as_ref() == Some(&object.key);
+        let item = Item::new(object, known, &self.damaged);
+        self.items.push(Item { reserved: item.reserved || is_reserved, ..item });
     }
 }
 

@@ -192,7 +192,7 @@ impl Planner<'_, '_> {
     }
 
     fn push(&mut self, subject: Subject, fingerprint: String, known: bool, recheck: bool) -> Result<(), Failure> {
-        let due = Due { subject, fingerprint, known, recheck };
+        let due = Due { subject, fingerprint, known, recheck, main_key: None };
         if due.is_data_file() {
             self.counts.due.files += 1;
             self.counts.due.bytes += if recheck { 0 } else { due.bytes() };

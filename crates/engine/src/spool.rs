@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::Path;
 
-use dvb_model::{DataFile, Dataset, DvObjectId};
+use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey};
 use serde::{Deserialize, Serialize};
 
 /// One data file or dataset to be looked at.
@@ -17,6 +17,9 @@ pub(crate) struct Due {
     pub(crate) known: bool,
     /// Only its copies at the destination are to be looked at; the source has not changed.
     pub(crate) recheck: bool,
+    /// The key of its main object, where it is reserved already.
+    #[serde(skip)]
+    pub(crate) main_key: Option<ObjectKey>,
 }
 
 // One at a time is in memory while it is written; see `Entry`.

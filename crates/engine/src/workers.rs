@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dvb_ledger::{Lock, Record, Verdict};
-use dvb_model::{DriverId, DvObjectId};
+use dvb_ledger::{LedgerError, Lock, Record, Reservation, Verdict};
+use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole};
 use dvb_storage::Source;
 
 use crate::connection::{Connection, Lost};
@@ -16,6 +16,7 @@ use crate::item::{Job, Progress, Trouble};
 use crate::observer::Event;
 use crate::payload::Reading;
 use crate::spool::{Due, Subject};
+use crate::stores::Scope;
 use crate::tally::{Fate, Tally};
 use crate::{Ending, Options, Setup, chain};
 
@@ -175,21 +176,54 @@ impl<'a> Workers<'a> {
             return None;
         }
         let batch = match queue.take(self.batch_files) {
-            Ok(batch) => batch,
+            Ok(batch) if batch.is_empty() => return None,
+            Ok(mut batch) => {
+                // In the list's order, so that of two data files with one key the older one has it, whoever is faster.
+                if let Err(error) = self.reserve_main(&mut batch) {
+                    self.tally.abort(Ending::from(&error), chain(&error));
+                }
+                batch
+            }
             Err(error) => {
                 self.tally.abort(Ending::Unreachable, format!("cannot read the list of what is due: {error}"));
                 return None;
             }
         };
         drop(queue);
-        if batch.is_empty() {
-            return None;
-        }
         if !self.lock.is_held() {
             let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
             self.tally.abort(Ending::Unreachable, why);
         }
         Some(batch)
+    }
+
+    /// Reserves the keys of main objects that are new, as far as they are known without a look at the source.
+    fn reserve_main(&self, batch: &mut [Due]) -> Result<(), LedgerError> {
+        let new: Vec<(&mut Due, ObjectKey)> =
+            batch.iter_mut().filter_map(|due| self.new_main_key(due).map(|key| (due, key))).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let wish = |(due, key): &(&mut Due, ObjectKey)| Reservation {
+            id: due.id(),
+            role: ObjectRole::Main,
+            version: 1,
+            key: key.clone(),
+        };
+        let wishes: Vec<Reservation> = new.iter().map(wish).collect();
+        let owners = self.setup.ledger.reserve(self.setup.destination, &wishes)?;
+        for ((due, key), owner) in new.into_iter().zip(owners) {
+            due.main_key = (owner == due.id()).then_some(key);
+        }
+        Ok(())
+    }
+
+    fn new_main_key(&self, due: &Due) -> Option<ObjectKey> {
+        let Subject::DataFile(file) = &due.subject else { return None };
+        let Scope::Covered(place) = self.setup.stores.scope(file) else { return None };
+        let [pid] = place.pids.as_slice() else { return None };
+        let is_plain = !due.known && !file.is_package();
+        is_plain.then(|| ObjectKey::of(&pid.directory(), &place.name).ok()).flatten()
     }
 
     /// Counts what was not reached as pending, and records what is not known yet as such.

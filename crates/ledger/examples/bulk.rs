@@ -23,8 +23,11 @@ fn target(database: &dvb_testkit::postgres::Database) -> dvb_pg::PostgresTarget 
         host: database.host.clone(),
         port: database.port,
         database: database.name.clone(),
-        user: database.user.clone(),
+        username: database.user.clone(),
         password: Some(database.password.clone()),
+        ssl_mode: dvb_pg::SslMode::Disable,
+        ssl_root_cert: None,
+        connect_timeout: std::time::Duration::from_secs(10),
     }
 }
 

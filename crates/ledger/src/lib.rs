@@ -14,11 +14,11 @@ mod sqlite;
 mod weigh;
 
 pub use error::LedgerError;
+pub use postgres::PostgresLedger;
 pub use row::{
     Basis, Candidate, Copy, CopyState, EntryKind, Holder, Migration, ObjectProof, Record, Reservation, Run, RunSummary,
     State, StateDetail, Verdict,
 };
-pub use postgres::PostgresLedger;
 pub use sqlite::SqliteLedger;
 
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};

@@ -29,10 +29,10 @@ impl StoragePid {
 pub struct Dataset {
     /// `dataset.id`.
     pub id: DvObjectId,
-    /// Its PID as people write it, for example `doi:10.5072/FK2/ABC`.
+    /// Its PID as people write it, for example `doi:10.5072/FK2/ABC`; empty where it has none.
     pub pid: String,
     /// Where its objects are: the designated alternative PIDs if there are any, else its own. Never empty; more
-    /// than one is a mistake of configuration in Dataverse, and each is tried (facts 2.1).
+    /// than one, in the order of their rows, is a mistake of configuration in Dataverse, and each is tried (facts 2.1).
     pub storage_pids: Vec<StoragePid>,
     /// Its own `storageidentifier`: only the driver before `://` means anything (facts 2.9).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ impl AuxiliaryFile {
 pub struct FileVersion {
     /// `versionstate`: `DRAFT`, `RELEASED`, `ARCHIVED`, `DEACCESSIONED`.
     pub state: String,
-    /// `versionnumber`.`minorversionnumber`, for example `2.0`; `None` for a draft.
+    /// `versionnumber`.`minorversionnumber`, for example `2.0`; `None` where it has no number, as a draft.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The file's name in it.
@@ -111,7 +111,8 @@ pub struct Retention {
     pub until: String,
 }
 
-/// A row of `datafile`, with what else the database knows of it.
+/// A row of `datafile`, with what else the database knows of it. Text that Dataverse always writes is empty where the
+/// database has NULL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
     /// `datafile.id`: the only name of it that never changes (facts R2).

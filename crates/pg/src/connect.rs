@@ -20,7 +20,7 @@ pub fn connect(target: &PostgresTarget) -> Result<Client, PgError> {
     let (for_thread, limit) = (target.clone(), target.connect_timeout.saturating_mul(2));
     thread::Builder::new()
         .name("postgres-connect".into())
-        .spawn(move || sender.send(attempt(&for_thread)))
+        .spawn(move || drop(sender.send(attempt(&for_thread))))
         .map_err(|it| PgError::unreachable(target, it))?;
     receiver.recv_timeout(limit).unwrap_or_else(|_| {
         let silence = io::Error::new(io::ErrorKind::TimedOut, "it accepted the connection, but does not answer");

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::{PostgresTarget, SslMode};
 
 /// A cause, kept for its text.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection, or a statement on it, failed.
 #[derive(Debug, Error)]

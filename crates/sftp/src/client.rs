@@ -195,6 +195,11 @@ impl Client {
             fed = work.feed(self)?;
         }
         if self.in_flight() == 0 {
+            if fed == Feed::Blocked {
+                // The source is slow: a server that hears nothing at all would give us up.
+                self.link.tend()?;
+                self.dispatch(work)?;
+            }
             return Ok(fed != Feed::Done);
         }
         let may_feed = fed == Feed::More && self.in_flight() < DEPTH;

@@ -1,6 +1,8 @@
 //! From a name to a session that is logged in, each step bounded in time.
 
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dvb_storage::{Cause, SinkError};
@@ -15,11 +17,32 @@ const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes2
 /// What is waiting to be read back, at most: more than OpenSSH's 2 MiB, for long lines.
 pub(crate) const WINDOW: u32 = 8 * 1024 * 1024;
 
+/// Steps that are each given [`SftpConfig::connect_timeout`]: TCP, key exchange, login.
+const STEPS: u32 = 3;
+
 /// Reaches the host, makes sure that it is the right one, and logs in. The session is left in blocking mode.
 ///
 /// # Errors
 /// [`SinkError`], as [`Sink::connect`](dvb_storage::Sink::connect) promises.
 pub(crate) fn connect(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
+    // Looking up a name, asking an agent and reading a key file have no limit of their own. The thread that waits for
+    // such a one goes when it answers, or with the process. With the thread go the errors that libssh2 leaves in
+    // OpenSSL's queue of it, which the next TLS read of this one (from the backup database) would take for its own.
+    let (sender, receiver) = mpsc::channel();
+    let for_thread = config.clone();
+    thread::Builder::new()
+        .name("ssh-connect".into())
+        .spawn(move || drop(sender.send(attempt(&for_thread))))
+        .map_err(|it| SinkError::because(Cause::Io, "start a thread", it))?;
+    receiver.recv_timeout(config.connect_timeout * STEPS).unwrap_or_else(|_| {
+        let agent = if config.agent.is_some() { ", or the ssh-agent here" } else { "" };
+        let text =
+            format!("log in to {}:{}: the name service, the server{agent} did not answer", config.host, config.port);
+        Err(SinkError::new(Cause::Unavailable, text))
+    })
+}
+
+fn attempt(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
     let socket = dial(config)?;
     let mut session = Session::new().map_err(|it| SinkError::because(Cause::Io, "set up SSH", it))?;
     let clone = socket.try_clone().map_err(|it| SinkError::because(Cause::Io, "set up the socket", it))?;
@@ -88,7 +111,7 @@ fn log_in(session: &Session, config: &SftpConfig) -> Result<(), SinkError> {
         else {
             return Ok(());
         };
-        lost(session, config, &error)?;
+        lost(session, config, &error, &tried)?;
         let locked = if key.passphrase.is_none() { ", no passphrase given" } else { "" };
         tried.push(format!("key {} ({}{locked})", key.path.display(), error.message()));
     }
@@ -97,7 +120,7 @@ fn log_in(session: &Session, config: &SftpConfig) -> Result<(), SinkError> {
             Ok(None) => return Ok(()),
             Ok(Some(words)) => tried.push(words),
             Err(error) => {
-                lost(session, config, &error)?;
+                lost(session, config, &error, &tried)?;
                 tried.push(format!("agent at {} ({})", socket.display(), error.message()));
             }
         }
@@ -135,11 +158,16 @@ fn is_refusal(error: &ssh2::Error) -> bool {
 }
 
 /// Whether a login failed because the connection did: a timeout, or a socket error.
-fn lost(session: &Session, config: &SftpConfig, error: &ssh2::Error) -> Result<(), SinkError> {
+fn lost(session: &Session, config: &SftpConfig, error: &ssh2::Error, tried: &[String]) -> Result<(), SinkError> {
+    let after = if tried.is_empty() {
+        String::new()
+    } else {
+        format!(", after: {}; many servers hang up after some keys that they do not know", tried.join("; "))
+    };
     match error.code() {
         ErrorCode::Session(-7 | -9 | -13 | -30 | -43) if !session.authenticated() => Err(SinkError::new(
             Cause::Unavailable,
-            format!("log in to {}:{}: the connection failed ({})", config.host, config.port, error.message()),
+            format!("log in to {}:{}: the connection failed ({}){after}", config.host, config.port, error.message()),
         )),
         ErrorCode::Session(_) | ErrorCode::SFTP(_) => Ok(()),
     }

@@ -1,12 +1,14 @@
 //! Digests that the server computes, by whatever program it has for that.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured};
 
 use crate::client::Client;
 use crate::error::Fault;
 use crate::shell::{self, Asked, quoted};
+use crate::wire::{self, Status};
 
 /// Programs that print a digest first and then the name, best first. `openssl` comes last for the many small files of
 /// a batch, as it starts slowly.
@@ -54,7 +56,13 @@ impl Tools {
     ///
     /// # Errors
     /// [`Fault`], when the shell does not answer.
-    pub(crate) fn probe(client: &mut Client, folder: &str, name: &str, truth: &Measured) -> Result<Self, Fault> {
+    pub(crate) fn probe(
+        client: &mut Client,
+        folder: &str,
+        name: &str,
+        truth: &Measured,
+        limit: Duration,
+    ) -> Result<Self, Fault> {
         let mut script = format!("exec 2>/dev/null\nLC_ALL=C\nexport LC_ALL\ncd {} || exit 1\n", quoted(folder));
         let large: &[&str] = &[FOR_LARGE];
         let tries = PROGRAMS.iter().map(|it| it.1).chain([large]);
@@ -67,7 +75,7 @@ impl Tools {
             ));
         }
         script.push_str(FLUSH);
-        let asked = shell::send(client, &script)?;
+        let asked = shell::send(client, &script, limit)?;
         let answer = shell::wait(client, &asked)?;
         let mut tools = Self { found: Vec::new(), large: false, flush: false };
         for line in String::from_utf8_lossy(&answer).lines() {
@@ -99,6 +107,19 @@ impl Tools {
     /// Whether many files can be flushed at once.
     pub(crate) fn can_flush(&self) -> bool {
         self.flush
+    }
+
+    /// Flushes the file system of the temporaries, which is that of the copies: a rename goes no further.
+    ///
+    /// # Errors
+    /// [`Fault`], when it cannot be flushed, or the shell ended.
+    pub(crate) fn flush(&self, client: &mut Client) -> Result<(), Fault> {
+        let limit = client.link.patience_for(0);
+        let asked = shell::send(client, "sync -f . && printf 'flush|ok\\n'", limit)?;
+        if is_flushed(&shell::wait(client, &asked)?) {
+            return Ok(());
+        }
+        Err(Fault::Flush(Status { code: wire::FAILURE, message: "sync -f failed".into() }))
     }
 
     fn program(&self, algorithm: Algorithm, size: u64) -> Option<&str> {
@@ -147,8 +168,8 @@ impl Tools {
         if flush {
             script.push_str("wait $s && printf 'flush|ok\\n'\n");
         }
-        client.link.expect_work_on(targets.iter().map(|it| it.size).sum());
-        shell::send(client, &script)
+        let limit = client.link.patience_for(targets.iter().map(|it| it.size).sum());
+        shell::send(client, &script, limit)
     }
 
     /// The digests asked for.
@@ -162,10 +183,12 @@ impl Tools {
         algorithm: Algorithm,
     ) -> Result<Answer, Fault> {
         let answer = shell::wait(client, asked)?;
-        client.link.expect_work_on(0);
-        let flushed = answer.split(|it| *it == b'\n').any(|it| it == b"flush|ok");
-        Ok(Answer { digests: in_answer(&answer, targets, algorithm), flushed })
+        Ok(Answer { digests: in_answer(&answer, targets, algorithm), flushed: is_flushed(&answer) })
     }
+}
+
+fn is_flushed(answer: &[u8]) -> bool {
+    answer.split(|it| *it == b'\n').any(|it| it == b"flush|ok")
 }
 
 /// Whether a name goes through every program unchanged.

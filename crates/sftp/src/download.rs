@@ -10,8 +10,6 @@ use crate::wire::{self, Malformed, Reply, Request, Status};
 
 /// Bytes asked for and not yet used, at most: what keeps a long line full, and memory flat.
 const WINDOW: u64 = 4 * 1024 * 1024;
-/// Files open ahead of the one that is read.
-const AHEAD: usize = 32;
 
 const OPEN: u8 = 0;
 const SIZE: u8 = 1;
@@ -223,7 +221,7 @@ impl Work for Download {
             self.close_if_over(0, client);
             return Ok(Feed::Done);
         }
-        if self.opened < self.jobs.len() && self.opened < self.current + AHEAD {
+        if self.opened < self.jobs.len() && self.opened < self.current + client.open_ahead() {
             self.open_next(client);
             return Ok(Feed::More);
         }

@@ -22,6 +22,9 @@ pub(crate) enum Fault {
     /// The server does not keep to the protocol.
     #[error("the server broke the protocol")]
     Protocol(#[from] Malformed),
+    /// Names were given that may not outlive a power failure.
+    #[error("the server could not flush its folders to stable storage")]
+    Flush(#[source] Status),
     /// Randomness or polling failed here.
     #[error("the operating system refused {0}")]
     System(&'static str, #[source] io::Error),
@@ -32,7 +35,7 @@ impl Fault {
     pub(crate) fn into_error(self, attempt: impl Into<String>) -> SinkError {
         let cause = match self {
             Self::Lost(_) | Self::Ended(_) | Self::Silent(_) => Cause::Transient,
-            Self::Protocol(_) | Self::System(..) => Cause::Io,
+            Self::Protocol(_) | Self::Flush(_) | Self::System(..) => Cause::Io,
         };
         SinkError::because(cause, attempt, self)
     }

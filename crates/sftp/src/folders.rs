@@ -16,12 +16,19 @@ const ROUNDS: usize = 8;
 pub(crate) struct Folders {
     root: String,
     known: HashSet<String>,
+    /// Folders with new folders in them, whose names may not be on stable storage yet.
+    changed: BTreeSet<String>,
 }
 
 impl Folders {
     /// Nothing is known but the root.
     pub(crate) fn new(root: String) -> Self {
-        Self { root, known: HashSet::new() }
+        Self { root, known: HashSet::new(), changed: BTreeSet::new() }
+    }
+
+    /// Folders that hold new folders since this was asked last; the root is the empty text.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
     }
 
     fn path(&self, folder: &str) -> String {
@@ -65,6 +72,7 @@ impl Folders {
         for ((folder, path), made) in paths.into_iter().zip(made) {
             match made {
                 Ok(()) => {
+                    self.changed.insert(folder.rsplit_once('/').map_or("", |it| it.0).to_owned());
                     self.known.insert(folder.clone());
                 }
                 Err(status) => refused.push((folder, path, status)),

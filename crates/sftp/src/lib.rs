@@ -9,6 +9,7 @@ mod config;
 mod connect;
 mod digest;
 mod download;
+mod durable;
 mod error;
 mod folders;
 mod hostkey;

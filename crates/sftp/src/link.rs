@@ -56,8 +56,6 @@ pub(crate) struct Link {
     /// How long a living server may take for one answer.
     patience: Duration,
     scratch: Box<[u8]>,
-    /// How often an answer had to be waited for.
-    waits: u64,
 }
 
 impl Link {
@@ -74,13 +72,19 @@ impl Link {
             idle,
             patience: idle * PATIENCE,
             scratch: vec![0; 64 * 1024].into(),
-            waits: 0,
         }
     }
 
     /// Adds the channel of a shell.
     pub(crate) fn add_shell(&mut self, channel: Channel) {
         self.shell = Some(Line::new(channel, "command"));
+    }
+
+    /// Expects no more of the shell, and keeps nothing for it that was not sent.
+    pub(crate) fn forget_shell(&mut self) {
+        if let Some(shell) = &mut self.shell {
+            shell.over = true;
+        }
     }
 
     /// Starts a blocking exchange of the session's own, such as opening a channel.
@@ -92,19 +96,14 @@ impl Link {
         done
     }
 
-    /// Gives up on an answer after this long, until [`Link::expect_work_on`].
-    pub(crate) fn expect_answer_within(&mut self, limit: Duration) {
+    /// How long a server that lives may work on this many bytes.
+    pub(crate) fn patience_for(&self, bytes: u64) -> Duration {
+        self.idle * PATIENCE + Duration::from_secs(bytes / SLOWEST_DIGEST)
+    }
+
+    /// Gives up on an answer after this long, from now on.
+    pub(crate) fn set_patience(&mut self, limit: Duration) {
         self.patience = limit;
-    }
-
-    /// Gives the server time for work on this many bytes, from now on.
-    pub(crate) fn expect_work_on(&mut self, bytes: u64) {
-        self.patience = self.idle * PATIENCE + Duration::from_secs(bytes / SLOWEST_DIGEST);
-    }
-
-    /// How often an answer had to be waited for so far.
-    pub(crate) fn waits(&self) -> u64 {
-        self.waits
     }
 
     /// The bytes to be sent by SFTP; more are appended by the caller.
@@ -177,6 +176,15 @@ impl Link {
         }
     }
 
+    /// Sends and receives what it can without waiting, so that the server's own questions are answered.
+    ///
+    /// # Errors
+    /// [`Fault`], when the connection is lost.
+    pub(crate) fn tend(&mut self) -> Result<(), Fault> {
+        self.write()?;
+        self.read().map(drop)
+    }
+
     /// Waits for the socket, and tells how long it has been silent.
     fn wait(&mut self, quiet: Duration) -> Result<Duration, Fault> {
         let wants_out = matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
@@ -192,7 +200,6 @@ impl Link {
         }
         let events = fds[0].revents();
         if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-            self.waits += 1;
             return Ok(Duration::ZERO);
         }
         let quiet = quiet + began.elapsed();
@@ -240,6 +247,9 @@ impl Link {
         let mut came = self.sftp.read(&mut self.scratch)?;
         if let Some(shell) = &mut self.shell {
             came |= shell.read(&mut self.scratch)?;
+            if shell.over {
+                shell.input.clear();
+            }
             if shell.channel.eof() && !shell.over {
                 shell.over = true;
                 came = true;

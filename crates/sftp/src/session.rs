@@ -19,9 +19,9 @@ use crate::wire::{self, Attributes, Entry, Reply, Request, Status};
 /// Where temporaries lie, below the root; in it, a folder for each run.
 pub(crate) const TEMP: &str = ".dataverse-backup/tmp";
 /// From this many files on, one flush of the whole file system costs less than one a file.
-const MANY: usize = 32;
+pub(crate) const MANY: usize = 32;
 /// A server with less room than this is full, where it says no more than "failure".
-const SCARCE: u64 = 256 * 1024;
+pub(crate) const SCARCE: u64 = 256 * 1024;
 
 /// A session with an SFTP server.
 pub(crate) struct SftpSession {
@@ -42,6 +42,8 @@ pub(crate) struct SftpSession {
     pub(crate) refuses_taken: bool,
     /// Temporaries that were flushed to stable storage on their own.
     pub(crate) flushed: HashSet<String>,
+    /// Whether FSYNC of a folder was seen to work.
+    pub(crate) flushes_folders: bool,
     pub(crate) lost: bool,
 }
 
@@ -74,7 +76,7 @@ impl SftpSession {
         Ok(self.refused(attempt, status, room, SCARCE))
     }
 
-    fn refused(&self, attempt: &str, status: Status, room: Option<wire::Room>, needed: u64) -> SinkError {
+    pub(crate) fn refused(&self, attempt: &str, status: Status, room: Option<wire::Room>, needed: u64) -> SinkError {
         match room {
             Some(it) if it.bytes < needed || it.no_files => SinkError::because(
                 Cause::Full,
@@ -99,12 +101,13 @@ impl SftpSession {
         }
     }
 
-    /// Observes staged objects: by the server's digest, or by reading them back through new handles.
-    fn observe(&mut self, batch: &[CommitRequest]) -> Result<Vec<Result<Observed, SinkError>>, Fault> {
+    /// Observes staged objects: by the server's digest, or by reading them back through new handles. Meanwhile makes
+    /// their folders, and tells which could not be made.
+    fn observe(&mut self, batch: &[CommitRequest]) -> Result<(Vec<Result<Observed, SinkError>>, Unmade), Fault> {
         let parents: Vec<&str> = batch.iter().filter_map(|it| it.staged.key.parent()).collect();
         let Some((tools, best)) = self.tools.as_ref().and_then(|it| Some((it, it.best()?))) else {
-            self.folders.make(&mut self.client, parents.into_iter())?;
-            return self.read_back(batch);
+            let unmade = self.folders.make(&mut self.client, parents.into_iter())?;
+            return Ok((self.read_back(batch)?, unmade));
         };
         // The shell stands in the folder of temporaries.
         let name = |it: &'_ str| {
@@ -117,7 +120,7 @@ impl SftpSession {
         // While the server hashes, the folders are made.
         let flush = tools.can_flush() && batch.iter().any(|it| !self.flushed.contains(&it.staged.handle));
         let asked = tools.ask(&mut self.client, &targets, best, flush)?;
-        self.folders.make(&mut self.client, parents.into_iter())?;
+        let unmade = self.folders.make(&mut self.client, parents.into_iter())?;
         let answer = Tools::read(&mut self.client, &asked, &targets, best)?;
         let safe = !flush || answer.flushed;
         let observed = answer.digests.into_iter().zip(batch).map(|(digest, it)| {
@@ -129,7 +132,7 @@ impl SftpSession {
             let digest = digest.ok_or_else(missing)?;
             Ok(Observed { digest, size: None, evidence: Evidence::RemoteHash })
         });
-        Ok(observed.collect())
+        Ok((observed.collect(), unmade))
     }
 
     fn read_back(&mut self, batch: &[CommitRequest]) -> Result<Vec<Result<Observed, SinkError>>, Fault> {
@@ -151,8 +154,9 @@ impl SftpSession {
         if !self.refuses_taken {
             // This server would let one file take another's place: look first.
             let looks: Vec<_> = moves.iter().map(|(_, to, _)| Request::Lstat { path: to }).collect();
-            for ((reply, result), (_, _, replace)) in self.client.ask(&looks)?.iter().zip(&mut results).zip(moves) {
-                if matches!(reply, Reply::Attributes(_)) && !replace {
+            let mut given = HashSet::new();
+            for ((reply, result), (_, to, replace)) in self.client.ask(&looks)?.iter().zip(&mut results).zip(moves) {
+                if !given.insert(to) || (matches!(reply, Reply::Attributes(_)) && !replace) {
                     *result = Err(Refused::Taken);
                 }
             }
@@ -184,6 +188,15 @@ impl SftpSession {
         Ok(results)
     }
 
+    /// Why a key's folder is not there, where it could not be made.
+    fn no_folder(&mut self, key: &ObjectKey, unmade: &Unmade) -> Result<Option<SinkError>, Fault> {
+        let parent = key.parent().unwrap_or_default();
+        let holds = |folder: &str| parent.strip_prefix(folder).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+        // The outermost comes first, and is what to mend.
+        let Some((folder, status)) = unmade.iter().find(|(folder, _)| holds(folder)) else { return Ok(None) };
+        self.explain(&format!("make the folder {folder} for {key}"), status.clone()).map(Some)
+    }
+
     fn why_refused(&mut self, key: &ObjectKey, refused: Refused) -> Result<SinkError, Fault> {
         match refused {
             Refused::Taken => {
@@ -193,19 +206,24 @@ impl SftpSession {
         }
     }
 
-    fn remove(&mut self, paths: &[&str]) -> Result<Vec<Result<(), Status>>, Fault> {
+    pub(crate) fn remove(&mut self, paths: &[&str]) -> Result<Vec<Result<(), Status>>, Fault> {
         self.client.order(&paths.iter().map(|path| Request::Remove { path }).collect::<Vec<_>>())
     }
 
     fn commit_all(&mut self, batch: &[CommitRequest]) -> Result<Vec<Result<Proved, Unstaged>>, Fault> {
-        let observed = self.observe(batch)?;
-        batch.iter().for_each(|it| drop(self.flushed.remove(&it.staged.handle)));
+        let (observed, unmade) = self.observe(batch)?;
+        for it in batch {
+            self.flushed.remove(&it.staged.handle);
+        }
         let mut results: Vec<Result<Proved, Unstaged>> = Vec::with_capacity(batch.len());
         for (request, observed) in batch.iter().zip(observed) {
             let proved = observed
                 .map_err(Unstaged::from)
                 .and_then(|it| Proved::by(request.staged.measured.clone(), &it).map_err(|it: Mismatch| it.into()));
-            results.push(proved);
+            results.push(match (proved, self.no_folder(&request.staged.key, &unmade)?) {
+                (Ok(_), Some(error)) => Err(error.into()),
+                (proved, _) => proved,
+            });
         }
         let good: Vec<usize> = (0..batch.len()).filter(|n| results[*n].is_ok()).collect();
         let moves: Vec<_> = good
@@ -214,9 +232,17 @@ impl SftpSession {
             .collect();
         for (n, shown) in good.into_iter().zip(self.publish(&moves)?) {
             if let Err(refused) = shown {
-                results[n] = Err(self.why_refused(&batch[n].staged.key, refused)?.into());
+                let mut error = self.why_refused(&batch[n].staged.key, refused)?;
+                if error.cause == Cause::Missing {
+                    // The temporary or the folder vanished: a new session makes both again.
+                    error.cause = Cause::Transient;
+                }
+                results[n] = Err(error.into());
             }
         }
+        let shown = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let folders: Vec<&str> = shown.map(|(it, _)| it.staged.key.parent().unwrap_or_default()).collect();
+        self.flush_names(&folders)?;
         let bad: Vec<&str> = batch
             .iter()
             .zip(&results)
@@ -343,6 +369,9 @@ impl SftpSession {
     }
 }
 
+/// Folders that could not be made, with the server's words, the outer ones first.
+type Unmade = Vec<(String, Status)>;
+
 /// Why a name could not be given.
 enum Refused {
     Taken,
@@ -391,7 +420,9 @@ impl SinkSession for SftpSession {
 
     fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
         self.guarded("remove temporaries on", |it| {
-            batch.iter().for_each(|staged| drop(it.flushed.remove(&staged.handle)));
+            for staged in &batch {
+                it.flushed.remove(&staged.handle);
+            }
             it.remove(&batch.iter().map(|it| it.handle.as_str()).collect::<Vec<_>>()).map(|_| ())
         })
     }
@@ -411,9 +442,15 @@ impl SinkSession for SftpSession {
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
         let refused = self.guarded("rename a copy on", |it| {
-            it.folders.make(&mut it.client, to.parent().into_iter())?;
+            let unmade = it.folders.make(&mut it.client, to.parent().into_iter())?;
+            if let Some(error) = it.no_folder(to, &unmade)? {
+                return Ok(Some(error));
+            }
             match it.publish(&[(it.path(from), it.path(to), false)])?.remove(0) {
-                Ok(()) => Ok(None),
+                Ok(()) => {
+                    it.flush_names(&[from, to].map(|it| it.parent().unwrap_or_default()))?;
+                    Ok(None)
+                }
                 Err(refused) => it.why_refused(to, refused).map(Some),
             }
         })?;

@@ -1,8 +1,13 @@
 //! One shell on the server for the whole session, that is asked for digests a batch at a time.
 
+use std::time::{Duration, Instant};
+
 use crate::client::Client;
 use crate::error::Fault;
 use crate::link::Until;
+
+/// More than any answer: a shell that prints without end is none to wait for.
+const LONGEST: usize = 64 * 1024 * 1024;
 
 /// A text as one word of a POSIX shell, whatever it holds.
 pub(crate) fn quoted(text: &str) -> String {
@@ -14,6 +19,8 @@ pub(crate) fn quoted(text: &str) -> String {
 pub(crate) struct Asked {
     begin: Vec<u8>,
     end: Vec<u8>,
+    /// How long the answer may take.
+    limit: Duration,
 }
 
 /// What nobody can guess, so that no name and no file can pretend to be the end of an answer.
@@ -24,15 +31,15 @@ pub(crate) fn random_word() -> Result<String, Fault> {
     Ok(bytes.iter().map(|it| format!("{it:02x}")).collect())
 }
 
-/// Sends a script of whole lines.
+/// Sends a script of whole lines, whose answer may take as long as `limit` from when it is waited for.
 ///
 /// # Errors
 /// [`Fault`], when there is no shell.
-pub(crate) fn send(client: &mut Client, script: &str) -> Result<Asked, Fault> {
+pub(crate) fn send(client: &mut Client, script: &str, limit: Duration) -> Result<Asked, Fault> {
     let word = random_word()?;
     let out = client.link.shell_out().ok_or(Fault::Ended("command"))?;
     out.extend_from_slice(format!("printf '\\n%s\\n' b{word}\n{script}\nprintf '\\n%s\\n' e{word}\n").as_bytes());
-    Ok(Asked { begin: format!("\nb{word}\n").into_bytes(), end: format!("\ne{word}\n").into_bytes() })
+    Ok(Asked { begin: format!("\nb{word}\n").into_bytes(), end: format!("\ne{word}\n").into_bytes(), limit })
 }
 
 /// Waits for what a script printed.
@@ -40,6 +47,15 @@ pub(crate) fn send(client: &mut Client, script: &str) -> Result<Asked, Fault> {
 /// # Errors
 /// [`Fault`], when the shell ended or the session is lost.
 pub(crate) fn wait(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
+    let usual = client.link.patience_for(0);
+    client.link.set_patience(asked.limit);
+    let answer = wait_within(client, asked);
+    client.link.set_patience(usual);
+    answer
+}
+
+fn wait_within(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
+    let until = Instant::now() + asked.limit;
     let mut searched = 0;
     loop {
         let input = client.link.shell_input().ok_or(Fault::Ended("command"))?;
@@ -50,7 +66,8 @@ pub(crate) fn wait(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault>
             return Ok(answer);
         }
         searched = input.len().saturating_sub(asked.end.len());
-        if client.link.shell_ended() {
+        let endless = input.len() > LONGEST || Instant::now() > until;
+        if endless || client.link.shell_ended() {
             return Err(Fault::Ended("command"));
         }
         client.link.pump(Until::Input)?;

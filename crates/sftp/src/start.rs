@@ -15,7 +15,7 @@ use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
 use crate::link::Link;
-use crate::session::{SftpSession, TEMP};
+use crate::session::{SCARCE, SftpSession, TEMP};
 use crate::shell;
 use crate::upload::{Names, Upload};
 use crate::wire::{Reply, Request};
@@ -60,13 +60,15 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
         evidence: Evidence::ReadBack,
         refuses_taken: false,
         flushed: HashSet::new(),
+        flushes_folders: false,
         lost: false,
     };
-    it.prepare(config.demand, config.connect_timeout, run).map_err(fault("try out"))?;
+    let full = it.prepare(config.demand, config.connect_timeout, run).map_err(fault("try out"))?;
     if config.demand == Demand::RemoteHash && it.tools.is_none() {
-        return Err(match it.writable {
-            Err((cause, words)) => SinkError::new(cause, words),
-            Ok(()) => SinkError::new(
+        return Err(match (it.writable, full) {
+            (Err((cause, words)), _) => SinkError::new(cause, words),
+            (Ok(()), Some(error)) => error,
+            (Ok(()), None) => SinkError::new(
                 Cause::Unavailable,
                 format!(
                     "{who} computes no digest: the account may run no command, or has none of sha256sum, shasum, sha256 and \
@@ -154,13 +156,14 @@ fn find_root(client: &mut Client, config: &SftpConfig, who: &str) -> Result<Resu
 }
 
 impl SftpSession {
-    /// Makes the folder for temporaries, and tries with two small files what the server can do.
-    fn prepare(&mut self, demand: Demand, limit: Duration, run: &RunId) -> Result<(), Fault> {
+    /// Makes the folder for temporaries, and tries with two small files what the server can do; tells why not, where
+    /// that may pass.
+    fn prepare(&mut self, demand: Demand, limit: Duration, run: &RunId) -> Result<Option<SinkError>, Fault> {
         let temp = format!("{TEMP}/{}", encode_run(run));
         let refused = self.folders.make(&mut self.client, [temp.as_str()].into_iter())?;
         if let Some((folder, status)) = refused.into_iter().next() {
             self.not_writable(&format!("make the folder {folder}"), status)?;
-            return Ok(());
+            return Ok(None);
         }
         let secret = shell::random_word()?.into_bytes();
         let names = [(); 2].map(|()| format!("{PROBE}{}", self.names.take()));
@@ -170,11 +173,14 @@ impl SftpSession {
         self.client.drive(&mut upload)?;
         for outcome in upload.outcomes() {
             if let Some(Err(crate::upload::Failure::Refused(attempt, status, room))) = outcome {
-                // No room may be found again while the session lasts; no permission will not.
-                if room.is_none() {
-                    self.not_writable(attempt, status)?;
+                let error = self.refused(attempt, status.clone(), room, SCARCE);
+                self.remove(&paths.each_ref().map(String::as_str))?;
+                // Room may be found again while the session lasts; permission will not.
+                if error.cause == Cause::Full {
+                    return Ok(Some(error));
                 }
-                return Ok(());
+                self.not_writable(attempt, status)?;
+                return Ok(None);
             }
         }
         if demand != Demand::ReadBack {
@@ -188,7 +194,8 @@ impl SftpSession {
         let [a, b] = &paths;
         let tried = [Request::Rename { from: a, to: b }, Request::Remove { path: a }, Request::Remove { path: b }];
         self.refuses_taken = self.client.order(&tried)?[0].is_err();
-        Ok(())
+        self.try_to_flush_folders()?;
+        Ok(None)
     }
 
     fn not_writable(&mut self, attempt: &str, status: crate::wire::Status) -> Result<(), Fault> {
@@ -211,12 +218,12 @@ impl SftpSession {
             Err(error) if matches!(error.code(), ErrorCode::Session(-21 | -22)) => return Ok(None),
             Err(error) => return Err(Fault::Lost(ssh2::Error::into(error))),
         }
-        self.client.link.expect_answer_within(limit);
-        let tools = Tools::probe(&mut self.client, &self.temp, name, truth);
-        self.client.link.expect_work_on(0);
-        match tools {
+        match Tools::probe(&mut self.client, &self.temp, name, truth, limit) {
             Ok(tools) => Ok(tools.best().is_some().then_some(tools)),
-            Err(Fault::Ended(_) | Fault::Silent(_)) => Ok(None),
+            Err(Fault::Ended(_) | Fault::Silent(_)) => {
+                self.client.link.forget_shell();
+                Ok(None)
+            }
             Err(fault) => Err(fault),
         }
     }

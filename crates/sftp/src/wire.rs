@@ -11,6 +11,7 @@ pub(crate) const OK: u32 = 0;
 pub(crate) const EOF: u32 = 1;
 pub(crate) const NO_SUCH_FILE: u32 = 2;
 pub(crate) const PERMISSION_DENIED: u32 = 3;
+pub(crate) const FAILURE: u32 = 4;
 pub(crate) const UNSUPPORTED: u32 = 8;
 
 /// What can be asked, `WRITE` aside ([`begin_write`]).

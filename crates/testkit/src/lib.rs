@@ -8,6 +8,7 @@
 mod cache;
 pub mod dataverse;
 pub mod files;
+pub mod netfault;
 pub mod postgres;
 mod procfs;
 mod spawn;

@@ -12,9 +12,12 @@ use crate::CatalogError;
 const PAGE: i32 = 5_000;
 
 /// A portal's rows are not worked out by parallel workers, nor are they worth compiling: without these settings the
-/// server would plan for both. Which of them exist depends on its version.
+/// server would plan for both. Where a policy hides rows from the role, an error is better than a shorter catalogue.
+/// Which settings exist depends on the server's version.
 const SETTINGS: &str = "SELECT set_config(s.name, w.value, true)
-FROM pg_settings s JOIN (VALUES ('jit', 'off'), ('max_parallel_workers_per_gather', '0')) w (name, value) USING (name)";
+FROM pg_settings s JOIN (
+    VALUES ('jit', 'off'), ('max_parallel_workers_per_gather', '0'), ('row_security', 'off')
+) w (name, value) USING (name)";
 
 /// Reads, and shows what was there when it began, however long it takes.
 pub(super) struct Session<'a> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog, write_snapshot};
 use dvb_pg::{PostgresTarget, SslMode};
-use dvb_testkit::dataverse::{AlternativePid, DataTable, Label, Schema, Version, World, every_kind};
+use dvb_testkit::dataverse::{AlternativePid, Auxiliary, DataTable, Label, Schema, Version, World, every_kind};
 use dvb_testkit::postgres::{Database, shared};
 use tempfile::TempDir;
 
@@ -101,6 +101,7 @@ pub(crate) fn world(schema: Schema) -> World {
     odd_rows(&mut world, separated);
     if schema == Schema::V6_9 {
         designators(&mut world);
+        auxiliary(&mut world, separated);
     }
     world
 }
@@ -153,16 +154,29 @@ fn odd_rows(world: &mut World, dataset: i64) {
     ];
 }
 
+/// Auxiliary files whose tags are in another order than their rows, and in another than a dictionary's.
+fn auxiliary(world: &mut World, dataset: i64) {
+    named(world, dataset, "auxiliary files out of order");
+    let row = |tag: &str, size: Option<i64>| Auxiliary {
+        format_tag: tag.into(),
+        format_version: "1".into(),
+        content_type: None,
+        size,
+        checksum: None,
+    };
+    world.files.last_mut().unwrap().auxiliary = vec![row("z", Some(-1)), row("a", Some(0)), row("B", None)];
+}
+
 /// Two designated PIDs: a mistake, but whose it is nobody knows.
 fn designators(world: &mut World) {
     let dataset = world.add_dataset("10.5072", "FK2/TWO");
-    let pid = |identifier: &str| AlternativePid {
+    let pid = |authority: &str, identifier: &str| AlternativePid {
         protocol: "hdl".into(),
-        authority: "1902.1".into(),
+        authority: authority.into(),
         identifier: identifier.into(),
         designator: Some(true),
     };
-    dataset.alternatives = vec![pid("00099"), pid("00098")];
+    dataset.alternatives = vec![pid("1902.2", "00099"), pid("1902.1", "00098")];
     let id = dataset.id;
     named(world, id, "under one of two designated PIDs");
 }

@@ -51,7 +51,7 @@ fn file(world: &World, made: &made::DataFile, detail: Detail) -> Option<DataFile
         embargo: made.embargo_until.clone().filter(|_| full).map(|until| Embargo { until }),
         retention: made.retention_until.clone().filter(|_| full).map(|until| Retention { until }),
         provenance_entity: made.provenance_entity.clone(),
-        auxiliary: made.auxiliary.iter().map(auxiliary).collect(),
+        auxiliary: auxiliary_files(made),
         versions: if full { versions(world, made) } else { Vec::new() },
     })
 }
@@ -65,6 +65,12 @@ fn tabular(schema: Schema, tables: &[made::DataTable]) -> Option<Tabular> {
         original_size: tables.iter().find_map(known),
         original_name: tables.iter().find_map(name),
     })
+}
+
+fn auxiliary_files(made: &made::DataFile) -> Vec<AuxiliaryFile> {
+    let mut files: Vec<_> = made.auxiliary.iter().map(auxiliary).collect();
+    files.sort_by_key(AuxiliaryFile::tag);
+    files
 }
 
 fn auxiliary(made: &made::Auxiliary) -> AuxiliaryFile {

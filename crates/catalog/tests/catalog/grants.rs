@@ -110,6 +110,17 @@ fn a_schema_that_is_closed_is_named_and_opened() {
 }
 
 #[test]
+fn rows_that_are_closed_are_not_left_out_silently() {
+    let (_, database) = filled(Schema::V6_9);
+    let role = fresh_role(&database);
+    must_grant(&database, &role.user);
+    database.execute("ALTER TABLE dvobject ENABLE ROW LEVEL SECURITY; CREATE POLICY few ON dvobject USING (id < 50)");
+    let error = entries(&catalog(&role), Detail::Full).unwrap_err();
+    assert!(matches!(error, CatalogError::Query { .. }), "{error:?}");
+    assert!(told(&error).contains("row-level security"), "{}", told(&error));
+}
+
+#[test]
 fn the_script_wants_a_role() {
     let (_, database) = filled(Schema::V6_9);
     let output = psql(&database).args(["-f", SCRIPT]).output().unwrap();

@@ -1,6 +1,6 @@
 //! Connections, and the meaning of the server's errors.
 
-use dvb_pg::PostgresTarget;
+use dvb_pg::{PostgresTarget, is_connection};
 use postgres::error::SqlState;
 use postgres::{Client, Error};
 
@@ -51,15 +51,4 @@ pub(super) fn error(target: &PostgresTarget, what: &'static str, error: Error) -
 pub(super) fn is_worth_another_try(error: &Error) -> bool {
     let conflicts = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
     is_connection(error) || error.code().is_some_and(|it| conflicts.contains(it))
-}
-
-/// The connection broke, or the server cannot serve now: classes 08 (connection), 53 (resources), 57P (shutdown).
-fn is_connection(error: &Error) -> bool {
-    match error.code() {
-        Some(code) => ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class)),
-        None => {
-            error.is_closed()
-                || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-        }
-    }
 }

@@ -1,8 +1,10 @@
 //! The ledger in PostgreSQL.
 
+use std::time::Duration;
+
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger};
 use dvb_model::{DvObjectId, Status};
-use dvb_pg::PostgresTarget;
+use dvb_pg::{PostgresTarget, SslMode};
 use dvb_testkit::postgres::{self as server, Database};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -43,14 +45,17 @@ fn target(host: &str, port: u16, database: &str, user: &str, password: &str) -> 
         host: host.into(),
         port,
         database: database.into(),
-        user: user.into(),
+        username: user.into(),
         password: Some(password.into()),
+        ssl_mode: SslMode::Prefer,
+        ssl_root_cert: None,
+        connect_timeout: Duration::from_secs(10),
     }
 }
 
 fn connect(target: &PostgresTarget) -> Client {
     let mut config = postgres::Config::new();
-    config.host(&target.host).port(target.port).dbname(&target.database).user(&target.user);
+    config.host(&target.host).port(target.port).dbname(&target.database).user(&target.username);
     config.password(target.password.clone().unwrap_or_default());
     config.connect(NoTls).unwrap()
 }
@@ -89,7 +94,7 @@ fn as_stranger(bench: &OnServer) -> PostgresLedger {
     bench.execute(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'secret'; REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT {role} TO CURRENT_USER"
     ));
-    let target = PostgresTarget { user: role, password: Some("secret".into()), ..bench.target() };
+    let target = PostgresTarget { username: role, password: Some("secret".into()), ..bench.target() };
     PostgresLedger::open(target, 1).unwrap()
 }
 

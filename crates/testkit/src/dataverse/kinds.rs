@@ -46,6 +46,9 @@ struct Kinds {
     seed: u64,
 }
 
+/// A digest in hexadecimal digits.
+type Hex = fn(&[u8]) -> String;
+
 impl Kinds {
     /// Content that no other file has.
     fn content(&mut self) -> Vec<u8> {
@@ -87,7 +90,7 @@ impl Kinds {
     fn checksums(&mut self) {
         let dataset = self.dataset("CHECKSUMS");
         self.good(dataset, "md5");
-        let algorithms: [(&str, fn(&[u8]) -> String); 3] =
+        let algorithms: [(&str, Hex); 3] =
             [("SHA1", files::sha1), ("SHA256", files::sha256), ("SHA512", files::sha512)];
         for (name, hex) in algorithms {
             // 4.8 knew MD5 and SHA1.

@@ -10,10 +10,17 @@ use crate::spawn::{clean, is_root, mortal};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Jail;
 
+/// A file that is mounted upon `/etc/passwd` is gone as soon as anybody on the machine adds a user, for then the one
+/// below is replaced: so the whole folder is covered, where there is overlayfs.
+///
 /// sshd wants every part of a path that it chroots to in root's hands alone, which `/tmp` is not: so below `/srv`.
 const SETUP: &str = r#"set -eu
-mount --bind "$1/passwd" /etc/passwd
 mount -t tmpfs -o mode=755 none /srv
+mkdir /srv/etc /srv/work
+cp "$1/passwd" /srv/etc/passwd
+chmod 644 /srv/etc/passwd
+mount -t overlay -o lowerdir=/etc,upperdir=/srv/etc,workdir=/srv/work none /etc 2>/dev/null ||
+    mount --bind "$1/passwd" /etc/passwd
 mkdir /srv/chroot /srv/small
 mount --bind "$1/chroot" /srv/chroot
 mount -t tmpfs -o "mode=755,size=$4" none /srv/small

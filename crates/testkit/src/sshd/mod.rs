@@ -59,11 +59,13 @@ impl Kind {
 pub struct Options {
     /// Size of the file system of [`Kind::FullDisk`], as `mount -t tmpfs -o size=` takes it.
     pub small_disk: String,
+    /// Lines for the head of `sshd_config`.
+    pub lines: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { small_disk: "1M".into() }
+        Self { small_disk: "1M".into(), lines: String::new() }
     }
 }
 
@@ -312,6 +314,12 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> String {
         self.daemon.as_ref().map(Daemon::log).unwrap_or_default()
+    }
+
+    /// What the separate program of [`Kind::External`] did for its clients, a line each, in order.
+    #[must_use]
+    pub fn external_log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.external_log_file()).unwrap_or_default()).into_owned()
     }
 
     /// The process that listens: our child, or that one's child at the head of the namespace.

@@ -17,6 +17,10 @@ impl Server {
         self.dir.path().join("keys").join(name)
     }
 
+    pub(super) fn external_log_file(&self) -> PathBuf {
+        self.dir.path().join("home/external.log")
+    }
+
     /// Who the files of an account belong to.
     pub(super) fn owner(&self) -> (u32, u32) {
         self.jail.map_or_else(|| (geteuid().as_raw(), getegid().as_raw()), |_| (Jail::UID, Jail::UID))
@@ -80,6 +84,7 @@ impl Server {
         if openssh() >= (9, 8) {
             text += "PerSourcePenalties no\n";
         }
+        text += &self.options.lines;
         for (kind, port) in &self.ports {
             text += &self.rules(*kind, port.number);
         }
@@ -103,7 +108,8 @@ impl Server {
                     &["/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server"],
                     "openssh-sftp-server",
                 );
-                (String::new(), format!("{} -d {root}", server.display()))
+                let log = self.external_log_file();
+                (String::new(), format!("{} -e -l VERBOSE -d {root} 2>>{}", server.display(), log.display()))
             }
         };
         format!("Match LocalPort {port}\n{chroot}  ForceCommand {forced}\n")

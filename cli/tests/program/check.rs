@@ -1,0 +1,180 @@
+//! `check`: every part of the configuration against the real thing.
+
+use std::fs;
+use std::net::TcpListener;
+
+use dvb_ledger::{Holder, Ledger};
+use dvb_model::{DestinationName, RunId};
+use dvb_testkit::sshd::{Account, Server};
+use serde_json::Value;
+
+use crate::listeners::Listener;
+use crate::site::Site;
+
+fn ssh(site: &mut Site, account: &Account, known_hosts: &std::path::Path) {
+    let Account { host, port, user, root, key, .. } = account;
+    site.set(
+        "Backup",
+        &format!(
+            "StorageType: ssh\nSshHost: {host}\nSshPort: {port}\nSshUsername: {user}\nBackupDirectory: {root}\n\
+             SshKeyFile: {}\nSshKnownHosts: {}",
+            key.display(),
+            known_hosts.display()
+        ),
+    );
+}
+
+fn check<'a>(json: &'a Value, what: &str) -> &'a Value {
+    json["checks"].as_array().unwrap().iter().find(|it| it["what"] == what).unwrap_or_else(|| panic!("{what}: {json}"))
+}
+
+#[test]
+fn all_is_well() {
+    let server = Server::start();
+    let mut site = Site::new();
+    let mail = Listener::mail();
+    site.add("Backup folder", &format!("StorageType: directory\nBackupDirectory: {}", site.path("copies").display()));
+    site.add(
+        "Notifications",
+        &format!("Email: a@example.edu\nSmtpHost: 127.0.0.1\nSmtpTls: none\nSmtpPort: {}", mail.port),
+    );
+    site.add("Notifications", &format!("MetricsFile: {}", site.path("d.prom").display()));
+    site.call(&["init"]).expect(0);
+    for (account, evidence) in [(server.shell(), "remote-hash"), (server.sftp_only(), "read-back")] {
+        let account = account.fresh("check");
+        ssh(&mut site, &account, &account.known_hosts);
+        site.call(&["check"]).expect(0).says(&[
+            "OK    catalogue: 127.0.0.1:",
+            "3 data files in 1 datasets",
+            "OK    ledger: ",
+            "OK    store file: ",
+            "3 data files name it",
+            "OK    destination default: ",
+            evidence,
+            "OK    destination folder: ",
+            "OK    mail: 127.0.0.1",
+            "OK    metrics: ",
+        ]);
+        let left: Vec<_> = dvb_testkit::files::tree(&account.local).into_keys().collect();
+        assert_eq!(left, Vec::<String>::new(), "a check leaves no file");
+    }
+    assert!(dvb_testkit::files::tree(&site.path("copies")).is_empty(), "a check leaves no file");
+    assert!(mail.rest().is_empty() && !site.path("d.prom").exists());
+    site.call(&["check", "-q"]).expect(0).is_silent();
+    let json = site.call(&["check", "--json"]).expect(0).json();
+    assert!(json["checks"].as_array().unwrap().iter().all(|it| it["ok"] == true) && json["exit_code"] == 0, "{json}");
+}
+
+#[test]
+fn a_host_that_is_not_known_is_refused_with_the_line_to_add() {
+    let server = Server::start();
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let account = server.shell();
+    ssh(&mut site, &account, &server.known_hosts_of_another());
+    site.call(&["check"]).expect(7).says(&["FAIL  destination default", "HAS CHANGED"]);
+    site.call(&["run"]).expect(7).says(&["HAS CHANGED"]);
+
+    ssh(&mut site, &account, &server.known_hosts_empty());
+    let name = format!("[127.0.0.1]:{}", account.port);
+    let unknown = site.call(&["check"]).expect(7).says(&["is unknown", "add this line to"]);
+    // The line that it shows is the one that helps.
+    let start = unknown.out.rfind(&format!("{name} ")).unwrap();
+    let line: Vec<_> = unknown.out[start..].split_whitespace().take(3).collect();
+    let known = site.path("known_hosts");
+    fs::write(&known, format!("{}\n", line.join(" "))).unwrap();
+    ssh(&mut site, &account, &known);
+    site.call(&["check"]).expect(0);
+}
+
+#[test]
+fn what_ssh_would_look_up_is_looked_up() {
+    let server = Server::start();
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let account = server.shell().fresh("usual");
+    let Account { host, port, user, root, key, known_hosts, .. } = &account;
+    site.set(
+        "Backup",
+        &format!("StorageType: ssh\nSshHost: {host}\nSshPort: {port}\nSshUsername: {user}\nBackupDirectory: {root}"),
+    );
+    site.call(&["check"]).expect(7).says(&["is unknown", ".ssh/known_hosts"]);
+    fs::create_dir(site.path(".ssh")).unwrap();
+    fs::copy(known_hosts, site.path(".ssh/known_hosts")).unwrap();
+    site.call(&["check"]).expect(5).says(&["does not let", "neither key file nor agent"]);
+    let agent = site.command(&["check"]).env("SSH_AUTH_SOCK", server.agent_socket()).output().unwrap();
+    assert!(agent.status.success(), "{agent:?}");
+    fs::copy(key, site.path(".ssh/id_ed25519")).unwrap();
+    site.call(&["check"]).expect(0);
+}
+
+#[test]
+fn each_failure_stands_for_itself() {
+    let mut site = Site::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    site.set("Repository", "FileSystemDirectory: /nowhere/files");
+    site.add("Store s3x", "Type: s3");
+    site.add("Notifications", &format!("Email: a@example.edu\nSmtpHost: 127.0.0.1\nSmtpTls: none\nSmtpPort: {free}"));
+    site.add("Notifications", "MetricsFile: /nowhere/d.prom");
+    let dataset = site.world.datasets[0].id;
+    site.world.files.clear();
+    site.world.add_row(dataset, Some("tape://1"), b"x");
+    site.world.add_row(dataset, Some("s3x://bucket:1"), b"x");
+    let rows = site.world.sql();
+    let files = rows.split_once(
+        "INSERT INTO dvobject (id, dtype, owner_id, createdate, modificationtime, storageidentifier) VALUES",
+    );
+    assert!(files.is_some(), "{rows}");
+    site.database.execute(&format!(
+        "INSERT INTO dvobject (id, dtype, owner_id, createdate, modificationtime, storageidentifier) VALUES
+                 (900, 'DataFile', {dataset}, now(), now(), 'tape://1'),
+                 (901, 'DataFile', {dataset}, now(), now(), 's3x://bucket:1');
+             INSERT INTO datafile (id, checksumtype, checksumvalue, contenttype, filesize, restricted, rootdatafileid)
+                 SELECT id, 'MD5', 'x', 'text/plain', 1, false, -1 FROM dvobject WHERE id >= 900"
+    ));
+    let json = site.call(&["check", "--json"]).expect(5).json();
+    assert_eq!(check(&json, "catalogue")["ok"], true);
+    for (what, text) in [
+        ("ledger", "dataverse-backup init"),
+        ("store file", "/nowhere/files"),
+        ("store s3x", "cannot read S3 stores yet; 1 data file name"),
+        ("store tape", "nobody configured it"),
+        ("mail", "cannot mail the report by 127.0.0.1"),
+        ("metrics", "/nowhere/d.prom"),
+    ] {
+        let it = check(&json, what);
+        assert!(it["ok"] == false && it["text"].as_str().unwrap().contains(text), "{what}: {it}");
+    }
+    assert!(check(&json, "store tape")["remedy"].as_str().unwrap().contains("[Store tape]"));
+    assert_eq!(check(&json, "destination default")["ok"], true);
+}
+
+#[test]
+fn a_role_without_grants_is_told_what_to_run() {
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let role = format!("reader_{}", site.database.name);
+    site.database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'secret'"));
+    let (host, port, name) = (&site.database.host, site.database.port, &site.database.name);
+    let lines = format!(
+        "Host: {host}\nPort: {port}\nDatabase: {name}\nUsername: {role}\nPassword: secret\nBackupDatabase: sqlite:{}",
+        site.path("state/ledger.db").display()
+    );
+    site.set("Database", &lines);
+    site.call(&["check"]).expect(5).says(&["FAIL  catalogue", "grants.sql"]);
+}
+
+#[test]
+fn a_run_under_way_is_named() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    let ledger = site.ledger();
+    let (run, since) = (RunId("20260102T030405Z-one".to_owned()), "2026-01-02T03:04:05Z".to_owned());
+    let holder = Holder { host: "elsewhere.example.org".to_owned(), pid: 4711, run, since };
+    let lock = ledger.lock(&DestinationName("default".to_owned()), &holder).unwrap();
+    site.call(&["check"])
+        .expect(0)
+        .says(&["OK    ledger", "a run to default is under way: process 4711 on elsewhere.example.org"]);
+    drop(lock);
+    site.call(&["check"]).expect(0).says(&["no run is under way"]);
+}

@@ -1,0 +1,226 @@
+//! `init` and `status`: the ledger from outside.
+
+use std::fs;
+
+use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved};
+use dvb_ledger::{Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunSummary, Verdict};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
+use dvb_testkit::postgres;
+use serde_json::Value;
+
+use crate::site::Site;
+
+fn here() -> DestinationName {
+    DestinationName("default".to_owned())
+}
+
+fn record(id: i64, verdict: Verdict) -> Record {
+    Record {
+        id: DvObjectId(id),
+        kind: EntryKind::DataFile,
+        dataset: Some("doi:10.5072/FK2/ABC".to_owned()),
+        dataset_identifier: Some("10.5072/FK2/ABC".to_owned()),
+        storage_identifier: Some(format!("file://{id}")),
+        label: Some(format!("data/{id}\x1b.csv")),
+        fingerprint: "f".repeat(32),
+        method: "ssh",
+        verdict,
+    }
+}
+
+fn failed(id: i64, status: Status) -> Record {
+    record(id, Verdict::Failed { status, reason: "because".to_owned(), objects: vec![], damaged: vec![] })
+}
+
+fn safe(ledger: &dyn Ledger, id: i64) -> Record {
+    let key = ObjectKey::new(&format!("10.5072/FK2/ABC/{id}")).unwrap();
+    let wish = Reservation { id: DvObjectId(id), role: ObjectRole::Main, version: 1, key: key.clone() };
+    ledger.reserve(&here(), &[wish]).unwrap();
+    let measured = Measured::of(b"bytes", &[Algorithm::Md5]);
+    let digest = measured.digest(Algorithm::Md5).unwrap().clone();
+    let observed = Observed { digest, size: Some(5), evidence: Evidence::RemoteHash };
+    let proof = Proved::by(measured, &observed).unwrap();
+    let objects = vec![ObjectProof::Now { role: ObjectRole::Main, version: 1, key, proof, adopted: false }];
+    record(id, Verdict::Safe { basis: Basis::Dataverse, objects, provisional: false, note: None })
+}
+
+/// A ledger that a run left behind, with one data file of each.
+fn fill(ledger: &dyn Ledger, of: &[Status]) {
+    let run = RunId("20260102T030405Z-one".to_owned());
+    let started = "2026-01-02T03:04:05.000Z".to_owned();
+    ledger
+        .begin_run(&Run { id: run.clone(), destination: here(), started, host: "h.example.org".to_owned(), pid: 7 })
+        .unwrap();
+    let records: Vec<_> = (100..)
+        .zip(of)
+        .map(|(id, status)| match status {
+            Status::Ok => safe(ledger, id),
+            Status::Pending => record(id, Verdict::Pending),
+            Status::NotCovered => record(id, Verdict::NotCovered { reason: "elsewhere".to_owned() }),
+            it => failed(id, *it),
+        })
+        .collect();
+    ledger.record(&here(), &run, &records).unwrap();
+    let finished = "2026-01-02T04:04:05.000Z".to_owned();
+    let end = RunSummary { finished, catalogued: 7, exit_code: 1, json: "{}".to_owned() };
+    ledger.finish_run(&run, &end).unwrap();
+}
+
+#[test]
+fn init_twice_is_init_once() {
+    let site = Site::new();
+    site.call(&["status"]).expect(5).says(&["run `dataverse-backup init`"]);
+    site.call(&["init"]).expect(0).says(&["made, version 1"]);
+    site.call(&["init"]).expect(0).says(&["up to date already, version 1"]);
+    site.call(&["init", "-q"]).expect(0).is_silent();
+    let json = site.call(&["init", "--json"]).expect(0).json();
+    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&1.into(), &1.into(), &Value::Null));
+    assert!(json["ledger"].as_str().unwrap().ends_with("ledger.db"), "{json}");
+}
+
+#[test]
+fn only_the_last_folder_of_the_ledger_is_made() {
+    let mut site = Site::new();
+    let lines = |path: &str| {
+        let (host, port, name) = (&site.database.host, site.database.port, &site.database.name);
+        format!("Host: {host}\nPort: {port}\nDatabase: {name}\nUsername: postgres\nBackupDatabase: sqlite:{path}")
+    };
+    let deep = lines("not/there/ledger.db");
+    site.set("Database", &deep);
+    site.call(&["init"]).expect(2).says(&["not/there", "BackupDatabase"]);
+    assert!(!site.path("not").exists());
+}
+
+#[test]
+fn a_ledger_in_postgresql_adopts_the_originals_table() {
+    let mut site = Site::new();
+    let ledger = postgres::shared().create_database("ledger");
+    ledger.execute(
+        "CREATE TABLE datafilestatus (id integer PRIMARY KEY, datasetidentifier varchar(255), storageidentifier
+             varchar(255) UNIQUE, status varchar(255), createdate timestamp, lastbackuptime timestamp,
+             lastbackupmethod varchar(16));
+         INSERT INTO datafilestatus VALUES (1, '10.5072/FK2/ABC', 'file://1', 'OK', now(), now(), 'ssh'),
+             (2, '10.5072/FK2/ABC', 'file://2', 'FAIL_READ', now(), now(), 'ssh')",
+    );
+    let (host, port, name) = (&site.database.host, site.database.port, &site.database.name);
+    let lines =
+        format!("Host: {host}\nPort: {port}\nDatabase: {name}\nUsername: postgres\nBackupDatabase: {}", ledger.name);
+    site.set("Database", &lines);
+    site.call(&["init"]).expect(0).says(&["made, version 1", "adopted 1 rows"]);
+    let again = site.call(&["init"]).expect(0).says(&["up to date already"]);
+    assert!(!again.out.contains("adopted"), "{again}");
+    site.call(&["status"]).expect(0).says(&["no run so far"]);
+}
+
+#[test]
+fn status_of_an_empty_ledger() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    site.call(&["status"]).expect(0).says(&["destination default", "no run so far"]);
+    let json = site.call(&["status", "--json"]).expect(0).json();
+    let default = &json["destinations"][0];
+    assert_eq!(default["counts"]["OK"], 0);
+    assert_eq!((&default["last_run"], &default["oldest_proof"]), (&Value::Null, &Value::Null));
+    site.call(&["status", "--failed", "--json"]).expect(0).is_silent();
+}
+
+#[test]
+fn status_counts_and_lists() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    fill(&site.ledger(), &Status::ALL);
+    let text = site.call(&["status"]).expect(4);
+    for status in Status::ALL {
+        assert!(text.out.contains(status.name()), "{status} {text}");
+    }
+    text.says(&[
+        "oldest proof: 2",
+        "run 2026-01-02T03:04:05.000Z to 2026-01-02T04:04:05.000Z on h.example.org: exit code 1",
+    ]);
+
+    let failed = site.call(&["status", "--failed"]).expect(4);
+    assert_eq!(failed.out.matches("file 10").count(), 5, "{failed}");
+    assert!(
+        failed.out.contains("data/102\\u{1b}.csv: because"),
+        "names do not reach the terminal as they are: {failed}"
+    );
+    let lines = site.call(&["status", "--failed", "--json"]).expect(4).out;
+    let lines: Vec<Value> = lines.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let statuses: Vec<_> = lines.iter().map(|it| it["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["PENDING", "FAIL_READ", "FAIL_CHECKSUM", "FAIL_WRITE", "FAIL_VERIFY"]);
+    assert_eq!((&lines[1]["data_file_id"], &lines[1]["destination"]), (&102.into(), &"default".into()));
+
+    let json = site.call(&["status", "--json"]).expect(4).json();
+    let default = &json["destinations"][0];
+    assert_eq!(
+        (&default["counts"]["OK"], &default["counts"]["FAIL_WRITE"], &default["gone"]),
+        (&1.into(), &1.into(), &0.into())
+    );
+    assert_eq!((&default["last_run"]["exit_code"], &json["exit_code"]), (&1.into(), &4.into()));
+    assert!(default.get("data_files").is_none());
+}
+
+#[test]
+fn status_of_a_selection_is_about_it_alone() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    fill(&site.ledger(), &Status::ALL);
+    let json = site.call(&["status", "--file", "100", "--json"]).expect(0).json();
+    let files = json["destinations"][0]["data_files"].as_array().unwrap();
+    assert_eq!((files.len(), &files[0]["status"], &files[0]["copies"]), (1, &"OK".into(), &1.into()));
+    assert_eq!(files[0]["checksum_basis"], "dataverse");
+    site.call(&["status", "--file", "103"]).expect(3).says(&["FAIL_CHECKSUM file 103"]);
+    site.call(&["status", "--file", "100", "--file", "999"]).expect(1).says(&["no run has looked at a data file 999"]);
+    let dataset = site.call(&["status", "--dataset", "https://doi.org/10.5072/FK2/ABC"]).expect(4);
+    assert_eq!(dataset.out.matches(" file 10").count(), 7, "{dataset}");
+    let other = site.call(&["status", "--dataset", "doi:10.5072/FK2/NONE"]).expect(0);
+    assert_eq!(other.out.matches(" file 10").count(), 0, "{other}");
+}
+
+#[test]
+fn the_exit_code_of_status_is_of_the_worst() {
+    for (statuses, code) in [
+        (&[Status::Ok, Status::NotCovered][..], 0),
+        (&[Status::Ok, Status::Pending], 1),
+        (&[Status::FailRead], 1),
+        (&[Status::FailWrite], 1),
+        (&[Status::FailRead, Status::FailChecksum], 3),
+        (&[Status::FailVerify, Status::FailChecksum], 4),
+    ] {
+        let site = Site::new();
+        site.call(&["init"]).expect(0);
+        fill(&site.ledger(), statuses);
+        site.call(&["status"]).expect(code);
+    }
+}
+
+#[test]
+fn the_catalogue_is_exported_whole_or_not_at_all() {
+    let site = Site::new();
+    let text = site.call(&["catalogue", "export"]).expect(0).out;
+    let lines: Vec<Value> = text.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    assert_eq!((&lines[0]["type"], &lines[lines.len() - 1]["files"]), (&"header".into(), &3.into()));
+
+    let target = site.path("export/c.jsonl.zst");
+    let words = ["catalogue", "export", "-o", target.to_str().unwrap()];
+    site.call(&words).expect(2).says(&["export/c.jsonl.zst", "No such file"]);
+    fs::create_dir(site.path("export")).unwrap();
+    site.call(&words).expect(0).is_silent();
+    assert_eq!(fs::read_dir(site.path("export")).unwrap().count(), 1, "no temporary file is left");
+    assert!(fs::read(&target).unwrap().starts_with(&[0x28, 0xB5, 0x2F, 0xFD]), "zstd's magic number");
+    let json = site.call(&[&words[..], &["--json"]].concat()).expect(0).json();
+    assert_eq!((&json["datasets"], &json["data_files"]), (&1.into(), &3.into()));
+    site.call(&["catalogue", "export", "--json"]).expect(2);
+}
+
+#[test]
+fn a_snapshot_takes_the_databases_place() {
+    let mut site = Site::new();
+    let target = site.path("c.jsonl");
+    site.call(&["catalogue", "export", "-o", target.to_str().unwrap()]).expect(0);
+    let ledger = site.path("state/ledger.db");
+    site.set("Database", &format!("Catalogue: file:{}\nBackupDatabase: sqlite:{}", target.display(), ledger.display()));
+    site.call(&["init"]).expect(0);
+    site.call(&["check"]).expect(0).says(&["OK    catalogue", "3 data files"]);
+    site.call(&["run", "--json"]).expect(0).says(&["\"copied\":3"]);
+}

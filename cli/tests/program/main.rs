@@ -1,0 +1,9 @@
+//! The program as an administrator, a cron job or another program calls it, against real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod check;
+mod ledger;
+mod listeners;
+mod run;
+mod site;
+mod usage;

@@ -1,0 +1,160 @@
+//! Connections that break, and what they leave behind.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use dvb_fixity::{Algorithm, Measured};
+use dvb_sftp::SftpSink;
+use dvb_storage::conformance::{Bytes, End, some_bytes};
+use dvb_storage::{Cause, CommitRequest, Demand, Payload, PayloadError, Sink as _, StageRequest};
+use dvb_testkit::sshd::{Kind, Server};
+
+use crate::{config, connect, get, key, put, request, run_id, shown, stage, temporaries};
+
+/// Does something when so many bytes were read.
+struct Trap {
+    inner: Bytes,
+    left: usize,
+    spring: Box<dyn FnMut() + Send>,
+}
+
+impl Payload for Trap {
+    fn size_hint(&self) -> u64 {
+        self.inner.size_hint()
+    }
+
+    fn open(&mut self) -> Result<(), PayloadError> {
+        self.inner.open()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
+        let n = self.inner.read(buffer)?;
+        if self.left > 0 && n >= self.left {
+            (self.spring)();
+        }
+        self.left = self.left.saturating_sub(n);
+        Ok(n)
+    }
+
+    fn finish(self: Box<Self>) -> Measured {
+        Box::new(self.inner).finish()
+    }
+}
+
+#[test]
+fn a_cut_while_storing_is_worth_another_try_and_leaves_nothing_half() {
+    let server: &'static Server = Box::leak(Box::new(Server::start()));
+    for (kind, size) in [(Kind::Shell, 20_000_000), (Kind::SftpOnly, 20_000_000), (Kind::Shell, 100_000)] {
+        let account = server.account(kind).fresh("cut");
+        let sink = SftpSink::new(config(&account, Demand::Auto));
+        let mut session = sink.connect(&run_id("20000101T000000Z-dead")).unwrap();
+        put(session.as_mut(), "before", b"whole").unwrap();
+        let bytes = some_bytes(1, size);
+        let inner = Bytes::new(bytes.clone(), &Algorithm::ALL, End::Whole);
+        let spring = Box::new(|| server.kill_sessions());
+        let trap = StageRequest { key: key("cut"), payload: Box::new(Trap { inner, left: size / 2, spring }) };
+        let error = session.stage(vec![request("first", b"bytes"), trap]).unwrap_err();
+        assert_eq!(error.cause, Cause::Transient, "{}", error.chain());
+        assert_eq!(session.stat(&[key("before")]).unwrap_err().cause, Cause::Transient, "the session is over");
+        assert_eq!(shown(&account), ["before"]);
+        assert!(!temporaries(&account).is_empty(), "a cut leaves temporaries");
+
+        let mut next = sink.connect(&run_id("20000102T000000Z-next")).unwrap();
+        put(next.as_mut(), "cut", &bytes).unwrap();
+        let staged = stage(next.as_mut(), &[("live", b"staged")]).remove(0).unwrap();
+        let swept = next.sweep(&|run| run.0.ends_with("-dead")).unwrap();
+        assert!((1..=2).contains(&swept), "{swept}");
+        next.commit(vec![CommitRequest { staged, replace: false }]).unwrap().remove(0).unwrap();
+        assert_eq!(shown(&account), ["before", "cut", "live"]);
+        assert!(temporaries(&account).is_empty());
+    }
+}
+
+#[test]
+fn a_cut_while_proving_shows_only_whole_copies() {
+    let server = Server::start();
+    for kind in [Kind::Shell, Kind::SftpOnly, Kind::Bare] {
+        let account = server.account(kind).fresh("cut");
+        let mut session = connect(&account);
+        // Long enough to prove for the cut to come in the middle.
+        let bytes = some_bytes(2, 4_000_000);
+        let names: Vec<String> = (0..30).map(|n| format!("d/{n}")).collect();
+        let batch: Vec<(&str, &[u8])> = names.iter().map(|it| (it.as_str(), bytes.as_slice())).collect();
+        let staged = stage(session.as_mut(), &batch).into_iter().map(Result::unwrap);
+        let commits = staged.map(|staged| CommitRequest { staged, replace: false }).collect();
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(60));
+                server.kill_sessions();
+            });
+            session.commit(commits)
+        });
+        let error = answer.map(drop).expect_err("the cut came too late");
+        assert_eq!(error.cause, Cause::Transient, "{kind:?}: {}", error.chain());
+        for name in shown(&account) {
+            assert_eq!(fs::read(account.local.join(&name)).unwrap(), bytes, "{kind:?} {name}");
+        }
+        let mut next = connect(&account);
+        assert!(next.sweep(&|_| true).unwrap() > 0);
+        put(connect(&account).as_mut(), "after", b"1").unwrap();
+        assert!(temporaries(&account).is_empty());
+    }
+}
+
+#[test]
+fn a_cut_while_reading_is_an_error_and_not_an_end() {
+    let server = Server::start();
+    let account = server.shell().fresh("cut");
+    let bytes = some_bytes(3, 30_000_000);
+    fs::write(account.local.join("large"), &bytes).unwrap();
+    let mut session = connect(&account);
+    let mut body = session.open(&key("large")).unwrap();
+    let mut buffer = vec![0; 1_000_000];
+    std::io::Read::read_exact(&mut body, &mut buffer).unwrap();
+    assert_eq!(buffer, bytes[..1_000_000]);
+    server.kill_sessions();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut body, &mut rest).expect_err("a cut looks like the end");
+    drop(body);
+    assert_eq!(session.stat(&[key("large")]).unwrap_err().cause, Cause::Transient);
+    assert_eq!(get(connect(&account).as_mut(), "large"), bytes);
+}
+
+#[test]
+fn a_copy_that_is_not_read_to_its_end_leaves_the_session_well() {
+    let account = crate::server().sftp_only().fresh("part");
+    let bytes = some_bytes(4, 10_000_000);
+    fs::write(account.local.join("large"), &bytes).unwrap();
+    let mut session = connect(&account);
+    for _ in 0..3 {
+        let mut body = session.open(&key("large")).unwrap();
+        let mut buffer = [0; 1000];
+        std::io::Read::read_exact(&mut body, &mut buffer).unwrap();
+        assert_eq!(buffer, bytes[..1000]);
+    }
+    assert_eq!(session.open(&key("none")).map(drop).unwrap_err().cause, Cause::Missing);
+    put(session.as_mut(), "after", b"1").unwrap();
+}
+
+#[test]
+fn a_server_that_is_stopped_is_unavailable_and_then_there_again() {
+    let mut server = Server::start();
+    let account = server.shell().fresh("stop");
+    let sink = SftpSink::new(config(&account, Demand::Auto));
+    let run = run_id("20000101T000000Z-test");
+    let mut session = sink.connect(&run).unwrap();
+    server.stop();
+    let began = Instant::now();
+    assert_eq!(session.stat(&[key("a")]).unwrap_err().cause, Cause::Transient);
+    assert_eq!(sink.connect(&run).map(drop).unwrap_err().cause, Cause::Unavailable);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    server.start_again();
+    put(sink.connect(&run).unwrap().as_mut(), "a", b"1").unwrap();
+}
+
+/// An object whose source stands still in the middle.
+pub(crate) fn slow_request(at: &str, size: usize, pause: Duration) -> StageRequest {
+    let inner = Bytes::new(some_bytes(5, size), &Algorithm::ALL, End::Whole);
+    let spring = Box::new(move || std::thread::sleep(pause));
+    StageRequest { key: key(at), payload: Box::new(Trap { inner, left: size / 2, spring }) }
+}

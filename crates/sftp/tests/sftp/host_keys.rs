@@ -1,0 +1,113 @@
+//! Is it the host that was agreed on?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dvb_sftp::SftpConfig;
+use dvb_storage::{Cause, Demand, SinkError};
+use dvb_testkit::sshd::{Account, Server};
+
+use crate::{config, connect_with, refused, server};
+
+fn knowing(account: &Account, known_hosts: &Path) -> SftpConfig {
+    SftpConfig { known_hosts: vec![known_hosts.to_owned()], ..config(account, Demand::ReadBack) }
+}
+
+fn untrusted(config: SftpConfig) -> SinkError {
+    let error = refused(config);
+    assert_eq!(error.cause, Cause::Untrusted, "{}", error.chain());
+    error
+}
+
+/// The lines for an account's port, in a file of their own.
+fn lines_for(account: &Account, folder: &Path, change: impl Fn(&str) -> String) -> PathBuf {
+    let place = format!("[{}]:{} ", account.host, account.port);
+    let all = fs::read_to_string(&account.known_hosts).unwrap();
+    let lines: String = all.lines().filter(|it| it.starts_with(&place)).map(|it| change(it) + "\n").collect();
+    let file = folder.join("known_hosts");
+    fs::write(&file, lines).unwrap();
+    file
+}
+
+fn ssh_keygen(args: &[&str], file: &Path) -> String {
+    let output = Command::new("ssh-keygen").args(args).arg("-f").arg(file).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_the_line_that_would_trust_it() {
+    let account = server().shell().fresh("unknown");
+    let folder = dvb_testkit::temp_folder("known");
+    let file = folder.path().join("known_hosts");
+    // Neither an empty file nor one that is missing knows anybody.
+    for known in [server().known_hosts_empty(), file.clone()] {
+        let error = untrusted(knowing(&account, &known));
+        assert!(error.attempt.contains("is unknown"), "{error}");
+    }
+    let text = untrusted(knowing(&account, &file)).attempt;
+    let fingerprints = ssh_keygen(&["-l"], &account.known_hosts);
+    let shown = text.split_whitespace().find(|it| it.starts_with("SHA256:")).unwrap();
+    assert!(fingerprints.contains(shown), "{text}\n{fingerprints}");
+    assert!(text.contains(&file.display().to_string()), "{text}");
+    let (_, line) = text.split_once(&format!("to {}: ", file.display())).unwrap();
+    fs::write(&file, format!("{line}\n")).unwrap();
+    connect_with(knowing(&account, &file)).unwrap();
+}
+
+#[test]
+fn a_changed_key_is_called_so_and_not_trusted() {
+    let mut server = Server::start();
+    let account = server.shell();
+    connect_with(knowing(&account, &account.known_hosts)).unwrap();
+    server.restart_with_other_host_keys();
+    let text = untrusted(knowing(&account, &account.known_hosts)).attempt;
+    assert!(text.contains("HAS CHANGED"), "{text}");
+    let old = ssh_keygen(&["-l"], &account.known_hosts);
+    let new = ssh_keygen(&["-l"], &server.known_hosts_of_another());
+    let shown: Vec<&str> = text.split_whitespace().filter(|it| it.starts_with("SHA256:")).collect();
+    assert!(old.contains(shown[0]) && new.contains(shown[1]), "{text}");
+    connect_with(knowing(&account, &server.known_hosts_of_another())).unwrap();
+}
+
+#[test]
+fn lines_are_read_as_ssh_reads_them() {
+    let account = server().shell().fresh("lines");
+    let folder = dvb_testkit::temp_folder("known");
+    let place = format!("[{}]:{}", account.host, account.port);
+
+    let file = lines_for(&account, folder.path(), str::to_owned);
+    ssh_keygen(&["-H"], &file);
+    assert!(fs::read_to_string(&file).unwrap().starts_with("|1|"));
+    connect_with(knowing(&account, &file)).unwrap();
+
+    // Only the second of the server's keys is known: that one is asked for.
+    for kind in ["ssh-rsa", "ssh-ed25519"] {
+        let only = |it: &str| if it.contains(kind) { it.to_owned() } else { format!("# {it}") };
+        connect_with(knowing(&account, &lines_for(&account, folder.path(), only))).unwrap();
+    }
+    let patterns = |it: &str| it.replacen(&place, &format!("other,[127.0.0.?]:{}", account.port), 1);
+    connect_with(knowing(&account, &lines_for(&account, folder.path(), patterns))).unwrap();
+    let commented = |it: &str| format!("{it} a comment of several words");
+    connect_with(knowing(&account, &lines_for(&account, folder.path(), commented))).unwrap();
+
+    // The name alone is port 22, another port is another host, and an exception is one.
+    for other in ["127.0.0.1".to_owned(), format!("[127.0.0.1]:{}", account.port + 1), format!("!{place},*")] {
+        let named = |it: &str| it.replacen(&place, &other, 1);
+        untrusted(knowing(&account, &lines_for(&account, folder.path(), named)));
+    }
+    let revoked = |it: &str| format!("{it}\n@revoked {it}");
+    let error = untrusted(knowing(&account, &lines_for(&account, folder.path(), revoked)));
+    assert!(error.attempt.contains("revoked"), "{error}");
+}
+
+#[test]
+fn the_second_file_counts_too() {
+    let account = server().shell().fresh("second");
+    let config = SftpConfig {
+        known_hosts: vec!["/does/not/exist".into(), account.known_hosts.clone()],
+        ..config(&account, Demand::ReadBack)
+    };
+    connect_with(config).unwrap();
+}

@@ -1,0 +1,92 @@
+//! The promises of every sink, by each kind of account and evidence.
+
+use dvb_fixity::Evidence;
+use dvb_sftp::SftpSink;
+use dvb_storage::{Cause, Demand, conformance};
+use dvb_testkit::sshd::Kind;
+
+use crate::{config, connect, connect_with, get, put, refused, server};
+
+fn keeps_them(kind: Kind, demand: Demand, evidence: Evidence) {
+    let account = server().account(kind).fresh("promises");
+    let config = config(&account, demand);
+    let session = connect_with(config.clone()).unwrap();
+    assert_eq!(session.evidence(), evidence, "{kind:?} {demand:?}");
+    drop(session);
+    conformance::sink(&SftpSink::new(config), "10.5072/FK2").unwrap_or_else(|it| panic!("{kind:?} {demand:?}: {it}"));
+}
+
+#[test]
+fn a_shell_proves_by_its_digest() {
+    keeps_them(Kind::Shell, Demand::Auto, Evidence::RemoteHash);
+    keeps_them(Kind::Shell, Demand::RemoteHash, Evidence::RemoteHash);
+}
+
+#[test]
+fn a_shell_reads_back_where_that_is_demanded() {
+    keeps_them(Kind::Shell, Demand::ReadBack, Evidence::ReadBack);
+}
+
+#[test]
+fn sftp_alone_reads_back() {
+    keeps_them(Kind::SftpOnly, Demand::Auto, Evidence::ReadBack);
+    keeps_them(Kind::SftpOnly, Demand::ReadBack, Evidence::ReadBack);
+}
+
+#[test]
+fn an_external_server_reads_back() {
+    keeps_them(Kind::External, Demand::Auto, Evidence::ReadBack);
+    keeps_them(Kind::External, Demand::ReadBack, Evidence::ReadBack);
+}
+
+#[test]
+fn a_server_without_extensions_reads_back() {
+    keeps_them(Kind::Bare, Demand::Auto, Evidence::ReadBack);
+    keeps_them(Kind::Bare, Demand::ReadBack, Evidence::ReadBack);
+}
+
+#[test]
+fn a_digest_that_cannot_be_had_is_not_promised() {
+    for kind in [Kind::SftpOnly, Kind::External, Kind::Bare] {
+        let error = refused(config(&server().account(kind).fresh("digest"), Demand::RemoteHash));
+        assert_eq!(error.cause, Cause::Unavailable, "{kind:?}");
+        assert!(error.attempt.contains("set Verify to auto or read-back"), "{kind:?}: {error}");
+    }
+}
+
+#[test]
+fn a_folder_is_made_if_only_it_is_missing() {
+    let account = server().sftp_only().fresh("root");
+    let mut config = config(&account, Demand::Auto);
+    config.root += "/new/";
+    let mut session = connect_with(config.clone()).unwrap();
+    put(session.as_mut(), "a/b", b"bytes").unwrap();
+    assert_eq!(std::fs::read(account.local.join("new/a/b")).unwrap(), b"bytes");
+    config.root += "and/newer";
+    let error = refused(config);
+    assert_eq!(error.cause, Cause::Unavailable);
+    assert!(error.attempt.contains("BackupDirectory"), "{error}");
+}
+
+#[test]
+fn relative_folders_begin_where_the_login_does() {
+    let account = server().shell();
+    for root in ["relative", "~/tilde", "./dot/"] {
+        let mut config = config(&account, Demand::Auto);
+        config.root = root.to_owned();
+        let mut session = connect_with(config).unwrap();
+        let at = root.replace(['~', '/', '.'], "_");
+        put(session.as_mut(), &at, b"here").unwrap();
+        assert_eq!(get(session.as_mut(), &at), b"here", "{root}");
+    }
+}
+
+#[test]
+fn empty_batches_are_nothing_to_do() {
+    let mut session = connect(&server().sftp_only().fresh("empty"));
+    assert!(session.stage(Vec::new()).unwrap().is_empty());
+    assert!(session.commit(Vec::new()).unwrap().is_empty());
+    assert!(session.stat(&[]).unwrap().is_empty());
+    assert!(session.measure(&[], &[]).unwrap().is_empty());
+    session.discard(Vec::new()).unwrap();
+}

@@ -1,0 +1,132 @@
+//! Many small files do not cost many round trips, and large ones not much memory.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dvb_storage::conformance::some_bytes;
+use dvb_storage::{CommitRequest, Demand, SinkSession};
+use dvb_testkit::netfault::{Options, Proxy};
+use dvb_testkit::sshd::{Kind, Server};
+
+use crate::{commit, config, connect, connect_with, get, key, put, request, server, shown, stage_one, through};
+
+/// Stores so many files in one batch.
+fn store(session: &mut dyn SinkSession, folder: &str, files: usize) {
+    let keys = (0..files).map(|n| format!("{folder}/{}/{n}", n / 50));
+    let batch: Vec<_> = keys.enumerate().map(|(n, at)| request(&at, &some_bytes(n as u64, 1000))).collect();
+    let staged = session.stage(batch).unwrap().into_iter().map(Result::unwrap);
+    let commits = staged.map(|staged| CommitRequest { staged, replace: false }).collect();
+    session.commit(commits).unwrap().into_iter().for_each(|it| drop(it.unwrap()));
+}
+
+#[test]
+fn round_trips_do_not_grow_with_the_number_of_files() {
+    for kind in [Kind::Shell, Kind::SftpOnly] {
+        let account = server().account(kind).fresh("trips");
+        let proxy = Proxy::start(account.port, Options { delay: Duration::from_millis(50), ..Options::default() });
+        let mut session = connect_with(through(&proxy, config(&account, Demand::Auto))).unwrap();
+        let mut trips = |files: usize| {
+            let before = proxy.round_trips();
+            store(session.as_mut(), &files.to_string(), files);
+            proxy.round_trips() - before
+        };
+        let (few, many) = (trips(2), trips(250));
+        // Open, write and close, make folders and look, prove, rename, open folders and flush them.
+        assert!((4..=12).contains(&few), "{kind:?}: {few}");
+        // More bytes than go out at once may cost a pause or two, and a busy machine another.
+        assert!(many <= few + 4, "{kind:?}: {few} for 2 files, {many} for 250");
+    }
+}
+
+#[test]
+fn thousands_of_files_go_over_several_sessions() {
+    let account = server().shell().fresh("many");
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut session = connect(&account);
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let files = match n {
+                        0..7 => 256,
+                        7 => 2000 - 7 * 256,
+                        _ => return,
+                    };
+                    store(session.as_mut(), &n.to_string(), files);
+                }
+            });
+        }
+    });
+    assert_eq!(shown(&account).len(), 2000);
+}
+
+#[test]
+fn a_large_file_is_proved() {
+    for kind in [Kind::Shell, Kind::SftpOnly] {
+        let account = server().account(kind).fresh("large");
+        let mut session = connect(&account);
+        let bytes = some_bytes(1, 64 << 20);
+        let proved = put(session.as_mut(), "large", &bytes).unwrap();
+        assert_eq!(proved.measured().size, 64 << 20);
+        assert!(std::fs::read(account.local.join("large")).unwrap() == bytes, "{kind:?}: other bytes");
+    }
+}
+
+#[test]
+fn new_keys_are_agreed_on_while_data_flows() {
+    let lines = "RekeyLimit 1M\n".to_owned();
+    let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
+    for kind in [Kind::Shell, Kind::SftpOnly] {
+        let account = server.account(kind).fresh("rekey");
+        let mut session = connect(&account);
+        let bytes = some_bytes(2, 30_000_000);
+        put(session.as_mut(), "large", &bytes).unwrap_or_else(|it| panic!("{kind:?}: {it}"));
+        assert!(get(session.as_mut(), "large") == bytes, "{kind:?}: other bytes");
+        for round in 0..4 {
+            store(session.as_mut(), &round.to_string(), 200);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_asks_whether_we_live_is_answered_while_the_source_is_slow() {
+    let lines = "ClientAliveInterval 1\nClientAliveCountMax 1\n".to_owned();
+    let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
+    let account = server.shell().fresh("alive");
+    let mut session = connect(&account);
+    let slow = crate::cut::slow_request("slow", 6_000_000, Duration::from_secs(5));
+    let staged = session.stage(vec![slow]).unwrap().remove(0).unwrap();
+    commit(session.as_mut(), staged, false).unwrap();
+}
+
+#[test]
+fn a_line_that_hangs_or_breaks_is_noticed_within_the_limit() {
+    let account = server().shell().fresh("line");
+    let proxy = Proxy::start(account.port, Options::default());
+    let mut config = through(&proxy, config(&account, Demand::Auto));
+    config.idle_timeout = Duration::from_secs(1);
+    let mut session = connect_with(config.clone()).unwrap();
+    let staged = stage_one(session.as_mut(), "a", b"bytes");
+    proxy.set(Options { hang: true, ..Options::default() });
+    let began = std::time::Instant::now();
+    let answer = session.commit(vec![CommitRequest { staged, replace: false }]);
+    assert_eq!(answer.map(drop).unwrap_err().cause, dvb_storage::Cause::Transient);
+    config.connect_timeout = Duration::from_secs(1);
+    assert_eq!(crate::refused(config.clone()).cause, dvb_storage::Cause::Unavailable);
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+
+    for cut in [
+        Options { cut_up: Some(2_000_000), ..Options::default() },
+        Options { cut_down: Some(6_000), ..Options::default() },
+    ] {
+        proxy.set(Options::default());
+        let mut session = connect_with(config.clone()).unwrap();
+        proxy.set(cut);
+        let bytes = some_bytes(3, 5_000_000);
+        let error = session.stage((0..40).map(|n| request(&format!("d/{n}"), &bytes)).collect()).map(drop).unwrap_err();
+        assert_eq!(error.cause, dvb_storage::Cause::Transient, "{}", error.chain());
+    }
+    assert_eq!(session.stat(&[key("a")]).unwrap_err().cause, dvb_storage::Cause::Transient);
+    assert_eq!(shown(&account), [""; 0]);
+}
