@@ -105,10 +105,12 @@ pub(crate) fn trouble(it: &Summary) -> String {
     }
     let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
     if let Some(why) = &it.aborted {
+        // It may name the destination too.
+        let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
         let _ = writeln!(text, "  gave up: {why}");
     }
     let FileCounts { catalogued, failed, pending, .. } = it.files;
-    let _ = writeln!(text, "  of {}, {failed} failed and {pending} are pending", data_files(catalogued));
+    let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));
     text += &list(&it.failures, it.failures_total, NAMED, "; see dataverse-backup status --failed");
     text.trim_end().to_owned()
 }

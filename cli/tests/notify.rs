@@ -10,7 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use dataverse_backup::config::{Notifications, Secret, Smtp, SmtpTls};
-use dataverse_backup::notify::{FileCounts, MailError, Message, Metrics, Work, report_subject, send, write_metrics};
+use dataverse_backup::notify::{
+    FileCounts, MailError, Message, Metrics, Work, report_subject, send, try_out, write_metrics,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -352,6 +354,42 @@ fn other_destinations_and_the_last_success_stay() {
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches("# TYPE dataverse_backup_files gauge").count(), 1);
     assert_eq!(text.matches("state=\"failed\"").count(), 2);
+}
+
+#[test]
+fn a_run_that_did_not_begin_leaves_what_the_one_before_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.prom");
+    write_metrics(&path, &metrics("a", 100, 0)).unwrap();
+    write_metrics(&path, &Metrics { work: None, ..metrics("a", 200, 5) }).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    for line in [
+        "last_run_timestamp_seconds{destination=\"a\"} 200",
+        "last_run_exit_code{destination=\"a\"} 5",
+        "last_success_timestamp_seconds{destination=\"a\"} 100",
+        "catalogued_files{destination=\"a\"} 21",
+        "files{destination=\"a\",state=\"failed\"} 5",
+    ] {
+        assert!(text.contains(&format!("\ndataverse_backup_{line}\n")), "{line} in {text}");
+    }
+}
+
+#[test]
+fn mail_can_be_tried_without_a_mail() {
+    let server = Server::start();
+    try_out(&by(&["a@example.edu"], server.starttls, SmtpTls::None, None)).unwrap();
+    server.assert_silent();
+    // A certificate that nobody vouches for.
+    let error = chain(&try_out(&by(&["a@example.edu"], server.tls, SmtpTls::Tls, None)).unwrap_err());
+    assert!(error.to_lowercase().contains("certificate"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut how = to(&["a@example.edu"]);
+    how.sendmail = fake_sendmail(folder.path(), 75);
+    assert_eq!(try_out(&how).unwrap(), how.sendmail.display().to_string());
+    assert!(!folder.path().join("sendmail.mail").exists());
+    how.sendmail = folder.path().join("none");
+    assert!(chain(&try_out(&how).unwrap_err()).contains("set SmtpHost"));
 }
 
 #[test]

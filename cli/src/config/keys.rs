@@ -175,7 +175,7 @@ pub(super) const NOTIFICATIONS: &[Key] = &[
     plain("SmtpUsername", "the user of the mail server"),
     secret("SmtpPassword", "the password of that user"),
     plain("SmtpTls", "whether the connection to the mail server is encrypted"),
-    plain("PingUrl", "an address to call after each run"),
+    plain("PingUrl", "an address to call after each good run"),
     plain("MetricsFile", "a file of metrics for Prometheus' textfile collector"),
 ];
 

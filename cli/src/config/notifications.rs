@@ -20,7 +20,7 @@ pub struct Notifications {
     pub smtp: Option<Smtp>,
     /// The system's sendmail. Not a key: always `/usr/sbin/sendmail` (LSB), other than in tests.
     pub sendmail: PathBuf,
-    /// Address to call after each run.
+    /// Address to call after each good run.
     pub ping_url: Option<String>,
     /// File of metrics for Prometheus.
     pub metrics_file: Option<PathBuf>,
@@ -45,7 +45,7 @@ impl Default for Notifications {
 pub enum EmailWhen {
     /// After each.
     Always,
-    /// After those that did not end with "everything is safe".
+    /// After those that did not end with "everything is safe", or met with a store that nobody configured.
     Problems,
 }
 

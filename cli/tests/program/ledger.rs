@@ -72,7 +72,7 @@ fn init_twice_is_init_once() {
     site.call(&["status"]).expect(5).says(&["run `dataverse-backup init`"]);
     site.call(&["init"]).expect(0).says(&["made, version 1"]);
     site.call(&["init"]).expect(0).says(&["up to date already, version 1"]);
-    site.call(&["init", "-q"]).expect(0).is_silent();
+    site.call(&["init", "-q"]).expect(0).silent();
     let json = site.call(&["init", "--json"]).expect(0).json();
     assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&1.into(), &1.into(), &Value::Null));
     assert!(json["ledger"].as_str().unwrap().ends_with("ledger.db"), "{json}");
@@ -121,7 +121,7 @@ fn status_of_an_empty_ledger() {
     let default = &json["destinations"][0];
     assert_eq!(default["counts"]["OK"], 0);
     assert_eq!((&default["last_run"], &default["oldest_proof"]), (&Value::Null, &Value::Null));
-    site.call(&["status", "--failed", "--json"]).expect(0).is_silent();
+    site.call(&["status", "--failed", "--json"]).expect(0).silent();
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn the_catalogue_is_exported_whole_or_not_at_all() {
     let words = ["catalogue", "export", "-o", target.to_str().unwrap()];
     site.call(&words).expect(2).says(&["export/c.jsonl.zst", "No such file"]);
     fs::create_dir(site.path("export")).unwrap();
-    site.call(&words).expect(0).is_silent();
+    site.call(&words).expect(0).silent();
     assert_eq!(fs::read_dir(site.path("export")).unwrap().count(), 1, "no temporary file is left");
     assert!(fs::read(&target).unwrap().starts_with(&[0x28, 0xB5, 0x2F, 0xFD]), "zstd's magic number");
     let json = site.call(&[&words[..], &["--json"]].concat()).expect(0).json();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::fd::AsRawFd as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,13 +22,13 @@ fn ready() -> Site {
 #[test]
 fn a_good_run_is_silent_under_cron() {
     let site = ready();
-    site.call(&["run"]).expect(0).is_silent();
+    site.call(&["run"]).expect(0).silent();
     let copies = files::tree(&site.path("copies"));
     for (key, bytes) in site.world.expected_copies() {
         assert_eq!(copies.get(&key), Some(&bytes), "{key}");
     }
-    site.call(&["run"]).expect(0).is_silent();
-    site.call(&["run", "--rerun"]).expect(0).is_silent();
+    site.call(&["run"]).expect(0).silent();
+    site.call(&["run", "--rerun"]).expect(0).silent();
     site.call(&["status"]).expect(0).says(&["OK                     3"]);
 }
 
@@ -189,7 +188,7 @@ fn mail_ping_and_metrics_follow_a_run() {
         "Notifications",
         &format!("PingUrl: http://127.0.0.1:{}/token\nMetricsFile: {}", web.port, metrics.display()),
     );
-    site.call(&["run"]).expect(0).is_silent();
+    site.call(&["run"]).expect(0).silent();
     assert_eq!(web.next(), "GET /token HTTP/1.1");
     assert!(mail.rest().is_empty(), "problems only");
     let value = |name: &str| {
@@ -254,9 +253,7 @@ fn slow() -> Site {
     let mut site = Site::new();
     let dataset = site.world.datasets[0].id;
     let bytes = files::bytes(1, 3 << 20);
-    let before = site.world.files.len();
-    site.world.add_file(dataset, "file://big", &bytes);
-    let id = site.world.files[before].id;
+    let id = site.world.add_file(dataset, "file://big", &bytes).id;
     let md5 = files::md5(&bytes);
     site.world.write_stores();
     site.database.execute(&format!(
@@ -314,10 +311,45 @@ fn a_terminal_gets_a_bar_and_a_summary() {
     let line = std::iter::once(words.get_program()).chain(words.get_args());
     let line: Vec<_> = line.map(|it| format!("'{}'", it.to_str().unwrap())).collect();
     let mut child = start(Command::new("script").args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "xterm"));
-    assert!(child.stdout.as_ref().unwrap().as_raw_fd() > 0);
     let mut shown = String::new();
     child.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
     let code = child.wait().unwrap().code().unwrap();
     let done = Done { code, out: shown, err: String::new() }.expect(0);
     done.says(&["reading the catalogue", "destination default: everything in scope is safe", "3 copied"]);
+}
+
+/// A site whose destination accepts connections and then says nothing, and the socket that does so.
+fn mute() -> (Site, std::net::TcpListener) {
+    let mut site = ready();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    site.set(
+        "Backup",
+        &format!("StorageType: ssh\nSshHost: 127.0.0.1\nSshPort: {port}\nSshUsername: u\nBackupDirectory: /b"),
+    );
+    (site, socket)
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (site, socket) = mute();
+    let child = start(&mut site.command(&["run"]));
+    let _connection = socket.accept().unwrap();
+    kill(&child, "-INT");
+    std::thread::sleep(Duration::from_millis(300));
+    let told = Instant::now();
+    kill(&child, "-TERM");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130), "the first signal's code");
+    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
+}
+
+#[test]
+fn ten_seconds_after_a_signal_it_ends_as_it_stands() {
+    let (site, socket) = mute();
+    let child = start(&mut site.command(&["run"]));
+    let _connection = socket.accept().unwrap();
+    let told = Instant::now();
+    kill(&child, "-TERM");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(143));
+    assert!(told.elapsed() < Duration::from_secs(12), "{:?}", told.elapsed());
 }

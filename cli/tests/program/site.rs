@@ -40,7 +40,7 @@ impl Done {
     }
 
     #[track_caller]
-    pub(crate) fn is_silent(self) -> Self {
+    pub(crate) fn silent(self) -> Self {
         assert!(self.out.is_empty() && self.err.is_empty(), "{self}");
         self
     }
