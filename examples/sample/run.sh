@@ -71,11 +71,11 @@ counts copied 1
 
 step "A copy is cut short at the destination"
 truncate -s 100 "$sample/copies/10.5072/FK2/CHOIR2/15a0b1c2d3e-4f5061728394"
-backup 4 run --rerun
+backup 4 -v run --rerun
 says interviews.txt
 
 step "The run after it: everything is safe"
-backup 0 run --rerun
+backup 0 -v run --rerun
 cmp "$sample/files/10.5072/FK2/CHOIR2/15a0b1c2d3e-4f5061728394" "$sample/copies/10.5072/FK2/CHOIR2/15a0b1c2d3e-4f5061728394"
 backup 0 status
 

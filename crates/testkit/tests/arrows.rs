@@ -1,6 +1,8 @@
 //! Which crate may depend on which. `docs/architecture.md` draws these arrows; this test holds them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -103,4 +105,24 @@ fn an_arrow_that_is_not_allowed_is_named() {
             "dvb-tape is new: give it a line in ARROWS and a place in docs/architecture.md",
         ]
     );
+}
+
+#[test]
+fn only_the_wiring_names_the_protocols() {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cli/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("read cli/src") {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|it| it != "wiring.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.extend(
+                    ["dvb_fs", "dvb_sftp"].into_iter().filter(|it| text.contains(it)).map(|it| (it, path.clone())),
+                );
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:?} belong into wiring.rs");
 }
