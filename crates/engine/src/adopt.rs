@@ -7,7 +7,7 @@ use dvb_model::{ObjectKey, ObjectRole};
 use crate::connection::{Connection, Lost};
 use crate::item::{Job, Progress};
 use crate::spool::Subject;
-use crate::workers::Workers;
+use crate::lane::Lane;
 
 /// A copy that may be one of ours.
 struct Find {
@@ -18,7 +18,7 @@ struct Find {
     recorded: Digest,
 }
 
-impl Workers<'_> {
+impl Lane<'_> {
     /// Adopts what it can of a batch; everything else stays to be copied.
     pub(crate) fn adopt(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
         let finds = self.finds(jobs)?;

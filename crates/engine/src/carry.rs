@@ -9,17 +9,18 @@ use std::time::Duration;
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
 use dvb_ledger::{CopyState, LedgerError, Reservation};
 use dvb_model::{DvObjectId, ObjectKey, ObjectRole};
-use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged};
+use dvb_storage::{Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged};
 
 use crate::Ending;
 use crate::connection::{Connection, Lost};
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::{self, Judgement, Seen};
-use crate::objects::{self, Unlisted};
+use crate::objects::{self, Object, Unlisted};
 use crate::payload::ObjectPayload;
+use crate::share::{Share, Wanted};
 use crate::spool::Subject;
 use crate::stores::Scope;
-use crate::workers::Workers;
+use crate::lane::Lane;
 
 /// How often one object is tried before what goes wrong with it is its verdict.
 const TRIES: u32 = 3;
@@ -35,11 +36,16 @@ impl From<LedgerError> for Lost {
     }
 }
 
-impl Workers<'_> {
+impl Lane<'_> {
     /// Carries a batch as far as it goes. Afterwards every item has come to its end, or the run has.
-    pub(crate) fn carry(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    pub(crate) fn carry(
+        &self,
+        jobs: &mut [Job],
+        connection: &mut Connection<'_>,
+        share: Option<&Share>,
+    ) -> Result<(), Lost> {
         for session in 1..=SESSIONS {
-            match self.carry_once(jobs, connection) {
+            match self.carry_once(jobs, connection, share) {
                 Err(Lost::Session(error)) if session < SESSIONS => {
                     let text = format!("{}; its batch is done again", error.chain());
                     self.setup.observer.event(&crate::Event::Warning(&text));
@@ -56,7 +62,12 @@ impl Workers<'_> {
         Ok(())
     }
 
-    fn carry_once(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    fn carry_once(
+        &self,
+        jobs: &mut [Job],
+        connection: &mut Connection<'_>,
+        share: Option<&Share>,
+    ) -> Result<(), Lost> {
         self.recheck(jobs, connection)?;
         self.list(jobs)?;
         self.compare(jobs)?;
@@ -64,7 +75,7 @@ impl Workers<'_> {
             self.reserve(jobs)?;
             self.adopt(jobs, connection)?;
             self.look_first(jobs, connection)?;
-            self.stage(jobs, connection)?;
+            self.stage(jobs, connection, share)?;
             self.judge(jobs)?;
             self.commit(jobs, connection)?;
             let on_its_way = |it: &Item| matches!(it.progress, Progress::Todo | Progress::Staged(_));
@@ -309,7 +320,12 @@ impl Workers<'_> {
         Ok(())
     }
 
-    fn stage(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    fn stage(
+        &self,
+        jobs: &mut [Job],
+        connection: &mut Connection<'_>,
+        share: Option<&Share>,
+    ) -> Result<(), Lost> {
         let mut at = Vec::new();
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
             let todo = job.items.iter().enumerate().filter(|(_, it)| matches!(it.progress, Progress::Todo));
@@ -318,16 +334,32 @@ impl Workers<'_> {
         if at.is_empty() {
             return Ok(());
         }
-        let answers = connection.with(|session| {
-            let sinks = session.algorithms().to_vec();
-            let request = |(n, m): &(usize, usize)| {
+        // The session is there before the other destinations are kept waiting.
+        let sinks = connection.with(|it| Ok(it.algorithms().to_vec()))?;
+        let algorithms = |job: &Job, item: &Item| {
+            let mut all = item.algorithms(recorded_algorithm(&job.due.subject));
+            all.extend(&sinks);
+            all
+        };
+        if let Some(share) = share {
+            let want = |(n, m): &(usize, usize)| {
                 let (job, item) = (&jobs[*n], &jobs[*n].items[*m]);
-                let mut algorithms = item.algorithms(recorded_algorithm(&job.due.subject));
-                algorithms.extend(&sinks);
-                StageRequest { key: item.key.clone(), payload: Box::new(self.payload(item, &algorithms)) }
+                (Wanted::new(&item.object.source, &item.object.at), algorithms(job, item))
             };
-            session.stage(at.iter().map(request).collect())
-        })?;
+            share.say(self.number, at.iter().map(want).collect());
+        }
+        let request = |(n, m): &(usize, usize)| {
+            let (job, item) = (&jobs[*n], &jobs[*n].items[*m]);
+            let Object { source, at, size_hint, .. } = &item.object;
+            let shared = share.and_then(|it| it.payload(self.number, source, at, *size_hint, &self.reading));
+            let payload: Box<dyn Payload> = match shared {
+                Some(it) => Box::new(it),
+                None => Box::new(self.payload(item, &algorithms(job, item))),
+            };
+            StageRequest { key: item.key.clone(), payload }
+        };
+        let requests = at.iter().map(request).collect();
+        let answers = connection.with(|session| session.stage(requests))?;
         for ((n, m), answer) in at.into_iter().zip(answers) {
             let item = &mut jobs[n].items[m];
             item.progress = match answer {

@@ -116,7 +116,7 @@ impl<'a> Connection<'a> {
     }
 
     /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
-    pub(crate) fn close(mut self) {
+    pub(crate) fn clean_up(&mut self) {
         if let Some(session) = &mut self.session
             && let Err(error) = session.sweep(&|run| *run == self.options.run)
         {

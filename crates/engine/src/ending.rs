@@ -72,6 +72,7 @@ impl From<&RunError> for Ending {
         match error {
             RunError::Disappearance { .. } => Self::Refused,
             RunError::NothingSelected => Self::Usage,
+            RunError::Together { ending, .. } => *ending,
             RunError::Spool { .. } => Self::Unreachable,
             RunError::Ledger(it) => it.into(),
             RunError::Catalog(it) => it.into(),

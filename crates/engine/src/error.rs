@@ -32,6 +32,14 @@ pub enum RunError {
         /// The share that is allowed, in percent.
         limit: f64,
     },
+    /// What another destination of the same call failed with stops this one too.
+    #[error("{text}")]
+    Together {
+        /// What it was, with its causes.
+        text: String,
+        /// How the run ends therefore.
+        ending: crate::Ending,
+    },
     /// The selection names nothing that the catalogue has.
     #[error("the catalogue has no data file of this selection; check the PID, id, storage identifier or store")]
     NothingSelected,

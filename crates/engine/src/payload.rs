@@ -19,6 +19,16 @@ pub(crate) struct Reading {
     pub(crate) rate: Option<Arc<RateLimit>>,
 }
 
+impl Reading {
+    /// Bytes were read: counts them, and waits while they are too many.
+    pub(crate) fn passed(&self, n: usize) {
+        if let Some(rate) = &self.rate {
+            rate.wait(n, &self.stop);
+        }
+        self.bytes.fetch_add(n as u64, Ordering::Relaxed);
+    }
+}
+
 /// A budget of bytes a second, shared by all workers.
 pub(crate) struct RateLimit {
     bytes_per_second: f64,
@@ -75,21 +85,23 @@ impl ObjectPayload {
         Ok(self.hasher.finish())
     }
 
-    fn failed(&self, error: io::Error) -> PayloadError {
-        let cause = match error.kind() {
-            io::ErrorKind::NotFound => Cause::Missing,
-            io::ErrorKind::PermissionDenied => Cause::Forbidden,
-            io::ErrorKind::TimedOut
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::StaleNetworkFileHandle => Cause::Transient,
-            _ => Cause::Io,
-        };
-        let attempt = format!("reading {:?} of {} failed", self.at.object, self.source.describe());
-        SourceError::because(cause, attempt, error).into()
-    }
+}
+
+/// What an error of reading an object means.
+pub(crate) fn read_error(source: &dyn Source, at: &Location, error: io::Error) -> SourceError {
+    let cause = match error.kind() {
+        io::ErrorKind::NotFound => Cause::Missing,
+        io::ErrorKind::PermissionDenied => Cause::Forbidden,
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::StaleNetworkFileHandle => Cause::Transient,
+        _ => Cause::Io,
+    };
+    let attempt = format!("reading {:?} of {} failed", at.object, source.describe());
+    SourceError::because(cause, attempt, error)
 }
 
 impl Payload for ObjectPayload {
@@ -116,7 +128,7 @@ impl Payload for ObjectPayload {
             match body.read(buffer) {
                 Ok(n) => break n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => return Err(read_error(self.source.as_ref(), &self.at, error).into()),
             }
         };
         if n == 0 {
@@ -125,10 +137,7 @@ impl Payload for ObjectPayload {
             return Ok(0);
         }
         self.hasher.update(&buffer[..n]);
-        if let Some(rate) = &self.reading.rate {
-            rate.wait(n, &self.reading.stop);
-        }
-        self.reading.bytes.fetch_add(n as u64, Ordering::Relaxed);
+        self.reading.passed(n);
         Ok(n)
     }
 

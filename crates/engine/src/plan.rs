@@ -10,16 +10,23 @@ use dvb_model::{DataFile, Dataset, DvObjectId, Status};
 
 use crate::fingerprint;
 use crate::observer::Event;
-use crate::spool::{Due, Spool, Subject};
+use crate::spool::{Line, LaneDue, Spool, Subject};
 use crate::stores::{NotCovered, Scope};
 use crate::tally::{Counts, Fate};
 use crate::{Options, RunError, Setup};
 
-/// What a plan leaves behind: what is due, and who has left.
+/// What a plan leaves behind: what is due, and for each destination who has left.
 pub(crate) struct Plan {
     pub(crate) spool: Spool,
-    /// Data files and datasets that the ledger knows and the catalogue does not have any more.
-    pub(crate) gone: Vec<DvObjectId>,
+    /// In the order of the destinations.
+    pub(crate) lanes: Vec<LanePlan>,
+}
+
+/// The plan for one destination.
+pub(crate) struct LanePlan {
+    pub(crate) counts: Counts,
+    /// Data files and datasets that the ledger knows and the catalogue does not have any more; or why nothing may be done.
+    pub(crate) gone: Result<Vec<DvObjectId>, RunError>,
 }
 
 /// What is to be done about a data file.
@@ -51,22 +58,17 @@ fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, 
     }
 }
 
-/// Reads the whole catalogue beside the ledger's states. Nothing is changed anywhere.
-pub(crate) fn make(setup: &Setup<'_>, options: &Options, counts: &mut Counts) -> Result<Plan, RunError> {
+/// Reads the whole catalogue, once, beside the ledger's states at each destination. Nothing is changed anywhere.
+///
+/// All setups have one catalogue, one ledger and the same stores.
+pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> {
+    let Some((first, options)) = setups.first() else { return Err(RunError::NothingSelected) };
     let failed = |source| RunError::Spool { folder: options.spool_folder.clone(), source };
     let spool = Spool::create(&options.spool_folder).map_err(failed)?;
-    let states = |kind| setup.ledger.states(setup.destination, kind).peekable();
-    let mut planner = Planner {
-        setup,
-        options,
-        counts,
-        datasets: Known::new(states(EntryKind::Dataset)),
-        files: Known::new(states(EntryKind::DataFile)),
-        spool,
-        seen: 0,
-    };
+    let lanes = setups.iter().map(|(setup, options)| Lane::new(setup, options)).collect();
+    let mut planner = Planner { lanes, spool, seen: 0 };
     let mut failure = None;
-    setup.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
+    first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {
             failure = Some(error);
@@ -78,7 +80,8 @@ pub(crate) fn make(setup: &Setup<'_>, options: &Options, counts: &mut Counts) ->
         Some(Failure::Spool(error)) => return Err(failed(error)),
         None => {}
     }
-    planner.finish()
+    let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
+    Ok(Plan { spool: planner.spool, lanes })
 }
 
 enum Failure {
@@ -139,17 +142,13 @@ impl<'a> Known<'a> {
     }
 }
 
-struct Planner<'a, 'b> {
-    setup: &'a Setup<'a>,
-    options: &'a Options,
-    counts: &'b mut Counts,
-    datasets: Known<'a>,
-    files: Known<'a>,
+struct Planner<'a> {
+    lanes: Vec<Lane<'a>>,
     spool: Spool,
     seen: u64,
 }
 
-impl Planner<'_, '_> {
+impl Planner<'_> {
     fn enter(&mut self, entry: Entry) -> Result<(), Failure> {
         match entry {
             Entry::Dataset(it) => self.enter_dataset(it),
@@ -157,60 +156,107 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// A dataset's own objects stand in no table: whether there are any is seen at the source, at each run.
     fn enter_dataset(&mut self, dataset: Dataset) -> Result<(), Failure> {
-        let known = self.datasets.of(dataset.id)?;
-        let wanted = self.options.auxiliary_objects || self.options.cached_exports;
-        if wanted && self.options.selection.has_dataset(&dataset.pid) {
-            let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
-            self.push(Subject::Dataset(dataset), String::new(), known.is_some(), recheck)?;
-        }
-        Ok(())
+        let lanes = self.lanes.iter_mut().map(|it| it.look_at_dataset(&dataset)).collect::<Result<Vec<_>, _>>()?;
+        self.push(Subject::Dataset(dataset), String::new(), lanes)
     }
 
     fn enter_file(&mut self, file: DataFile) -> Result<(), Failure> {
-        let state = self.files.of(file.id)?;
         self.seen += 1;
         if self.seen.is_multiple_of(10_000) {
-            self.setup.observer.event(&Event::Planning { seen: self.seen });
-        }
-        if !self.options.selection.has(&file, &self.setup.stores.default.0) {
-            return Ok(());
-        }
-        let scope = self.setup.stores.scope(&file);
-        if let Scope::NotCovered(NotCovered::UnknownDriver(driver)) = &scope {
-            *self.counts.unknown_drivers.entry(driver.clone()).or_default() += 1;
-        }
-        let fingerprint = fingerprint::of_data_file(&file, self.options.auxiliary_objects);
-        match decide(&scope, &fingerprint, state.as_ref(), self.options.rerun, &file) {
-            Decision::Stands(fate) => self.counts.count(fate),
-            decision => {
-                self.push(Subject::DataFile(file), fingerprint, state.is_some(), decision == Decision::Recheck)?;
+            for lane in &self.lanes {
+                lane.setup.observer.event(&Event::Planning { seen: self.seen });
             }
         }
-        Ok(())
+        let Some(first) = self.lanes.first() else { return Ok(()) };
+        // Destinations differ in what they have, not in what there is.
+        let scope = first.setup.stores.scope(&file);
+        let fingerprint = fingerprint::of_data_file(&file, first.options.auxiliary_objects);
+        let lanes = self.lanes.iter_mut().map(|it| it.look_at_file(&file, &scope, &fingerprint));
+        let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
+        self.push(Subject::DataFile(file), fingerprint, lanes)
     }
 
-    fn push(&mut self, subject: Subject, fingerprint: String, known: bool, recheck: bool) -> Result<(), Failure> {
-        let due = Due { subject, fingerprint, known, recheck, main_key: None };
-        if due.is_data_file() {
-            self.counts.due.files += 1;
-            self.counts.due.bytes += if recheck { 0 } else { due.bytes() };
+    fn push(
+        &mut self,
+        subject: Subject,
+        fingerprint: String,
+        lanes: Vec<Option<LaneDue>>,
+    ) -> Result<(), Failure> {
+        if lanes.iter().all(Option::is_none) {
+            return Ok(());
         }
-        Ok(self.spool.push(&due)?)
+        Ok(self.spool.push(&Line { subject, fingerprint, lanes })?)
+    }
+}
+
+/// The plan for one destination, while it is made.
+struct Lane<'a> {
+    setup: &'a Setup<'a>,
+    options: &'a Options,
+    counts: Counts,
+    datasets: Known<'a>,
+    files: Known<'a>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(setup: &'a Setup<'a>, options: &'a Options) -> Self {
+        let states = |kind| setup.ledger.states(setup.destination, kind).peekable();
+        Self {
+            setup,
+            options,
+            counts: Counts::default(),
+            datasets: Known::new(states(EntryKind::Dataset)),
+            files: Known::new(states(EntryKind::DataFile)),
+        }
     }
 
-    fn finish(mut self) -> Result<Plan, RunError> {
+    /// A dataset's own objects stand in no table: whether there are any is seen at the source, at each run.
+    fn look_at_dataset(&mut self, dataset: &Dataset) -> Result<Option<LaneDue>, LedgerError> {
+        let known = self.datasets.of(dataset.id)?;
+        let wanted = self.options.auxiliary_objects || self.options.cached_exports;
+        let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
+        let due = LaneDue { known: known.is_some(), recheck };
+        Ok((wanted && self.options.selection.has_dataset(&dataset.pid)).then_some(due))
+    }
+
+    fn look_at_file(
+        &mut self,
+        file: &DataFile,
+        scope: &Scope,
+        fingerprint: &str,
+    ) -> Result<Option<LaneDue>, LedgerError> {
+        let state = self.files.of(file.id)?;
+        if !self.options.selection.has(file, &self.setup.stores.default.0) {
+            return Ok(None);
+        }
+        if let Scope::NotCovered(NotCovered::UnknownDriver(driver)) = scope {
+            *self.counts.unknown_drivers.entry(driver.clone()).or_default() += 1;
+        }
+        let recheck = match decide(scope, fingerprint, state.as_ref(), self.options.rerun, file) {
+            Decision::Stands(fate) => {
+                self.counts.count(fate);
+                return Ok(None);
+            }
+            Decision::Look => false,
+            Decision::Recheck => true,
+        };
+        self.counts.due.files += 1;
+        self.counts.due.bytes += if recheck { 0 } else { Subject::bytes_of(file) };
+        Ok(Some(LaneDue { known: state.is_some(), recheck }))
+    }
+
+    fn finish(mut self) -> Result<LanePlan, LedgerError> {
         self.datasets.finish()?;
         self.files.finish()?;
-        if !self.options.selection.is_everything() && self.counts.due.files + self.counts.files.catalogued == 0 {
-            return Err(RunError::NothingSelected);
-        }
-        let Self { datasets, files, spool, .. } = self;
-        brake(self.setup, self.options, &files)?;
-        self.counts.gone = files.gone.len() as u64;
-        let gone = [files.gone, datasets.gone].concat();
-        Ok(Plan { spool, gone })
+        let nothing = self.counts.due.files + self.counts.files.catalogued == 0;
+        self.counts.gone = self.files.gone.len() as u64;
+        let gone = if nothing && !self.options.selection.is_everything() {
+            Err(RunError::NothingSelected)
+        } else {
+            brake(self.setup, self.options, &self.files)
+        };
+        Ok(LanePlan { gone: gone.map(|()| [self.files.gone, self.datasets.gone].concat()), counts: self.counts })
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use dvb_catalog::Catalog;
-use dvb_ledger::{Holder, Ledger, Lock, Run, RunSummary};
+use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, RunId};
 use dvb_storage::Sink;
 
+use crate::lane::Lane;
 use crate::observer::Event;
-use crate::plan::{self, Plan};
+use crate::plan::{self, LanePlan, Plan};
 use crate::stores::NotCovered;
 use crate::summary::Summary;
 use crate::tally::{Counts, Tally};
@@ -48,39 +49,87 @@ pub fn new_run_id() -> RunId {
 /// # Errors
 /// [`RunError`], when no data file was looked at. What goes wrong later is in the [`Summary`].
 pub fn run(setup: &Setup<'_>, options: &Options) -> Result<Summary, RunError> {
-    let began = Instant::now();
-    let started = now();
-    if options.dry_run {
-        return count(setup, options, started);
+    let mut results = run_together(&[(*setup, options.clone())]);
+    // One result a setup.
+    results.pop().unwrap_or(Err(RunError::NothingSelected))
+}
+
+/// As [`run`], for several destinations at once: the catalogue is read once, and so is each object that several of
+/// them need. A destination that fails does not hold up the others.
+///
+/// All have one catalogue, one ledger and the same stores; selection, `limit`, `rerun` and `dry_run` are those of the
+/// first. The n-th result is that of the n-th destination.
+#[must_use]
+pub fn run_together(destinations: &[(Setup<'_>, Options)]) -> Vec<Result<Summary, RunError>> {
+    let (began, started) = (Instant::now(), now());
+    let mut entries: Vec<Entry<'_>> =
+        destinations.iter().map(|(setup, options)| Entry::new(setup, options, &started)).collect();
+    plan_and_work(&mut entries, began);
+    entries.into_iter().map(Entry::finish).collect()
+}
+
+/// One destination from its lock to its result.
+struct Entry<'a> {
+    setup: &'a Setup<'a>,
+    options: &'a Options,
+    started: String,
+    lock: Option<Box<dyn Lock>>,
+    /// What has gone wrong before any data file was looked at, or how the run ended.
+    result: Option<Result<Summary, RunError>>,
+    is_recorded: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn new(setup: &'a Setup<'a>, options: &'a Options, started: &str) -> Self {
+        let mut entry =
+            Self { setup, options, started: started.to_owned(), lock: None, result: None, is_recorded: false };
+        if !options.dry_run
+            && let Err(error) = entry.begin()
+        {
+            entry.result = Some(Err(error.into()));
+        }
+        entry
     }
-    let pid = std::process::id();
-    let holder = Holder { host: options.host.clone(), pid, run: options.run.clone(), since: started.clone() };
-    let lock = setup.ledger.lock(setup.destination, &holder)?;
-    setup.ledger.begin_run(&Run {
-        id: options.run.clone(),
-        destination: setup.destination.clone(),
-        started: started.clone(),
-        host: options.host.clone(),
-        pid,
-    })?;
-    let done = locked(setup, options, lock.as_ref(), began, &started);
-    let (catalogued, exit_code, json) = match &done {
-        Ok(it) => (it.files.catalogued, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
-        Err(error) => {
-            let text = crate::chain(error);
-            (0, Ending::from(error).code(), serde_json::json!({ "error": text }).to_string())
+
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        let Setup { ledger, destination, .. } = self.setup;
+        let (pid, host, started) = (std::process::id(), self.options.host.clone(), self.started.clone());
+        let run = self.options.run.clone();
+        let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
+        self.lock = Some(ledger.lock(destination, &holder)?);
+        ledger.begin_run(&Run { id: run, destination: (*destination).clone(), started, host, pid })?;
+        self.is_recorded = true;
+        Ok(())
+    }
+
+    fn end(&mut self, counts: Counts) {
+        self.result = Some(Ok(summary(self.setup, self.options, self.started.clone(), counts)));
+    }
+
+    /// Records how it ended, and lets go of the lock.
+    fn finish(self) -> Result<Summary, RunError> {
+        let done = self.result.unwrap_or(Err(RunError::NothingSelected));
+        if !self.is_recorded {
+            return done;
         }
-    };
-    let end = RunSummary { finished: now(), catalogued, exit_code, json };
-    match (done, setup.ledger.finish_run(&options.run, &end)) {
-        (Ok(mut summary), Err(error)) => {
-            // All verdicts are recorded or will be found out again; only the run's own line is not.
-            summary.aborted.get_or_insert_with(|| crate::chain(&error));
-            summary.ending = summary.ending.min(Ending::from(&error));
-            summary.exit_code = summary.ending.code();
-            Ok(summary)
+        let (catalogued, exit_code, json) = match &done {
+            Ok(it) => (it.files.catalogued, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
+            Err(error) => {
+                let text = crate::chain(error);
+                (0, Ending::from(error).code(), serde_json::json!({ "error": text }).to_string())
+            }
+        };
+        let end = RunSummary { finished: now(), catalogued, exit_code, json };
+        match (done, self.setup.ledger.finish_run(&self.options.run, &end)) {
+            (Ok(mut summary), Err(error)) => {
+                // All verdicts are recorded or will be found out again; only the run's own line is not.
+                summary.aborted.get_or_insert_with(|| crate::chain(&error));
+                summary.ending = summary.ending.min(Ending::from(&error));
+                summary.exit_code = summary.ending.code();
+                Ok(summary)
+            }
+            (done, _) => done,
         }
-        (done, _) => done,
     }
 }
 
@@ -88,38 +137,76 @@ fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-fn count(setup: &Setup<'_>, options: &Options, started: String) -> Result<Summary, RunError> {
-    let mut counts = Counts::default();
-    plan::make(setup, options, &mut counts)?;
-    warn_of_drivers(setup, &mut counts);
-    // What is due is what is pending.
-    counts.files.pending = counts.due.files;
-    counts.files.catalogued += counts.due.files;
-    Ok(Summary { exit_code: 0, ending: Ending::Safe, ..summary(setup, options, started, counts) })
-}
-
-fn locked(
-    setup: &Setup<'_>,
-    options: &Options,
-    lock: &dyn Lock,
-    began: Instant,
-    started: &str,
-) -> Result<Summary, RunError> {
-    let tally = Tally::default();
-    let mut counts = Counts::default();
-    let Plan { mut spool, gone } = plan::make(setup, options, &mut counts)?;
-    warn_of_drivers(setup, &mut counts);
-    setup.ledger.mark_gone(setup.destination, &gone)?;
-    let due = counts.due;
-    setup.observer.event(&Event::Planned { files: due.files, bytes: due.bytes });
-    *tally.lock() = counts;
-    let spooled = spool.read().map_err(|source| RunError::Spool { folder: options.spool_folder.clone(), source })?;
-    let workers = Workers::new(setup, options, &tally, lock, began, Box::new(spooled), due.files);
+/// Plans and works for every destination that may.
+fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
+    let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
+    let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
+    let Some((first, options)) = setups.first().copied() else { return };
+    let Plan { mut spool, lanes } = match plan::make(&setups) {
+        Ok(plan) => plan,
+        Err(error) => return refuse_all(taking_part, error),
+    };
+    let mut active: Vec<Option<Lane<'_>>> = Vec::with_capacity(lanes.len());
+    for (number, (entry, plan)) in taking_part.iter_mut().zip(lanes).enumerate() {
+        active.push(start(number, entry, plan, began));
+    }
+    if active.iter().all(Option::is_none) {
+        return;
+    }
+    let due = match spool.read() {
+        Ok(due) => due,
+        Err(source) => {
+            let error = RunError::Spool { folder: options.spool_folder.clone(), source };
+            return refuse_all(taking_part, error);
+        }
+    };
+    let files = active.iter().flatten().map(|it| it.tally.lock().due.files).max().unwrap_or(0);
+    let workers = Workers::new(&active, first.stop, Box::new(due), files, options.limit);
     workers.work();
     workers.leave_rest();
-    drop(workers);
-    let counts = std::mem::take(&mut *tally.lock());
-    Ok(summary(setup, options, started.to_owned(), counts))
+    for (entry, lane) in taking_part.into_iter().zip(active) {
+        if let Some(lane) = lane {
+            let counts = std::mem::take(&mut *lane.tally.lock());
+            entry.end(counts);
+        }
+    }
+}
+
+/// What keeps the plan from being made keeps every destination from its run. One of them has the error with its
+/// causes, the others its text.
+fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
+    let text = crate::chain(&error);
+    let ending = Ending::from(&error);
+    let mut error = Some(error);
+    for entry in entries {
+        entry.result = Some(Err(error.take().unwrap_or_else(|| RunError::Together { text: text.clone(), ending })));
+    }
+}
+
+/// The lane of one destination, where there is work to be done and nothing against it.
+fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan, began: Instant) -> Option<Lane<'a>> {
+    let LanePlan { mut counts, gone } = plan;
+    let (setup, options) = (entry.setup, entry.options);
+    if options.dry_run && !matches!(gone, Err(RunError::NothingSelected)) {
+        warn_of_drivers(setup, &mut counts);
+        // What is due is what is pending.
+        counts.files.pending = counts.due.files;
+        counts.files.catalogued += counts.due.files;
+        let counted = summary(setup, options, entry.started.clone(), counts);
+        let refused = gone.err().map(|it| crate::chain(&it));
+        let ending = if refused.is_some() { Ending::Refused } else { Ending::Safe };
+        entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), ..counted }));
+        return None;
+    }
+    let marked = gone.and_then(|it| Ok(setup.ledger.mark_gone(setup.destination, &it)?));
+    if let Err(error) = marked {
+        entry.result = Some(Err(error));
+        return None;
+    }
+    warn_of_drivers(setup, &mut counts);
+    setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
+    let lock = entry.lock.take()?;
+    Some(Lane::new(number, setup, options, Tally::of(counts), lock, began))
 }
 
 /// Files of a driver that nobody configured are not covered by mistake, unlike all others (facts R10).

@@ -9,7 +9,7 @@ use crate::judge::Judgement;
 use crate::observer::Event;
 use crate::spool::Subject;
 use crate::tally::{Counts, Fate};
-use crate::workers::Workers;
+use crate::lane::Lane;
 
 /// What a job has come to.
 struct Outcome {
@@ -32,7 +32,7 @@ impl Outcome {
     }
 }
 
-impl Workers<'_> {
+impl Lane<'_> {
     /// Records and counts what a batch has come to.
     pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Lost> {
         let outcomes: Vec<Outcome> = jobs.iter().map(outcome).collect();

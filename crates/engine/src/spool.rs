@@ -8,17 +8,32 @@ use std::path::Path;
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey};
 use serde::{Deserialize, Serialize};
 
-/// One data file or dataset to be looked at.
+/// One data file or dataset to be looked at, for some of the destinations of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Due {
+pub(crate) struct Line {
     pub(crate) subject: Subject,
     pub(crate) fingerprint: String,
+    /// What is to be done for each destination, in the order of the run's.
+    pub(crate) lanes: Vec<Option<LaneDue>>,
+}
+
+/// What is to be done about a subject for one destination.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LaneDue {
     /// The ledger has a state of it.
     pub(crate) known: bool,
     /// Only its copies at the destination are to be looked at; the source has not changed.
     pub(crate) recheck: bool,
+}
+
+/// One data file or dataset to be looked at, for one destination.
+#[derive(Debug, Clone)]
+pub(crate) struct Due {
+    pub(crate) subject: Subject,
+    pub(crate) fingerprint: String,
+    pub(crate) known: bool,
+    pub(crate) recheck: bool,
     /// The key of its main object, where it is reserved already.
-    #[serde(skip)]
     pub(crate) main_key: Option<ObjectKey>,
 }
 
@@ -30,9 +45,23 @@ pub(crate) enum Subject {
     Dataset(Dataset),
 }
 
+impl Line {
+    /// For the destination with this number.
+    pub(crate) fn due(&self, lane: usize) -> Option<Due> {
+        let LaneDue { known, recheck } = (*self.lanes.get(lane)?)?;
+        Some(Due {
+            subject: self.subject.clone(),
+            fingerprint: self.fingerprint.clone(),
+            known,
+            recheck,
+            main_key: None,
+        })
+    }
+}
+
 impl Due {
     pub(crate) fn is_data_file(&self) -> bool {
-        matches!(self.subject, Subject::DataFile(_))
+        self.subject.is_data_file()
     }
 
     pub(crate) fn id(&self) -> DvObjectId {
@@ -41,16 +70,24 @@ impl Due {
             Subject::Dataset(it) => it.id,
         }
     }
+}
+
+impl Subject {
+    pub(crate) fn is_data_file(&self) -> bool {
+        matches!(self, Self::DataFile(_))
+    }
 
     /// Bytes to be read, as far as Dataverse knows.
     pub(crate) fn bytes(&self) -> u64 {
-        match &self.subject {
-            Subject::DataFile(file) => {
-                let original = file.tabular.as_ref().and_then(|it| it.original_size).unwrap_or(0);
-                file.size.unwrap_or(0) + original
-            }
-            Subject::Dataset(_) => 0,
+        match self {
+            Self::DataFile(file) => Self::bytes_of(file),
+            Self::Dataset(_) => 0,
         }
+    }
+
+    pub(crate) fn bytes_of(file: &DataFile) -> u64 {
+        let original = file.tabular.as_ref().and_then(|it| it.original_size).unwrap_or(0);
+        file.size.unwrap_or(0) + original
     }
 }
 
@@ -67,14 +104,14 @@ impl Spool {
         Ok(Self { writer: Some(writer), file })
     }
 
-    pub(crate) fn push(&mut self, due: &Due) -> io::Result<()> {
+    pub(crate) fn push(&mut self, line: &Line) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Err(io::ErrorKind::InvalidInput.into()) };
-        serde_json::to_writer(&mut *writer, due)?;
+        serde_json::to_writer(&mut *writer, line)?;
         writer.write_all(b"\n")
     }
 
     /// Everything that was pushed, from the start. Nothing can be pushed afterwards.
-    pub(crate) fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<Due>> + use<>> {
+    pub(crate) fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<Line>> + use<>> {
         if let Some(writer) = self.writer.take() {
             writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         }

@@ -63,6 +63,10 @@ pub(crate) struct Counts {
 pub(crate) struct Tally(Mutex<Counts>);
 
 impl Tally {
+    pub(crate) fn of(counts: Counts) -> Self {
+        Self(Mutex::new(counts))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Counts> {
         // A worker that panicked left whole numbers.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,295 +1,224 @@
-//! Several workers, each with a session of its own, take batches from the list of what is due until it ends.
+//! Several workers take batches from the list of what is due until it ends, each with a session at every destination.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dvb_ledger::{LedgerError, Lock, Record, Reservation, Verdict};
-use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole};
-use dvb_storage::Source;
-
-use crate::connection::{Connection, Lost};
-use crate::item::{Job, Progress, Trouble};
-use crate::observer::Event;
-use crate::payload::Reading;
-use crate::spool::{Due, Subject};
-use crate::stores::Scope;
-use crate::tally::{Fate, Tally};
-use crate::{Ending, Options, Setup, chain};
+use crate::connection::Connection;
+use crate::lane::Lane;
+use crate::share::Share;
+use crate::spool::{Due, Line};
+use crate::tally::Fate;
+use crate::{Ending, Stop, chain};
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;
 /// Bytes in one batch, unless one data file alone has more.
 const BATCH_BYTES: u64 = 64 << 20;
+/// The same where what is read once waits in memory for the slower one of several destinations.
+const SHARED_BATCH_BYTES: u64 = 16 << 20;
 /// How often the bytes that were read are told to the observer.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(20);
 /// How long after a signal what was not reached may still be recorded as pending.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-type DueList<'a> = Box<dyn Iterator<Item = io::Result<Due>> + Send + 'a>;
+/// The list of what is due.
+pub(crate) type DueList<'a> = Box<dyn Iterator<Item = io::Result<Line>> + Send + 'a>;
 
-/// The list of what is due, and how much of it was handed out.
+/// How much of the list was handed out.
 struct Queue<'a> {
     due: DueList<'a>,
     /// Taken from the list, and too much for the batch that it came after.
-    next: Option<Due>,
+    next: Option<Line>,
     left: Option<u64>,
 }
 
-/// What all workers of a run share.
+/// The workers of a run.
 pub(crate) struct Workers<'a> {
-    pub(crate) setup: &'a Setup<'a>,
-    pub(crate) options: &'a Options,
-    pub(crate) tally: &'a Tally,
-    pub(crate) reading: Reading,
-    /// Something was at the destination that the ledger does not know.
-    pub(crate) met_strangers: AtomicBool,
-    lock: &'a dyn Lock,
-    deadline: Option<Instant>,
+    /// By the destinations' numbers; `None` for one that takes no part.
+    lanes: &'a [Option<Lane<'a>>],
+    stop: &'a Stop,
+    jobs: usize,
     batch_files: usize,
-    swept: Mutex<bool>,
-    stores: Mutex<HashMap<DriverId, Result<(), String>>>,
+    batch_bytes: u64,
     queue: Mutex<Queue<'a>>,
 }
 
+/// A batch for each destination, in their order; empty for one that needs nothing of it.
+type Batch = Vec<Vec<Due>>;
+
 impl<'a> Workers<'a> {
-    /// `due` is walked once; `files` is how many data files it has.
+    /// `files` is how many data files the list has at most, `limit` how many of them are to be looked at.
     pub(crate) fn new(
-        setup: &'a Setup<'a>,
-        options: &'a Options,
-        tally: &'a Tally,
-        lock: &'a dyn Lock,
-        began: Instant,
+        lanes: &'a [Option<Lane<'a>>],
+        stop: &'a Stop,
         due: DueList<'a>,
         files: u64,
+        limit: Option<u64>,
     ) -> Self {
-        let rate = options.bandwidth_limit.map(|it| Arc::new(crate::payload::RateLimit::new(it)));
-        let reading = Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate };
+        let active = || lanes.iter().flatten();
+        let jobs = active().map(|it| it.options.jobs).max().unwrap_or(1).max(1);
         // Few files are spread over all workers.
-        let share = usize::try_from(files).unwrap_or(usize::MAX) / (options.jobs.max(1) * 2);
+        let share = usize::try_from(files).unwrap_or(usize::MAX) / (jobs * 2);
         Self {
-            setup,
-            options,
-            tally,
-            reading,
-            met_strangers: AtomicBool::new(false),
-            lock,
-            deadline: options.time_budget.map(|it| began + it),
+            lanes,
+            stop,
+            jobs,
             batch_files: share.clamp(1, BATCH_FILES),
-            swept: Mutex::new(false),
-            stores: Mutex::new(HashMap::new()),
-            queue: Mutex::new(Queue { due, next: None, left: options.limit }),
+            batch_bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
+            queue: Mutex::new(Queue { due, next: None, left: limit }),
         }
     }
 
-    /// Works until the list ends, or the run does.
+    fn active(&self) -> impl Iterator<Item = &'a Lane<'a>> {
+        self.lanes.iter().flatten()
+    }
+
+    /// Works until the list ends, or every destination has.
     pub(crate) fn work(&self) {
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.options.jobs.max(1)).map(|_| scope.spawn(|| self.work_through())).collect();
-            let mut told = 0;
+            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(|| self.work_through())).collect();
             while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
                 thread::sleep(TICK);
-                self.tell_bytes(&mut told);
+                self.active().for_each(Lane::tell_bytes);
             }
-            let mut connections = Vec::with_capacity(workers.len());
+            let mut connections = Vec::new();
             for worker in workers {
                 match worker.join() {
-                    Ok(connection) => connections.push(connection),
-                    Err(_) => {
-                        let why = "a worker broke down: this is a mistake in the program".into();
-                        self.tally.abort(Ending::NotSafe, why);
-                    }
+                    Ok(mine) => connections.extend(mine),
+                    Err(_) => self.active().for_each(|it| {
+                        it.tally.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
+                    }),
                 }
             }
+            self.active().for_each(Lane::tell_bytes);
             // Only when nobody stages any more.
-            if let Some(connection) = connections.into_iter().find(Connection::is_open) {
-                connection.close();
+            for lane in self.active() {
+                let open = connections.iter_mut().find(|it| it.0 == lane.number && it.1.is_open());
+                open.into_iter().for_each(|it| it.1.clean_up());
             }
-            self.tell_bytes(&mut told);
         });
     }
 
-    fn tell_bytes(&self, told: &mut u64) {
-        let bytes = self.reading.bytes.load(Ordering::Relaxed);
-        if bytes > *told {
-            self.setup.observer.event(&Event::Bytes(bytes - *told));
-            *told = bytes;
-        }
-    }
-
-    fn work_through(&self) -> Connection<'_> {
-        let mut connection = Connection::new(self.setup, self.options, &self.swept);
+    /// One worker's way through the list.
+    fn work_through(&self) -> Vec<(usize, Connection<'a>)> {
+        let connect = |it: &'a Lane<'a>| (it.number, Connection::new(it.setup, it.options, &it.swept));
+        let mut connections: Vec<_> = self.active().map(connect).collect();
         while let Some(batch) = self.next_batch() {
-            match self.work_on(batch, &mut connection) {
-                Ok(()) => {}
-                Err(Lost::Run(ending, why)) => self.tally.abort(ending, why),
-                Err(Lost::Session(error)) => self.tally.abort(Ending::Unreachable, error.chain()),
-                Err(Lost::Stopped) => {}
-            }
-        }
-        connection
-    }
-
-    /// Carries a batch, and records whatever came of it, also when the run ends in its middle.
-    fn work_on(&self, batch: Vec<Due>, connection: &mut Connection<'_>) -> Result<(), Lost> {
-        let mut jobs: Vec<Job> = batch.into_iter().map(Job::new).collect();
-        self.recall(&mut jobs)?;
-        let carried = self.carry(&mut jobs, connection);
-        if carried.is_err() {
-            let unfinished = |it: &&mut crate::item::Item| {
-                matches!(it.progress, Progress::Compare | Progress::Todo | Progress::Staged(_))
-            };
-            for item in jobs.iter_mut().flat_map(|it| &mut it.items).filter(unfinished) {
-                item.progress = Progress::Failed(Trouble::Stopped);
-            }
-        }
-        self.settle(&jobs)?;
-        carried
-    }
-
-    /// What the ledger knows of the copies of a batch.
-    fn recall(&self, jobs: &mut [Job]) -> Result<(), Lost> {
-        let known: Vec<DvObjectId> = jobs.iter().filter(|it| it.due.known).map(|it| it.due.id()).collect();
-        if known.is_empty() {
-            return Ok(());
-        }
-        let mut copies: HashMap<DvObjectId, Vec<_>> = HashMap::new();
-        for copy in self.setup.ledger.copies(self.setup.destination, &known)? {
-            copies.entry(copy.id).or_default().push(copy);
-        }
-        for job in jobs {
-            job.copies = copies.remove(&job.due.id()).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    /// The next batch; `None` when there is none, or the run is to end.
-    fn next_batch(&self) -> Option<Vec<Due>> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.setup.stop.signalled().is_some() || self.tally.is_aborted() {
-            return None;
-        }
-        if self.deadline.is_some_and(|it| Instant::now() >= it) {
-            return None;
-        }
-        let batch = match queue.take(self.batch_files) {
-            Ok(batch) if batch.is_empty() => return None,
-            Ok(mut batch) => {
-                // In the list's order, so that of two data files with one key the older one has it, whoever is faster.
-                if let Err(error) = self.reserve_main(&mut batch) {
-                    self.tally.abort(Ending::from(&error), chain(&error));
+            let mine = |lane: usize| batch.get(lane).is_some_and(|it| !it.is_empty());
+            let wanted = connections.iter().filter(|it| mine(it.0)).count();
+            let share = (wanted > 1).then(|| Share::new(wanted));
+            let mut batch = batch;
+            thread::scope(|scope| {
+                let mut inline = None;
+                for (lane, connection) in &mut connections {
+                    let due = batch.get_mut(*lane).map(std::mem::take).unwrap_or_default();
+                    let Some(Some(lane)) = self.lanes.get(*lane) else { continue };
+                    if due.is_empty() {
+                        continue;
+                    }
+                    let share = share.as_ref();
+                    match inline {
+                        // The last one, or the only one, needs no thread of its own.
+                        None => inline = Some((lane, due, connection)),
+                        Some(_) => drop(scope.spawn(move || lane.take(due, connection, share))),
+                    }
                 }
-                batch
-            }
-            Err(error) => {
-                self.tally.abort(Ending::Unreachable, format!("cannot read the list of what is due: {error}"));
+                if let Some((lane, due, connection)) = inline {
+                    lane.take(due, connection, share.as_ref());
+                }
+            });
+        }
+        connections
+    }
+
+    /// The next batch; `None` when there is none, or nobody takes any more.
+    fn next_batch(&self) -> Option<Batch> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if !self.active().any(Lane::goes_on) {
                 return None;
             }
-        };
-        drop(queue);
-        if !self.lock.is_held() {
-            let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
-            self.tally.abort(Ending::Unreachable, why);
+            let lines = match queue.take(self.batch_files, self.batch_bytes) {
+                Ok(lines) if lines.is_empty() => return None,
+                Ok(lines) => lines,
+                Err(error) => {
+                    let why = format!("cannot read the list of what is due: {error}");
+                    self.active().for_each(|it| it.tally.abort(Ending::Unreachable, why.clone()));
+                    return None;
+                }
+            };
+            let mut batch = self.for_lanes(lines);
+            for lane in self.active() {
+                let Some(due) = batch.get_mut(lane.number) else { continue };
+                if !lane.goes_on() {
+                    leave(lane, &std::mem::take(due), true);
+                } else if let Err(error) = lane.reserve_main(due) {
+                    lane.tally.abort(Ending::from(&error), chain(&error));
+                    leave(lane, &std::mem::take(due), false);
+                }
+            }
+            if batch.iter().any(|it| !it.is_empty()) {
+                return Some(batch);
+            }
         }
-        Some(batch)
     }
 
-    /// Reserves the keys of main objects that are new, as far as they are known without a look at the source.
-    fn reserve_main(&self, batch: &mut [Due]) -> Result<(), LedgerError> {
-        let new: Vec<(&mut Due, ObjectKey)> =
-            batch.iter_mut().filter_map(|due| self.new_main_key(due).map(|key| (due, key))).collect();
-        if new.is_empty() {
-            return Ok(());
+    fn for_lanes(&self, lines: Vec<Line>) -> Batch {
+        let mut batch: Batch = self.lanes.iter().map(|_| Vec::new()).collect();
+        for line in lines {
+            for lane in self.active() {
+                batch[lane.number].extend(line.due(lane.number));
+            }
         }
-        let wish = |(due, key): &(&mut Due, ObjectKey)| Reservation {
-            id: due.id(),
-            role: ObjectRole::Main,
-            version: 1,
-            key: key.clone(),
-        };
-        let wishes: Vec<Reservation> = new.iter().map(wish).collect();
-        let owners = self.setup.ledger.reserve(self.setup.destination, &wishes)?;
-        for ((due, key), owner) in new.into_iter().zip(owners) {
-            due.main_key = (owner == due.id()).then_some(key);
-        }
-        Ok(())
-    }
-
-    fn new_main_key(&self, due: &Due) -> Option<ObjectKey> {
-        let Subject::DataFile(file) = &due.subject else { return None };
-        let Scope::Covered(place) = self.setup.stores.scope(file) else { return None };
-        let [pid] = place.pids.as_slice() else { return None };
-        let is_plain = !due.known && !file.is_package();
-        is_plain.then(|| ObjectKey::of(&pid.directory(), &place.name).ok()).flatten()
+        batch
     }
 
     /// Counts what was not reached as pending, and records what is not known yet as such.
     pub(crate) fn leave_rest(&self) {
         let began = Instant::now();
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let may_record = |ended: bool| ended || began.elapsed() < LAST_WORDS;
         queue.left = None;
-        while let Ok(batch) = queue.take(BATCH_FILES * 4) {
-            if batch.is_empty() {
+        while let Ok(lines) = queue.take(BATCH_FILES * 4, u64::MAX) {
+            if lines.is_empty() {
                 return;
             }
-            let files: Vec<&Due> = batch.iter().filter(|it| it.is_data_file()).collect();
-            files.iter().for_each(|_| self.tally.lock().count(Fate::Pending));
-            if !may_record(self.setup.stop.signalled().is_none()) {
-                continue;
-            }
-            let records: Vec<Record> =
-                files.iter().filter(|it| !it.known).filter_map(|it| self.as_pending(it)).collect();
-            if let Err(error) = self.setup.ledger.record(self.setup.destination, &self.options.run, &records) {
-                self.tally.abort(Ending::from(&error), chain(&error));
-                queue.due = Box::new(std::iter::empty());
+            let may_record = self.stop.signalled().is_none() || began.elapsed() < LAST_WORDS;
+            for (lane, due) in self.active().zip(self.for_lanes(lines)) {
+                leave(lane, &due, may_record);
             }
         }
     }
+}
 
-    fn as_pending(&self, due: &Due) -> Option<Record> {
-        let Subject::DataFile(file) = &due.subject else { return None };
-        let dataset = file.dataset.as_ref();
-        Some(Record {
-            id: file.id,
-            kind: dvb_ledger::EntryKind::DataFile,
-            dataset: dataset.map(|it| it.pid.clone()),
-            dataset_identifier: dataset.and_then(|it| it.storage_pids.first()).map(dvb_model::StoragePid::directory),
-            storage_identifier: file.storage_identifier.clone(),
-            label: file.label(),
-            fingerprint: due.fingerprint.clone(),
-            method: self.setup.sink.method(),
-            verdict: Verdict::Pending,
-        })
-    }
-
-    /// Whether a store can be read at all, tried once a run: a mount that is missing is not a thousand missing files.
-    pub(crate) fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), String> {
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| it.chain())).clone()
+/// Counts a batch that is not carried as pending.
+fn leave(lane: &Lane<'_>, due: &[Due], may_record: bool) {
+    let mut counts = lane.tally.lock();
+    due.iter().filter(|it| it.is_data_file()).for_each(|_| counts.count(Fate::Pending));
+    drop(counts);
+    if may_record && let Err(error) = lane.record_pending(due) {
+        lane.tally.abort(Ending::from(&error), chain(&error));
     }
 }
 
 impl Queue<'_> {
-    fn take(&mut self, files: usize) -> io::Result<Vec<Due>> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while batch.len() < files && self.left != Some(0) {
-            let Some(due) = self.next.take().map(Ok).or_else(|| self.due.next()).transpose()? else { break };
-            let more = bytes + due.bytes();
-            if more > BATCH_BYTES && !batch.is_empty() {
-                self.next = Some(due);
+    fn take(&mut self, files: usize, most: u64) -> io::Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        let mut bytes = 0_u64;
+        while lines.len() < files && self.left != Some(0) {
+            let Some(line) = self.next.take().map(Ok).or_else(|| self.due.next()).transpose()? else { break };
+            let more = bytes.saturating_add(line.subject.bytes());
+            if more > most && !lines.is_empty() {
+                self.next = Some(line);
                 break;
             }
             bytes = more;
-            if due.is_data_file() {
+            if line.subject.is_data_file() {
                 self.left = self.left.map(|it| it.saturating_sub(1));
             }
-            batch.push(due);
+            lines.push(line);
         }
-        Ok(batch)
+        Ok(lines)
     }
 }
