@@ -6,8 +6,8 @@ use dvb_model::{ObjectKey, ObjectRole};
 
 use crate::connection::{Connection, Lost};
 use crate::item::{Job, Progress};
-use crate::spool::Subject;
 use crate::lane::Lane;
+use crate::spool::Subject;
 
 /// A copy that may be one of ours.
 struct Find {

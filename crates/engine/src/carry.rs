@@ -9,18 +9,20 @@ use std::time::Duration;
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
 use dvb_ledger::{CopyState, LedgerError, Reservation};
 use dvb_model::{DvObjectId, ObjectKey, ObjectRole};
-use dvb_storage::{Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged,
+};
 
 use crate::Ending;
 use crate::connection::{Connection, Lost};
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::{self, Judgement, Seen};
+use crate::lane::Lane;
 use crate::objects::{self, Object, Unlisted};
 use crate::payload::ObjectPayload;
 use crate::share::{Share, Wanted};
 use crate::spool::Subject;
 use crate::stores::Scope;
-use crate::lane::Lane;
 
 /// How often one object is tried before what goes wrong with it is its verdict.
 const TRIES: u32 = 3;
@@ -62,12 +64,7 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn carry_once(
-        &self,
-        jobs: &mut [Job],
-        connection: &mut Connection<'_>,
-        share: Option<&Share>,
-    ) -> Result<(), Lost> {
+    fn carry_once(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
         self.recheck(jobs, connection)?;
         self.list(jobs)?;
         self.compare(jobs)?;
@@ -320,12 +317,7 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn stage(
-        &self,
-        jobs: &mut [Job],
-        connection: &mut Connection<'_>,
-        share: Option<&Share>,
-    ) -> Result<(), Lost> {
+    fn stage(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
         let mut at = Vec::new();
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
             let todo = job.items.iter().enumerate().filter(|(_, it)| matches!(it.progress, Progress::Todo));

@@ -346,7 +346,7 @@ mod tests {
             match pair(&file, main, original) {
                 Judgement::Good { basis: Basis::Dataverse, .. } => prop_assert!(usable && (fits(Some(main)) || fits(original))),
                 Judgement::Good { basis: Basis::FirstSeen, .. } => prop_assert!(!usable && matches!(main, Seen::Read(_))),
-                Judgement::Damaged(_) => prop_assert!(!locked && !(usable && fits(Some(main)))),
+                Judgement::Damaged(_) => prop_assert!(!locked && (!usable || !fits(Some(main)))),
                 Judgement::TryOriginal => prop_assert!(original.is_none()),
                 Judgement::Missing(_) | Judgement::Unread(_) => prop_assert!(!usable || !fits(Some(main)) || file.tabular.is_some()),
                 Judgement::Later(_) => prop_assert!(locked),

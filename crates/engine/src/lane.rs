@@ -16,7 +16,7 @@ use crate::payload::{RateLimit, Reading};
 use crate::share::Share;
 use crate::spool::{Due, Subject};
 use crate::stores::Scope;
-use crate::tally::Tally;
+use crate::tally::{Counts, Tally};
 use crate::{Ending, Options, Setup};
 
 /// One destination of a run.
@@ -65,6 +65,11 @@ impl<'a> Lane<'a> {
             free: Mutex::new(options.jobs.max(1)),
             freed: Condvar::new(),
         }
+    }
+
+    /// What was found, and the lock.
+    pub(crate) fn end(self) -> (Counts, Box<dyn Lock>) {
+        (self.tally.end(), self.lock)
     }
 
     /// Whether it takes more work.

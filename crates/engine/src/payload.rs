@@ -84,7 +84,6 @@ impl ObjectPayload {
         while self.read(&mut buffer)? > 0 {}
         Ok(self.hasher.finish())
     }
-
 }
 
 /// What an error of reading an object means.

@@ -10,7 +10,7 @@ use dvb_model::{DataFile, Dataset, DvObjectId, Status};
 
 use crate::fingerprint;
 use crate::observer::Event;
-use crate::spool::{Line, LaneDue, Spool, Subject};
+use crate::spool::{LaneDue, Line, Spool, Subject};
 use crate::stores::{NotCovered, Scope};
 use crate::tally::{Counts, Fate};
 use crate::{Options, RunError, Setup};
@@ -177,12 +177,7 @@ impl Planner<'_> {
         self.push(Subject::DataFile(file), fingerprint, lanes)
     }
 
-    fn push(
-        &mut self,
-        subject: Subject,
-        fingerprint: String,
-        lanes: Vec<Option<LaneDue>>,
-    ) -> Result<(), Failure> {
+    fn push(&mut self, subject: Subject, fingerprint: String, lanes: Vec<Option<LaneDue>>) -> Result<(), Failure> {
         if lanes.iter().all(Option::is_none) {
             return Ok(());
         }

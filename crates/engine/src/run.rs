@@ -102,7 +102,10 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    fn end(&mut self, counts: Counts) {
+    fn end(&mut self, lane: Lane<'_>) {
+        let (counts, lock) = lane.end();
+        // Held until the end of the run is on record.
+        self.lock = Some(lock);
         self.result = Some(Ok(summary(self.setup, self.options, self.started.clone(), counts)));
     }
 
@@ -164,10 +167,10 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     let workers = Workers::new(&active, first.stop, Box::new(due), files, options.limit);
     workers.work();
     workers.leave_rest();
+    drop(workers);
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
-            let counts = std::mem::take(&mut *lane.tally.lock());
-            entry.end(counts);
+            entry.end(lane);
         }
     }
 }

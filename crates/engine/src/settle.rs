@@ -6,10 +6,10 @@ use dvb_model::{ObjectRole, Status};
 use crate::connection::Lost;
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::Judgement;
+use crate::lane::Lane;
 use crate::observer::Event;
 use crate::spool::Subject;
 use crate::tally::{Counts, Fate};
-use crate::lane::Lane;
 
 /// What a job has come to.
 struct Outcome {

@@ -67,6 +67,10 @@ impl Tally {
         Self(Mutex::new(counts))
     }
 
+    pub(crate) fn end(self) -> Counts {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Counts> {
         // A worker that panicked left whole numbers.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -8,4 +8,5 @@ mod disappearance;
 mod early_end;
 mod faults;
 mod rerun;
+mod together;
 mod worlds;
