@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dvb_engine::{Event, Observer};
 use dvb_model::DestinationName;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::output::{Screen, Verbosity, plain};
 use crate::report;
@@ -14,9 +14,11 @@ use crate::report;
 const PLANNING: &str = "{prefix}{spinner} {msg}";
 const COPYING: &str = "{prefix}{wide_bar} {msg}, {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
 
-/// Shows one run.
+/// Shows the run to one destination.
 pub(crate) struct Progress<'a> {
     screen: &'a Screen,
+    /// All bars of the call, so that they do not write over each other.
+    bars: MultiProgress,
     bar: Option<ProgressBar>,
     /// Data files to look at, and those that were.
     files: AtomicU64,
@@ -26,17 +28,17 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// `destination` where there are several.
-    pub(crate) fn new(screen: &'a Screen, destination: Option<&DestinationName>) -> Self {
+    /// `bars` are those of the call, `destination` its name where there are several.
+    pub(crate) fn new(screen: &'a Screen, bars: &MultiProgress, destination: Option<&DestinationName>) -> Self {
         let bar = screen.progress.then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style(PLANNING));
+            let bar = bars.add(ProgressBar::no_length().with_style(style(PLANNING)));
             bar.set_prefix(destination.map(|it| format!("{it}: ")).unwrap_or_default());
             bar.set_message("reading the catalogue");
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
         let (files, judged, held_back) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-        Self { screen, bar, files, judged, held_back }
+        Self { screen, bars: bars.clone(), bar, files, judged, held_back }
     }
 
     /// Takes the bar away, and gives the warnings that were held back.
@@ -50,7 +52,7 @@ impl<'a> Progress<'a> {
     /// Prints without tearing the bar apart.
     fn aside(&self, print: impl FnOnce()) {
         match &self.bar {
-            Some(bar) => bar.suspend(print),
+            Some(_) => self.bars.suspend(print),
             None => print(),
         }
     }

@@ -1,10 +1,11 @@
-//! `run`: copies what is not yet proved, to each destination in turn, and tells everybody who waits for it.
+//! `run`: copies what is not yet proved, to all destinations at once, and tells everybody who waits for it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dvb_engine::{Ending, Options, Selection, Setup, Stop, Summary, new_run_id};
+use dvb_engine::{Ending, Options, RunError, Selection, Setup, Stop, Summary, new_run_id, run_together};
 use dvb_model::{DestinationName, DvObjectId};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -16,13 +17,14 @@ use crate::notify::{self, Metrics, Work};
 use crate::output::{Tint, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
+use crate::wiring::WiringError;
 use crate::{signals, wiring};
 
 /// Copy what is not yet safe
 ///
 /// Copies every data file of the catalogue that has no proved copy at the destination yet, and proves it there.
 /// Files that failed before are tried again. Without options it does what a crontab wants: all destinations of the
-/// configuration, one after the other.
+/// configuration at once; what several of them need is read once.
 ///
 /// A signal (Ctrl-C) ends it in order: what was proved is recorded. A second one ends it at once; that loses nothing
 /// either.
@@ -128,16 +130,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let stop = Stop::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let several = destinations.len() > 1;
-    let mut outcomes = Vec::new();
-    for destination in destinations {
-        let outcome = one(args, context, destination, several, &stop);
-        if args.is_whole() {
-            write_metrics(context, &outcome);
-        }
-        outcomes.push(outcome);
-        if stop.signalled().is_some() {
-            break;
-        }
+    let outcomes = copy(args, context, &destinations, &stop);
+    if args.is_whole() {
+        outcomes.iter().for_each(|it| write_metrics(context, it));
     }
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
     show(context, &outcomes, several, ending);
@@ -150,49 +145,88 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     Ok(ending)
 }
 
-/// One destination from its beginning to what is said of it at once.
-fn one(args: &Args, context: &Context, destination: &Destination, several: bool, stop: &Stop) -> Outcome {
+/// All destinations at once, from the beginning to what is said of each at once.
+fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Stop) -> Vec<Outcome> {
     let started = Timestamp::now();
-    let progress = Progress::new(&context.screen, several.then_some(&destination.name));
-    let result = copy(args, context, destination, &progress, stop);
-    let held_back = progress.finish();
-    let ending = match (&result, stop.signalled().and_then(|it| u8::try_from(it).ok())) {
-        (Ok(summary), _) => summary.ending,
-        (Err(_), Some(signal)) => Ending::Signalled(signal),
-        (Err(failure), None) => failure.ending(),
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let several = destinations.len() > 1;
+    let name = |it: &'_ Destination| several.then(|| it.name.clone());
+    let shows: Vec<_> =
+        destinations.iter().map(|it| Progress::new(&context.screen, &bars, name(it).as_ref())).collect();
+    let results = match run_all(args, context, destinations, &shows, stop) {
+        Ok(results) => results,
+        Err(failure) => refused(failure, destinations.len()),
     };
-    let outcome =
-        Outcome { destination: destination.name.clone(), started, finished: Timestamp::now(), result, ending };
-    if !context.screen.is_chatty() {
-        let always: Vec<_> = outcome.unconfigured().map(|it| plain(&it.reason).into_owned()).collect();
-        let now = held_back.iter().filter(|it| ending != Ending::Safe || always.contains(it));
-        now.for_each(|it| context.screen.warn(it));
-    }
-    outcome
+    let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
+    let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), result)| {
+        let ending = match (&result, signal) {
+            (Ok(summary), _) => summary.ending,
+            (Err(_), Some(signal)) => Ending::Signalled(signal),
+            (Err(failure), None) => failure.ending(),
+        };
+        let finished = Timestamp::now();
+        let outcome = Outcome { destination: destination.name.clone(), started, finished, result, ending };
+        warn_late(context, &outcome, &show.finish());
+        outcome
+    });
+    outcomes.collect()
 }
 
-fn copy(
+/// What keeps one destination from its run keeps the others too; each says so.
+fn refused(failure: Failure, count: usize) -> Vec<Result<Summary, Failure>> {
+    let (text, ending) = (failure.text(), failure.ending());
+    let mut results = vec![Err(failure)];
+    let again = || Err(RunError::Together { text: text.clone(), ending }.into());
+    results.extend(std::iter::repeat_with(again).take(count.saturating_sub(1)));
+    results
+}
+
+/// Says what was held back while nothing was to be said, where there is a reason now.
+fn warn_late(context: &Context, outcome: &Outcome, held_back: &[String]) {
+    if context.screen.is_chatty() {
+        return;
+    }
+    let always: Vec<_> = outcome.unconfigured().map(|it| plain(&it.reason).into_owned()).collect();
+    let now = held_back.iter().filter(|it| outcome.ending != Ending::Safe || always.contains(it));
+    now.for_each(|it| context.screen.warn(it));
+}
+
+fn run_all(
     args: &Args,
     context: &Context,
-    destination: &Destination,
-    progress: &Progress<'_>,
+    destinations: &[&Destination],
+    shows: &[Progress<'_>],
     stop: &Stop,
-) -> Result<Summary, Failure> {
+) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
     let stores = wiring::stores(config)?;
-    let sink = wiring::sink(destination)?;
     let catalogue = wiring::catalogue(config);
-    let ledger = wiring::ledger(config, args.jobs(destination))?;
-    let setup = Setup {
-        catalog: catalogue.as_catalog(),
-        stores: &stores,
-        ledger: ledger.as_ref(),
-        destination: &destination.name,
-        sink: sink.as_ref(),
-        observer: progress,
-        stop,
+    let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
+    let ledger = wiring::ledger(config, jobs)?;
+    // A destination that cannot be had as it is described does not stop the others.
+    let sinks: Vec<_> = destinations.iter().map(|it| wiring::sink(it)).collect();
+    let mut setups = Vec::with_capacity(destinations.len());
+    for ((destination, sink), show) in destinations.iter().zip(&sinks).zip(shows) {
+        let Ok(sink) = sink else { continue };
+        let setup = Setup {
+            catalog: catalogue.as_catalog(),
+            stores: &stores,
+            ledger: ledger.as_ref(),
+            destination: &destination.name,
+            sink: sink.as_ref(),
+            observer: show,
+            stop,
+        };
+        setups.push((setup, args.options(context, destination)));
+    }
+    let mut done = run_together(&setups).into_iter();
+    let result = |sink: Result<_, WiringError>| match sink {
+        Err(error) => Err(error.into()),
+        // One result a setup, so there is one.
+        Ok(_) => done.next().unwrap_or(Err(RunError::NothingSelected)).map_err(Failure::from),
     };
-    Ok(dvb_engine::run(&setup, &args.options(context, destination))?)
+    let sinks: Vec<Result<(), WiringError>> = sinks.into_iter().map(|it| it.map(drop)).collect();
+    Ok(sinks.into_iter().map(result).collect())
 }
 
 /// The result on stdout, what is wrong on stderr.
