@@ -1,5 +1,6 @@
 //! The ledger in PostgreSQL: any number of hosts.
 
+mod check;
 mod lock;
 mod migrate;
 mod open;
@@ -14,8 +15,8 @@ use postgres::Transaction;
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Copy, EntryKind, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run, RunSummary,
-    State, StateDetail,
+    Candidate, Check, Copy, EntryKind, Held, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run,
+    RunSummary, State, StateDetail,
 };
 
 /// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
@@ -160,6 +161,20 @@ impl Ledger for PostgresLedger {
         let page =
             |after| self.transact("list the states", |it| read::details(it, destination, dataset, failed_only, after));
         Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
+    }
+
+    fn oldest_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.transact("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
+    }
+
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
+        self.transact("record what was verified", |it| check::record_checks(it, destination, run, checks))
     }
 
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {

@@ -74,7 +74,7 @@ const COPY: &str = concat!(
     " FROM backup_copy WHERE destination = $1"
 );
 
-fn copy(row: &Row) -> Result<Copy, Fault> {
+pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
     let raw = RawCopy {
         id: row.try_get(0)?,
         role: row.try_get(1)?,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod adoption;
+mod checks;
 mod child;
 mod locks;
 mod made;
@@ -72,6 +73,11 @@ macro_rules! suite {
             reports::the_oldest_proof_is_of_what_is_not_gone,
             reports::runs_come_newest_first,
             reports::a_key_is_looked_up,
+            checks::the_oldest_come_first_page_by_page,
+            checks::objects_of_one_time_are_all_seen,
+            checks::a_good_copy_is_proved_anew,
+            checks::a_proof_of_other_bytes_is_refused,
+            checks::a_damaged_copy_is_not_proved_any_more,
             locks::the_second_learns_who_holds_it,
             locks::another_destination_is_free,
             locks::many_at_once_give_one_holder,

@@ -1,0 +1,73 @@
+//! Copies that are looked at again.
+
+use dvb_model::{DestinationName, RunId};
+use rusqlite::{Connection, params};
+
+use super::{Fault, read, write};
+use crate::check::{Checks, of_other_bytes};
+use crate::raw::{entry_kind, version_column};
+use crate::{Check, Copy, Held};
+
+pub(super) fn oldest_copies(
+    db: &Connection,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    before: &str,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
+                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
+         WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
+           AND (c.proved_at, c.id, c.role, c.version) > (?3, ?4, ?5, ?6)
+         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7",
+    )?;
+    let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("");
+    let (id, role, version) =
+        after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)));
+    let rows = statement.query_map(params![destination, before, at, id, role, version, limit], |row| {
+        let kind: String = row.get(9)?;
+        Ok((read::raw_copy(row)?, kind, row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?))
+    })?;
+    rows.map(|row| {
+        let (raw, kind, dataset, storage_identifier, label, gone) = row?;
+        let copy = raw.read()?;
+        Ok(Held { kind: entry_kind(&kind, copy.id.0)?, copy, dataset, storage_identifier, label, gone })
+    })
+    .collect()
+}
+
+pub(super) fn record_checks(
+    db: &Connection,
+    destination: &DestinationName,
+    run: &RunId,
+    checks: &[Check],
+) -> Result<(), Fault> {
+    let checks = Checks::of(checks)?;
+    let (destination, now) = (write::destination_id(db, destination)?, write::NOW);
+    let mut good = db.prepare_cached(&format!(
+        "UPDATE backup_copy SET state = 'proved', evidence = ?5, proved_at = {now}
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state <> 'reserved' AND sha256 = ?6"
+    ))?;
+    for row in &checks.good {
+        let (id, role, version) = &row.place;
+        let changed =
+            good.execute(params![destination, id.0, role, version_column(*version), row.evidence, row.sha256])?;
+        if changed != 1 {
+            return Err(of_other_bytes(&row.place).into());
+        }
+    }
+    write::write_damage(db, destination, &checks.damaged)?;
+    let mut state = db.prepare_cached(&format!(
+        "UPDATE backup_state SET
+             reason = CASE WHEN status = 'FAIL_VERIFY' AND run = ?3 THEN coalesce(reason || '; ', '') ELSE '' END || ?4,
+             status = 'FAIL_VERIFY', basis = NULL, run = ?3, recorded_at = {now}
+         WHERE destination = ?1 AND id = ?2"
+    ))?;
+    for (id, reason) in &checks.reasons {
+        state.execute(params![destination, id, run.0, reason])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,2 @@
+-- Copies in the order in which they are to be looked at again: the one whose proof is oldest first.
+CREATE INDEX backup_copy_oldest ON backup_copy (destination, proved_at, id, role, version) WHERE state = 'proved';
