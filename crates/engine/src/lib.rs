@@ -5,6 +5,7 @@
 
 mod adopt;
 mod carry;
+mod check;
 mod connection;
 mod ending;
 mod error;
@@ -26,6 +27,7 @@ mod stop;
 mod stores;
 mod summary;
 mod tally;
+mod verify;
 mod workers;
 
 pub use ending::Ending;
@@ -36,6 +38,7 @@ pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::Stop;
 pub use stores::{Access, Store, Stores};
 pub use summary::{Due, FileCounts, Finding, LISTED, Summary};
+pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
 
 /// An error with the causes behind it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {

@@ -7,6 +7,7 @@ use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, RunId};
 use dvb_storage::Sink;
 
+use crate::connection::At;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
@@ -33,6 +34,13 @@ pub struct Setup<'a> {
     pub observer: &'a dyn Observer,
     /// Who can end it early.
     pub stop: &'a Stop,
+}
+
+impl Setup<'_> {
+    pub(crate) fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+        let Self { ledger, destination, sink, observer, stop, .. } = *self;
+        At { ledger, destination, sink, observer, stop, run }
+    }
 }
 
 /// A name for a run that begins now: sorted by time, unique among all hosts.
@@ -136,7 +144,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn now() -> String {
+pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 

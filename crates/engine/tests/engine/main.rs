@@ -9,4 +9,5 @@ mod early_end;
 mod faults;
 mod rerun;
 mod together;
+mod verify;
 mod worlds;
