@@ -4,9 +4,11 @@ mod catalogue;
 mod check;
 mod completions;
 mod init;
+mod looking;
 mod man;
 mod run;
 mod status;
+mod verify;
 
 use clap::Subcommand;
 use dvb_engine::Ending;
@@ -23,6 +25,7 @@ pub(crate) enum Command {
     Run(Box<run::Args>),
     Check(check::Args),
     Status(status::Args),
+    Verify(Box<verify::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -55,6 +58,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Run(args) => run::run(&args, &context()?),
         Command::Check(args) => check::run(&args, &context()?),
         Command::Status(args) => status::run(&args, &context()?),
+        Command::Verify(args) => verify::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

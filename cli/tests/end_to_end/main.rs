@@ -5,4 +5,5 @@ mod crash;
 mod installation;
 mod original;
 mod ssh;
+mod verify;
 mod worlds;

@@ -7,3 +7,4 @@ mod listeners;
 mod run;
 mod site;
 mod usage;
+mod verify;

@@ -1,0 +1,68 @@
+//! What `verify` and `audit` take: how much is looked at again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dvb_engine::Selection;
+use dvb_model::{DestinationName, DvObjectId};
+
+use crate::args;
+
+/// How much is looked at. The ones that were verified longest ago come first.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Looking {
+    /// Everything; the same as without options
+    #[arg(long, conflicts_with_all = ["older_than", "sample"])]
+    pub(crate) all: bool,
+
+    /// Only what was not verified for so long (12h, 30d, 8w)
+    #[arg(long, value_name = "AGE", value_parser = args::duration)]
+    pub(crate) older_than: Option<Duration>,
+
+    /// Only this share, such as 5%: what was verified longest ago, so that twenty calls with 5% come round
+    #[arg(long, value_name = "SHARE", value_parser = args::share)]
+    pub(crate) sample: Option<f64>,
+
+    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    pub(crate) destination: Vec<DestinationName>,
+
+    /// How much is read at once, instead of Jobs in the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) jobs: Option<u32>,
+
+    /// Begin no more work after this long (45s, 90m, 5h, 1h30m); TimeBudget in the configuration is for `run` alone
+    ///
+    /// What is left comes first the next time; the exit code is 8.
+    #[arg(long, value_name = "D", value_parser = args::duration)]
+    pub(crate) time_budget: Option<Duration>,
+
+    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
+    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
+    dataset: Vec<String>,
+
+    /// Only the data file with this id in Dataverse's database; repeatable
+    #[arg(long, value_name = "ID", help_heading = "Selection")]
+    file: Vec<i64>,
+
+    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
+    #[arg(long, value_name = "X", help_heading = "Selection")]
+    storage_identifier: Vec<String>,
+
+    /// Only the data files in this store, by its driver id; repeatable
+    ///
+    /// Several options of one kind widen the selection, several kinds narrow it.
+    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
+    store: Vec<String>,
+}
+
+impl Looking {
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            datasets: self.dataset.iter().cloned().collect(),
+            files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
+            storage_identifiers: self.storage_identifier.iter().cloned().collect(),
+            stores: self.store.iter().cloned().collect(),
+        }
+    }
+}
