@@ -74,6 +74,7 @@ impl<'a> Progress<'a> {
 
     fn planned(&self, files: u64, bytes: u64) {
         self.files.store(files, Ordering::Relaxed);
+        self.judged.store(0, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.reset();
             bar.set_length(bytes);

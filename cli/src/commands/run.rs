@@ -106,6 +106,7 @@ impl Args {
             limit: self.limit,
             jobs: self.jobs(destination) as usize,
             time_budget: self.time_budget.or(destination.time_budget),
+            verify_every: destination.verify_every,
             bandwidth_limit: destination.bandwidth_limit,
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,

@@ -13,6 +13,7 @@ mod fingerprint;
 mod item;
 mod judge;
 mod lane;
+mod nightly;
 mod objects;
 mod observer;
 mod options;

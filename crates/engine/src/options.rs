@@ -26,6 +26,8 @@ pub struct Options {
     pub jobs: usize,
     /// Begin no more work after this long.
     pub time_budget: Option<Duration>,
+    /// After copying, and in the time that is left, look again at a share of the copies, so that no proof gets older.
+    pub verify_every: Option<Duration>,
     /// Bytes a second over all workers.
     pub bandwidth_limit: Option<u64>,
     /// Copy auxiliary files, provenance and dataset logos too.

@@ -176,6 +176,9 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
+    std::thread::scope(|scope| {
+        active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));
+    });
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
@@ -242,6 +245,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, counts: Counts
         due: counts.due,
         bytes_copied: counts.bytes_copied,
         gone: counts.gone,
+        verified: counts.verified,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
         notes: counts.notes.listed,

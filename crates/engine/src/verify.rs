@@ -20,7 +20,7 @@ const PROBED_FROM: usize = 20;
 
 /// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
 /// was planned, so the pass, which counts, ends all the same.
-const FOREVER: &str = "9999-12-31T23:59:59.999Z";
+pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
 
 /// What `verify` works with.
 #[derive(Clone, Copy)]

@@ -139,6 +139,12 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Held>, LedgerError>;
 
+    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+
     /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
     /// proved, and what it belongs to becomes `FAIL_VERIFY`.
     ///

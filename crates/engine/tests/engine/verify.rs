@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dvb_engine::{Ending, RunError, Selection, Silent, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify};
+use dvb_engine::{
+    Ending, Options, RunError, Selection, Silent, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify,
+};
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, Status};
@@ -351,4 +353,44 @@ fn a_fault_at_any_operation_makes_nothing_damaged_and_hides_no_damage() {
             }
         }
     }
+}
+
+/// Lets the first `count` copies look as if they had been proved so many days ago.
+fn age(bench: &Bench, count: usize, days: u32) {
+    let ledger = rusqlite::Connection::open(bench.folder.path().join("ledger.db")).unwrap();
+    for file in &bench.world.files[..count] {
+        let sql = format!(
+            "UPDATE backup_copy SET proved_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-{days} days') WHERE id = {}",
+            file.id
+        );
+        ledger.execute(&sql, []).unwrap();
+    }
+}
+
+#[test]
+fn a_run_spends_its_share_so_that_no_proof_gets_older() {
+    let bench = Bench::of_files(40);
+    let run = |more: &dyn Fn(Options) -> Options| {
+        let month = Some(Duration::from_secs(30 * 86_400));
+        bench.try_run(&more(Options { verify_every: month, ..bench.options() })).unwrap()
+    };
+    let plain = |it| it;
+    let checked = |it: &dvb_engine::Summary| it.verified.map(|it| it.checked);
+    assert_eq!(checked(&run(&plain)), Some(0), "all was proved just now");
+    age(&bench, 40, 11);
+    assert_eq!(checked(&run(&plain)), Some(2), "a twentieth each night");
+    age(&bench, 9, 29);
+    assert_eq!(checked(&run(&plain)), Some(9), "what is due, however many");
+    age(&bench, 9, 31);
+    fs::write(bench.backup.join(&bench.world.files[4].copies[0].0), "rot").unwrap();
+    let none = run(&|it| Options { time_budget: Some(Duration::ZERO), ..it });
+    assert_eq!((checked(&none), none.exit_code), (None, 0), "only in the time that is left");
+    assert_eq!(checked(&run(&|it| Options { limit: Some(1), ..it })), None);
+    let found = run(&plain);
+    assert_eq!((checked(&found), found.ending), (Some(9), Ending::DestinationDamaged));
+    assert_eq!((found.failures_total, found.failures[0].status), (1, Status::FailVerify));
+    let mended = run(&plain);
+    assert_eq!((mended.files.copied, mended.exit_code), (1, 0));
+    let other = bench.run();
+    assert_eq!(checked(&other), None);
 }

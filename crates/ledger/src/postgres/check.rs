@@ -47,6 +47,21 @@ pub(super) fn oldest_copies(
         .collect()
 }
 
+pub(super) fn count_copies(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    before: &str,
+) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let row = db.query_one(
+        "SELECT count(*) FROM backup_copy
+         WHERE destination = $1 AND state = 'proved' AND proved_at < $2::text::timestamptz",
+        &[&destination, &before],
+    )?;
+    let count: i64 = row.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 pub(super) fn record_checks(
     db: &mut Transaction<'_>,
     destination: &DestinationName,

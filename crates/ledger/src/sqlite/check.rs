@@ -39,6 +39,16 @@ pub(super) fn oldest_copies(
     .collect()
 }
 
+pub(super) fn count_copies(db: &Connection, destination: &DestinationName, before: &str) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let mut statement = db.prepare_cached(
+        "SELECT count(*) FROM backup_copy
+         WHERE destination = ?1 AND state = 'proved' AND proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)",
+    )?;
+    let count: i64 = statement.query_row(params![destination, before], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 pub(super) fn record_checks(
     db: &Connection,
     destination: &DestinationName,

@@ -191,6 +191,10 @@ impl Ledger for SqliteLedger {
         self.read("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
     }
 
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+        self.read("count the copies", |it| check::count_copies(it, destination, before))
+    }
+
     fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
         self.write("record what was verified", |it| check::record_checks(it, destination, run, checks))
     }

@@ -44,6 +44,8 @@ pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {
     assert_eq!(all(&*ledger, LATER), [3, 1, 5, 2, 4]);
     assert_eq!(all(&*ledger, "2021-01-01T00:00:00.250Z"), [3]);
     assert_eq!(all(&*ledger, "2021-01-01T00:00:00.251Z"), [3, 1, 5]);
+    let count = |before| ledger.count_copies(&here(), before).unwrap();
+    assert_eq!((count(LATER), count("2021-01-01T00:00:00.250Z"), count("2021-01-01T00:00:00.251Z")), (5, 1, 3));
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
         let page = ledger.oldest_copies(&here(), after.as_ref(), LATER, 2).unwrap();
