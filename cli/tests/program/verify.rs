@@ -54,7 +54,9 @@ fn damage_is_named_until_a_run_has_mended_it() {
     let run = site.call(&["run", "--json"]).expect(0).json();
     assert_eq!(run["files"]["copied"], 2);
     site.call(&["verify"]).expect(0).silent();
-    site.call(&["status"]).expect(0);
+    site.call(&["status"]).expect(0).says(&["  verify 20", "  run 20", "oldest proof: "]);
+    let status = site.call(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["destinations"][0]["last_run"]["command"], "verify");
 }
 
 #[test]

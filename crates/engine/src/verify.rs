@@ -211,7 +211,7 @@ fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, Le
                 *probe = held.copy.key;
             }
         }
-        if plan.count % 1024 == 0 && at.stop.signalled().is_some() {
+        if plan.count.is_multiple_of(1024) && at.stop.signalled().is_some() {
             break;
         }
     }
