@@ -4,12 +4,14 @@
 //! and records each verdict only with its proofs in hand.
 
 mod adopt;
+mod audit;
 mod carry;
 mod check;
 mod connection;
 mod ending;
 mod error;
 mod fingerprint;
+mod inspect;
 mod item;
 mod judge;
 mod lane;
@@ -31,6 +33,7 @@ mod tally;
 mod verify;
 mod workers;
 
+pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, audit};
 pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};

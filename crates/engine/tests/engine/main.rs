@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod adoption;
+mod audit;
 mod bench;
 mod changes;
 mod disappearance;
