@@ -8,18 +8,17 @@ use dvb_model::{DestinationName, DvObjectId};
 
 use crate::args;
 
-/// How much is looked at. The ones that were verified longest ago come first.
+/// How much is looked at.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Looking {
     /// Everything; the same as without options
-    #[arg(long, conflicts_with_all = ["older_than", "sample"])]
+    #[arg(long, conflicts_with = "sample")]
     pub(crate) all: bool,
 
-    /// Only what was not verified for so long (12h, 30d, 8w)
-    #[arg(long, value_name = "AGE", value_parser = args::duration)]
-    pub(crate) older_than: Option<Duration>,
-
-    /// Only this share, such as 5%: what was verified longest ago, so that twenty calls with 5% come round
+    /// Only this share, such as 5%
+    ///
+    /// `verify` takes what was verified longest ago, so that twenty calls with 5% come round; `audit`, which keeps no
+    /// record, leaves it to chance.
     #[arg(long, value_name = "SHARE", value_parser = args::share)]
     pub(crate) sample: Option<f64>,
 
@@ -33,7 +32,7 @@ pub(crate) struct Looking {
 
     /// Begin no more work after this long (45s, 90m, 5h, 1h30m); TimeBudget in the configuration is for `run` alone
     ///
-    /// What is left comes first the next time; the exit code is 8.
+    /// What is left comes first in the next `verify`; the exit code is 8.
     #[arg(long, value_name = "D", value_parser = args::duration)]
     pub(crate) time_budget: Option<Duration>,
 

@@ -1,5 +1,6 @@
 //! The commands, one a file: what each takes, and what it does.
 
+mod audit;
 mod catalogue;
 mod check;
 mod completions;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Check(check::Args),
     Status(status::Args),
     Verify(Box<verify::Args>),
+    Audit(Box<audit::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -59,6 +61,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Check(args) => check::run(&args, &context()?),
         Command::Status(args) => status::run(&args, &context()?),
         Command::Verify(args) => verify::run(&args, &context()?),
+        Command::Audit(args) => audit::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

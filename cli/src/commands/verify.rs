@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::thread;
+use std::time::Duration;
 
 use dvb_engine::{CopyCounts, Damage, Ending, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify};
 use dvb_ledger::Ledger;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::looking::Looking;
+use crate::args;
 use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::{Tint, plain};
@@ -36,6 +38,10 @@ const NAMED: usize = 20;
 pub(crate) struct Args {
     #[command(flatten)]
     looking: Looking,
+
+    /// Only copies that were not verified for so long (12h, 30d, 8w)
+    #[arg(long, value_name = "AGE", value_parser = args::duration, conflicts_with = "all")]
+    older_than: Option<Duration>,
 }
 
 impl Args {
@@ -49,7 +55,7 @@ impl Args {
             host: wiring::host_name(),
             selection: self.looking.selection(),
             default_store: context.config.repository.default_store.clone(),
-            older_than: self.looking.older_than,
+            older_than: self.older_than,
             sample: self.looking.sample,
             jobs: self.jobs(destination) as usize,
             time_budget: self.looking.time_budget,
@@ -200,7 +206,8 @@ fn trouble(it: &VerifySummary) -> String {
 fn list(text: &mut String, found: &[Damage], total: u64) {
     for it in found.iter().take(NAMED) {
         let id = it.data_file_id.map(|it| format!("file {it}, ")).unwrap_or_default();
-        let _ = writeln!(text, "  {:<13} {id}{}", it.what.to_uppercase(), plain(&it.reason));
+        let what = it.what.replace('-', " ").to_uppercase();
+        let _ = writeln!(text, "  {what:<13} {id}{}", plain(&it.reason));
     }
     let rest = total.saturating_sub(found.len().min(NAMED) as u64);
     if rest > 0 {

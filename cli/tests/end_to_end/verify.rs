@@ -32,7 +32,7 @@ fn damage_is_found_and_mended(account: &Account, ledger: Ledger, evidence: &str)
     let mut seen: Vec<_> =
         damaged.iter().map(|it| (it["what"].as_str().unwrap(), it["key"].as_str().unwrap())).collect();
     seen.sort_unstable();
-    assert_eq!(seen, [("missing", gone.as_str()), ("other digest", flipped), ("other size", cut)]);
+    assert_eq!(seen, [("missing", gone.as_str()), ("other-digest", flipped), ("other-size", cut)]);
     let (_, code) = it.json(&["run"]);
     assert_eq!(code, 3, "as before: some of the sources are bad");
     files::assert_same(&it.world.expected_copies(), &it.copies());

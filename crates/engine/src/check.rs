@@ -447,8 +447,8 @@ impl Bad {
     fn what(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Size(_) => "other size",
-            Self::Digest(_) => "other digest",
+            Self::Size(_) => "other-size",
+            Self::Digest(_) => "other-digest",
         }
     }
 }

@@ -82,8 +82,8 @@ fn damage_is_named_and_the_next_run_mends_it(ledger: LedgerKind) {
     fs::remove_file(bench.backup.join(&third.copies[0].0)).unwrap();
     let found = verified(&bench);
     let mut expected = vec![
-        ("other digest", first.copies[0].0.as_str()),
-        ("other size", second.copies[0].0.as_str()),
+        ("other-digest", first.copies[0].0.as_str()),
+        ("other-size", second.copies[0].0.as_str()),
         ("missing", third.copies[0].0.as_str()),
     ];
     expected.sort_unstable();
