@@ -394,3 +394,26 @@ fn a_run_spends_its_share_so_that_no_proof_gets_older() {
     let other = bench.run();
     assert_eq!(checked(&other), None);
 }
+
+#[test]
+fn whatever_object_is_damaged_is_found_and_mended() {
+    let bench = Bench::of_every_kind(Schema::V6_9, LedgerKind::Sqlite);
+    bench.run();
+    let copies = bench.copies();
+    // Package members, auxiliary files and logos of datasets among them; of an empty file only more can be made.
+    for key in copies.keys() {
+        let path = bench.backup.join(key);
+        let mut bytes = fs::read(&path).unwrap();
+        match bytes.first_mut() {
+            Some(first) => *first ^= 1,
+            None => bytes.push(0),
+        }
+        fs::write(path, bytes).unwrap();
+    }
+    let found = verified(&bench);
+    assert_eq!((found.copies.damaged, found.copies.good), (copies.len() as u64, 0));
+    bench.run();
+    files::assert_same(&copies, &bench.copies());
+    let again = verified(&bench);
+    assert_eq!((again.copies.good, again.exit_code), (copies.len() as u64, 0), "{again:#?}");
+}
