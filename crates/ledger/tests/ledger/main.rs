@@ -41,6 +41,7 @@ macro_rules! suite {
             migration::is_done_once,
             migration::several_at_once_do_it_once,
             migration::a_newer_ledger_is_refused,
+            migration::an_older_ledger_is_brought_up_to_date,
             adoption::of_no_table_makes_a_view,
             adoption::keeps_the_rows_and_answers_in_their_place,
             adoption::of_a_table_that_came_later,
