@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dvb_engine::{
-    Ending, Options, RunError, Selection, Silent, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify,
+    Ending, Options, RunError, Selection, Silent, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify,
 };
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, Status};
 use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
-use dvb_testkit::dataverse::Schema;
+use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, LedgerKind, destination};
@@ -219,6 +219,8 @@ struct Moody<'a> {
     key: ObjectKey,
     cause: Option<Cause>,
     times: Arc<AtomicU32>,
+    /// Told to stop when a copy is opened.
+    stop: Option<Stop>,
 }
 
 struct MoodySession {
@@ -226,6 +228,7 @@ struct MoodySession {
     key: ObjectKey,
     cause: Option<Cause>,
     times: Arc<AtomicU32>,
+    stop: Option<Stop>,
 }
 
 impl Sink for Moody<'_> {
@@ -239,7 +242,13 @@ impl Sink for Moody<'_> {
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         let (key, times) = (self.key.clone(), Arc::clone(&self.times));
-        Ok(Box::new(MoodySession { inner: self.inner.connect(run)?, key, cause: self.cause, times }))
+        Ok(Box::new(MoodySession {
+            inner: self.inner.connect(run)?,
+            key,
+            cause: self.cause,
+            times,
+            stop: self.stop.clone(),
+        }))
     }
 }
 
@@ -292,6 +301,9 @@ impl SinkSession for MoodySession {
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn std::io::Read + Send + 'a>, SinkError> {
+        if let Some(stop) = &self.stop {
+            stop.signal(2);
+        }
         self.inner.open(key)
     }
 
@@ -318,7 +330,8 @@ fn what_may_pass_is_never_called_damaged() {
         (Some(Cause::Forbidden), 99, (1, 3)),
         (None, 99, (4, 3)),
     ] {
-        let sink = Moody { inner: bench.sink.as_ref(), key: key.clone(), cause, times: Arc::new(times.into()) };
+        let sink =
+            Moody { inner: bench.sink.as_ref(), key: key.clone(), cause, times: Arc::new(times.into()), stop: None };
         let summary = try_verify(&bench, &sink, &options()).unwrap();
         assert_eq!((summary.exit_code, summary.copies.good), expected, "{cause:?} {times}: {summary:#?}");
         let is_ok = bench.details()[&bench.world.files[1].id].status == Status::Ok;
@@ -416,4 +429,24 @@ fn whatever_object_is_damaged_is_found_and_mended() {
     files::assert_same(&copies, &bench.copies());
     let again = verified(&bench);
     assert_eq!((again.copies.good, again.exit_code), (copies.len() as u64, 0), "{again:#?}");
+}
+
+#[test]
+fn a_signal_does_not_wait_for_the_end_of_a_long_copy() {
+    let folder = dvb_testkit::temp_folder("engine");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/LONG").id;
+    world.add_file(dataset, &format!("file://{}", World::object_name(1)), &vec![7; 65 << 20]);
+    let bench = Bench::new(world, LedgerKind::Sqlite, folder);
+    bench.run();
+    let key = ObjectKey::new(&bench.world.files[0].copies[0].0).unwrap();
+    let good = verified(&bench);
+    assert_eq!((good.copies.good, good.bytes), (1, 65 << 20));
+    let stop = Some(bench.stop.clone());
+    let sink = Moody { inner: bench.sink.as_ref(), key: key.clone(), cause: None, times: Arc::default(), stop };
+    let ended = try_verify(&bench, &sink, &options()).unwrap();
+    assert_eq!((ended.exit_code, ended.copies.left), (130, 1));
+    bench.stop.signal(0);
+    flip(&bench.backup.join(key.as_str()));
+    assert_eq!(verified(&bench).damaged[0].what, "other-digest");
 }
