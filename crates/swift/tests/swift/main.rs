@@ -7,7 +7,6 @@ mod faults;
 mod large;
 mod login;
 mod source;
-mod speed;
 
 use std::time::Duration;
 
