@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -18,7 +19,7 @@ pub(crate) enum Trick {
     LoseAnswer,
     /// The connection is cut after so many bytes of the answer's body.
     CutAnswer(usize),
-    /// A text in the answer's head is replaced.
+    /// A text in the answer is replaced.
     Rewrite(String, String),
 }
 
@@ -132,11 +133,12 @@ fn serve(mut client: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Res
             let mut body = body.as_slice().chain(&mut server).take(bytes as u64);
             std::io::copy(&mut body, &mut client)?;
         }
-        other => {
-            let answer = match other {
-                Some(Trick::Rewrite(from, to)) => answer.replace(&from, &to),
-                _ => answer,
-            };
+        Some(Trick::Rewrite(from, to)) => {
+            let mut whole = [answer.as_bytes(), &body].concat();
+            server.read_to_end(&mut whole)?;
+            client.write_all(&replace(&whole, from.as_bytes(), to.as_bytes()))?;
+        }
+        _ => {
             client.write_all(answer.as_bytes())?;
             client.write_all(&body)?;
             std::io::copy(&mut server, &mut client)?;
@@ -145,6 +147,13 @@ fn serve(mut client: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Res
     let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
     let _ = up.join();
     Ok(())
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    match bytes.windows(from.len()).position(|it| it == from) {
+        Some(at) => [&bytes[..at], to, &replace(&bytes[at + from.len()..], from, to)].concat(),
+        None => bytes.to_vec(),
+    }
 }
 
 fn split(bytes: Vec<u8>) -> (String, Vec<u8>) {
@@ -185,4 +194,26 @@ fn forward((mut client, mut server): (TcpStream, TcpStream), early: Vec<u8>, tri
             _ => return,
         }
     }
+}
+
+/// Passes everything on to a port, and counts the connections.
+pub(crate) fn counter(port: u16) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let ways = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
+            for (mut from, mut to) in ways {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    (url, count)
 }

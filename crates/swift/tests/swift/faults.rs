@@ -1,5 +1,6 @@
 //! What goes wrong on the way: never a bad copy under a key, and nothing left behind.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dvb_storage::conformance::{Bytes, End, some_bytes};
@@ -7,7 +8,7 @@ use dvb_storage::{Cause, SinkSession, Unstaged};
 use dvb_swift::SwiftAccount;
 use dvb_testkit::swift::{self, Server};
 
-use crate::crook::{Crook, Trick};
+use crate::crook::{Crook, Trick, counter};
 use crate::{Hooked, commit, connect, get, key, put, sink, stage_payload, tempauth};
 
 /// A destination behind a crook.
@@ -74,6 +75,22 @@ fn tokens_may_expire_at_any_time() {
     server.expire_tokens();
     let expected: Vec<u8> = (0..3_500_000).map(Hooked::byte).collect();
     assert!(get(session.as_mut(), &key(AT)).unwrap() == expected);
+}
+
+#[test]
+fn connections_are_used_again() {
+    let server = swift::shared();
+    let (url, connections) = counter(server.port());
+    let account = SwiftAccount { endpoint: Some(format!("{url}/v1")), ..tempauth(server) };
+    let mut session = connect(&sink(account, &swift::container("reuse")));
+    for (n, size) in SIZES.iter().cycle().take(9).enumerate() {
+        let at = key(&format!("10.5072/{n}"));
+        let bytes = some_bytes(1, *size);
+        put(session.as_mut(), &at, &bytes).unwrap();
+        assert!(get(session.as_mut(), &at).unwrap() == bytes);
+        assert!(session.stat(&[key("10.5072/none")]).unwrap().remove(0).unwrap().is_none());
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -221,6 +238,18 @@ fn a_server_that_lags_behind_is_asked_again() {
     stage.crook.play("HEAD", AT, 0, 2, Trick::Say(404, ""));
     put(stage.session.as_mut(), &key(AT), b"some bytes").unwrap();
     assert_eq!(stage.crook.count("HEAD", AT), 3);
+}
+
+#[test]
+fn a_manifest_that_names_other_bytes_is_taken_away() {
+    let mut stage = Stage::set();
+    let staged = stage_large(&mut stage);
+    let digest = dvb_fixity::Measured::of(&some_bytes(5, 2_500_000)[1 << 20..2 << 20], &[dvb_fixity::Algorithm::Md5]);
+    let rewrite = Trick::Rewrite(digest.digests[0].hex(), "0".repeat(32));
+    stage.crook.play("GET", "multipart-manifest=get", 0, 9, rewrite);
+    let answer = commit(stage.session.as_mut(), staged);
+    assert!(matches!(answer, Err(Unstaged::Verify(_))), "{answer:?}");
+    assert!(stage.server.list(&stage.container).is_empty());
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn a_store_keeps_the_promises_of_a_source() {
     let refused = [
         main_object(&format!("swift://main:../AUTH_other/{container}:15b2")),
         main_object("swift://main:..:15b2"),
+        main_object(&format!("swift://main:{container}/FK2:ABC/15b2")),
         main_object(&format!("swift://main:{container}:../../AUTH_other/c/15b2")),
         main_object(&format!("swift://main:{container}:")),
     ];
@@ -147,6 +148,24 @@ fn a_broken_download_does_not_go_on_with_another_object() {
     server.put(&container, "15b2", &some_bytes(5, 1 << 20));
     let error = object.body.read_to_end(&mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("changed while it was read"), "{error}");
+}
+
+#[test]
+fn a_server_that_ignores_conditions_is_found_out() {
+    let server = swift::shared();
+    let bytes = some_bytes(7, 1 << 20);
+    let container = with_object(server, "15b2", &bytes);
+    let etag = dvb_fixity::Measured::of(&bytes, &[dvb_fixity::Algorithm::Md5]).digests[0].hex();
+    for (from, to) in [(etag, "0".repeat(32)), ("bytes 400000-".into(), "bytes 400001-".to_owned())] {
+        let crook = Crook::of(server.port());
+        let behind = SwiftAccount { endpoint: Some(format!("{}/v1", crook.url)), ..tempauth(server) };
+        crook.play("GET", &container, 0, 1, Trick::CutAnswer(400_000));
+        crook.play("GET", &container, 0, 9, Trick::Rewrite(from, to));
+        let store = store(&[("main", behind)]);
+        let mut object = store.open(&main_object(&format!("swift://main:{container}:15b2"))).unwrap();
+        let error = object.body.read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("does not go on with"), "{error}");
+    }
 }
 
 #[test]
