@@ -1,0 +1,162 @@
+//! Letting staged objects show, and proving them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
+
+use crate::error::Fault;
+use crate::probe::Server;
+use crate::prove::{head, observe};
+use crate::sign::hex;
+use crate::sink::Shared;
+use crate::stage::Pending;
+use crate::upload::{self, Completed, Composite, lock_headers};
+
+/// What committing takes from the session.
+#[derive(Clone, Copy)]
+pub(crate) struct Commit<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) server: Server,
+    pub(crate) evidence: Evidence,
+}
+
+/// Why an object was not committed.
+pub(crate) enum Failure {
+    /// This one.
+    Object(Unstaged),
+    /// The service is out of reach.
+    Lost(SinkError),
+}
+
+impl From<Unstaged> for Failure {
+    fn from(why: Unstaged) -> Self {
+        Self::Object(why)
+    }
+}
+
+/// How an object came to show.
+enum Shown {
+    /// By this request; in a bucket with versions, this one.
+    Now(Option<String>),
+    /// By an earlier attempt whose answer was lost, or somebody else's object lies there.
+    Perhaps,
+}
+
+impl Commit<'_> {
+    /// Shows and proves one object. What cannot be proved is removed.
+    pub(crate) fn one(self, request: CommitRequest, pending: Pending) -> Result<Proved, Failure> {
+        let CommitRequest { staged, replace } = request;
+        let key = self.shared.key(&staged.key);
+        let composite = match &pending {
+            Pending::Held(_) => None,
+            Pending::Uploaded { parts, .. } => Some(Composite::of(parts)),
+        };
+        let shown = match self.show(&key, &staged.measured, &pending, replace) {
+            Ok(shown) => shown,
+            Err(failure) => {
+                if let (Failure::Object(_), Pending::Uploaded { id, .. }) = (&failure, &pending) {
+                    upload::try_abort(self.shared, &key, id);
+                }
+                return Err(failure);
+            }
+        };
+        let observed = observe(self.shared, self.server, self.evidence, &key, &staged.measured, composite.as_ref());
+        let observed = match (observed, &shown) {
+            (Ok(it), _) => it,
+            (Err(fault), Shown::Perhaps) => return Err(self.failed(fault, "prove", &key)),
+            (Err(fault), Shown::Now(version)) => {
+                let failure = self.failed(fault, "prove", &key);
+                if let Failure::Object(_) = failure {
+                    self.remove(&key, version.as_deref())?;
+                }
+                return Err(failure);
+            }
+        };
+        match (Proved::by(staged.measured, &observed), shown) {
+            (Ok(proved), _) => Ok(proved),
+            (Err(_), Shown::Perhaps) => Err(self.taken(&key).into()),
+            (Err(mismatch), Shown::Now(version)) => {
+                self.remove(&key, version.as_deref())?;
+                Err(Unstaged::from(mismatch).into())
+            }
+        }
+    }
+
+    fn show(&self, key: &str, measured: &Measured, pending: &Pending, replace: bool) -> Result<Shown, Failure> {
+        // Without conditions, looking first is all that is left; the ledger's lock keeps other runs out. Services that
+        // keep them on PUT may not on completing.
+        let is_atomic = self.server.conditions && matches!(pending, Pending::Held(_));
+        if !replace && !is_atomic && head(self.shared, key).map_err(|it| self.failed(it, "look at", key))?.is_some() {
+            return Err(self.taken(key).into());
+        }
+        let (shown, was_repeated) = match pending {
+            Pending::Held(room) => self.put(key, measured, &room.buffer, !replace),
+            Pending::Uploaded { id, parts } => {
+                let completed = upload::complete(self.shared, self.server, key, id, parts, !replace);
+                let shown = completed.map(|it| match it {
+                    Completed::Yes(version) => Shown::Now(version),
+                    Completed::Perhaps => Shown::Perhaps,
+                });
+                (shown, false)
+            }
+        };
+        match shown {
+            Ok(shown) => Ok(shown),
+            Err(fault) if !replace && fault.is_status(&[412]) => {
+                if was_repeated { Ok(Shown::Perhaps) } else { Err(self.taken(key).into()) }
+            }
+            Err(fault) => Err(self.failed(fault, "store", key)),
+        }
+    }
+
+    fn put(&self, key: &str, measured: &Measured, bytes: &[u8], is_new: bool) -> (Result<Shown, Fault>, bool) {
+        let mut call = self.shared.call("PUT", key);
+        call.body = bytes;
+        call.headers = lock_headers(self.shared, key);
+        call.headers.push(("content-type", "application/octet-stream".into()));
+        // What was hashed while it was read: nothing is hashed twice.
+        call.sha256 = measured.digest(Algorithm::Sha256).map(|it| hex(it.as_bytes()));
+        let (name, algorithm) = match self.server.wants_md5() {
+            true => ("content-md5", Algorithm::Md5),
+            false => ("x-amz-checksum-sha256", Algorithm::Sha256),
+        };
+        if let Some(digest) = measured.digest(algorithm) {
+            call.headers.push((name, BASE64.encode(digest.as_bytes())));
+        }
+        if is_new && self.server.conditions {
+            call.headers.push(("if-none-match", "*".into()));
+        }
+        let (answer, was_repeated) = self.shared.client.ask_once(&call);
+        (answer.map(|it| Shown::Now(it.header("x-amz-version-id").map(str::to_owned))), was_repeated)
+    }
+
+    /// Removes what this session has just put there and could not prove.
+    fn remove(&self, key: &str, version: Option<&str>) -> Result<(), Failure> {
+        let mut call = self.shared.call("DELETE", key);
+        // Removing the version itself brings back what was there before it.
+        call.query.extend(version.map(|it| ("versionId", it.to_owned())));
+        match self.shared.client.ask(&call) {
+            Ok(_) => Ok(()),
+            Err(fault) => {
+                let attempt = format!(
+                    "{key} in {} holds other bytes than were sent, or could not be proved, and could not be removed; \
+                     remove it by hand",
+                    self.shared.describe()
+                );
+                let error = SinkError::because(Cause::Io, attempt, fault);
+                Err(Failure::Object(error.into()))
+            }
+        }
+    }
+
+    fn taken(&self, key: &str) -> Unstaged {
+        SinkError::new(Cause::Exists, format!("there is something at {key} in {} already", self.shared.describe())).into()
+    }
+
+    fn failed(&self, fault: Fault, doing: &str, key: &str) -> Failure {
+        let is_lost = fault.is_lost();
+        let error = fault.sink(format!("cannot {doing} {key} in {}", self.shared.describe()));
+        if is_lost { Failure::Lost(error) } else { Failure::Object(error.into()) }
+    }
+}
