@@ -8,10 +8,13 @@
 mod cache;
 pub mod dataverse;
 pub mod files;
+pub mod http;
+pub mod keystone;
 pub mod postgres;
 mod procfs;
 mod spawn;
 pub mod sshd;
+pub mod swift;
 mod temp;
 mod tls;
 
