@@ -11,7 +11,7 @@ use crate::error::Fault;
 use crate::sign::hex;
 use crate::sink::Shared;
 
-const NAME: &str = "probe";
+const NAME: &str = "s3-digests.txt";
 const CONTENT: &[u8] = b"dataverse-backup puts this here to see which digests the service keeps. It may stay.\n";
 
 /// What a service was seen to do.

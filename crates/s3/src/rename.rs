@@ -27,10 +27,22 @@ pub(crate) fn rename(shared: &Shared, server: Server, from: &str, to: &str) -> R
     }
     let size = length(&old.headers).ok_or(Fault::Lacking("Content-Length")).map_err(failed)?;
     let etag = old.etag().unwrap_or_default().to_owned();
-    if size <= LARGEST_COPY {
-        copy(shared, server, from, to, &etag).map_err(failed)?;
-    } else {
-        copy_parts(shared, server, from, to, &etag, size).map_err(failed)?;
+    let make = |etag: &str| match size <= LARGEST_COPY {
+        true => copy(shared, server, from, to, etag),
+        false => copy_parts(shared, server, from, to, etag, size),
+    };
+    match make(&etag) {
+        Ok(()) => {}
+        // Swift's S3 never takes the ETag of an object of parts for this: look again afterwards instead.
+        Err(fault) if fault.is_status(&[412]) => {
+            make("").map_err(failed)?;
+            let still = head(shared, from).map_err(failed)?;
+            if still.as_ref().and_then(|it| it.etag()) != Some(etag.as_str()) {
+                let attempt = format!("{from} changed while it was copied to {to} in {}", shared.describe());
+                return Err(SinkError::new(Cause::Io, attempt));
+            }
+        }
+        Err(fault) => return Err(failed(fault)),
     }
     let copied = head(shared, to).map_err(failed)?.and_then(|it| length(&it.headers));
     if copied != Some(size) {

@@ -43,11 +43,24 @@ fn authorization(
 ) -> Result<String, S3Error> {
     // Only the region's name goes into a signature.
     let region = Region::Custom { region: region.to_owned(), endpoint: String::new() };
-    let request = signing::canonical_request(method, url, headers, payload)?;
+    let (path, query) = (signing::canonical_uri_string(url), signing::canonical_query_string(url));
+    let signed = signing::signed_header_string(headers);
+    let request = format!("{method}\n{path}\n{query}\n{}\n{signed}\n{payload}", canonical_headers(headers)?);
     let text = signing::string_to_sign(now, &region, &request)?;
     let key = signing::signing_key(now, &keys.secret, &region, "s3")?;
     let signature = hex(&hmac(&key, text.as_bytes()));
-    signing::authorization_header(&keys.access, now, &region, &signing::signed_header_string(headers), &signature)
+    signing::authorization_header(&keys.access, now, &region, &signed, &signature)
+}
+
+/// The headers, in the order of their names. `rust-s3` 0.38 orders whole lines, so that `x-amz-copy-source:` would come
+/// after `x-amz-copy-source-if-match:`, and no service would take the signature.
+fn canonical_headers(headers: &HeaderMap) -> Result<String, S3Error> {
+    let mut lines = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        lines.push((name.as_str(), value.to_str()?.trim()));
+    }
+    lines.sort_unstable();
+    Ok(lines.into_iter().map(|(name, value)| format!("{name}:{value}\n")).collect())
 }
 
 /// HMAC-SHA-256 (RFC 2104) with a key that is no longer than a block: what `signing_key` gives has 32 bytes.

@@ -11,6 +11,7 @@ pub mod files;
 pub mod http;
 pub mod keystone;
 pub mod postgres;
+pub mod seaweed;
 mod procfs;
 mod spawn;
 pub mod sshd;
