@@ -84,21 +84,18 @@ impl Commit<'_> {
     }
 
     fn show(&self, key: &str, measured: &Measured, pending: &Pending, replace: bool) -> Result<Shown, Failure> {
-        // Without conditions, looking first is all that is left; the ledger's lock keeps other runs out. Services that
-        // keep them on PUT may not on completing.
-        let is_atomic = self.server.conditions && matches!(pending, Pending::Held(_));
-        if !replace && !is_atomic && head(self.shared, key).map_err(|it| self.failed(it, "look at", key))?.is_some() {
+        if !replace && self.is_taken(key, pending)? {
             return Err(self.taken(key).into());
         }
         let (shown, was_repeated) = match pending {
             Pending::Held(room) => self.put(key, measured, &room.buffer, !replace),
             Pending::Uploaded { id, parts } => {
-                let completed = upload::complete(self.shared, self.server, key, id, parts, !replace);
+                let (completed, was_repeated) = upload::complete(self.shared, self.server, key, id, parts, !replace);
                 let shown = completed.map(|it| match it {
                     Completed::Yes(version) => Shown::Now(version),
                     Completed::Perhaps => Shown::Perhaps,
                 });
-                (shown, false)
+                (shown, was_repeated)
             }
         };
         match shown {
@@ -107,6 +104,20 @@ impl Commit<'_> {
                 if was_repeated { Ok(Shown::Perhaps) } else { Err(self.taken(key).into()) }
             }
             Err(fault) => Err(self.failed(fault, "store", key)),
+        }
+    }
+
+    /// Without conditions, looking first is all that is left; the ledger's lock keeps other runs out. Services that keep
+    /// them on PUT may not on completing.
+    fn is_taken(&self, key: &str, pending: &Pending) -> Result<bool, Failure> {
+        if self.server.conditions && matches!(pending, Pending::Held(_)) {
+            return Ok(false);
+        }
+        match head(self.shared, key) {
+            Ok(found) => Ok(found.is_some()),
+            // Who may not list gets this answer for a key that is free, too.
+            Err(fault) if self.server.conditions && fault.cause() == Cause::Forbidden => Ok(false),
+            Err(fault) => Err(self.failed(fault, "look at", key)),
         }
     }
 

@@ -25,6 +25,17 @@ pub(crate) fn head(shared: &Shared, key: &str) -> Result<Option<Answer>, Fault> 
     }
 }
 
+/// The headers of an object that was just stored: services that are consistent only in the end may not know it yet.
+fn head_of_new(shared: &Shared, key: &str) -> Result<Answer, Fault> {
+    for attempt in 1..shared.client.attempts() {
+        if let Some(answer) = head(shared, key)? {
+            return Ok(answer);
+        }
+        shared.client.pause(attempt, None);
+    }
+    head(shared, key)?.ok_or(Fault::Lacking("object that was just stored"))
+}
+
 /// Observes what lies at `key`, of which `measured` (and of its parts, `composite`) was sent.
 pub(crate) fn observe(
     shared: &Shared,
@@ -35,7 +46,7 @@ pub(crate) fn observe(
     composite: Option<&Composite>,
 ) -> Result<Observed, Fault> {
     if evidence == Evidence::RemoteHash {
-        let answer = head(shared, key)?.ok_or(Fault::Lacking("object that was just stored"))?;
+        let answer = head_of_new(shared, key)?;
         let size = length(&answer.headers);
         if let Some(digest) = told(server, &answer, measured, composite) {
             return Ok(Observed { digest, size, evidence });

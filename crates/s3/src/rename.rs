@@ -108,7 +108,7 @@ fn copy_parts(shared: &Shared, server: Server, from: &str, to: &str, etag: &str,
     })
     .into_iter()
     .collect();
-    let done = copied.and_then(|parts| upload::complete(shared, server, to, &id, &parts, true));
+    let done = copied.and_then(|parts| upload::complete(shared, server, to, &id, &parts, true).0);
     match done {
         Ok(Completed::Yes(_) | Completed::Perhaps) => Ok(()),
         Err(fault) => {

@@ -139,7 +139,8 @@ pub(crate) enum Completed {
     Perhaps,
 }
 
-/// Lets the object show. It must not take another's place where `is_new` and the service keeps conditions.
+/// Lets the object show; also tells whether that was asked for more than once. It must not take another's place where
+/// `is_new` and the service keeps conditions.
 pub(crate) fn complete(
     shared: &Shared,
     server: Server,
@@ -147,7 +148,7 @@ pub(crate) fn complete(
     id: &str,
     parts: &[Part],
     is_new: bool,
-) -> Result<Completed, Fault> {
+) -> (Result<Completed, Fault>, bool) {
     let named: Vec<NamedPart> = parts
         .iter()
         .map(|it| NamedPart { number: it.number, etag: it.etag.clone(), sha256: it.sha256.map(|it| BASE64.encode(it)) })
@@ -162,29 +163,35 @@ pub(crate) fn complete(
         call.headers.push(("if-none-match", "*".into()));
     }
     let mut was_repeated = false;
-    for attempt in 1.. {
+    let mut attempt = 1;
+    loop {
         let (answer, repeated) = shared.client.ask_once(&call);
         was_repeated |= repeated;
         let refusal = match answer {
             Ok(answer) => match late_error(&answer.text) {
-                None => return Ok(Completed::Yes(answer.header("x-amz-version-id").map(str::to_owned))),
+                None => {
+                    let version = answer.header("x-amz-version-id").map(str::to_owned);
+                    return (Ok(Completed::Yes(version)), was_repeated);
+                }
                 Some(it) => Refusal { status: 200, code: it.code, message: it.message, region: None },
             },
-            Err(fault) if was_repeated && fault.is_code(&["NoSuchUpload"]) => return Ok(Completed::Perhaps),
+            Err(fault) if was_repeated && fault.is_code(&["NoSuchUpload"]) => {
+                return (Ok(Completed::Perhaps), was_repeated);
+            }
             // Conditions are kept on PUT, but not known here: the caller has looked before.
             Err(fault) if fault.is_status(&[501]) && call.headers.len() > 1 => {
                 call.headers.truncate(1);
                 continue;
             }
-            Err(fault) => return Err(fault),
+            Err(fault) => return (Err(fault), was_repeated),
         };
         if !refusal.is_transient() || attempt >= shared.client.attempts() {
-            return Err(refusal.into());
+            return (Err(refusal.into()), was_repeated);
         }
         was_repeated = true;
         shared.client.pause(attempt, None);
+        attempt += 1;
     }
-    Err(Fault::Lacking("result"))
 }
 
 /// Gives up an upload; one that is not there any more is no failure.
