@@ -31,14 +31,16 @@ impl Asked {
 pub(crate) enum Act {
     /// The service answers.
     Forward,
-    /// The service answers, and the answer's head is changed: text by text, of the same length or not.
-    Change(&'static str, String),
+    /// The service answers, and a header of the answer (`:status` for its first line) gets another value, or goes.
+    Change(&'static str, &'static str),
     /// The service never hears of it.
     Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// So many bytes of its body are sent on, then all ends.
     CutRequest(usize),
     /// So many bytes of the answer's body are handed back, then all ends.
     CutAnswer(usize),
+    /// The service gets the body with one byte changed.
+    Falsify,
     /// The service hears of it, the client does not hear of that.
     LoseAnswer,
 }
@@ -108,6 +110,18 @@ fn head(stream: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
     }
 }
 
+fn changed(head: &str, name: &str, value: &str) -> String {
+    let mut lines: Vec<String> = head.trim_end().split("\r\n").map(str::to_owned).collect();
+    let has_name = |it: &str| it.split_once(':').is_some_and(|it| it.0.eq_ignore_ascii_case(name));
+    for line in lines.iter_mut().skip(1).filter(|it| has_name(it)) {
+        *line = if value.is_empty() { "x-gone: 1".into() } else { format!("{name}: {value}") };
+    }
+    if let Some((from, to)) = value.split_once(" -> ").filter(|_| name == ":status") {
+        lines[0] = lines[0].replace(from, to);
+    }
+    lines.join("\r\n") + "\r\n\r\n"
+}
+
 fn serve(mut client: TcpStream, target: &str, rule: &Rule, log: &Mutex<Vec<Asked>>) -> io::Result<()> {
     loop {
         let (text, body) = head(&mut client)?;
@@ -149,14 +163,21 @@ fn serve(mut client: TcpStream, target: &str, rule: &Rule, log: &Mutex<Vec<Asked
             drop(service);
             return client.shutdown(Shutdown::Both);
         }
-        io::copy(&mut rest, &mut service)?;
+        if let Act::Falsify = act {
+            let mut body = Vec::new();
+            rest.read_to_end(&mut body)?;
+            *body.last_mut().expect("a body") ^= 1;
+            service.write_all(&body)?;
+        } else {
+            io::copy(&mut rest, &mut service)?;
+        }
         let (mut answer, start) = head(&mut service)?;
         match act {
             Act::LoseAnswer => {
                 io::copy(&mut service, &mut io::sink())?;
                 return client.shutdown(Shutdown::Both);
             }
-            Act::Change(from, ref to) => answer = answer.replace(from, to),
+            Act::Change(name, value) => answer = changed(&answer, name, value),
             _ => {}
         }
         client.write_all(answer.as_bytes())?;
