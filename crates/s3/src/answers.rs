@@ -116,9 +116,12 @@ mod tests {
 
     #[test]
     fn lists_are_read_with_none_one_and_many() {
-        let none: Uploads = parse("<ListMultipartUploadsResult xmlns=\"x\"><Bucket>b</Bucket></ListMultipartUploadsResult>").unwrap();
+        let none: Uploads =
+            parse("<ListMultipartUploadsResult xmlns=\"x\"><Bucket>b</Bucket></ListMultipartUploadsResult>").unwrap();
         assert!(none.uploads.is_empty() && !none.is_truncated);
-        let upload = |key: &str, id| format!("<Upload><UploadId>{id}</UploadId><Key>{key}</Key><Owner><ID>x</ID></Owner></Upload>");
+        let upload = |key: &str, id| {
+            format!("<Upload><UploadId>{id}</UploadId><Key>{key}</Key><Owner><ID>x</ID></Owner></Upload>")
+        };
         let text = format!("<R><IsTruncated>true</IsTruncated>{}{}</R>", upload("a&amp;b c", 1), upload("d", 2));
         let two: Uploads = parse(&text).unwrap();
         let found: Vec<_> = two.uploads.iter().map(|it| (it.key.as_str(), it.upload_id.as_str())).collect();

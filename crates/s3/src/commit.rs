@@ -101,7 +101,11 @@ impl Commit<'_> {
         match shown {
             Ok(shown) => Ok(shown),
             Err(fault) if !replace && fault.is_status(&[412]) => {
-                if was_repeated { Ok(Shown::Perhaps) } else { Err(self.taken(key).into()) }
+                if was_repeated {
+                    Ok(Shown::Perhaps)
+                } else {
+                    Err(self.taken(key).into())
+                }
             }
             Err(fault) => Err(self.failed(fault, "store", key)),
         }
@@ -162,7 +166,8 @@ impl Commit<'_> {
     }
 
     fn taken(&self, key: &str) -> Unstaged {
-        SinkError::new(Cause::Exists, format!("there is something at {key} in {} already", self.shared.describe())).into()
+        SinkError::new(Cause::Exists, format!("there is something at {key} in {} already", self.shared.describe()))
+            .into()
     }
 
     fn failed(&self, fault: Fault, doing: &str, key: &str) -> Failure {

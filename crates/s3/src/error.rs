@@ -52,7 +52,10 @@ impl Refusal {
     pub(crate) fn is_transient(&self) -> bool {
         // 501 is a decision, not a failure. S3 says "your client was too slow" with 400.
         matches!(self.status, 408 | 429 | 500 | 502 | 503 | 504 | 509)
-            || matches!(self.code.as_str(), "RequestTimeout" | "SlowDown" | "InternalError" | "ConditionalRequestConflict" | "OperationAborted")
+            || matches!(
+                self.code.as_str(),
+                "RequestTimeout" | "SlowDown" | "InternalError" | "ConditionalRequestConflict" | "OperationAborted"
+            )
     }
 
     fn cause(&self) -> Cause {
@@ -97,7 +100,9 @@ impl Fault {
             Self::Refused(it) => it.cause(),
             Self::Credentials(_) => Cause::Forbidden,
             Self::Transport(ureq::Error::Io(it)) if it.kind() == io::ErrorKind::InvalidData => Cause::Unavailable,
-            Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => Cause::Unavailable,
+            Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => {
+                Cause::Unavailable
+            }
             Self::Transport(_) | Self::Body(_) => Cause::Transient,
             Self::Unsendable(_) | Self::Xml(_) | Self::Lacking(_) => Cause::Io,
         }
@@ -154,7 +159,9 @@ impl Fault {
                 Cause::Forbidden => io::ErrorKind::PermissionDenied,
                 Cause::Transient => io::ErrorKind::TimedOut,
                 Cause::Exists => io::ErrorKind::StaleNetworkFileHandle,
-                Cause::Refused | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Io => io::ErrorKind::Other,
+                Cause::Refused | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Io => {
+                    io::ErrorKind::Other
+                }
             },
         };
         io::Error::new(kind, self)

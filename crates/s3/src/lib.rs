@@ -1,10 +1,11 @@
 //! Stores and destinations in S3 buckets, many objects in flight.
 //!
 //! Requests are signed by `rust-s3` ([`s3::signing`]) and carried by `ureq`. The client of `rust-s3` 0.38 itself does not
-//! serve here: in its synchronous form it opens a connection for each request, hands an object out only by pushing it
-//! into a writer (a broken download starts again, and a short body is told from a whole one only where the transport
-//! notices), takes no headers for a part or a completion (`If-Match`, `If-None-Match`, `x-amz-checksum-sha256` of the
-//! part), copies every body once more, and waits without `Retry-After`. `tests/s3/rust_s3.rs` holds what was seen of it.
+//! serve here, although it streams both ways with flat memory. In its synchronous form it takes a download that broke off
+//! for a whole one, opens a connection for each request, sends the parts of an object one after another and without a
+//! header of ours (`x-amz-checksum-sha256`, `If-None-Match`), begins a download again instead of going on with it
+//! (`If-Match`), knows no `Retry-After`, and cannot read a list of uploads without storage classes. `tests/s3/rust_s3.rs`
+//! holds what was seen of it.
 
 mod answers;
 mod body;

@@ -52,7 +52,8 @@ impl Probed {
             match put(shared, &[]) {
                 Ok(_) => seen = look(shared)?,
                 Err(fault) if fault.is_status(&[403, 401]) && fault.is_code(&["AccessDenied", "Forbidden"]) => {
-                    writable = Err(format!("{} may not be written to: give this account s3:PutObject", shared.describe()));
+                    writable =
+                        Err(format!("{} may not be written to: give this account s3:PutObject", shared.describe()));
                 }
                 Err(fault) => return Err(fault),
             }
@@ -64,7 +65,8 @@ impl Probed {
                 // "Not implemented", in the words of several services.
                 Err(fault) if fault.is_status(&[400, 501, 405]) => false,
                 Err(fault) if fault.is_status(&[403, 401]) => {
-                    writable = Err(format!("{} may not be written to: give this account s3:PutObject", shared.describe()));
+                    writable =
+                        Err(format!("{} may not be written to: give this account s3:PutObject", shared.describe()));
                     false
                 }
                 Err(fault) => return Err(fault),
@@ -75,7 +77,10 @@ impl Probed {
             found.is_some() && found == value.as_deref()
         };
         let server = Server {
-            sha256: has("x-amz-checksum-sha256", expected.digest(Algorithm::Sha256).map(|it| BASE64.encode(it.as_bytes()))),
+            sha256: has(
+                "x-amz-checksum-sha256",
+                expected.digest(Algorithm::Sha256).map(|it| BASE64.encode(it.as_bytes())),
+            ),
             md5: has("etag", expected.digest(Algorithm::Md5).map(|it| it.hex())),
             conditions,
         };

@@ -59,7 +59,11 @@ impl Profile {
     /// [`ProfileError`], when neither has it or it cannot be used.
     pub fn read(credentials: Option<&str>, config: Option<&str>, name: &str) -> Result<Self, ProfileError> {
         // In `config` every profile but the default one is written `[profile NAME]`.
-        let titles = if name == "default" { vec!["default".into(), "profile default".into()] } else { vec![format!("profile {name}")] };
+        let titles = if name == "default" {
+            vec!["default".into(), "profile default".into()]
+        } else {
+            vec![format!("profile {name}")]
+        };
         let mut values = section(config.unwrap_or(""), &titles);
         match (&mut values, section(credentials.unwrap_or(""), &[name.to_owned()])) {
             (Some(all), Some(stronger)) => all.extend(stronger),

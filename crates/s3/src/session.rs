@@ -84,8 +84,7 @@ impl SinkSession for S3Session {
         }
         let names: Vec<ObjectKey> = batch.iter().map(|it| it.key.clone()).collect();
         let keys: Vec<String> = names.iter().map(|it| self.shared.key(it)).collect();
-        let stage =
-            Stage { shared: &self.shared, server: self.probed.server, journal: &self.journal, keys: &keys };
+        let stage = Stage { shared: &self.shared, server: self.probed.server, journal: &self.journal, keys: &keys };
         let answers = stage.run(batch)?;
         let mut staged = Vec::with_capacity(names.len());
         for (answer, key) in answers.into_iter().zip(names) {

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn the_composite_is_that_of_the_s3_user_guide() {
-        let part = |number| Part { number, etag: String::new(), sha256: None, md5: Some(md5::Md5::digest(b"x").into()) };
+        let part =
+            |number| Part { number, etag: String::new(), sha256: None, md5: Some(md5::Md5::digest(b"x").into()) };
         let composite = Composite::of(&[part(1), part(2)]);
         let twice = [md5::Md5::digest(b"x"), md5::Md5::digest(b"x")].concat();
         assert_eq!(composite.md5, Some(format!("{}-2", hex(&md5::Md5::digest(twice)))));

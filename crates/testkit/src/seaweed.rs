@@ -73,14 +73,26 @@ impl Server {
         let dir = temp::folder("weed");
         fs::create_dir(dir.path().join("data")).expect("make a folder");
         fs::write(dir.path().join("s3.json"), IDENTITIES).expect("write the identities");
-        let kinds = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"];
+        let kinds =
+            ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"];
         let ports: Vec<Port> = (0..8).map(|_| Port::free()).collect();
         let mut command = mortal("KILL", None, weed());
-        command.arg("server").args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.domainName=localhost"]);
+        command.arg("server").args([
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            "-s3.domainName=localhost",
+        ]);
         // Telemetry is on by default; other ports would be fixed ones.
         command.args(["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]);
         // Each bucket takes volumes of its own.
-        command.args(["-volume.max=2000", "-volume.minFreeSpace=1MiB", "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0"]);
+        command.args([
+            "-volume.max=2000",
+            "-volume.minFreeSpace=1MiB",
+            "-master.volumeSizeLimitMB=64",
+            "-volume.preStopSeconds=0",
+        ]);
         command.arg(format!("-dir={}", dir.path().join("data").display()));
         command.arg(format!("-s3.config={}", dir.path().join("s3.json").display()));
         for (kind, port) in kinds.iter().chain(&["s3.port", "s3.port.grpc"]).zip(&ports) {

@@ -40,7 +40,8 @@ fn some_objects() -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn what_passes_is_tried_again() {
-    let late = Act::Answer(200, vec![], b"<?xml version=\"1.0\"?>\n\n<Error><Code>InternalError</Code></Error>".to_vec());
+    let late =
+        Act::Answer(200, vec![], b"<?xml version=\"1.0\"?>\n\n<Error><Code>InternalError</Code></Error>".to_vec());
     let busy = Act::Answer(503, vec![("retry-after", "0".into())], Vec::new());
     type Which = fn(&Asked) -> bool;
     let rows: Vec<(&str, Which, Act)> = vec![
@@ -106,7 +107,8 @@ fn a_service_out_of_reach_ends_the_session_and_a_later_run_sweeps() {
 #[test]
 fn bytes_that_change_on_the_way_are_not_taken() {
     for service in [seaweed(), swift()] {
-        for which in [is_part, is_small] {
+        let rows: [(fn(&Asked) -> bool, &str); 2] = [(is_part, NAMES[1]), (is_small, NAMES[0])];
+        for (which, damaged) in rows {
             let (_proxy, config, _bucket) = behind(&service, first(1000, which, Act::Falsify));
             let sink = S3Sink::new(config).unwrap();
             let mut session = sink.connect(&run("flipped")).unwrap();
@@ -115,7 +117,6 @@ fn bytes_that_change_on_the_way_are_not_taken() {
             let staged = staged.into_iter().flatten().map(|staged| CommitRequest { staged, replace: false }).collect();
             let good = session.commit(staged).unwrap().into_iter().filter(Result::is_ok).count();
             assert_eq!(good, 1);
-            let damaged = if which == is_part as fn(&Asked) -> bool { NAMES[1] } else { NAMES[0] };
             assert_eq!(session.stat(&[key(damaged)]).unwrap().remove(0).unwrap(), None);
         }
     }
@@ -182,8 +183,7 @@ fn a_wrong_etag_is_never_a_proof() {
     assert!(matches!(staged, Err(Unstaged::Verify(_))), "{staged:?}");
     assert_eq!(session.stat(&[key(NAMES[1])]).unwrap().remove(0).unwrap(), None);
     // Of an object: it may be no MD5, so the bytes decide.
-    let (proxy, config, _bucket) =
-        behind(&swift(), |it| if it.is("HEAD", "10.5072") { WRONG } else { Act::Forward });
+    let (proxy, config, _bucket) = behind(&swift(), |it| if it.is("HEAD", "10.5072") { WRONG } else { Act::Forward });
     let sink = S3Sink::new(config).unwrap();
     let mut session = sink.connect(&run("object")).unwrap();
     let proved = put(session.as_mut(), &[(NAMES[0], &small)]).unwrap().remove(0).unwrap();

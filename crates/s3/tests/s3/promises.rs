@@ -1,9 +1,9 @@
 //! What every source and sink promises, at real services.
 
-use dvb_s3::{S3Sink, S3SinkConfig, S3Store};
-use dvb_storage::{Demand, ObjectAddress, Sink as _, conformance};
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectName, RunId};
+use dvb_s3::{S3Sink, S3SinkConfig, S3Store};
+use dvb_storage::{Demand, ObjectAddress, Sink as _, conformance};
 
 use crate::world::{Service, location, pid, seaweed, swift};
 

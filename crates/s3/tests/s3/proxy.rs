@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -13,7 +14,6 @@ pub(crate) struct Asked {
     /// With its query.
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) length: usize,
 }
 
 impl Asked {
@@ -51,6 +51,7 @@ type Rule = dyn Fn(&Asked) -> Act + Send + Sync;
 pub(crate) struct Proxy {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<Asked>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// `Answer` in the words of S3.
@@ -67,14 +68,17 @@ impl Proxy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (rule, log): (Arc<Rule>, _) = (Arc::new(rule), Arc::clone(&seen));
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let counter = Arc::clone(&connections);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                counter.fetch_add(1, Ordering::SeqCst);
                 let (rule, log, target) = (Arc::clone(&rule), Arc::clone(&log), target.clone());
                 // A connection that ends early is what this is for.
                 thread::spawn(move || serve(client, &target, &*rule, &log).ok());
             }
         });
-        Self { url, seen }
+        Self { url, seen, connections }
     }
 
     /// With nothing behind it: the n-th request gets the n-th answer, and the last one again and again.
@@ -88,6 +92,10 @@ impl Proxy {
 
     pub(crate) fn seen(&self) -> Vec<Asked> {
         self.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     pub(crate) fn count(&self, method: &str, part: &str) -> usize {
@@ -133,7 +141,7 @@ fn serve(mut client: TcpStream, target: &str, rule: &Rule, log: &Mutex<Vec<Asked
             .map(|it| (it.0.to_ascii_lowercase(), it.1.trim().to_owned()))
             .collect();
         let length = headers.iter().find(|it| it.0 == "content-length").map_or(0, |it| it.1.parse().unwrap());
-        let asked = Asked { method, path, headers, length };
+        let asked = Asked { method, path, headers };
         let act = rule(&asked);
         log.lock().unwrap().push(asked.clone());
         let mut rest = body.as_slice().chain(client.try_clone()?.take((length - body.len()) as u64));

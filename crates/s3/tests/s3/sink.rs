@@ -44,7 +44,10 @@ pub(crate) fn put(
 }
 
 /// A destination behind a proxy.
-pub(crate) fn behind(service: &Service, rule: impl Fn(&crate::proxy::Asked) -> Act + Send + Sync + 'static) -> (Proxy, S3SinkConfig, Box<s3::Bucket>) {
+pub(crate) fn behind(
+    service: &Service,
+    rule: impl Fn(&crate::proxy::Asked) -> Act + Send + Sync + 'static,
+) -> (Proxy, S3SinkConfig, Box<s3::Bucket>) {
     let bucket = service.bucket("sink");
     let proxy = Proxy::before(&service.url, rule);
     let config = service.through(&proxy.url).sink(&bucket.name(), "copies");
@@ -62,7 +65,9 @@ fn another_client_finds_the_bytes() {
         for (proved, bytes) in proved.into_iter().zip([&small, &large]) {
             let proved = proved.unwrap();
             assert_eq!(proved.evidence(), Evidence::RemoteHash);
-            assert!(proved.measured().digest(Algorithm::Sha256).is_some() && proved.measured().size == bytes.len() as u64);
+            assert!(
+                proved.measured().digest(Algorithm::Sha256).is_some() && proved.measured().size == bytes.len() as u64
+            );
         }
         assert_eq!(bucket.get_object("/copies/10.5072/A/s").unwrap().bytes().to_vec(), small);
         assert_eq!(bucket.get_object("/copies/10.5072/A/l").unwrap().bytes().to_vec(), large);
@@ -120,9 +125,8 @@ fn copies_are_locked_and_own_objects_are_not() {
 
 #[test]
 fn who_may_not_remove_can_still_back_up() {
-    let (_proxy, config, bucket) = behind(&seaweed(), |asked| {
-        if asked.method == "DELETE" { refusal(403, "AccessDenied") } else { Act::Forward }
-    });
+    let (_proxy, config, bucket) =
+        behind(&seaweed(), |asked| if asked.method == "DELETE" { refusal(403, "AccessDenied") } else { Act::Forward });
     let sink = S3Sink::new(config).unwrap();
     let mut session = sink.connect(&run("undeletable")).unwrap();
     let large = some_bytes(1, 600_000);
@@ -154,7 +158,11 @@ fn who_may_not_list_can_still_back_up() {
         assert!(matches!(&again, Err(Unstaged::Sink(it)) if it.cause == Cause::Exists), "{again:?}");
     }
     let error = session.sweep(&|_| true).unwrap_err();
-    assert!(error.cause == Cause::Forbidden && error.chain().contains("AbortIncompleteMultipartUpload"), "{}", error.chain());
+    assert!(
+        error.cause == Cause::Forbidden && error.chain().contains("AbortIncompleteMultipartUpload"),
+        "{}",
+        error.chain()
+    );
 }
 
 #[test]
@@ -175,7 +183,7 @@ fn who_may_only_read_can_still_verify() {
 fn uploads_of_others_are_left_alone() {
     for service in [seaweed(), swift()] {
         let bucket = service.bucket("others");
-        bucket.initiate_multipart_upload("copies/theirs", "text/plain").unwrap();
+        let theirs = bucket.initiate_multipart_upload("copies/theirs", "text/plain").unwrap();
         let sink = S3Sink::new(service.sink(&bucket.name(), "copies")).unwrap();
         let large = some_bytes(1, 600_000);
         let mut dead = sink.connect(&run("dead")).unwrap();
@@ -185,9 +193,10 @@ fn uploads_of_others_are_left_alone() {
         let mut session = sink.connect(&run("alive")).unwrap();
         assert_eq!(session.sweep(&|it| *it == run("other")).unwrap(), 0);
         assert_eq!(session.sweep(&|it| *it == run("dead")).unwrap(), 2);
-        let left = bucket.list_multiparts_uploads(Some("copies/"), None).unwrap();
-        let left: Vec<_> = left.iter().flat_map(|it| &it.uploads).map(|it| it.key.as_str()).collect();
-        assert_eq!(left, ["copies/theirs"]);
+        // rust-s3 cannot read Swift's list of uploads: that theirs still takes parts is as good.
+        let part = bucket.put_multipart_chunk(b"part", "copies/theirs", 1, &theirs.upload_id, "text/plain");
+        let done = bucket.complete_multipart_upload("copies/theirs", &theirs.upload_id, vec![part.unwrap()]).unwrap();
+        assert_eq!(done.status_code(), 200);
         let own = bucket.list("copies/.dataverse-backup/uploads/".into(), None).unwrap();
         assert!(own.iter().all(|it| it.contents.is_empty()), "journals of dead runs go with them");
     }
@@ -227,7 +236,8 @@ fn a_destination_that_cannot_be_used_says_why() {
         let error = sink.connect(&run("unusable")).map(|_| ()).unwrap_err();
         (error.cause, error.chain())
     };
-    let (cause, text) = why(&service, "there-is-none");
+    // SeaweedFS makes a bucket of every name that is written to.
+    let (cause, text) = why(&swift(), "there-is-none");
     assert!(cause == Cause::Unavailable && text.contains("the bucket does not exist"), "{text}");
     let (cause, text) = why(&service.through("http://127.0.0.1:1"), &bucket.name());
     assert_eq!(cause, Cause::Unavailable, "{text}");

@@ -70,7 +70,8 @@ fn an_object_that_changed_meanwhile_is_not_patched_together() {
 
 #[test]
 fn a_range_that_is_answered_with_the_whole_is_not_taken() {
-    let whole = |n: usize| Act::Answer(200, vec![("etag", "\"e\"".into()), ("content-length", "10".into())], vec![7; n]);
+    let whole =
+        |n: usize| Act::Answer(200, vec![("etag", "\"e\"".into()), ("content-length", "10".into())], vec![7; n]);
     let proxy = Proxy::scripted(vec![whole(4), whole(10)]);
     let store = store_at(&proxy);
     let mut body = store.open(&location("s3://x1", "x1")).unwrap().body;
@@ -141,9 +142,11 @@ fn a_busy_service_is_asked_again_after_the_time_it_wants() {
 #[test]
 fn a_silent_service_is_not_waited_for_without_end() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let service = Service { url: format!("http://{}", listener.local_addr().unwrap()), access: "a".into(), secret: "b".into() };
+    let service =
+        Service { url: format!("http://{}", listener.local_addr().unwrap()), access: "a".into(), secret: "b".into() };
     let mut config = service.store("bucket");
-    config.endpoint.limits = dvb_s3::TimeLimits { idle: Duration::from_millis(200), attempts: 2, ..config.endpoint.limits };
+    config.endpoint.limits =
+        dvb_s3::TimeLimits { idle: Duration::from_millis(200), attempts: 2, ..config.endpoint.limits };
     let began = Instant::now();
     let error = S3Store::new(&config).unwrap().open(&location("s3://x1", "x1")).map(|it| it.size).unwrap_err();
     assert_eq!(error.cause, Cause::Transient);
@@ -195,7 +198,10 @@ fn a_store_that_cannot_be_read_is_told_by_check() {
 }
 
 /// An endpoint whose keys come from a provider, which counts how often it was asked.
-fn provided(url: &str, keys: impl Fn(usize) -> Result<Keys, CredentialsError> + Send + Sync + 'static) -> S3StoreConfig {
+fn provided(
+    url: &str,
+    keys: impl Fn(usize) -> Result<Keys, CredentialsError> + Send + Sync + 'static,
+) -> S3StoreConfig {
     let asked = AtomicUsize::new(0);
     let provider = move || keys(asked.fetch_add(1, Ordering::SeqCst));
     let service = Service { url: url.into(), access: String::new(), secret: String::new() };
@@ -222,4 +228,26 @@ fn keys_that_ended_are_replaced_once() {
     let store = S3Store::new(&provided(&proxy.url, none)).unwrap();
     let error = store.open(&location("s3://x1", "x1")).map(|it| it.size).unwrap_err();
     assert!(error.chain().contains("no role here"), "{}", error.chain());
+}
+
+#[test]
+fn a_certificate_is_checked_by_the_authority_that_is_named() {
+    let server = dvb_testkit::swift::shared();
+    let service = swift();
+    let bucket = service.bucket("tls");
+    bucket.put_object("/10.5072/FK2/ABC/x1", b"bytes").unwrap();
+    let mut config = service.through(&server.tls_url).store(&bucket.name());
+    config.endpoint.limits.attempts = 2;
+    let read = |config: &S3StoreConfig| {
+        let mut read = Vec::new();
+        let mut object = S3Store::new(config).unwrap().open(&location("s3://x1", "x1"))?;
+        object.body.read_to_end(&mut read).unwrap();
+        Ok::<_, dvb_storage::SourceError>(read)
+    };
+    let error = read(&config).unwrap_err();
+    assert!(matches!(error.cause, Cause::Unavailable), "{}", error.chain());
+    config.endpoint.ca = Some(std::fs::read(&server.ca).unwrap());
+    assert_eq!(read(&config).unwrap(), b"bytes");
+    config.endpoint.ca = Some(b"nothing".to_vec());
+    assert!(S3Store::new(&config).is_err());
 }
