@@ -138,7 +138,9 @@ impl Client {
                 Ok(it) => return (Ok(it), attempt > 1),
                 Err(fault) => fault,
             };
-            if fault.is_code(&ENDED) && !has_renewed && self.wallet.renew(&keys) {
+            // An answer to HEAD has no body that could say more than 400.
+            let has_ended = fault.is_code(&ENDED) || (call.method == "HEAD" && fault.is_status(&[400]));
+            if has_ended && !has_renewed && self.wallet.renew(&keys) {
                 has_renewed = true;
                 continue;
             }
@@ -275,6 +277,7 @@ fn agent(endpoint: &S3Endpoint) -> Result<Agent, Fault> {
         .max_idle_connections_per_host(256)
         .output_buffer_size(128 << 10)
         .input_buffer_size(128 << 10)
+        .timeout_resolve(Some(limits.connect))
         .timeout_connect(Some(limits.connect))
         .timeout_per_read(Some(limits.idle))
         .timeout_per_write(Some(limits.idle));

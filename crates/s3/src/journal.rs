@@ -25,8 +25,9 @@ pub(crate) struct Journal {
 
 #[derive(Default)]
 struct State {
-    /// Keys with an upload that is open, or may be.
+    /// Keys with an upload that is open.
     open: BTreeSet<String>,
+    /// What the object at the destination says.
     written: BTreeSet<String>,
 }
 
@@ -47,18 +48,29 @@ impl Journal {
         let mut call = self.shared.call("PUT", &self.at);
         call.body = &body;
         self.shared.client.ask(&call)?;
-        state.open.clone_from(&all);
         state.written = all;
         Ok(())
     }
 
-    /// These keys have no open upload any more. What is on record stays until the next announcement.
-    pub(crate) fn forget(&self, keys: &[String]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
-            state.open.remove(key);
-            // It may be uploaded again, and by another run in between.
-            state.written.remove(key);
+    /// This key has an open upload: what is written next must name it, too.
+    pub(crate) fn opened(&self, key: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.insert(key.to_owned());
+    }
+
+    /// This key has none any more.
+    pub(crate) fn closed(&self, key: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.remove(key);
+    }
+
+    /// Gives up an upload as well as can be: where the account may not, that is noted, and the upload stays on record.
+    pub(crate) fn abort(&self, key: &str, id: &str) {
+        match upload::abort(&self.shared, key, id) {
+            Ok(()) => self.closed(key),
+            Err(fault) => self.shared.notes.add(format!(
+                "{}: a multipart upload could not be aborted ({fault}); give this account s3:AbortMultipartUpload, or \
+                 the bucket a lifecycle rule with AbortIncompleteMultipartUpload",
+                self.shared.describe()
+            )),
         }
     }
 }

@@ -112,7 +112,8 @@ fn copy_parts(shared: &Shared, server: Server, from: &str, to: &str, etag: &str,
     match done {
         Ok(Completed::Yes(_) | Completed::Perhaps) => Ok(()),
         Err(fault) => {
-            upload::try_abort(shared, to, &id);
+            // Its own failure is not news beside the one at hand.
+            let _ = upload::abort(shared, to, &id);
             Err(fault)
         }
     }

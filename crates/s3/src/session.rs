@@ -18,7 +18,6 @@ use crate::prove::{head, read_back};
 use crate::rename::rename;
 use crate::sink::Shared;
 use crate::stage::{Pending, Stage};
-use crate::upload;
 
 /// A session with a bucket.
 pub(crate) struct S3Session {
@@ -99,14 +98,15 @@ impl SinkSession for S3Session {
     }
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
-        let commit = Commit { shared: &self.shared, server: self.probed.server, evidence: self.evidence };
-        let mut uploaded = Vec::new();
+        let commit = Commit {
+            shared: &self.shared,
+            server: self.probed.server,
+            evidence: self.evidence,
+            journal: &self.journal,
+        };
         let mut requests = Vec::with_capacity(batch.len());
         for request in batch {
             let pending = self.pending.remove(&request.staged.handle);
-            if let Some(Pending::Uploaded { .. }) = &pending {
-                uploaded.push(self.shared.key(&request.staged.key));
-            }
             requests.push((request, pending));
         }
         let answers = each(requests, self.width(), |(request, pending)| match pending {
@@ -124,7 +124,6 @@ impl SinkSession for S3Session {
                 Err(Failure::Lost(error)) => return Err(error),
             });
         }
-        self.journal.forget(&uploaded);
         Ok(results)
     }
 
@@ -135,9 +134,7 @@ impl SinkSession for S3Session {
                 uploads.push((self.shared.key(&staged.key), id));
             }
         }
-        let keys: Vec<String> = uploads.iter().map(|it| it.0.clone()).collect();
-        each(uploads, self.width(), |(key, id)| upload::try_abort(&self.shared, &key, &id));
-        self.journal.forget(&keys);
+        each(uploads, self.width(), |(key, id)| self.journal.abort(&key, &id));
         Ok(())
     }
 

@@ -105,8 +105,7 @@ impl<'a> Stage<'a> {
             (Ok(_), None, None) => (PayloadError::Stopped.into(), None),
         };
         if let Some(id) = error.1 {
-            upload::try_abort(self.shared, key, &id);
-            self.journal.forget(&[key.to_owned()]);
+            self.journal.abort(key, &id);
         }
         Err(error.0)
     }
@@ -135,7 +134,9 @@ impl<'a> Stage<'a> {
                 Some(it) => it.clone(),
                 None => {
                     self.journal.announce(self.keys)?;
-                    id.insert(upload::create(self.shared, self.server, upload.key)?).clone()
+                    let new = upload::create(self.shared, self.server, upload.key)?;
+                    self.journal.opened(upload.key);
+                    id.insert(new).clone()
                 }
             }
         };

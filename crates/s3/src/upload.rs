@@ -205,17 +205,6 @@ pub(crate) fn abort(shared: &Shared, key: &str, id: &str) -> Result<(), Fault> {
     }
 }
 
-/// Gives up an upload as well as can be: where the account may not, that is noted.
-pub(crate) fn try_abort(shared: &Shared, key: &str, id: &str) {
-    if let Err(fault) = abort(shared, key, id) {
-        shared.notes.add(format!(
-            "{}: a multipart upload could not be aborted ({fault}); give this account s3:AbortMultipartUpload, or the \
-             bucket a lifecycle rule with AbortIncompleteMultipartUpload",
-            shared.describe()
-        ));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

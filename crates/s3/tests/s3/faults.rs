@@ -12,13 +12,16 @@ use crate::sink::{behind, key, put, run, stage};
 use crate::world::{seaweed, swift};
 
 /// A rule that does `act` to the first `times` requests that `which` picks.
-fn first(times: usize, which: fn(&Asked) -> bool, act: Act) -> impl Fn(&Asked) -> Act + Send + Sync {
+fn first(times: usize, which: Which, act: Act) -> impl Fn(&Asked) -> Act + Send + Sync {
     let met = AtomicUsize::new(0);
     move |asked| {
         let is_hit = which(asked) && met.fetch_add(1, Ordering::SeqCst) < times;
         if is_hit { act.clone() } else { Act::Forward }
     }
 }
+
+/// Which requests are meant.
+type Which = fn(&Asked) -> bool;
 
 fn is_part(asked: &Asked) -> bool {
     asked.is("PUT", "partNumber=")
@@ -43,7 +46,6 @@ fn what_passes_is_tried_again() {
     let late =
         Act::Answer(200, vec![], b"<?xml version=\"1.0\"?>\n\n<Error><Code>InternalError</Code></Error>".to_vec());
     let busy = Act::Answer(503, vec![("retry-after", "0".into())], Vec::new());
-    type Which = fn(&Asked) -> bool;
     let rows: Vec<(&str, Which, Act)> = vec![
         ("a part is cut", is_part, Act::CutRequest(100_000)),
         ("a part is refused for now", is_part, busy.clone()),
@@ -107,7 +109,7 @@ fn a_service_out_of_reach_ends_the_session_and_a_later_run_sweeps() {
 #[test]
 fn bytes_that_change_on_the_way_are_not_taken() {
     for service in [seaweed(), swift()] {
-        let rows: [(fn(&Asked) -> bool, &str); 2] = [(is_part, NAMES[1]), (is_small, NAMES[0])];
+        let rows: [(Which, &str); 2] = [(is_part, NAMES[1]), (is_small, NAMES[0])];
         for (which, damaged) in rows {
             let (_proxy, config, _bucket) = behind(&service, first(1000, which, Act::Falsify));
             let sink = S3Sink::new(config).unwrap();

@@ -245,3 +245,20 @@ fn a_destination_that_cannot_be_used_says_why() {
     assert!(cause == Cause::Forbidden && text.contains("secret is wrong"), "{text}");
     assert!(S3Sink::new(service.through("ftp://x").sink("b", "")).is_err());
 }
+
+#[test]
+fn a_lock_holds_where_the_bucket_has_locks() {
+    let service = seaweed();
+    let bucket = service.lockable_bucket("locked");
+    let lock = ObjectLock { days: 1, mode: LockMode::Governance };
+    let config = S3SinkConfig { object_lock: Some(lock), ..service.sink(&bucket.name(), "copies") };
+    let sink = S3Sink::new(config).unwrap();
+    let mut session = sink.connect(&run("held")).unwrap();
+    let large = some_bytes(1, 6 << 20);
+    assert!(put(session.as_mut(), &[("s", b"small"), ("l", &large)]).unwrap().iter().all(Result::is_ok));
+    for name in ["/copies/s", "/copies/l"] {
+        let (head, _) = bucket.head_object(name).unwrap();
+        let metadata = format!("{head:?}");
+        assert!(metadata.contains("GOVERNANCE"), "{metadata}");
+    }
+}

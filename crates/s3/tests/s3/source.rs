@@ -220,6 +220,11 @@ fn keys_that_ended_are_replaced_once() {
     }
     let tokens: Vec<_> = proxy.seen().iter().map(|it| it.header("x-amz-security-token").unwrap().to_owned()).collect();
     assert_eq!(tokens, ["token-0", "token-1", "token-1"]);
+    // HEAD has no body to say so.
+    let sized = Act::Answer(200, vec![("content-length", "5".into())], Vec::new());
+    let proxy = Proxy::scripted(vec![Act::Answer(400, Vec::new(), Vec::new()), sized]);
+    let store = S3Store::new(&provided(&proxy.url, keys)).unwrap();
+    assert_eq!(store.size(&location("s3://x1", "x1")).unwrap(), Some(5));
     let proxy = Proxy::scripted(vec![refusal(400, "ExpiredToken")]);
     let store = S3Store::new(&provided(&proxy.url, keys)).unwrap();
     let error = store.open(&location("s3://x1", "x1")).map(|it| it.size).unwrap_err();

@@ -63,6 +63,15 @@ impl Service {
         self.again(&name)
     }
 
+    /// A new bucket with object lock (and so with versions).
+    pub(crate) fn lockable_bucket(&self, prefix: &str) -> Box<Bucket> {
+        let mut bucket = self.again(&swift::container(prefix));
+        // rust-s3's own way of asking says "Enabled" where S3 wants "true".
+        bucket.add_header("x-amz-bucket-object-lock-enabled", "true");
+        assert_eq!(bucket.put_object("/", b"").unwrap().status_code(), 200);
+        self.again(&bucket.name())
+    }
+
     pub(crate) fn again(&self, name: &str) -> Box<Bucket> {
         Bucket::new(name, self.region(), self.credentials()).unwrap().with_path_style()
     }
