@@ -2,9 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_fixity::{Algorithm, Digest, Evidence, Measured, Observed, Proved};
 use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 
+use crate::client::Answer;
 use crate::error::Fault;
 use crate::journal::Journal;
 use crate::probe::Server;
@@ -39,8 +40,8 @@ impl From<Unstaged> for Failure {
 
 /// How an object came to show.
 enum Shown {
-    /// By this request; in a bucket with versions, this one.
-    Now(Option<String>),
+    /// By this request; in a bucket with versions, this one. What the answer told of the bytes.
+    Now { version: Option<String>, observed: Option<Observed> },
     /// By an earlier attempt whose answer was lost, or somebody else's object lies there.
     Perhaps,
 }
@@ -64,25 +65,24 @@ impl Commit<'_> {
             }
         };
         self.journal.closed(&key);
-        let observed = observe(self.shared, self.server, self.evidence, &key, &staged.measured, composite.as_ref());
-        let observed = match (observed, &shown) {
-            (Ok(it), _) => it,
-            (Err(fault), Shown::Perhaps) => return Err(self.failed(fault, "prove", &key)),
-            (Err(fault), Shown::Now(version)) => {
-                let failure = self.failed(fault, "prove", &key);
-                if let Failure::Object(_) = failure {
-                    self.remove(&key, version.as_deref())?;
-                }
-                return Err(failure);
+        let observed = match &shown {
+            Shown::Now { observed: Some(it), .. } => Ok(it.clone()),
+            Shown::Now { .. } | Shown::Perhaps => {
+                observe(self.shared, self.server, self.evidence, &key, &staged.measured, composite.as_ref())
             }
         };
-        match (Proved::by(staged.measured, &observed), shown) {
+        let proof = match observed {
+            Ok(observed) => Proved::by(staged.measured, &observed).map_err(|it| Failure::Object(it.into())),
+            Err(fault) => Err(self.failed(fault, "prove", &key)),
+        };
+        match (proof, shown) {
             (Ok(proved), _) => Ok(proved),
-            (Err(_), Shown::Perhaps) => Err(self.taken(&key).into()),
-            (Err(mismatch), Shown::Now(version)) => {
+            (Err(Failure::Object(Unstaged::Verify(_))), Shown::Perhaps) => Err(self.taken(&key).into()),
+            (Err(failure @ Failure::Object(_)), Shown::Now { version, .. }) => {
                 self.remove(&key, version.as_deref())?;
-                Err(Unstaged::from(mismatch).into())
+                Err(failure)
             }
+            (Err(failure), _) => Err(failure),
         }
     }
 
@@ -95,7 +95,7 @@ impl Commit<'_> {
             Pending::Uploaded { id, parts } => {
                 let (completed, was_repeated) = upload::complete(self.shared, self.server, key, id, parts, !replace);
                 let shown = completed.map(|it| match it {
-                    Completed::Yes(version) => Shown::Now(version),
+                    Completed::Yes(version) => Shown::Now { version, observed: None },
                     Completed::Perhaps => Shown::Perhaps,
                 });
                 (shown, was_repeated)
@@ -135,7 +135,7 @@ impl Commit<'_> {
         call.headers.push(("content-type", "application/octet-stream".into()));
         // What was hashed while it was read: nothing is hashed twice.
         call.sha256 = measured.digest(Algorithm::Sha256).map(|it| hex(it.as_bytes()));
-        let (name, algorithm) = match self.server.wants_md5() {
+        let (name, algorithm) = match self.server.takes_md5() {
             true => ("content-md5", Algorithm::Md5),
             false => ("x-amz-checksum-sha256", Algorithm::Sha256),
         };
@@ -146,7 +146,22 @@ impl Commit<'_> {
             call.headers.push(("if-none-match", "*".into()));
         }
         let (answer, was_repeated) = self.shared.client.ask_once(&call);
-        (answer.map(|it| Shown::Now(it.header("x-amz-version-id").map(str::to_owned))), was_repeated)
+        let shown = answer.map(|it| Shown::Now {
+            version: it.header("x-amz-version-id").map(str::to_owned),
+            observed: self.told_at_once(&it, measured),
+        });
+        (shown, was_repeated)
+    }
+
+    /// The ETag of the answer to a PUT, where it is seen to be the MD5 that the service made of what it got. (A checksum
+    /// in that answer may be no more than the one of the request, handed back.) So nothing has to be asked for again.
+    fn told_at_once(&self, answer: &Answer, measured: &Measured) -> Option<Observed> {
+        if self.evidence != Evidence::RemoteHash || !self.server.md5 {
+            return None;
+        }
+        let digest: Digest = answer.etag()?.trim_matches('"').parse().ok()?;
+        let is_same = measured.matches(&digest) == Some(true);
+        is_same.then_some(Observed { digest, size: None, evidence: Evidence::RemoteHash })
     }
 
     /// Removes what this session has just put there and could not prove.

@@ -30,8 +30,8 @@ impl Server {
         self.sha256 || self.md5
     }
 
-    /// Whether MD5 is needed: for Content-MD5 where the service does not know SHA-256, and for its ETag.
-    pub(crate) fn wants_md5(self) -> bool {
+    /// Whether requests carry Content-MD5: where the service does not know SHA-256.
+    pub(crate) fn takes_md5(self) -> bool {
         !self.sha256
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct S3Session {
 impl S3Session {
     pub(crate) fn new(shared: Arc<Shared>, probed: Probed, evidence: Evidence, journal: Journal) -> Self {
         let mut algorithms = vec![Algorithm::Sha256];
-        if probed.server.wants_md5() {
+        if probed.server.takes_md5() || probed.server.md5 {
             algorithms.push(Algorithm::Md5);
         }
         Self { shared, probed, evidence, algorithms, journal, pending: HashMap::new(), next: 0 }

@@ -101,7 +101,7 @@ pub(crate) fn send_part(
     bytes: &[u8],
 ) -> Result<Part, PartFailure> {
     let sha256: [u8; 32] = sha2::Sha256::digest(bytes).into();
-    let md5: Option<[u8; 16]> = server.wants_md5().then(|| md5::Md5::digest(bytes).into());
+    let md5: Option<[u8; 16]> = server.takes_md5().then(|| md5::Md5::digest(bytes).into());
     let mut call = shared.call("PUT", key);
     call.query = vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())];
     call.body = bytes;

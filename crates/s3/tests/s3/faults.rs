@@ -129,10 +129,12 @@ fn bytes_that_change_on_the_way_are_not_taken() {
 fn a_wrong_checksum_is_a_failed_proof() {
     let lie = |asked: &Asked| match asked.is("HEAD", "/10.5072/A/") {
         true => Act::Change("x-amz-checksum-sha256", ""),
+        false if is_small(asked) => WRONG,
         false => Act::Forward,
     };
     let wrong = |asked: &Asked| match asked.is("HEAD", "/10.5072/A/") {
         true => Act::Change("x-amz-checksum-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        false if is_small(asked) => WRONG,
         false => Act::Forward,
     };
     let (_proxy, config, bucket) = behind(&seaweed(), wrong);
@@ -163,6 +165,7 @@ fn a_bad_copy_that_may_not_be_removed_is_told() {
         "HEAD" if asked.path.contains("10.5072") => {
             Act::Change("x-amz-checksum-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
         }
+        "PUT" if is_small(asked) => WRONG,
         "DELETE" => refusal(403, "AccessDenied"),
         _ => Act::Forward,
     });
@@ -185,7 +188,10 @@ fn a_wrong_etag_is_never_a_proof() {
     assert!(matches!(staged, Err(Unstaged::Verify(_))), "{staged:?}");
     assert_eq!(session.stat(&[key(NAMES[1])]).unwrap().remove(0).unwrap(), None);
     // Of an object: it may be no MD5, so the bytes decide.
-    let (proxy, config, _bucket) = behind(&swift(), |it| if it.is("HEAD", "10.5072") { WRONG } else { Act::Forward });
+    let (proxy, config, _bucket) = behind(&swift(), |it| match it.is("HEAD", "10.5072") || is_small(it) {
+        true => WRONG,
+        false => Act::Forward,
+    });
     let sink = S3Sink::new(config).unwrap();
     let mut session = sink.connect(&run("object")).unwrap();
     let proved = put(session.as_mut(), &[(NAMES[0], &small)]).unwrap().remove(0).unwrap();
