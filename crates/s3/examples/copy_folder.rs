@@ -60,6 +60,7 @@ fn work(
     sink: &S3Sink,
     root: &Path,
     queue: &Mutex<Vec<PathBuf>>,
+    sessions: usize,
 ) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
     let mut session = sink.connect(&RunId("20000101T000000Z-example".into()))?;
     let algorithms = session.algorithms().to_vec();
@@ -67,7 +68,8 @@ fn work(
     loop {
         let batch: Vec<PathBuf> = {
             let mut queue = queue.lock().map_err(|_| "another worker broke down")?;
-            let rest = queue.len().saturating_sub(128);
+            let share = (queue.len() / (2 * sessions)).clamp(1, 128);
+            let rest = queue.len().saturating_sub(share);
             queue.split_off(rest)
         };
         if batch.is_empty() {
@@ -108,7 +110,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (queue, began) = (Mutex::new(found), Instant::now());
     let sessions: usize = rest.first().map_or(Ok(4), |it| it.parse())?;
     let proved: Result<usize, _> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..sessions).map(|_| scope.spawn(|| work(&sink, Path::new(folder), &queue))).collect();
+        let workers: Vec<_> =
+            (0..sessions).map(|_| scope.spawn(|| work(&sink, Path::new(folder), &queue, sessions))).collect();
         workers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err("a worker broke down".into()))).sum()
     });
     eprintln!("{} copies proved in {:?}", proved?, began.elapsed());

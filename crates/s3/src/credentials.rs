@@ -41,6 +41,9 @@ pub enum CredentialsError {
     /// The answer of a `credential_process` or of a role's endpoint could not be read.
     #[error("the answer with the keys could not be read")]
     Answer(#[source] serde_json::Error),
+    /// A role's endpoint did not answer, or refused.
+    #[error("the endpoint of the role's keys at {0} gave none")]
+    Role(String, #[source] ureq::Error),
     /// Its `Expiration` is no time.
     #[error("{0:?} is no time of RFC 3339")]
     Expiration(String),

@@ -5,6 +5,7 @@ mod faults;
 mod memory;
 mod promises;
 mod proxy;
+mod roles;
 mod rust_s3;
 mod sink;
 mod source;
