@@ -13,6 +13,7 @@ pub mod http;
 pub mod keystone;
 pub mod postgres;
 mod procfs;
+pub mod seaweed;
 mod spawn;
 pub mod sshd;
 pub mod swift;
