@@ -1,5 +1,6 @@
 //! The SeaweedFS that tests start.
 #![allow(clippy::unwrap_used)]
+
 use dvb_testkit::{http, seaweed};
 
 #[test]
