@@ -30,6 +30,8 @@ pub struct Options {
     pub max_file_size: u64,
     /// Segments of a static large object at most, as `/info` says.
     pub max_segments: u32,
+    /// Rows of a page of a container's listing.
+    pub listing_limit: u32,
     /// Bytes of a part of a multipart upload through S3 at least, the last one aside.
     pub s3_min_part: u64,
     /// Who says who is who; `None` for TempAuth.
@@ -42,6 +44,7 @@ impl Default for Options {
             token_life: 86_400,
             max_file_size: 5_368_709_122,
             max_segments: 1000,
+            listing_limit: 10_000,
             s3_min_part: 5 << 20,
             keystone: None,
         }

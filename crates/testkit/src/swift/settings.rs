@@ -33,8 +33,9 @@ swift_hash_path_suffix = a
 swift_hash_path_prefix = b
 [swift-constraints]
 max_file_size = {}
+container_listing_limit = {}
 ",
-        options.max_file_size
+        options.max_file_size, options.listing_limit
     )
 }
 

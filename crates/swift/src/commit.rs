@@ -1,0 +1,268 @@
+//! Letting an object show at its key, and proving it.
+
+use std::io::{self, Read};
+
+use dvb_fixity::{Algorithm, Digest, Evidence, Hasher, Measured, Mismatch, Observed, Proved};
+use dvb_model::ObjectKey;
+use dvb_storage::{Cause, CommitRequest, Demand, SinkError, Unstaged};
+use ureq::http::Method;
+
+use crate::budget::Share;
+use crate::client::{Body, Request};
+use crate::download::Download;
+use crate::error::{Failure, status};
+use crate::manifest;
+use crate::path::Path;
+use crate::place::Place;
+use crate::upload::Upload;
+
+/// Looks at an object that was stored but is not seen yet, or not as it was stored last.
+const LOOKS: u32 = 4;
+
+/// What was staged, until it is committed or discarded.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    /// A small object, in memory.
+    Held { bytes: Vec<u8>, _share: Share },
+    /// A large one, on the server.
+    Upload(Upload),
+}
+
+/// What the server says lies at a key.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    etag: String,
+    bytes: u64,
+}
+
+impl Place {
+    pub(crate) fn evidence(&self) -> Evidence {
+        match self.demand {
+            Demand::Auto | Demand::RemoteHash => Evidence::RemoteHash,
+            Demand::ReadBack => Evidence::ReadBack,
+        }
+    }
+
+    pub(crate) fn commit_one(&self, request: CommitRequest, waiting: Option<Waiting>) -> Result<Proved, Unstaged> {
+        let CommitRequest { staged, replace } = request;
+        match waiting {
+            Some(Waiting::Held { bytes, .. }) => self.commit_held(&staged.key, &bytes, staged.measured, replace),
+            Some(Waiting::Upload(upload)) => self.commit_upload(&staged.key, &upload, staged.measured, replace),
+            None => {
+                let attempt = format!("{} was not staged in this session", staged.key);
+                Err(SinkError::new(Cause::Io, attempt).into())
+            }
+        }
+    }
+
+    /// One request stores it and shows it at once, if the server received what was sent and nothing is there.
+    fn commit_held(
+        &self,
+        key: &ObjectKey,
+        bytes: &[u8],
+        measured: Measured,
+        replace: bool,
+    ) -> Result<Proved, Unstaged> {
+        let path = self.key(key.as_str());
+        let failed = |failure: Failure| failure.into_sink(format!("cannot store {key} in {}", self.container));
+        let Some(own) = measured.digest(Algorithm::Md5).cloned() else {
+            return Err(SinkError::new(Cause::Io, format!("{key} was not hashed by MD5")).into());
+        };
+        let sent = Seen { etag: own.hex(), bytes: bytes.len() as u64 };
+        let request = Request::new(Method::PUT, &path).header("Content-Type", "application/octet-stream");
+        let mut request = request.header("ETag", sent.etag.clone()).body(Body::Bytes(bytes));
+        if !replace {
+            request = request.header("If-None-Match", "*");
+        }
+        match self.client.send(request) {
+            Ok(mut answer) => drop(answer.why()),
+            // Our own first try may be what is there now.
+            Err(Failure::Refused { status: 412, in_doubt: true, .. }) if self.look(&path, &sent)? == Some(true) => {}
+            Err(failure) => return Err(failed(failure).into()),
+        }
+        match self.demand {
+            Demand::ReadBack => self.prove_by_reading(key, &path, measured),
+            Demand::Auto | Demand::RemoteHash => self.prove_by_etag(key, &path, measured, &sent),
+        }
+    }
+
+    /// Whether the object at a path is this one, as all servers that hold it know; `None` where there is none.
+    fn look(&self, path: &Path, sent: &Seen) -> Result<Option<bool>, SinkError> {
+        Ok(self.seen(path, true)?.map(|it| it == *sent))
+    }
+
+    fn seen(&self, path: &Path, newest: bool) -> Result<Option<Seen>, SinkError> {
+        let failed = |failure: Failure| failure.into_sink(format!("cannot look at {}", path.as_str()));
+        let mut request = Request::new(Method::HEAD, path);
+        if newest {
+            request = request.header("X-Newest", "true");
+        }
+        match self.client.send(request) {
+            Ok(answer) => {
+                let etag = answer.etag().unwrap_or_default().to_lowercase();
+                Ok(Some(Seen { etag, bytes: answer.length().map_err(failed)? }))
+            }
+            Err(failure) if status(&failure) == Some(404) => Ok(None),
+            Err(failure) => Err(failed(failure)),
+        }
+    }
+
+    fn prove_by_etag(&self, key: &ObjectKey, path: &Path, measured: Measured, sent: &Seen) -> Result<Proved, Unstaged> {
+        let mut found = self.seen(path, false)?;
+        // Swift is eventually consistent: a server that missed the request may have been asked.
+        for _ in 1..LOOKS {
+            if found.as_ref() == Some(sent) {
+                break;
+            }
+            self.client.rest();
+            found = self.seen(path, true)?;
+        }
+        let Some(found) = found else {
+            let attempt = format!("{key} was stored in {} and is not there", self.container);
+            return Err(SinkError::new(Cause::Transient, attempt).into());
+        };
+        let Ok(digest) = found.etag.parse::<Digest>() else {
+            self.take_away(path);
+            let attempt = format!("{key} has the etag {:?}, which is no MD5", found.etag);
+            return Err(SinkError::new(Cause::Io, attempt).into());
+        };
+        let observed = Observed { digest, size: Some(found.bytes), evidence: Evidence::RemoteHash };
+        Proved::by(measured, &observed).map_err(|mismatch| {
+            self.take_away(path);
+            mismatch.into()
+        })
+    }
+
+    fn prove_by_reading(&self, key: &ObjectKey, path: &Path, measured: Measured) -> Result<Proved, Unstaged> {
+        let read = self.read_back(key.as_str(), path.clone(), &[])?;
+        proved_by_reading(measured, &read).map_err(|mismatch| {
+            self.take_away(path);
+            mismatch.into()
+        })
+    }
+
+    /// Removes a bad copy that we stored; that it cannot be removed is no news beside what is wrong with it.
+    fn take_away(&self, path: &Path) {
+        let _ = self.client.send(Request::new(Method::DELETE, path));
+    }
+
+    /// Proves the segments, then stores the manifest, which shows the whole object at once.
+    fn commit_upload(
+        &self,
+        key: &ObjectKey,
+        upload: &Upload,
+        measured: Measured,
+        replace: bool,
+    ) -> Result<Proved, Unstaged> {
+        let path = self.key(key.as_str());
+        let before = self.before_manifest(key, &path, upload, &measured, replace);
+        if let Err(error) = before {
+            let _ = upload.remove(self);
+            return Err(error);
+        }
+        self.put_manifest(key, &path, upload, replace)?;
+        let held = manifest::read(&self.client, &path);
+        let held = held.map_err(|it| it.into_sink(format!("cannot read the manifest of {key} back")))?;
+        if let Err(mismatch) = manifest::compare(&upload.segments, &held) {
+            self.take_away(&path);
+            return Err(mismatch.into());
+        }
+        // Each segment was compared by its MD5, and they are all that was read, in order: so the whole is.
+        let whole = measured.digest(Algorithm::Sha256).cloned();
+        let whole = whole.ok_or_else(|| SinkError::new(Cause::Io, format!("{key} was not hashed")))?;
+        let observed = Observed { digest: whole, size: Some(measured.size), evidence: self.evidence() };
+        Ok(Proved::by(measured, &observed)?)
+    }
+
+    /// What can fail while the segments may still be removed.
+    fn before_manifest(
+        &self,
+        key: &ObjectKey,
+        path: &Path,
+        upload: &Upload,
+        measured: &Measured,
+        replace: bool,
+    ) -> Result<(), Unstaged> {
+        upload.compare(measured)?;
+        if !replace && self.seen(path, false)?.is_some() {
+            return Err(exists(key).into());
+        }
+        if self.demand == Demand::ReadBack {
+            proved_by_reading(measured.clone(), &self.read_segments(key, upload)?)?;
+        }
+        let unmarked = upload.unmark(self);
+        Ok(unmarked.map_err(|it| it.into_sink(format!("cannot prepare the manifest of {key}")))?)
+    }
+
+    fn put_manifest(&self, key: &ObjectKey, path: &Path, upload: &Upload, replace: bool) -> Result<(), SinkError> {
+        let failed = |failure: Failure| failure.into_sink(format!("cannot store the manifest of {key}"));
+        match manifest::put(&self.client, path, &upload.segments, replace) {
+            Ok(()) => Ok(()),
+            Err(Failure::Refused { status: 412, in_doubt: true, .. }) => {
+                // Our own first try may be what is there now; if not, no manifest of ours was stored.
+                let held = manifest::get(&self.client, path).map_err(failed)?;
+                let ours = held.is_some_and(|it| manifest::compare(&upload.segments, &it).is_ok());
+                if ours { Ok(()) } else { Err(exists(key)) }
+            }
+            Err(failure) => {
+                // Only a refusal that leaves no doubt lets the segments go: a manifest may come into being behind a lost answer.
+                if matches!(failure, Failure::Refused { status: 400..=499, in_doubt: false, .. }) {
+                    let _ = upload.remove(self);
+                }
+                Err(failed(failure))
+            }
+        }
+    }
+
+    fn read_segments(&self, key: &ObjectKey, upload: &Upload) -> Result<Measured, SinkError> {
+        let mut hasher = Hasher::new(&[]);
+        let prefix = format!("/{}/", self.segments());
+        for segment in &upload.segments {
+            let object = segment.name.strip_prefix(&prefix).unwrap_or(&segment.name);
+            self.read_into(&mut hasher, key.as_str(), Path::object(&self.segments(), object))?;
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Reads a copy back; for `key`, in messages.
+    pub(crate) fn read_back(&self, key: &str, path: Path, wanted: &[Algorithm]) -> Result<Measured, SinkError> {
+        let mut hasher = Hasher::new(wanted);
+        self.read_into(&mut hasher, key, path)?;
+        Ok(hasher.finish())
+    }
+
+    fn read_into(&self, hasher: &mut Hasher, key: &str, path: Path) -> Result<(), SinkError> {
+        let attempt = || format!("cannot read {key} back from {}", self.container);
+        let mut body = Download::open(&self.client, path).map_err(|it| it.into_sink(attempt()))?;
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            match body.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => hasher.update(&buffer[..n]),
+                Err(error) => return Err(SinkError::because(cause_of(&error), attempt(), error)),
+            }
+        }
+    }
+}
+
+fn exists(key: &ObjectKey) -> SinkError {
+    SinkError::new(Cause::Exists, format!("something lies at {key} already"))
+}
+
+fn proved_by_reading(measured: Measured, read: &Measured) -> Result<Proved, Mismatch> {
+    let digest = read.digest(Algorithm::Sha256).cloned();
+    let incomparable = || Mismatch::Size { expected: measured.size, found: read.size };
+    let digest = digest.ok_or_else(incomparable)?;
+    let observed = Observed { digest, size: Some(read.size), evidence: Evidence::ReadBack };
+    Proved::by(measured, &observed)
+}
+
+/// What a read error of a [`Download`] means. A body that ends early each time is damage, not a passing trouble.
+pub(crate) fn cause_of(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::NotFound => Cause::Missing,
+        io::ErrorKind::PermissionDenied => Cause::Forbidden,
+        io::ErrorKind::TimedOut => Cause::Transient,
+        _ => Cause::Io,
+    }
+}

@@ -1,0 +1,125 @@
+//! Logging in.
+
+use dvb_storage::{Cause, Sink as _, SinkError};
+use dvb_swift::{Patience, SwiftAccount, SwiftAuth};
+use dvb_testkit::swift;
+
+use crate::conformance::{identity, v3};
+use crate::crook::{Crook, Trick};
+use crate::{QUICK, connect, get, key, put, run, sink, tempauth};
+
+fn refused(account: SwiftAccount) -> SinkError {
+    let answer = sink(account, &swift::container("login")).connect(&run());
+    answer.err().expect("the login is refused")
+}
+
+/// Logs in, and sees that it is the right place.
+fn works(account: SwiftAccount) {
+    let mut session = connect(&sink(account, &swift::container("login")));
+    put(session.as_mut(), &key("10.5072/a"), b"bytes").unwrap();
+    assert_eq!(get(session.as_mut(), &key("10.5072/a")).unwrap(), b"bytes");
+}
+
+#[test]
+fn a_keystone_may_be_written_in_every_way() {
+    let server = identity();
+    let base = &server.keystone().url;
+    // The second is what the sample of the original has, with SwiftAuthVersion: 3.
+    for auth_url in [base.clone(), format!("{base}/v2.0/tokens"), format!("{base}/v3/")] {
+        works(SwiftAccount { auth_url, ..v3(server) });
+    }
+}
+
+#[test]
+fn a_keystone_without_version_2_says_what_to_set() {
+    let server = identity();
+    let keystone = server.keystone();
+    let auth = SwiftAuth::V2 { user: "demo".into(), key: "secret".into(), tenant: "demo".into() };
+    for auth_url in [keystone.url.clone(), format!("{}/v2.0/tokens", keystone.url)] {
+        let error = refused(SwiftAccount { auth_url, auth: auth.clone(), ..v3(server) });
+        assert!(
+            error.chain().contains("this Keystone has no v2.0 any more: set SwiftAuthVersion: 3"),
+            "{}",
+            error.chain()
+        );
+    }
+}
+
+#[test]
+fn a_wrong_password_is_forbidden() {
+    let wrong = |auth: &SwiftAuth| match auth {
+        SwiftAuth::V1 { user, .. } => SwiftAuth::V1 { user: user.clone(), key: "wrong".into(), tenant: None },
+        other => {
+            let mut other = other.clone();
+            if let SwiftAuth::V3 { key, .. } = &mut other {
+                *key = "wrong".into();
+            }
+            other
+        }
+    };
+    for account in [tempauth(swift::shared()), v3(identity())] {
+        let error = refused(SwiftAccount { auth: wrong(&account.auth), ..account });
+        assert_eq!(error.cause, Cause::Forbidden, "{}", error.chain());
+        assert!(!error.chain().contains("wrong"), "no secret in a message");
+    }
+}
+
+#[test]
+fn several_regions_want_a_choice() {
+    let error = refused(SwiftAccount { region: None, ..v3(identity()) });
+    assert!(error.chain().contains("set SwiftRegion"), "{}", error.chain());
+    let error = refused(SwiftAccount { region: Some("Mars".into()), ..v3(identity()) });
+    assert!(error.chain().contains("no object store in region Mars"), "{}", error.chain());
+}
+
+#[test]
+fn a_configured_endpoint_comes_first() {
+    let server = identity();
+    // The catalogue's first region leads nowhere.
+    works(SwiftAccount { region: Some("AAA".into()), endpoint: Some(format!("{}/v1", server.url)), ..v3(server) });
+    let project = &server.keystone().project_id;
+    works(SwiftAccount { region: None, endpoint: Some(format!("{}/v1/AUTH_{project}", server.url)), ..v3(server) });
+}
+
+#[test]
+fn a_certificate_that_nobody_trusts_is_not_accepted() {
+    let server = swift::shared();
+    let account = SwiftAccount { auth_url: format!("{}/auth/v1.0", server.tls_url), ..tempauth(server) };
+    let error = refused(account.clone());
+    assert_eq!(error.cause, Cause::Unavailable);
+    assert!(error.chain().to_lowercase().contains("certificate"), "{}", error.chain());
+    works(SwiftAccount { ca: Some(server.ca.clone()), ..account });
+}
+
+#[test]
+fn nobody_there_ends_in_time() {
+    let began = std::time::Instant::now();
+    let error = refused(SwiftAccount { auth_url: "http://127.0.0.1:1/auth/v1.0".into(), ..tempauth(swift::shared()) });
+    assert_eq!(error.cause, Cause::Unavailable);
+    assert!(began.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn a_server_that_says_nothing_ends_in_time() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let auth_url = format!("http://{}/auth/v1.0", silent.local_addr().unwrap());
+    let patience = Patience { idle: std::time::Duration::from_millis(300), ..QUICK };
+    let began = std::time::Instant::now();
+    let error = refused(SwiftAccount { auth_url, patience, ..tempauth(swift::shared()) });
+    assert_eq!(error.cause, Cause::Unavailable);
+    assert!(began.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn a_busy_login_is_tried_again_and_a_wrong_address_is_not() {
+    let server = swift::shared();
+    let crook = Crook::of(server.port());
+    let account = SwiftAccount { auth_url: format!("{}/auth/v1.0", crook.url), ..tempauth(server) };
+    crook.play("GET", "/auth/v1.0", 0, 2, Trick::Say(503, ""));
+    works(account.clone());
+    crook.play("GET", "/auth/v1.0", 0, 9, Trick::Say(404, ""));
+    let before = crook.count("GET", "/auth/v1.0");
+    let error = refused(account);
+    assert!(error.chain().contains("check SwiftAuthUrl"), "{}", error.chain());
+    assert_eq!(crook.count("GET", "/auth/v1.0"), before + 1);
+}
