@@ -113,7 +113,7 @@ fn each_failure_stands_for_itself() {
     let mut site = Site::new();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     site.set("Repository", "FileSystemDirectory: /nowhere/files");
-    site.add("Store s3x", "Type: s3");
+    site.add("Store s3x", "Type: s3\nBucketName: b\nProfile: nobody");
     site.add("Notifications", &format!("Email: a@example.edu\nSmtpHost: 127.0.0.1\nSmtpTls: none\nSmtpPort: {free}"));
     site.add("Notifications", "MetricsFile: /nowhere/d.prom");
     let dataset = site.world.datasets[0].id;
@@ -129,7 +129,7 @@ fn each_failure_stands_for_itself() {
     for (what, text) in [
         ("ledger", "dataverse-backup init"),
         ("store file", "/nowhere/files"),
-        ("store s3x", "cannot read S3 stores yet; 1 data file name"),
+        ("store s3x", "there is no profile \"nobody\""),
         ("store tape", "nobody configured it"),
         ("mail", "cannot mail the report by 127.0.0.1"),
         ("metrics", "/nowhere/d.prom"),

@@ -54,7 +54,7 @@ impl TimeLimits {
 pub struct S3StoreConfig {
     /// The service.
     pub endpoint: S3Endpoint,
-    /// `bucket-name`.
+    /// `bucket-name`; empty where only the identifiers name buckets.
     pub bucket: String,
 }
 

@@ -44,6 +44,11 @@ impl S3Store {
 
     /// Looks in the configured bucket, as Dataverse does from 5.1 on, then in the identifier's, as it did before.
     fn look<T>(&self, at: &Location, key: &str, look: impl Fn(&str) -> Result<T, Fault>) -> Result<T, Fault> {
+        if self.bucket.is_empty()
+            && let Some(only) = self.other_bucket(at)
+        {
+            return look(only);
+        }
         let first = match look(&self.bucket) {
             Err(fault) if matches!(fault.cause(), Cause::Missing | Cause::Forbidden) => fault,
             // The bucket was renamed in the configuration before it was made.
@@ -133,6 +138,10 @@ impl Source for S3Store {
     }
 
     fn check(&self) -> Result<(), SourceError> {
+        if self.bucket.is_empty() {
+            // Each object names its own bucket: there is none to try.
+            return Ok(());
+        }
         let call = Call { method: "GET", bucket: &self.bucket, key: NO_OBJECT, ..Call::default() };
         let fault = match self.client.ask(&call) {
             Ok(_) => return Ok(()),
