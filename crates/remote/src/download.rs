@@ -161,7 +161,10 @@ fn is_rest(answer: &Answer, at: u64, size: u64) -> bool {
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX).min(buffer.len());
-        while left > 0 {
+        if left == 0 {
+            return self.ensure_over(buffer);
+        }
+        loop {
             let Some(mut body) = self.body.take() else {
                 match self.go_on() {
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.version.is_some() => {
@@ -182,7 +185,6 @@ impl Read for Download {
                 Err(error) => self.broke(Some(&error))?,
             }
         }
-        self.ensure_over(buffer)
     }
 }
 
