@@ -1,5 +1,6 @@
 //! Requests to one S3 service: addressed, signed, carried, tried again.
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +26,9 @@ const PATIENCE: u32 = 10;
 pub(crate) struct Client {
     agent: Agent,
     base: Url,
-    region: String,
+    /// Signed for. Where the caller gave none, the service may say which one it is.
+    region: Mutex<String>,
+    is_region_given: bool,
     path_style: bool,
     wallet: Wallet,
     limits: TimeLimits,
@@ -85,7 +88,8 @@ impl Client {
         Ok(Self {
             agent: agent(endpoint)?,
             base,
-            region,
+            region: Mutex::new(region),
+            is_region_given: endpoint.region.is_some(),
             path_style: endpoint.path_style,
             wallet: Wallet::new(endpoint.credentials.clone()),
             limits: endpoint.limits,
@@ -122,7 +126,7 @@ impl Client {
         call: &Call<'_>,
         finish: impl Fn(Response<Body>) -> Result<T, Fault>,
     ) -> (Result<T, Fault>, bool) {
-        let mut has_renewed = false;
+        let (mut has_renewed, mut has_moved) = (false, false);
         let mut attempt = 1;
         loop {
             let keys = match self.wallet.keys() {
@@ -130,7 +134,8 @@ impl Client {
                 Err(error) => return (Err(error.into()), attempt > 1),
             };
             let mut asked_to_wait = None;
-            let answer = self.send(call, &keys).and_then(|it| {
+            let region = self.region.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let answer = self.send(call, &keys, &region).and_then(|it| {
                 asked_to_wait = retry_after(it.headers());
                 finish(accept(it)?)
             });
@@ -142,6 +147,10 @@ impl Client {
             let has_ended = fault.is_code(&ENDED) || (call.method == "HEAD" && fault.is_status(&[400]));
             if has_ended && !has_renewed && self.wallet.renew(&keys) {
                 has_renewed = true;
+                continue;
+            }
+            if !has_moved && self.learn_region(&fault, &region) {
+                has_moved = true;
                 continue;
             }
             let may_pass = match &fault {
@@ -160,6 +169,17 @@ impl Client {
         }
     }
 
+    /// Takes the region that a service of its own says it is in, where none was given; whether it is another than was
+    /// `tried`.
+    fn learn_region(&self, fault: &Fault, tried: &str) -> bool {
+        let Fault::Refused(Refusal { code, region: Some(told), .. }) = fault else { return false };
+        let is_other = !self.is_region_given && code == "AuthorizationHeaderMalformed" && told != tried;
+        if is_other {
+            self.region.lock().unwrap_or_else(PoisonError::into_inner).clone_from(told);
+        }
+        is_other
+    }
+
     /// Waits before another attempt: as long as was asked for, else twice as long each time, not all clients at once.
     pub(crate) fn pause(&self, attempt: u32, asked: Option<Duration>) {
         let backoff = Duration::from_millis(100 << attempt.min(12)).mul_f64(0.5 + fastrand::f64());
@@ -170,7 +190,7 @@ impl Client {
         self.limits.attempts
     }
 
-    fn send(&self, call: &Call<'_>, keys: &crate::Keys) -> Result<Response<Body>, Fault> {
+    fn send(&self, call: &Call<'_>, keys: &crate::Keys, region: &str) -> Result<Response<Body>, Fault> {
         let url = self.url(call)?;
         let mut headers = HeaderMap::new();
         let host = url.host_str().unwrap_or_default();
@@ -184,7 +204,7 @@ impl Client {
             None if call.body.is_empty() => OF_NOTHING.to_owned(),
             None => hex(&<sha2::Sha256 as sha2::Digest>::digest(call.body)),
         };
-        sign(call.method, &url, &mut headers, &payload, &self.region, keys)?;
+        sign(call.method, &url, &mut headers, &payload, region, keys)?;
         let unsendable = |it: ureq::http::Error| Fault::Unsendable(it.to_string());
         let mut request = Request::builder().method(call.method).uri(url.as_str());
         if let Some(it) = request.headers_mut() {

@@ -12,7 +12,7 @@ pub struct S3Endpoint {
     /// `custom-endpoint-url`, such as `https://s3.example.org`; `None` for AWS itself.
     pub url: Option<String>,
     /// The region that requests are signed for. `None` is, as in Dataverse, the word `dataverse` with a custom endpoint
-    /// (`S3AccessIO`), else `us-east-1`.
+    /// (`S3AccessIO`), else `us-east-1`; a service that says that it is in another one is believed.
     pub region: Option<String>,
     /// The bucket in the path instead of in the host's name. So it is anyway where a host's name cannot hold it.
     pub path_style: bool,
