@@ -17,6 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dvb-ledger", &["dvb-pg", "dvb-model", "dvb-fixity"]),
     ("dvb-fs", &["dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-sftp", &["dvb-storage", "dvb-model", "dvb-fixity"]),
+    ("dvb-s3", &["dvb-storage", "dvb-model", "dvb-fixity"]),
+    ("dvb-swift", &["dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-engine", &["dvb-catalog", "dvb-ledger", "dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-testkit", &["dvb-model", "dvb-fixity"]),
     ("dvb-examples", EVERYTHING),
@@ -30,6 +32,8 @@ const EVERYTHING: &[&str] = &[
     "dvb-storage",
     "dvb-fs",
     "dvb-sftp",
+    "dvb-s3",
+    "dvb-swift",
     "dvb-pg",
     "dvb-model",
     "dvb-fixity",
@@ -119,7 +123,7 @@ fn only_the_wiring_names_the_protocols() {
             } else if path.file_name().is_some_and(|it| it != "wiring.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 found.extend(
-                    ["dvb_fs", "dvb_sftp"].into_iter().filter(|it| text.contains(it)).map(|it| (it, path.clone())),
+                    ["dvb_fs", "dvb_sftp", "dvb_s3", "dvb_swift"].into_iter().filter(|it| text.contains(it)).map(|it| (it, path.clone())),
                 );
             }
         }
