@@ -42,6 +42,9 @@ const EVERYTHING: &[&str] = &[
 /// What has to do with a terminal, a command line or a mailbox is the program's, never a library's.
 const ONLY_IN_THE_PROGRAM: &[&str] = &["clap", "clap_complete", "clap_mangen", "ini", "indicatif", "lettre"];
 
+/// Only `wiring.rs` of the program knows them by name.
+const PROTOCOLS: &[&str] = &["dvb-fs", "dvb-sftp", "dvb-s3", "dvb-swift"];
+
 const PROGRAM: &str = "dataverse-backup";
 
 /// What is wrong with the dependencies that `cargo metadata` lists, a sentence each.
@@ -122,11 +125,10 @@ fn only_the_wiring_names_the_protocols() {
                 folders.push(path);
             } else if path.file_name().is_some_and(|it| it != "wiring.rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                found.extend(
-                    ["dvb_fs", "dvb_sftp", "dvb_s3", "dvb_swift"].into_iter().filter(|it| text.contains(it)).map(|it| (it, path.clone())),
-                );
+                let named = PROTOCOLS.iter().filter(|it| text.contains(&it.replace('-', "_")));
+                found.extend(named.map(|it| format!("{} names {it}", path.display())));
             }
         }
     }
-    assert!(found.is_empty(), "{found:?} belong into wiring.rs");
+    assert!(found.is_empty(), "this belongs into wiring.rs: {}", found.join(", "));
 }
