@@ -3,6 +3,7 @@
 //! [`start`] is the whole program. Its parts that stand by themselves, [`config`] and [`notify`], are public.
 
 mod args;
+mod cloud;
 mod commands;
 pub mod config;
 mod exit;

@@ -1,5 +1,5 @@
-//! From the configuration to databases, stores and destinations: the only place that names what there is of each, and
-//! that looks into the environment and the home folder.
+//! From the configuration to databases, stores and destinations: with `cloud`, the only place that names what there is
+//! of each, and that looks into the environment and the home folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,12 @@ use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
 use dvb_storage::{Demand, Sink};
 use thiserror::Error;
 
+use crate::cloud::{self, CloudError, S3StoreKeys};
 use crate::config::{
     self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, LedgerTarget, Policy, SshTarget,
     StoreType, Verify,
 };
+use crate::exit::chain;
 
 /// What the configuration describes cannot be had from this version, or is not enough.
 #[derive(Debug, Error)]
@@ -42,13 +44,14 @@ pub(crate) enum WiringError {
         /// The configuration file.
         path: PathBuf,
     },
-    /// A kind of destination that is not there yet.
-    #[error("destination {destination}: this version cannot copy to {kind} yet; use StorageType ssh or directory")]
+    /// A destination that makes no sense as it is described.
+    #[error("destination {destination} cannot be used as [Backup] describes it")]
     Destination {
         /// Its name.
         destination: String,
-        /// Its kind.
-        kind: &'static str,
+        /// What is wrong.
+        #[source]
+        source: CloudError,
     },
 }
 
@@ -112,13 +115,35 @@ pub(crate) fn stores(config: &Config) -> Result<Stores, WiringError> {
 }
 
 fn access(store: &StoreType) -> Access {
-    match (store, cannot_read_yet(store)) {
-        (_, Some(why)) => Access::Reference(why.to_owned()),
-        (StoreType::File { directory }, None) => open_folder(directory),
-        (
-            StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. },
-            None,
-        ) => Access::Reference("its bytes are elsewhere, and only recorded (Policy: reference)".to_owned()),
+    if let Some(why) = cannot_read_yet(store) {
+        return Access::Reference(why.to_owned());
+    }
+    match store {
+        StoreType::File { directory } => open_folder(directory),
+        StoreType::S3 {
+            bucket_name,
+            profile,
+            custom_endpoint_url,
+            custom_endpoint_region,
+            path_style_access,
+            keys,
+        } => {
+            let made = cloud::s3_store(&S3StoreKeys {
+                bucket: bucket_name.as_deref(),
+                profile: profile.as_deref(),
+                endpoint_url: custom_endpoint_url.as_deref(),
+                region: custom_endpoint_region.as_deref(),
+                path_style: *path_style_access,
+                keys: keys.as_ref(),
+            });
+            made.map_or_else(|it| Access::Unavailable(chain(&it)), |it| Access::Readable(Arc::new(it)))
+        }
+        StoreType::Swift { default_endpoint, endpoints } => {
+            Access::Readable(Arc::new(cloud::swift_store(default_endpoint.as_deref(), endpoints)))
+        }
+        StoreType::Remote { .. } | StoreType::Globus { .. } => {
+            Access::Reference("its bytes are elsewhere, and only recorded (Policy: reference)".to_owned())
+        }
     }
 }
 
@@ -126,10 +151,10 @@ fn access(store: &StoreType) -> Access {
 pub(crate) fn cannot_read_yet(store: &StoreType) -> Option<&'static str> {
     match store {
         StoreType::File { .. }
+        | StoreType::S3 { .. }
+        | StoreType::Swift { .. }
         | StoreType::Remote { policy: Policy::Reference, .. }
         | StoreType::Globus { policy: Policy::Reference, .. } => None,
-        StoreType::S3 { .. } => Some("this version cannot read S3 stores yet"),
-        StoreType::Swift { .. } => Some("this version cannot read Swift stores yet"),
         StoreType::Remote { policy: Policy::Copy, .. } => Some("this version cannot copy from remote stores yet"),
         StoreType::Globus { policy: Policy::Copy, .. } => Some("this version cannot copy from Globus stores yet"),
     }
@@ -149,14 +174,14 @@ pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, WiringErr
         Verify::RemoteHash => Demand::RemoteHash,
         Verify::ReadBack => Demand::ReadBack,
     };
-    let not_yet = |kind| WiringError::Destination { destination: destination.name.0.clone(), kind };
+    let unusable = |source| WiringError::Destination { destination: destination.name.0.clone(), source };
     match &destination.kind {
         DestinationKind::Ssh(target) => Ok(Box::new(SftpSink::new(sftp(target, demand)))),
         DestinationKind::Directory(root) => {
             Ok(Box::new(DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand })))
         }
-        DestinationKind::S3(_) => Err(not_yet("S3")),
-        DestinationKind::Swift(_) => Err(not_yet("Swift")),
+        DestinationKind::S3(target) => Ok(Box::new(cloud::s3_sink(target, demand).map_err(unusable)?)),
+        DestinationKind::Swift(target) => Ok(Box::new(cloud::swift_sink(target, demand))),
     }
 }
 

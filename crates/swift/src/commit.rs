@@ -1,17 +1,20 @@
 //! Letting an object show at its key, and proving it.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
 use dvb_fixity::{Algorithm, Digest, Evidence, Hasher, Measured, Mismatch, Observed, Proved};
 use dvb_model::ObjectKey;
-use dvb_storage::{Cause, CommitRequest, Demand, SinkError, Unstaged};
+use dvb_storage::{Cause, CommitRequest, Demand, SinkError, Staged, Unstaged};
 use ureq::http::Method;
 
 use crate::budget::Share;
 use crate::client::{Body, Request};
+use crate::container::{self, Row};
 use crate::download::Download;
 use crate::error::{Failure, status};
 use crate::manifest;
+use crate::parallel;
 use crate::path::Path;
 use crate::place::Place;
 use crate::upload::Upload;
@@ -28,8 +31,22 @@ pub(crate) enum Waiting {
     Upload(Upload),
 }
 
+/// From so many objects of one folder on, a listing is asked for, which costs as much as a few single looks.
+const TOGETHER: usize = 4;
+
+/// What became of a request to commit, up to its proof.
+enum Shown {
+    Done(Box<Result<Proved, Unstaged>>),
+    /// Stored under its key; what the server holds there is to be compared.
+    Stored {
+        key: ObjectKey,
+        measured: Measured,
+        sent: Seen,
+    },
+}
+
 /// What the server says lies at a key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     etag: String,
     bytes: u64,
@@ -43,26 +60,62 @@ impl Place {
         }
     }
 
-    pub(crate) fn commit_one(&self, request: CommitRequest, waiting: Option<Waiting>) -> Result<Proved, Unstaged> {
+    /// Commits a batch: the small objects of a folder are proved by one listing.
+    pub(crate) fn commit(&self, batch: Vec<(Option<Waiting>, CommitRequest)>) -> Vec<Result<Proved, Unstaged>> {
+        let shown = parallel::map(batch, self.requests, |(waiting, it)| self.show(it, waiting));
+        let listed = self.listed(&shown);
+        parallel::map(shown, self.requests, |it| match it {
+            Shown::Done(answer) => *answer,
+            Shown::Stored { key, measured, sent } => {
+                let is_listed = listed.get(key.as_str()) == Some(&sent);
+                self.prove_by_etag(&key, measured, &sent, is_listed)
+            }
+        })
+    }
+
+    /// What listings say of objects that were just stored. A listing may lag behind, and can only confirm: of what it
+    /// does not, the object itself is looked at.
+    fn listed(&self, shown: &[Shown]) -> HashMap<String, Seen> {
+        let mut folders: BTreeMap<Option<&str>, BTreeSet<&str>> = BTreeMap::new();
+        for it in shown {
+            if let Shown::Stored { key, .. } = it {
+                folders.entry(key.parent()).or_default().insert(key.as_str());
+            }
+        }
+        let folders: Vec<_> = folders.into_values().filter(|it| it.len() >= TOGETHER).collect();
+        let rows = parallel::map(folders, self.requests, |keys| {
+            let ends = keys.first().zip(keys.last()).map_or(("", ""), |(first, last)| (*first, *last));
+            container::rows(&self.client, &self.container, ends, keys.len() * 4).unwrap_or_default()
+        });
+        let seen = |it: Row| (it.name, Seen { etag: it.hash.to_lowercase(), bytes: it.bytes });
+        rows.into_iter().flatten().map(seen).collect()
+    }
+
+    fn show(&self, request: CommitRequest, waiting: Option<Waiting>) -> Shown {
         let CommitRequest { staged, replace } = request;
-        match waiting {
-            Some(Waiting::Held { bytes, .. }) => self.commit_held(&staged.key, &bytes, staged.measured, replace),
+        let answer = match waiting {
+            Some(Waiting::Held { bytes, .. }) => return self.show_held(staged, &bytes, replace),
             Some(Waiting::Upload(upload)) => self.commit_upload(&staged.key, &upload, staged.measured, replace),
             None => {
                 let attempt = format!("{} was not staged in this session", staged.key);
                 Err(SinkError::new(Cause::Io, attempt).into())
             }
-        }
+        };
+        Shown::Done(Box::new(answer))
+    }
+
+    fn show_held(&self, staged: Staged, bytes: &[u8], replace: bool) -> Shown {
+        let Staged { key, measured, .. } = staged;
+        let answer = match self.store_held(&key, bytes, &measured, replace) {
+            Ok(sent) if self.demand != Demand::ReadBack => return Shown::Stored { key, measured, sent },
+            Ok(_) => self.prove_by_reading(&key, measured),
+            Err(error) => Err(error),
+        };
+        Shown::Done(Box::new(answer))
     }
 
     /// One request stores it and shows it at once, if the server received what was sent and nothing is there.
-    fn commit_held(
-        &self,
-        key: &ObjectKey,
-        bytes: &[u8],
-        measured: Measured,
-        replace: bool,
-    ) -> Result<Proved, Unstaged> {
+    fn store_held(&self, key: &ObjectKey, bytes: &[u8], measured: &Measured, replace: bool) -> Result<Seen, Unstaged> {
         let path = self.key(key.as_str());
         let failed = |failure: Failure| failure.into_sink(format!("cannot store {key} in {}", self.container));
         let Some(own) = measured.digest(Algorithm::Md5).cloned() else {
@@ -80,10 +133,7 @@ impl Place {
             Err(Failure::Refused { status: 412, in_doubt: true, .. }) if self.look(&path, &sent)? == Some(true) => {}
             Err(failure) => return Err(failed(failure).into()),
         }
-        match self.demand {
-            Demand::ReadBack => self.prove_by_reading(key, &path, measured),
-            Demand::Auto | Demand::RemoteHash => self.prove_by_etag(key, &path, measured, &sent),
-        }
+        Ok(sent)
     }
 
     /// Whether the object at a path is this one, as all servers that hold it know; `None` where there is none.
@@ -107,8 +157,15 @@ impl Place {
         }
     }
 
-    fn prove_by_etag(&self, key: &ObjectKey, path: &Path, measured: Measured, sent: &Seen) -> Result<Proved, Unstaged> {
-        let mut found = self.seen(path, false)?;
+    fn prove_by_etag(
+        &self,
+        key: &ObjectKey,
+        measured: Measured,
+        sent: &Seen,
+        is_listed: bool,
+    ) -> Result<Proved, Unstaged> {
+        let path = &self.key(key.as_str());
+        let mut found = if is_listed { Some(sent.clone()) } else { self.seen(path, false)? };
         // Swift is eventually consistent: a server that missed the request may have been asked.
         for _ in 1..LOOKS {
             if found.as_ref() == Some(sent) {
@@ -133,7 +190,8 @@ impl Place {
         })
     }
 
-    fn prove_by_reading(&self, key: &ObjectKey, path: &Path, measured: Measured) -> Result<Proved, Unstaged> {
+    fn prove_by_reading(&self, key: &ObjectKey, measured: Measured) -> Result<Proved, Unstaged> {
+        let path = &self.key(key.as_str());
         let read = self.read_back(key.as_str(), path.clone(), &[])?;
         proved_by_reading(measured, &read).map_err(|mismatch| {
             self.take_away(path);

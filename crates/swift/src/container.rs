@@ -5,6 +5,7 @@ use ureq::http::Method;
 
 use crate::client::{Client, Request};
 use crate::error::{Failure, status};
+use crate::http::Answer;
 use crate::path::{Path, quote};
 
 /// Makes a container if it is not there. One that exists is not asked to be made: that may be a right we lack.
@@ -29,10 +30,7 @@ pub(crate) fn list(client: &Client, container: &str, prefix: &str, by_folder: bo
         let delimiter = if by_folder { "&delimiter=/" } else { "" };
         let marker = names.last().map(|it| quote(it)).unwrap_or_default();
         let query = format!("?format=json&prefix={}{delimiter}&marker={marker}", quote(prefix));
-        let mut answer = client.send(Request::new(Method::GET, &path).query(query))?;
-        let body = answer.small_body().map_err(|it| Failure::Setting("cannot read a listing".into(), it.into()))?;
-        let rows: Value =
-            serde_json::from_slice(&body).map_err(|it| Failure::Setting("a listing is not JSON".into(), it.into()))?;
+        let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
         let page = rows.as_array().map(Vec::as_slice).unwrap_or_default();
         if page.is_empty() {
             return Ok(names);
@@ -45,6 +43,39 @@ pub(crate) fn list(client: &Client, container: &str, prefix: &str, by_folder: bo
             return Err(Failure::Protocol("a listing has rows without a name".to_owned()));
         }
     }
+}
+
+/// An object in a listing.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// MD5 as the object's server computed it.
+    pub(crate) hash: String,
+    pub(crate) bytes: u64,
+}
+
+/// Objects from `first` to `last`, at most `limit`. Of others between them there may be many.
+pub(crate) fn rows(
+    client: &Client,
+    container: &str,
+    (first, last): (&str, &str),
+    limit: usize,
+) -> Result<Vec<Row>, Failure> {
+    let path = Path::container(container);
+    // Neither end is part of a listing: a name without its last character comes before it, one with more after it.
+    let marker = first.char_indices().next_back().map_or("", |(at, _)| &first[..at]);
+    let query = format!("?format=json&limit={limit}&marker={}&end_marker={}!", quote(marker), quote(last));
+    let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
+    let row = |it: &Value| {
+        let (name, hash) = (it["name"].as_str()?.to_owned(), it["hash"].as_str()?.to_owned());
+        Some(Row { name, hash, bytes: it["bytes"].as_u64()? })
+    };
+    Ok(rows.as_array().into_iter().flatten().filter_map(row).collect())
+}
+
+fn document(mut answer: Answer) -> Result<Value, Failure> {
+    let body = answer.small_body().map_err(|it| Failure::Setting("cannot read a listing".into(), it.into()))?;
+    serde_json::from_slice(&body).map_err(|it| Failure::Setting("a listing is not JSON".into(), it.into()))
 }
 
 /// Removes an object; one that is not there is no failure.

@@ -138,9 +138,7 @@ impl SinkSession for Session {
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
         let jobs: Vec<_> = batch.into_iter().map(|it| (self.waiting.remove(&it.staged.handle), it)).collect();
-        let place = &self.place;
-        let answers = parallel::map(jobs, place.requests, |(waiting, it)| place.commit_one(it, waiting));
-        whole(answers, lost_unstaged)
+        whole(self.place.commit(jobs), lost_unstaged)
     }
 
     fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {

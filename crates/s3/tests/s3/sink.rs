@@ -264,3 +264,36 @@ fn a_lock_holds_where_the_bucket_has_locks() {
         assert!(metadata.contains("GOVERNANCE"), "{metadata}");
     }
 }
+
+#[test]
+fn long_lists_are_read_to_their_end() {
+    let xml = |text: String| Act::Answer(200, vec![("content-type", "application/xml".into())], text.into_bytes());
+    let journal = |n| format!("copies/.dataverse-backup/uploads/{}/{n}", run("dead"));
+    let upload = |n| format!("<Upload><Key>copies/a&amp;{n}</Key><UploadId>id{n}</UploadId></Upload>");
+    let (proxy, config, _bucket) = behind(&seaweed(), move |asked| {
+        let is_second = asked.path.contains("marker=") || asked.path.contains("continuation-token=");
+        let n = if is_second { 2 } else { 1 };
+        let more = format!("<IsTruncated>{}</IsTruncated>", !is_second);
+        match asked.method.as_str() {
+            "GET" if asked.path.contains("uploads=") => xml(format!(
+                "<R>{more}<NextKeyMarker>copies/a&amp;1</NextKeyMarker><NextUploadIdMarker>id1</NextUploadIdMarker>{}</R>",
+                upload(n)
+            )),
+            "GET" if asked.path.contains("list-type=2") => xml(format!(
+                "<R>{more}<NextContinuationToken>a+/=</NextContinuationToken><Contents><Key>{}</Key></Contents></R>",
+                journal(n)
+            )),
+            "GET" => xml(format!("[\"copies/a&{}\"]", asked.path.rsplit('/').next().unwrap())),
+            "DELETE" => Act::Answer(204, Vec::new(), Vec::new()),
+            _ => Act::Forward,
+        }
+    });
+    let sink = S3Sink::new(config).unwrap();
+    let mut session = sink.connect(&run("paging")).unwrap();
+    assert_eq!(session.sweep(&|it| *it == run("dead")).unwrap(), 2);
+    assert_eq!(proxy.count("GET", "key-marker=copies%2Fa%261&upload-id-marker=id1"), 1);
+    assert_eq!(proxy.count("GET", "continuation-token=a%2B%2F%3D"), 1);
+    assert_eq!(proxy.count("DELETE", "copies/a%261?uploadId=id1"), 1);
+    assert_eq!(proxy.count("DELETE", "copies/a%262?uploadId=id2"), 1);
+    assert_eq!(proxy.count("DELETE", "/uploads/"), 2);
+}

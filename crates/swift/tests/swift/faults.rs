@@ -232,6 +232,48 @@ fn a_copy_that_the_server_says_is_another_is_taken_away() {
     }
 }
 
+/// Ten objects of one dataset in one batch; what became of each.
+fn put_ten(stage: &mut Stage) -> Vec<Result<(), Unstaged>> {
+    let at = |n: usize| key(&format!("10.5072/FK2/A/{n}ü"));
+    let staged: Vec<_> =
+        (0..10).map(|n| crate::stage(stage.session.as_mut(), &at(n), &some_bytes(n as u64, 1000)).unwrap()).collect();
+    let requests = staged.into_iter().map(|staged| dvb_storage::CommitRequest { staged, replace: false }).collect();
+    stage.session.commit(requests).unwrap().into_iter().map(|it| it.map(|_| ())).collect()
+}
+
+#[test]
+fn a_listing_proves_many_and_can_only_confirm() {
+    let hash = dvb_fixity::Measured::of(&some_bytes(3, 1000), &[dvb_fixity::Algorithm::Md5]).digests[0].hex();
+    let lie = || Trick::Rewrite(hash.clone(), "0".repeat(32));
+    let listing = "end_marker";
+
+    let mut stage = Stage::set();
+    // Neighbours are no hindrance.
+    stage.server.put(&stage.container, "10.5072/FK2/A/0", b"");
+    stage.server.put(&stage.container, "10.5072/FK2/B/0", b"");
+    assert!(put_ten(&mut stage).iter().all(Result::is_ok));
+    assert_eq!((stage.crook.count("GET", listing), stage.crook.count("HEAD", "/A/")), (1, 0));
+
+    let mut stage = Stage::set();
+    stage.crook.play("GET", listing, 0, 1, lie());
+    assert!(put_ten(&mut stage).iter().all(Result::is_ok));
+    assert_eq!(stage.crook.count("HEAD", "/A/"), 1, "only what the listing does not confirm is looked at");
+
+    let mut stage = Stage::set();
+    stage.crook.play("GET", listing, 0, 9, Trick::Say(403, ""));
+    assert!(put_ten(&mut stage).iter().all(Result::is_ok));
+    assert_eq!(stage.crook.count("HEAD", "/A/"), 10, "without the right to list, each is looked at");
+
+    let mut stage = Stage::set();
+    stage.crook.play("GET", listing, 0, 1, lie());
+    stage.crook.play("HEAD", "/A/3", 0, 9, lie());
+    let answers = put_ten(&mut stage);
+    for (n, answer) in answers.iter().enumerate() {
+        assert_eq!(matches!(answer, Err(Unstaged::Verify(_))), n == 3, "{n}: {answer:?}");
+    }
+    assert_eq!(stage.server.list(&stage.container).len(), 9, "the bad copy is taken away");
+}
+
 #[test]
 fn a_server_that_lags_behind_is_asked_again() {
     let mut stage = Stage::set();
