@@ -3,7 +3,6 @@
 //! [`start`] is the whole program. Its parts that stand by themselves, [`config`] and [`notify`], are public.
 
 mod args;
-mod cloud;
 mod commands;
 pub mod config;
 mod exit;

@@ -1,6 +1,8 @@
 //! From the configuration to databases, stores and destinations: with `cloud`, the only place that names what there is
 //! of each, and that looks into the environment and the home folder.
 
+mod cloud;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use dvb_storage::{Demand, Sink};
 use jiff::ZonedDateTime;
 use thiserror::Error;
 
-use crate::cloud::{self, CloudError, S3StoreKeys};
+use self::cloud::{CloudError, S3StoreKeys};
 use crate::config::{
     self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainXmlError, LedgerTarget, Policy,
     Secret, SshTarget, StoreType, Verify,

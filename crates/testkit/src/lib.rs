@@ -8,9 +8,9 @@
 mod cache;
 pub mod dataverse;
 pub mod files;
-pub mod netfault;
 pub mod http;
 pub mod keystone;
+pub mod netfault;
 pub mod postgres;
 mod procfs;
 pub mod seaweed;
