@@ -2,7 +2,7 @@
 
 use dvb_storage::{Cause, Sink as _, SinkError};
 use dvb_swift::{Patience, SwiftAccount, SwiftAuth};
-use dvb_testkit::swift;
+use dvb_testkit::{keystone, swift};
 
 use crate::conformance::{identity, v3};
 use crate::crook::{Crook, Trick};
@@ -108,6 +108,19 @@ fn a_server_that_says_nothing_ends_in_time() {
     let error = refused(SwiftAccount { auth_url, patience, ..tempauth(swift::shared()) });
     assert_eq!(error.cause, Cause::Unavailable);
     assert!(began.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn tokens_of_keystone_expire_too() {
+    let keystone = Some(keystone::Server::start_with(4));
+    let server = swift::Server::start_with(swift::Options { keystone, ..swift::Options::default() });
+    let mut session = connect(&sink(v3(&server), &swift::container("expiry")));
+    for n in 0..3 {
+        let at = key(&format!("10.5072/{n}"));
+        put(session.as_mut(), &at, b"bytes").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(5));
+    }
+    assert!(session.stat(&[key("10.5072/2")]).unwrap().remove(0).unwrap().is_some());
 }
 
 #[test]
