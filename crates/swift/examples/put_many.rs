@@ -93,7 +93,7 @@ fn send(
         }
         let algorithms = session.algorithms().to_vec();
         let request = |n: usize| {
-            let key = ObjectKey::new(&format!("{prefix}/{}/{n}", n % 100))?;
+            let key = ObjectKey::new(&format!("{prefix}/{}/{n}", n / 20))?;
             let made = Made { left: bytes, seed: n.to_le_bytes()[0], hasher: Hasher::new(&algorithms) };
             Ok(StageRequest { key, payload: Box::new(made) })
         };

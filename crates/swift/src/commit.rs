@@ -13,7 +13,6 @@ use crate::client::{Body, Request};
 use crate::container::{self, Row};
 use crate::download::Download;
 use crate::error::{Failure, status};
-use crate::manifest;
 use crate::parallel;
 use crate::path::Path;
 use crate::place::Place;
@@ -47,7 +46,7 @@ enum Shown {
 
 /// What the server says lies at a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     etag: String,
     bytes: u64,
 }
@@ -141,7 +140,7 @@ impl Place {
         Ok(self.seen(path, true)?.map(|it| it == *sent))
     }
 
-    fn seen(&self, path: &Path, newest: bool) -> Result<Option<Seen>, SinkError> {
+    pub(crate) fn seen(&self, path: &Path, newest: bool) -> Result<Option<Seen>, SinkError> {
         let failed = |failure: Failure| failure.into_sink(format!("cannot look at {}", path.as_str()));
         let mut request = Request::new(Method::HEAD, path);
         if newest {
@@ -200,86 +199,8 @@ impl Place {
     }
 
     /// Removes a bad copy that we stored; that it cannot be removed is no news beside what is wrong with it.
-    fn take_away(&self, path: &Path) {
+    pub(crate) fn take_away(&self, path: &Path) {
         let _ = self.client.send(Request::new(Method::DELETE, path));
-    }
-
-    /// Proves the segments, then stores the manifest, which shows the whole object at once.
-    fn commit_upload(
-        &self,
-        key: &ObjectKey,
-        upload: &Upload,
-        measured: Measured,
-        replace: bool,
-    ) -> Result<Proved, Unstaged> {
-        let path = self.key(key.as_str());
-        let before = self.before_manifest(key, &path, upload, &measured, replace);
-        if let Err(error) = before {
-            let _ = upload.remove(self);
-            return Err(error);
-        }
-        self.put_manifest(key, &path, upload, replace)?;
-        let held = manifest::read(&self.client, &path);
-        let held = held.map_err(|it| it.into_sink(format!("cannot read the manifest of {key} back")))?;
-        if let Err(mismatch) = manifest::compare(&upload.segments, &held) {
-            self.take_away(&path);
-            return Err(mismatch.into());
-        }
-        // Each segment was compared by its MD5, and they are all that was read, in order: so the whole is.
-        let whole = measured.digest(Algorithm::Sha256).cloned();
-        let whole = whole.ok_or_else(|| SinkError::new(Cause::Io, format!("{key} was not hashed")))?;
-        let observed = Observed { digest: whole, size: Some(measured.size), evidence: self.evidence() };
-        Ok(Proved::by(measured, &observed)?)
-    }
-
-    /// What can fail while the segments may still be removed.
-    fn before_manifest(
-        &self,
-        key: &ObjectKey,
-        path: &Path,
-        upload: &Upload,
-        measured: &Measured,
-        replace: bool,
-    ) -> Result<(), Unstaged> {
-        upload.compare(measured)?;
-        if !replace && self.seen(path, false)?.is_some() {
-            return Err(exists(key).into());
-        }
-        if self.demand == Demand::ReadBack {
-            proved_by_reading(measured.clone(), &self.read_segments(key, upload)?)?;
-        }
-        let unmarked = upload.unmark(self);
-        Ok(unmarked.map_err(|it| it.into_sink(format!("cannot prepare the manifest of {key}")))?)
-    }
-
-    fn put_manifest(&self, key: &ObjectKey, path: &Path, upload: &Upload, replace: bool) -> Result<(), SinkError> {
-        let failed = |failure: Failure| failure.into_sink(format!("cannot store the manifest of {key}"));
-        match manifest::put(&self.client, path, &upload.segments, replace) {
-            Ok(()) => Ok(()),
-            Err(Failure::Refused { status: 412, in_doubt: true, .. }) => {
-                // Our own first try may be what is there now; if not, no manifest of ours was stored.
-                let held = manifest::get(&self.client, path).map_err(failed)?;
-                let ours = held.is_some_and(|it| manifest::compare(&upload.segments, &it).is_ok());
-                if ours { Ok(()) } else { Err(exists(key)) }
-            }
-            Err(failure) => {
-                // Only a refusal that leaves no doubt lets the segments go: a manifest may come into being behind a lost answer.
-                if matches!(failure, Failure::Refused { status: 400..=499, in_doubt: false, .. }) {
-                    let _ = upload.remove(self);
-                }
-                Err(failed(failure))
-            }
-        }
-    }
-
-    fn read_segments(&self, key: &ObjectKey, upload: &Upload) -> Result<Measured, SinkError> {
-        let mut hasher = Hasher::new(&[]);
-        let prefix = format!("/{}/", self.segments());
-        for segment in &upload.segments {
-            let object = segment.name.strip_prefix(&prefix).unwrap_or(&segment.name);
-            self.read_into(&mut hasher, key.as_str(), Path::object(&self.segments(), object))?;
-        }
-        Ok(hasher.finish())
     }
 
     /// Reads a copy back; for `key`, in messages.
@@ -289,7 +210,7 @@ impl Place {
         Ok(hasher.finish())
     }
 
-    fn read_into(&self, hasher: &mut Hasher, key: &str, path: Path) -> Result<(), SinkError> {
+    pub(crate) fn read_into(&self, hasher: &mut Hasher, key: &str, path: Path) -> Result<(), SinkError> {
         let attempt = || format!("cannot read {key} back from {}", self.container);
         let mut body = Download::open(&self.client, path).map_err(|it| it.into_sink(attempt()))?;
         let mut buffer = vec![0; 128 << 10];
@@ -303,11 +224,7 @@ impl Place {
     }
 }
 
-fn exists(key: &ObjectKey) -> SinkError {
-    SinkError::new(Cause::Exists, format!("something lies at {key} already"))
-}
-
-fn proved_by_reading(measured: Measured, read: &Measured) -> Result<Proved, Mismatch> {
+pub(crate) fn proved_by_reading(measured: Measured, read: &Measured) -> Result<Proved, Mismatch> {
     let digest = read.digest(Algorithm::Sha256).cloned();
     let incomparable = || Mismatch::Size { expected: measured.size, found: read.size };
     let digest = digest.ok_or_else(incomparable)?;

@@ -10,6 +10,7 @@ mod auth;
 mod budget;
 mod client;
 mod commit;
+mod commit_large;
 mod config;
 mod container;
 mod download;

@@ -8,7 +8,9 @@
 //!
 //! Swift has no rename, and moving segments would be a transfer. So a large object begins with its mark, and the mark
 //! is removed *before* the manifest is stored. A sweep removes only segments that have a mark: whatever happens when,
-//! it cannot take one that a manifest names. What a crash between the two leaves behind is space, not harm.
+//! it cannot take one that a manifest names. What a crash between the two leaves behind is space, not harm; so are the
+//! segments of a large object that was replaced, which are left alone because a rename that broke off may have made a
+//! second manifest of them.
 
 use std::sync::Arc;
 

@@ -1,8 +1,11 @@
 //! Logging in.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use dvb_storage::{Cause, Sink as _, SinkError};
 use dvb_swift::{Patience, SwiftAccount, SwiftAuth};
-use dvb_testkit::swift;
+use dvb_testkit::{keystone, swift};
 
 use crate::conformance::{identity, v3};
 use crate::crook::{Crook, Trick};
@@ -43,6 +46,44 @@ fn a_keystone_without_version_2_says_what_to_set() {
             error.chain()
         );
     }
+}
+
+/// Keystone lost version 2.0 in 2018; this answers once as its reference has it, with the token of a TempAuth.
+fn keystone_of_old(storage: String, token: String) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/swift/v2.0/tokens", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let (mut request, mut buffer) = (String::new(), [0; 4096]);
+        while !request.ends_with("}}") {
+            let n = client.read(&mut buffer).unwrap();
+            request.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+        }
+        let endpoint = |region: &str, url: &str| serde_json::json!({"region": region, "publicURL": url});
+        let services = serde_json::json!([
+            {"type": "identity", "endpoints": [endpoint("Two", "http://127.0.0.1:1")]},
+            {"type": "object-store", "endpoints": [endpoint("One", "http://127.0.0.1:1"), endpoint("Two", &storage)]},
+        ]);
+        let body = serde_json::json!({"access": {"token": {"id": token}, "serviceCatalog": services}}).to_string();
+        write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        request
+    });
+    (url, server)
+}
+
+#[test]
+fn version_2_sends_what_its_reference_asks_for() {
+    let server = swift::shared();
+    let (storage, token) = server.login();
+    let (auth_url, old) = keystone_of_old(storage, token);
+    let auth = SwiftAuth::V2 { user: "me".into(), key: "secret".into(), tenant: "us".into() };
+    works(SwiftAccount { auth_url, auth, region: Some("Two".into()), ..tempauth(server) });
+    let request = old.join().unwrap();
+    assert!(request.starts_with("POST /swift/v2.0/tokens HTTP/1.1"), "{request}");
+    let body: serde_json::Value = serde_json::from_str(request.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let credentials = serde_json::json!({"username": "me", "password": "secret"});
+    let expected = serde_json::json!({"auth": {"passwordCredentials": credentials, "tenantName": "us"}});
+    assert_eq!(body, expected);
 }
 
 #[test]
@@ -101,13 +142,26 @@ fn nobody_there_ends_in_time() {
 
 #[test]
 fn a_server_that_says_nothing_ends_in_time() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let auth_url = format!("http://{}/auth/v1.0", silent.local_addr().unwrap());
     let patience = Patience { idle: std::time::Duration::from_millis(300), ..QUICK };
     let began = std::time::Instant::now();
     let error = refused(SwiftAccount { auth_url, patience, ..tempauth(swift::shared()) });
     assert_eq!(error.cause, Cause::Unavailable);
     assert!(began.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn tokens_of_keystone_expire_too() {
+    let keystone = Some(keystone::Server::start_with(4));
+    let server = swift::Server::start_with(swift::Options { keystone, ..swift::Options::default() });
+    let mut session = connect(&sink(v3(&server), &swift::container("expiry")));
+    for n in 0..3 {
+        let at = key(&format!("10.5072/{n}"));
+        put(session.as_mut(), &at, b"bytes").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(5));
+    }
+    assert!(session.stat(&[key("10.5072/2")]).unwrap().remove(0).unwrap().is_some());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod settings;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{self, Answer, quote};
-use crate::spawn::{Daemon, Port, answers, is_root, mortal, program};
+use crate::spawn::{Daemon, Port, User, answers, is_root, mortal, program};
 use crate::tls::Certificate;
 use crate::{keystone, temp};
 
@@ -70,7 +71,7 @@ pub struct Server {
     dir: TempDir,
     memcached_port: Port,
     port: u16,
-    _others: Vec<Port>,
+    others: Vec<Port>,
     options: Options,
 }
 
@@ -133,7 +134,7 @@ impl Server {
             dir,
             memcached_port,
             port: named,
-            _others: vec![port],
+            others: vec![port],
             options,
         };
         if let Some(keystone) = &server.options.keystone {
@@ -178,18 +179,18 @@ impl Server {
         let mut daemon = Daemon::start("swift", command, &dir.join("swift.log"), Signal::KILL);
         daemon.wait(|| (answers(self.port) && tls.answers()).then_some(()))?;
         self.swift = Some(daemon);
-        self._others.extend([account, container, object, tls]);
+        self.others.extend([account, container, object, tls]);
         Ok(())
     }
 
     /// TempAuth keeps its tokens there, `authtoken` what Keystone said of them.
     fn launch_memcached(&mut self) -> Result<(), String> {
-        let mut command = mortal("KILL", None, program(&["/usr/bin/memcached"], PACKAGES));
+        // It refuses to run as root. Its own `-u` would not do: who changes the user is forgotten as somebody's heir,
+        // and would outlive us.
+        let nobody = User::named("nobody").filter(|_| is_root());
+        let mut command = mortal("KILL", nobody, program(&["/usr/bin/memcached"], PACKAGES));
         let port = self.memcached_port.number.to_string();
         command.args(["-l", "127.0.0.1", "-U", "0", "-m", "16", "-p", &port]);
-        if is_root() {
-            command.args(["-u", "nobody"]);
-        }
         let mut daemon = Daemon::start("memcached", command, &self.dir.path().join("memcached.log"), Signal::KILL);
         daemon.wait(|| self.memcached_port.answers().then_some(()))?;
         self.memcached = Some(daemon);
@@ -214,6 +215,14 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Every port of 127.0.0.1 that something listens at.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        let others = self.others.iter().map(|it| it.number);
+        let all: BTreeSet<u16> = others.chain([self.port, self.memcached_port.number]).collect();
+        all.into_iter().filter(|it| answers(*it)).collect()
     }
 
     /// The Keystone that it was started with.
