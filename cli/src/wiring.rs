@@ -244,7 +244,7 @@ fn remote(base_url: &str, secret_key: Option<&Secret>, layout: Layout) -> Access
         idle: Duration::from_secs(120),
         tries: 4,
         pause: Duration::from_secs(1),
-        longest_pause: Duration::from_secs(120),
+        longest_pause: Duration::from_secs(30),
     };
     let config = RemoteConfig {
         base_url: base_url.to_owned(),

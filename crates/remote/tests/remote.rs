@@ -346,3 +346,16 @@ fn addresses_are_signed_as_dataverse_checks_them() {
     let text = error.chain();
     assert!(error.cause == Cause::Forbidden && !text.contains("token") && !text.contains("wrong"), "{text}");
 }
+
+#[test]
+fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server::Tls::start(folder.path());
+    let store = RemoteStore::new(&config(format!("https://localhost:{}/d", server.port))).unwrap();
+    let begun = Instant::now();
+    let error = store.open(&location("1//x")).err().unwrap();
+    assert_eq!(error.cause, Cause::Unavailable, "{}", error.chain());
+    assert!(error.chain().contains("certificate"), "{}", error.chain());
+    assert_eq!(store.check().unwrap_err().cause, Cause::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(5), "no further try can help");
+}
