@@ -1,17 +1,19 @@
 //! Memory does not grow with the size of an object: seen in processes of their own, which do nothing else.
+//!
+//! The process is this program again, told by its environment to run `an_object_is_carried` with a large one.
 
 use std::io::{self, Read};
 use std::process::Command;
 
-use dvb_fixity::{Hasher, Measured};
+use dvb_fixity::{Algorithm, Hasher, Measured};
 use dvb_s3::{S3Sink, S3SinkConfig, S3Store};
 use dvb_storage::{CommitRequest, Payload, PayloadError, Sink as _, Source as _, StageRequest};
 
 use crate::sink::{key, run};
 use crate::world::{Service, location, seaweed};
 
-const SIZE: u64 = 300 << 20;
 const MIB: u64 = 1 << 20;
+const LARGE: u64 = 300 * MIB;
 
 /// Bytes that are made as they are read.
 struct Made {
@@ -20,8 +22,8 @@ struct Made {
 }
 
 impl Made {
-    fn new() -> Self {
-        Self { left: SIZE, state: 1 }
+    fn new(size: u64) -> Self {
+        Self { left: size, state: 1 }
     }
 }
 
@@ -39,9 +41,15 @@ impl Read for Made {
 
 struct MadePayload(Made, Hasher);
 
+impl MadePayload {
+    fn new(size: u64, algorithms: &[Algorithm]) -> Self {
+        Self(Made::new(size), Hasher::new(algorithms))
+    }
+}
+
 impl Payload for MadePayload {
     fn size_hint(&self) -> u64 {
-        SIZE
+        self.0.left
     }
 
     fn open(&mut self) -> Result<(), PayloadError> {
@@ -65,44 +73,69 @@ fn high_water() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// Not a test by itself: what the child processes do.
-#[test]
-#[ignore = "run by the tests of this module in a process of its own"]
-fn child() {
-    let wanted = |name: &str| std::env::var(name).unwrap();
-    let service = Service { url: wanted("S3_URL"), access: wanted("S3_ACCESS"), secret: wanted("S3_SECRET") };
-    let (name, before) = (wanted("S3_BUCKET"), high_water());
-    let bucket = service.again(&name);
-    match wanted("S3_WHAT").as_str() {
-        "sink" => {
-            let config = S3SinkConfig { part_memory: 32 << 20, ..service.sink(&name, "") };
-            let sink = S3Sink::new(config).unwrap();
-            let mut session = sink.connect(&run("memory")).unwrap();
-            let payload = Box::new(MadePayload(Made::new(), Hasher::new(session.algorithms())));
-            let staged = session.stage(vec![StageRequest { key: key("10.5072/FK2/ABC/large"), payload }]).unwrap();
-            let staged = staged.into_iter().next().unwrap().unwrap();
-            session.commit(vec![CommitRequest { staged, replace: false }]).unwrap().remove(0).unwrap();
-        }
-        "source" => {
-            let store = S3Store::new(&service.store(&name)).unwrap();
-            let mut object = store.open(&location("s3://large", "large")).unwrap();
-            assert_eq!(io::copy(&mut object.body, &mut io::sink()).unwrap(), SIZE);
-        }
-        "rust-s3 put" => {
-            bucket.put_object_stream(&mut Made::new(), "/theirs").unwrap();
-        }
-        "rust-s3 get" => {
-            bucket.get_object_to_writer("/theirs", &mut io::sink()).unwrap();
-        }
-        other => panic!("{other}"),
+/// What a process of its own is asked for: where, with what, how much.
+struct Task {
+    service: Service,
+    bucket: String,
+    what: String,
+    size: u64,
+}
+
+impl Task {
+    /// `None` where this is no such process.
+    fn of_environment() -> Option<Self> {
+        let given = |name: &str| std::env::var(name).ok();
+        let service = Service { url: given("S3_URL")?, access: given("S3_ACCESS")?, secret: given("S3_SECRET")? };
+        Some(Self { service, bucket: given("S3_BUCKET")?, what: given("S3_WHAT")?, size: LARGE })
     }
-    eprintln!("grew by {} bytes", high_water() - before);
+
+    fn carry(&self) {
+        let Self { service, size, .. } = self;
+        let bucket = service.again(&self.bucket);
+        match self.what.as_str() {
+            "sink" => {
+                let config = S3SinkConfig { part_memory: 32 * MIB, ..service.sink(&self.bucket, "") };
+                let sink = S3Sink::new(config).unwrap();
+                let mut session = sink.connect(&run("memory")).unwrap();
+                let payload = Box::new(MadePayload::new(*size, session.algorithms()));
+                let staged = session.stage(vec![StageRequest { key: key("10.5072/FK2/ABC/large"), payload }]).unwrap();
+                let staged = staged.into_iter().next().unwrap().unwrap();
+                session.commit(vec![CommitRequest { staged, replace: false }]).unwrap().remove(0).unwrap();
+            }
+            "source" => {
+                let store = S3Store::new(&service.store(&self.bucket)).unwrap();
+                let mut object = store.open(&location("s3://large", "large")).unwrap();
+                assert_eq!(io::copy(&mut object.body, &mut io::sink()).unwrap(), *size);
+            }
+            "rust-s3 put" => {
+                bucket.put_object_stream(&mut Made::new(*size), "/theirs").unwrap();
+            }
+            "rust-s3 get" => {
+                bucket.get_object_to_writer("/theirs", &mut io::sink()).unwrap();
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn an_object_is_carried() {
+    if let Some(task) = Task::of_environment() {
+        let before = high_water();
+        task.carry();
+        eprintln!("grew by {} bytes", high_water() - before);
+        return;
+    }
+    let bucket = seaweed().bucket("carried").name();
+    for what in ["sink", "source", "rust-s3 put", "rust-s3 get"] {
+        Task { service: seaweed(), bucket: bucket.clone(), what: what.into(), size: 3 * MIB + 1 }.carry();
+    }
 }
 
 /// By how much the memory of a process grew that carried the object.
 fn growth(service: &Service, bucket: &str, what: &str) -> u64 {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "memory::child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "memory::an_object_is_carried", "--nocapture", "--test-threads=1"])
         .envs([("S3_URL", &service.url), ("S3_ACCESS", &service.access), ("S3_SECRET", &service.secret)])
         .env("S3_BUCKET", bucket)
         .env("S3_WHAT", what)

@@ -76,13 +76,3 @@ fn the_source_keeps_its_promises_at_seaweedfs() {
 fn the_source_keeps_its_promises_at_swift() {
     source_holds(&swift());
 }
-
-/// For services that a test cannot start: `S3_URL`, `S3_ACCESS` and `S3_SECRET` name one that may be written to.
-#[test]
-#[ignore = "needs a service that is named in the environment"]
-fn a_named_service_lets_them_keep_their_promises() {
-    let named = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("set {name}"));
-    let service = Service { url: named("S3_URL"), access: named("S3_ACCESS"), secret: named("S3_SECRET") };
-    source_holds(&service);
-    each_way(&service);
-}
