@@ -49,17 +49,18 @@ impl Args {
         self.looking.jobs.unwrap_or(destination.jobs)
     }
 
-    fn options(&self, context: &Context, destination: &Destination) -> VerifyOptions {
-        VerifyOptions {
+    fn options(&self, context: &Context, destination: &Destination) -> Result<VerifyOptions, Failure> {
+        let selection = self.looking.selection();
+        Ok(VerifyOptions {
             run: new_run_id(),
             host: wiring::host_name(),
-            selection: self.looking.selection(),
-            default_store: context.config.repository.default_store.clone(),
+            default_store: wiring::default_store(&context.config, !selection.stores.is_empty())?,
+            selection,
             older_than: self.older_than,
             sample: self.looking.sample,
             jobs: self.jobs(destination) as usize,
             time_budget: self.looking.time_budget,
-        }
+        })
     }
 }
 
@@ -106,7 +107,7 @@ fn look(
 ) -> Result<VerifySummary, Failure> {
     let sink = wiring::sink(destination)?;
     let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
-    Ok(verify(&setup, &args.options(context, destination))?)
+    Ok(verify(&setup, &args.options(context, destination)?)?)
 }
 
 type Looked = (Result<VerifySummary, Failure>, Vec<String>);

@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod ledger;
 mod listeners;
+mod remote;
 mod run;
 mod site;
 mod usage;
