@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::vec;
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Mismatch, Proved};
-use dvb_ledger::{Check, Copy, EntryKind, Found, Held, LedgerError, Lock};
+use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lock};
 use dvb_model::Status;
 use dvb_storage::{Cause, SinkError};
 
@@ -29,6 +29,8 @@ const PAGE: u32 = 5_000;
 
 /// Which copies are looked at.
 pub(crate) struct Wanted<'a> {
+    /// First of all those that were found bad, and still are as far as anybody knows.
+    pub(crate) damaged: bool,
     /// Proved before this time.
     pub(crate) before: String,
     /// And these among them.
@@ -39,14 +41,23 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Copies<'a> {
     at: At<'a>,
     wanted: &'a Wanted<'a>,
+    part: Part,
     after: Option<Copy>,
     page: vec::IntoIter<Held>,
-    has_ended: bool,
+}
+
+/// How far the list was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Damaged,
+    Proved,
+    End,
 }
 
 impl<'a> Copies<'a> {
     pub(crate) fn new(at: At<'a>, wanted: &'a Wanted<'a>) -> Self {
-        Self { at, wanted, after: None, page: Vec::new().into_iter(), has_ended: false }
+        let part = if wanted.damaged { Part::Damaged } else { Part::Proved };
+        Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<Held>, LedgerError> {
@@ -54,12 +65,16 @@ impl<'a> Copies<'a> {
             if let Some(held) = self.page.find(|it| (self.wanted.filter)(it)) {
                 return Ok(Some(held));
             }
-            if self.has_ended {
-                return Ok(None);
-            }
             let At { ledger, destination, .. } = self.at;
-            let page = ledger.oldest_copies(destination, self.after.as_ref(), &self.wanted.before, PAGE)?;
-            self.has_ended = page.is_empty();
+            let after = self.after.as_ref();
+            let page = match self.part {
+                Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
+                Part::Proved => ledger.oldest_copies(destination, after, &self.wanted.before, PAGE)?,
+                Part::End => return Ok(None),
+            };
+            if page.is_empty() {
+                self.part = if self.part == Part::Damaged { Part::Proved } else { Part::End };
+            }
             self.after = page.last().map(|it| it.copy.clone());
             self.page = page.into_iter();
         }
@@ -265,7 +280,7 @@ impl<'a> Pass<'a> {
         let waiting: Vec<usize> = (0..batch.len()).filter(|n| batch[*n].end.is_none()).collect();
         let (keys, sizes): (Vec<_>, Vec<u64>) =
             waiting.iter().map(|n| (batch[*n].held.copy.key.clone(), batch[*n].held.copy.size.unwrap_or(0))).unzip();
-        let evidence = connection.with(|it| Ok(it.evidence()))?;
+        let evidence = connection.with(|it| Ok(it.measures_by()))?;
         let answers = if evidence == Evidence::ReadBack && sizes.iter().any(|it| *it > BATCH_BYTES) {
             // Long enough that a signal must not wait for its end.
             let mut answers = Vec::with_capacity(keys.len());
@@ -321,9 +336,13 @@ impl<'a> Pass<'a> {
         let bad = match answer {
             Ok(held) => match compare(&look.held.copy, held, evidence) {
                 Ok(proof) => {
+                    let key = &look.held.copy.key;
                     if look.was_bad {
-                        let key = &look.held.copy.key;
-                        let text = format!("{key} was found to be other bytes, and at a second look to be good");
+                        let text = format!("{key} was found to be bad, and at a second look to be good");
+                        self.at.observer.event(&Event::Warning(&text));
+                    } else if look.held.copy.state == CopyState::Damaged {
+                        let text =
+                            format!("{key} had been found to be bad, and is good again; the next run takes it up");
                         self.at.observer.event(&Event::Warning(&text));
                     }
                     look.end = Some(End::Good(proof));

@@ -121,6 +121,16 @@ impl<'a> Inspector<'a> {
     pub(crate) fn look_at(&self, file: &Subjected, known: &Known) {
         let Subject::DataFile(data_file) = &file.line.subject else { return };
         let Ok(mut verdict) = self.verdict(file, data_file, known) else { return };
+        if matches!(verdict.count, Count::Damaged | Count::Missing) {
+            // Memory and network err too, and Dataverse may be moving it just now.
+            let first = verdict.findings.first().map(|it| it.1.clone()).unwrap_or_default();
+            let Ok(second) = self.verdict(file, data_file, known) else { return };
+            verdict = second;
+            if verdict.count == Count::Good {
+                let text = format!("data file {}: {first}; at a second look it was good", data_file.id);
+                self.setup.observer.event(&Event::Warning(&text));
+            }
+        }
         if verdict.count == Count::Good
             && let Some(state) = file.states.iter().find(|it| it.gone || is_bad(it.status))
         {

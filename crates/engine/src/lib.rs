@@ -15,6 +15,7 @@ mod inspect;
 mod item;
 mod judge;
 mod lane;
+mod mend;
 mod nightly;
 mod objects;
 mod observer;

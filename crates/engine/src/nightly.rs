@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use dvb_ledger::LedgerError;
-use dvb_model::Status;
+use dvb_model::{ObjectKey, Status};
 
 use crate::check::{Copies, Findings, Pass, Wanted};
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::summary::Finding;
-use crate::verify::{Damage, FOREVER, ago};
-use crate::{Ending, chain};
+use crate::verify::{self, Damage, FOREVER, PROBES, ago};
+use crate::{Ending, RunError, chain};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -28,18 +28,19 @@ impl Lane<'_> {
         }
     }
 
-    fn look_again(&self, interval: Duration) -> Result<Findings, LedgerError> {
+    fn look_again(&self, interval: Duration) -> Result<Findings, RunError> {
         let at = self.setup.at(&self.options.run);
         let count = |before: &str| at.ledger.count_copies(at.destination, before);
         // What was proved a short while ago gives way, however many nights there are.
-        let wanted = Wanted { before: ago(interval / 3), filter: &|_| true };
+        let wanted = Wanted { damaged: false, before: ago(interval / 3), filter: &|_| true };
         let due = count(&ago(interval.saturating_sub(DAY).max(interval / 3)))?;
         let share = share(count(FOREVER)?, interval).max(due).min(count(&wanted.before)?);
         if share == 0 {
             return Ok(Findings::default());
         }
-        at.observer.event(&Event::Planned { files: share, bytes: 0 });
         let copies = Copies::new(at, &wanted);
+        verify::probe(at, &self.swept, &keys_of_first(Copies::new(at, &wanted), share)?)?;
+        at.observer.event(&Event::Planned { files: share, bytes: 0 });
         Ok(Pass::new(at, self.lock.as_ref(), copies, share, self.options.jobs, self.deadline).work())
     }
 
@@ -61,6 +62,18 @@ impl Lane<'_> {
             self.tally.abort(ending, why);
         }
     }
+}
+
+/// Of the copies whose turn it is, some to be looked for first.
+fn keys_of_first(mut copies: Copies<'_>, share: u64) -> Result<Vec<ObjectKey>, LedgerError> {
+    let mut keys = Vec::new();
+    let count = usize::try_from(share).unwrap_or(usize::MAX).min(PROBES);
+    while keys.len() < count
+        && let Some(held) = copies.next()?
+    {
+        keys.push(held.copy.key);
+    }
+    Ok(keys)
 }
 
 /// As many of all copies as a night must look at, and half as many again: a night may be missed.

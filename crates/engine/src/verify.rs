@@ -1,8 +1,9 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use dvb_ledger::{Held, Holder, Ledger, LedgerError, Run, RunSummary};
+use dvb_ledger::{CopyState, Held, Holder, Ledger, LedgerError, Run, RunSummary};
 use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::run::now;
 use crate::{Ending, Observer, RunError, Selection, Stop};
 
 /// Copies that are looked for before anything is recorded as missing.
-const PROBES: usize = 100;
+pub(crate) const PROBES: usize = 100;
 /// With fewer copies than this, all of them may well be lost at once.
 const PROBED_FROM: usize = 20;
 
@@ -169,16 +170,16 @@ fn look(
     let at = At { ledger, destination, sink, observer, stop, run: &options.run };
     let filter = |it: &Held| options.selection.has_copy(it, &options.default_store.0);
     let before = options.older_than.map_or_else(|| FOREVER.to_owned(), ago);
-    let wanted = Wanted { before, filter: &filter };
+    let wanted = Wanted { damaged: true, before, filter: &filter };
     let Plan { count, bytes, probes } = plan(at, &wanted, options.sample)?;
     if count == 0 && !options.selection.is_everything() {
-        let any = Wanted { before: FOREVER.to_owned(), filter: &filter };
+        let any = Wanted { damaged: true, before: FOREVER.to_owned(), filter: &filter };
         if Copies::new(at, &any).next()?.is_none() {
             return Err(RunError::NoCopies { destination: destination.0.clone() });
         }
     }
     if count > 0 && stop.signalled().is_none() {
-        probe(at, &probes)?;
+        probe(at, &Mutex::new(false), &probes)?;
     }
     observer.event(&Event::Planned { files: count, bytes });
     let deadline = options.time_budget.map(|it| began + it);
@@ -199,7 +200,13 @@ struct Plan {
 fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, LedgerError> {
     let mut copies = Copies::new(at, wanted);
     let mut plan = Plan { count: 0, bytes: 0, probes: Vec::new() };
+    let (mut known_bad, mut bad_bytes) = (0, 0);
     while let Some(held) = copies.next()? {
+        if held.copy.state == CopyState::Damaged {
+            // Looked at in any case, and no sign of anything new where they are missing.
+            (known_bad, bad_bytes) = (known_bad + 1, bad_bytes + held.copy.size.unwrap_or(0));
+            continue;
+        }
         plan.count += 1;
         plan.bytes += held.copy.size.unwrap_or(0);
         if plan.probes.len() < PROBES {
@@ -221,16 +228,16 @@ fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, Le
         let part = |it: u64| ((it as f64 * sample).ceil() as u64).min(it);
         (plan.count, plan.bytes) = (part(plan.count), part(plan.bytes));
     }
+    (plan.count, plan.bytes) = (plan.count + known_bad, plan.bytes + bad_bytes);
     Ok(plan)
 }
 
 /// An empty folder where a disk should be mounted is not a million lost copies.
-fn probe(at: At<'_>, keys: &[ObjectKey]) -> Result<(), RunError> {
+pub(crate) fn probe(at: At<'_>, swept: &Mutex<bool>, keys: &[ObjectKey]) -> Result<(), RunError> {
     if keys.len() < PROBED_FROM {
         return Ok(());
     }
-    let swept = std::sync::Mutex::new(false);
-    let mut connection = Connection::new(at, &swept);
+    let mut connection = Connection::new(at, swept);
     let found = match connection.with(|it| it.stat(keys)) {
         Ok(found) => found,
         Err(Lost::Run(ending, text)) => return Err(RunError::Destination { text, ending }),

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use dvb_fixity::{Algorithm, Proved};
 use dvb_model::{DvObjectId, ObjectRole};
 
+use crate::raw::version_column;
 use crate::weigh::{Place, storable};
 use crate::{Copy, EntryKind, LedgerError};
 
-/// A proved copy whose turn it is to be looked at again, with what people call it.
+/// A copy whose turn it is to be looked at again, with what people call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// The copy.
@@ -45,6 +46,11 @@ pub enum Found {
     Good(Proved),
     /// Nothing, or other bytes; with a sentence that names the object.
     Damaged(String),
+}
+
+/// Behind which copy a page begins, as the columns of the databases have it.
+pub(crate) fn place_of(after: Option<&Copy>) -> (i64, String, i32) {
+    after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)))
 }
 
 /// A call of `record_checks` as the databases write it.

@@ -139,6 +139,18 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Held>, LedgerError>;
 
+    /// A page of the copies at a destination that were found bad, of what is not safe without them, in the order of id, role
+    /// and version: those that come behind `after`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn damaged_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
     /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
     ///
     /// # Errors

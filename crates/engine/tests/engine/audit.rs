@@ -1,6 +1,7 @@
 //! Are Dataverse's own stores still what Dataverse recorded, and what was first seen?
 
 use std::fs;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -240,6 +241,55 @@ fn what_may_pass_at_any_operation_is_never_called_damaged_or_missing() {
                 break;
             }
         }
+    }
+}
+
+/// Gives other bytes than there are, as often as told.
+struct Mistaken {
+    inner: Arc<dyn Source>,
+    times: AtomicU32,
+}
+
+impl Source for Mistaken {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        let mut object = self.inner.open(at)?;
+        if self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok() {
+            let mut bytes = Vec::new();
+            object.body.read_to_end(&mut bytes).unwrap();
+            bytes[0] ^= 1;
+            object.body = Box::new(std::io::Cursor::new(bytes));
+        }
+        Ok(object)
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        self.inner.size(at)
+    }
+
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        self.inner.members(at)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        self.inner.check()
+    }
+}
+
+#[test]
+fn bytes_that_are_wrong_once_are_read_again() {
+    for (times, expected) in [(1, (0, 2)), (9, (3, 0))] {
+        let mut bench = Bench::of_files(2);
+        bench.run();
+        let file = DriverId("file".into());
+        let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
+        let access = Access::Readable(Arc::new(Mistaken { inner, times: times.into() }) as Arc<dyn Source>);
+        bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+        let summary = audited(&bench);
+        assert_eq!((summary.exit_code, summary.files.good), expected, "{times}: {summary:#?}");
     }
 }
 

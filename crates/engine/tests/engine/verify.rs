@@ -1,5 +1,6 @@
 //! Are the copies at the destination still what was proved?
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -59,6 +60,15 @@ fn proofs(bench: &Bench) -> Vec<(String, String)> {
     copies.into_iter().map(|it| (it.key.as_str().to_owned(), it.proved_at.unwrap_or_default())).collect()
 }
 
+/// What was set aside, by the key that it had.
+fn bad_copies(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
+    let of_run = |(key, bytes): (String, Vec<u8>)| {
+        let (_, key) = key.strip_prefix(".dataverse-backup/damaged/")?.split_once('/')?;
+        Some((key.to_owned(), bytes))
+    };
+    files::tree(&bench.backup).into_iter().filter_map(of_run).collect()
+}
+
 fn flip(path: &std::path::Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
@@ -96,8 +106,19 @@ fn damage_is_named_and_the_next_run_mends_it(ledger: LedgerKind) {
         assert_eq!(state.status, Status::FailVerify);
         assert!(reason.contains(&file.copies[0].0) && reason.contains(state.dataset.as_deref().unwrap()), "{reason}");
     }
+    let again = verified(&bench);
+    assert_eq!(
+        (again.exit_code, again.copies, keys(&again)),
+        (4, found.copies, expected),
+        "as long as nobody mends it"
+    );
+    let (rotten, cut) = (bench.copies()[&first.copies[0].0].clone(), bench.copies()[&second.copies[0].0].clone());
     let mended = bench.run();
     assert_eq!((mended.files.copied, mended.ending), (3, Ending::SourceDamaged), "{:?}", mended.failures);
+    let noted = mended.notes.iter().filter(|it| it.reason.contains("was set aside as .dataverse-backup/damaged/"));
+    assert_eq!(noted.count(), 2, "{:?}", mended.notes);
+    let kept = bad_copies(&bench);
+    assert_eq!(kept, [(first.copies[0].0.clone(), rotten), (second.copies[0].0.clone(), cut)].into());
     files::assert_same(&bench.world.expected_copies(), &bench.copies());
     let again = verified(&bench);
     assert_eq!((again.exit_code, again.copies.good), (0, good.copies.good));
@@ -261,6 +282,10 @@ impl SinkSession for MoodySession {
         self.inner.evidence()
     }
 
+    fn measures_by(&self) -> Evidence {
+        self.inner.measures_by()
+    }
+
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
         self.inner.stage(batch)
     }
@@ -359,7 +384,7 @@ fn a_fault_at_any_operation_makes_nothing_damaged_and_hides_no_damage() {
             let bad = bench.details().values().filter(|it| it.status != Status::Ok).count();
             assert_eq!(bad as u64, first.copies.missing, "{fault:?} at {at}");
             let second = verified(&bench);
-            assert_eq!(first.copies.missing + second.copies.missing, 1, "{fault:?} at {at}");
+            assert_eq!((second.exit_code, second.copies.missing), (4, 1), "{fault:?} at {at}");
             if !has_failed {
                 assert!(at > 2, "only {at} operations could fail");
                 break;
@@ -406,6 +431,128 @@ fn a_run_spends_its_share_so_that_no_proof_gets_older() {
     assert_eq!((mended.files.copied, mended.exit_code), (1, 0));
     let other = bench.run();
     assert_eq!(checked(&other), None);
+}
+
+#[test]
+fn a_night_without_the_disk_records_no_damage() {
+    let bench = Bench::of_files(30);
+    bench.run();
+    age(&bench, 30, 31);
+    let away = bench.folder.path().join("away");
+    fs::rename(&bench.backup, &away).unwrap();
+    fs::create_dir(&bench.backup).unwrap();
+    let month = Some(Duration::from_secs(30 * 86_400));
+    let night = bench.try_run(&Options { verify_every: month, ..bench.options() }).unwrap();
+    assert_eq!((night.ending, night.failures_total), (Ending::Refused, 0), "{night:#?}");
+    assert!(bench.details().values().all(|it| it.status == Status::Ok));
+}
+
+#[test]
+fn what_was_mended_by_hand_is_good_again() {
+    let bench = Bench::of_files(4);
+    bench.run();
+    let path = bench.backup.join(&bench.world.files[1].copies[0].0);
+    let (good, away) = (fs::read(&path).unwrap(), bench.folder.path().join("away"));
+    fs::rename(&path, &away).unwrap();
+    assert_eq!(verified(&bench).exit_code, 4);
+    let recent = VerifyOptions { older_than: Some(Duration::from_secs(86_400)), ..options() };
+    let recent = try_verify(&bench, bench.sink.as_ref(), &recent).unwrap();
+    assert_eq!((recent.exit_code, recent.copies.checked), (4, 1), "known damage is in every pass");
+    fs::write(&path, good).unwrap();
+    assert_eq!((verified(&bench).exit_code, verified(&bench).copies.good), (0, 4));
+    let run = bench.run();
+    assert_eq!((run.files.copied, run.files.unchanged, run.exit_code), (0, 4, 0));
+}
+
+#[test]
+fn damage_of_what_has_left_dataverse_is_told_as_long_as_it_lasts() {
+    let bench = Bench::of_files(30);
+    bench.run();
+    let file = &bench.world.files[7];
+    bench.database.execute(&format!("DELETE FROM filemetadata WHERE datafile_id = {0}", file.id));
+    bench.database.execute(&format!("DELETE FROM datafile WHERE id = {0}", file.id));
+    bench.database.execute(&format!("DELETE FROM dvobject WHERE id = {0}", file.id));
+    assert_eq!(bench.run().gone, 1);
+    flip(&bench.backup.join(&file.copies[0].0));
+    for _ in 0..2 {
+        let found = verified(&bench);
+        assert_eq!((found.exit_code, keys(&found)), (4, vec![("other-digest", file.copies[0].0.as_str())]));
+        bench.run();
+    }
+}
+
+#[test]
+fn a_bad_copy_without_a_good_source_stays_where_it_is() {
+    let bench = Bench::of_files(3);
+    bench.run();
+    let [changed, rotten, gone] = &bench.world.files[..] else { panic!("three files") };
+    let path = |it: &dvb_testkit::dataverse::DataFile| bench.backup.join(&it.copies[0].0);
+    [changed, rotten, gone].into_iter().for_each(|it| flip(&path(it)));
+    assert_eq!(verified(&bench).copies.damaged, 3);
+    let before = bench.copies();
+    // Other bytes that are meant, bytes that are not, and none.
+    fs::write(bench.source_of(&changed.copies[0].0), "other").unwrap();
+    let theirs = format!("checksumtype = 'SHA256', checksumvalue = '{}'", files::sha256(b"other"));
+    bench.database.execute(&format!("UPDATE datafile SET {theirs}, filesize = 5 WHERE id = {}", changed.id));
+    fs::write(bench.source_of(&rotten.copies[0].0), "rot").unwrap();
+    fs::remove_file(bench.source_of(&gone.copies[0].0)).unwrap();
+    let run = bench.run();
+    assert_eq!((run.exit_code, run.failures_total), (3, 2), "{run:#?}");
+    let mut after = bench.copies();
+    assert_eq!(after.remove(&format!("{}.v2", changed.copies[0].0)).as_deref(), Some(&b"other"[..]));
+    files::assert_same(&before, &after);
+    assert_eq!(bad_copies(&bench), BTreeMap::new());
+    let again = verified(&bench);
+    assert_eq!((again.exit_code, again.copies.damaged, again.copies.good), (4, 2, 1), "{again:#?}");
+}
+
+#[test]
+fn where_a_bad_copy_cannot_be_set_aside_the_good_one_goes_beside_it() {
+    let bench = Bench::of_files(3);
+    bench.run();
+    let key = &bench.world.files[1].copies[0].0;
+    flip(&bench.backup.join(key));
+    assert_eq!(verified(&bench).exit_code, 4);
+    fs::write(bench.backup.join(".dataverse-backup/damaged"), "in the way").unwrap();
+    let bad = bench.copies();
+    let run = bench.run();
+    assert_eq!((run.exit_code, run.files.copied), (0, 1), "{run:#?}");
+    assert!(run.notes[0].reason.contains("could not be set aside"), "{run:#?}");
+    let mut after = bench.copies();
+    assert_eq!(after.remove(&format!("{key}.v2")).as_ref(), Some(&bench.world.files[1].copies[0].1));
+    files::assert_same(&bad, &after);
+    assert_eq!((verified(&bench).exit_code, bench.run().files.unchanged), (0, 3));
+}
+
+#[test]
+fn a_fault_at_any_operation_of_mending_loses_no_bytes() {
+    for fault in [Fault::Before, Fault::After, Fault::Death] {
+        for at in 0.. {
+            let bench = Bench::of_files(3);
+            bench.run();
+            let file = &bench.world.files[1];
+            let key = &file.copies[0].0;
+            flip(&bench.backup.join(key));
+            let rotten = bench.copies()[key].clone();
+            assert_eq!(verified(&bench).exit_code, 4);
+            let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
+            let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+            bench.run_onto(&faulty, &Options { jobs: 1, ..bench.options() }).unwrap();
+            let is_kept = || {
+                let kept = bad_copies(&bench).get(key) == Some(&rotten);
+                kept || bench.copies().get(key) == Some(&rotten)
+            };
+            assert!(is_kept(), "{fault:?} at {at}");
+            assert_eq!(bench.run().exit_code, 0, "{fault:?} at {at}");
+            assert!(is_kept(), "{fault:?} at {at}");
+            assert_eq!(bench.copies().get(key), Some(&file.copies[0].1), "{fault:?} at {at}");
+            assert_eq!((verified(&bench).exit_code, bench.temporaries()), (0, vec![]), "{fault:?} at {at}");
+            if plan.done.load(Ordering::SeqCst) <= at {
+                assert!(at > 3, "only {at} operations could fail");
+                break;
+            }
+        }
+    }
 }
 
 #[test]

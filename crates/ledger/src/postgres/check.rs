@@ -1,12 +1,12 @@
 //! Copies that are looked at again.
 
 use dvb_model::{DestinationName, RunId};
-use postgres::Transaction;
+use postgres::{Row, Transaction};
 
 use super::Fault;
 use super::read::{self, by_index};
 use super::write::{self, PlaceColumns};
-use crate::check::{Checks, of_other_bytes};
+use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
 use crate::{Check, Copy, Held};
 
@@ -20,18 +20,38 @@ pub(super) fn oldest_copies(
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("-infinity");
-    let (id, role, version) =
-        after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)));
-    let rows = db.query(
-        "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
+    let (id, role, version) = place_of(after);
+    let sql = format!(
+        "{HELD} WHERE c.destination = $1 AND c.state = 'proved' AND c.proved_at < $2::text::timestamptz
+           AND (c.proved_at, c.id, c.role, c.version) > ($3::text::timestamptz, $4::bigint, $5::text, $6::integer)
+         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT $7"
+    );
+    held(&db.query(&sql, &[&destination, &before, &at, &id, &role, &version, &i64::from(limit)])?)
+}
+
+pub(super) fn damaged_copies(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    let (id, role, version) = place_of(after);
+    let sql = format!(
+        "{HELD} WHERE c.destination = $1 AND c.state = 'damaged' AND s.status <> 'OK'
+           AND (c.id, c.role, c.version) > ($2::bigint, $3::text, $4::integer)
+         ORDER BY c.id, c.role, c.version LIMIT $5"
+    );
+    held(&db.query(&sql, &[&destination, &id, &role, &version, &i64::from(limit)])?)
+}
+
+const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
                 to_char(c.proved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
                 coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
-         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
-         WHERE c.destination = $1 AND c.state = 'proved' AND c.proved_at < $2::text::timestamptz
-           AND (c.proved_at, c.id, c.role, c.version) > ($3::text::timestamptz, $4::bigint, $5::text, $6::integer)
-         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT $7",
-        &[&destination, &before, &at, &id, &role, &version, &i64::from(limit)],
-    )?;
+         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
+
+fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
     rows.iter()
         .map(|row| {
             let copy = read::copy(row)?;

@@ -1,10 +1,10 @@
 //! Copies that are looked at again.
 
 use dvb_model::{DestinationName, RunId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Rows, params};
 
 use super::{Fault, read, write};
-use crate::check::{Checks, of_other_bytes};
+use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
 use crate::{Check, Copy, Held};
 
@@ -16,27 +16,51 @@ pub(super) fn oldest_copies(
     limit: u32,
 ) -> Result<Vec<Held>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
-    let mut statement = db.prepare_cached(
-        "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
-                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
-         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
-         WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
+    let mut statement = db.prepare_cached(&format!(
+        "{HELD} WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
            AND (c.proved_at, c.id, c.role, c.version) > (?3, ?4, ?5, ?6)
-         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7",
-    )?;
+         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7"
+    ))?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("");
-    let (id, role, version) =
-        after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)));
-    let rows = statement.query_map(params![destination, before, at, id, role, version, limit], |row| {
+    let (id, role, version) = place_of(after);
+    held(statement.query(params![destination, before, at, id, role, version, limit])?)
+}
+
+pub(super) fn damaged_copies(
+    db: &Connection,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(&format!(
+        "{HELD} WHERE c.destination = ?1 AND c.state = 'damaged' AND s.status <> 'OK'
+           AND (c.id, c.role, c.version) > (?2, ?3, ?4)
+         ORDER BY c.id, c.role, c.version LIMIT ?5"
+    ))?;
+    let (id, role, version) = place_of(after);
+    held(statement.query(params![destination, id, role, version, limit])?)
+}
+
+const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
+                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
+
+fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        let copy = read::raw_copy(row)?.read()?;
         let kind: String = row.get(9)?;
-        Ok((read::raw_copy(row)?, kind, row.get(10)?, row.get(11)?, row.get(12)?, row.get(13)?))
-    })?;
-    rows.map(|row| {
-        let (raw, kind, dataset, storage_identifier, label, gone) = row?;
-        let copy = raw.read()?;
-        Ok(Held { kind: entry_kind(&kind, copy.id.0)?, copy, dataset, storage_identifier, label, gone })
-    })
-    .collect()
+        page.push(Held {
+            kind: entry_kind(&kind, copy.id.0)?,
+            copy,
+            dataset: row.get(10)?,
+            storage_identifier: row.get(11)?,
+            label: row.get(12)?,
+            gone: row.get(13)?,
+        });
+    }
+    Ok(page)
 }
 
 pub(super) fn count_copies(db: &Connection, destination: &DestinationName, before: &str) -> Result<u64, Fault> {

@@ -191,6 +191,15 @@ impl Ledger for SqliteLedger {
         self.read("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
     }
 
+    fn damaged_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
+    }
+
     fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
         self.read("count the copies", |it| check::count_copies(it, destination, before))
     }

@@ -62,6 +62,28 @@ pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {
     assert_eq!((copy.size, copy.proved_at.as_deref()), (Some(5), Some("2021-01-01T00:00:00.250Z")));
 }
 
+pub(crate) fn damaged_copies_of_what_is_not_safe_are_listed(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    let list = |after: Option<&dvb_ledger::Copy>, limit| ledger.damaged_copies(&here(), after, limit).unwrap();
+    copy_all(&*ledger, &here(), 1..=6);
+    copy_all(&*ledger, &there(), [1, 2]);
+    assert_eq!(list(None, 9), []);
+    let bad: Vec<Check> = [5, 2, 4, 6].map(|id| damaged(id, ObjectRole::Main, "bad")).into();
+    ledger.record_checks(&here(), &run(), &bad).unwrap();
+    ledger.mark_gone(&here(), &[DvObjectId(5)]).unwrap();
+    // Four has other bytes by now, and is safe with these.
+    ledger.reserve(&here(), &[wish(4, ObjectRole::Main, 2, main_key(4).version(2))]).unwrap();
+    let newer = now(ObjectRole::Main, 2, main_key(4).version(2), b"newer");
+    ledger.record(&here(), &run(), &[record(4, safe(vec![newer]))]).unwrap();
+    ledger.record_checks(&here(), &run(), &[good(6, b"bytes")]).unwrap();
+    assert_eq!(ids(&list(None, 9)), [2, 5]);
+    let first = list(None, 1).remove(0);
+    assert_eq!((first.copy.state, first.gone), (CopyState::Damaged, false));
+    let second = list(Some(&first.copy), 9);
+    assert_eq!((ids(&second), second[0].gone, second[0].label.as_deref()), (vec![5], true, Some("data/5.csv")));
+    assert_eq!(list(Some(&second[0].copy), 9), []);
+}
+
 pub(crate) fn objects_of_one_time_are_all_seen(bench: &dyn Bench) {
     let ledger = bench.migrated();
     let roles =

@@ -75,6 +75,7 @@ macro_rules! suite {
             reports::runs_come_newest_first,
             reports::a_key_is_looked_up,
             checks::the_oldest_come_first_page_by_page,
+            checks::damaged_copies_of_what_is_not_safe_are_listed,
             checks::objects_of_one_time_are_all_seen,
             checks::a_good_copy_is_proved_anew,
             checks::a_proof_of_other_bytes_is_refused,

@@ -52,7 +52,9 @@ pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     let ledger = bench.migrated();
     copy_all(&*ledger, &here(), [1]);
     drop(ledger);
-    bench.execute("DROP INDEX backup_copy_oldest; DELETE FROM backup_schema WHERE version > 1");
+    bench.execute(
+        "DROP INDEX backup_copy_oldest; DROP INDEX backup_copy_damaged; DELETE FROM backup_schema WHERE version > 1",
+    );
     let ledger = bench.open();
     assert!(matches!(ledger.counts(&here()), Err(LedgerError::NotMigrated { .. })));
     assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 2, adopted: None });
