@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Access, Stores};
-use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
+use dvb_engine::{Access, Menders, Stores};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FolderWriter, Manner};
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger};
-use dvb_model::{DriverId, StoreKind};
+use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
-use dvb_storage::{Demand, Sink};
+use dvb_storage::{Demand, Mender, Sink, SinkError, Target};
 use thiserror::Error;
 
 use crate::config::{
@@ -140,6 +140,33 @@ fn open_folder(directory: &Path) -> Access {
         Ok(store) => Access::Readable(Arc::new(store)),
         Err(error) => Access::Unavailable(error.chain()),
     }
+}
+
+/// The stores that files can be given back to, in place.
+pub(crate) fn menders(config: &Config, run: &RunId) -> Menders {
+    let open = |directory: &Path| -> Result<Box<dyn Mender>, String> {
+        let writer = FolderWriter::open(directory, run, Manner::AsNeighbours).map_err(|it| it.chain())?;
+        Ok(Box::new(writer))
+    };
+    let mut by_id = Menders::new();
+    if let Some(directory) = &config.repository.file_system_directory {
+        by_id.insert(DriverId("file".to_owned()), open(directory));
+    }
+    for store in &config.stores {
+        let mender = match &store.kind {
+            StoreType::File { directory } => open(directory),
+            StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. } => {
+                Err("this version writes to stores of type file only; restore into a folder with --to".to_owned())
+            }
+        };
+        by_id.insert(store.id.clone(), mender);
+    }
+    by_id
+}
+
+/// A folder that files are given back to.
+pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Target>, SinkError> {
+    Ok(Box::new(FolderWriter::open(folder, run, Manner::Own)?))
 }
 
 /// A destination; nothing is contacted yet.

@@ -4,5 +4,6 @@
 mod crash;
 mod installation;
 mod original;
+mod restore;
 mod ssh;
 mod worlds;

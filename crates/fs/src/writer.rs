@@ -35,7 +35,8 @@ pub enum Manner {
 /// A folder that files are given back to.
 pub struct FolderWriter {
     root: PathBuf,
-    dir: Dir,
+    /// `None` while it is not there: it is made with the first file in it.
+    dir: Mutex<Option<Dir>>,
     run: RunId,
     manner: Manner,
     next: AtomicU64,
@@ -50,8 +51,8 @@ struct Like {
 }
 
 impl FolderWriter {
-    /// Opens the folder, which may itself be reached by a symbolic link; with [`Manner::Own`] it is made where it is
-    /// not there. `run` makes the names of temporaries unique.
+    /// Opens the folder, which may itself be reached by a symbolic link; with [`Manner::Own`] it need not be there: the
+    /// first file makes it. `run` makes the names of temporaries unique.
     ///
     /// # Errors
     /// [`Cause::Unavailable`], when it cannot be used.
@@ -63,12 +64,12 @@ impl FolderWriter {
             );
             SinkError::because(Cause::Unavailable, attempt, error)
         };
-        if manner == Manner::Own {
-            std::fs::create_dir_all(root).map_err(unavailable)?;
-        }
-        let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(unavailable)?;
+        let dir = match Dir::open_ambient_dir(root, ambient_authority()) {
+            Err(error) if manner == Manner::Own && error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(other.map_err(unavailable)?),
+        };
         let (next, swept) = (AtomicU64::new(0), Mutex::default());
-        Ok(Self { root: root.to_owned(), dir, run: run.clone(), manner, next, swept })
+        Ok(Self { root: root.to_owned(), dir: Mutex::new(dir), run: run.clone(), manner, next, swept })
     }
 
     fn failed<'a>(&'a self, doing: &'a str, at: &'a ObjectKey) -> impl Fn(io::Error) -> SinkError + 'a {
@@ -81,9 +82,18 @@ impl FolderWriter {
         }
     }
 
+    fn root_folder(&self, make: bool) -> io::Result<Dir> {
+        let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
+        if dir.is_none() && make {
+            std::fs::create_dir_all(&self.root)?;
+            *dir = Some(Dir::open_ambient_dir(&self.root, ambient_authority())?);
+        }
+        dir.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()
+    }
+
     /// The folder that a key's name lies in. Links are not followed, not even those that stay inside.
     fn folder_of(&self, at: &ObjectKey, make: bool) -> io::Result<Dir> {
-        let mut dir = self.dir.try_clone()?;
+        let mut dir = self.root_folder(make)?;
         let Some(parent) = at.parent() else { return Ok(dir) };
         let mut walked = String::new();
         for part in parent.split('/') {
