@@ -9,6 +9,15 @@ use dvb_storage::{Location, ObjectAddress, Source};
 
 use crate::stores::{Access, NotCovered, Store, Stores};
 
+/// Why a store cannot be looked at.
+#[derive(Debug, Clone)]
+pub(super) enum Lack {
+    /// Trying again later can help.
+    Now(String),
+    /// It cannot.
+    Always(String),
+}
+
 /// Where the objects of one data file or dataset belong.
 pub(super) struct Home {
     pub(super) driver: DriverId,
@@ -17,7 +26,7 @@ pub(super) struct Home {
     /// `None` for a dataset: its objects have names of their own.
     name: Option<ObjectName>,
     /// The store, or why it cannot be looked at.
-    pub(super) source: Result<Arc<dyn Source>, String>,
+    pub(super) source: Result<Arc<dyn Source>, Lack>,
 }
 
 impl Home {
@@ -79,10 +88,11 @@ fn choose<'a>(pids: &'a [StoragePid], keys: &[&ObjectKey]) -> Option<&'a Storage
     pids.iter().find(holds).or(pids.first())
 }
 
-fn readable(driver: &DriverId, store: Option<&Store>) -> Result<Arc<dyn Source>, String> {
+fn readable(driver: &DriverId, store: Option<&Store>) -> Result<Arc<dyn Source>, Lack> {
     match store.map(|it| &it.access) {
         Some(Access::Readable(source)) => Ok(Arc::clone(source)),
-        Some(Access::Reference(why) | Access::Unavailable(why)) => Err(format!("store {driver}: {why}")),
-        None => Err(NotCovered::unknown(driver)),
+        Some(Access::Reference(why)) => Err(Lack::Always(format!("store {driver}: {why}"))),
+        Some(Access::Unavailable(why)) => Err(Lack::Now(format!("store {driver}: {why}"))),
+        None => Err(Lack::Always(NotCovered::unknown(driver))),
     }
 }

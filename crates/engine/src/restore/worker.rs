@@ -11,7 +11,7 @@ use dvb_ledger::{Copy, CopyState, LedgerError};
 use dvb_model::{DataFile, DvObjectId, ObjectKey, ObjectRole, Status};
 
 use super::object::{self, Candidate, Fate, Outcome, Wanted, unpoisoned};
-use super::place::Home;
+use super::place::{Home, Lack};
 use super::plan::Asked;
 use super::reach::Reach;
 use super::summary::RestoreFinding;
@@ -172,9 +172,9 @@ fn wanted(
         }),
     };
     let Some(path) = path else { return Ok(None) };
-    let at = home.map_err(String::clone).and_then(|home| {
+    let at = home.map_err(|it| Lack::Always(it.clone())).and_then(|home| {
         let source = home.source.clone()?;
-        Ok((source, home.location(role).map_err(|it| it.to_string())?))
+        Ok((source, home.location(role).map_err(|it| Lack::Always(it.to_string()))?))
     });
     let mut same: Vec<&&(usize, Copy)> = copies.iter().filter(|it| it.1.sha256.as_ref() == Some(&sha256)).collect();
     same.sort_by_key(|it| (it.0, std::cmp::Reverse(it.1.version)));
