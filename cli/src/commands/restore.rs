@@ -166,15 +166,16 @@ fn give_back(
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
     let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
-    let stores = wiring::stores(config)?;
+    let table = wiring::store_table(config)?;
     let catalogue = wiring::catalogue(config);
     let ledger = wiring::ledger(config, jobs)?;
     let sinks = sinks(context, destinations)?;
     let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
         Some(folder) => Place::Folder(wiring::restore_folder(folder, &options.run)?),
-        None => Place::Stores(wiring::menders(config, &options.run)),
+        None => Place::Stores(table.menders(&options.run)),
     };
+    let stores = table.into_stores();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, None);
     let setup = RestoreSetup {
@@ -197,11 +198,13 @@ fn give_back(
     Ok(done?)
 }
 
+type NamedSink<'a> = (&'a DestinationName, Box<dyn Sink>);
+
 /// A destination that this version cannot read does not keep the others from helping.
 fn sinks<'a>(
     context: &Context,
     destinations: &[&'a Destination],
-) -> Result<Vec<(&'a DestinationName, Box<dyn Sink>)>, Failure> {
+) -> Result<Vec<NamedSink<'a>>, Failure> {
     let mut sinks = Vec::new();
     let mut refused = None;
     for destination in destinations {

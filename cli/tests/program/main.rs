@@ -4,6 +4,7 @@
 mod check;
 mod ledger;
 mod listeners;
+mod remote;
 mod restore;
 mod run;
 mod site;

@@ -60,6 +60,23 @@ fn damage_on_both_sides_is_told_apart() {
 }
 
 #[test]
+fn a_store_that_only_domain_xml_describes_gets_its_files_back() {
+    let mut site = backed_up();
+    let options = format!(
+        "<jvm-options>-Ddataverse.files.file.type=file</jvm-options>\n\
+         <jvm-options>-Ddataverse.files.file.directory={}</jvm-options>",
+        site.path("files").display()
+    );
+    let domain = site.path("domain.xml");
+    let config = format!("<config name=\"server-config\"><java-config>{options}</java-config></config>");
+    fs::write(&domain, format!("<domain><configs>{config}</configs></domain>")).unwrap();
+    site.set("Repository", &format!("DomainXml: {}", domain.display()));
+    fs::remove_file(site.object(1)).unwrap();
+    site.call(&["restore", "--missing", "--in-place"]).expect(0).says(&["restored 1 object"]);
+    assert_eq!(fs::read(site.object(1)).unwrap(), b"content 1");
+}
+
+#[test]
 fn a_version_comes_with_the_names_that_people_know() {
     let site = backed_up();
     let out = site.path("out");

@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use dvb_catalog::Catalog;
 use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
-use dvb_model::{DestinationName, RunId};
+use dvb_model::{DestinationName, RunId, Status};
 use dvb_storage::Sink;
 
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
-use crate::stores::NotCovered;
+use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
-use crate::tally::{Counts, Tally};
+use crate::tally::{About, Counts, Tally};
 use crate::workers::Workers;
 use crate::{Ending, Observer, Options, RunError, Stop, Stores};
 
@@ -217,11 +217,27 @@ fn warn_of_drivers(setup: &Setup<'_>, counts: &mut Counts) {
     for (driver, files) in counts.unknown_drivers.clone() {
         let why = format!("{files} data files are not covered: {}", NotCovered::unknown(&driver));
         setup.observer.event(&Event::Warning(&why));
-        counts.note_driver(&driver, why);
+        counts.note_at_large(About::Store(&driver), Status::NotCovered, why);
     }
 }
 
-fn summary(setup: &Setup<'_>, options: &Options, started: String, counts: Counts) -> Summary {
+/// What stores and destination have met that belongs to no data file.
+fn gather_notes(setup: &Setup<'_>, counts: &mut Counts) {
+    for (driver, store) in &setup.stores.by_id {
+        if let Access::Readable(source) = &store.access {
+            let about = || About::Store(driver);
+            source.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+        }
+    }
+    let about = || About::Destination(setup.destination);
+    setup.sink.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+}
+
+fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {
+    gather_notes(setup, &mut counts);
+    // Workers find things in any order.
+    counts.failures.listed.sort_by_key(|it| it.data_file_id);
+    counts.notes.listed.sort_by_key(|it| it.data_file_id);
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = counts.ending(signal);
     Summary {

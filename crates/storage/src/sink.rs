@@ -109,6 +109,11 @@ pub trait Sink: Send + Sync {
     /// The original's `StorageType` word for it (`ssh`, `swift`, `s3`, `directory`), at most 16 characters: `lastbackupmethod`.
     fn method(&self) -> &'static str;
 
+    /// What was met so far that an administrator should know and no object's own result says, each once.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens a session for a run. Bounded in time.
     ///
     /// # Errors

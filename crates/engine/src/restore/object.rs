@@ -7,6 +7,7 @@ use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
 use dvb_model::{DriverId, ObjectKey, RunId};
 use dvb_storage::{Cause, Expected, Location, Mender, PayloadError, Placed, PutError, SinkError, Source, Target};
 
+use super::place::Lack;
 use super::reach::{Reach, Unread};
 use super::{Goal, Shared};
 use crate::payload::{ObjectPayload, Reading};
@@ -27,7 +28,7 @@ pub(super) struct Wanted {
     /// Where it goes below the goal's folder.
     pub(super) path: ObjectKey,
     /// Where it is in its store, or why that cannot be looked at.
-    pub(super) at: Result<(Arc<dyn Source>, Location), String>,
+    pub(super) at: Result<(Arc<dyn Source>, Location), Lack>,
     /// Not empty. All have the same bytes on record.
     pub(super) candidates: Vec<Candidate>,
     pub(super) size: u64,
@@ -66,6 +67,18 @@ pub(super) enum Fate {
     BadCopies,
     /// The restore was told to stop.
     Stopped,
+}
+
+impl Fate {
+    /// What a failure of a store or folder makes of it.
+    fn of(cause: Cause, why: String) -> Self {
+        match cause {
+            Cause::Transient | Cause::Unavailable | Cause::Untrusted => Self::Unreachable(why),
+            Cause::Missing | Cause::Forbidden | Cause::Refused | Cause::Full | Cause::Exists | Cause::Io => {
+                Self::Failed(why)
+            }
+        }
+    }
 }
 
 /// What became of an object, and which of its copies were found bad on the way.
@@ -132,12 +145,13 @@ fn look(shared: &Shared<'_>, wanted: &Wanted) -> Look {
 fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
     let (source, at) = match &wanted.at {
         Ok(it) => it,
-        Err(why) => return Look::Done(Fate::Unreachable(why.clone())),
+        Err(Lack::Now(why)) => return Look::Done(Fate::Unreachable(why.clone())),
+        Err(Lack::Always(why)) => return Look::Done(Fate::Failed(why.clone())),
     };
     let size = match source.size(at) {
         Ok(Some(size)) => size,
         Ok(None) => return Look::Put,
-        Err(error) => return Look::Done(Fate::Failed(error.chain())),
+        Err(error) => return Look::Done(Fate::of(error.cause, error.chain())),
     };
     if shared.options.missing && !wanted.suspect && size == wanted.size {
         return Look::Done(Fate::Present);
@@ -158,7 +172,7 @@ fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
             | Cause::Unavailable
             | Cause::Untrusted
             | Cause::Full
-            | Cause::Exists => Look::Done(Fate::Failed(error.chain())),
+            | Cause::Exists => Look::Done(Fate::of(error.cause, error.chain())),
         },
     }
 }
@@ -262,7 +276,7 @@ fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool
             Copied::Unreachable(why) => failed = failed.or(Some(Fate::Unreachable(why))),
             Copied::Failed(why) => failed = failed.or(Some(Fate::Failed(why))),
             Copied::Place(error) if error.cause == Cause::Exists && !mend => return Fetched::Taken(error),
-            Copied::Place(error) => return Fetched::Fate(Fate::Failed(error.chain())),
+            Copied::Place(error) => return Fetched::Fate(Fate::of(error.cause, error.chain())),
             Copied::Doubtful(why) => return Fetched::Fate(Fate::Failed(why)),
             Copied::Stopped => return Fetched::Fate(Fate::Stopped),
         }

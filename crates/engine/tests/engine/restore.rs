@@ -283,6 +283,29 @@ fn what_is_proved_damaged_is_replaced_and_kept_beside() {
 }
 
 #[test]
+fn what_was_put_back_is_safe_at_the_next_run() {
+    let bench = Bench::of_files(4);
+    bench.run();
+    let (lost, damaged) = (&bench.world.files[0], &bench.world.files[2]);
+    fs::remove_file(bench.source_of(&lost.copies[0].0)).unwrap();
+    fs::write(bench.source_of(&damaged.copies[0].0), "damaged").unwrap();
+    // Another algorithm in the database makes the run look at them again.
+    for file in [lost, damaged] {
+        let sha1 = dvb_fixity::Measured::of(&file.copies[0].1, &[dvb_fixity::Algorithm::Sha1]);
+        let hex = sha1.digest(dvb_fixity::Algorithm::Sha1).unwrap().hex();
+        let set = format!("checksumtype = 'SHA1', checksumvalue = '{hex}'");
+        bench.database.execute(&format!("UPDATE datafile SET {set} WHERE id = {}", file.id));
+    }
+    let run = bench.run();
+    assert_eq!((run.ending, run.files.failed), (Ending::SourceDamaged, 2), "{run:#?}");
+    let summary = bench.give_in_place(&bench.missing());
+    assert_eq!((summary.objects.restored, summary.objects.replaced, summary.exit_code), (2, 1, 0), "{summary:#?}");
+    let run = bench.run();
+    assert_eq!((run.ending, run.files.failed, run.bytes_copied), (Ending::Safe, 0, 0), "{run:#?}");
+    assert!(bench.details().values().all(|it| it.status == dvb_model::Status::Ok));
+}
+
+#[test]
 fn what_dataverse_calls_good_is_left_alone_whatever_the_backup_holds() {
     let bench = Bench::of_files(3);
     bench.run();
@@ -598,4 +621,11 @@ fn a_folder_serves_where_the_store_cannot_be_had_at_all() {
     files::assert_same(&expected, &files::tree(&bench.out()));
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.ending, summary.objects.failed), (Ending::Unreachable, 3));
+    // One that is never read: trying again later would not help.
+    let mut bench = bench;
+    if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
+        store.access = dvb_engine::Access::Reference("not ours to read".into());
+    }
+    let summary = bench.give_in_place(&bench.missing());
+    assert_eq!((summary.ending, summary.objects.failed), (Ending::NotSafe, 3));
 }
