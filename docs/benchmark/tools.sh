@@ -9,6 +9,9 @@ declare -A title=(
     [rclone-hash]="rclone copy, md5 compared"
     [rclone]="rclone copy, no hashes"
     [sftp]="OpenSSH sftp, no proof"
+    [verify-ours]="dataverse-backup verify --all"
+    [verify-rclone-hash]="rclone check, md5 compared"
+    [verify-rclone]="rclone check --download"
 )
 
 declare -A line_title=([near]="to an SSH server on loopback" [far]="to an SSH server, $round_trip ms round trip")
@@ -134,6 +137,30 @@ compare() {
     done
 }
 
+# compare_verify SET FILES BYTES: copies of the set, made by this program, are looked at again by every tool.
+compare_verify() {
+    local set=verify files=$2 bytes=$3 store=$folder/$1-$2-$3 to=$folder/copies round tool
+    make_store "$store" "$files" "$bytes"
+    rm -rf "$to" "$folder/ours"
+    mkdir -p "$to" "$folder/ours"
+    command_of ours near "$store" "$to"
+    "${command[@]}"
+    rclone_knows_ssh near
+    for round in $(seq "$rounds"); do
+        for tool in ours rclone-hash rclone; do
+            if ! wanted "$tools" "$tool"; then continue; fi
+            case $tool in
+                ours) command=("$program" --config "$folder/ours/config.ini" verify --all) ;;
+                rclone-hash) command=("${rclone[@]}" check --exclude '/.dataverse-backup/**' "$store/files" "bench:$to") ;;
+                rclone) command=("${rclone[@]}" check --download --exclude '/.dataverse-backup/**' "$store/files" "bench:$to") ;;
+            esac
+            clock $set near $tool true
+        done
+    done
+    print_table $set near "$files" "$bytes"
+    rm -rf "$to"
+}
+
 make_store() {
     if [ ! -e "$1/made" ]; then
         rm -rf "$1"
@@ -152,13 +179,13 @@ print_table() {
     for tool in ours rsync rclone-hash rclone sftp; do
         if ! grep -qP "^$1\t$2\t$tool\t" "$results"; then continue; fi
         if grep -qP "^$1\t$2\t$tool\t.*\tok$" "$results"; then
-            awk -v t="${title[$tool]}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
+            awk -v t="${title[$1-$tool]:-${title[$tool]}}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
                 -v ours="${ours:-0}" -v files="$3" -v bytes="$4" 'BEGIN {
                     ratio = ours > 0 ? sprintf("%.2f x", s / ours) : "-"
                     printf "%-38s %9.2f %9s %9.0f %9.1f %9.1f\n", t, s, ratio, files / s, files * bytes / s / 1048576, m / 1024
                 }'
         else
-            printf '%-38s %9s\n' "${title[$tool]}" "failed"
+            printf '%-38s %9s\n' "${title[$1-$tool]:-${title[$tool]}}" "failed"
         fi
     done
 }

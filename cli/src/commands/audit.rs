@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
     let stop = Stop::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let stores = wiring::stores(config)?;
+    let stores = wiring::store_table(config)?.into_stores();
     let catalogue = wiring::catalogue(config);
     let ledger = wiring::ledger(config, jobs)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     };
     let options = AuditOptions {
         run: new_run_id(),
-        selection: args.looking.selection(),
+        selection: args.looking.selecting.selection(),
         sample,
         jobs: jobs as usize,
         time_budget,

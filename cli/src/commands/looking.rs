@@ -1,11 +1,10 @@
 //! What `verify` and `audit` take: how much is looked at again.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dvb_engine::Selection;
-use dvb_model::{DestinationName, DvObjectId};
+use dvb_model::DestinationName;
 
+use super::selecting::Selecting;
 use crate::args;
 
 /// How much is looked at.
@@ -36,32 +35,6 @@ pub(crate) struct Looking {
     #[arg(long, value_name = "D", value_parser = args::duration)]
     pub(crate) time_budget: Option<Duration>,
 
-    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
-    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
-    dataset: Vec<String>,
-
-    /// Only the data file with this id in Dataverse's database; repeatable
-    #[arg(long, value_name = "ID", help_heading = "Selection")]
-    file: Vec<i64>,
-
-    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
-    #[arg(long, value_name = "X", help_heading = "Selection")]
-    storage_identifier: Vec<String>,
-
-    /// Only the data files in this store, by its driver id; repeatable
-    ///
-    /// Several options of one kind widen the selection, several kinds narrow it.
-    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
-    store: Vec<String>,
-}
-
-impl Looking {
-    pub(crate) fn selection(&self) -> Selection {
-        Selection {
-            datasets: self.dataset.iter().cloned().collect(),
-            files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
-            storage_identifiers: self.storage_identifier.iter().cloned().collect(),
-            stores: self.store.iter().cloned().collect(),
-        }
-    }
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
 }

@@ -7,7 +7,9 @@ mod completions;
 mod init;
 mod looking;
 mod man;
+mod restore;
 mod run;
+mod selecting;
 mod status;
 mod verify;
 
@@ -28,6 +30,7 @@ pub(crate) enum Command {
     Status(status::Args),
     Verify(Box<verify::Args>),
     Audit(Box<audit::Args>),
+    Restore(Box<restore::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -62,6 +65,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Status(args) => status::run(&args, &context()?),
         Command::Verify(args) => verify::run(&args, &context()?),
         Command::Audit(args) => audit::run(&args, &context()?),
+        Command::Restore(args) => restore::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -50,7 +50,7 @@ impl Args {
     }
 
     fn options(&self, context: &Context, destination: &Destination) -> Result<VerifyOptions, Failure> {
-        let selection = self.looking.selection();
+        let selection = self.looking.selecting.selection();
         Ok(VerifyOptions {
             run: new_run_id(),
             host: wiring::host_name(),

@@ -5,6 +5,7 @@ mod cloud;
 mod crash;
 mod installation;
 mod original;
+mod restore;
 mod ssh;
 mod verify;
 mod worlds;

@@ -6,6 +6,7 @@ mod check;
 mod ledger;
 mod listeners;
 mod remote;
+mod restore;
 mod run;
 mod site;
 mod usage;

@@ -3,9 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::marker::PhantomData;
 use std::path::Path;
 
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// One data file or dataset to be looked at, for some of the destinations of a run.
@@ -92,26 +94,27 @@ impl Subject {
 }
 
 /// Written first, then read from the start, twice if need be. The file has no name: it goes with the process.
-pub(crate) struct Spool {
+pub(crate) struct Spool<T = Line> {
     writer: Option<zstd::Encoder<'static, BufWriter<File>>>,
     file: File,
+    holds: PhantomData<T>,
 }
 
-impl Spool {
+impl<T: Serialize + DeserializeOwned> Spool<T> {
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
         let writer = zstd::Encoder::new(BufWriter::new(file.try_clone()?), 1)?;
-        Ok(Self { writer: Some(writer), file })
+        Ok(Self { writer: Some(writer), file, holds: PhantomData })
     }
 
-    pub(crate) fn push(&mut self, line: &Line) -> io::Result<()> {
+    pub(crate) fn push(&mut self, line: &T) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Err(io::ErrorKind::InvalidInput.into()) };
         serde_json::to_writer(&mut *writer, line)?;
         writer.write_all(b"\n")
     }
 
     /// Everything that was pushed, from the start. Nothing can be pushed afterwards.
-    pub(crate) fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<Line>> + use<>> {
+    pub(crate) fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<T>> + use<T>> {
         if let Some(writer) = self.writer.take() {
             writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         }

@@ -228,8 +228,10 @@ pub struct StateDetail {
     pub gone_since: Option<String>,
     /// When the verdict was recorded.
     pub recorded_at: String,
-    /// Its proved copies at the destination.
+    /// Proved copies of its objects at the destination.
     pub copies: u64,
+    /// At how many destinations it is safe (`OK`), of all that the ledger knows.
+    pub destinations: u64,
 }
 
 /// Who holds a lock.
