@@ -21,6 +21,7 @@ mod plan;
 mod run;
 mod settle;
 mod share;
+mod snapshot;
 mod spool;
 mod stop;
 mod stores;

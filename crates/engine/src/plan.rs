@@ -58,6 +58,11 @@ fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, 
     }
 }
 
+/// The verdict that stands so far; one that comes back is as new.
+fn was(state: Option<&State>) -> Option<Status> {
+    state.filter(|it| !it.gone).map(|it| it.status)
+}
+
 /// Reads the whole catalogue, once, beside the ledger's states at each destination. Nothing is changed anywhere.
 ///
 /// All setups have one catalogue, one ledger and the same stores.
@@ -211,7 +216,7 @@ impl<'a> Lane<'a> {
         let known = self.datasets.of(dataset.id)?;
         let wanted = self.options.auxiliary_objects || self.options.cached_exports;
         let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
-        let due = LaneDue { known: known.is_some(), recheck };
+        let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()) };
         Ok((wanted && self.options.selection.has_dataset(&dataset.pid)).then_some(due))
     }
 
@@ -238,7 +243,7 @@ impl<'a> Lane<'a> {
         };
         self.counts.due.files += 1;
         self.counts.due.bytes += if recheck { 0 } else { Subject::bytes_of(file) };
-        Ok(Some(LaneDue { known: state.is_some(), recheck }))
+        Ok(Some(LaneDue { known: state.is_some(), recheck, was: was(state.as_ref()) }))
     }
 
     fn finish(mut self) -> Result<LanePlan, LedgerError> {

@@ -10,6 +10,7 @@ use dvb_storage::Sink;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
+use crate::snapshot;
 use crate::stores::NotCovered;
 use crate::summary::Summary;
 use crate::tally::{Counts, Tally};
@@ -168,6 +169,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
+    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>());
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
@@ -238,6 +240,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, counts: Counts
         failures_total: counts.failures.total,
         notes: counts.notes.listed,
         notes_total: counts.notes.total,
+        snapshot: counts.snapshot,
         aborted: counts.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::path::Path;
 
-use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey};
+use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, Status};
 use serde::{Deserialize, Serialize};
 
 /// One data file or dataset to be looked at, for some of the destinations of a run.
@@ -24,6 +24,8 @@ pub(crate) struct LaneDue {
     pub(crate) known: bool,
     /// Only its copies at the destination are to be looked at; the source has not changed.
     pub(crate) recheck: bool,
+    /// The verdict that the ledger has, unless it is of something that was gone.
+    pub(crate) was: Option<Status>,
 }
 
 /// One data file or dataset to be looked at, for one destination.
@@ -33,6 +35,7 @@ pub(crate) struct Due {
     pub(crate) fingerprint: String,
     pub(crate) known: bool,
     pub(crate) recheck: bool,
+    pub(crate) was: Option<Status>,
     /// The key of its main object, where it is reserved already.
     pub(crate) main_key: Option<ObjectKey>,
 }
@@ -48,12 +51,13 @@ pub(crate) enum Subject {
 impl Line {
     /// For the destination with this number.
     pub(crate) fn due(&self, lane: usize) -> Option<Due> {
-        let LaneDue { known, recheck } = (*self.lanes.get(lane)?)?;
+        let LaneDue { known, recheck, was } = (*self.lanes.get(lane)?)?;
         Some(Due {
             subject: self.subject.clone(),
             fingerprint: self.fingerprint.clone(),
             known,
             recheck,
+            was,
             main_key: None,
         })
     }

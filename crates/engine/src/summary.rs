@@ -1,5 +1,6 @@
 //! What a run reports: counts, findings, and how it ended. Its JSON form is the one of design section 4.
 
+use dvb_catalog::SnapshotLink;
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
@@ -82,6 +83,9 @@ pub struct Summary {
     pub notes: Vec<Finding>,
     /// How many there are.
     pub notes_total: u64,
+    /// The newest snapshot of the catalogue at the destination, if it describes what this run left there: the one that this
+    /// run wrote, or the one before when nothing has changed since. `None`: there is none, and the next run writes one.
+    pub snapshot: Option<SnapshotLink>,
     /// Why the run gave up before its end.
     pub aborted: Option<String>,
     /// The ending's exit code.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use dvb_catalog::SnapshotLink;
 use dvb_model::{DataFile, Dataset, DriverId, Status};
 
 use crate::Ending;
@@ -46,6 +47,10 @@ pub(crate) struct Counts {
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.
     pub(crate) unknown_drivers: BTreeMap<DriverId, u64>,
+    /// The destination, or what is known of it, is not what it was before the run.
+    pub(crate) changed: bool,
+    /// The newest snapshot at the destination, if it describes what the run left.
+    pub(crate) snapshot: Option<SnapshotLink>,
     /// Why the run gave up, and how it ends therefore.
     pub(crate) abort: Option<(Ending, String)>,
     /// What was read at the source is missing or not what was recorded.
@@ -119,6 +124,13 @@ impl Counts {
             status: Status::NotCovered,
             reason,
         });
+    }
+
+    /// The destination could not be made to describe itself.
+    pub(crate) fn note_snapshot(&mut self, reason: String) {
+        let status = Status::FailWrite;
+        let own = Finding { data_file_id: None, dataset: None, storage_identifier: None, name: None, status, reason };
+        self.notes.push(own);
     }
 
     /// How the run ended, by all that was found (design section 4).

@@ -8,5 +8,6 @@ mod disappearance;
 mod early_end;
 mod faults;
 mod rerun;
+mod snapshots;
 mod together;
 mod worlds;
