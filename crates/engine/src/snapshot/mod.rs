@@ -233,8 +233,8 @@ impl<'a> Draft<'a> {
             None => lines.finish().and_then(|file| store(lane, &mut connection, &name, &Arc::new(file))),
         };
         if stored.is_ok() {
-            others.push(name);
-            thin_out(lane, &mut connection, &others);
+            others.push(name.clone());
+            thin_out(lane, &mut connection, &others, &name);
         }
         connection.clean_up();
         stored
@@ -268,9 +268,10 @@ fn previous(
 ) -> Result<Option<SnapshotLink>, Failure> {
     let mut known = earlier(lane, RUNS)?.into_iter().flatten();
     let Some(names) = names else { return Ok(known.next()) };
-    let own = thin::name_of(&lane.options.run.0);
-    let Some(newest) = thin::newest(names).filter(|it| **it != own) else { return Ok(None) };
-    if let Some(link) = known.find(|it| it.name == *newest) {
+    let Some(newest) = thin::newest(names) else { return Ok(None) };
+    // Runs of one second have no order by their names; the ledger has one.
+    let is_newest = |it: &SnapshotLink| names.contains(&it.name) && thin::time_of(&it.name) == thin::time_of(newest);
+    if let Some(link) = known.find(is_newest) {
         return Ok(Some(link));
     }
     let key = ObjectKey::own(newest)?;
@@ -352,9 +353,9 @@ fn stage_and_commit(
 }
 
 /// Removes what is older than need be. What cannot be removed lies in the way of nothing, and a later run tries again.
-fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String]) {
+fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
     let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-    for name in thin::superfluous(names, today) {
+    for name in thin::superfluous(names, latest, today) {
         let Ok(key) = ObjectKey::own(name) else { continue };
         let why = match connection.with(|it| it.remove_own(&key)) {
             Ok(()) | Err(Lost::Stopped) => continue,

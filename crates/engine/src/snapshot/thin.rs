@@ -31,27 +31,34 @@ fn began(run: &str) -> Option<DateTime> {
     (is_ours && is_word).then_some(began)
 }
 
+/// When the run of a snapshot of ours began. Of two in one second, their names do not tell which came first.
+pub(crate) fn time_of(name: &str) -> Option<DateTime> {
+    began(run_of(name)?)
+}
+
 /// The newest snapshot of ours among these names.
 pub(crate) fn newest(names: &[String]) -> Option<&String> {
     names.iter().filter(|it| run_of(it).is_some()).max()
 }
 
-/// Those of these names that may go. What is no snapshot of ours by its name never does.
-pub(crate) fn superfluous(names: &[String], today: Date) -> Vec<&String> {
-    let dated = || names.iter().filter_map(|name| Some((began(run_of(name)?)?.date(), name)));
-    let mut of_day: BTreeMap<Date, &String> = BTreeMap::new();
-    let mut of_month: BTreeMap<(i16, i8), &String> = BTreeMap::new();
-    for (date, name) in dated() {
-        // Names sort by time.
-        of_day.entry(date).and_modify(|it| *it = name.max(it)).or_insert(name);
-        of_month.entry((date.year(), date.month())).and_modify(|it| *it = name.max(it)).or_insert(name);
+/// Those of these names that may go, now that `latest` was written. What is no snapshot of ours by its name never does, nor
+/// does `latest`, whatever the clocks of other hosts say.
+pub(crate) fn superfluous<'a>(names: &'a [String], latest: &str, today: Date) -> Vec<&'a String> {
+    let dated = || names.iter().filter_map(|name| Some((time_of(name)?, *name == latest, name)));
+    let mut of_day = BTreeMap::new();
+    let mut of_month = BTreeMap::new();
+    for it in dated() {
+        let date = it.0.date();
+        of_day.entry(date).and_modify(|newest| *newest = it.max(*newest)).or_insert(it);
+        of_month.entry(date.first_of_month()).and_modify(|newest| *newest = it.max(*newest)).or_insert(it);
     }
     let is_young = |date: Date| date.until(today).map_or(true, |it| it.get_days() < DAYS);
-    let stays = |date: Date, name: &String| {
-        of_month.get(&(date.year(), date.month())) == Some(&name)
-            || (is_young(date) && of_day.get(&date) == Some(&name))
+    let stays = |it: &(DateTime, bool, &String)| {
+        let date = it.0.date();
+        let is_of_day = is_young(date) && of_day.get(&date) == Some(it);
+        it.1 || is_of_day || of_month.get(&date.first_of_month()) == Some(it)
     };
-    dated().filter(|(date, name)| !stays(*date, name)).map(|it| it.1).collect()
+    dated().filter(|it| !stays(it)).map(|it| it.2).collect()
 }
 
 #[cfg(test)]
@@ -92,11 +99,20 @@ mod tests {
     fn a_month_of_days_and_then_the_newest_of_each_month_stay() {
         let names: Vec<String> = (0..100).flat_map(|day| [at(day, 10), at(day, 20)]).collect();
         let today = date(2026, 1, 1) + 99.days();
-        let gone: BTreeSet<&String> = superfluous(&names, today).into_iter().collect();
+        let gone: BTreeSet<&String> = superfluous(&names, &at(99, 20), today).into_iter().collect();
         let left: Vec<&String> = names.iter().filter(|it| !gone.contains(it)).collect();
         // 2026-04-10 and the 30 days before it; the last days of January and February before those.
         let days: Vec<i32> = [30, 58].into_iter().chain(69..100).collect();
         assert!(left.into_iter().eq(days.iter().map(|day| at(*day, 20)).collect::<Vec<_>>().iter()), "{days:?}");
+    }
+
+    #[test]
+    fn the_one_that_was_just_written_stays() {
+        let name = |it: &str| format!("catalogue-20260102T030405Z-{it}.jsonl.zst");
+        let names = [name("b"), name("a"), at(3, 0)];
+        assert_eq!(superfluous(&names[..2], &name("a"), date(2026, 1, 2)), [&name("b")]);
+        // Another host's clock is fast.
+        assert_eq!(superfluous(&names, &name("a"), date(2026, 1, 2)), [&name("b")]);
     }
 
     proptest! {
@@ -109,7 +125,7 @@ mod tests {
             let all: Vec<String> = times.iter().map(|(day, n)| at(*day, *n)).chain(strange.iter().cloned()).collect();
             let today = date(2026, 1, 1) + 400.days();
             let thinned = |names: &[String], today: Date| -> Vec<String> {
-                let gone = superfluous(names, today);
+                let gone = superfluous(names, newest(names).map_or("", |it| it.as_str()), today);
                 names.iter().filter(|it| !gone.contains(it)).cloned().collect()
             };
             // Every night, as runs do it.
