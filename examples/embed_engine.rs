@@ -88,6 +88,6 @@ impl Observer for Lines {
 }
 
 #[test]
-fn the_sample_is_safe_after_one_run() {
-    main().expect("the example");
+fn the_sample_is_safe_after_one_run() -> Result<(), Box<dyn Error>> {
+    main()
 }

@@ -1,31 +1,38 @@
-//! From the configuration to databases, stores and destinations: the only place that names what there is of each, and
-//! that looks into the environment and the home folder.
+//! From the configuration to databases, stores and destinations: with `cloud`, the only place that names what there is
+//! of each, and that looks into the environment and the home folder.
+
+mod cloud;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
 use dvb_engine::{Access, Stores};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, StoreKind};
+use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
 use dvb_storage::{Demand, Sink};
+use jiff::ZonedDateTime;
 use thiserror::Error;
 
+use self::cloud::{CloudError, S3StoreKeys};
 use crate::config::{
-    self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, LedgerTarget, Policy, SshTarget,
-    StoreType, Verify,
+    self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainXmlError, LedgerTarget, Policy,
+    Secret, SshTarget, StoreType, Verify,
 };
+use crate::exit::chain;
 
 /// What the configuration describes cannot be had from this version, or is not enough.
 #[derive(Debug, Error)]
 pub(crate) enum WiringError {
     /// Nothing to copy from.
     #[error(
-        "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files) to [Repository], or a \
-         [Store ID] section for each storage driver",
+        "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files) or DomainXml (Payara's \
+         domain.xml) to [Repository], or a [Store ID] section for each storage driver",
         path.display()
     )]
     NoStore {
@@ -33,22 +40,16 @@ pub(crate) enum WiringError {
         path: PathBuf,
     },
     /// Stores that would be missing silently.
-    #[error(
-        "{}: this version cannot read stores from DomainXml yet; take the key away and add a [Store ID] section for \
-         each storage driver",
-        path.display()
-    )]
-    DomainXml {
-        /// The configuration file.
-        path: PathBuf,
-    },
-    /// A kind of destination that is not there yet.
-    #[error("destination {destination}: this version cannot copy to {kind} yet; use StorageType ssh or directory")]
+    #[error(transparent)]
+    DomainXml(#[from] DomainXmlError),
+    /// A destination that makes no sense as it is described.
+    #[error("destination {destination} cannot be used as [Backup] describes it")]
     Destination {
         /// Its name.
         destination: String,
-        /// Its kind.
-        kind: &'static str,
+        /// What is wrong.
+        #[source]
+        source: CloudError,
     },
 }
 
@@ -91,48 +92,214 @@ pub(crate) fn spool_folder(config: &Config) -> PathBuf {
     }
 }
 
-/// Every store that the configuration names. One that cannot be opened is among them, with the reason.
-pub(crate) fn stores(config: &Config) -> Result<Stores, WiringError> {
-    let path = || config.path.clone();
-    if config.repository.domain_xml.is_some() {
-        return Err(WiringError::DomainXml { path: path() });
+/// Every store that is known of, and which of them is meant where none is named.
+pub(crate) struct StoreTable {
+    /// The store of identifiers without a prefix.
+    pub(crate) default: DriverId,
+    /// By driver id.
+    pub(crate) rows: BTreeMap<DriverId, StoreRow>,
+}
+
+/// One of Dataverse's stores.
+pub(crate) struct StoreRow {
+    /// Its type, as it was written.
+    pub(crate) type_name: String,
+    /// What described it.
+    pub(crate) origin: Origin,
+    /// Where its bytes are, as far as that is known.
+    pub(crate) place: String,
+    store: dvb_engine::Store,
+}
+
+impl StoreRow {
+    pub(crate) fn access(&self) -> &Access {
+        &self.store.access
     }
-    let mut by_id = BTreeMap::new();
+
+    pub(crate) fn is_folder(&self) -> bool {
+        self.store.kind == StoreKind::File
+    }
+
+    fn new(origin: Origin, store: &StoreType) -> Self {
+        let kind = store.kind();
+        Self {
+            type_name: type_name(kind).to_owned(),
+            origin,
+            place: place(store),
+            store: dvb_engine::Store { kind, access: access(store) },
+        }
+    }
+
+    /// A store that cannot be described stays in the table: its files are not safe, and not left out either.
+    fn undescribed(type_name: &str, why: String) -> Self {
+        Self {
+            type_name: if type_name.is_empty() { "?" } else { type_name }.to_owned(),
+            origin: Origin::DomainXml,
+            place: "?".to_owned(),
+            store: dvb_engine::Store { kind: StoreKind::File, access: Access::Unavailable(why) },
+        }
+    }
+}
+
+/// What described a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// `FileSystemDirectory`.
+    Repository,
+    /// A `[Store ID]` section.
+    Section,
+    /// `DomainXml`.
+    DomainXml,
+}
+
+/// Every store, as `config.ini` describes it, else `domain.xml`. One that cannot be opened is among them, with the reason.
+pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
+    let mut rows = BTreeMap::new();
+    let mut default = None;
+    if let Some(path) = &config.repository.domain_xml {
+        let domain = config::read_domain_xml(path, &|name| std::env::var(name).ok())?;
+        default = domain.default_store;
+        for found in domain.stores {
+            // Not opened where it would not be used.
+            if !is_described(config, &found.id) {
+                let row = match found.described {
+                    Ok(store) => StoreRow::new(Origin::DomainXml, &store),
+                    Err(why) => StoreRow::undescribed(&found.type_name, why),
+                };
+                rows.insert(found.id, row);
+            }
+        }
+    }
     if let Some(directory) = &config.repository.file_system_directory {
-        let store = dvb_engine::Store { kind: StoreKind::File, access: open_folder(directory) };
-        by_id.insert(DriverId("file".to_owned()), store);
+        let store = StoreType::File { directory: directory.clone() };
+        rows.insert(file_store(), StoreRow::new(Origin::Repository, &store));
     }
     for store in &config.stores {
-        by_id.insert(store.id.clone(), dvb_engine::Store { kind: store.kind.kind(), access: access(&store.kind) });
+        rows.insert(store.id.clone(), StoreRow::new(Origin::Section, &store.kind));
     }
-    if by_id.is_empty() {
-        return Err(WiringError::NoStore { path: path() });
+    if rows.is_empty() {
+        return Err(WiringError::NoStore { path: config.path.clone() });
     }
-    Ok(Stores { default: config.repository.default_store.clone(), by_id })
+    let default = config.repository.default_store.clone().or(default).unwrap_or_else(file_store);
+    Ok(StoreTable { default, rows })
+}
+
+/// Whether `config.ini` itself describes the store.
+fn is_described(config: &Config, id: &DriverId) -> bool {
+    config.stores.iter().any(|it| it.id == *id)
+        || (*id == file_store() && config.repository.file_system_directory.is_some())
+}
+
+fn file_store() -> DriverId {
+    DriverId("file".to_owned())
+}
+
+/// The stores as the engine takes them.
+pub(crate) fn stores(config: &Config) -> Result<Stores, WiringError> {
+    let StoreTable { default, rows } = store_table(config)?;
+    Ok(Stores { default, by_id: rows.into_iter().map(|(id, row)| (id, row.store)).collect() })
 }
 
 fn access(store: &StoreType) -> Access {
-    match (store, cannot_read_yet(store)) {
-        (_, Some(why)) => Access::Reference(why.to_owned()),
-        (StoreType::File { directory }, None) => open_folder(directory),
-        (
-            StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. },
-            None,
-        ) => Access::Reference("its bytes are elsewhere, and only recorded (Policy: reference)".to_owned()),
+    match store {
+        StoreType::File { directory } => open_folder(directory),
+        StoreType::S3 {
+            bucket_name,
+            profile,
+            custom_endpoint_url,
+            custom_endpoint_region,
+            path_style_access,
+            keys,
+        } => {
+            let made = cloud::s3_store(&S3StoreKeys {
+                bucket: bucket_name.as_deref(),
+                profile: profile.as_deref(),
+                endpoint_url: custom_endpoint_url.as_deref(),
+                region: custom_endpoint_region.as_deref(),
+                path_style: *path_style_access,
+                keys: keys.as_ref(),
+            });
+            made.map_or_else(|it| Access::Unavailable(chain(&it)), |it| Access::Readable(Arc::new(it)))
+        }
+        StoreType::Swift { default_endpoint, endpoints } => {
+            Access::Readable(Arc::new(cloud::swift_store(default_endpoint.as_deref(), endpoints)))
+        }
+        StoreType::Remote { base_url: Some(url), secret_key, policy: Policy::Copy } => {
+            remote(url, secret_key.as_ref(), Layout::Remote)
+        }
+        StoreType::Globus { base_url: Some(url), secret_key, policy: Policy::Copy } => {
+            remote(url, secret_key.as_ref(), Layout::Globus)
+        }
+        StoreType::Remote { .. } | StoreType::Globus { .. } => {
+            Access::Reference("its bytes are elsewhere, and only recorded (Policy: reference)".to_owned())
+        }
     }
 }
 
-/// Why a store that holds bytes for us to copy cannot be read by this version.
-pub(crate) fn cannot_read_yet(store: &StoreType) -> Option<&'static str> {
-    match store {
-        StoreType::File { .. }
-        | StoreType::Remote { policy: Policy::Reference, .. }
-        | StoreType::Globus { policy: Policy::Reference, .. } => None,
-        StoreType::S3 { .. } => Some("this version cannot read S3 stores yet"),
-        StoreType::Swift { .. } => Some("this version cannot read Swift stores yet"),
-        StoreType::Remote { policy: Policy::Copy, .. } => Some("this version cannot copy from remote stores yet"),
-        StoreType::Globus { policy: Policy::Copy, .. } => Some("this version cannot copy from Globus stores yet"),
+fn remote(base_url: &str, secret_key: Option<&Secret>, layout: Layout) -> Access {
+    // The server compares the time in a signature with its own, in its own zone, as Dataverse does.
+    let clock = Arc::new(|| ZonedDateTime::now().datetime());
+    let patience = Patience {
+        connect: Duration::from_secs(30),
+        idle: Duration::from_secs(120),
+        tries: 4,
+        pause: Duration::from_secs(1),
+        longest_pause: Duration::from_secs(30),
+    };
+    let config = RemoteConfig {
+        base_url: base_url.to_owned(),
+        layout,
+        signing: secret_key.map(|it| Signing { key: it.expose().to_owned(), clock }),
+        patience,
+    };
+    match RemoteStore::new(&config) {
+        Ok(store) => Access::Readable(Arc::new(store)),
+        Err(error) => Access::Unavailable(error.chain()),
     }
+}
+
+fn type_name(kind: StoreKind) -> &'static str {
+    match kind {
+        StoreKind::File => "file",
+        StoreKind::S3 => "s3",
+        StoreKind::Swift => "swift",
+        StoreKind::Remote => "remote",
+        StoreKind::Globus => "globus",
+    }
+}
+
+/// Where the bytes of a store are, for people.
+fn place(store: &StoreType) -> String {
+    match store {
+        StoreType::File { directory } => directory.display().to_string(),
+        StoreType::S3 { bucket_name, custom_endpoint_url, .. } => {
+            let bucket =
+                bucket_name.as_ref().map_or("the bucket of each identifier".to_owned(), |it| format!("bucket {it}"));
+            format!("{bucket} at {}", custom_endpoint_url.as_deref().map_or("Amazon".to_owned(), shown_url))
+        }
+        StoreType::Swift { endpoints, .. } => {
+            let shown = |it: &config::SwiftEndpoint| {
+                format!("{} at {}", it.name, shown_url(it.endpoint.as_deref().unwrap_or(&it.auth_url)))
+            };
+            endpoints.iter().map(shown).collect::<Vec<_>>().join(", ")
+        }
+        StoreType::Remote { base_url, policy, .. } | StoreType::Globus { base_url, policy, .. } => {
+            let address = base_url.as_deref().map_or("elsewhere".to_owned(), shown_url);
+            match policy {
+                Policy::Copy => address,
+                Policy::Reference => format!("{address} (only recorded)"),
+            }
+        }
+    }
+}
+
+/// An address without a user, password or query, which can all be secrets.
+fn shown_url(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+    let host = host.rsplit_once('@').map_or(host, |it| it.1);
+    format!("{scheme}://{host}{path}")
 }
 
 fn open_folder(directory: &Path) -> Access {
@@ -149,14 +316,14 @@ pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, WiringErr
         Verify::RemoteHash => Demand::RemoteHash,
         Verify::ReadBack => Demand::ReadBack,
     };
-    let not_yet = |kind| WiringError::Destination { destination: destination.name.0.clone(), kind };
+    let unusable = |source| WiringError::Destination { destination: destination.name.0.clone(), source };
     match &destination.kind {
         DestinationKind::Ssh(target) => Ok(Box::new(SftpSink::new(sftp(target, demand)))),
         DestinationKind::Directory(root) => {
             Ok(Box::new(DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand })))
         }
-        DestinationKind::S3(_) => Err(not_yet("S3")),
-        DestinationKind::Swift(_) => Err(not_yet("Swift")),
+        DestinationKind::S3(target) => Ok(Box::new(cloud::s3_sink(target, demand).map_err(unusable)?)),
+        DestinationKind::Swift(target) => Ok(Box::new(cloud::swift_sink(target, demand))),
     }
 }
 

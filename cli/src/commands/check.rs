@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use dvb_catalog::{Detail, Entry};
-use dvb_engine::{Access, Ending, Stores, new_run_id};
+use dvb_engine::{Access, Ending, new_run_id};
 use dvb_fixity::Evidence;
 use dvb_ledger::{Holder, Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId, ObjectKey, RunId, StorageIdentifier};
@@ -16,12 +16,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{Config, Destination, StoreType, Verify};
+use crate::config::{Destination, Verify};
 use crate::exit::{Failure, chain};
 use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
-use crate::wiring::{self, CatalogueReader};
+use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable};
 
 /// Size of what is written to a destination and removed again.
 const PROBE: usize = 100_000;
@@ -67,7 +67,7 @@ impl Check {
 
 pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
     let config = &context.config;
-    let mut checks = Checks { context, done: Vec::new() };
+    let mut checks = Checks { context, done: Vec::new(), stores: Vec::new() };
     let files = checks.catalogue()?;
     checks.ledger()?;
     checks.stores(files.as_ref())?;
@@ -85,17 +85,35 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
     }
     let ending = checks.done.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
     if context.screen.json {
-        context.screen.print_json(&json!({ "checks": checks.done, "exit_code": ending.code() }))?;
+        context
+            .screen
+            .print_json(&json!({ "checks": checks.done, "stores": checks.stores, "exit_code": ending.code() }))?;
     }
     Ok(ending)
 }
 
-/// Data files of the catalogue by the driver that they name; without a name: that of the default store.
-type Named = BTreeMap<DriverId, u64>;
+/// Data files of the catalogue by the driver that they name, if they name one.
+type Named = BTreeMap<Option<DriverId>, u64>;
+
+/// A line of the table of stores.
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    #[serde(rename = "type")]
+    type_name: Option<String>,
+    /// The section, or `domain.xml`; `None` where nobody described it.
+    from: Option<String>,
+    place: Option<String>,
+    /// Data files of the catalogue; `None` when it cannot be read.
+    data_files: Option<u64>,
+    /// Whether identifiers without a prefix mean it.
+    default: bool,
+}
 
 struct Checks<'a> {
     context: &'a Context,
     done: Vec<Check>,
+    stores: Vec<Line>,
 }
 
 impl Checks<'_> {
@@ -123,7 +141,7 @@ impl Checks<'_> {
             CatalogueReader::Database(database) => database.probe().map(|it| Some(it.to_string())),
             CatalogueReader::Snapshot(_) => Ok(None),
         };
-        let counted = probed.and_then(|probe| Ok((probe, count(&self.context.config, &reader)?)));
+        let counted = probed.and_then(|probe| Ok((probe, count(&reader)?)));
         match counted {
             Ok((probe, (files, named))) => {
                 let text = probe.unwrap_or_else(|| report::data_files(files));
@@ -157,15 +175,20 @@ impl Checks<'_> {
     }
 
     fn stores(&mut self, named: Option<&Named>) -> Result<(), Failure> {
-        let config = &self.context.config;
-        let stores = match wiring::stores(config) {
+        let table = match wiring::store_table(&self.context.config) {
             Ok(it) => it,
             Err(error) => return self.add(Check::failed("stores", error)),
         };
-        for id in stores.by_id.keys() {
-            self.add(try_store(config, &stores, id, named.map(|it| it.get(id).copied().unwrap_or(0))))?;
+        let named = named.map(|it| by_store(it, &table.default));
+        self.stores = lines(&table, named.as_ref());
+        let screen = &self.context.screen;
+        if !screen.json && screen.verbosity != Verbosity::Quiet {
+            screen.print(&drawn(&self.stores))?;
         }
-        let unknown = named.into_iter().flatten().filter(|(id, _)| !stores.by_id.contains_key(id));
+        for (id, row) in &table.rows {
+            self.add(try_store(id, row, named.as_ref().map(|it| it.get(id).copied().unwrap_or(0))))?;
+        }
+        let unknown = named.iter().flatten().filter(|(id, _)| !table.rows.contains_key(id));
         for (id, count) in unknown {
             let text = format!("{} name it, and nobody configured it: they are not covered", files(*count));
             let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
@@ -173,6 +196,51 @@ impl Checks<'_> {
         }
         Ok(())
     }
+}
+
+fn by_store(named: &Named, default: &DriverId) -> BTreeMap<DriverId, u64> {
+    let mut counted = BTreeMap::new();
+    for (driver, count) in named {
+        *counted.entry(driver.as_ref().unwrap_or(default).clone()).or_default() += count;
+    }
+    counted
+}
+
+/// Every store that somebody described, and those that only data files name.
+fn lines(table: &StoreTable, named: Option<&BTreeMap<DriverId, u64>>) -> Vec<Line> {
+    let line = |id: &DriverId, row: Option<&StoreRow>| Line {
+        id: id.0.clone(),
+        type_name: row.map(|it| it.type_name.clone()),
+        from: row.map(|it| match it.origin {
+            Origin::Repository => "[Repository]".to_owned(),
+            Origin::Section => format!("[Store {id}]"),
+            Origin::DomainXml => "domain.xml".to_owned(),
+        }),
+        place: row.map(|it| it.place.clone()),
+        data_files: named.map(|it| it.get(id).copied().unwrap_or(0)),
+        default: *id == table.default,
+    };
+    let unknown = named.into_iter().flatten().map(|it| it.0).filter(|it| !table.rows.contains_key(it));
+    table.rows.iter().map(|(id, row)| line(id, Some(row))).chain(unknown.map(|it| line(it, None))).collect()
+}
+
+/// The table in columns, below a line that says what they are.
+fn drawn(lines: &[Line]) -> String {
+    let mut rows = vec![["store", "type", "described in", "data files", "place"].map(str::to_owned)];
+    for line in lines {
+        let id = if line.default { format!("{} (default)", line.id) } else { line.id.clone() };
+        let count = line.data_files.map_or_else(|| "?".to_owned(), |it| it.to_string());
+        let text = |it: &Option<String>, absent: &str| it.clone().unwrap_or_else(|| absent.to_owned());
+        let row = [id, text(&line.type_name, "?"), text(&line.from, "nowhere"), count, text(&line.place, "?")];
+        rows.push(row.map(|it| plain(&it).into_owned()));
+    }
+    let width = |column: usize| rows.iter().map(|it| it[column].chars().count()).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3].map(width);
+    let drawn = rows.iter().map(|[id, kind, from, count, place]| {
+        let [a, b, c, d] = widths;
+        format!("      {id:a$}  {kind:b$}  {from:c$}  {count:>d$}  {place}")
+    });
+    drawn.collect::<Vec<_>>().join("\n")
 }
 
 fn files(count: u64) -> String {
@@ -185,14 +253,13 @@ fn plain_lines(text: &str) -> String {
 }
 
 /// Reads the whole catalogue: nothing less tells which stores it names, and that every row can be read.
-fn count(config: &Config, reader: &CatalogueReader) -> Result<(u64, Named), dvb_catalog::CatalogError> {
+fn count(reader: &CatalogueReader) -> Result<(u64, Named), dvb_catalog::CatalogError> {
     let (mut all, mut named) = (0, Named::new());
     reader.as_catalog().read(Detail::Essential, &mut |entry| {
         if let Entry::DataFile(file) = entry {
             all += 1;
             if let Ok(identifier) = StorageIdentifier::parse(file.storage_identifier.as_deref()) {
-                let driver = identifier.driver.unwrap_or_else(|| config.repository.default_store.clone());
-                *named.entry(driver).or_default() += 1;
+                *named.entry(identifier.driver).or_default() += 1;
             }
         }
         ControlFlow::Continue(())
@@ -216,27 +283,23 @@ fn probe_run() -> RunId {
     RunId(format!("{}-check", new_run_id()))
 }
 
-fn try_store(config: &Config, stores: &Stores, id: &DriverId, named: Option<u64>) -> Check {
+fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
     let what = format!("store {id}");
-    let Some(store) = stores.by_id.get(id) else { return Check::fine(what, "") };
     let count = named.map_or_else(String::new, |it| format!("; {} name it", files(it)));
-    match &store.access {
+    // domain.xml may speak of stores of long ago.
+    let is_idle = named == Some(0) && row.origin == Origin::DomainXml;
+    match row.access() {
         Access::Readable(source) => match source.check() {
             Ok(()) => Check::fine(what, format!("{}{count}", source.describe())),
             // An empty folder is what a new installation has.
-            Err(_) if named == Some(0) => Check::fine(what, format!("{}: empty{count}", source.describe())),
+            Err(_) if named == Some(0) && row.is_folder() => {
+                Check::fine(what, format!("{}: empty{count}", source.describe()))
+            }
             Err(error) => Check::failed(what, error),
         },
+        Access::Unavailable(why) if is_idle => Check::fine(what, format!("not needed{count} (else: {why})")),
         Access::Unavailable(why) => Check::bad(what, Ending::Unreachable, format!("{why}{count}")),
-        Access::Reference(why) => {
-            let section = config.stores.iter().find(|it| it.id == *id).map(|it| &it.kind);
-            let missed = section.is_some_and(|it: &StoreType| wiring::cannot_read_yet(it).is_some());
-            if missed && named != Some(0) {
-                let remedy = "back up this store by other means until a version of dataverse-backup can read it";
-                return Check::bad(what, Ending::Usage, format!("{why}{count}: they are not covered")).remedy(remedy);
-            }
-            Check::fine(what, format!("{why}{count}"))
-        }
+        Access::Reference(why) => Check::fine(what, format!("{why}{count}")),
     }
 }
 

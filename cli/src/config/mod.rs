@@ -6,6 +6,7 @@
 mod backup;
 mod database;
 mod document;
+mod domain_xml;
 mod error;
 mod fields;
 mod find;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use backup::{Destination, DestinationKind, S3Target, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify};
 pub use database::{CatalogueSource, Database, LedgerTarget};
+pub use domain_xml::{DomainStore, DomainXml, DomainXmlError, read as read_domain_xml};
 pub use error::{ConfigError, Exposed, Problem};
 pub use find::find;
 pub use notifications::{EmailWhen, Notifications, Smtp, SmtpTls};

@@ -12,8 +12,8 @@ use super::value;
 pub struct Repository {
     /// Folder of the store `file`.
     pub file_system_directory: Option<PathBuf>,
-    /// Store of identifiers without a prefix; `file` unless it is set.
-    pub default_store: DriverId,
+    /// Store of identifiers without a prefix, where it is set; else `domain.xml` says, else it is `file`.
+    pub default_store: Option<DriverId>,
     /// Payara's `domain.xml`, to take further stores from; `[Store]` sections go before it.
     pub domain_xml: Option<PathBuf>,
     /// Whether auxiliary files, provenance JSON and dataset logos are copied.
@@ -28,7 +28,7 @@ impl Default for Repository {
     fn default() -> Self {
         Self {
             file_system_directory: None,
-            default_store: DriverId("file".to_owned()),
+            default_store: None,
             domain_xml: None,
             auxiliary_objects: true,
             cached_exports: false,
@@ -41,7 +41,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
     let default = Repository::default();
     Repository {
         file_system_directory: fields.path("FileSystemDirectory"),
-        default_store: fields.text("DefaultStore").map_or(default.default_store, DriverId),
+        default_store: fields.text("DefaultStore").map(DriverId),
         domain_xml: fields.path("DomainXml"),
         auxiliary_objects: fields.parsed("AuxiliaryObjects", value::boolean).unwrap_or(default.auxiliary_objects),
         cached_exports: fields.parsed("CachedExports", value::boolean).unwrap_or(default.cached_exports),

@@ -1,6 +1,7 @@
 //! The program as an administrator has it: a real Dataverse database, a real sshd, a config.ini, a crontab's call.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cloud;
 mod crash;
 mod installation;
 mod original;

@@ -113,7 +113,7 @@ fn each_failure_stands_for_itself() {
     let mut site = Site::new();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     site.set("Repository", "FileSystemDirectory: /nowhere/files");
-    site.add("Store s3x", "Type: s3");
+    site.add("Store s3x", "Type: s3\nBucketName: b\nProfile: nobody");
     site.add("Notifications", &format!("Email: a@example.edu\nSmtpHost: 127.0.0.1\nSmtpTls: none\nSmtpPort: {free}"));
     site.add("Notifications", "MetricsFile: /nowhere/d.prom");
     let dataset = site.world.datasets[0].id;
@@ -129,7 +129,7 @@ fn each_failure_stands_for_itself() {
     for (what, text) in [
         ("ledger", "dataverse-backup init"),
         ("store file", "/nowhere/files"),
-        ("store s3x", "cannot read S3 stores yet; 1 data file name"),
+        ("store s3x", "there is no profile \"nobody\""),
         ("store tape", "nobody configured it"),
         ("mail", "cannot mail the report by 127.0.0.1"),
         ("metrics", "/nowhere/d.prom"),
@@ -139,6 +139,75 @@ fn each_failure_stands_for_itself() {
     }
     assert!(check(&json, "store tape")["remedy"].as_str().unwrap().contains("[Store tape]"));
     assert_eq!(check(&json, "destination default")["ok"], true);
+}
+
+fn domain_xml(site: &Site, options: &[&str]) {
+    let options: String =
+        options.iter().map(|it| format!("<jvm-options>-Ddataverse.files.{it}</jvm-options>\n")).collect();
+    let text = format!("<domain><configs><config name='server-config'>\n{options}</config></configs></domain>");
+    fs::write(site.path("domain.xml"), text).unwrap();
+}
+
+#[test]
+fn the_table_of_stores_says_what_each_is_and_who_names_it() {
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let files = site.path("files");
+    let of_file = format!("file.directory={}", files.display());
+    domain_xml(
+        &site,
+        &[
+            "storage-driver-id=file",
+            "file.type=file",
+            &of_file,
+            "s3.type=s3",
+            "s3.access-key=AK",
+            "s3.secret-key=${ALIAS=key}",
+            "old.type=file",
+            "over.type=file",
+        ],
+    );
+    site.set("Repository", "DomainXml: domain.xml");
+    site.add("Store over", "Type: remote\nBaseUrl: https://user:secret@data.example.org/d?token=secret");
+    let done = site.call(&["check"]).expect(0).says(&[
+        "described in",
+        "file (default)  file    domain.xml             3  ",
+        "s3              s3      domain.xml             0  ?",
+        "over            remote  [Store over]           0  https://data.example.org/d (only recorded)",
+        "OK    store file: ",
+        "OK    store s3: not needed; 0 data files name it",
+        "the password alias key",
+    ]);
+    assert!(!done.out.contains("secret@") && !done.out.contains("token"), "{done}");
+
+    let dataset = site.world.datasets[0].id;
+    site.database.execute(&format!(
+        "INSERT INTO dvobject (id, dtype, owner_id, createdate, modificationtime, storageidentifier) VALUES
+                 (900, 'DataFile', {dataset}, now(), now(), 'tape://1'),
+                 (901, 'DataFile', {dataset}, now(), now(), 's3://bucket:1');
+             INSERT INTO datafile (id, checksumtype, checksumvalue, contenttype, filesize, restricted, rootdatafileid)
+                 SELECT id, 'MD5', 'x', 'text/plain', 1, false, -1 FROM dvobject WHERE id >= 900"
+    ));
+    let json = site.call(&["check", "--json"]).expect(5).json();
+    assert!(check(&json, "store s3")["text"].as_str().unwrap().contains("password alias key"), "{json}");
+    let stores = json["stores"].as_array().unwrap();
+    let of = |id: &str| stores.iter().find(|it| it["id"] == id).unwrap();
+    assert_eq!((&of("file")["data_files"], &of("file")["default"]), (&3.into(), &true.into()));
+    assert_eq!((&of("s3")["from"], &of("s3")["data_files"]), (&"domain.xml".into(), &1.into()));
+    assert_eq!(
+        (&of("tape")["from"], &of("tape")["type"], &of("tape")["data_files"]),
+        (&Value::Null, &Value::Null, &1.into())
+    );
+    // Its files are not safe, and the rest is copied.
+    site.call(&["run"]).says(&["password alias key"]);
+    assert!(site.path("copies/10.5072/FK2/ABC").is_dir());
+
+    fs::write(site.path("domain.xml"), "<domain>\n<config>").unwrap();
+    for command in ["check", "run"] {
+        site.call(&[command]).expect(2).says(&["domain.xml, line 2: it ends within <config>"]);
+    }
+    site.set("Repository", "DomainXml: none.xml");
+    site.call(&["run"]).expect(2).says(&["cannot read", "none.xml"]);
 }
 
 #[test]

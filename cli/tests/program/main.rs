@@ -4,6 +4,7 @@
 mod check;
 mod ledger;
 mod listeners;
+mod remote;
 mod run;
 mod site;
 mod usage;

@@ -85,12 +85,12 @@ fn a_configuration_without_stores_says_what_to_add() {
 }
 
 #[test]
-fn what_this_version_cannot_do_yet_is_said_so() {
+fn a_profile_that_nobody_has_is_a_mistake_in_the_configuration() {
     let mut site = Site::new();
     site.call(&["init"]).expect(0);
-    site.set("Backup", "StorageType: s3\nS3Bucket: b");
-    site.call(&["run"]).expect(2).says(&["this version cannot copy to S3 yet"]);
-    site.call(&["check"]).expect(2).says(&["FAIL", "this version cannot copy to S3 yet"]);
+    site.set("Backup", "StorageType: s3\nS3Bucket: b\nS3Profile: nobody");
+    site.call(&["run"]).expect(2).says(&["destination default", "there is no profile \"nobody\""]);
+    site.call(&["check"]).expect(2).says(&["FAIL", "there is no profile \"nobody\""]);
 }
 
 #[test]

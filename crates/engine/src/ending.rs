@@ -84,9 +84,11 @@ impl From<&LedgerError> for Ending {
     fn from(error: &LedgerError) -> Self {
         match error {
             LedgerError::Locked { .. } => Self::Locked,
-            LedgerError::Newer { .. } | LedgerError::TwoOriginals { .. } => Self::Usage,
+            // Something is to be set up: trying again later does not help.
+            LedgerError::NotMigrated { .. } | LedgerError::Newer { .. } | LedgerError::TwoOriginals { .. } => {
+                Self::Usage
+            }
             LedgerError::Unreachable { .. }
-            | LedgerError::NotMigrated { .. }
             | LedgerError::Denied { .. }
             | LedgerError::Unproved { .. }
             | LedgerError::Settled { .. }

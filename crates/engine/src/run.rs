@@ -223,7 +223,10 @@ fn warn_of_drivers(setup: &Setup<'_>, counts: &mut Counts) {
     }
 }
 
-fn summary(setup: &Setup<'_>, options: &Options, started: String, counts: Counts) -> Summary {
+fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {
+    // Workers find things in any order.
+    counts.failures.listed.sort_by_key(|it| it.data_file_id);
+    counts.notes.listed.sort_by_key(|it| it.data_file_id);
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = counts.ending(signal);
     Summary {

@@ -185,8 +185,9 @@ impl<'a> Workers<'a> {
                 return;
             }
             let may_record = self.stop.signalled().is_none() || began.elapsed() < LAST_WORDS;
-            for (lane, due) in self.active().zip(self.for_lanes(lines)) {
-                leave(lane, &due, may_record);
+            let batch = self.for_lanes(lines);
+            for lane in self.active() {
+                leave(lane, batch.get(lane.number).map_or(&[], Vec::as_slice), may_record);
             }
         }
     }

@@ -8,11 +8,15 @@
 mod cache;
 pub mod dataverse;
 pub mod files;
+pub mod http;
+pub mod keystone;
 pub mod netfault;
 pub mod postgres;
 mod procfs;
+pub mod seaweed;
 mod spawn;
 pub mod sshd;
+pub mod swift;
 mod temp;
 mod tls;
 

@@ -207,6 +207,11 @@ impl Port {
 
     /// Whether something accepts connections there.
     pub(crate) fn answers(&self) -> bool {
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.number)).is_ok()
+        answers(self.number)
     }
+}
+
+/// Whether something accepts connections at this port of 127.0.0.1.
+pub(crate) fn answers(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -137,6 +137,18 @@ fn one_that_is_locked_does_not_stop_the_other() {
 }
 
 #[test]
+fn one_that_is_locked_does_not_take_the_place_of_one_that_is_down() {
+    let bench = Bench::of_files(4);
+    let holder = Holder { host: "h".into(), pid: 7, run: RunId("r".into()), since: "2026-01-02T03:04:05.000Z".into() };
+    let _lock = bench.ledger.lock(&named("default"), &holder).unwrap();
+    std::fs::write(bench.folder.path().join("second"), "no folder").unwrap();
+    let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
+    assert_eq!(results[1].as_ref().unwrap().files.pending, 4);
+    let limited = Options { limit: Some(1), ..bench.options() };
+    assert!(bench.try_run(&limited).is_err());
+}
+
+#[test]
 fn one_that_was_added_later_gets_what_the_other_has() {
     let bench = Bench::of_files(12);
     assert_eq!(bench.run().files.copied, 12);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dvb_ledger::{Ledger, SqliteLedger};
 
-use crate::made::{copy_all, here, holder};
+use crate::made::{copy_all, here, holder, status_of};
 
 const ADDRESS: &str = "DVB_LEDGER_UNDER_TEST";
 
@@ -18,7 +18,7 @@ pub(crate) struct Child {
 impl Child {
     pub(crate) fn start(name: &str, address: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
             .env(ADDRESS, address)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -75,27 +75,52 @@ fn say(what: &str) {
     std::io::stdout().flush().unwrap();
 }
 
-fn ledger() -> Box<dyn Ledger> {
-    let address = std::env::var(ADDRESS).unwrap();
-    match address.strip_prefix("sqlite:") {
+/// The ledger of a child; `None` in the process that runs the tests.
+fn ledger() -> Option<Box<dyn Ledger>> {
+    let address = std::env::var(ADDRESS).ok()?;
+    Some(match address.strip_prefix("sqlite:") {
         Some(path) => Box::new(SqliteLedger::new(path)),
         None => crate::postgres::open(&address),
-    }
+    })
 }
 
+/// A ledger in a file that a child can open.
+fn for_a_child(folder: &tempfile::TempDir) -> (SqliteLedger, String) {
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::new(&path);
+    ledger.migrate().unwrap();
+    (ledger, format!("sqlite:{}", path.display()))
+}
+
+/// As a child: holds a lock until it is told to let go. As a test: that a child does so.
 #[test]
-#[ignore = "a child process of other tests"]
 fn holds_a_lock() {
-    let lock = ledger().lock(&here(), &holder("child")).unwrap();
+    let Some(ledger) = ledger() else {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, address) = for_a_child(&folder);
+        let mut child = Child::start("child::holds_a_lock", &address);
+        assert_eq!(child.line(), "held");
+        let refused = ledger.lock(&here(), &holder("test")).map(drop).unwrap_err();
+        assert!(refused.to_string().contains(&child.id().to_string()), "{refused}");
+        return;
+    };
+    let lock = ledger.lock(&here(), &holder("child")).unwrap();
     say("held");
     let _ = std::io::stdin().read_line(&mut String::new());
     drop(lock);
 }
 
+/// As a child: records one data file after another, and says so. As a test: that what it says is there.
 #[test]
-#[ignore = "a child process of other tests"]
 fn records_without_end() {
-    let ledger = ledger();
+    let Some(ledger) = ledger() else {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, address) = for_a_child(&folder);
+        let mut child = Child::start("child::records_without_end", &address);
+        assert_eq!(child.line(), "0");
+        assert!(status_of(&ledger, 0).is_some());
+        return;
+    };
     for id in 0.. {
         copy_all(&*ledger, &here(), [id]);
         say(&id.to_string());

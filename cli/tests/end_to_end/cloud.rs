@@ -1,0 +1,156 @@
+//! A Dataverse that keeps its files in a folder, in S3 and in Swift, backed up to four destinations at once.
+
+use std::collections::BTreeMap;
+
+use dvb_testkit::dataverse::{Schema, Stored, World};
+use dvb_testkit::{files, swift, temp_folder};
+
+use crate::installation::{Installation, Ledger, section, sshd};
+
+const TABLE: &[u8] = b"a\tb\n";
+
+/// What lies in a container, read over Swift's own API, whoever wrote it.
+fn objects(server: &swift::Server, container: &str, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    let names = server.list(container).into_iter();
+    let own = names.filter(|it| it.starts_with(prefix) && !it.contains(".dataverse-backup/"));
+    own.map(|it| {
+        let bytes = server.get(container, &it).unwrap();
+        (it[prefix.len()..].to_owned(), bytes)
+    })
+    .collect()
+}
+
+struct Mixed {
+    it: Installation,
+    bucket: String,
+    swift_container: String,
+    s3_container: String,
+    /// Bytes by key, of all stores.
+    expected: BTreeMap<String, Vec<u8>>,
+}
+
+fn mixed(server: &swift::Server, name: &str) -> Mixed {
+    let folder = temp_folder("e2e");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/MIX").id;
+    world.add_file(dataset, "file://18f3a000000-000000000001", b"in a folder");
+    let (bucket, holder) = (swift::container("bucket"), swift::container("doi-10-5072"));
+    server.make_container(&bucket);
+    server.make_container(&holder);
+    let mut expected = BTreeMap::new();
+    let large = files::bytes(7, 3 << 20);
+    for (n, content) in [b"in a bucket".to_vec(), large, Vec::new()].into_iter().enumerate() {
+        let key = format!("10.5072/FK2/MIX/18f3a000000-00000000b00{n}");
+        server.put(&bucket, &key, &content);
+        world.add_row(dataset, Some(&format!("s3://{bucket}:18f3a000000-00000000b00{n}")), &content);
+        expected.insert(key, content);
+    }
+    let key = "10.5072/FK2/MIX/18f3a000000-00000000c001";
+    server.put(&bucket, key, TABLE);
+    server.put(&bucket, &format!("{key}.orig"), b"a,b\n");
+    let file = world.add_row(dataset, Some(&format!("s3://{bucket}:18f3a000000-00000000c001")), b"a,b\n");
+    file.size = Some(4);
+    file.tables.push(dvb_testkit::dataverse::DataTable {
+        original_format: Some("text/csv".into()),
+        original_size: Some(4),
+        original_name: None,
+    });
+    expected.insert(key.to_owned(), TABLE.to_vec());
+    expected.insert(format!("{key}.orig"), b"a,b\n".to_vec());
+    let name_in_swift = "FK2/MIX/18f3a000000-00000000d001";
+    server.put(&holder, name_in_swift, b"in swift");
+    world.add_row(dataset, Some(&format!("swift://ep:{holder}:{name_in_swift}")), b"in swift");
+    expected.insert("10.5072/FK2/MIX/18f3a000000-00000000d001".to_owned(), b"in swift".to_vec());
+    world.add_object(dataset, "file://18f3a000000-00000000e001", Stored::Bytes(b"beside".to_vec()));
+    expected.extend(world.expected_copies());
+
+    let account = sshd().shell().fresh(name);
+    let mut it = Installation::new(world, Ledger::Sqlite, &account, folder);
+    let (swift_container, s3_container) = (swift::container("copies"), swift::container("copies-s3"));
+    server.make_container(&s3_container);
+    let swift_store = format!(
+        "[Store swift]\nType: swift\nDefaultEndpoint: ep\nAuthType.ep: basic\nAuthUrl.ep: {}\nUsername.ep: {}\n\
+         Password.ep: {}\n\n",
+        server.auth_url, server.user, server.key
+    );
+    let s3_store = format!(
+        "[Store s3]\nType: s3\nBucketName: {bucket}\nCustomEndpointUrl: {}\nPathStyleAccess: true\nAccessKey: {}\n\
+         SecretKey: {}\n\n",
+        server.url, server.user, server.key
+    );
+    let directory = it.folder.path().join("copies");
+    it.backup = swift_store
+        + &s3_store
+        + &section(&account, "")
+        + &format!(
+            "[Backup swift]\nStorageType: swift\nSwiftAuthUrl: {}\nSwiftAuthVersion: 1\nSwiftUser: {}\nSwiftKey: {}\n\
+             SwiftContainer: {swift_container}\nSwiftSegmentSize: 1MiB\n\n",
+            server.auth_url, server.user, server.key
+        )
+        + &format!(
+            "[Backup s3]\nStorageType: s3\nS3Bucket: {s3_container}\nS3Prefix: backup\nS3EndpointUrl: {}\nS3PathStyle: yes\n\
+             S3AccessKey: {}\nS3SecretKey: {}\n\n",
+            server.url, server.user, server.key
+        )
+        + &format!("[Backup folder]\nStorageType: directory\nBackupDirectory: {}\n", directory.display());
+    it.write_config();
+    Mixed { it, bucket, swift_container, s3_container, expected }
+}
+
+#[test]
+fn stores_of_three_kinds_go_to_destinations_of_four() {
+    let server = swift::shared();
+    let Mixed { it, swift_container, s3_container, expected, .. } = mixed(server, "mixed");
+    it.init();
+    let (check, code) = it.json(&["check"]);
+    assert_eq!(code, 0, "{check:#}");
+    let (summary, code) = it.json(&["run"]);
+    assert_eq!(code, 0, "{summary:#}");
+    for run in summary["runs"].as_array().unwrap() {
+        assert_eq!(run["files"]["copied"], 6, "{summary:#}");
+    }
+    files::assert_same(&expected, &it.copies());
+    files::assert_same(&expected, &objects(server, &swift_container, ""));
+    files::assert_same(&expected, &objects(server, &s3_container, "backup/"));
+    let mut folder = files::tree(&it.folder.path().join("copies"));
+    folder.retain(|key, _| !key.starts_with(".dataverse-backup/"));
+    files::assert_same(&expected, &folder);
+
+    let (again, code) = it.json(&["run", "--rerun"]);
+    assert_eq!(code, 0, "{again:#}");
+    for run in again["runs"].as_array().unwrap() {
+        assert_eq!((run["files"]["unchanged"].as_u64(), run["bytes_copied"].as_u64()), (Some(6), Some(0)), "{again:#}");
+    }
+}
+
+#[test]
+fn a_copy_that_vanished_behind_the_programs_back_is_found() {
+    let server = swift::shared();
+    let Mixed { it, swift_container, s3_container, expected, .. } = mixed(server, "vanished");
+    it.init();
+    assert_eq!(it.json(&["run"]).1, 0);
+    let key = "10.5072/FK2/MIX/18f3a000000-00000000b000";
+    server.delete(&swift_container, key);
+    server.put(&s3_container, &format!("backup/{key}"), b"cut");
+    let (again, code) = it.json(&["run", "--rerun"]);
+    assert_eq!(code, 4, "{again:#}");
+    let copied: Vec<_> = again["runs"].as_array().unwrap().iter().map(|it| it["files"]["copied"].as_u64()).collect();
+    assert_eq!(copied, [Some(0), Some(1), Some(1), Some(0)], "{again:#}");
+    files::assert_same(&expected, &objects(server, &swift_container, ""));
+    files::assert_same(&expected, &objects(server, &s3_container, "backup/"));
+}
+
+#[test]
+fn an_object_that_is_missing_or_damaged_in_a_bucket_is_named() {
+    let server = swift::shared();
+    let Mixed { it, bucket, .. } = mixed(server, "damaged");
+    it.init();
+    server.delete(&bucket, "10.5072/FK2/MIX/18f3a000000-00000000b000");
+    server.put(&bucket, "10.5072/FK2/MIX/18f3a000000-00000000b001", b"rotten");
+    let (summary, code) = it.json(&["run", "--destination", "folder"]);
+    assert_eq!(code, 3, "{summary:#}");
+    let failures = summary["failures"].as_array().unwrap();
+    let found: Vec<_> = failures.iter().map(|it| it["status"].as_str().unwrap()).collect();
+    assert_eq!(found, ["FAIL_READ", "FAIL_CHECKSUM"], "{summary:#}");
+    assert_eq!(summary["files"]["copied"], 4);
+}

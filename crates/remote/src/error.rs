@@ -1,0 +1,70 @@
+//! What can go wrong between this program and a web server, and what it means to the engine.
+
+use std::io;
+
+use dvb_storage::{Cause, SourceError};
+use thiserror::Error;
+
+/// A request did not give what it should.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// The server answered, and the answer is no.
+    #[error("the server answered {status}")]
+    Answered { status: u16 },
+    /// It would lead out of the store.
+    #[error("{0}")]
+    Outside(String),
+    /// No try got an answer.
+    #[error("no answer in {tries} tries")]
+    Unreached { tries: u32, source: Box<ureq::Error> },
+    /// The server is not the one that it should be, or none that can be spoken to.
+    #[error("no connection can be made")]
+    Unusable(#[source] Box<ureq::Error>),
+    /// A body broke off.
+    #[error("the answer broke off")]
+    Broken(#[source] io::Error),
+    /// The server does not keep to the protocol.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// Statuses that another try can turn to the good: busy, limited, down for now.
+pub(crate) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
+impl Failure {
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Answered { status: 404 | 410 } => Cause::Missing,
+            Self::Answered { status: 401 | 403 } => Cause::Forbidden,
+            Self::Answered { status } if is_passing(*status) => Cause::Transient,
+            Self::Outside(_) => Cause::Refused,
+            Self::Unreached { .. } | Self::Broken(_) => Cause::Transient,
+            Self::Unusable(_) => Cause::Unavailable,
+            Self::Answered { .. } | Self::Protocol(_) => Cause::Io,
+        }
+    }
+
+    pub(crate) fn into_source(self, what: &str) -> SourceError {
+        let attempt = match self.cause() {
+            Cause::Missing => format!("{what} is missing"),
+            Cause::Forbidden => {
+                format!("{what} may not be read; check the store's SecretKey, and the time of both hosts")
+            }
+            _ => format!("cannot read {what}"),
+        };
+        SourceError::because(self.cause(), attempt, self)
+    }
+
+    /// As a reader tells it: the kind is what the engine goes by.
+    pub(crate) fn into_io(self) -> io::Error {
+        let kind = match self.cause() {
+            Cause::Missing => io::ErrorKind::NotFound,
+            Cause::Forbidden => io::ErrorKind::PermissionDenied,
+            Cause::Transient | Cause::Unavailable => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, self)
+    }
+}

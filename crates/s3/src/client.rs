@@ -1,0 +1,381 @@
+//! Requests to one S3 service: addressed, signed, carried, tried again.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use ureq::http::{HeaderMap, Request, Response};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Body};
+use url::Url;
+
+use crate::answers::ErrorAnswer;
+use crate::config::{S3Endpoint, TimeLimits};
+use crate::credentials::Wallet;
+use crate::error::{ENDED, Fault, Refusal};
+use crate::sign::{hex, insert, sign};
+
+/// SHA-256 of no bytes.
+const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// The longest answer that is read into memory: a list of 1,000 uploads has about 500 kB.
+const LONGEST_ANSWER: u64 = 8 << 20;
+/// What completing or copying a very large object may take before the first byte of the answer.
+const PATIENCE: u32 = 10;
+
+/// One S3 service.
+pub(crate) struct Client {
+    agent: Agent,
+    base: Url,
+    /// Signed for. Where the caller gave none, the service may say which one it is.
+    region: Mutex<String>,
+    is_region_given: bool,
+    path_style: bool,
+    wallet: Wallet,
+    limits: TimeLimits,
+}
+
+/// A request.
+#[derive(Clone, Default)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) bucket: &'a str,
+    /// Empty for the bucket itself.
+    pub(crate) key: &'a str,
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: &'a [u8],
+    /// SHA-256 of the body in hexadecimal, where the caller has it.
+    pub(crate) sha256: Option<String>,
+    /// The service may have to work long before it answers.
+    pub(crate) is_long: bool,
+}
+
+/// A good answer, without its body.
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn etag(&self) -> Option<&str> {
+        self.header("etag")
+    }
+}
+
+impl Client {
+    /// Nothing is contacted yet.
+    ///
+    /// # Errors
+    /// [`Fault::Unsendable`], when the endpoint is no URL or the certificates are none.
+    pub(crate) fn new(endpoint: &S3Endpoint) -> Result<Self, Fault> {
+        let region = match (&endpoint.region, &endpoint.url) {
+            (Some(it), _) => it.clone(),
+            (None, Some(_)) => "dataverse".to_owned(),
+            (None, None) => "us-east-1".to_owned(),
+        };
+        let url = endpoint.url.clone().unwrap_or_else(|| of_aws(&region));
+        // Dataverse takes an endpoint without a scheme, as the AWS SDK does.
+        let url = if url.contains("://") { url } else { format!("https://{url}") };
+        let bad = |why: String| Fault::Unsendable(format!("{url:?} is no endpoint: {why}"));
+        let base = Url::parse(&url).map_err(|it| bad(it.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            return Err(bad("it must begin with https:// or http://".into()));
+        }
+        Ok(Self {
+            agent: agent(endpoint)?,
+            base,
+            region: Mutex::new(region),
+            is_region_given: endpoint.region.is_some(),
+            path_style: endpoint.path_style,
+            wallet: Wallet::new(endpoint.credentials.clone()),
+            limits: endpoint.limits,
+        })
+    }
+
+    /// The service, for messages.
+    pub(crate) fn describe(&self, bucket: &str) -> String {
+        format!("bucket {bucket} at {}", self.base.host_str().unwrap_or_default())
+    }
+
+    /// Asks, and reads a short answer.
+    pub(crate) fn ask(&self, call: &Call<'_>) -> Result<Answer, Fault> {
+        self.ask_once(call).0
+    }
+
+    /// Asks; also tells whether it was asked more than once: then an earlier request may have had its effect.
+    pub(crate) fn ask_once(&self, call: &Call<'_>) -> (Result<Answer, Fault>, bool) {
+        self.persist(call, |response| {
+            let (parts, mut body) = response.into_parts();
+            let text = body.with_config().limit(LONGEST_ANSWER).lossy_utf8(true).read_to_string();
+            Ok(Answer { headers: parts.headers, text: text.map_err(Fault::Transport)? })
+        })
+    }
+
+    /// Asks for bytes, and hands them out as they come.
+    pub(crate) fn fetch(&self, call: &Call<'_>) -> Result<Response<Body>, Fault> {
+        self.persist(call, Ok).0
+    }
+
+    /// Makes a request until it succeeds, fails for good, or was made often enough.
+    fn persist<T>(
+        &self,
+        call: &Call<'_>,
+        finish: impl Fn(Response<Body>) -> Result<T, Fault>,
+    ) -> (Result<T, Fault>, bool) {
+        let (mut has_renewed, mut has_moved) = (false, false);
+        let mut attempt = 1;
+        loop {
+            let keys = match self.wallet.keys() {
+                Ok(it) => it,
+                Err(error) => return (Err(error.into()), attempt > 1),
+            };
+            let mut asked_to_wait = None;
+            let region = self.region.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let answer = self.send(call, &keys, &region).and_then(|it| {
+                asked_to_wait = retry_after(it.headers());
+                finish(accept(it)?)
+            });
+            let fault = match answer {
+                Ok(it) => return (Ok(it), attempt > 1),
+                Err(fault) => fault,
+            };
+            // An answer to HEAD has no body that could say more than 400.
+            let has_ended = fault.is_code(&ENDED) || (call.method == "HEAD" && fault.is_status(&[400]));
+            if has_ended && !has_renewed && self.wallet.renew(&keys) {
+                has_renewed = true;
+                continue;
+            }
+            if !has_moved && self.learn_region(&fault, &region) {
+                has_moved = true;
+                continue;
+            }
+            let may_pass = match &fault {
+                Fault::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => false,
+                Fault::Transport(_) => true,
+                Fault::Refused(it) => it.is_transient(),
+                Fault::Credentials(_) | Fault::Unsendable(_) | Fault::Xml(_) | Fault::Lacking(_) | Fault::Body(_) => {
+                    false
+                }
+            };
+            if !may_pass || attempt >= self.limits.attempts {
+                return (Err(fault), attempt > 1);
+            }
+            self.pause(attempt, asked_to_wait);
+            attempt += 1;
+        }
+    }
+
+    /// Takes the region that a service of its own says it is in, where none was given; whether it is another than was
+    /// `tried`.
+    fn learn_region(&self, fault: &Fault, tried: &str) -> bool {
+        let Fault::Refused(Refusal { code, region: Some(told), .. }) = fault else { return false };
+        let is_other = !self.is_region_given && code == "AuthorizationHeaderMalformed" && told != tried;
+        if is_other {
+            self.region.lock().unwrap_or_else(PoisonError::into_inner).clone_from(told);
+        }
+        is_other
+    }
+
+    /// Waits before another attempt: as long as was asked for, else twice as long each time, not all clients at once.
+    pub(crate) fn pause(&self, attempt: u32, asked: Option<Duration>) {
+        let backoff = Duration::from_millis(100 << attempt.min(12)).mul_f64(0.5 + fastrand::f64());
+        thread::sleep(asked.unwrap_or(backoff).min(self.limits.longest_pause));
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.limits.attempts
+    }
+
+    fn send(&self, call: &Call<'_>, keys: &crate::Keys, region: &str) -> Result<Response<Body>, Fault> {
+        let url = self.url(call)?;
+        let mut headers = HeaderMap::new();
+        let host = url.host_str().unwrap_or_default();
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        insert(&mut headers, "host", &host)?;
+        for (name, value) in &call.headers {
+            insert(&mut headers, name, value)?;
+        }
+        let payload = match &call.sha256 {
+            Some(it) => it.clone(),
+            None if call.body.is_empty() => OF_NOTHING.to_owned(),
+            None => hex(&<sha2::Sha256 as sha2::Digest>::digest(call.body)),
+        };
+        sign(call.method, &url, &mut headers, &payload, region, keys)?;
+        let unsendable = |it: ureq::http::Error| Fault::Unsendable(it.to_string());
+        let mut request = Request::builder().method(call.method).uri(url.as_str());
+        if let Some(it) = request.headers_mut() {
+            *it = headers;
+        }
+        // Reading gives no body to send: a GET with `Content-Length: 0` is refused by some.
+        if matches!(call.method, "GET" | "HEAD" | "DELETE") {
+            self.run(request.body(()).map_err(unsendable)?, call.is_long)
+        } else {
+            self.run(request.body(call.body).map_err(unsendable)?, call.is_long)
+        }
+    }
+
+    fn run<S: ureq::AsSendBody>(&self, request: Request<S>, is_long: bool) -> Result<Response<Body>, Fault> {
+        let idle = self.limits.idle * if is_long { PATIENCE } else { 1 };
+        let request = self.agent.configure_request(request).timeout_per_read(Some(idle)).build();
+        self.agent.run(request).map_err(Fault::Transport)
+    }
+
+    fn url(&self, call: &Call<'_>) -> Result<Url, Fault> {
+        let mut text = String::from(self.base.scheme());
+        text.push_str("://");
+        let in_host = !self.path_style && self.base.domain().is_some() && is_label(call.bucket);
+        if in_host {
+            text.push_str(call.bucket);
+            text.push('.');
+        }
+        text.push_str(self.base.host_str().unwrap_or_default());
+        if let Some(port) = self.base.port() {
+            text.push_str(&format!(":{port}"));
+        }
+        text.push_str(self.base.path().trim_end_matches('/'));
+        text.push('/');
+        if !in_host {
+            text.push_str(call.bucket);
+            text.push('/');
+        }
+        text.push_str(&s3::signing::uri_encode(call.key, false));
+        for (n, (name, value)) in call.query.iter().enumerate() {
+            text.push(if n == 0 { '?' } else { '&' });
+            text.push_str(name);
+            text.push('=');
+            text.push_str(&s3::signing::uri_encode(value, true));
+        }
+        Url::parse(&text).map_err(|it| Fault::Unsendable(format!("{text:?}: {it}")))
+    }
+}
+
+fn of_aws(region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+    format!("https://s3.{region}.amazonaws.com{suffix}")
+}
+
+/// Whether a bucket's name can be a label of a host's name: a dot in it would not fit a certificate for `*.host`.
+fn is_label(bucket: &str) -> bool {
+    let is_plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+    bucket.bytes().all(is_plain) && !bucket.starts_with('-') && !bucket.ends_with('-') && bucket.len() <= 63
+}
+
+fn agent(endpoint: &S3Endpoint) -> Result<Agent, Fault> {
+    let roots = match &endpoint.ca {
+        None => RootCerts::PlatformVerifier,
+        Some(pem) => {
+            let mut found: Vec<Certificate<'static>> = Vec::new();
+            for item in ureq::tls::parse_pem(pem) {
+                if let PemItem::Certificate(it) = item.map_err(Fault::Transport)? {
+                    found.push(it);
+                }
+            }
+            if found.is_empty() {
+                return Err(Fault::Unsendable("the file of trusted certificates has none in PEM".into()));
+            }
+            RootCerts::new_with_certs(&found)
+        }
+    };
+    let proxy = endpoint.proxy.as_deref().map(ureq::Proxy::new).transpose().map_err(Fault::Transport)?;
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
+    let limits = endpoint.limits;
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy)
+        .http_status_as_error(false)
+        // A signature is for one host: what a redirect says goes into the message.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .accept_encoding("identity")
+        .user_agent("dataverse-backup")
+        .no_delay(true)
+        .max_idle_connections(256)
+        .max_idle_connections_per_host(256)
+        .output_buffer_size(128 << 10)
+        .input_buffer_size(128 << 10)
+        .timeout_resolve(Some(limits.connect))
+        .timeout_connect(Some(limits.connect))
+        .timeout_per_read(Some(limits.idle))
+        .timeout_per_write(Some(limits.idle));
+    Ok(config.build().new_agent())
+}
+
+/// The answer, unless it says no.
+fn accept(response: Response<Body>) -> Result<Response<Body>, Fault> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let (parts, mut body) = response.into_parts();
+    let text = body.with_config().limit(LONGEST_ANSWER).lossy_utf8(true).read_to_string().unwrap_or_default();
+    let answer: ErrorAnswer = quick_xml::de::from_str(text.trim_start()).unwrap_or_default();
+    let region = parts.headers.get("x-amz-bucket-region").and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let code = if answer.code.is_empty() { status.canonical_reason().unwrap_or("").to_owned() } else { answer.code };
+    let region = region.or(answer.region);
+    Err(Refusal { status: status.as_u16(), code, message: answer.message, region }.into())
+}
+
+/// `Retry-After` of RFC 9110, 10.2.3: seconds, or a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("retry-after")?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let format = time::macros::format_description!("[day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let date = text.split_once(", ")?.1;
+    let then = time::PrimitiveDateTime::parse(date, format).ok()?.assume_utc();
+    SystemTime::from(then).duration_since(SystemTime::now()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Credentials, Keys};
+
+    fn url(endpoint: Option<&str>, path_style: bool, bucket: &str, key: &str) -> String {
+        let endpoint = S3Endpoint {
+            url: endpoint.map(str::to_owned),
+            region: None,
+            path_style,
+            ca: None,
+            proxy: None,
+            credentials: Credentials::Keys(Keys::lasting("a", "b")),
+            limits: TimeLimits::USUAL,
+        };
+        let call = Call { method: "GET", bucket, key, query: vec![("uploads", String::new())], ..Call::default() };
+        Client::new(&endpoint).unwrap().url(&call).unwrap().to_string()
+    }
+
+    #[test]
+    fn buckets_lie_where_they_can() {
+        for (endpoint, path_style, bucket, expected) in [
+            (None, false, "b", "https://b.s3.us-east-1.amazonaws.com/k?uploads="),
+            (None, true, "b", "https://s3.us-east-1.amazonaws.com/b/k?uploads="),
+            (None, false, "b.c", "https://s3.us-east-1.amazonaws.com/b.c/k?uploads="),
+            (Some("https://h:8080/s3/"), false, "b", "https://b.h:8080/s3/k?uploads="),
+            (Some("http://127.0.0.1:9"), false, "b", "http://127.0.0.1:9/b/k?uploads="),
+            (Some("s3.example.org"), false, "B_1", "https://s3.example.org/B_1/k?uploads="),
+        ] {
+            assert_eq!(url(endpoint, path_style, bucket, "k"), expected);
+        }
+        assert_eq!(url(Some("http://h"), true, "b", "a b/ü+'%"), "http://h/b/a%20b/%C3%BC%2B%27%25?uploads=");
+    }
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_read_in_both_forms() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            insert(&mut headers, "retry-after", text).unwrap();
+            retry_after(&headers)
+        };
+        assert_eq!(read("7"), Some(Duration::from_secs(7)));
+        assert!(read("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|it| it.as_secs() > 1_000_000));
+        assert_eq!(read("Fri, 31 Dec 1999 23:59:59 GMT"), None);
+        assert_eq!(read("soon"), None);
+    }
+}

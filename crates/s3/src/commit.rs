@@ -1,0 +1,202 @@
+//! Letting staged objects show, and proving them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use dvb_fixity::{Algorithm, Digest, Evidence, Measured, Observed, Proved};
+use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
+
+use crate::client::Answer;
+use crate::error::Fault;
+use crate::journal::Journal;
+use crate::probe::Server;
+use crate::prove::{head, observe};
+use crate::sign::hex;
+use crate::sink::Shared;
+use crate::stage::Pending;
+use crate::upload::{self, Completed, Composite, lock_headers};
+
+/// What committing takes from the session.
+#[derive(Clone, Copy)]
+pub(crate) struct Commit<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) server: Server,
+    pub(crate) evidence: Evidence,
+    pub(crate) journal: &'a Journal,
+}
+
+/// Why an object was not committed.
+pub(crate) enum Failure {
+    /// This one.
+    Object(Unstaged),
+    /// The service is out of reach.
+    Lost(SinkError),
+}
+
+impl From<Unstaged> for Failure {
+    fn from(why: Unstaged) -> Self {
+        Self::Object(why)
+    }
+}
+
+/// How an object came to show.
+enum Shown {
+    /// By this request; in a bucket with versions, this one. What the answer told of the bytes.
+    Now { version: Option<String>, observed: Option<Observed> },
+    /// By an earlier attempt whose answer was lost, or somebody else's object lies there.
+    Perhaps,
+}
+
+impl Commit<'_> {
+    /// Shows and proves one object. What cannot be proved is removed.
+    pub(crate) fn one(self, request: CommitRequest, pending: Pending) -> Result<Proved, Failure> {
+        let CommitRequest { staged, replace } = request;
+        let key = self.shared.key(&staged.key);
+        let composite = match &pending {
+            Pending::Held(_) => None,
+            Pending::Uploaded { parts, .. } => Some(Composite::of(parts)),
+        };
+        let shown = match self.show(&key, &staged.measured, &pending, replace) {
+            Ok(shown) => shown,
+            Err(failure) => {
+                if let (Failure::Object(_), Pending::Uploaded { id, .. }) = (&failure, &pending) {
+                    self.journal.abort(&key, id);
+                }
+                return Err(failure);
+            }
+        };
+        self.journal.closed(&key);
+        let observed = match &shown {
+            Shown::Now { observed: Some(it), .. } => Ok(it.clone()),
+            Shown::Now { .. } | Shown::Perhaps => {
+                observe(self.shared, self.server, self.evidence, &key, &staged.measured, composite.as_ref())
+            }
+        };
+        let proof = match observed {
+            Ok(observed) => Proved::by(staged.measured, &observed).map_err(|it| Failure::Object(it.into())),
+            Err(fault) => Err(self.failed(fault, "prove", &key)),
+        };
+        match (proof, shown) {
+            (Ok(proved), _) => Ok(proved),
+            (Err(Failure::Object(Unstaged::Verify(_))), Shown::Perhaps) => Err(self.taken(&key).into()),
+            (Err(failure @ Failure::Object(_)), Shown::Now { version, .. }) => {
+                self.remove(&key, version.as_deref())?;
+                Err(failure)
+            }
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    fn show(&self, key: &str, measured: &Measured, pending: &Pending, replace: bool) -> Result<Shown, Failure> {
+        if !replace && self.is_taken(key, pending)? {
+            return Err(self.taken(key).into());
+        }
+        let (shown, was_repeated) = match pending {
+            Pending::Held(room) => self.put(key, measured, &room.buffer, !replace),
+            Pending::Uploaded { id, parts } => {
+                let (completed, was_repeated) = upload::complete(self.shared, self.server, key, id, parts, !replace);
+                let shown = completed.map(|it| match it {
+                    Completed::Yes(version) => Shown::Now { version, observed: None },
+                    Completed::Perhaps => Shown::Perhaps,
+                });
+                (shown, was_repeated)
+            }
+        };
+        match shown {
+            Ok(shown) => Ok(shown),
+            Err(fault) if !replace && fault.is_status(&[412]) => {
+                if was_repeated {
+                    Ok(Shown::Perhaps)
+                } else {
+                    Err(self.taken(key).into())
+                }
+            }
+            Err(fault) => Err(self.failed(fault, "store", key)),
+        }
+    }
+
+    /// Without conditions, looking first is all that is left; the ledger's lock keeps other runs out. Services that keep
+    /// them on PUT may not on completing.
+    fn is_taken(&self, key: &str, pending: &Pending) -> Result<bool, Failure> {
+        if self.server.conditions && matches!(pending, Pending::Held(_)) {
+            return Ok(false);
+        }
+        match head(self.shared, key) {
+            Ok(found) => Ok(found.is_some()),
+            // Who may not list gets this answer for a key that is free, too.
+            Err(fault) if self.server.conditions && fault.cause() == Cause::Forbidden => Ok(false),
+            Err(fault) => Err(self.failed(fault, "look at", key)),
+        }
+    }
+
+    fn put(&self, key: &str, measured: &Measured, bytes: &[u8], is_new: bool) -> (Result<Shown, Fault>, bool) {
+        let mut call = self.shared.call("PUT", key);
+        call.body = bytes;
+        call.headers = lock_headers(self.shared, key);
+        call.headers.push(("content-type", "application/octet-stream".into()));
+        // What was hashed while it was read: nothing is hashed twice.
+        call.sha256 = measured.digest(Algorithm::Sha256).map(|it| hex(it.as_bytes()));
+        let (name, algorithm) = match self.server.takes_md5() {
+            true => ("content-md5", Algorithm::Md5),
+            false => ("x-amz-checksum-sha256", Algorithm::Sha256),
+        };
+        if let Some(digest) = measured.digest(algorithm) {
+            call.headers.push((name, BASE64.encode(digest.as_bytes())));
+        }
+        if is_new && self.server.conditions {
+            call.headers.push(("if-none-match", "*".into()));
+        }
+        let (answer, was_repeated) = self.shared.client.ask_once(&call);
+        let shown = answer.map(|it| Shown::Now {
+            version: it.header("x-amz-version-id").map(str::to_owned),
+            observed: self.told_at_once(&it, measured),
+        });
+        (shown, was_repeated)
+    }
+
+    /// The ETag of the answer to a PUT, where it is seen to be the MD5 that the service made of what it got. (A checksum
+    /// in that answer may be no more than the one of the request, handed back.) So nothing has to be asked for again.
+    fn told_at_once(&self, answer: &Answer, measured: &Measured) -> Option<Observed> {
+        if self.evidence != Evidence::RemoteHash || !self.server.md5 {
+            return None;
+        }
+        let digest: Digest = answer.etag()?.trim_matches('"').parse().ok()?;
+        let is_same = measured.matches(&digest) == Some(true);
+        is_same.then_some(Observed { digest, size: None, evidence: Evidence::RemoteHash })
+    }
+
+    /// Removes what this session has just put there and could not prove.
+    fn remove(&self, key: &str, version: Option<&str>) -> Result<(), Failure> {
+        let plain = self.shared.call("DELETE", key);
+        let mut call = plain.clone();
+        // Removing the version itself brings back what was there before it.
+        call.query.extend(version.map(|it| ("versionId", it.to_owned())));
+        let removed = match self.shared.client.ask(&call) {
+            // That needs a right of its own, and no lock; hiding the version does not.
+            Err(fault) if version.is_some() && fault.cause() == Cause::Forbidden => self.shared.client.ask(&plain),
+            other => other,
+        };
+        match removed {
+            Ok(_) => Ok(()),
+            Err(fault) => {
+                let attempt = format!(
+                    "{key} in {} holds other bytes than were sent, or could not be proved, and could not be removed; \
+                     remove it by hand",
+                    self.shared.describe()
+                );
+                let error = SinkError::because(Cause::Io, attempt, fault);
+                Err(Failure::Object(error.into()))
+            }
+        }
+    }
+
+    fn taken(&self, key: &str) -> Unstaged {
+        SinkError::new(Cause::Exists, format!("there is something at {key} in {} already", self.shared.describe()))
+            .into()
+    }
+
+    fn failed(&self, fault: Fault, doing: &str, key: &str) -> Failure {
+        let is_lost = fault.is_lost();
+        let error = fault.sink(format!("cannot {doing} {key} in {}", self.shared.describe()));
+        if is_lost { Failure::Lost(error) } else { Failure::Object(error.into()) }
+    }
+}

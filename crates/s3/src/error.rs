@@ -1,0 +1,169 @@
+//! What can go wrong with a request, and what it means to the engine.
+
+use std::io;
+
+use dvb_storage::{Cause, SinkError, SourceError};
+use thiserror::Error;
+
+use crate::CredentialsError;
+
+/// A request failed for good: whatever retries could do was tried.
+#[derive(Debug, Error)]
+pub(crate) enum Fault {
+    /// No answer came, or not the whole of it.
+    #[error("the connection failed")]
+    Transport(#[source] ureq::Error),
+    /// The service refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There are no keys to sign with.
+    #[error("no credentials")]
+    Credentials(#[from] CredentialsError),
+    /// The request cannot be put into words.
+    #[error("the request cannot be made: {0}")]
+    Unsendable(String),
+    /// An answer is not what the S3 API says.
+    #[error("the service's answer could not be read")]
+    Xml(#[source] quick_xml::DeError),
+    /// An object could not be read to its end.
+    #[error("reading broke off")]
+    Body(#[source] io::Error),
+    /// An answer lacks something.
+    #[error("the service's answer has no {0}")]
+    Lacking(&'static str),
+}
+
+/// An answer that says no.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the service answered {status} {code}{}{message}", if message.is_empty() { "" } else { ": " })]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    /// The S3 API's error code; for an answer without a body, the name of the status.
+    pub(crate) code: String,
+    pub(crate) message: String,
+    /// Where the bucket is, when it is not where it was looked for.
+    pub(crate) region: Option<String>,
+}
+
+/// Codes that say that the keys have ended (S3 API, "List of error codes").
+pub(crate) const ENDED: [&str; 4] = ["ExpiredToken", "TokenRefreshRequired", "InvalidToken", "ExpiredTokenException"];
+
+impl Refusal {
+    pub(crate) fn is_transient(&self) -> bool {
+        // 501 is a decision, not a failure. S3 says "your client was too slow" with 400.
+        matches!(self.status, 408 | 429 | 500 | 502 | 503 | 504 | 509)
+            || matches!(
+                self.code.as_str(),
+                "RequestTimeout" | "SlowDown" | "InternalError" | "ConditionalRequestConflict" | "OperationAborted"
+            )
+    }
+
+    fn cause(&self) -> Cause {
+        match self.code.as_str() {
+            "NoSuchBucket" | "PermanentRedirect" | "AuthorizationHeaderMalformed" => return Cause::Unavailable,
+            "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => return Cause::Full,
+            "InvalidObjectState" => return Cause::Io,
+            code if ENDED.contains(&code) => return Cause::Forbidden,
+            _ => {}
+        }
+        match self.status {
+            404 => Cause::Missing,
+            401 | 403 => Cause::Forbidden,
+            412 => Cause::Exists,
+            301 | 302 | 307 | 308 => Cause::Unavailable,
+            507 => Cause::Full,
+            _ if self.is_transient() => Cause::Transient,
+            _ => Cause::Io,
+        }
+    }
+
+    /// What an administrator does about it.
+    fn remedy(&self) -> String {
+        match self.code.as_str() {
+            "NoSuchBucket" => "the bucket does not exist; make it, or mend its name".into(),
+            "InvalidObjectState" => "it is archived: restore it from the storage class first".into(),
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" => "the access key or its secret is wrong".into(),
+            "RequestTimeTooSkewed" => "this machine's clock is wrong; set it".into(),
+            code if ENDED.contains(&code) => "the session token has ended; get a new one".into(),
+            _ => match (&self.region, self.cause()) {
+                (Some(region), Cause::Unavailable) => format!("the bucket is in region {region}; set that region"),
+                (_, Cause::Forbidden) => "this account may not".into(),
+                _ => String::new(),
+            },
+        }
+    }
+}
+
+impl Fault {
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(it) => it.cause(),
+            Self::Credentials(_) => Cause::Forbidden,
+            Self::Transport(ureq::Error::Io(it)) if it.kind() == io::ErrorKind::InvalidData => Cause::Unavailable,
+            Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => {
+                Cause::Unavailable
+            }
+            Self::Transport(_) | Self::Body(_) => Cause::Transient,
+            Self::Unsendable(_) | Self::Xml(_) | Self::Lacking(_) => Cause::Io,
+        }
+    }
+
+    /// The service as a whole is out of reach: other objects will fail the same way.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Transport(_) | Self::Credentials(_))
+            || matches!(self, Self::Refused(it) if it.code == "NoSuchBucket" || ENDED.contains(&it.code.as_str()))
+    }
+
+    pub(crate) fn is_missing(&self) -> bool {
+        self.cause() == Cause::Missing
+    }
+
+    pub(crate) fn is_code(&self, codes: &[&str]) -> bool {
+        matches!(self, Self::Refused(it) if codes.contains(&it.code.as_str()))
+    }
+
+    pub(crate) fn is_status(&self, statuses: &[u16]) -> bool {
+        matches!(self, Self::Refused(it) if statuses.contains(&it.status))
+    }
+
+    fn sentence(&self, attempt: String) -> String {
+        let remedy = match self {
+            Self::Refused(it) => it.remedy(),
+            Self::Transport(_)
+            | Self::Credentials(_)
+            | Self::Unsendable(_)
+            | Self::Xml(_)
+            | Self::Body(_)
+            | Self::Lacking(_) => String::new(),
+        };
+        if remedy.is_empty() { attempt } else { format!("{attempt}: {remedy}") }
+    }
+
+    pub(crate) fn sink(self, attempt: impl Into<String>) -> SinkError {
+        SinkError::because(self.cause(), self.sentence(attempt.into()), self)
+    }
+
+    pub(crate) fn source(self, attempt: impl Into<String>) -> SourceError {
+        SourceError::because(self.cause(), self.sentence(attempt.into()), self)
+    }
+
+    /// The kind of a read error, as the seam wants it.
+    pub(crate) fn io(self) -> io::Error {
+        let kind = match &self {
+            Self::Transport(ureq::Error::Io(it)) => it.kind(),
+            Self::Transport(ureq::Error::Timeout(_)) => io::ErrorKind::TimedOut,
+            Self::Transport(_) => io::ErrorKind::ConnectionAborted,
+            Self::Body(it) => it.kind(),
+            _ => match self.cause() {
+                Cause::Missing => io::ErrorKind::NotFound,
+                Cause::Forbidden => io::ErrorKind::PermissionDenied,
+                Cause::Transient => io::ErrorKind::TimedOut,
+                Cause::Exists => io::ErrorKind::StaleNetworkFileHandle,
+                Cause::Refused | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Io => {
+                    io::ErrorKind::Other
+                }
+            },
+        };
+        io::Error::new(kind, self)
+    }
+}

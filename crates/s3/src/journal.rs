@@ -1,0 +1,158 @@
+//! Which multipart uploads are ours.
+//!
+//! A list of uploads tells only keys and upload ids, so a run says beforehand which keys it is about to upload, in an
+//! object of its own for each session: `.dataverse-backup/uploads/<run>/<session>`. What a dead run left is then found
+//! by its keys, and uploads of other programs in the same bucket are left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dvb_model::RunId;
+
+use crate::answers::{Listing, Uploads, parse};
+use crate::error::Fault;
+use crate::sink::Shared;
+use crate::{parallel, upload};
+
+const FOLDER: &str = "uploads/";
+
+/// What one session uploads.
+pub(crate) struct Journal {
+    shared: Arc<Shared>,
+    at: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Keys with an upload that is open.
+    open: BTreeSet<String>,
+    /// What the object at the destination says.
+    written: BTreeSet<String>,
+}
+
+impl Journal {
+    pub(crate) fn new(shared: &Arc<Shared>, run: &RunId, session: &str) -> Self {
+        let at = shared.own_key(&format!("{FOLDER}{run}/{session}"));
+        Self { shared: Arc::clone(shared), at, state: Mutex::default() }
+    }
+
+    /// Says that these keys are about to be uploaded; returns when that is on record.
+    pub(crate) fn announce(&self, keys: &[String]) -> Result<(), Fault> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.iter().all(|it| state.written.contains(it)) {
+            return Ok(());
+        }
+        let all: BTreeSet<String> = state.open.iter().chain(keys).cloned().collect();
+        let body = serde_json::to_vec(&all).unwrap_or_default();
+        let mut call = self.shared.call("PUT", &self.at);
+        call.body = &body;
+        self.shared.client.ask(&call)?;
+        state.written = all;
+        Ok(())
+    }
+
+    /// This key has an open upload: what is written next must name it, too.
+    pub(crate) fn opened(&self, key: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.insert(key.to_owned());
+    }
+
+    /// This key has none any more.
+    pub(crate) fn closed(&self, key: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.remove(key);
+    }
+
+    /// Gives up an upload as well as can be: where the account may not, that is noted, and the upload stays on record.
+    pub(crate) fn abort(&self, key: &str, id: &str) {
+        match upload::abort(&self.shared, key, id) {
+            Ok(()) => self.closed(key),
+            Err(fault) => self.shared.notes.add(format!(
+                "{}: a multipart upload could not be aborted ({fault}); give this account s3:AbortMultipartUpload, or \
+                 the bucket a lifecycle rule with AbortIncompleteMultipartUpload",
+                self.shared.describe()
+            )),
+        }
+    }
+}
+
+/// The journals at the destination: by their keys, the run of each.
+fn journals(shared: &Shared) -> Result<BTreeMap<String, RunId>, Fault> {
+    let folder = shared.own_key(FOLDER);
+    let mut found = BTreeMap::new();
+    let mut token = String::new();
+    loop {
+        let mut call = shared.call("GET", "");
+        call.query = vec![("list-type", "2".into()), ("prefix", folder.clone())];
+        if !token.is_empty() {
+            call.query.push(("continuation-token", token));
+        }
+        let listing: Listing = parse(&shared.client.ask(&call)?.text)?;
+        for key in listing.contents.into_iter().map(|it| it.key) {
+            if let Some((run, _)) = key.strip_prefix(&folder).and_then(|it| it.split_once('/')) {
+                let run = RunId(run.to_owned());
+                found.insert(key, run);
+            }
+        }
+        token = listing.next_continuation_token;
+        if !listing.is_truncated || token.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+fn read(shared: &Shared, journal: &str) -> Result<Vec<String>, Fault> {
+    match shared.client.ask(&shared.call("GET", journal)) {
+        Ok(answer) => Ok(serde_json::from_str(&answer.text).unwrap_or_default()),
+        Err(fault) if fault.is_missing() => Ok(Vec::new()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Every open upload below our prefix: its key and its id.
+fn open_uploads(shared: &Shared) -> Result<Vec<(String, String)>, Fault> {
+    let mut found = Vec::new();
+    let (mut key, mut id) = (String::new(), String::new());
+    loop {
+        let mut call = shared.call("GET", "");
+        call.query = vec![("uploads", String::new()), ("prefix", shared.prefix.clone())];
+        if !key.is_empty() {
+            call.query.extend([("key-marker", key), ("upload-id-marker", id)]);
+        }
+        let page: Uploads = parse(&shared.client.ask(&call)?.text)?;
+        found.extend(page.uploads.into_iter().map(|it| (it.key, it.upload_id)));
+        (key, id) = (page.next_key_marker, page.next_upload_id_marker);
+        if !page.is_truncated || key.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Aborts what dead runs left, and removes their journals; tells how many uploads went.
+pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Fault> {
+    let (dead, live): (Vec<_>, Vec<_>) = journals(shared)?.into_iter().partition(|(_, run)| is_dead(run));
+    if dead.is_empty() {
+        return Ok(0);
+    }
+    let width = shared.config.parallel;
+    let keys_of = |journals: &[(String, RunId)]| -> Result<BTreeSet<String>, Fault> {
+        let names: Vec<&String> = journals.iter().map(|it| &it.0).collect();
+        let each: Result<Vec<_>, _> = parallel::each(names, width, |it| read(shared, it)).into_iter().collect();
+        Ok(each?.into_iter().flatten().collect())
+    };
+    // A key that a live run announced as well: which upload is whose cannot be told, so it waits for a later sweep.
+    let live = keys_of(&live)?;
+    let dead_keys: BTreeSet<String> = keys_of(&dead)?.difference(&live).cloned().collect();
+    let left = if dead_keys.is_empty() { Vec::new() } else { open_uploads(shared)? };
+    let left: Vec<_> = left.into_iter().filter(|(key, _)| dead_keys.contains(key)).collect();
+    let aborted: Result<Vec<()>, Fault> =
+        parallel::each(left, width, |(key, id)| upload::abort(shared, &key, &id)).into_iter().collect();
+    let removed = aborted?.len() as u64;
+    let names: Vec<String> = dead.into_iter().map(|it| it.0).collect();
+    let gone: Vec<Result<_, Fault>> =
+        parallel::each(names, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
+    if gone.iter().any(Result::is_err) {
+        let text = "journals of runs that are over could not be removed; they are small and may stay";
+        shared.notes.add(format!("{}: {text}", shared.describe()));
+    }
+    Ok(removed)
+}

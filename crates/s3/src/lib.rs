@@ -1,0 +1,38 @@
+//! Stores and destinations in S3 buckets, many objects in flight.
+//!
+//! Requests are signed by `rust-s3` ([`s3::signing`]) and carried by `ureq`. The client of `rust-s3` 0.38 itself does not
+//! serve here, although it streams both ways with flat memory. In its synchronous form it takes a download that broke off
+//! for a whole one, opens a connection for each request, sends the parts of an object one after another and without a
+//! header of ours (`x-amz-checksum-sha256`, `If-None-Match`), begins a download again instead of going on with it
+//! (`If-Match`), knows no `Retry-After`, and cannot read a list of uploads without storage classes. `tests/s3/rust_s3.rs`
+//! holds what was seen of it.
+
+mod answers;
+mod body;
+mod budget;
+mod client;
+mod commit;
+mod config;
+mod credentials;
+mod error;
+mod journal;
+mod notes;
+mod parallel;
+mod probe;
+mod profile;
+mod prove;
+mod rename;
+mod roles;
+mod session;
+mod sign;
+mod sink;
+mod source;
+mod stage;
+mod upload;
+
+pub use config::{LockMode, ObjectLock, S3Endpoint, S3SinkConfig, S3StoreConfig, TimeLimits};
+pub use credentials::{Credentials, CredentialsError, Keys};
+pub use profile::{Profile, ProfileError};
+pub use roles::{INSTANCE_METADATA, of_container, of_instance};
+pub use sink::S3Sink;
+pub use source::S3Store;

@@ -1,0 +1,196 @@
+//! One session: what a batch needs, in requests that travel side by side.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, CommitRequest, Existing, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+
+use crate::body::{ObjectBody, length};
+use crate::commit::{Commit, Failure};
+use crate::error::Fault;
+use crate::journal::{Journal, sweep};
+use crate::parallel::each;
+use crate::probe::Probed;
+use crate::prove::{head, read_back};
+use crate::rename::rename;
+use crate::sink::Shared;
+use crate::stage::{Pending, Stage};
+
+/// A session with a bucket.
+pub(crate) struct S3Session {
+    shared: Arc<Shared>,
+    probed: Probed,
+    evidence: Evidence,
+    algorithms: Vec<Algorithm>,
+    journal: Journal,
+    /// What was staged, by its handle.
+    pending: HashMap<String, Pending>,
+    next: u64,
+}
+
+impl S3Session {
+    pub(crate) fn new(shared: Arc<Shared>, probed: Probed, evidence: Evidence, journal: Journal) -> Self {
+        let mut algorithms = vec![Algorithm::Sha256];
+        if probed.server.takes_md5() || probed.server.md5 {
+            algorithms.push(Algorithm::Md5);
+        }
+        Self { shared, probed, evidence, algorithms, journal, pending: HashMap::new(), next: 0 }
+    }
+
+    fn width(&self) -> usize {
+        self.shared.config.parallel
+    }
+
+    fn failed(&self, fault: Fault, doing: &str, key: &str) -> SinkError {
+        fault.sink(format!("cannot {doing} {key} in {}", self.shared.describe()))
+    }
+
+    /// Does the same for each key. A service out of reach ends it.
+    fn for_each<T: Send>(
+        &self,
+        keys: &[ObjectKey],
+        doing: &str,
+        work: impl Fn(&str) -> Result<T, Fault> + Sync,
+    ) -> Result<Vec<Result<T, SinkError>>, SinkError> {
+        let keys: Vec<String> = keys.iter().map(|it| self.shared.key(it)).collect();
+        let answers = each(keys, self.width(), |key| (work(&key), key));
+        answers
+            .into_iter()
+            .map(|(answer, key)| match answer {
+                Ok(it) => Ok(Ok(it)),
+                Err(fault) if fault.is_lost() => Err(self.failed(fault, doing, &key)),
+                Err(fault) => Ok(Err(self.failed(fault, doing, &key))),
+            })
+            .collect()
+    }
+}
+
+impl SinkSession for S3Session {
+    fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+
+    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
+        if let Err(why) = &self.probed.writable {
+            return Ok(batch.iter().map(|_| Err(SinkError::new(Cause::Forbidden, why.clone()).into())).collect());
+        }
+        let names: Vec<ObjectKey> = batch.iter().map(|it| it.key.clone()).collect();
+        let keys: Vec<String> = names.iter().map(|it| self.shared.key(it)).collect();
+        let stage = Stage { shared: &self.shared, server: self.probed.server, journal: &self.journal, keys: &keys };
+        let answers = stage.run(batch)?;
+        let mut staged = Vec::with_capacity(names.len());
+        for (answer, key) in answers.into_iter().zip(names) {
+            staged.push(answer.map(|(measured, pending)| {
+                let handle = self.next.to_string();
+                self.next += 1;
+                self.pending.insert(handle.clone(), pending);
+                Staged { key, measured, handle }
+            }));
+        }
+        Ok(staged)
+    }
+
+    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
+        let commit = Commit {
+            shared: &self.shared,
+            server: self.probed.server,
+            evidence: self.evidence,
+            journal: &self.journal,
+        };
+        let mut requests = Vec::with_capacity(batch.len());
+        for request in batch {
+            let pending = self.pending.remove(&request.staged.handle);
+            requests.push((request, pending));
+        }
+        let answers = each(requests, self.width(), |(request, pending)| match pending {
+            Some(pending) => commit.one(request, pending),
+            None => {
+                let attempt = format!("{} was not staged in this session", request.staged.key);
+                Err(Failure::Object(SinkError::new(Cause::Io, attempt).into()))
+            }
+        });
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(match answer {
+                Ok(proved) => Ok(proved),
+                Err(Failure::Object(why)) => Err(why),
+                Err(Failure::Lost(error)) => return Err(error),
+            });
+        }
+        Ok(results)
+    }
+
+    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
+        let mut uploads = Vec::new();
+        for staged in batch {
+            if let Some(Pending::Uploaded { id, .. }) = self.pending.remove(&staged.handle) {
+                uploads.push((self.shared.key(&staged.key), id));
+            }
+        }
+        each(uploads, self.width(), |(key, id)| self.journal.abort(&key, &id));
+        Ok(())
+    }
+
+    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
+        self.for_each(keys, "look at", |key| match head(&self.shared, key)? {
+            None => Ok(None),
+            Some(answer) => {
+                let size = length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))?;
+                Ok(Some(Existing { size }))
+            }
+        })
+    }
+
+    /// By reading back: the checksum that a service keeps is one of the past, of what it once received.
+    fn measure(
+        &mut self,
+        keys: &[ObjectKey],
+        wanted: &[Algorithm],
+    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
+        self.for_each(keys, "read back", |key| read_back(&self.shared, key, wanted))
+    }
+
+    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        rename(&self.shared, self.probed.server, &self.shared.key(from), &self.shared.key(to))
+    }
+
+    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
+        let key = self.shared.key(key);
+        match ObjectBody::open(&self.shared.client, &self.shared.config.bucket, &key) {
+            Ok(body) => Ok(Box::new(body)),
+            Err(fault) => Err(self.failed(fault, "read back", &key)),
+        }
+    }
+
+    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
+        if !key.is_own() {
+            return Err(SinkError::new(Cause::Refused, format!("{key} is a copy, which is never removed")));
+        }
+        let key = self.shared.key(key);
+        match self.shared.client.ask(&self.shared.call("DELETE", &key)) {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(self.failed(fault, "remove", &key)),
+        }
+    }
+
+    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
+        sweep(&self.shared, is_dead).map_err(|fault| {
+            let what = "cannot look for uploads that dead runs left in";
+            let how = "give this account s3:ListBucket and s3:ListBucketMultipartUploads, or the bucket a lifecycle rule \
+                       with AbortIncompleteMultipartUpload";
+            match fault.cause() {
+                Cause::Forbidden => {
+                    SinkError::because(Cause::Forbidden, format!("{what} {}: {how}", self.shared.describe()), fault)
+                }
+                _ => fault.sink(format!("{what} {}", self.shared.describe())),
+            }
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! The destination as the engine holds it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dvb_fixity::Evidence;
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, Demand, Sink, SinkError, SinkSession};
+
+use crate::budget::Budget;
+use crate::client::{Call, Client};
+use crate::config::S3SinkConfig;
+use crate::error::Fault;
+use crate::journal::Journal;
+use crate::notes::Notes;
+use crate::probe::Probed;
+use crate::session::S3Session;
+
+/// Copies in a bucket. Its sessions share connections and memory.
+pub struct S3Sink {
+    shared: Arc<Shared>,
+    probed: Mutex<Option<Probed>>,
+    next: AtomicU64,
+}
+
+/// What all sessions share.
+pub(crate) struct Shared {
+    pub(crate) client: Arc<Client>,
+    pub(crate) config: S3SinkConfig,
+    /// What every key begins with.
+    pub(crate) prefix: String,
+    pub(crate) notes: Notes,
+    pub(crate) parts: Arc<Budget>,
+    pub(crate) held: Arc<Budget>,
+}
+
+impl Shared {
+    pub(crate) fn key(&self, key: &ObjectKey) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    pub(crate) fn own_key(&self, name: &str) -> String {
+        format!("{}.dataverse-backup/{name}", self.prefix)
+    }
+
+    pub(crate) fn call<'a>(&'a self, method: &'static str, key: &'a str) -> Call<'a> {
+        Call { method, bucket: &self.config.bucket, key, ..Call::default() }
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let place = self.client.describe(&self.config.bucket);
+        match self.prefix.trim_end_matches('/') {
+            "" => place,
+            prefix => format!("{place}, below {prefix}"),
+        }
+    }
+}
+
+impl S3Sink {
+    /// A destination; nothing is contacted yet.
+    ///
+    /// # Errors
+    /// [`Cause::Unavailable`], when the endpoint or its certificates make no sense.
+    pub fn new(config: S3SinkConfig) -> Result<Self, SinkError> {
+        let client = Client::new(&config.endpoint).map_err(|it| {
+            let attempt = format!("cannot use the destination in bucket {}", config.bucket);
+            SinkError::because(Cause::Unavailable, attempt, it)
+        })?;
+        let shared = Shared {
+            client: Arc::new(client),
+            prefix: config.key_prefix(),
+            notes: Notes::default(),
+            parts: Budget::new(config.part_memory),
+            held: Budget::new(config.held_memory),
+            config,
+        };
+        Ok(Self { shared: Arc::new(shared), probed: Mutex::new(None), next: AtomicU64::new(0) })
+    }
+
+    /// What was met so far that an administrator should know, each once: objects that could not be removed.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.shared.notes.all()
+    }
+
+    /// What the service can do, found out once; later sessions only try that it is there.
+    fn probe(&self) -> Result<Probed, Fault> {
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(it) = &*probed {
+            it.try_again(&self.shared)?;
+            return Ok(it.clone());
+        }
+        Ok(probed.insert(Probed::find_out(&self.shared)?).clone())
+    }
+}
+
+impl Sink for S3Sink {
+    fn describe(&self) -> String {
+        self.shared.describe()
+    }
+
+    fn method(&self) -> &'static str {
+        "s3"
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        let probed = self.probe().map_err(|fault| {
+            let is_transport = matches!(fault, Fault::Transport(_));
+            let mut error = fault.sink(format!("cannot use {}", self.describe()));
+            if is_transport {
+                error.cause = Cause::Unavailable;
+            }
+            error
+        })?;
+        let evidence = match (self.shared.config.demand, probed.server.has_digest()) {
+            (Demand::ReadBack, _) | (Demand::Auto, false) => Evidence::ReadBack,
+            (Demand::Auto | Demand::RemoteHash, true) => Evidence::RemoteHash,
+            (Demand::RemoteHash, false) => {
+                let attempt = format!("{} keeps no digest of its own; set Verify: read-back", self.describe());
+                return Err(SinkError::new(Cause::Unavailable, attempt));
+            }
+        };
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // Several processes may share a run.
+        let name = format!("{number}-{:016x}", fastrand::u64(..));
+        let journal = Journal::new(&self.shared, run, &name);
+        Ok(Box::new(S3Session::new(Arc::clone(&self.shared), probed, evidence, journal)))
+    }
+}

@@ -1,0 +1,166 @@
+//! A store of type `s3`: `<bucket>/<storage authority>/<storage identifier>/<name>` (`S3AccessIO`, facts 2.5).
+
+use std::sync::Arc;
+
+use dvb_model::{ObjectKey, ObjectName};
+use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
+
+use crate::body::{ObjectBody, length};
+use crate::client::{Call, Client};
+use crate::config::S3StoreConfig;
+use crate::error::Fault;
+use crate::notes::Notes;
+
+/// A name that nobody gives an object: asking for it shows whether the bucket can be read at all.
+const NO_OBJECT: &str = ".dataverse-backup/no-such-object";
+
+/// A bucket of Dataverse. Objects are asked for by their keys; the bucket is never listed.
+pub struct S3Store {
+    client: Arc<Client>,
+    bucket: String,
+    notes: Notes,
+}
+
+impl S3Store {
+    /// A store; nothing is contacted yet.
+    ///
+    /// # Errors
+    /// [`Cause::Unavailable`], when the endpoint or its certificates make no sense.
+    pub fn new(config: &S3StoreConfig) -> Result<Self, SourceError> {
+        let unusable = |it: Fault| {
+            let attempt = format!("cannot use the S3 store in bucket {}", config.bucket);
+            SourceError::because(Cause::Unavailable, attempt, it)
+        };
+        let client = Arc::new(Client::new(&config.endpoint).map_err(unusable)?);
+        Ok(Self { client, bucket: config.bucket.clone(), notes: Notes::default() })
+    }
+
+    /// What was met so far that an administrator should know, each once: objects that lie in the bucket of their
+    /// identifier instead of the configured one; missing objects that cannot be told from forbidden ones.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.all()
+    }
+
+    /// Looks in the configured bucket, as Dataverse does from 5.1 on, then in the identifier's, as it did before.
+    fn look<T>(&self, at: &Location, key: &str, look: impl Fn(&str) -> Result<T, Fault>) -> Result<T, Fault> {
+        if self.bucket.is_empty()
+            && let Some(only) = self.other_bucket(at)
+        {
+            return look(only);
+        }
+        let first = match look(&self.bucket) {
+            Err(fault) if matches!(fault.cause(), Cause::Missing | Cause::Forbidden) => fault,
+            // The bucket was renamed in the configuration before it was made.
+            Err(fault) if fault.is_code(&["NoSuchBucket"]) => fault,
+            other => return other,
+        };
+        let Some(second) = self.other_bucket(at) else { return Err(first) };
+        let Ok(found) = look(second) else { return Err(first) };
+        let example = key.rsplit_once('/').map_or(key, |(directory, _)| directory);
+        self.notes.add(format!(
+            "objects of {example} lie in bucket {second} of their identifiers, not in the configured bucket {}",
+            self.bucket
+        ));
+        Ok(found)
+    }
+
+    /// The bucket that a data file's identifier names, where it is another one.
+    fn other_bucket<'a>(&self, at: &'a Location) -> Option<&'a str> {
+        if matches!(at.object, ObjectAddress::DatasetLevel(_)) {
+            return None;
+        }
+        let bucket = at.identifier.as_ref()?.bucket()?;
+        let is_name = bucket.len() >= 3
+            && bucket.len() <= 255
+            && bucket.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_'))
+            && !bucket.starts_with('.');
+        (is_name && bucket != self.bucket).then_some(bucket)
+    }
+
+    fn failed(&self, fault: Fault, key: &str) -> SourceError {
+        let at = format!("{key} in {}", self.client.describe(&self.bucket));
+        let is_status = |it| fault.is_status(&[it]);
+        let attempt = match fault.cause() {
+            Cause::Missing => format!("{at} is missing"),
+            Cause::Forbidden if is_status(403) && fault.is_code(&["AccessDenied", "Forbidden"]) => format!(
+                "{at} may not be read; an account without s3:ListBucket gets this answer for a missing object too, so \
+                 give it s3:GetObject and s3:ListBucket"
+            ),
+            _ => format!("cannot read {at}"),
+        };
+        match fault.cause() {
+            Cause::Missing => SourceError::because(Cause::Missing, attempt, fault),
+            _ => fault.source(attempt),
+        }
+    }
+}
+
+fn key_of(at: &Location) -> Result<String, SourceError> {
+    let name = match &at.object {
+        ObjectAddress::Main(name) | ObjectAddress::DatasetLevel(name) => Ok(name.clone()),
+        ObjectAddress::Tagged(name, tag) => name.with_tag(tag),
+        ObjectAddress::Member(name, path) => name.member(path),
+    };
+    let key = name.and_then(|it: ObjectName| ObjectKey::of(&at.storage_pid.directory(), &it));
+    let refused = |it| SourceError::because(Cause::Refused, format!("{at:?} leads out of the store"), it);
+    Ok(key.map_err(refused)?.as_str().to_owned())
+}
+
+impl Source for S3Store {
+    fn describe(&self) -> String {
+        self.client.describe(&self.bucket)
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        let key = key_of(at)?;
+        let body = self.look(at, &key, |bucket| ObjectBody::open(&self.client, bucket, &key));
+        let body = body.map_err(|it| self.failed(it, &key))?;
+        Ok(StoredObject { size: body.size, body: Box::new(body) })
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        let key = key_of(at)?;
+        let size = self.look(at, &key, |bucket| {
+            let answer = self.client.ask(&Call { method: "HEAD", bucket, key: &key, ..Call::default() })?;
+            length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))
+        });
+        match size {
+            Ok(size) => Ok(Some(size)),
+            Err(fault) if fault.is_missing() => Ok(None),
+            Err(fault) => Err(self.failed(fault, &key)),
+        }
+    }
+
+    /// A package on S3 is one zip (facts 2.8).
+    fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        Ok(None)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        if self.bucket.is_empty() {
+            // Each object names its own bucket: there is none to try.
+            return Ok(());
+        }
+        let call = Call { method: "GET", bucket: &self.bucket, key: NO_OBJECT, ..Call::default() };
+        let fault = match self.client.ask(&call) {
+            Ok(_) => return Ok(()),
+            Err(fault) => fault,
+        };
+        if fault.is_missing() {
+            return Ok(());
+        }
+        if fault.is_code(&["AccessDenied"]) {
+            // Its objects may be readable all the same.
+            self.notes.add(format!(
+                "{} answers 403 for an object that is not there: missing and forbidden objects cannot be told apart; \
+                 give this account s3:ListBucket",
+                self.describe()
+            ));
+            return Ok(());
+        }
+        let mut error = fault.source(format!("cannot read {}", self.describe()));
+        error.cause = Cause::Unavailable;
+        Err(error)
+    }
+}

@@ -1,0 +1,12 @@
+//! The S3 store and destination against real services, and through a proxy that breaks what passes it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod faults;
+mod memory;
+mod promises;
+mod proxy;
+mod roles;
+mod rust_s3;
+mod sink;
+mod source;
+mod world;

@@ -1,0 +1,181 @@
+//! Logging in: a storage address and a token for it.
+
+use ureq::http::Request;
+use ureq::{Agent, SendBody};
+
+use crate::config::{SwiftAccount, SwiftAuth};
+use crate::error::Failure;
+use crate::http::Answer;
+use crate::keystone;
+
+/// Who we are, until the token expires.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// The account's address, without a slash at its end.
+    pub(crate) storage: String,
+    pub(crate) token: String,
+}
+
+/// What a login answered, or why there was no answer; [`crate::client`] decides whether to try again.
+pub(crate) enum Tried {
+    Done(Login),
+    /// Busy or broken for now.
+    Passing(Failure, Option<u64>),
+    Never(Failure),
+}
+
+/// Logs in once.
+pub(crate) fn login(agent: &Agent, account: &SwiftAccount) -> Tried {
+    let tried = match &account.auth {
+        SwiftAuth::V1 { user, key, tenant } => v1(agent, account, &v1_user(user, tenant.as_deref()), key),
+        SwiftAuth::V2 { .. } | SwiftAuth::V3 { .. } | SwiftAuth::ApplicationCredential { .. } => {
+            keystone::login(agent, account)
+        }
+    };
+    match tried {
+        Tried::Never(failure) => Tried::Never(named(failure, &account.auth_url)),
+        other => other,
+    }
+}
+
+/// Users of TempAuth are `account:user`.
+fn v1_user(user: &str, tenant: Option<&str>) -> String {
+    match tenant {
+        Some(tenant) if !user.contains(':') => format!("{tenant}:{user}"),
+        _ => user.to_owned(),
+    }
+}
+
+/// <https://docs.openstack.org/swift/latest/overview_auth.html#tempauth>
+fn v1(agent: &Agent, account: &SwiftAccount, user: &str, key: &str) -> Tried {
+    let url = v1_url(&account.auth_url);
+    let request = Request::get(&url).header("X-Auth-User", user).header("X-Auth-Key", key);
+    let mut answer = match ask(agent, request.body(SendBody::none()), &url) {
+        Ok(it) => it,
+        Err(it) => return it,
+    };
+    let (storage, token) = (answer.header("x-storage-url"), answer.header("x-auth-token"));
+    let (Some(storage), Some(token)) = (storage.map(str::to_owned), token.map(str::to_owned)) else {
+        let why = format!("{url} gave no storage address and token; check SwiftAuthUrl and SwiftAuthVersion");
+        return Tried::Never(Failure::Login(why));
+    };
+    let _ = answer.why();
+    Tried::Done(Login { storage: storage_address(&storage, account.endpoint.as_deref()), token })
+}
+
+/// Sends a login; a good answer, or what to make of a bad one.
+pub(crate) fn ask(
+    agent: &Agent,
+    request: Result<Request<SendBody<'_>>, ureq::http::Error>,
+    url: &str,
+) -> Result<Answer, Tried> {
+    let request = request.map_err(|error| {
+        Tried::Never(Failure::Setting(format!("{url:?} and the user do not make a request"), error.into()))
+    })?;
+    let mut answer = match agent.run(request) {
+        Ok(response) => Answer::new(response),
+        Err(error) if is_lasting(&error) => {
+            return Err(Tried::Never(Failure::Setting(format!("cannot talk to {url}"), error.into())));
+        }
+        Err(error) => {
+            let failure = Failure::Unreachable { host: url.to_owned(), tries: 1, source: Box::new(error) };
+            return Err(Tried::Passing(failure, None));
+        }
+    };
+    match answer.status {
+        200..=299 => Ok(answer),
+        401 | 403 => Err(Tried::Never(Failure::LoginRefused { url: url.to_owned(), status: answer.status })),
+        status => {
+            let (wait, text) = (answer.retry_after(), answer.why());
+            let failure = Failure::Refused { status, text, in_doubt: false };
+            let passing = crate::error::is_passing(status) || wait.is_some();
+            Err(if passing { Tried::Passing(failure, wait) } else { Tried::Never(failure) })
+        }
+    }
+}
+
+/// The address belongs into the message: it is what is wrong as a rule.
+fn named(failure: Failure, url: &str) -> Failure {
+    match failure {
+        Failure::Refused { status, text, .. } => {
+            Failure::Login(format!("the login at {url} was answered by {status} {text}; check SwiftAuthUrl"))
+        }
+        other => other,
+    }
+}
+
+/// A bad address, or a certificate that is not trusted: another try changes nothing.
+pub(crate) fn is_lasting(error: &ureq::Error) -> bool {
+    matches!(
+        error,
+        ureq::Error::BadUri(_)
+            | ureq::Error::Http(_)
+            | ureq::Error::Tls(_)
+            | ureq::Error::NativeTls(_)
+            | ureq::Error::Der(_)
+            | ureq::Error::TlsRequired
+    )
+}
+
+fn v1_url(url: &str) -> String {
+    let trimmed = url.trim_end_matches('/');
+    if path_of(trimmed).is_empty() { format!("{trimmed}/auth/v1.0") } else { trimmed.to_owned() }
+}
+
+/// Everything behind the host, with its slash.
+pub(crate) fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("", |at| &rest[at..])
+}
+
+/// The configured address instead of the one that the login gave. Swift's addresses end with an account
+/// (`…/v1/AUTH_x`), those of Ceph's gateway as a rule do not (`…/swift/v1`): where only a version is configured, what
+/// the login says of the account is kept.
+pub(crate) fn storage_address(given: &str, configured: Option<&str>) -> String {
+    let given = given.trim_end_matches('/');
+    let Some(configured) = configured.map(|it| it.trim_end_matches('/')) else { return given.to_owned() };
+    let account = given.split_once("/v1/").map(|(_, account)| account);
+    match account {
+        Some(account) if configured.ends_with("/v1") => format!("{configured}/{account}"),
+        _ => configured.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_address_may_be_whole_or_a_host_alone() {
+        for (url, expected) in [
+            ("http://h:8080", "http://h:8080/auth/v1.0"),
+            ("http://h:8080/", "http://h:8080/auth/v1.0"),
+            ("http://h/auth/v1.0", "http://h/auth/v1.0"),
+            ("http://h/auth/v1.0/", "http://h/auth/v1.0"),
+            ("http://h/auth", "http://h/auth"),
+        ] {
+            assert_eq!(v1_url(url), expected);
+        }
+    }
+
+    #[test]
+    fn a_configured_storage_address_keeps_the_account() {
+        let given = "http://in/v1/AUTH_x/";
+        for (configured, expected) in [
+            (None, "http://in/v1/AUTH_x"),
+            (Some("https://out/v1"), "https://out/v1/AUTH_x"),
+            (Some("https://out/v1/"), "https://out/v1/AUTH_x"),
+            (Some("https://out/v1/AUTH_y"), "https://out/v1/AUTH_y"),
+        ] {
+            assert_eq!(storage_address(given, configured), expected);
+        }
+        assert_eq!(storage_address("http://in/swift/v1", Some("https://out/swift/v1")), "https://out/swift/v1");
+    }
+
+    #[test]
+    fn a_tenant_stands_before_a_user_that_has_none() {
+        assert_eq!(v1_user("tester", Some("test")), "test:tester");
+        assert_eq!(v1_user("test:tester", Some("other")), "test:tester");
+        assert_eq!(v1_user("tester", None), "tester");
+    }
+}

@@ -1,0 +1,88 @@
+//! Containers: made if missing, and listed.
+
+use serde_json::Value;
+use ureq::http::Method;
+
+use crate::client::{Client, Request};
+use crate::error::{Failure, status};
+use crate::http::Answer;
+use crate::path::{Path, quote};
+
+/// Makes a container if it is not there. One that exists is not asked to be made: that may be a right we lack.
+pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), Failure> {
+    let path = Path::container(container);
+    match client.send(Request::new(Method::HEAD, &path)) {
+        Err(failure) if status(&failure) == Some(404) => {
+            client.send(Request::new(Method::PUT, &path))?.why();
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Names that begin with `prefix`, in order, page by page; with a delimiter, also the folders (ending in `/`) that stand
+/// for all names in them.
+pub(crate) fn list(client: &Client, container: &str, prefix: &str, by_folder: bool) -> Result<Vec<String>, Failure> {
+    let path = Path::container(container);
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let delimiter = if by_folder { "&delimiter=/" } else { "" };
+        let marker = names.last().map(|it| quote(it)).unwrap_or_default();
+        let query = format!("?format=json&prefix={}{delimiter}&marker={marker}", quote(prefix));
+        let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
+        let page = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+        if page.is_empty() {
+            return Ok(names);
+        }
+        let before = names.len();
+        names.extend(
+            page.iter().filter_map(|it| it["name"].as_str().or_else(|| it["subdir"].as_str())).map(str::to_owned),
+        );
+        if names.len() == before {
+            return Err(Failure::Protocol("a listing has rows without a name".to_owned()));
+        }
+    }
+}
+
+/// An object in a listing.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// MD5 as the object's server computed it.
+    pub(crate) hash: String,
+    pub(crate) bytes: u64,
+}
+
+/// Objects from `first` to `last`, at most `limit`. Of others between them there may be many.
+pub(crate) fn rows(
+    client: &Client,
+    container: &str,
+    (first, last): (&str, &str),
+    limit: usize,
+) -> Result<Vec<Row>, Failure> {
+    let path = Path::container(container);
+    // Neither end is part of a listing: a name without its last character comes before it, one with more after it.
+    let marker = first.char_indices().next_back().map_or("", |(at, _)| &first[..at]);
+    let query = format!("?format=json&limit={limit}&marker={}&end_marker={}!", quote(marker), quote(last));
+    let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
+    let row = |it: &Value| {
+        let (name, hash) = (it["name"].as_str()?.to_owned(), it["hash"].as_str()?.to_owned());
+        Some(Row { name, hash, bytes: it["bytes"].as_u64()? })
+    };
+    Ok(rows.as_array().into_iter().flatten().filter_map(row).collect())
+}
+
+fn document(mut answer: Answer) -> Result<Value, Failure> {
+    let body = answer.small_body().map_err(|it| Failure::Setting("cannot read a listing".into(), it.into()))?;
+    serde_json::from_slice(&body).map_err(|it| Failure::Setting("a listing is not JSON".into(), it.into()))
+}
+
+/// Removes an object; one that is not there is no failure.
+pub(crate) fn remove(client: &Client, container: &str, object: &str) -> Result<(), Failure> {
+    let path = Path::object(container, object);
+    match client.send(Request::new(Method::DELETE, &path)) {
+        Err(failure) if status(&failure) != Some(404) => Err(failure),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,115 @@
+//! The HTTP client below: time limits, trust, no redirects, nothing from the environment.
+
+use std::fs;
+use std::io::Read;
+
+use ureq::http::HeaderMap;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::{Agent, Body};
+
+use crate::config::SwiftAccount;
+use crate::error::Failure;
+
+/// Connections that stay open for the next request.
+const IDLE_CONNECTIONS: usize = 64;
+/// What is read of a body that only says why, or is a small document.
+const SMALL: u64 = 16 << 20;
+
+/// A client for one account; cheap to clone, its connections are shared.
+pub(crate) fn agent(account: &SwiftAccount) -> Result<Agent, Failure> {
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots(account)?).build();
+    let patience = &account.patience;
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        // The default would be read from the environment.
+        .proxy(None)
+        .http_status_as_error(false)
+        // A token must not follow to wherever an answer points.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_idle_connections(IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
+        .output_buffer_size(256 << 10)
+        .input_buffer_size(256 << 10)
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_per_read(Some(patience.idle))
+        .timeout_per_write(Some(patience.idle))
+        .user_agent(concat!("dataverse-backup/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Ok(config.into())
+}
+
+fn roots(account: &SwiftAccount) -> Result<RootCerts, Failure> {
+    let Some(file) = &account.ca else { return Ok(RootCerts::PlatformVerifier) };
+    let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::Setting(format!("cannot {what} the certificates in {}", file.display()), error)
+    };
+    let text = fs::read(file).map_err(|it| failed("read", it.into()))?;
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(it) = item.map_err(|it| failed("parse", it.into()))? {
+            certificates.push(it);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(failed("find", "there is none".into()));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// An answer whose status was looked at.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+impl Answer {
+    pub(crate) fn new(response: ureq::http::Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|it| it.to_str().ok())
+    }
+
+    /// The etag without the quotes that large objects, and some servers, put around it.
+    pub(crate) fn etag(&self) -> Option<&str> {
+        self.header("etag").map(|it| it.trim_matches('"'))
+    }
+
+    /// Bytes of the object that was asked for.
+    pub(crate) fn length(&self) -> Result<u64, Failure> {
+        let length = self.header("content-length").and_then(|it| it.parse().ok());
+        length.ok_or_else(|| Failure::Protocol("the server tells no size of an object".to_owned()))
+    }
+
+    /// Seconds to wait, where the server says so.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.header("retry-after").and_then(|it| it.trim().parse().ok())
+    }
+
+    /// The body of a small document.
+    pub(crate) fn small_body(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.body.as_reader().take(SMALL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads a body that nobody wants, so that the connection can be used again; says what it says where that is for people.
+    pub(crate) fn why(&mut self) -> String {
+        let reason = ureq::http::StatusCode::from_u16(self.status).ok().and_then(|it| it.canonical_reason());
+        let plain = self.header("content-type").is_some_and(|it| it.starts_with("text/plain"));
+        let body = self.small_body().unwrap_or_default();
+        let said: String = String::from_utf8_lossy(&body).split_whitespace().collect::<Vec<_>>().join(" ");
+        let reason = reason.unwrap_or_default();
+        if plain && !said.is_empty() && said != reason {
+            format!("{reason}: {}", said.chars().take(300).collect::<String>())
+        } else {
+            reason.to_owned()
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One session with a destination.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, CommitRequest, Existing, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use ureq::http::Method;
+
+use crate::client::{Body, Request};
+use crate::commit::Waiting;
+use crate::container;
+use crate::download::Download;
+use crate::error::{Failure, status};
+use crate::feed::Feed;
+use crate::manifest;
+use crate::parallel;
+use crate::place::Place;
+use crate::sweep;
+use crate::upload::Upload;
+
+/// A session. What it staged is known to it alone: in memory, or on the server under names of its own.
+pub(crate) struct Session {
+    place: Arc<Place>,
+    run: RunId,
+    /// Unlike that of any other session of the run, on any host.
+    name: String,
+    next: u64,
+    waiting: HashMap<String, Waiting>,
+}
+
+impl Session {
+    pub(crate) fn new(place: Arc<Place>, run: RunId) -> Self {
+        let name = format!("{:016x}", fastrand::u64(..));
+        Self { place, run, name, next: 0, waiting: HashMap::new() }
+    }
+
+    fn stage_one(&mut self, request: StageRequest) -> Result<Staged, Unstaged> {
+        let StageRequest { key, mut payload } = request;
+        payload.open()?;
+        let handle = format!("{}-{}", self.name, self.next);
+        self.next += 1;
+        let size = payload.size_hint();
+        let mut feed = Feed::new(payload.as_mut());
+        let waiting = match self.hold(&mut feed, size)? {
+            Some(it) => it,
+            None => Waiting::Upload(Upload::store(&self.place, &self.run, handle.clone(), &mut feed, size)?),
+        };
+        let measured = payload.finish();
+        if let Waiting::Upload(upload) = &waiting
+            && let Err(mismatch) = upload.compare(&measured)
+        {
+            let _ = upload.remove(&self.place);
+            return Err(mismatch.into());
+        }
+        self.waiting.insert(handle.clone(), waiting);
+        Ok(Staged { key, measured, handle })
+    }
+
+    /// Reads a small object into memory; `None` where it is not small, or no room is left.
+    fn hold(&self, feed: &mut Feed<'_>, size: u64) -> Result<Option<Waiting>, Unstaged> {
+        let most = self.place.limits.held_object.min(self.place.server.max_file_size);
+        if size > most {
+            return Ok(None);
+        }
+        let Some(share) = self.place.budget.take(size) else { return Ok(None) };
+        Ok(feed.whole(size)?.map(|bytes| Waiting::Held { bytes, _share: share }))
+    }
+
+    fn stat_one(&self, key: &ObjectKey) -> Result<Option<Existing>, SinkError> {
+        let failed = |failure: Failure| failure.into_sink(format!("cannot look at {key} in {}", self.place.container));
+        let path = self.place.key(key.as_str());
+        match self.place.client.send(Request::new(Method::HEAD, &path)) {
+            Ok(answer) => Ok(Some(Existing { size: answer.length().map_err(failed)? })),
+            Err(failure) if status(&failure) == Some(404) => Ok(None),
+            Err(failure) => Err(failed(failure)),
+        }
+    }
+
+    /// A copy of a plain object by the server itself; of a large one, a second manifest of the same segments.
+    fn copy(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), Failure> {
+        let (source, target) = (self.place.key(from.as_str()), self.place.key(to.as_str()));
+        if let Some(segments) = manifest::get(&self.place.client, &source)? {
+            manifest::put(&self.place.client, &target, &segments, false)?;
+            return match manifest::compare(&segments, &manifest::read(&self.place.client, &target)?) {
+                Ok(()) => Ok(()),
+                Err(mismatch) => Err(Failure::Setting("the manifest was changed on its way".into(), mismatch.into())),
+            };
+        }
+        let head = self.place.client.send(Request::new(Method::HEAD, &source).header("X-Newest", "true"))?;
+        let request = Request::new(Method::PUT, &target).header("X-Copy-From", source.as_str()).body(Body::None);
+        self.place.client.send(request)?.why();
+        let copied = self.place.client.send(Request::new(Method::HEAD, &target).header("X-Newest", "true"))?;
+        if copied.etag() != head.etag() || copied.length()? != head.length()? {
+            return Err(Failure::Protocol("the server made a copy that differs".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Answers of a batch, or the failure that every other object would meet too.
+fn whole<T, E>(
+    answers: Vec<Result<T, E>>,
+    lost: impl Fn(E) -> Result<E, SinkError>,
+) -> Result<Vec<Result<T, E>>, SinkError> {
+    answers.into_iter().map(|it| it.map_or_else(|error| lost(error).map(Err), |value| Ok(Ok(value)))).collect()
+}
+
+fn lost_sink(error: SinkError) -> Result<SinkError, SinkError> {
+    if error.cause == Cause::Unavailable { Err(error) } else { Ok(error) }
+}
+
+fn lost_unstaged(error: Unstaged) -> Result<Unstaged, SinkError> {
+    match error {
+        Unstaged::Sink(error) => lost_sink(error).map(Unstaged::Sink),
+        other => Ok(other),
+    }
+}
+
+impl SinkSession for Session {
+    fn algorithms(&self) -> &[Algorithm] {
+        &[Algorithm::Md5]
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.place.evidence()
+    }
+
+    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
+        let mut answers = Vec::with_capacity(batch.len());
+        for request in batch {
+            answers.push(self.stage_one(request).map_or_else(|it| lost_unstaged(it).map(Err), |it| Ok(Ok(it)))?);
+        }
+        Ok(answers)
+    }
+
+    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
+        let jobs: Vec<_> = batch.into_iter().map(|it| (self.waiting.remove(&it.staged.handle), it)).collect();
+        whole(self.place.commit(jobs), lost_unstaged)
+    }
+
+    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
+        for staged in batch {
+            if let Some(Waiting::Upload(upload)) = self.waiting.remove(&staged.handle) {
+                let removed = upload.remove(&self.place);
+                removed.map_err(|it| it.into_sink(format!("cannot remove the segments of {}", staged.key)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
+        let this = &*self;
+        let answers = parallel::map(keys.iter().collect(), this.place.requests, |it| this.stat_one(it));
+        whole(answers, lost_sink)
+    }
+
+    fn measure(
+        &mut self,
+        keys: &[ObjectKey],
+        wanted: &[Algorithm],
+    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
+        let place = &self.place;
+        let one = |key: &ObjectKey| place.read_back(key.as_str(), place.key(key.as_str()), wanted);
+        whole(parallel::map(keys.iter().collect(), place.requests, one), lost_sink)
+    }
+
+    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        // A copy by the server knows no condition on its target; the ledger's lock keeps other runs out.
+        if self.stat_one(to)?.is_some() {
+            return Err(SinkError::new(Cause::Exists, format!("something lies at {to} already")));
+        }
+        let failed = |it: Failure| it.into_sink(format!("cannot give the copy at {from} the key {to}"));
+        self.copy(from, to).map_err(failed)?;
+        container::remove(&self.place.client, &self.place.container, from.as_str()).map_err(failed)
+    }
+
+    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
+        let failed = |it: Failure| it.into_sink(format!("cannot read {key} back from {}", self.place.container));
+        let body = Download::open(&self.place.client, self.place.key(key.as_str())).map_err(failed)?;
+        Ok(Box::new(body))
+    }
+
+    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
+        if !key.is_own() {
+            return Err(SinkError::new(Cause::Refused, format!("{key} is a copy, which is never removed")));
+        }
+        let failed = |it: Failure| it.into_sink(format!("cannot remove {key} from {}", self.place.container));
+        let path = self.place.key(key.as_str());
+        let head = self.place.client.send(Request::new(Method::HEAD, &path)).map_err(failed)?;
+        // Segments of an own object belong to it alone: it is never renamed.
+        let query = if manifest::is_large(&head) { "?multipart-manifest=delete" } else { "" };
+        self.place.client.send(Request::new(Method::DELETE, &path).query(query)).map_err(failed)?.why();
+        Ok(())
+    }
+
+    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
+        let failed =
+            |it: Failure| it.into_sink(format!("cannot remove what dead runs left in {}", self.place.segments()));
+        sweep::sweep(&self.place, is_dead).map_err(failed)
+    }
+}

@@ -1,0 +1,80 @@
+//! The destination as the engine holds it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dvb_model::RunId;
+use dvb_storage::{Cause, Sink, SinkError, SinkSession};
+
+use crate::budget::Budget;
+use crate::client::Client;
+use crate::config::SwiftSinkConfig;
+use crate::container;
+use crate::error::Failure;
+use crate::place::{Place, segments_of};
+use crate::server::Server;
+use crate::session::Session;
+
+/// A container. Its sessions share a token, connections, and what may wait in memory.
+pub struct SwiftSink {
+    config: SwiftSinkConfig,
+    budget: Arc<Budget>,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl SwiftSink {
+    /// A destination; nothing is contacted yet.
+    #[must_use]
+    pub fn new(config: SwiftSinkConfig) -> Self {
+        let budget = Budget::new(config.limits.held_total);
+        Self { config, budget, client: Mutex::new(None) }
+    }
+
+    fn client(&self) -> Result<Arc<Client>, Failure> {
+        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*kept {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(Client::new(self.config.account.clone())?);
+        *kept = Some(Arc::clone(&client));
+        Ok(client)
+    }
+
+    fn place(&self) -> Result<Place, Failure> {
+        let client = self.client()?;
+        let server = Server::ask(&client)?;
+        for container in [self.config.container.clone(), segments_of(&self.config.container)] {
+            container::ensure(&client, &container)?;
+        }
+        Ok(Place {
+            client,
+            container: self.config.container.clone(),
+            server,
+            limits: self.config.limits.clone(),
+            budget: Arc::clone(&self.budget),
+            requests: self.config.requests,
+            demand: self.config.demand,
+        })
+    }
+}
+
+impl Sink for SwiftSink {
+    fn describe(&self) -> String {
+        format!("container {} at {}", self.config.container, self.config.account.auth_url)
+    }
+
+    fn method(&self) -> &'static str {
+        "swift"
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        let place = self.place().map_err(|failure| {
+            let cause = match failure {
+                Failure::LoginRefused { .. } => Cause::Forbidden,
+                _ => Cause::Unavailable,
+            };
+            let attempt = format!("cannot use the {}; check that it may be entered, or made", self.describe());
+            SinkError::because(cause, attempt, failure)
+        })?;
+        Ok(Box::new(Session::new(Arc::new(place), run.clone())))
+    }
+}

@@ -1,0 +1,156 @@
+//! A store of type `swift` (`SwiftAccessIO`, facts 2.6): everything that is needed stands in the identifier.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dvb_model::ObjectName;
+use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
+use ureq::http::Method;
+
+use crate::client::{Client, Request};
+use crate::config::{SwiftAccount, SwiftStoreConfig};
+use crate::download::Download;
+use crate::error::{Failure, status};
+use crate::path::Path;
+
+/// A store, with all its endpoints.
+pub struct SwiftStore {
+    default: Option<String>,
+    endpoints: BTreeMap<String, Endpoint>,
+}
+
+struct Endpoint {
+    account: SwiftAccount,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl Endpoint {
+    fn client(&self) -> Result<Arc<Client>, Failure> {
+        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*kept {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(Client::new(self.account.clone())?);
+        *kept = Some(Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+/// Where an object is.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    endpoint: String,
+    container: String,
+    object: String,
+}
+
+/// Reads an identifier without its prefix. Of a data file: `endpoint:container:object`, where Dataverse 4.10 and later
+/// have the dataset's identifier in front of the object's name; of a dataset: `endpoint:container`, since 4.10 with a
+/// folder behind the container.
+fn address(at: &Location) -> Result<Address, SourceError> {
+    let missing = |why: &str| SourceError::new(Cause::Missing, why.to_owned());
+    let Some(identifier) = &at.identifier else { return Err(missing("no storage identifier tells the container")) };
+    let unreadable = || missing(&format!("{:?} does not name endpoint, container and object", identifier.rest));
+    let mut parts = identifier.rest.splitn(3, ':');
+    let (endpoint, container, name) = (parts.next(), parts.next(), parts.next());
+    let (endpoint, container) = endpoint.zip(container).ok_or_else(unreadable)?;
+    let (container, object) = match (&at.object, name) {
+        (ObjectAddress::DatasetLevel(tag), None) => match container.split_once('/') {
+            Some((container, folder)) => (container, format!("{folder}/{tag}")),
+            None => (container, tag.as_str().to_owned()),
+        },
+        (ObjectAddress::Main(_), Some(name)) => (container, name.to_owned()),
+        (ObjectAddress::Tagged(_, tag), Some(name)) => (container, format!("{name}.{tag}")),
+        (ObjectAddress::Member(_, path), Some(name)) => (container, format!("{name}/{path}")),
+        (ObjectAddress::DatasetLevel(_), Some(_)) | (_, None) => return Err(unreadable()),
+    };
+    check(container, &object)?;
+    Ok(Address { endpoint: endpoint.to_owned(), container: container.to_owned(), object })
+}
+
+/// Names from a database are data: none may lead into another container or account, whatever stands between.
+fn check(container: &str, object: &str) -> Result<(), SourceError> {
+    let refused = |why: &str| SourceError::new(Cause::Refused, format!("the storage identifier {why}"));
+    if container.contains('/') {
+        return Err(refused(&format!("has a container {container:?} that is a path")));
+    }
+    for name in [container, object] {
+        ObjectName::new(name).map_err(|it| refused(&format!("cannot be used: {it}")))?;
+    }
+    Ok(())
+}
+
+impl SwiftStore {
+    /// A store; nothing is contacted yet.
+    #[must_use]
+    pub fn new(config: SwiftStoreConfig) -> Self {
+        let lower = |it: String| it.to_ascii_lowercase();
+        let endpoint = |account| Endpoint { account, client: Mutex::new(None) };
+        Self {
+            default: config.default_endpoint.map(lower),
+            endpoints: config.endpoints.into_iter().map(|(name, it)| (lower(name), endpoint(it))).collect(),
+        }
+    }
+
+    fn endpoint(&self, name: &str) -> Result<&Endpoint, SourceError> {
+        let asked = if name.is_empty() { self.default.clone().unwrap_or_default() } else { name.to_ascii_lowercase() };
+        self.endpoints.get(&asked).ok_or_else(|| {
+            let attempt = format!("no Swift endpoint {name:?} is configured; give AuthUrl.{name} and its other keys");
+            SourceError::new(Cause::Io, attempt)
+        })
+    }
+
+    fn find(&self, at: &Location) -> Result<(Arc<Client>, Path, String), SourceError> {
+        let Address { endpoint, container, object } = address(at)?;
+        let client = self.endpoint(&endpoint)?.client();
+        let what = format!("{object} in container {container} of {endpoint}");
+        let client = client.map_err(|it| it.into_source(&what))?;
+        Ok((client, Path::object(&container, &object), what))
+    }
+}
+
+impl Source for SwiftStore {
+    fn describe(&self) -> String {
+        let urls: Vec<&str> = self.endpoints.values().map(|it| it.account.auth_url.as_str()).collect();
+        format!("Swift at {}", urls.join(", "))
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        let (client, path, what) = self.find(at)?;
+        let body = Download::open(&client, path).map_err(|it| it.into_source(&what))?;
+        Ok(StoredObject { size: body.size(), body: Box::new(body) })
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        let (client, path, what) = match self.find(at) {
+            Err(error) if error.cause == Cause::Missing => return Ok(None),
+            found => found?,
+        };
+        match client.send(Request::new(Method::HEAD, &path)) {
+            Ok(answer) => answer.length().map(Some).map_err(|it| it.into_source(&what)),
+            Err(failure) if status(&failure) == Some(404) => Ok(None),
+            Err(failure) => Err(failure.into_source(&what)),
+        }
+    }
+
+    /// A package in Swift is an object like any other: there are no folders.
+    fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        Ok(None)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        for (name, endpoint) in &self.endpoints {
+            let failed = |failure: Failure| {
+                let attempt = format!("cannot use the Swift endpoint {name} at {}", endpoint.account.auth_url);
+                SourceError::because(Cause::Unavailable, attempt, failure)
+            };
+            let client = endpoint.client().map_err(failed)?;
+            match client.send(Request::new(Method::HEAD, &Path::account())) {
+                // A user who may read some containers need not be allowed to see the account.
+                Err(failure) if status(&failure) != Some(403) => return Err(failed(failure)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

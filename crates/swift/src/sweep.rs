@@ -1,0 +1,44 @@
+//! Removing what dead runs left behind.
+
+use dvb_model::RunId;
+use ureq::http::Method;
+
+use crate::client::Request;
+use crate::container;
+use crate::error::{Failure, status};
+use crate::path::Path;
+use crate::place::{MARKS, Place, folder};
+use crate::upload;
+
+/// Removes the segments that have a mark of a dead run, and the marks.
+pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Failure> {
+    let mut removed = 0;
+    for run in container::list(&place.client, &place.segments(), MARKS, true)? {
+        let Some(run) = run.strip_prefix(MARKS).and_then(|it| it.strip_suffix('/')) else { continue };
+        let run = RunId(run.to_owned());
+        if !is_dead(&run) {
+            continue;
+        }
+        let below = format!("{MARKS}{run}/");
+        for mark in container::list(&place.client, &place.segments(), &below, false)? {
+            let Some(name) = mark.strip_prefix(&below) else { continue };
+            if !is_there(place, &mark)? {
+                continue;
+            }
+            let segments = container::list(&place.client, &place.segments(), &folder(&run.0, name), false)?;
+            upload::remove(place, &run, name, segments)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// Listings lag behind: a mark may be gone, and a manifest stored, while it is still listed. All servers that hold it are asked.
+fn is_there(place: &Place, mark: &str) -> Result<bool, Failure> {
+    let path = Path::object(&place.segments(), mark);
+    match place.client.send(Request::new(Method::HEAD, &path).header("X-Newest", "true")) {
+        Ok(_) => Ok(true),
+        Err(failure) if status(&failure) == Some(404) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}

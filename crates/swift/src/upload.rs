@@ -1,0 +1,133 @@
+//! Storing an object as segments that no manifest names yet.
+
+use std::io::Read;
+
+use dvb_fixity::{Algorithm, Digest, Measured, Mismatch};
+use dvb_model::RunId;
+use dvb_storage::{SinkError, Unstaged};
+use ureq::http::Method;
+
+use crate::client::{Body, Request};
+use crate::container;
+use crate::error::Failure;
+use crate::feed::Feed;
+use crate::manifest::Segment;
+use crate::parallel;
+use crate::path::Path;
+use crate::place::{Place, folder, mark};
+
+/// A large object whose segments are being stored, or are.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    run: RunId,
+    name: String,
+    pub(crate) segments: Vec<Segment>,
+    /// Whether each segment was compared with an MD5 of its own; if not, there is one, and the whole object's is its.
+    compared: bool,
+}
+
+impl Upload {
+    /// Stores everything that the feed gives. What fails leaves nothing.
+    pub(crate) fn store(
+        place: &Place,
+        run: &RunId,
+        name: String,
+        feed: &mut Feed<'_>,
+        size: u64,
+    ) -> Result<Self, Unstaged> {
+        let failed = |failure: Failure| {
+            failure.into_sink(format!("cannot begin to store a large object in {}", place.segments()))
+        };
+        if place.server.large.is_none() {
+            let why = "the server has no static large objects (slo), which an object of this size needs";
+            return Err(failed(Failure::Protocol(why.to_owned())).into());
+        }
+        let mut upload = Self { run: run.clone(), name, segments: Vec::new(), compared: true };
+        let path = Path::object(&place.segments(), &mark(run, &upload.name));
+        place.client.send(Request::new(Method::PUT, &path)).map_err(failed)?.why();
+        let stored = upload.store_segments(place, feed, size);
+        if stored.is_err() {
+            // Its own failure is no news beside the one at hand; a later run sweeps what is left.
+            let _ = upload.remove(place);
+        }
+        stored.map(|()| upload)
+    }
+
+    fn store_segments(&mut self, place: &Place, feed: &mut Feed<'_>, size: u64) -> Result<(), Unstaged> {
+        let cut = place.server.segment(place.limits.segment, size);
+        // The payload computes the MD5 of the whole: where that is one segment, it is not computed twice.
+        self.compared = size > cut;
+        let cut = if self.compared { cut } else { place.server.max_file_size };
+        while feed.has_more()? {
+            if self.segments.len() == 1 && !self.compared {
+                let why = "an object grew beyond the largest segment while it was read".to_owned();
+                return Err(SinkError::new(dvb_storage::Cause::Transient, why).into());
+            }
+            self.store_segment(place, feed, cut)?;
+        }
+        Ok(())
+    }
+
+    fn store_segment(&mut self, place: &Place, feed: &mut Feed<'_>, cut: u64) -> Result<(), Unstaged> {
+        let name = self.next_segment();
+        let path = Path::object(&place.segments(), &name);
+        let mut segment = feed.segment(cut, self.compared);
+        let request = Request::new(Method::PUT, &path).header("Content-Type", "application/octet-stream");
+        let answer = place.client.send(request.body(Body::Stream(&mut segment as &mut dyn Read)));
+        let (bytes, own) = segment.finish();
+        // A payload that failed broke the connection, not the other way round.
+        if let Some(error) = feed.take_error() {
+            return Err(error.into());
+        }
+        let doing = |failure: Failure| failure.into_sink(format!("cannot store a segment in {}", place.segments()));
+        let mut answer = answer.map_err(doing)?;
+        let found: Option<Digest> = answer.etag().and_then(|it| it.parse().ok());
+        let found =
+            found.ok_or_else(|| doing(Failure::Protocol("the server gave no etag for a segment".to_owned())))?;
+        answer.why();
+        self.segments.push(Segment { name: format!("/{}/{name}", place.segments()), digest: found.clone(), bytes });
+        match own {
+            Some(expected) if expected != found => Err(Mismatch::Digest { expected, found }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn next_segment(&self) -> String {
+        format!("{}{:08}", folder(&self.run.0, &self.name), self.segments.len() + 1)
+    }
+
+    /// What the server said of the segments when they were stored, compared with all that was read.
+    pub(crate) fn compare(&self, measured: &Measured) -> Result<(), Mismatch> {
+        let bytes = self.segments.iter().map(|it| it.bytes).sum();
+        if bytes != measured.size {
+            return Err(Mismatch::Size { expected: measured.size, found: bytes });
+        }
+        let [only] = self.segments.as_slice() else { return Ok(()) };
+        match measured.digest(Algorithm::Md5) {
+            Some(expected) if *expected == only.digest => Ok(()),
+            Some(expected) => Err(Mismatch::Digest { expected: expected.clone(), found: only.digest.clone() }),
+            None if self.compared => Ok(()),
+            None => Err(Mismatch::Incomparable { found: only.digest.clone() }),
+        }
+    }
+
+    /// Removes the mark: from now on no sweep knows of the segments, and a manifest may name them.
+    pub(crate) fn unmark(&self, place: &Place) -> Result<(), Failure> {
+        container::remove(&place.client, &place.segments(), &mark(&self.run, &self.name))
+    }
+
+    /// Removes the segments, then the mark.
+    pub(crate) fn remove(&self, place: &Place) -> Result<(), Failure> {
+        let prefix = format!("/{}/", place.segments());
+        let known = self.segments.iter().map(|it| it.name.strip_prefix(&prefix).unwrap_or(&it.name).to_owned());
+        // One whose answer was lost may be there too.
+        remove(place, &self.run, &self.name, known.chain([self.next_segment()]).collect())
+    }
+}
+
+/// Removes segments of a large object that no manifest names, then its mark.
+pub(crate) fn remove(place: &Place, run: &RunId, name: &str, segments: Vec<String>) -> Result<(), Failure> {
+    let one = |it: String| container::remove(&place.client, &place.segments(), &it);
+    parallel::map(segments, place.requests, one).into_iter().collect::<Result<(), _>>()?;
+    container::remove(&place.client, &place.segments(), &mark(run, name))
+}

