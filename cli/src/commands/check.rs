@@ -290,7 +290,10 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
     let is_idle = named == Some(0) && row.origin == Origin::DomainXml;
     match row.access() {
         Access::Readable(source) => match source.check() {
-            Ok(()) => Check::fine(what, format!("{}{count}", source.describe())),
+            Ok(()) => {
+                let notes: String = source.notes().iter().map(|it| format!("; {it}")).collect();
+                Check::fine(what, format!("{}{count}{notes}", source.describe()))
+            }
             // An empty folder is what a new installation has.
             Err(_) if named == Some(0) && row.is_folder() => {
                 Check::fine(what, format!("{}: empty{count}", source.describe()))

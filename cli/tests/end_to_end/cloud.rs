@@ -23,6 +23,8 @@ fn objects(server: &swift::Server, container: &str, prefix: &str) -> BTreeMap<St
 struct Mixed {
     it: Installation,
     bucket: String,
+    /// Which Dataverse had before, and its older identifiers name.
+    former_bucket: String,
     swift_container: String,
     s3_container: String,
     /// Bytes by key, of all stores.
@@ -34,14 +36,15 @@ fn mixed(server: &swift::Server, name: &str) -> Mixed {
     let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
     let dataset = world.add_dataset("10.5072", "FK2/MIX").id;
     world.add_file(dataset, "file://18f3a000000-000000000001", b"in a folder");
-    let (bucket, holder) = (swift::container("bucket"), swift::container("doi-10-5072"));
-    server.make_container(&bucket);
-    server.make_container(&holder);
+    let (bucket, former_bucket) = (swift::container("bucket"), swift::container("former"));
+    let holder = swift::container("doi-10-5072");
+    [&bucket, &former_bucket, &holder].into_iter().for_each(|it| server.make_container(it));
     let mut expected = BTreeMap::new();
     let large = files::bytes(7, 3 << 20);
-    for (n, content) in [b"in a bucket".to_vec(), large, Vec::new()].into_iter().enumerate() {
+    let in_buckets = [(&bucket, b"in a bucket".to_vec()), (&bucket, large), (&former_bucket, Vec::new())];
+    for (n, (bucket, content)) in in_buckets.into_iter().enumerate() {
         let key = format!("10.5072/FK2/MIX/18f3a000000-00000000b00{n}");
-        server.put(&bucket, &key, &content);
+        server.put(bucket, &key, &content);
         world.add_row(dataset, Some(&format!("s3://{bucket}:18f3a000000-00000000b00{n}")), &content);
         expected.insert(key, content);
     }
@@ -94,13 +97,13 @@ fn mixed(server: &swift::Server, name: &str) -> Mixed {
         )
         + &format!("[Backup folder]\nStorageType: directory\nBackupDirectory: {}\n", directory.display());
     it.write_config();
-    Mixed { it, bucket, swift_container, s3_container, expected }
+    Mixed { it, bucket, former_bucket, swift_container, s3_container, expected }
 }
 
 #[test]
 fn stores_of_three_kinds_go_to_destinations_of_four() {
     let server = swift::shared();
-    let Mixed { it, swift_container, s3_container, expected, .. } = mixed(server, "mixed");
+    let Mixed { it, former_bucket, swift_container, s3_container, expected, .. } = mixed(server, "mixed");
     it.init();
     let (check, code) = it.json(&["check"]);
     assert_eq!(code, 0, "{check:#}");
@@ -108,6 +111,9 @@ fn stores_of_three_kinds_go_to_destinations_of_four() {
     assert_eq!(code, 0, "{summary:#}");
     for run in summary["runs"].as_array().unwrap() {
         assert_eq!(run["files"]["copied"], 6, "{summary:#}");
+        let notes = run["notes"].as_array().unwrap();
+        let noted = |it: &serde_json::Value| it["reason"].as_str().unwrap().contains(&former_bucket);
+        assert!(notes.iter().any(noted), "{summary:#}");
     }
     files::assert_same(&expected, &it.copies());
     files::assert_same(&expected, &objects(server, &swift_container, ""));

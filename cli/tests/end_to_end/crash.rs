@@ -8,7 +8,7 @@ use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::sshd::Account;
 use dvb_testkit::{files, temp_folder};
 
-use crate::installation::{Installation, Ledger, sshd};
+use crate::installation::{Installation, Ledger, section, sshd};
 
 const FILES: i64 = 600;
 
@@ -21,7 +21,10 @@ fn killed_again_and_again(account: &Account, ledger: Ledger) {
         let content = files::bytes(u64::try_from(n).unwrap(), size);
         world.add_file(dataset, &format!("file://{}", World::object_name(n)), &content);
     }
-    let it = Installation::new(world, ledger, account, folder);
+    let mut it = Installation::new(world, ledger, account, folder);
+    // 20 MB take three seconds at least, so no machine is fast enough to be done before the first kill.
+    it.backup += "BandwidthLimit: 6MiB/s\n";
+    it.write_config();
     it.init();
     let expected = it.world.expected_copies();
     let mut killed = 0;
@@ -44,6 +47,8 @@ fn killed_again_and_again(account: &Account, ledger: Ledger) {
         }
     }
     assert!(killed > 0, "the run was over before it could be killed");
+    it.backup = section(account, "");
+    it.write_config();
     let (summary, code) = it.json(&["run"]);
     assert_eq!(code, 0, "{summary:#}");
     files::assert_same(&expected, &it.copies());

@@ -15,11 +15,21 @@ use crate::stores::{NotCovered, Scope};
 use crate::tally::{Counts, Fate};
 use crate::{Options, RunError, Setup};
 
-/// What a plan leaves behind: what is due, and for each destination who has left.
+/// What a plan leaves behind: the catalogue, what of it is due, and for each destination who has left.
 pub(crate) struct Plan {
-    pub(crate) spool: Spool,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) spool: Spool<Line>,
     /// In the order of the destinations.
     pub(crate) lanes: Vec<LanePlan>,
+}
+
+/// The catalogue as the run found it.
+pub(crate) struct Catalogue {
+    /// When its reading began, RFC 3339 UTC.
+    pub(crate) made: String,
+    pub(crate) entries: Spool<Subject>,
+    /// Another one means that something in it has changed.
+    pub(crate) digest: String,
 }
 
 /// The plan for one destination.
@@ -70,8 +80,10 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let Some((first, options)) = setups.first() else { return Err(RunError::NothingSelected) };
     let failed = |source| RunError::Spool { folder: options.spool_folder.clone(), source };
     let spool = Spool::create(&options.spool_folder).map_err(failed)?;
+    let entries = Spool::create(&options.spool_folder).map_err(failed)?;
+    let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let lanes = setups.iter().map(|(setup, options)| Lane::new(setup, options)).collect();
-    let mut planner = Planner { lanes, spool, seen: 0 };
+    let mut planner = Planner { lanes, entries, spool, seen: 0 };
     let mut failure = None;
     first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
         Ok(()) => ControlFlow::Continue(()),
@@ -86,7 +98,9 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
         None => {}
     }
     let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
-    Ok(Plan { spool: planner.spool, lanes })
+    let mut entries = planner.entries;
+    let digest = entries.digest().map_err(failed)?;
+    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool: planner.spool, lanes })
 }
 
 enum Failure {
@@ -149,7 +163,8 @@ impl<'a> Known<'a> {
 
 struct Planner<'a> {
     lanes: Vec<Lane<'a>>,
-    spool: Spool,
+    entries: Spool<Subject>,
+    spool: Spool<Line>,
     seen: u64,
 }
 
@@ -183,6 +198,7 @@ impl Planner<'_> {
     }
 
     fn push(&mut self, subject: Subject, fingerprint: String, lanes: Vec<Option<LaneDue>>) -> Result<(), Failure> {
+        self.entries.push(&subject)?;
         if lanes.iter().all(Option::is_none) {
             return Ok(());
         }
@@ -251,6 +267,7 @@ impl<'a> Lane<'a> {
         self.files.finish()?;
         let nothing = self.counts.due.files + self.counts.files.catalogued == 0;
         self.counts.gone = self.files.gone.len() as u64;
+        self.counts.changed = self.files.gone.len() + self.datasets.gone.len() > 0;
         let gone = if nothing && !self.options.selection.is_everything() {
             Err(RunError::NothingSelected)
         } else {

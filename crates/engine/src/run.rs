@@ -4,16 +4,16 @@ use std::time::Instant;
 
 use dvb_catalog::Catalog;
 use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
-use dvb_model::{DestinationName, RunId};
+use dvb_model::{DestinationName, RunId, Status};
 use dvb_storage::Sink;
 
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
 use crate::snapshot;
-use crate::stores::NotCovered;
+use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
-use crate::tally::{Counts, Tally};
+use crate::tally::{About, Counts, Tally};
 use crate::workers::Workers;
 use crate::{Ending, Observer, Options, RunError, Stop, Stores};
 
@@ -146,7 +146,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
     let Some((first, options)) = setups.first().copied() else { return };
-    let Plan { mut spool, lanes } = match plan::make(&setups) {
+    let Plan { mut catalogue, mut spool, lanes } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
@@ -169,7 +169,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
-    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>());
+    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
@@ -219,11 +219,24 @@ fn warn_of_drivers(setup: &Setup<'_>, counts: &mut Counts) {
     for (driver, files) in counts.unknown_drivers.clone() {
         let why = format!("{files} data files are not covered: {}", NotCovered::unknown(&driver));
         setup.observer.event(&Event::Warning(&why));
-        counts.note_driver(&driver, why);
+        counts.note_at_large(About::Store(&driver), Status::NotCovered, why);
     }
 }
 
+/// What stores and destination have met that belongs to no data file.
+fn gather_notes(setup: &Setup<'_>, counts: &mut Counts) {
+    for (driver, store) in &setup.stores.by_id {
+        if let Access::Readable(source) = &store.access {
+            let about = || About::Store(driver);
+            source.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+        }
+    }
+    let about = || About::Destination(setup.destination);
+    setup.sink.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+}
+
 fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {
+    gather_notes(setup, &mut counts);
     // Workers find things in any order.
     counts.failures.listed.sort_by_key(|it| it.data_file_id);
     counts.notes.listed.sort_by_key(|it| it.data_file_id);
@@ -244,6 +257,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         notes: counts.notes.listed,
         notes_total: counts.notes.total,
         snapshot: counts.snapshot,
+        catalogue_digest: counts.catalogue_digest,
         aborted: counts.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,

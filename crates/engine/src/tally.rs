@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dvb_catalog::SnapshotLink;
-use dvb_model::{DataFile, Dataset, DriverId, Status};
+use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
 
 use crate::Ending;
 use crate::spool::Subject;
@@ -51,6 +51,8 @@ pub(crate) struct Counts {
     pub(crate) changed: bool,
     /// The newest snapshot at the destination, if it describes what the run left.
     pub(crate) snapshot: Option<SnapshotLink>,
+    /// Of the catalogue that it describes.
+    pub(crate) catalogue_digest: Option<String>,
     /// Why the run gave up, and how it ends therefore.
     pub(crate) abort: Option<(Ending, String)>,
     /// What was read at the source is missing or not what was recorded.
@@ -115,22 +117,13 @@ impl Counts {
         self.notes.push(finding(subject, status, reason));
     }
 
-    pub(crate) fn note_driver(&mut self, driver: &DriverId, reason: String) {
-        self.notes.push(Finding {
-            data_file_id: None,
-            dataset: None,
-            storage_identifier: Some(format!("{driver}://")),
-            name: None,
-            status: Status::NotCovered,
-            reason,
-        });
-    }
-
-    /// The destination could not be made to describe itself.
-    pub(crate) fn note_snapshot(&mut self, reason: String) {
-        let status = Status::FailWrite;
-        let own = Finding { data_file_id: None, dataset: None, storage_identifier: None, name: None, status, reason };
-        self.notes.push(own);
+    /// Of a whole store or destination.
+    pub(crate) fn note_at_large(&mut self, about: About<'_>, status: Status, reason: String) {
+        let (storage_identifier, name) = match about {
+            About::Store(driver) => (Some(format!("{driver}://")), None),
+            About::Destination(it) => (None, Some(format!("destination {it}"))),
+        };
+        self.notes.push(Finding { data_file_id: None, dataset: None, storage_identifier, name, status, reason });
     }
 
     /// How the run ended, by all that was found (design section 4).
@@ -146,6 +139,12 @@ impl Counts {
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
         endings.chain(signalled.map(Ending::Signalled)).chain(aborted).min().unwrap_or(Ending::Safe)
     }
+}
+
+/// What a note is about that concerns no data file or dataset of its own.
+pub(crate) enum About<'a> {
+    Store(&'a DriverId),
+    Destination(&'a DestinationName),
 }
 
 fn finding(subject: &Subject, status: Status, reason: &str) -> Finding {

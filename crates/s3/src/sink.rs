@@ -77,12 +77,6 @@ impl S3Sink {
         Ok(Self { shared: Arc::new(shared), probed: Mutex::new(None), next: AtomicU64::new(0) })
     }
 
-    /// What was met so far that an administrator should know, each once: objects that could not be removed.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        self.shared.notes.all()
-    }
-
     /// What the service can do, found out once; later sessions only try that it is there.
     fn probe(&self) -> Result<Probed, Fault> {
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,6 +95,11 @@ impl Sink for S3Sink {
 
     fn method(&self) -> &'static str {
         "s3"
+    }
+
+    /// Objects that could not be removed.
+    fn notes(&self) -> Vec<String> {
+        self.shared.notes.all()
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {

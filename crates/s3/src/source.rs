@@ -35,13 +35,6 @@ impl S3Store {
         Ok(Self { client, bucket: config.bucket.clone(), notes: Notes::default() })
     }
 
-    /// What was met so far that an administrator should know, each once: objects that lie in the bucket of their
-    /// identifier instead of the configured one; missing objects that cannot be told from forbidden ones.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        self.notes.all()
-    }
-
     /// Looks in the configured bucket, as Dataverse does from 5.1 on, then in the identifier's, as it did before.
     fn look<T>(&self, at: &Location, key: &str, look: impl Fn(&str) -> Result<T, Fault>) -> Result<T, Fault> {
         if self.bucket.is_empty()
@@ -110,6 +103,12 @@ fn key_of(at: &Location) -> Result<String, SourceError> {
 impl Source for S3Store {
     fn describe(&self) -> String {
         self.client.describe(&self.bucket)
+    }
+
+    /// Objects that lie in the bucket of their identifier instead of the configured one; missing objects that cannot be
+    /// told from forbidden ones.
+    fn notes(&self) -> Vec<String> {
+        self.notes.all()
     }
 
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {

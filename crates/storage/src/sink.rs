@@ -109,6 +109,11 @@ pub trait Sink: Send + Sync {
     /// The original's `StorageType` word for it (`ssh`, `swift`, `s3`, `directory`), at most 16 characters: `lastbackupmethod`.
     fn method(&self) -> &'static str;
 
+    /// What was met so far that an administrator should know and no object's own result says, each once.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens a session for a run. Bounded in time.
     ///
     /// # Errors
@@ -183,12 +188,9 @@ pub trait SinkSession: Send {
     /// folder itself, not temporaries, and none where nothing was stored yet.
     ///
     /// # Errors
-    /// [`SinkError`]: [`Cause::Refused`](crate::Cause::Refused) from a destination that cannot list, which leaves the session
+    /// [`SinkError`]: [`Cause::Forbidden`](crate::Cause::Forbidden) where the account may not list, which leaves the session
     /// well; else when the session is lost or the folder cannot be read.
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        let attempt = format!("this kind of destination cannot list the backup's own objects ({prefix}…)");
-        Err(SinkError::new(crate::Cause::Refused, attempt))
-    }
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError>;
 
     /// Removes one of the backup's own objects ([`ObjectKey::own`]): a probe, an old snapshot. Copies of data files cannot be removed here.
     ///

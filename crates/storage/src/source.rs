@@ -48,6 +48,11 @@ pub trait Source: Send + Sync {
     /// What is read, for messages: a folder, a bucket.
     fn describe(&self) -> String;
 
+    /// What was met so far that an administrator should know and no object's own result says, each once.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens an object.
     ///
     /// # Errors

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::iter::Peekable;
 
+use dvb_catalog::SnapshotWriter;
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject};
-use dvb_catalog::{Entry, SnapshotWriter};
 use dvb_ledger::{Copy, CopyState, EntryKind, Holding, Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, Status};
 
 use super::Failure;
+use crate::spool::Subject;
 
 /// Into a file without a name.
 pub(super) type Writer = SnapshotWriter<BufWriter<File>>;
@@ -37,13 +38,13 @@ impl<'a> Lines<'a> {
     }
 
     /// The next entry of the catalogue.
-    pub(super) fn enter(&mut self, entry: &Entry) -> Result<(), Failure> {
+    pub(super) fn enter(&mut self, entry: &Subject) -> Result<(), Failure> {
         match entry {
-            Entry::Dataset(dataset) => {
+            Subject::Dataset(dataset) => {
                 let held = self.datasets.reach(dataset.id, &mut self.writer)?.map(held);
                 Ok(self.writer.dataset(dataset, held.as_ref())?)
             }
-            Entry::DataFile(file) => {
+            Subject::DataFile(file) => {
                 self.end_datasets()?;
                 let held = self.files.reach(file.id, &mut self.writer)?.map_or_else(unknown, held);
                 Ok(self.writer.file(file, Some(&held))?)

@@ -9,22 +9,22 @@ mod thin;
 
 use std::fs::File;
 use std::io::{self, BufWriter};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dvb_catalog::{
-    CatalogError, Detail, Entry, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter,
-};
+use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter};
 use dvb_fixity::{Algorithm, Proved};
 use dvb_ledger::LedgerError;
-use dvb_model::{KeyError, ObjectKey};
+use dvb_model::{KeyError, ObjectKey, Status};
 use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged};
 use serde::Deserialize;
 
 use crate::connection::{Connection, Lost};
 use crate::lane::Lane;
 use crate::observer::Event;
-use crate::{Ending, chain};
+use crate::plan::Catalogue;
+use crate::spool::Subject;
+use crate::tally::About;
+use crate::{Ending, Stop, chain};
 use lines::Lines;
 use payload::SpooledFile;
 
@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 3;
 /// Runs among which the digest of the snapshot before is looked for.
 const RUNS: u32 = 400;
 /// Lines after which it is asked whether to go on.
-const LINES: u64 = 1_000;
+const LINES: usize = 1_000;
 
 /// Why there is no snapshot.
 #[derive(Clone)]
@@ -46,12 +46,6 @@ enum Failure {
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        Self::Said(Ending::from(&error), chain(&error))
-    }
-}
-
-impl From<CatalogError> for Failure {
-    fn from(error: CatalogError) -> Self {
         Self::Said(Ending::from(&error), chain(&error))
     }
 }
@@ -91,41 +85,54 @@ impl From<Unstaged> for Failure {
 
 /// Leaves a snapshot at each destination that needs one. All verdicts are on record by now, and stay so whatever happens.
 ///
-/// The catalogue is read once more for all of them. It may have changed since the plan: what it has now is what a snapshot
-/// is for, and what this run has not looked at is `PENDING` in it.
-pub(crate) fn leave(lanes: &[&Lane<'_>]) {
-    let mut drafts: Vec<Draft<'_>> = lanes.iter().filter_map(|it| begin(it)).collect();
+/// The catalogue is the one that the run found and worked by, so that no row is described that the verdict beside it is
+/// not about.
+pub(crate) fn leave(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
+    let mut drafts: Vec<Draft<'_>> = lanes.iter().filter_map(|it| begin(it, catalogue)).collect();
     let Some(setup) = drafts.first().map(|it| it.lane.setup) else { return };
-    let mut seen = 0;
-    let read = setup.catalog.read(Detail::Full, &mut |entry| {
-        seen += 1;
-        drafts.iter_mut().for_each(|it| it.enter(&entry));
-        let stopped = seen % LINES == 0 && setup.stop.signalled().is_some();
-        let nobody = drafts.iter().all(|it| it.failure.is_some());
-        if stopped || nobody { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    let broken = match read {
-        Ok(()) => setup.stop.signalled().map(|_| Failure::Stopped),
-        Err(error) => Some(error.into()),
-    };
+    let broken = describe(&mut drafts, catalogue, setup.stop).err();
     for mut draft in drafts {
         draft.failure = draft.failure.or_else(|| broken.clone());
         let lane = draft.lane;
         match draft.finish() {
-            Ok(link) => lane.tally.lock().snapshot = Some(link),
+            Ok(link) => lane.is_described(link, catalogue),
             Err(failure) => tell(lane, failure),
         }
     }
 }
 
+/// Enters the whole catalogue into every draft, as long as there is one that goes on.
+fn describe(drafts: &mut [Draft<'_>], catalogue: &mut Catalogue, stop: &Stop) -> Result<(), Failure> {
+    for (n, entry) in catalogue.entries.read()?.enumerate() {
+        if n.is_multiple_of(LINES) && stop.signalled().is_some() {
+            return Err(Failure::Stopped);
+        }
+        let entry = entry?;
+        drafts.iter_mut().for_each(|it| it.enter(&entry));
+        if drafts.iter().all(|it| it.failure.is_some()) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+impl Lane<'_> {
+    fn is_described(&self, by: SnapshotLink, catalogue: &Catalogue) {
+        let mut counts = self.tally.lock();
+        counts.snapshot = Some(by);
+        counts.catalogue_digest = Some(catalogue.digest.clone());
+    }
+}
+
 /// Begins the snapshot of one destination, if it needs one.
-fn begin<'a>(lane: &'a Lane<'a>) -> Option<Draft<'a>> {
+fn begin<'a>(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
     // What is under a signal, or has lost its lock or its destination, leaves it to the next run, which sees that by the
     // summary.
     if lane.setup.stop.signalled().is_some() || lane.tally.is_aborted() || !lane.is_locked() {
         return None;
     }
-    let begun = Draft::needed(lane).and_then(|it| if it { Draft::new(lane).map(Some) } else { Ok(None) });
+    let begun = is_needed(lane, catalogue);
+    let begun = begun.and_then(|it| if it { Draft::new(lane, catalogue).map(Some) } else { Ok(None) });
     begun.unwrap_or_else(|failure| {
         tell(lane, failure);
         None
@@ -151,23 +158,38 @@ fn tell(lane: &Lane<'_>, failure: Failure) {
         | Ending::Stopped
         | Ending::Safe => drop(counts.abort.get_or_insert((ending, why.clone()))),
     }
-    counts.note_snapshot(why);
+    counts.note_at_large(About::Destination(lane.setup.destination), Status::FailWrite, why);
 }
 
 /// What an earlier run's summary says of its snapshot.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Told {
-    #[serde(default)]
     snapshot: Option<SnapshotLink>,
+    catalogue_digest: Option<String>,
 }
 
-/// The snapshots that earlier runs left, by their summaries, the last run's first; `None` for one that left none, or that
-/// has no summary because it never came to its end.
-fn earlier(lane: &Lane<'_>, limit: u32) -> Result<Vec<Option<SnapshotLink>>, LedgerError> {
+/// What earlier runs tell by their summaries, the last run's first: nothing for one that left no snapshot, or that has no
+/// summary because it never came to its end.
+fn earlier(lane: &Lane<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, LedgerError> {
     let runs = lane.setup.ledger.runs(lane.setup.destination, limit)?;
     let others = runs.into_iter().filter(|(run, _)| run.id != lane.options.run);
-    let told = |json: &str| serde_json::from_str::<Told>(json).ok().and_then(|it| it.snapshot);
-    Ok(others.map(|(_, summary)| summary.and_then(|it| told(&it.json))).collect())
+    let told = |it: dvb_ledger::RunSummary| serde_json::from_str(&it.json).unwrap_or_default();
+    Ok(others.map(move |(_, summary)| summary.map(told).unwrap_or_default()))
+}
+
+/// Whether the newest snapshot there does not describe the destination and the catalogue any more. If it does, it is this
+/// run's too.
+fn is_needed(lane: &Lane<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
+    let changed = lane.tally.lock().changed;
+    // This run's own row is among them.
+    let last = earlier(lane, 2)?.next().unwrap_or_default();
+    let is_same = !changed && last.catalogue_digest.as_ref() == Some(&catalogue.digest);
+    let Some(last) = last.snapshot.filter(|_| is_same) else { return Ok(true) };
+    if lane.options.rerun && !is_there(lane, &last)? {
+        return Ok(true);
+    }
+    lane.is_described(last, catalogue);
+    Ok(false)
 }
 
 /// A snapshot on its way to one destination.
@@ -182,22 +204,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Whether the newest snapshot there does not describe the destination any more. If it does, it is this run's too.
-    fn needed(lane: &'a Lane<'a>) -> Result<bool, Failure> {
-        let counts = lane.tally.lock();
-        let changed = counts.changed || counts.gone > 0;
-        drop(counts);
-        // This run's own row is among them.
-        let last = earlier(lane, 2)?.into_iter().next().flatten();
-        let Some(last) = last.filter(|_| !changed) else { return Ok(true) };
-        if lane.options.rerun && !is_there(lane, &last)? {
-            return Ok(true);
-        }
-        lane.tally.lock().snapshot = Some(last);
-        Ok(false)
-    }
-
-    fn new(lane: &'a Lane<'a>) -> Result<Self, Failure> {
+    fn new(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
         let mut connection = Connection::new(lane.setup, lane.options, &lane.swept);
         let others = list(&mut connection)?;
         let previous = previous(lane, &mut connection, others.as_deref())?;
@@ -205,7 +212,7 @@ impl<'a> Draft<'a> {
         let header = SnapshotHeader {
             format: SNAPSHOT_FORMAT.to_owned(),
             version: SNAPSHOT_VERSION,
-            made: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            made: catalogue.made.clone(),
             source: lane.setup.catalog.describe(),
             run: Some(run.clone()),
             destination: Some(lane.setup.destination.clone()),
@@ -220,7 +227,7 @@ impl<'a> Draft<'a> {
         Ok(Self { lane, connection, name, others, lines, failure: None })
     }
 
-    fn enter(&mut self, entry: &Entry) {
+    fn enter(&mut self, entry: &Subject) {
         if self.failure.is_none() {
             self.failure = self.lines.enter(entry).err();
         }
@@ -253,7 +260,8 @@ fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
 fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
     again(|| {
         connection.with(|session| match session.list_own(thin::BEFORE) {
-            Err(error) if error.cause == Cause::Refused => Ok(None),
+            // Without the right to do so, the ledger has to know what is there.
+            Err(error) if error.cause == Cause::Forbidden => Ok(None),
             listed => listed.map(Some),
         })
     })
@@ -266,7 +274,7 @@ fn previous(
     connection: &mut Connection<'_>,
     names: Option<&[String]>,
 ) -> Result<Option<SnapshotLink>, Failure> {
-    let mut known = earlier(lane, RUNS)?.into_iter().flatten();
+    let mut known = earlier(lane, RUNS)?.filter_map(|it| it.snapshot);
     let Some(names) = names else { return Ok(known.next()) };
     let Some(newest) = thin::newest(names) else { return Ok(None) };
     // Runs of one second have no order by their names; the ledger has one.
@@ -352,14 +360,19 @@ fn stage_and_commit(
     Ok(proved.map_err(Failed::Object))
 }
 
-/// Removes what is older than need be. What cannot be removed lies in the way of nothing, and a later run tries again.
+/// Removes what is older than need be. What cannot be removed lies in the way of nothing: a later run tries again, and
+/// nothing is said where this account may remove nothing.
 fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
     let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
     for name in thin::superfluous(names, latest, today) {
         let Ok(key) = ObjectKey::own(name) else { continue };
-        let why = match connection.with(|it| it.remove_own(&key)) {
-            Ok(()) | Err(Lost::Stopped) => continue,
-            Err(Lost::Session(error)) if error.cause == Cause::Missing => continue,
+        let removed = connection.with(|session| match session.remove_own(&key) {
+            Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),
+            removed => removed.map(|()| true),
+        });
+        let why = match removed {
+            Ok(true) => continue,
+            Ok(false) | Err(Lost::Stopped) => return,
             Err(Lost::Session(error)) => error.chain(),
             Err(Lost::Run(_, why)) => why,
         };

@@ -4,6 +4,7 @@
 mod adoption;
 mod bench;
 mod changes;
+mod cookbook;
 mod disappearance;
 mod early_end;
 mod faults;

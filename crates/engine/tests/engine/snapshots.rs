@@ -11,7 +11,8 @@ use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
 use dvb_catalog::{Catalog, Detail, Entry, SnapshotCatalog, SnapshotHeader, SnapshotLink};
 use dvb_engine::{Ending, Options, Setup, Silent, Summary, run};
 use dvb_fixity::{Algorithm, Measured};
-use dvb_model::Status;
+use dvb_model::{RunId, Status};
+use dvb_storage::{Sink, SinkError, SinkSession};
 use dvb_testkit::dataverse::Schema;
 use dvb_testkit::files;
 
@@ -179,6 +180,61 @@ fn a_failure_that_is_mended_is_news() {
     assert_ne!(second.snapshot, first.snapshot);
     let held = &told(&bench, &link(&second).name).files[&id];
     assert_eq!((held.status, keys(&held.objects).collect::<Vec<_>>()), (Status::Ok, vec![key]));
+}
+
+#[test]
+fn a_catalogue_that_changed_is_news_though_nothing_is_due() {
+    let bench = Bench::of_files(3);
+    let first = bench.run();
+    bench.database.execute(&format!("UPDATE datafile SET restricted = true WHERE id = {}", bench.world.files[1].id));
+    let second = bench.run();
+    assert_eq!((second.due.files, second.files.unchanged, second.exit_code), (0, 3, 0));
+    assert_ne!(second.snapshot, first.snapshot);
+    let restricted = |summary: &Summary| {
+        let all = entries(&SnapshotCatalog::new(path(&bench, &link(summary).name)));
+        all.iter().filter(|it| matches!(it, Entry::DataFile(it) if it.restricted)).count()
+    };
+    assert_eq!(restricted(&second), 1);
+    assert_eq!(bench.run().snapshot, second.snapshot);
+}
+
+/// Does something to the installation when its first object is staged: the catalogue is read by then.
+struct Meanwhile<'a> {
+    inner: &'a dyn Sink,
+    happens: &'a (dyn Fn() + Sync),
+}
+
+impl Sink for Meanwhile<'_> {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn method(&self) -> &'static str {
+        self.inner.method()
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        (self.happens)();
+        self.inner.connect(run)
+    }
+}
+
+#[test]
+fn the_catalogue_of_a_snapshot_is_the_one_that_the_run_worked_by() {
+    let bench = Bench::of_files(3);
+    let expected = entries(&bench.catalog());
+    let happens = || {
+        bench.database.execute("UPDATE datafile SET checksumvalue = repeat('0', 32), restricted = true");
+    };
+    let summary =
+        bench.run_onto(&Meanwhile { inner: bench.sink.as_ref(), happens: &happens }, &bench.options()).unwrap();
+    assert_eq!(summary.files.copied, 3);
+    // A verdict stands beside the row that it is about.
+    assert_eq!(entries(&SnapshotCatalog::new(path(&bench, &link(&summary).name))), expected);
+    assert!(told(&bench, &link(&summary).name).files.values().all(|it| it.status == Status::Ok));
+    let next = bench.run();
+    assert_eq!(next.files.failed, 3);
+    assert!(told(&bench, &link(&next).name).files.values().all(|it| it.status == Status::FailChecksum));
 }
 
 #[test]
