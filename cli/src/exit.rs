@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
-use dvb_engine::{Ending, RunError};
+use dvb_engine::{Ending, RestoreError, RunError};
 use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, SinkError, SourceError, Unstaged};
 use thiserror::Error;
@@ -34,6 +34,9 @@ pub(crate) enum Failure {
     /// A run did not take place.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A restore did not take place.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// A store cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -81,6 +84,7 @@ impl Failure {
             Self::Ledger(it) => it.into(),
             Self::Catalog(it) => it.into(),
             Self::Run(it) => it.into(),
+            Self::Restore(it) => it.into(),
             Self::Source(it) => Ending::of_cause(it.cause),
             Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => Ending::of_cause(it.cause),
             Self::Probe(Unstaged::Verify(_)) => Ending::DestinationDamaged,

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Access, Stores};
-use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
+use dvb_engine::{Access, Menders, Stores};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FolderWriter, Manner};
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger};
-use dvb_model::{DriverId, StoreKind};
+use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
-use dvb_storage::{Demand, Sink};
+use dvb_storage::{Demand, Mender, Sink, SinkError, Target};
 use jiff::ZonedDateTime;
 use thiserror::Error;
 
@@ -109,6 +109,8 @@ pub(crate) struct StoreRow {
     /// Where its bytes are, as far as that is known.
     pub(crate) place: String,
     store: dvb_engine::Store,
+    /// What it is; `None` where it could not be described.
+    described: Option<StoreType>,
 }
 
 impl StoreRow {
@@ -127,6 +129,7 @@ impl StoreRow {
             origin,
             place: place(store),
             store: dvb_engine::Store { kind, access: access(store) },
+            described: Some(store.clone()),
         }
     }
 
@@ -137,6 +140,7 @@ impl StoreRow {
             origin: Origin::DomainXml,
             place: "?".to_owned(),
             store: dvb_engine::Store { kind: StoreKind::File, access: Access::Unavailable(why) },
+            described: None,
         }
     }
 }
@@ -194,10 +198,33 @@ fn file_store() -> DriverId {
     DriverId("file".to_owned())
 }
 
-/// The stores as the engine takes them.
-pub(crate) fn stores(config: &Config) -> Result<Stores, WiringError> {
-    let StoreTable { default, rows } = store_table(config)?;
-    Ok(Stores { default, by_id: rows.into_iter().map(|(id, row)| (id, row.store)).collect() })
+impl StoreTable {
+    /// The stores as the engine takes them.
+    pub(crate) fn into_stores(self) -> Stores {
+        Stores { default: self.default, by_id: self.rows.into_iter().map(|(id, row)| (id, row.store)).collect() }
+    }
+
+    /// The stores that files can be given back to, in place.
+    pub(crate) fn menders(&self, run: &RunId) -> Menders {
+        let mender = |row: &StoreRow| match (&row.described, row.access()) {
+            (Some(store), _) => mender(store, run),
+            (None, Access::Unavailable(why)) => Err(why.clone()),
+            (None, Access::Readable(_) | Access::Reference(_)) => Err("nothing describes it".to_owned()),
+        };
+        self.rows.iter().map(|(id, row)| (id.clone(), mender(row))).collect()
+    }
+}
+
+fn mender(store: &StoreType, run: &RunId) -> Result<Box<dyn Mender>, String> {
+    match store {
+        StoreType::File { directory } => {
+            let writer = FolderWriter::open(directory, run, Manner::AsNeighbours).map_err(|it| it.chain())?;
+            Ok(Box::new(writer))
+        }
+        StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. } => {
+            Err("this version writes to stores of type file only; restore into a folder with --to".to_owned())
+        }
+    }
 }
 
 fn access(store: &StoreType) -> Access {
@@ -307,6 +334,11 @@ fn open_folder(directory: &Path) -> Access {
         Ok(store) => Access::Readable(Arc::new(store)),
         Err(error) => Access::Unavailable(error.chain()),
     }
+}
+
+/// A folder that files are given back to.
+pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Target>, SinkError> {
+    Ok(Box::new(FolderWriter::open(folder, run, Manner::Own)?))
 }
 
 /// A destination; nothing is contacted yet.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures this program beside rsync, rclone and sftp, all against one sshd of its own on loopback. Not a test.
+# Measures this program beside rsync, rclone and sftp, all against servers of its own on loopback. Not a test.
 # README.md beside it says how to read what it prints.
 # shellcheck disable=SC2034 # the sourced files use what is set here
 set -euo pipefail
@@ -12,12 +12,12 @@ bench.sh [OPTIONS]
   --quick          small sets, one round: shows that it works, measures nothing
   --small N        files of 4 KiB (20000)
   --medium N       files of 64 KiB (2000)
-  --large MIB      size of the one large file (2048)
-  --share N        over the long line, only one N-th of the small files (10)
+  --large MIB      size of the one large file (2048); with object stores, a quarter
+  --share N        over the long line and with object stores, one N-th of the small files (10)
   --round-trip MS  of the long line, even (20)
   --rounds N       each measurement so often, the median counts (3)
   --rows N         rows of the catalogue for the run with nothing to do (1000000)
-  --only LIST      of: small medium large rows, with commas between (all)
+  --only LIST      of: small medium large cloud verify rows, with commas between (all)
   --tools LIST     of: ours rsync rclone-hash rclone sftp, with commas between (all)
   --limit S        seconds after which a measurement is given up (1800)
   --folder DIR     on a real disk, for data and copies (target/benchmark)
@@ -25,7 +25,7 @@ USAGE
 }
 
 small=20000 medium=2000 large=2048 share=10 round_trip=20 rounds=3 rows=1000000 limit=1800
-only=small,medium,large,rows tools=ours,rsync,rclone-hash,rclone,sftp folder=target/benchmark
+only=small,medium,large,cloud,verify,rows tools=ours,rsync,rclone-hash,rclone,sftp folder=target/benchmark
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) small=400 medium=100 large=32 share=4 rounds=1 rows=2000; shift ;;
@@ -65,6 +65,15 @@ machine
 if wanted "$only" small; then compare small "$small" 4096; fi
 if wanted "$only" medium; then compare medium "$medium" 65536; fi
 if wanted "$only" large; then compare large 1 $((large * 1048576)); fi
+if wanted "$only" cloud; then
+    # shellcheck source=docs/benchmark/cloud.sh
+    . "$here/cloud.sh"
+    start_cloud
+    compare_cloud small $((small / share)) 4096
+    compare_cloud medium $((medium / share)) 65536
+    compare_cloud large 1 $((large * 1048576 / 4))
+fi
+if wanted "$only" verify; then compare_verify small "$small" 4096; fi
 if wanted "$only" rows; then
     # shellcheck source=docs/benchmark/rows.sh
     . "$here/rows.sh"

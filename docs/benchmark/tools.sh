@@ -9,7 +9,12 @@ declare -A title=(
     [rclone-hash]="rclone copy, md5 compared"
     [rclone]="rclone copy, no hashes"
     [sftp]="OpenSSH sftp, no proof"
+    [verify-ours]="dataverse-backup verify --all"
+    [verify-rclone-hash]="rclone check, md5 compared"
+    [verify-rclone]="rclone check --download"
 )
+
+declare -A line_title=([near]="to an SSH server on loopback" [far]="to an SSH server, $round_trip ms round trip")
 
 machine() {
     echo "$(uname -sr), $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg); $("$program" --version 2>/dev/null || true);" \
@@ -45,44 +50,66 @@ BackupDatabase: sqlite:$folder/ours/ledger.db
 [Repository]
 FileSystemDirectory: $2/files
 [Backup]
+$(ssh_destination "$1" "$3")
+CONFIG
+}
+
+# ssh_destination LINK FOLDER
+ssh_destination() {
+    cat <<CONFIG
 StorageType: ssh
 SshHost: 127.0.0.1
 SshPort: ${port[$1]}
 SshUsername: $(id -un)
 SshKeyFile: $folder/ssh/key
 SshKnownHosts: $folder/ssh/known_hosts
-BackupDirectory: $3
+BackupDirectory: $2
 CONFIG
 }
 
 # Certificates that the environment names make rclone refuse to start, though nothing here needs any.
+rclone=(env -u AWS_CA_BUNDLE -u SSL_CERT_FILE -u SSL_CERT_DIR -u CURL_CA_BUNDLE -u REQUESTS_CA_BUNDLE
+    rclone --config /dev/null)
+
 rclone_command() {
     local link=$1 store=$2 to=$3
     shift 3
-    command=(env -u AWS_CA_BUNDLE -u SSL_CERT_FILE -u SSL_CERT_DIR -u CURL_CA_BUNDLE -u REQUESTS_CA_BUNDLE
-        RCLONE_CONFIG_BENCH_TYPE=sftp RCLONE_CONFIG_BENCH_HOST=127.0.0.1 "RCLONE_CONFIG_BENCH_PORT=${port[$link]}"
-        "RCLONE_CONFIG_BENCH_USER=$(id -un)" "RCLONE_CONFIG_BENCH_KEY_FILE=$folder/ssh/key"
-        "RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE=$folder/ssh/known_hosts"
-        rclone --config /dev/null copy --transfers 4 "$@" "$store/files" "bench:$to")
+    rclone_knows_ssh "$link"
+    command=("${rclone[@]}" copy --transfers 4 "$@" "$store/files" "bench:$to")
 }
 
-# measure SET LINK TOOL STORE: one measurement, to an empty destination, with the files read once before. Its result is a line of results.tsv.
+# What rclone finds in its environment under the name `bench`.
+rclone_knows_ssh() {
+    export RCLONE_CONFIG_BENCH_TYPE=sftp RCLONE_CONFIG_BENCH_HOST=127.0.0.1 RCLONE_CONFIG_BENCH_PORT=${port[$1]} \
+        RCLONE_CONFIG_BENCH_USER RCLONE_CONFIG_BENCH_KEY_FILE=$folder/ssh/key \
+        RCLONE_CONFIG_BENCH_KNOWN_HOSTS_FILE=$folder/ssh/known_hosts
+    RCLONE_CONFIG_BENCH_USER=$(id -un)
+}
+
+# measure SET LINK TOOL STORE: one measurement, to an empty destination, with the files read once before.
 measure() {
-    local set=$1 link=$2 tool=$3 store=$4 to=$folder/copies seconds memory verdict=ok
+    local set=$1 link=$2 tool=$3 store=$4 to=$folder/copies
     rm -rf "$to" "$folder/ours"
     mkdir -p "$folder/ours"
     if [ "$tool" != sftp ]; then mkdir "$to"; fi # `put -r` makes it, or else goes one level deeper
     command_of "$tool" "$link" "$store" "$to"
+    clock "$set" "$link" "$tool" same_files "$store/files" "$to"
+    rm -rf "$to"
+}
+
+# clock SET LINK TOOL CHECK...: runs `command`, then the check of what it made. Its result is a line of results.tsv.
+clock() {
+    local set=$1 link=$2 tool=$3 seconds memory verdict=ok
+    shift 3
     sync
     /usr/bin/time -q -f '%e %M' -o "$folder/time" timeout "$limit" "${command[@]}" </dev/null >"$folder/output" 2>&1 || verdict="exit $?"
     read -r seconds memory <"$folder/time"
-    if [ "$verdict" = ok ] && ! same_files "$store/files" "$to"; then verdict=incomplete; fi
+    if [ "$verdict" = ok ] && ! "$@"; then verdict=incomplete; fi
     if [ "$verdict" != ok ]; then
         echo "$tool, $set, $link: $verdict" >&2
         tail -n 5 "$folder/output" >&2
     fi
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$set" "$link" "$tool" "$seconds" "$memory" "$verdict" >>"$results"
-    rm -rf "$to"
 }
 
 # Whether the copies have the names and sizes of the originals; what a program keeps for itself is left out.
@@ -110,6 +137,30 @@ compare() {
     done
 }
 
+# compare_verify SET FILES BYTES: copies of the set, made by this program, are looked at again by every tool.
+compare_verify() {
+    local set=verify files=$2 bytes=$3 store=$folder/$1-$2-$3 to=$folder/copies round tool
+    make_store "$store" "$files" "$bytes"
+    rm -rf "$to" "$folder/ours"
+    mkdir -p "$to" "$folder/ours"
+    command_of ours near "$store" "$to"
+    "${command[@]}"
+    rclone_knows_ssh near
+    for round in $(seq "$rounds"); do
+        for tool in ours rclone-hash rclone; do
+            if ! wanted "$tools" "$tool"; then continue; fi
+            case $tool in
+                ours) command=("$program" --config "$folder/ours/config.ini" verify --all) ;;
+                rclone-hash) command=("${rclone[@]}" check --exclude '/.dataverse-backup/**' "$store/files" "bench:$to") ;;
+                rclone) command=("${rclone[@]}" check --download --exclude '/.dataverse-backup/**' "$store/files" "bench:$to") ;;
+            esac
+            clock $set near $tool true
+        done
+    done
+    print_table $set near "$files" "$bytes"
+    rm -rf "$to"
+}
+
 make_store() {
     if [ ! -e "$1/made" ]; then
         rm -rf "$1"
@@ -121,22 +172,20 @@ make_store() {
 }
 
 print_table() {
-    local line="on loopback"
-    if [ "$2" = far ]; then line="$round_trip ms round trip"; fi
-    printf '\n%s x %s bytes, %s\n' "$3" "$4" "$line"
+    printf '\n%s x %s bytes, %s\n' "$3" "$4" "${line_title[$2]}"
     printf '%-38s %9s %9s %9s %9s %9s\n' "" "seconds" "to ours" "files/s" "MiB/s" "MiB peak"
     local tool ours
     ours=$(median "$1" "$2" ours 4)
     for tool in ours rsync rclone-hash rclone sftp; do
-        if ! wanted "$tools" "$tool"; then continue; fi
+        if ! grep -qP "^$1\t$2\t$tool\t" "$results"; then continue; fi
         if grep -qP "^$1\t$2\t$tool\t.*\tok$" "$results"; then
-            awk -v t="${title[$tool]}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
+            awk -v t="${title[$1-$tool]:-${title[$tool]}}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
                 -v ours="${ours:-0}" -v files="$3" -v bytes="$4" 'BEGIN {
                     ratio = ours > 0 ? sprintf("%.2f x", s / ours) : "-"
                     printf "%-38s %9.2f %9s %9.0f %9.1f %9.1f\n", t, s, ratio, files / s, files * bytes / s / 1048576, m / 1024
                 }'
         else
-            printf '%-38s %9s\n' "${title[$tool]}" "failed"
+            printf '%-38s %9s\n' "${title[$1-$tool]:-${title[$tool]}}" "failed"
         fi
     done
 }

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod init;
 mod man;
+mod restore;
 mod run;
 mod status;
 
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Run(Box<run::Args>),
     Check(check::Args),
     Status(status::Args),
+    Restore(Box<restore::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -55,6 +57,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Run(args) => run::run(&args, &context()?),
         Command::Check(args) => check::run(&args, &context()?),
         Command::Status(args) => status::run(&args, &context()?),
+        Command::Restore(args) => restore::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

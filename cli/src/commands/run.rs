@@ -199,7 +199,7 @@ fn run_all(
     stop: &Stop,
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
-    let stores = wiring::stores(config)?;
+    let stores = wiring::store_table(config)?.into_stores();
     let catalogue = wiring::catalogue(config);
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
     let ledger = wiring::ledger(config, jobs)?;

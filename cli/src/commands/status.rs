@@ -22,7 +22,8 @@ const RUNS: u32 = 3;
 ///
 /// Asks the ledger alone; nothing is read or verified. The exit code says what would have to be done: 0 if nothing
 /// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1. With --dataset or --file it is
-/// about these data files only, and a file that no run has looked at counts as pending.
+/// about these data files only, and a file that no run has looked at counts as pending. With several destinations, each
+/// data file is shown with how many of them have a proved copy of all of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A line for each data file that is not safe: failed or pending
@@ -61,23 +62,41 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let destinations = context.destinations(&args.destination)?;
     let ledger = wiring::ledger(&context.config, 1)?;
-    let status = Command { args, screen: &context.screen, ledger: ledger.as_ref() };
+    let several = context.config.destinations.len() > 1;
+    let status = Command { args, screen: &context.screen, ledger: ledger.as_ref(), several };
     let (mut ending, mut objects) = (Ending::Safe, Vec::new());
     for destination in destinations {
         let (object, ends) = status.of(&destination.name)?;
         ending = ending.min(ends);
         objects.push(object);
     }
+    let spread = ledger.spread()?;
     if context.screen.json && !args.failed {
-        context.screen.print_json(&json!({ "destinations": objects, "exit_code": ending.code() }))?;
+        let copies: Map<String, Value> = spread.iter().map(|it| (it.0.to_string(), it.1.into())).collect();
+        context.screen.print_json(&json!({ "destinations": objects, "copies": copies, "exit_code": ending.code() }))?;
+    } else if !context.screen.json && several {
+        context.screen.print(&spread_text(&spread))?;
     }
     Ok(ending)
+}
+
+/// How many data files have how many copies, over all destinations.
+fn spread_text(spread: &[(u64, u64)]) -> String {
+    let lines: String =
+        spread.iter().map(|(copies, files)| format!("\n  {:<13} {files:>10}", number_of_copies(*copies))).collect();
+    format!("all destinations: data files by their proved copies{lines}")
+}
+
+fn number_of_copies(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "copy" } else { "copies" })
 }
 
 struct Command<'a> {
     args: &'a Args,
     screen: &'a Screen,
     ledger: &'a dyn Ledger,
+    /// There are several destinations, so a data file may have several copies.
+    several: bool,
 }
 
 impl Command<'_> {
@@ -108,7 +127,7 @@ impl Command<'_> {
 
     /// Prints or gathers the data files that are asked for, and what they come to.
     fn list(&self, destination: &DestinationName) -> Result<(Option<Vec<Value>>, Ending), Failure> {
-        let Self { args, screen, ledger } = self;
+        let Self { args, screen, ledger, several } = self;
         let (mut gathered, mut ending) = (Vec::new(), Ending::Safe);
         let mut printed = Ok(());
         let mut missing: BTreeSet<_> = args.file.iter().copied().map(DvObjectId).collect();
@@ -122,7 +141,7 @@ impl Command<'_> {
                 return;
             }
             match (screen.json, args.failed) {
-                (false, _) => printed = screen.print(&format!("  {}", text(&it))),
+                (false, _) => printed = screen.print(&format!("  {}", text(&it, *several))),
                 (true, true) => printed = screen.print_json(&DataFile::of(destination, it)),
                 (true, false) => gathered.push(json!(DataFile::of(destination, it))),
             }
@@ -178,6 +197,9 @@ struct DataFile<'a> {
     provisional: bool,
     gone_since: Option<String>,
     recorded_at: String,
+    /// Proved objects at this destination.
+    objects: u64,
+    /// Destinations that have all of it.
     copies: u64,
 }
 
@@ -195,14 +217,18 @@ impl<'a> DataFile<'a> {
             provisional: it.provisional,
             gone_since: it.gone_since,
             recorded_at: it.recorded_at,
-            copies: it.copies,
+            objects: it.copies,
+            copies: it.destinations,
         }
     }
 }
 
-fn text(it: &StateDetail) -> String {
+fn text(it: &StateDetail, several: bool) -> String {
     let name = it.label.as_deref().or(it.storage_identifier.as_deref());
     let mut text = report::line(Some(it.id), it.dataset.as_deref(), name, it.status, it.reason.as_deref());
+    if several {
+        text += &format!(" ({} proved)", number_of_copies(it.destinations));
+    }
     if it.provisional {
         text += " (provisional: an ingest was under way)";
     }

@@ -5,5 +5,6 @@ mod cloud;
 mod crash;
 mod installation;
 mod original;
+mod restore;
 mod ssh;
 mod worlds;

@@ -224,3 +224,24 @@ fn a_snapshot_takes_the_databases_place() {
     site.call(&["check"]).expect(0).says(&["OK    catalogue", "3 data files"]);
     site.call(&["run", "--json"]).expect(0).says(&["\"copied\":3"]);
 }
+
+#[test]
+fn status_says_how_many_copies_a_data_file_has() {
+    let mut site = Site::new();
+    site.add("Backup second", &format!("StorageType: directory\nBackupDirectory: {}", site.path("second").display()));
+    let [two, one] = [0, 1].map(|it| site.world.files[it].id);
+    site.call(&["init"]).expect(0);
+    site.call(&["run", "--destination", "default"]).expect(0);
+    site.call(&["run", "--destination", "second", "--file", &two.to_string()]).expect(0);
+    let text = site
+        .call(&["status", "--file", &one.to_string(), "--file", &two.to_string(), "--destination", "default"])
+        .expect(0);
+    text.says(&["(1 copy proved)", "(2 copies proved)", "data files by their proved copies"]);
+    let json = site.call(&["status", "--dataset", "doi:10.5072/FK2/ABC", "--json"]).expect(0).json();
+    let copies = |id: i64| {
+        let files = json["destinations"][0]["data_files"].as_array().unwrap();
+        files.iter().find(|it| it["data_file_id"] == id).unwrap()["copies"].as_u64().unwrap()
+    };
+    assert_eq!((copies(one), copies(two)), (1, 2), "{json:#}");
+    assert_eq!((&json["copies"]["1"], &json["copies"]["2"]), (&2.into(), &1.into()), "{json:#}");
+}

@@ -5,6 +5,7 @@ mod check;
 mod ledger;
 mod listeners;
 mod remote;
+mod restore;
 mod run;
 mod site;
 mod usage;

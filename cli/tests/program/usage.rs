@@ -7,7 +7,7 @@ use crate::site::{Site, done, program, write};
 
 #[test]
 fn help_and_version_go_to_stdout() {
-    for command in ["init", "run", "check", "status", "catalogue", "completions", "man"] {
+    for command in ["init", "run", "check", "status", "restore", "catalogue", "completions", "man"] {
         done(program().arg("--help")).expect(0).says(&[&format!("  {command}"), "Exit codes:"]);
         let help = done(program().args([command, "--help"])).expect(0);
         assert!(help.err.is_empty() && help.out.contains("Usage: dataverse-backup"), "{help}");
@@ -31,6 +31,12 @@ fn what_makes_no_sense_ends_with_2() {
         &["run", "--limit", "0"],
         &["status", "--file", "x"],
         &["-q", "-v", "status"],
+        &["restore", "--all"],
+        &["restore", "--to", "x"],
+        &["restore", "--all", "--missing", "--to", "x"],
+        &["restore", "--all", "--to", "x", "--in-place"],
+        &["restore", "--all", "--in-place", "--names"],
+        &["restore", "--all", "--to", "x", "--version", "2.0"],
     ] {
         let done = done(program().args(words)).expect(2);
         assert!(done.out.is_empty() && !done.err.is_empty(), "{words:?}: {done}");

@@ -1,7 +1,8 @@
 //! One run: what is due, copy, prove, record.
 //!
 //! [`run`] reads the catalogue, compares it with the ledger, copies what is due from the stores to one destination,
-//! and records each verdict only with its proofs in hand.
+//! and records each verdict only with its proofs in hand. [`restore()`] goes the other way: from the destinations back
+//! into a folder or into the stores.
 
 mod adopt;
 mod carry;
@@ -18,6 +19,7 @@ mod options;
 mod package;
 mod payload;
 mod plan;
+mod restore;
 mod run;
 mod settle;
 mod share;
@@ -33,6 +35,10 @@ pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
+pub use restore::{
+    Goal, Layout, Menders, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup,
+    RestoreSummary, restore,
+};
 pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::Stop;
 pub use stores::{Access, Store, Stores};

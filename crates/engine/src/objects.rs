@@ -12,7 +12,7 @@ use crate::package::Manifest;
 use crate::stores::{Access, Place, Store, Stores};
 
 /// `PersistProvJsonCommand`: in no table, so it is looked for by its name.
-const PROVENANCE: &str = "prov-json.json";
+pub(crate) const PROVENANCE: &str = "prov-json.json";
 /// What a person uploaded as the logo of a dataset; its thumbnails can be made again.
 const LOGO: &str = "dataset_logo_original";
 /// Format of auxiliary files that Dataverse makes itself (5.13).

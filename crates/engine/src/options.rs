@@ -69,6 +69,12 @@ impl Selection {
             && (self.stores.is_empty() || self.stores.contains(store))
     }
 
+    /// Whether it may mean the file's dataset: other files of a dataset say which versions it has.
+    pub(crate) fn has_dataset_of(&self, file: &DataFile) -> bool {
+        let pid = file.dataset.as_ref().map_or("", |it| it.pid.as_str());
+        self.datasets.is_empty() || self.datasets.contains(pid)
+    }
+
     pub(crate) fn has_dataset(&self, pid: &str) -> bool {
         self.is_everything()
             || (self.datasets.contains(pid)

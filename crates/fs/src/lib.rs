@@ -7,6 +7,8 @@ mod error;
 mod publish;
 mod sink;
 mod source;
+mod writer;
 
 pub use sink::{DirectorySink, DirectorySinkConfig};
 pub use source::FileStore;
+pub use writer::{FolderWriter, Manner};

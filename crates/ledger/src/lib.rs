@@ -119,6 +119,13 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError>;
 
+    /// How many data files are safe (`OK`) at how many destinations: pairs of destinations and data files, in the order of
+    /// the former. What no destination covers, and what is gone, is left out.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn spread(&self) -> Result<Vec<(u64, u64)>, LedgerError>;
+
     /// Visits the states of data files, with names and reasons, for `status`: all, or those of a dataset PID, or those that are not OK.
     ///
     /// # Errors

@@ -66,6 +66,7 @@ pub(crate) struct RawDetail {
     pub(crate) gone_since: Option<String>,
     pub(crate) recorded_at: String,
     pub(crate) copies: i64,
+    pub(crate) destinations: i64,
 }
 
 impl RawDetail {
@@ -83,6 +84,7 @@ impl RawDetail {
             gone_since: self.gone_since,
             recorded_at: self.recorded_at,
             copies: number(self.copies, "count", id)?,
+            destinations: number(self.destinations, "count", id)?,
         })
     }
 }
@@ -158,6 +160,11 @@ pub(crate) fn counts(rows: Vec<(String, i64, i64)>) -> Result<(Vec<(Status, u64)
     }
     let of = |wanted| found.iter().find(|it| it.0 == wanted && it.1 > 0).copied();
     Ok((Status::ALL.into_iter().filter_map(of).collect(), gone_total))
+}
+
+/// Pairs of counts.
+pub(crate) fn spread(rows: Vec<(i64, i64)>) -> Result<Vec<(u64, u64)>, LedgerError> {
+    rows.into_iter().map(|it| Ok((number(it.0, "count", 0)?, number(it.1, "count", 0)?))).collect()
 }
 
 /// A version as the databases keep it.

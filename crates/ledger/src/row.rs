@@ -228,14 +228,16 @@ pub struct StateDetail {
     pub gone_since: Option<String>,
     /// When the verdict was recorded.
     pub recorded_at: String,
-    /// Its proved copies at the destination.
+    /// Proved copies of its objects at the destination.
     pub copies: u64,
+    /// At how many destinations it is safe (`OK`), of all that the ledger knows.
+    pub destinations: u64,
 }
 
 /// Everything that is known of one data file or dataset at one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {
-    /// The verdict, with what people need to know of it.
+    /// The verdict, with what people need to know of it; how many destinations have it is not asked for, and 0.
     pub detail: StateDetail,
     /// `<storage authority>/<storage identifier>`: its folder.
     pub dataset_identifier: Option<String>,

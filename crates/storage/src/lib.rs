@@ -4,14 +4,18 @@
 //! batches, so that many small files travel in few round trips: [`SinkSession::stage`] stores a batch where nobody
 //! looks, [`SinkSession::commit`] proves it and lets it show. What each promises is checked by the suites in
 //! [`conformance`], which every implementation runs against a real server.
+//!
+//! A [`Target`] is where files are given back to, and a [`Mender`] a store in which they take the place of damaged ones.
 
 pub mod conformance;
 mod error;
 mod sink;
 mod source;
+mod target;
 
 pub use error::{Cause, SinkError, SourceError};
 pub use sink::{
     CommitRequest, Demand, Existing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
 };
 pub use source::{Location, ObjectAddress, Source, StoredObject};
+pub use target::{Expected, Mender, Placed, PutError, Target};

@@ -9,6 +9,7 @@ mod disappearance;
 mod early_end;
 mod faults;
 mod rerun;
+mod restore;
 mod snapshots;
 mod together;
 mod worlds;

@@ -64,5 +64,6 @@ fn raw_detail(row: &Row) -> Result<RawDetail, postgres::Error> {
         gone_since: row.try_get(8)?,
         recorded_at: row.try_get(9)?,
         copies: 0,
+        destinations: 0,
     })
 }

@@ -161,6 +161,10 @@ impl Ledger for PostgresLedger {
         self.transact("count the states", |it| read::counts(it, destination))
     }
 
+    fn spread(&self) -> Result<Vec<(u64, u64)>, LedgerError> {
+        self.transact("count the copies", read::spread)
+    }
+
     fn visit_details(
         &self,
         destination: &DestinationName,

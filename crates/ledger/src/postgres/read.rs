@@ -144,12 +144,27 @@ pub(super) fn counts(
     Ok(raw::counts(rows.collect::<Result<_, postgres::Error>>()?)?)
 }
 
+pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault> {
+    let rows = db.query(
+        "SELECT destinations, count(*)
+         FROM (SELECT count(*) FILTER (WHERE status = 'OK') AS destinations FROM backup_state
+               WHERE kind = 'file' AND gone_since IS NULL
+               GROUP BY id HAVING bool_or(status <> 'NOT_COVERED')) spread
+         GROUP BY destinations ORDER BY destinations",
+        &[],
+    )?;
+    let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    Ok(raw::spread(rows.collect::<Result<_, postgres::Error>>()?)?)
+}
+
 const DETAILS: &str = concat!(
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, ",
     time!("gone_since"),
     ", ",
     time!("recorded_at"),
-    ", (SELECT count(*) FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved')
+    ", (SELECT count(*) FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
+       (SELECT count(*) FROM backup_destination d
+        JOIN backup_state o ON o.destination = d.id AND o.id = s.id AND o.status = 'OK')
      FROM backup_state s
      WHERE destination = $1 AND kind = 'file' AND id > $2
        AND ($3::text IS NULL OR dataset = $3) AND (NOT $4::boolean OR status <> 'OK')
@@ -180,6 +195,7 @@ pub(super) fn details(
                 gone_since: row.try_get(8)?,
                 recorded_at: row.try_get(9)?,
                 copies: row.try_get(10)?,
+                destinations: row.try_get(11)?,
             };
             Ok(raw.read()?)
         })

@@ -62,6 +62,7 @@ fn raw_detail(row: &Row<'_>) -> rusqlite::Result<RawDetail> {
         gone_since: row.get(8)?,
         recorded_at: row.get(9)?,
         copies: 0,
+        destinations: 0,
     })
 }
 

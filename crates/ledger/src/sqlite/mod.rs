@@ -179,6 +179,10 @@ impl Ledger for SqliteLedger {
         self.read("count the states", |it| read::counts(it, destination))
     }
 
+    fn spread(&self) -> Result<Vec<(u64, u64)>, LedgerError> {
+        self.read("count the copies", |it| read::spread(it))
+    }
+
     fn visit_details(
         &self,
         destination: &DestinationName,

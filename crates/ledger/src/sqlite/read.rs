@@ -114,6 +114,18 @@ pub(super) fn counts(db: &Connection, destination: &DestinationName) -> Result<(
     Ok(raw::counts(rows.collect::<Result<_, _>>()?)?)
 }
 
+pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
+    let mut statement = db.prepare_cached(
+        "SELECT destinations, count(*)
+         FROM (SELECT sum(status = 'OK') AS destinations FROM backup_state
+               WHERE kind = 'file' AND gone_since IS NULL
+               GROUP BY id HAVING sum(status <> 'NOT_COVERED') > 0)
+         GROUP BY destinations ORDER BY destinations",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(raw::spread(rows.collect::<Result<_, _>>()?)?)
+}
+
 pub(super) fn details(
     db: &Connection,
     destination: &DestinationName,
@@ -125,7 +137,9 @@ pub(super) fn details(
     let mut statement = db.prepare_cached(
         "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
                 (SELECT count(*) FROM backup_copy c
-                 WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved')
+                 WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
+                (SELECT count(*) FROM backup_destination d
+                 JOIN backup_state o ON o.destination = d.id AND o.id = s.id AND o.status = 'OK')
          FROM backup_state s
          WHERE destination = ?1 AND kind = 'file' AND id > ?2
            AND (?3 IS NULL OR dataset = ?3) AND (NOT ?4 OR status <> 'OK')
@@ -144,6 +158,7 @@ pub(super) fn details(
             gone_since: row.get(8)?,
             recorded_at: row.get(9)?,
             copies: row.get(10)?,
+            destinations: row.get(11)?,
         })
     })?;
     rows.map(|row| Ok(row?.read()?)).collect()

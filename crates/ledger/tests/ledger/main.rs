@@ -72,6 +72,7 @@ macro_rules! suite {
             holdings::know_what_is_gone_damaged_or_without_a_copy,
             reports::counts_leave_out_what_is_gone,
             reports::details_can_be_narrowed,
+            reports::copies_are_counted_over_destinations,
             reports::the_oldest_proof_is_of_what_is_not_gone,
             reports::runs_come_newest_first,
             reports::a_key_is_looked_up,

@@ -69,6 +69,22 @@ pub(crate) fn counts_leave_out_what_is_gone(bench: &dyn Bench) {
     assert_eq!(ledger.counts(&here()).unwrap(), (expected, 2));
 }
 
+pub(crate) fn copies_are_counted_over_destinations(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    assert_eq!(ledger.spread().unwrap(), []);
+    copy_all(&*ledger, &here(), [1, 2, 3]);
+    copy_all(&*ledger, &there(), [2, 3]);
+    let not_covered = || Verdict::NotCovered { reason: "elsewhere".into() };
+    ledger.record(&here(), &run(), &[record(4, Verdict::Pending), record(5, not_covered())]).unwrap();
+    ledger.record(&there(), &run(), &[record(1, failed(Status::FailWrite, vec![], vec![]))]).unwrap();
+    ledger.mark_gone(&here(), &[DvObjectId(3)]).unwrap();
+    ledger.mark_gone(&there(), &[DvObjectId(3)]).unwrap();
+    assert_eq!(ledger.spread().unwrap(), [(0, 1), (1, 1), (2, 1)]);
+    let mut found = Vec::new();
+    ledger.visit_details(&here(), None, false, &mut |it| found.push((it.id.0, it.destinations))).unwrap();
+    assert_eq!(found, [(1, 1), (2, 2), (3, 2), (4, 0), (5, 0)]);
+}
+
 pub(crate) fn details_can_be_narrowed(bench: &dyn Bench) {
     let ledger = bench.migrated();
     copy_all(&*ledger, &here(), [1, 2]);

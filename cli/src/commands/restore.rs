@@ -1,0 +1,319 @@
+//! `restore`: gives files back, into a folder or where Dataverse expects them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use dvb_engine::{
+    Ending, Goal, Layout, Menders, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Selection, Stop, new_run_id,
+    restore,
+};
+use dvb_model::{DestinationName, DvObjectId};
+use dvb_storage::{Sink, Target};
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use super::Context;
+use crate::args;
+use crate::config::Destination;
+use crate::exit::{Failure, chain};
+use crate::output::{Verbosity, plain};
+use crate::progress::Progress;
+use crate::report::{bytes, data_files};
+use crate::{signals, wiring};
+
+/// How many objects are named on stderr.
+const NAMED: usize = 20;
+
+/// Give files back, proved on the way
+///
+/// Reads proved copies at the destination and puts them into a folder (--to), or exactly where Dataverse expects them
+/// (--in-place). Every byte is compared with what is on record before a file gets its name. A good file is never
+/// touched: what is there is read and compared first, and only what is proved damaged is replaced, with the damaged
+/// bytes kept beside it. Dataverse's database is only read.
+///
+/// May be interrupted (Ctrl-C) and called again: what is there and good is not fetched again.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Exit codes of restore:
+    0  everything that was asked for is there and good
+    1  some could not be given back; the reasons are listed
+    2  the call makes no sense, or selects nothing
+    4  a copy at a destination is missing or damaged; it was not given back
+    5  a database, store or destination cannot be reached
+  128+N  ended by signal N")]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+    .args(["dataset", "file", "storage_identifier", "store", "missing", "all"]))]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["to", "in_place"]))]
+pub(crate) struct Args {
+    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
+    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
+    dataset: Vec<String>,
+
+    /// Only the data file with this id in Dataverse's database; repeatable
+    #[arg(long, value_name = "ID", help_heading = "Selection")]
+    file: Vec<i64>,
+
+    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
+    #[arg(long, value_name = "X", help_heading = "Selection")]
+    storage_identifier: Vec<String>,
+
+    /// Only the data files in this store, by its driver id; repeatable
+    ///
+    /// Several options of one kind widen the selection, several kinds narrow it.
+    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
+    store: Vec<String>,
+
+    /// Only what the source lacks or has damaged
+    ///
+    /// Reads everything in scope that is there and compares it with what is on record. With --quick, it goes by presence
+    /// and size.
+    #[arg(long, help_heading = "Selection")]
+    missing: bool,
+
+    /// With --missing: do not read what is there with its size and was OK at the last run
+    ///
+    /// For files that a mistake has deleted: they come back at once. Damage that kept a file's size stays unseen.
+    #[arg(long, requires = "missing", help_heading = "Selection")]
+    quick: bool,
+
+    /// Everything that the catalogue has
+    #[arg(long, help_heading = "Selection", conflicts_with_all = ["dataset", "file", "storage_identifier", "store", "missing"])]
+    all: bool,
+
+    /// Into this folder, in Dataverse's own layout: <authority>/<identifier>/<name>
+    ///
+    /// It is made where it does not exist. What is in it is left alone.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+
+    /// Into the stores, exactly where Dataverse expects each object
+    ///
+    /// Owner and mode are those of the other files there, so call it as root or as the account that Dataverse runs as.
+    /// A file that is damaged is kept as <name>.damaged-<run>.
+    #[arg(long)]
+    in_place: bool,
+
+    /// Only from this destination: NAME of [Backup NAME], or `default` for [Backup]
+    ///
+    /// Without it: from the first one of the configuration that has a proved copy, and where that copy is bad from the
+    /// next one that has the same bytes.
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    destination: Option<DestinationName>,
+
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Lay datasets out as people see them: folders and labels
+    ///
+    /// Of the newest released version, or of the draft where none was released. With one --dataset its files lie in DIR
+    /// itself, else each dataset has a folder. A table comes as stored (.tab) and as uploaded.
+    #[arg(long, requires = "to")]
+    names: bool,
+
+    /// The version of the dataset that --names shows: 2.0, or draft
+    #[arg(long, value_name = "V", requires = "names")]
+    version: Option<String>,
+
+    /// Files in flight, instead of Jobs in the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    jobs: Option<u32>,
+}
+
+impl Args {
+    fn options(&self, context: &Context, jobs: u32, bandwidth_limit: Option<u64>) -> RestoreOptions {
+        let layout = match (self.names, &self.version) {
+            (false, _) => Layout::Keys,
+            (true, None) => Layout::NewestNames,
+            (true, Some(version)) => Layout::NamesOf(version.clone()),
+        };
+        RestoreOptions {
+            run: new_run_id(),
+            selection: Selection {
+                datasets: self.dataset.iter().cloned().collect(),
+                files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
+                storage_identifiers: self.storage_identifier.iter().cloned().collect(),
+                stores: self.store.iter().cloned().collect(),
+            },
+            missing: self.missing,
+            quick: self.quick,
+            layout,
+            dry_run: self.dry_run,
+            jobs: jobs as usize,
+            bandwidth_limit,
+            auxiliary_objects: context.config.repository.auxiliary_objects,
+            spool_folder: wiring::spool_folder(&context.config),
+        }
+    }
+}
+
+/// Where it goes, held open.
+enum Place {
+    Folder(Box<dyn Target>),
+    Stores(Menders),
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let names: Vec<_> = args.destination.iter().cloned().collect();
+    let destinations = context.destinations(&names)?;
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let summary = give_back(args, context, &destinations, &stop)?;
+    show(context, &summary)?;
+    Ok(summary.ending)
+}
+
+fn give_back(
+    args: &Args,
+    context: &Context,
+    destinations: &[&Destination],
+    stop: &Stop,
+) -> Result<RestoreSummary, Failure> {
+    let config = &context.config;
+    let first = destinations.first();
+    let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
+    let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
+    let table = wiring::store_table(config)?;
+    let catalogue = wiring::catalogue(config);
+    let ledger = wiring::ledger(config, jobs)?;
+    let sinks = sinks(context, destinations)?;
+    let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
+    let place = match &args.to {
+        Some(folder) => Place::Folder(wiring::restore_folder(folder, &options.run)?),
+        None => Place::Stores(table.menders(&options.run)),
+    };
+    let stores = table.into_stores();
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, None);
+    let setup = RestoreSetup {
+        catalog: catalogue.as_catalog(),
+        stores: &stores,
+        ledger: ledger.as_ref(),
+        from: &from,
+        to: match &place {
+            Place::Folder(it) => Goal::Folder(it.as_ref()),
+            Place::Stores(it) => Goal::InPlace(it),
+        },
+        observer: &progress,
+        stop,
+    };
+    let done = restore(&setup, &options);
+    let held_back = progress.finish();
+    if !context.screen.is_chatty() && context.screen.verbosity != Verbosity::Quiet {
+        held_back.iter().for_each(|it| context.screen.warn(it));
+    }
+    Ok(done?)
+}
+
+type NamedSink<'a> = (&'a DestinationName, Box<dyn Sink>);
+
+/// A destination that this version cannot read does not keep the others from helping.
+fn sinks<'a>(context: &Context, destinations: &[&'a Destination]) -> Result<Vec<NamedSink<'a>>, Failure> {
+    let mut sinks = Vec::new();
+    let mut refused = None;
+    for destination in destinations {
+        match wiring::sink(destination) {
+            Ok(sink) => sinks.push((&destination.name, sink)),
+            Err(error) => {
+                if destinations.len() > 1 {
+                    context.screen.warn(&chain(&error));
+                }
+                refused = Some(error);
+            }
+        }
+    }
+    match refused {
+        Some(error) if sinks.is_empty() => Err(error.into()),
+        _ => Ok(sinks),
+    }
+}
+
+fn show(context: &Context, summary: &RestoreSummary) -> Result<(), Failure> {
+    let screen = &context.screen;
+    let trouble = trouble(summary);
+    if !trouble.is_empty() {
+        screen.say(&trouble);
+    }
+    if screen.json {
+        return screen.print_json(summary);
+    }
+    if screen.verbosity == Verbosity::Quiet {
+        return Ok(());
+    }
+    screen.print(&text(summary))
+}
+
+fn count(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The result in words.
+fn text(it: &RestoreSummary) -> String {
+    let objects = it.objects;
+    let to = it.to.as_deref().unwrap_or("the stores");
+    let would = if it.dry_run { "dry run, nothing was changed; would restore" } else { "restored" };
+    let mut lines = vec![format!(
+        "{would} {} of {}, {}, to {to}",
+        count(objects.restored, "object"),
+        data_files(it.files),
+        bytes(it.bytes)
+    )];
+    let mut line = |count: u64, text: &str| {
+        if count > 0 {
+            lines.push(format!("  {count} {text}"));
+        }
+    };
+    line(
+        objects.replaced,
+        if it.dry_run { "of them in the place of damaged ones" } else { "of them took the place of damaged ones" },
+    );
+    line(objects.already_good, "there already, read and found good");
+    line(objects.present, "there already; presence and size were looked at");
+    line(it.not_covered, "data files not covered by the backup, by rule");
+    if it.restricted_total > 0 {
+        let ids: Vec<String> = it.restricted.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = if it.restricted_total > NAMED as u64 { ", …" } else { "" };
+        let total = data_files(it.restricted_total);
+        lines.push(format!("  restricted or embargoed, not for everybody: {total}: {}{more}", ids.join(", ")));
+    }
+    let verb = if it.dry_run { "would be kept as" } else { "damaged bytes are kept as" };
+    lines.extend(it.kept.iter().take(NAMED).map(|it| format!("  {verb} {}", plain(it))));
+    lines.extend(it.notes.iter().map(|it| format!("  {}", plain(it))));
+    lines.join("\n")
+}
+
+/// What is not there, for stderr; empty where all is well.
+fn trouble(it: &RestoreSummary) -> String {
+    if it.ending == Ending::Safe {
+        return String::new();
+    }
+    let what = match it.ending {
+        Ending::DestinationDamaged => "copies at a destination are missing or damaged",
+        Ending::NotSafe => "some could not be given back",
+        Ending::Signalled(_) => "ended by a signal; call it again to go on",
+        Ending::Refused
+        | Ending::Unreachable
+        | Ending::Locked
+        | Ending::Usage
+        | Ending::SourceDamaged
+        | Ending::Stopped
+        | Ending::Safe => it.ending.text(),
+    };
+    let mut lines = vec![format!("restore: {what} (exit code {})", it.exit_code)];
+    lines.extend(it.aborted.iter().map(|it| format!("  gave up: {it}")));
+    if it.pending > 0 {
+        lines.push(format!("  {} not looked at", data_files(it.pending)));
+    }
+    let findings = it.damaged_copies.iter().chain(&it.failures);
+    for finding in findings.take(NAMED) {
+        let id = finding.data_file_id.map(|it| format!("file {it}"));
+        let name = finding.name.as_deref().or(finding.storage_identifier.as_deref());
+        let parts = [id.as_deref(), finding.dataset.as_deref(), name, finding.key.as_deref()];
+        let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
+        lines.push(format!("  {}: {}", parts.join(", "), plain(&finding.reason)));
+    }
+    let all = it.objects.damaged_copies + it.failures_total;
+    if all > NAMED as u64 {
+        lines.push(format!("  and {} more; see --json", all - NAMED as u64));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,87 @@
+//! What `restore` prints, and with which code it ends.
+
+use std::fs;
+
+use crate::site::Site;
+
+fn backed_up() -> Site {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    site.call(&["run"]).expect(0);
+    site
+}
+
+#[test]
+fn a_dry_run_counts_and_makes_nothing() {
+    let site = backed_up();
+    let out = site.path("out");
+    let words = ["restore", "--all", "--to", out.to_str().unwrap(), "--dry-run"];
+    site.call(&words).expect(0).says(&["would restore 3 objects of 3 data files", "27 B"]);
+    assert!(!out.exists());
+    let json = site.call(&[&["--json"], &words[..]].concat()).expect(0).json();
+    assert_eq!((json["objects"]["restored"].as_u64(), json["dry_run"].as_bool()), (Some(3), Some(true)), "{json:#}");
+    assert_eq!(json["to"], out.to_str().unwrap());
+    site.call(&words[..4]).expect(0).says(&["restored 3 objects"]);
+    site.call(&[&["-q"], &words[..4]].concat()).expect(0).silent();
+    site.call(&words[..4]).expect(0).says(&["restored 0 objects", "3 there already, read and found good"]);
+}
+
+#[test]
+fn what_selects_nothing_ends_with_2() {
+    let site = backed_up();
+    let out = site.path("out");
+    let to = ["--to", out.to_str().unwrap()];
+    site.call(&[&["restore", "--file", "987654"], &to[..]].concat())
+        .expect(2)
+        .says(&["no data file of this selection"]);
+    let version = ["restore", "--dataset", "doi:10.5072/FK2/ABC", "--names", "--version", "9.0"];
+    site.call(&[&version[..], &to[..]].concat()).expect(2).says(&["9.0"]);
+    site.call(&[&["restore", "--all", "--destination", "nobody"], &to[..]].concat()).expect(2).says(&["nobody"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn damage_on_both_sides_is_told_apart() {
+    let site = backed_up();
+    fs::write(site.object(0), "CONTENT 0").unwrap();
+    fs::remove_file(site.object(1)).unwrap();
+    let copy = site.path("copies").join(&site.world.objects[1].path);
+    fs::write(&copy, "rotten").unwrap();
+    let done = site.call(&["--json", "restore", "--all", "--in-place"]).expect(4);
+    let json = done.json();
+    assert_eq!(json["objects"]["replaced"], 1, "{json:#}");
+    assert_eq!(json["damaged_copies"][0]["data_file_id"], site.world.files[1].id, "{json:#}");
+    assert_eq!(json["failures"][0]["dataset"], "doi:10.5072/FK2/ABC", "{json:#}");
+    assert!(done.err.contains("copies at a destination are missing or damaged"), "{done}");
+    assert_eq!(fs::read(site.object(0)).unwrap(), b"content 0");
+    assert!(!site.object(1).exists());
+    let kept = json["kept"][0].as_str().unwrap();
+    assert_eq!(fs::read(kept).unwrap(), b"CONTENT 0");
+}
+
+#[test]
+fn a_store_that_only_domain_xml_describes_gets_its_files_back() {
+    let mut site = backed_up();
+    let options = format!(
+        "<jvm-options>-Ddataverse.files.file.type=file</jvm-options>\n\
+         <jvm-options>-Ddataverse.files.file.directory={}</jvm-options>",
+        site.path("files").display()
+    );
+    let domain = site.path("domain.xml");
+    let config = format!("<config name=\"server-config\"><java-config>{options}</java-config></config>");
+    fs::write(&domain, format!("<domain><configs>{config}</configs></domain>")).unwrap();
+    site.set("Repository", &format!("DomainXml: {}", domain.display()));
+    fs::remove_file(site.object(1)).unwrap();
+    site.call(&["restore", "--missing", "--in-place"]).expect(0).says(&["restored 1 object"]);
+    assert_eq!(fs::read(site.object(1)).unwrap(), b"content 1");
+}
+
+#[test]
+fn a_version_comes_with_the_names_that_people_know() {
+    let site = backed_up();
+    let out = site.path("out");
+    let words = ["restore", "--dataset", "https://doi.org/10.5072/FK2/ABC", "--names", "--to", out.to_str().unwrap()];
+    site.call(&words).expect(0);
+    let label = &site.world.files[2].labels[0].label;
+    assert_eq!(fs::read(out.join(label)).unwrap(), b"content 2");
+}

@@ -1,0 +1,177 @@
+//! Giving files back: from the destinations into a folder, or into the stores that lost them.
+//!
+//! [`restore`] reads the catalogue for what is asked, the ledger for what is proved of it, and puts each object where
+//! it belongs, with its bytes compared before they get a name. It writes to no database.
+
+mod error;
+mod names;
+mod object;
+mod place;
+mod plan;
+mod reach;
+mod summary;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dvb_catalog::Catalog;
+use dvb_ledger::Ledger;
+use dvb_model::{DestinationName, DriverId, RunId};
+use dvb_storage::{Mender, Sink, Target};
+
+use crate::observer::Event;
+use crate::payload::{RateLimit, Reading};
+use crate::stores::{Access, Stores};
+use crate::{Observer, Selection, Stop};
+
+pub use error::RestoreError;
+pub use summary::{ObjectCounts, RestoreFinding, RestoreSummary};
+
+/// A destination that copies are read from.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// Its name.
+    pub name: &'a DestinationName,
+    /// The destination.
+    pub sink: &'a dyn Sink,
+}
+
+/// Stores by their driver id; one that cannot be written to is there with the reason.
+pub type Menders = BTreeMap<DriverId, Result<Box<dyn Mender>, String>>;
+
+/// Where files are given back to.
+#[derive(Clone, Copy)]
+pub enum Goal<'a> {
+    /// A folder, in Dataverse's own layout or as people see a dataset.
+    Folder(&'a dyn Target),
+    /// The stores, exactly where Dataverse expects each object.
+    InPlace(&'a Menders),
+}
+
+/// What a restore works with.
+#[derive(Clone, Copy)]
+pub struct RestoreSetup<'a> {
+    /// What should exist.
+    pub catalog: &'a dyn Catalog,
+    /// Where Dataverse keeps it.
+    pub stores: &'a Stores,
+    /// What is known of the copies.
+    pub ledger: &'a dyn Ledger,
+    /// Where copies are, the preferred one first.
+    pub from: &'a [Origin<'a>],
+    /// Where they go.
+    pub to: Goal<'a>,
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+/// Which version of a dataset is laid out as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// Dataverse's own: `<authority>/<identifier>/<name>`.
+    Keys,
+    /// Folders and labels of the newest released version, else of the draft.
+    NewestNames,
+    /// Folders and labels of this version: `2.0`, or `draft`.
+    NamesOf(String),
+}
+
+/// What the caller decides.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// Name of this restore: unique, part of the names of temporaries and of damaged files that are kept.
+    pub run: RunId,
+    /// Only these data files; with an empty selection, all.
+    pub selection: Selection,
+    /// Only what the source lacks or has damaged.
+    pub missing: bool,
+    /// Go by presence and size at the source, where the last verdict was `OK`: damage that kept a file's size stays unseen.
+    pub quick: bool,
+    /// How it is laid out; anything but [`Layout::Keys`] only into a folder.
+    pub layout: Layout,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Workers, each with a session of its own; at least 1.
+    pub jobs: usize,
+    /// Bytes a second over all workers.
+    pub bandwidth_limit: Option<u64>,
+    /// Whether runs copy auxiliary files: part of what the ledger remembers of a row.
+    pub auxiliary_objects: bool,
+    /// A folder with room for the list of what is asked for (about 200 bytes a data file).
+    pub spool_folder: PathBuf,
+}
+
+/// What all workers share.
+struct Shared<'a> {
+    setup: &'a RestoreSetup<'a>,
+    options: &'a RestoreOptions,
+    reading: Reading,
+    tally: Mutex<summary::Tally>,
+    lost: Vec<reach::Loss>,
+    told: AtomicU64,
+}
+
+impl Shared<'_> {
+    fn tally(&self) -> std::sync::MutexGuard<'_, summary::Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the observer what was read since it was told last.
+    fn tell_bytes(&self) {
+        let bytes = self.reading.bytes.load(Ordering::Relaxed);
+        let told = self.told.swap(bytes, Ordering::Relaxed);
+        if bytes > told {
+            self.setup.observer.event(&Event::Bytes(bytes - told));
+        }
+    }
+}
+
+/// Gives back what is asked for, and reports what could not be.
+///
+/// # Errors
+/// [`RestoreError`], when nothing was looked at. What goes wrong later is in the [`RestoreSummary`].
+pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
+    let started = now();
+    let plan::Plan { mut spool, files, bytes } = plan::make(setup, options)?;
+    let failed = |source| plan::spool_failed(options, source);
+    let asked = spool.read().map_err(failed)?;
+    warn_of_empty_stores(setup);
+    setup.observer.event(&Event::Planned { files, bytes });
+    let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
+    let shared = Shared {
+        setup,
+        options,
+        reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
+        tally: Mutex::default(),
+        lost: setup.from.iter().map(|_| reach::Loss::default()).collect(),
+        told: AtomicU64::new(0),
+    };
+    worker::work(&shared, asked, files);
+    let lost = shared.lost.iter().filter_map(reach::Loss::ending).min();
+    let tally = shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(summary::of(setup, options, started, tally, lost))
+}
+
+/// A mount that is missing looks like a store that lost everything, which is what a restore is for: only a person can
+/// tell the two apart.
+fn warn_of_empty_stores(setup: &RestoreSetup<'_>) {
+    let Goal::InPlace(menders) = setup.to else { return };
+    for (driver, store) in &setup.stores.by_id {
+        if let (Access::Readable(source), Some(Ok(_))) = (&store.access, menders.get(driver))
+            && source.check().is_err()
+        {
+            let text =
+                format!("store {driver}: the folder {} is empty; if its disk is not mounted, stop", source.describe());
+            setup.observer.event(&Event::Warning(&text));
+        }
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}

@@ -1,0 +1,402 @@
+//! One object's whole way back: what is there, what may be done about it, read, compare, put.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
+use dvb_model::{DriverId, ObjectKey, RunId};
+use dvb_storage::{Cause, Expected, Location, Mender, PayloadError, Placed, PutError, SinkError, Source, Target};
+
+use super::place::Lack;
+use super::reach::{Reach, Unread};
+use super::{Goal, Shared};
+use crate::payload::{ObjectPayload, Reading};
+
+/// How often a copy that breaks off is read anew.
+const ATTEMPTS: u32 = 3;
+
+/// A copy that an object can be given back from.
+pub(super) struct Candidate {
+    /// Which of the destinations.
+    pub(super) origin: usize,
+    pub(super) key: ObjectKey,
+}
+
+/// One object that is asked for.
+pub(super) struct Wanted {
+    pub(super) driver: Option<DriverId>,
+    /// Where it goes below the goal's folder.
+    pub(super) path: ObjectKey,
+    /// Where it is in its store, or why that cannot be looked at.
+    pub(super) at: Result<(Arc<dyn Source>, Location), Lack>,
+    /// Not empty. All have the same bytes on record.
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) size: u64,
+    pub(super) sha256: Digest,
+    /// SHA-256 of every proved version of it, anywhere.
+    pub(super) known: Vec<Digest>,
+    /// Dataverse's checksum, where it speaks of this object.
+    pub(super) recorded: Option<Digest>,
+    /// Dataverse's row is still the one that the copy was proved by.
+    pub(super) unchanged: bool,
+    /// Its size alone says too little.
+    pub(super) suspect: bool,
+    /// What is there may be half an ingest.
+    pub(super) ingest: bool,
+}
+
+/// What became of an object.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It is there now; with --dry-run, it would be.
+    Restored {
+        /// About its owner.
+        note: Option<String>,
+        /// Where the damaged bytes are now.
+        kept: Option<ObjectKey>,
+    },
+    /// It was there, read and found good.
+    AlreadyGood,
+    /// Something with its size is there; its bytes were not asked for.
+    Present,
+    /// It could not be given back.
+    Failed(String),
+    /// A destination or store could not be had.
+    Unreachable(String),
+    /// Every copy is bad.
+    BadCopies,
+    /// The restore was told to stop.
+    Stopped,
+}
+
+impl Fate {
+    /// What a failure of a store or folder makes of it.
+    fn of(cause: Cause, why: String) -> Self {
+        match cause {
+            Cause::Transient | Cause::Unavailable | Cause::Untrusted => Self::Unreachable(why),
+            Cause::Missing | Cause::Forbidden | Cause::Refused | Cause::Full | Cause::Exists | Cause::Io => {
+                Self::Failed(why)
+            }
+        }
+    }
+}
+
+/// What became of an object, and which of its copies were found bad on the way.
+pub(super) struct Outcome {
+    pub(super) fate: Fate,
+    pub(super) bad: Vec<String>,
+}
+
+/// What is to be done about what is there.
+enum Look {
+    Done(Fate),
+    /// Nothing is there.
+    Put,
+    /// What is there is damaged, for this reason.
+    Mend(String),
+}
+
+pub(super) fn give_back(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted) -> Outcome {
+    let mut bad = Vec::new();
+    let fate = give(shared, reach, wanted, &mut bad);
+    Outcome { fate, bad }
+}
+
+fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut Vec<String>) -> Fate {
+    // Twice: another data file of the same name may be put there in between.
+    for last in [false, true] {
+        let look = look(shared, wanted);
+        let mend = match look {
+            Look::Done(fate) => return fate,
+            Look::Put => false,
+            Look::Mend(why) => match may_mend(wanted, &why) {
+                Ok(()) => true,
+                Err(why) => return Fate::Failed(why),
+            },
+        };
+        if shared.options.dry_run {
+            let kept = mend.then(|| aside(&wanted.path, &shared.options.run));
+            return Fate::Restored { note: None, kept };
+        }
+        match fetch(shared, reach, wanted, mend, bad) {
+            Fetched::Fate(fate) => return fate,
+            Fetched::Taken(error) if last => return Fate::Failed(error.chain()),
+            Fetched::Taken(_) => {}
+        }
+    }
+    Fate::Stopped
+}
+
+/// What is there, and whether it has to be touched at all.
+fn look(shared: &Shared<'_>, wanted: &Wanted) -> Look {
+    match shared.setup.to {
+        Goal::InPlace(_) => at_source(shared, wanted),
+        Goal::Folder(target) => {
+            if shared.options.missing
+                && let Look::Done(fate) = at_source(shared, wanted)
+            {
+                return Look::Done(fate);
+            }
+            in_folder(shared, target, wanted)
+        }
+    }
+}
+
+fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
+    let (source, at) = match &wanted.at {
+        Ok(it) => it,
+        Err(Lack::Now(why)) => return Look::Done(Fate::Unreachable(why.clone())),
+        Err(Lack::Always(why)) => return Look::Done(Fate::Failed(why.clone())),
+    };
+    let size = match source.size(at) {
+        Ok(Some(size)) => size,
+        Ok(None) => return Look::Put,
+        Err(error) => return Look::Done(Fate::of(error.cause, error.chain())),
+    };
+    if shared.options.quick && !wanted.suspect && size == wanted.size {
+        return Look::Done(Fate::Present);
+    }
+    let algorithms: Vec<Algorithm> = wanted.recorded.iter().map(Digest::algorithm).collect();
+    let reading = Reading { rate: None, ..shared.reading.clone() };
+    match ObjectPayload::new(Arc::clone(source), at.clone(), size, &algorithms, reading).measure() {
+        Ok(found) if is_good(wanted, &found) => Look::Done(Fate::AlreadyGood),
+        Ok(found) => Look::Mend(format!("it has {} bytes and SHA-256 {}", found.size, sha256(&found))),
+        Err(PayloadError::Stopped) => Look::Done(Fate::Stopped),
+        Err(PayloadError::Source(error)) => match error.cause {
+            Cause::Missing => Look::Put,
+            // A bad sector: moving it aside does not read it.
+            Cause::Io => Look::Mend(error.chain()),
+            Cause::Forbidden
+            | Cause::Refused
+            | Cause::Transient
+            | Cause::Unavailable
+            | Cause::Untrusted
+            | Cause::Full
+            | Cause::Exists => Look::Done(Fate::of(error.cause, error.chain())),
+        },
+    }
+}
+
+/// Any version that was proved is good, and so is what has Dataverse's checksum, whatever the backup holds.
+fn is_good(wanted: &Wanted, found: &Measured) -> bool {
+    let has = |it: &Digest| found.matches(it) == Some(true);
+    wanted.known.iter().any(has) || wanted.recorded.as_ref().is_some_and(has)
+}
+
+fn sha256(found: &Measured) -> String {
+    found.digest(Algorithm::Sha256).map(ToString::to_string).unwrap_or_default()
+}
+
+/// The one place that decides whether a file may lose its name: only where it is proved damaged. That the copy has
+/// Dataverse's checksum, where there is one, is seen when it is read.
+fn may_mend(wanted: &Wanted, why: &str) -> Result<(), String> {
+    let but = if wanted.ingest {
+        "an ingest is under way, so it is left alone"
+    } else if wanted.recorded.is_some() {
+        return Ok(());
+    } else if !wanted.unchanged {
+        "Dataverse's database does not say that it is still the one that was copied, so nothing proves which one is \
+         right, and it is left alone; run the backup, or restore into a folder and compare"
+    } else if wanted.known.iter().any(|it| *it != wanted.sha256) {
+        "the backup has several versions of it and Dataverse no checksum, so nothing proves which one is right, and it \
+         is left alone; restore into a folder and compare"
+    } else {
+        return Ok(());
+    };
+    Err(format!("what is there is not what was copied ({why}), but {but}"))
+}
+
+fn in_folder(shared: &Shared<'_>, target: &dyn Target, wanted: &Wanted) -> Look {
+    let found = match target.size(&wanted.path) {
+        Ok(None) => return Look::Put,
+        Ok(Some(size)) if size != wanted.size => Ok(false),
+        Ok(Some(_)) => is_same(shared, target, wanted),
+        Err(error) => Err(error),
+    };
+    let fate = match found {
+        _ if shared.reading.stop.signalled().is_some() => Fate::Stopped,
+        Ok(true) => Fate::AlreadyGood,
+        Ok(false) => Fate::Failed(format!("{} holds other bytes, and is left alone", path(target, &wanted.path))),
+        Err(error) => Fate::Failed(error.chain()),
+    };
+    Look::Done(fate)
+}
+
+fn path(target: &dyn Target, at: &ObjectKey) -> String {
+    format!("{}/{at}", target.describe().trim_end_matches('/'))
+}
+
+fn is_same(shared: &Shared<'_>, target: &dyn Target, wanted: &Wanted) -> Result<bool, SinkError> {
+    let mut file = target.open(&wanted.path)?;
+    let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 18]);
+    let reading = Reading { rate: None, ..shared.reading.clone() };
+    while reading.stop.signalled().is_none() {
+        match file.body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                reading.passed(n);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let attempt = format!("cannot read {}", path(target, &wanted.path));
+                return Err(SinkError::because(Cause::Io, attempt, error));
+            }
+        }
+    }
+    Ok(hasher.finish().matches(&wanted.sha256) == Some(true))
+}
+
+/// Where damaged bytes are kept. Dataverse takes the name for something that belongs to the data file.
+fn aside(path: &ObjectKey, run: &RunId) -> ObjectKey {
+    // A key with an ending is a key.
+    ObjectKey::new(&format!("{path}.damaged-{run}")).unwrap_or_else(|_| path.clone())
+}
+
+enum Fetched {
+    Fate(Fate),
+    /// Something has taken the name since it was looked at.
+    Taken(SinkError),
+}
+
+/// Reads one copy after the other until one is good, and puts it.
+fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool, bad: &mut Vec<String>) -> Fetched {
+    let place = match Place::of(shared, wanted, mend) {
+        Ok(it) => it,
+        Err(why) => return Fetched::Fate(Fate::Unreachable(why)),
+    };
+    let mut failed = None;
+    for candidate in &wanted.candidates {
+        match one_copy(shared, reach, wanted, candidate, &place) {
+            Copied::Put(placed) => {
+                let kept = place.aside.clone();
+                return Fetched::Fate(Fate::Restored { note: placed.note, kept });
+            }
+            Copied::Bad(why) => bad.push(format!("at destination {}: {why}", shared.setup.from[candidate.origin].name)),
+            Copied::Unreachable(why) => failed = failed.or(Some(Fate::Unreachable(why))),
+            Copied::Failed(why) => failed = failed.or(Some(Fate::Failed(why))),
+            Copied::Place(error) if error.cause == Cause::Exists && !mend => return Fetched::Taken(error),
+            Copied::Place(error) => return Fetched::Fate(Fate::of(error.cause, error.chain())),
+            Copied::Doubtful(why) => return Fetched::Fate(Fate::Failed(why)),
+            Copied::Stopped => return Fetched::Fate(Fate::Stopped),
+        }
+    }
+    Fetched::Fate(failed.unwrap_or(Fate::BadCopies))
+}
+
+/// Where the bytes go, and how.
+struct Place<'a> {
+    target: &'a dyn Target,
+    mender: Option<&'a dyn Mender>,
+    aside: Option<ObjectKey>,
+    expected: Expected,
+}
+
+impl<'a> Place<'a> {
+    fn of(shared: &'a Shared<'_>, wanted: &Wanted, mend: bool) -> Result<Self, String> {
+        let mut digests = vec![wanted.sha256.clone()];
+        if mend {
+            digests.extend(wanted.recorded.clone());
+        }
+        let expected = Expected { size: wanted.size, digests };
+        let aside = mend.then(|| aside(&wanted.path, &shared.options.run));
+        match shared.setup.to {
+            Goal::Folder(target) => Ok(Self { target, mender: None, aside: None, expected }),
+            Goal::InPlace(menders) => {
+                let driver = wanted.driver.as_ref().ok_or("it has no place in a store")?;
+                let mender = match menders.get(driver) {
+                    Some(Ok(it)) => it.as_ref(),
+                    Some(Err(why)) => return Err(format!("store {driver}: {why}")),
+                    None => {
+                        return Err(format!("store {driver} cannot be written to; restore into a folder with --to"));
+                    }
+                };
+                let target: &dyn Target = mender;
+                Ok(Self { target, mender: mend.then_some(mender), aside, expected })
+            }
+        }
+    }
+
+    fn put(&self, at: &ObjectKey, copy: &mut dyn std::io::Read) -> Result<Placed, PutError> {
+        match (self.mender, &self.aside) {
+            (Some(mender), Some(aside)) => mender.put_instead(at, copy, &self.expected, aside),
+            _ => self.target.put_new(at, copy, &self.expected),
+        }
+    }
+}
+
+/// What came of one copy.
+enum Copied {
+    Put(Placed),
+    Bad(String),
+    Unreachable(String),
+    Failed(String),
+    Place(SinkError),
+    /// The copy is what is on record, and still not what Dataverse recorded.
+    Doubtful(String),
+    Stopped,
+}
+
+fn one_copy(
+    shared: &Shared<'_>,
+    reach: &mut Reach<'_>,
+    wanted: &Wanted,
+    candidate: &Candidate,
+    place: &Place<'_>,
+) -> Copied {
+    let (n, key) = (candidate.origin, &candidate.key);
+    let mut mismatches = 0;
+    let mut broken = 0;
+    loop {
+        if shared.reading.stop.signalled().is_some() {
+            return Copied::Stopped;
+        }
+        match reach.read(n, key, |body| place.put(&wanted.path, body)) {
+            Ok(Ok(placed)) => return Copied::Put(placed),
+            Err(Unread::Stopped) => return Copied::Stopped,
+            Err(Unread::Lost(why)) => return Copied::Unreachable(why),
+            Err(Unread::Copy(error)) if error.cause == Cause::Missing => {
+                return Copied::Bad(format!("{key} is missing"));
+            }
+            Err(Unread::Copy(error)) => return Copied::Failed(error.chain()),
+            Ok(Err(PutError::Target(error))) => return Copied::Place(error),
+            Ok(Err(PutError::Mismatch(found))) => {
+                if found.matches(&wanted.sha256) == Some(true) {
+                    return Copied::Doubtful(
+                        "what is there is not what Dataverse recorded, but neither is its copy; it is left alone"
+                            .to_owned(),
+                    );
+                }
+                // Once may be the way here. A copy is called bad when it came twice, over two sessions.
+                reach.hang_up(n);
+                mismatches += 1;
+                if mismatches == 2 {
+                    let (size, hash) = (found.size, sha256(&found));
+                    let ours = &wanted.sha256;
+                    return Copied::Bad(if size == wanted.size {
+                        format!("{key} has SHA-256 {hash} where {ours} is on record")
+                    } else {
+                        format!("{key} has not the {} bytes that are on record", wanted.size)
+                    });
+                }
+            }
+            Ok(Err(PutError::Read(error))) => {
+                reach.hang_up(n);
+                if shared.reading.stop.signalled().is_some() {
+                    return Copied::Stopped;
+                }
+                broken += 1;
+                if broken == ATTEMPTS {
+                    let name = shared.setup.from[n].name;
+                    return Copied::Failed(format!("cannot read {key} at destination {name}: {error}"));
+                }
+                shared.setup.stop.sleep(Duration::from_secs(u64::from(broken)));
+            }
+        }
+    }
+}
+
+/// A lock that a worker died with is as good as any: what it guards is whole at any time.
+pub(super) fn unpoisoned<T>(lock: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,98 @@
+//! Where Dataverse expects each object of a data file or dataset, by the catalogue as it is now.
+
+use std::sync::Arc;
+
+use dvb_model::{
+    DataFile, Dataset, DriverId, KeyError, ObjectKey, ObjectName, ObjectRole, StorageIdentifier, StoragePid, StoreKind,
+};
+use dvb_storage::{Location, ObjectAddress, Source};
+
+use crate::stores::{Access, NotCovered, Store, Stores};
+
+/// Why a store cannot be looked at.
+#[derive(Debug, Clone)]
+pub(super) enum Lack {
+    /// Trying again later can help.
+    Now(String),
+    /// It cannot.
+    Always(String),
+}
+
+/// Where the objects of one data file or dataset belong.
+pub(super) struct Home {
+    pub(super) driver: DriverId,
+    pid: StoragePid,
+    identifier: Option<StorageIdentifier>,
+    /// `None` for a dataset: its objects have names of their own.
+    name: Option<ObjectName>,
+    /// The store, or why it cannot be looked at.
+    pub(super) source: Result<Arc<dyn Source>, Lack>,
+}
+
+impl Home {
+    /// `keys` are those of its copies: of several storage PIDs, which is a mistake in Dataverse, they tell the one.
+    pub(super) fn of_file(file: &DataFile, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
+        let dataset = file.dataset.as_ref().ok_or("it has no dataset, so it has no place in a store")?;
+        let pid = choose(&dataset.storage_pids, keys).ok_or("its dataset has no PID, so it has no place in a store")?;
+        let identifier = StorageIdentifier::parse(file.storage_identifier.as_deref()).map_err(|it| it.to_string())?;
+        let driver = identifier.driver.clone().unwrap_or_else(|| stores.default.clone());
+        let store = stores.by_id.get(&driver);
+        let kind = store.map_or(StoreKind::File, |it| it.kind);
+        let name = identifier.object_name(kind, &pid.identifier).map_err(|it| it.to_string())?;
+        ObjectKey::of(&pid.directory(), &name).map_err(|it| it.to_string())?;
+        let source = readable(&driver, store);
+        Ok(Self { driver, pid: pid.clone(), identifier: Some(identifier), name: Some(name), source })
+    }
+
+    pub(super) fn of_dataset(dataset: &Dataset, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
+        let pid = choose(&dataset.storage_pids, keys).ok_or("it has no PID, so it has no place in a store")?;
+        let (driver, store) = match stores.of_dataset(dataset) {
+            Some((driver, store)) => (driver.clone(), Some(store)),
+            None => (stores.default.clone(), None),
+        };
+        let identifier = StorageIdentifier::parse(dataset.storage_identifier.as_deref()).ok();
+        let source = readable(&driver, store);
+        Ok(Self { driver, pid: pid.clone(), identifier, name: None, source })
+    }
+
+    fn object(&self, role: &ObjectRole) -> Result<(ObjectAddress, ObjectName), KeyError> {
+        let own = || self.name.clone().ok_or(KeyError::Empty);
+        Ok(match role {
+            ObjectRole::Main => (ObjectAddress::Main(own()?), own()?),
+            ObjectRole::Original => (ObjectAddress::Tagged(own()?, "orig".to_owned()), own()?.with_tag("orig")?),
+            ObjectRole::Auxiliary(tag) => (ObjectAddress::Tagged(own()?, tag.clone()), own()?.with_tag(tag)?),
+            ObjectRole::Member(path) => (ObjectAddress::Member(own()?, path.clone()), own()?.member(path)?),
+            ObjectRole::DatasetLevel(tag) => {
+                let name = ObjectName::new(tag)?;
+                (ObjectAddress::DatasetLevel(name.clone()), name)
+            }
+        })
+    }
+
+    /// Path below a store's folder.
+    pub(super) fn key(&self, role: &ObjectRole) -> Result<ObjectKey, KeyError> {
+        ObjectKey::of(&self.pid.directory(), &self.object(role)?.1)
+    }
+
+    pub(super) fn location(&self, role: &ObjectRole) -> Result<Location, KeyError> {
+        let object = self.object(role)?.0;
+        Ok(Location { storage_pid: self.pid.clone(), identifier: self.identifier.clone(), object })
+    }
+}
+
+fn choose<'a>(pids: &'a [StoragePid], keys: &[&ObjectKey]) -> Option<&'a StoragePid> {
+    let holds = |pid: &&StoragePid| {
+        let folder = format!("{}/", pid.directory());
+        keys.iter().any(|it| it.as_str().starts_with(&folder))
+    };
+    pids.iter().find(holds).or(pids.first())
+}
+
+fn readable(driver: &DriverId, store: Option<&Store>) -> Result<Arc<dyn Source>, Lack> {
+    match store.map(|it| &it.access) {
+        Some(Access::Readable(source)) => Ok(Arc::clone(source)),
+        Some(Access::Reference(why)) => Err(Lack::Always(format!("store {driver}: {why}"))),
+        Some(Access::Unavailable(why)) => Err(Lack::Now(format!("store {driver}: {why}"))),
+        None => Err(Lack::Always(NotCovered::unknown(driver))),
+    }
+}

@@ -1,0 +1,203 @@
+//! What is asked for: the catalogue's entries of the selection, with what the ledger thinks of each.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::iter::Peekable;
+use std::ops::ControlFlow;
+
+use dvb_catalog::{Detail, Entry};
+use dvb_ledger::{EntryKind, LedgerError, State};
+use dvb_model::{DataFile, Dataset, DvObjectId, Status};
+use serde::{Deserialize, Serialize};
+
+use super::names::{Namer, Paths, Version};
+use super::{Layout, RestoreError, RestoreOptions, RestoreSetup};
+use crate::observer::Event;
+use crate::spool::{Spool, Subject};
+use crate::{RunError, fingerprint};
+
+/// One data file or dataset that is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Asked {
+    pub(super) subject: Subject,
+    /// Dataverse's row says what it said when the copy was proved, for each destination.
+    pub(super) unchanged: Vec<bool>,
+    /// A run found something wrong with it: its size alone says too little.
+    pub(super) suspect: bool,
+    /// Where people see it, with [`Layout::NewestNames`] and [`Layout::NamesOf`].
+    pub(super) paths: Option<Paths>,
+}
+
+pub(super) struct Plan {
+    pub(super) spool: Spool<Asked>,
+    /// Data files.
+    pub(super) files: u64,
+    /// Their bytes, as far as Dataverse knows.
+    pub(super) bytes: u64,
+}
+
+pub(super) fn spool_failed(options: &RestoreOptions, source: io::Error) -> RestoreError {
+    RunError::Spool { folder: options.spool_folder.clone(), source }.into()
+}
+
+/// Reads the catalogue beside the ledger's states. Nothing is changed anywhere.
+pub(super) fn make(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Plan, RestoreError> {
+    let namer = match &options.layout {
+        Layout::Keys => None,
+        Layout::NewestNames => Some(Namer::new(newest_versions(setup, options)?, &options.selection)),
+        Layout::NamesOf(text) => Some(Namer::of_one(Version::parse(text), &options.selection)),
+    };
+    let spool = Spool::create(&options.spool_folder).map_err(|it| spool_failed(options, it))?;
+    let states = |kind| setup.from.iter().map(|it| setup.ledger.states(it.name, kind).peekable()).collect();
+    let mut planner = Planner {
+        setup,
+        options,
+        namer,
+        datasets: states(EntryKind::Dataset),
+        data_files: states(EntryKind::DataFile),
+        selected: 0,
+        plan: Plan { spool, files: 0, bytes: 0 },
+    };
+    let mut failure = None;
+    read(setup, &mut |entry| planner.enter(entry), &mut failure)?;
+    if let Some(failure) = failure {
+        return Err(match failure {
+            Failure::Ledger(error) => RunError::from(error).into(),
+            Failure::Spool(error) => spool_failed(options, error),
+        });
+    }
+    if planner.selected == 0 && !options.selection.is_everything() {
+        return Err(RunError::NothingSelected.into());
+    }
+    match &options.layout {
+        Layout::NamesOf(version) if planner.plan.files == 0 => {
+            Err(RestoreError::NoSuchVersion { version: version.clone() })
+        }
+        Layout::Keys | Layout::NewestNames | Layout::NamesOf(_) => Ok(planner.plan),
+    }
+}
+
+fn read(
+    setup: &RestoreSetup<'_>,
+    enter: &mut dyn FnMut(Entry) -> Result<(), Failure>,
+    failure: &mut Option<Failure>,
+) -> Result<(), RunError> {
+    setup.catalog.read(Detail::Full, &mut |entry| match enter(entry) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            *failure = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(())
+}
+
+/// The newest released version of each dataset of the selection, else its draft: known only after all its files.
+fn newest_versions(
+    setup: &RestoreSetup<'_>,
+    options: &RestoreOptions,
+) -> Result<BTreeMap<DvObjectId, Version>, RunError> {
+    let mut newest: BTreeMap<DvObjectId, Version> = BTreeMap::new();
+    setup.catalog.read(Detail::Full, &mut |entry| {
+        if let Entry::DataFile(file) = entry
+            && let Some(dataset) = &file.dataset
+            && options.selection.has_dataset_of(&file)
+        {
+            for version in file.versions.iter().filter_map(Version::to_be_shown) {
+                let known = newest.entry(dataset.id).or_insert_with(|| version.clone());
+                *known = (*known).clone().max(version);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(newest)
+}
+
+enum Failure {
+    Ledger(LedgerError),
+    Spool(io::Error),
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Spool(error)
+    }
+}
+
+type States<'a> = Peekable<Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a>>;
+
+struct Planner<'a> {
+    setup: &'a RestoreSetup<'a>,
+    options: &'a RestoreOptions,
+    namer: Option<Namer>,
+    /// For each destination, walked in step with the catalogue.
+    datasets: Vec<States<'a>>,
+    data_files: Vec<States<'a>>,
+    selected: u64,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn enter(&mut self, entry: Entry) -> Result<(), Failure> {
+        match entry {
+            Entry::Dataset(it) => self.enter_dataset(it),
+            Entry::DataFile(it) => self.enter_file(it),
+        }
+    }
+
+    /// A dataset's own objects are none that a version shows.
+    fn enter_dataset(&mut self, dataset: Dataset) -> Result<(), Failure> {
+        if self.namer.is_some() || !self.options.selection.has_dataset(&dataset.pid) {
+            return Ok(());
+        }
+        let known = states_of(&mut self.datasets, dataset.id)?;
+        // A dataset without files is one, too.
+        self.selected += 1;
+        if known.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let suspect = known.iter().flatten().any(|it| it.status != Status::Ok);
+        let asked = Asked { subject: Subject::Dataset(dataset), unchanged: Vec::new(), suspect, paths: None };
+        Ok(self.plan.spool.push(&asked)?)
+    }
+
+    fn enter_file(&mut self, file: DataFile) -> Result<(), Failure> {
+        if !self.options.selection.has(&file, &self.setup.stores.default.0) {
+            return Ok(());
+        }
+        self.selected += 1;
+        if self.selected.is_multiple_of(10_000) {
+            self.setup.observer.event(&Event::Planning { seen: self.selected });
+        }
+        let paths = match &mut self.namer {
+            None => None,
+            Some(namer) => match namer.name(&file) {
+                Some(it) => Some(it),
+                // It is none of this version.
+                None => return Ok(()),
+            },
+        };
+        let known = states_of(&mut self.data_files, file.id)?;
+        let now = fingerprint::of_data_file(&file, self.options.auxiliary_objects);
+        let unchanged = known.iter().map(|it| it.as_ref().is_some_and(|it| it.fingerprint == now)).collect();
+        let suspect = known.iter().flatten().any(|it| it.status != Status::Ok);
+        self.plan.files += 1;
+        self.plan.bytes += Subject::bytes_of(&file);
+        Ok(self.plan.spool.push(&Asked { subject: Subject::DataFile(file), unchanged, suspect, paths })?)
+    }
+}
+
+/// What each destination's ledger says of `id`; those before it are of no interest.
+fn states_of(all: &mut [States<'_>], id: DvObjectId) -> Result<Vec<Option<State>>, LedgerError> {
+    let one = |states: &mut States<'_>| {
+        while states.next_if(|it| it.as_ref().is_ok_and(|it| it.id < id)).is_some() {}
+        states.next_if(|it| it.as_ref().map_or(true, |it| it.id == id)).transpose()
+    };
+    all.iter_mut().map(one).collect()
+}

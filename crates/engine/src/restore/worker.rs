@@ -1,0 +1,377 @@
+//! Many workers, each with its sessions, on one list of what is asked for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dvb_fixity::{Digest, RecordedChecksum};
+use dvb_ledger::{Copy, CopyState, LedgerError};
+use dvb_model::{DataFile, DvObjectId, ObjectKey, ObjectRole, Status};
+
+use super::object::{self, Candidate, Fate, Outcome, Wanted, unpoisoned};
+use super::place::{Home, Lack};
+use super::plan::Asked;
+use super::reach::Reach;
+use super::summary::RestoreFinding;
+use super::{Goal, Shared};
+use crate::Ending;
+use crate::objects::PROVENANCE;
+use crate::observer::Event;
+use crate::spool::Subject;
+use crate::stores::Scope;
+
+/// Data files that a worker takes at once: one question to the ledger each time.
+const BATCH: usize = 16;
+const TICK: Duration = Duration::from_millis(100);
+
+pub(super) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<Asked>> + Send, files: u64) {
+    let list = Mutex::new(asked);
+    let judged = AtomicU64::new(0);
+    let jobs = shared.options.jobs.max(1);
+    let busy = AtomicUsize::new(jobs);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                let mut reach = Reach::new(shared);
+                while let Some(batch) = take(shared, &list) {
+                    if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
+                        shared.tally().abort(Ending::from(&error), crate::chain(&error));
+                    }
+                }
+                reach.end();
+                busy.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while busy.load(Ordering::Relaxed) > 0 {
+            std::thread::sleep(TICK);
+            shared.tell_bytes();
+        }
+    });
+    shared.tell_bytes();
+    shared.tally().pending = files.saturating_sub(judged.into_inner());
+}
+
+/// The next batch; `None` at the end, or when the restore is over.
+fn take(shared: &Shared<'_>, list: &Mutex<impl Iterator<Item = io::Result<Asked>>>) -> Option<Vec<Asked>> {
+    if shared.setup.stop.signalled().is_some() || shared.tally().aborted.is_some() {
+        return None;
+    }
+    match unpoisoned(list).by_ref().take(BATCH).collect::<io::Result<Vec<_>>>() {
+        Ok(batch) => Some(batch).filter(|it| !it.is_empty()),
+        Err(error) => {
+            let why = format!("cannot read the list of what is asked for: {error}");
+            shared.tally().abort(Ending::Unreachable, why);
+            None
+        }
+    }
+}
+
+fn id_of(subject: &Subject) -> DvObjectId {
+    match subject {
+        Subject::DataFile(it) => it.id,
+        Subject::Dataset(it) => it.id,
+    }
+}
+
+fn batch_of(
+    shared: &Shared<'_>,
+    reach: &mut Reach<'_>,
+    batch: &[Asked],
+    judged: &AtomicU64,
+) -> Result<(), LedgerError> {
+    let ids: Vec<DvObjectId> = batch.iter().map(|it| id_of(&it.subject)).collect();
+    let mut copies: HashMap<DvObjectId, Vec<(usize, Copy)>> = HashMap::new();
+    for (n, origin) in shared.setup.from.iter().enumerate() {
+        for copy in shared.setup.ledger.copies(origin.name, &ids)? {
+            if copy.state == CopyState::Proved {
+                copies.entry(copy.id).or_default().push((n, copy));
+            }
+        }
+    }
+    for asked in batch {
+        let mine = copies.remove(&id_of(&asked.subject)).unwrap_or_default();
+        if !one(shared, reach, asked, &mine) {
+            return Ok(());
+        }
+        if asked.subject.is_data_file() {
+            judged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// One data file or dataset; `false` when the restore was told to stop.
+fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usize, Copy)]) -> bool {
+    let keys: Vec<&ObjectKey> = copies.iter().map(|it| &it.1.key).collect();
+    let home = match &asked.subject {
+        Subject::DataFile(it) => Home::of_file(it, shared.setup.stores, &keys),
+        Subject::Dataset(it) => Home::of_dataset(it, shared.setup.stores, &keys),
+    };
+    let mut verdict = Verdict { shared, asked, restored: 0, good: 0, worst: None };
+    let mut roles: BTreeMap<&ObjectRole, Vec<&(usize, Copy)>> = BTreeMap::new();
+    for copy in copies {
+        roles.entry(&copy.1.role).or_default().push(copy);
+    }
+    if let Subject::DataFile(file) = &asked.subject
+        && !roles.keys().any(|it| matches!(it, ObjectRole::Main | ObjectRole::Member(_)))
+    {
+        verdict.without_copy(file, home.as_ref());
+    }
+    let swapped =
+        asked.paths.as_ref().is_some_and(|it| it.original.is_none()) && roles.contains_key(&ObjectRole::Original);
+    for (role, copies) in &roles {
+        let described = role_of_checksum(roles.contains_key(&ObjectRole::Original)) == **role;
+        let wanted = match wanted(shared, asked, role, copies, home.as_ref(), described, swapped) {
+            Ok(Some(it)) => it,
+            Ok(None) => continue,
+            Err(why) => {
+                verdict.fail(copies.first().map(|it| it.1.key.as_str()), why);
+                continue;
+            }
+        };
+        let outcome = object::give_back(shared, reach, &wanted);
+        if !verdict.take(&wanted, outcome) {
+            return false;
+        }
+    }
+    verdict.tell();
+    true
+}
+
+/// The checksum speaks of the saved original where there is one (facts R5, R6).
+fn role_of_checksum(has_original: bool) -> ObjectRole {
+    if has_original { ObjectRole::Original } else { ObjectRole::Main }
+}
+
+/// What is wanted of one object; `None` where the layout does not show it.
+fn wanted(
+    shared: &Shared<'_>,
+    asked: &Asked,
+    role: &ObjectRole,
+    copies: &[&(usize, Copy)],
+    home: Result<&Home, &String>,
+    described: bool,
+    swapped: bool,
+) -> Result<Option<Wanted>, String> {
+    // The newest version of the first destination that has one; the others serve where they hold the same bytes.
+    let Some(first) = copies.iter().map(|it| it.0).min() else { return Ok(None) };
+    let newest = copies.iter().filter(|it| it.0 == first).max_by_key(|it| it.1.version);
+    let Some((_, chosen)) = newest else { return Ok(None) };
+    let (Some(size), Some(sha256)) = (chosen.size, chosen.sha256.clone()) else {
+        return Err("the ledger has no size and digest of its copy".to_owned());
+    };
+    let path = match &asked.paths {
+        Some(_) => names_path(asked, role, swapped),
+        None => Some(match (home, shared.setup.to) {
+            (Ok(home), _) => home.key(role).map_err(|it| it.to_string())?,
+            // It has no place in a store any more; its key at the destination is the best that is left.
+            (Err(_), Goal::Folder(_)) => chosen.key.clone(),
+            (Err(why), Goal::InPlace(_)) => return Err(why.clone()),
+        }),
+    };
+    let Some(path) = path else { return Ok(None) };
+    let at = home.map_err(|it| Lack::Always(it.clone())).and_then(|home| {
+        let source = home.source.clone()?;
+        Ok((source, home.location(role).map_err(|it| Lack::Always(it.to_string()))?))
+    });
+    let mut same: Vec<&&(usize, Copy)> = copies.iter().filter(|it| it.1.sha256.as_ref() == Some(&sha256)).collect();
+    same.sort_by_key(|it| (it.0, std::cmp::Reverse(it.1.version)));
+    let (recorded, ingest) = match &asked.subject {
+        Subject::DataFile(file) => (recorded(file).filter(|_| described), file.is_being_ingested()),
+        Subject::Dataset(_) => (None, false),
+    };
+    Ok(Some(Wanted {
+        driver: home.ok().map(|it| it.driver.clone()),
+        path,
+        at,
+        candidates: same.iter().map(|it| Candidate { origin: it.0, key: it.1.key.clone() }).collect(),
+        size,
+        sha256,
+        known: copies.iter().filter_map(|it| it.1.sha256.clone()).collect(),
+        recorded,
+        unchanged: !is_in_no_table(role) && asked.unchanged.get(first).copied().unwrap_or(false),
+        suspect: asked.suspect,
+        ingest,
+    }))
+}
+
+/// Of a package it is the manifest's, which is one of its members.
+fn recorded(file: &DataFile) -> Option<Digest> {
+    RecordedChecksum::parse(&file.checksum_value).digest().filter(|_| !file.is_package()).cloned()
+}
+
+/// What a person may have uploaded anew without a trace in any row: another one is not a damaged one.
+fn is_in_no_table(role: &ObjectRole) -> bool {
+    match role {
+        ObjectRole::DatasetLevel(_) => true,
+        ObjectRole::Auxiliary(tag) => tag == PROVENANCE,
+        ObjectRole::Main | ObjectRole::Original | ObjectRole::Member(_) => false,
+    }
+}
+
+/// In a swapped pair the upload lies under `.orig`, and is what people mean by the file's name (facts 3.4).
+fn names_path(asked: &Asked, role: &ObjectRole, swapped: bool) -> Option<ObjectKey> {
+    let paths = asked.paths.as_ref()?;
+    match role {
+        ObjectRole::Main if swapped => None,
+        ObjectRole::Main => Some(paths.main.clone()),
+        ObjectRole::Original if swapped => Some(paths.main.clone()),
+        ObjectRole::Original => paths.original.clone(),
+        ObjectRole::Member(path) => ObjectKey::new(&format!("{}/{path}", paths.main)).ok(),
+        ObjectRole::Auxiliary(_) | ObjectRole::DatasetLevel(_) => None,
+    }
+}
+
+/// What becomes of one data file or dataset, object by object.
+struct Verdict<'a> {
+    shared: &'a Shared<'a>,
+    asked: &'a Asked,
+    restored: u64,
+    good: u64,
+    worst: Option<(Status, String)>,
+}
+
+impl Verdict<'_> {
+    fn finding(&self, key: Option<&str>, reason: String) -> RestoreFinding {
+        let (id, dataset, identifier, name) = match &self.asked.subject {
+            Subject::DataFile(it) => {
+                (Some(it.id), it.dataset.as_ref().map(|it| it.pid.clone()), it.storage_identifier.clone(), it.label())
+            }
+            Subject::Dataset(it) => (None, Some(it.pid.clone()), it.storage_identifier.clone(), None),
+        };
+        RestoreFinding {
+            data_file_id: id,
+            dataset,
+            storage_identifier: identifier,
+            name,
+            key: key.map(str::to_owned),
+            reason,
+        }
+    }
+
+    fn fail(&mut self, key: Option<&str>, reason: String) {
+        let finding = self.finding(key, reason.clone());
+        let mut tally = self.shared.tally();
+        tally.objects.failed += 1;
+        tally.fail(finding);
+        drop(tally);
+        self.worst.get_or_insert((Status::FailWrite, reason));
+    }
+
+    /// No destination has its main object.
+    fn without_copy(&mut self, file: &DataFile, home: Result<&Home, &String>) {
+        let options = self.shared.options;
+        let reason = match self.shared.setup.stores.scope(file) {
+            Scope::NotCovered(why) => {
+                self.shared.tally().not_covered += 1;
+                if options.selection.is_everything() {
+                    self.worst.get_or_insert((Status::NotCovered, why.reason(file)));
+                    return;
+                }
+                format!("there is nothing to give back: {}", why.reason(file))
+            }
+            Scope::Covered(_) | Scope::Refused(_) | Scope::Orphaned | Scope::Unavailable(..) => {
+                let in_place = matches!(self.shared.setup.to, Goal::InPlace(_)) || options.missing;
+                if in_place && home.is_ok_and(is_there) {
+                    // Nobody can say whether it is good; it is not missing.
+                    self.shared.tally().objects.present += 1;
+                    return;
+                }
+                "no destination has a proved copy of it".to_owned()
+            }
+        };
+        let key = home.ok().and_then(|it| it.key(&ObjectRole::Main).ok());
+        let finding = self.finding(key.as_ref().map(ObjectKey::as_str), reason.clone());
+        let mut tally = self.shared.tally();
+        tally.objects.no_copy += 1;
+        tally.fail(finding);
+        drop(tally);
+        self.worst.get_or_insert((Status::Pending, reason));
+    }
+
+    /// `false` when the restore was told to stop.
+    fn take(&mut self, wanted: &Wanted, outcome: Outcome) -> bool {
+        let Outcome { fate, bad } = outcome;
+        let key = wanted.path.as_str();
+        for why in &bad {
+            let finding = self.finding(Some(key), format!("its copy is bad: {why}"));
+            self.shared.tally().damaged(finding);
+        }
+        match fate {
+            Fate::Stopped => return false,
+            Fate::Restored { note, kept } => self.restored(wanted, note, kept.as_ref()),
+            Fate::AlreadyGood => {
+                self.good += 1;
+                self.shared.tally().objects.already_good += 1;
+            }
+            Fate::Present => {
+                self.good += 1;
+                self.shared.tally().objects.present += 1;
+            }
+            Fate::Failed(why) => self.fail(Some(key), why),
+            Fate::Unreachable(why) => {
+                self.fail(Some(key), why);
+                self.shared.tally().unreachable = true;
+            }
+            Fate::BadCopies => {
+                let why = format!("every copy is bad: {}", bad.join("; "));
+                self.fail(Some(key), why.clone());
+                self.worst = Some((Status::FailVerify, why));
+            }
+        }
+        true
+    }
+
+    fn restored(&mut self, wanted: &Wanted, note: Option<String>, kept: Option<&ObjectKey>) {
+        self.restored += 1;
+        let mut tally = self.shared.tally();
+        tally.objects.restored += 1;
+        tally.bytes += wanted.size;
+        if let Some(note) = note {
+            tally.note(note);
+        }
+        if let Some(kept) = kept {
+            let root = wanted.at.as_ref().map(|it| it.0.describe()).unwrap_or_default();
+            tally.keep(format!("{}/{kept}", root.trim_end_matches('/')));
+        }
+    }
+
+    fn tell(self) {
+        let Subject::DataFile(file) = &self.asked.subject else { return };
+        if self.restored > 0 {
+            let mut tally = self.shared.tally();
+            tally.files += 1;
+            if is_restricted(file) {
+                tally.restrict(file.id);
+            }
+        }
+        let (status, reason) = match self.worst {
+            Some((status, reason)) => (status, reason),
+            None if self.restored > 0 && self.shared.options.dry_run => {
+                (Status::Pending, "would be restored".to_owned())
+            }
+            None if self.restored > 0 => (Status::Ok, "restored".to_owned()),
+            None => (Status::Ok, "there already".to_owned()),
+        };
+        let label = file.label();
+        let name = label.as_deref().or(file.storage_identifier.as_deref()).unwrap_or_default();
+        let dataset = file.dataset.as_ref().map(|it| it.pid.as_str());
+        self.shared.setup.observer.event(&Event::Judged { id: file.id, dataset, name, status, reason: Some(&reason) });
+    }
+}
+
+fn is_there(home: &Home) -> bool {
+    let (Ok(source), Ok(at)) = (&home.source, home.location(&ObjectRole::Main)) else { return false };
+    let source = Arc::clone(source);
+    source.size(&at).is_ok_and(|it| it.is_some()) || source.members(&at).is_ok_and(|it| it.is_some())
+}
+
+/// Whether its bytes are not for everybody today.
+fn is_restricted(file: &DataFile) -> bool {
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    file.restricted
+        || file.embargo.as_ref().is_some_and(|it| it.until >= today)
+        || file.retention.as_ref().is_some_and(|it| it.until < today)
+}

@@ -1,0 +1,378 @@
+//! Giving files back into a folder: temporary name beside the final one, all bytes, comparison, fsync, rename.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, Expected, Mender, Placed, PutError, SinkError, StoredObject, Target};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use crate::error::sink_error;
+use crate::publish::{rename_new, sync_dir};
+
+/// Begins the name of every file that is not whole yet.
+const TEMPORARY: &str = ".dataverse-backup-restore-";
+const BUFFER: usize = 1 << 20;
+
+/// Whose files are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// This account's, readable for its group.
+    Own,
+    /// Owner, group and mode are those of the file that is replaced, else of another file in the same folder, else
+    /// of the folder. Where the account may not give files away, the file is made all the same, and it is noted.
+    AsNeighbours,
+}
+
+/// A folder that files are given back to.
+pub struct FolderWriter {
+    root: PathBuf,
+    /// `None` while it is not there: it is made with the first file in it.
+    dir: Mutex<Option<Dir>>,
+    run: RunId,
+    manner: Manner,
+    next: AtomicU64,
+    /// Folders in which what dead processes left was removed already.
+    swept: Mutex<HashSet<String>>,
+}
+
+/// Owner, group and mode.
+struct Like {
+    owner: Option<(Uid, Gid)>,
+    mode: Mode,
+}
+
+impl FolderWriter {
+    /// Opens the folder, which may itself be reached by a symbolic link; with [`Manner::Own`] it need not be there: the
+    /// first file makes it. `run` makes the names of temporaries unique.
+    ///
+    /// # Errors
+    /// [`Cause::Unavailable`], when it cannot be used.
+    pub fn open(root: &Path, run: &RunId, manner: Manner) -> Result<Self, SinkError> {
+        let unavailable = |error| {
+            let attempt = format!(
+                "cannot use the folder {}; check that it exists, is mounted, and that this account may enter it",
+                root.display()
+            );
+            SinkError::because(Cause::Unavailable, attempt, error)
+        };
+        let dir = match Dir::open_ambient_dir(root, ambient_authority()) {
+            Err(error) if manner == Manner::Own && error.kind() == io::ErrorKind::NotFound => None,
+            other => Some(other.map_err(unavailable)?),
+        };
+        let (next, swept) = (AtomicU64::new(0), Mutex::default());
+        Ok(Self { root: root.to_owned(), dir: Mutex::new(dir), run: run.clone(), manner, next, swept })
+    }
+
+    fn failed<'a>(&'a self, doing: &'a str, at: &'a ObjectKey) -> impl Fn(io::Error) -> SinkError + 'a {
+        move |error| {
+            // What `enter` refuses says where and why by itself.
+            if let Some(own) = error.get_ref().and_then(|it| it.downcast_ref::<SinkError>()) {
+                return SinkError::new(own.cause, format!("cannot {doing} {at}: {}", own.attempt));
+            }
+            sink_error(error, &self.root, doing, at.as_str())
+        }
+    }
+
+    fn root_folder(&self, make: bool) -> io::Result<Dir> {
+        let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
+        if dir.is_none() && make {
+            std::fs::create_dir_all(&self.root)?;
+            *dir = Some(Dir::open_ambient_dir(&self.root, ambient_authority())?);
+        }
+        dir.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()
+    }
+
+    /// The folder that a key's name lies in. Links are not followed, not even those that stay inside.
+    fn folder_of(&self, at: &ObjectKey, make: bool) -> io::Result<Dir> {
+        let mut dir = self.root_folder(make)?;
+        let Some(parent) = at.parent() else { return Ok(dir) };
+        let mut walked = String::new();
+        for part in parent.split('/') {
+            walked = if walked.is_empty() { part.to_owned() } else { format!("{walked}/{part}") };
+            dir = match enter(&dir, part) {
+                Err(Errno::NOENT) if make => {
+                    self.make_folder(&dir, part)?;
+                    enter(&dir, part)?
+                }
+                Err(Errno::NOTDIR | Errno::LOOP) => return Err(self.refused(&dir, part, &walked)),
+                other => other?,
+            };
+        }
+        Ok(dir)
+    }
+
+    fn refused(&self, dir: &Dir, part: &str, walked: &str) -> io::Error {
+        let at = self.root.join(walked);
+        let is_link = rustix::fs::statat(dir, part, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Symlink);
+        let (cause, what) = if is_link {
+            (Cause::Refused, "is a symbolic link, and is not followed")
+        } else {
+            (Cause::Exists, "is a file where a folder is needed")
+        };
+        io::Error::other(SinkError::new(cause, format!("{} {what}", at.display())))
+    }
+
+    fn make_folder(&self, dir: &Dir, part: &str) -> io::Result<()> {
+        match rustix::fs::mkdirat(dir, part, Mode::from_raw_mode(0o750)) {
+            // Another worker was faster.
+            Err(Errno::EXIST) => return Ok(()),
+            other => other?,
+        }
+        if self.manner == Manner::AsNeighbours {
+            let like = rustix::fs::fstat(dir)?;
+            let made = enter(dir, part)?;
+            // Files are more important than the owner of their folder: it is noted with them.
+            let _ = rustix::fs::fchown(&made, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)));
+            rustix::fs::fchmod(&made, Mode::from_raw_mode(like.st_mode & 0o7777))?;
+        }
+        sync_dir(dir)
+    }
+
+    /// Once a folder: removes temporaries that no living process holds.
+    fn sweep(&self, dir: &Dir, at: &ObjectKey) {
+        let folder = at.parent().unwrap_or_default().to_owned();
+        if !self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder) {
+            return;
+        }
+        // What cannot be listed or removed lies in the way of nothing.
+        let Ok(entries) = dir.entries() else { return };
+        for name in entries.filter_map(|it| it.ok()?.file_name().into_string().ok()) {
+            if !name.starts_with(TEMPORARY) {
+                continue;
+            }
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let Ok(file) = rustix::fs::openat(dir, name.as_str(), flags, Mode::empty()) else { continue };
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                let _ = rustix::fs::unlinkat(dir, name.as_str(), AtFlags::empty());
+            }
+        }
+    }
+
+    /// As whom the file is made.
+    fn like(&self, dir: &Dir, name: &str) -> io::Result<Like> {
+        if self.manner == Manner::Own {
+            return Ok(Like { owner: None, mode: Mode::from_raw_mode(0o640) });
+        }
+        let regular = |name: &str| stat(dir, name).ok().flatten().filter(is_regular);
+        let neighbour = regular(name).or_else(|| {
+            let names = dir.entries().ok()?.filter_map(|it| it.ok()?.file_name().into_string().ok());
+            names.filter(|it| !it.starts_with('.')).find_map(|it| regular(&it))
+        });
+        let (like, mask) = match neighbour {
+            Some(it) => (it, 0o777),
+            None => (rustix::fs::fstat(dir)?, 0o666),
+        };
+        let owner = Some((Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid)));
+        Ok(Like { owner, mode: Mode::from_raw_mode(like.st_mode & mask) })
+    }
+
+    /// Writes what is expected under a temporary name beside `at`; gives the name, and the file that holds its lock.
+    fn stage(
+        &self,
+        dir: &Dir,
+        at: &ObjectKey,
+        copy: &mut dyn Read,
+        expected: &Expected,
+    ) -> Result<(String, File, Placed), PutError> {
+        self.sweep(dir, at);
+        let temporary = format!("{TEMPORARY}{}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
+        let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
+        let like = self.like(dir, last_part(at)).map_err(failed)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(dir, temporary.as_str(), flags, Mode::from_raw_mode(0o600));
+        let mut file = File::from(file.map_err(|it| failed(it.into()))?);
+        let written = fill(&mut file, copy, expected, &failed).and_then(|()| {
+            let placed = dress(&file, &like).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+            Ok(placed)
+        });
+        match written {
+            Ok(placed) => Ok((temporary, file, placed)),
+            Err(error) => {
+                remove(dir, &temporary);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Copies and compares. One byte more than expected ends it: there may be no end.
+fn fill(
+    file: &mut File,
+    copy: &mut dyn Read,
+    expected: &Expected,
+    failed: &dyn Fn(io::Error) -> PutError,
+) -> Result<(), PutError> {
+    // A file that is locked is being written: whoever cleans up leaves it. A file system without locks keeps the rest.
+    let _ = rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive);
+    let algorithms: Vec<Algorithm> = expected.digests.iter().map(Digest::algorithm).collect();
+    let mut hasher = Hasher::new(&algorithms);
+    let mut buffer = vec![0; usize::try_from(expected.size).unwrap_or(BUFFER).clamp(1 << 12, BUFFER)];
+    let mut size = 0;
+    loop {
+        let n = match copy.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(PutError::Read(error)),
+        };
+        hasher.update(&buffer[..n]);
+        size += n as u64;
+        if size > expected.size {
+            break;
+        }
+        file.write_all(&buffer[..n]).map_err(failed)?;
+    }
+    let measured: Measured = hasher.finish();
+    if expected.describes(&measured) { Ok(()) } else { Err(PutError::Mismatch(measured)) }
+}
+
+/// Gives a file its owner and mode.
+fn dress(file: &File, like: &Like) -> io::Result<Placed> {
+    let now = rustix::fs::fstat(file)?;
+    let mut placed = Placed::default();
+    if let Some((owner, group)) = like.owner
+        && (now.st_uid, now.st_gid) != (owner.as_raw(), group.as_raw())
+    {
+        match rustix::fs::fchown(file, Some(owner), Some(group)) {
+            Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => {
+                let (uid, gid) = (owner.as_raw(), group.as_raw());
+                placed.note = Some(format!(
+                    "this account may not give files to owner {uid} and group {gid}, as those beside have; as root: chown {uid}:{gid}"
+                ));
+            }
+            other => other?,
+        }
+    }
+    rustix::fs::fchmod(file, like.mode)?;
+    Ok(placed)
+}
+
+fn enter(dir: &Dir, part: &str) -> Result<Dir, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, part, flags, Mode::empty()).map(|it| Dir::from_std_file(it.into()))
+}
+
+fn stat(dir: &Dir, name: &str) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(it) => Ok(Some(it)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+fn remove(dir: &Dir, temporary: &str) {
+    // Its own failure is not news beside the one at hand; the next restore sweeps what is left.
+    let _ = rustix::fs::unlinkat(dir, temporary, AtFlags::empty());
+}
+
+fn last_part(key: &ObjectKey) -> &str {
+    key.as_str().rsplit_once('/').map_or(key.as_str(), |(_, name)| name)
+}
+
+impl Target for FolderWriter {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError> {
+        let failed = self.failed("look at", at);
+        let dir = match self.folder_of(at, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(&failed)?,
+        };
+        match stat(&dir, last_part(at)).map_err(&failed)? {
+            None => Ok(None),
+            Some(it) if is_regular(&it) => Ok(Some(u64::try_from(it.st_size).unwrap_or_default())),
+            Some(_) => {
+                let attempt =
+                    format!("{} is no ordinary file, and is left alone", self.root.join(at.as_str()).display());
+                Err(SinkError::new(Cause::Refused, attempt))
+            }
+        }
+    }
+
+    fn open(&self, at: &ObjectKey) -> Result<StoredObject, SinkError> {
+        let failed = self.failed("read", at);
+        let dir = self.folder_of(at, false).map_err(&failed)?;
+        // A pipe under the name must not hang the restore.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&dir, last_part(at), flags, Mode::empty()).map_err(|it| failed(it.into()))?;
+        let file = File::from(file);
+        let metadata = file.metadata().map_err(&failed)?;
+        if !metadata.is_file() {
+            let attempt = format!("{} is no ordinary file", self.root.join(at.as_str()).display());
+            return Err(SinkError::new(Cause::Refused, attempt));
+        }
+        Ok(StoredObject { size: metadata.len(), body: Box::new(file) })
+    }
+
+    fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
+        let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
+        let dir = self.folder_of(at, true).map_err(failed)?;
+        let (temporary, _lock, placed) = self.stage(&dir, at, copy, expected)?;
+        if let Err(error) = rename_new(&dir, &temporary, &dir, last_part(at)) {
+            remove(&dir, &temporary);
+            return Err(failed(error));
+        }
+        sync_dir(&dir).map_err(failed)?;
+        Ok(placed)
+    }
+}
+
+impl Mender for FolderWriter {
+    fn put_instead(
+        &self,
+        at: &ObjectKey,
+        copy: &mut dyn Read,
+        expected: &Expected,
+        aside: &ObjectKey,
+    ) -> Result<Placed, PutError> {
+        let failed = |error: io::Error| PutError::Target(self.failed("replace", at)(error));
+        if aside.parent() != at.parent() {
+            return Err(SinkError::new(Cause::Refused, format!("{aside} is not beside {at}")).into());
+        }
+        let dir = self.folder_of(at, false).map_err(failed)?;
+        if !stat(&dir, last_part(at)).map_err(failed)?.as_ref().is_some_and(is_regular) {
+            let attempt = format!("{} is no ordinary file, and is left alone", self.root.join(at.as_str()).display());
+            return Err(SinkError::new(Cause::Refused, attempt).into());
+        }
+        let (temporary, _lock, placed) = self.stage(&dir, at, copy, expected)?;
+        if let Err(error) = exchange(&dir, &temporary, last_part(at), last_part(aside)) {
+            remove(&dir, &temporary);
+            return Err(failed(error));
+        }
+        sync_dir(&dir).map_err(failed)?;
+        Ok(placed)
+    }
+}
+
+/// Keeps what is under `name` as `aside`, and gives `temporary` the name.
+fn exchange(dir: &Dir, temporary: &str, name: &str, aside: &str) -> io::Result<()> {
+    match rustix::fs::linkat(dir, name, dir, aside, AtFlags::empty()) {
+        Ok(()) => Ok(rustix::fs::renameat(dir, temporary, dir, name)?),
+        // No links here (exFAT, some CIFS), or not to files of others: for a moment there is no file of the name.
+        Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+            rename_new(dir, name, dir, aside)?;
+            rename_new(dir, temporary, dir, name).inspect_err(|_| {
+                // As it was; where this fails too, the bytes are still there under the other name.
+                let _ = rename_new(dir, aside, dir, name);
+            })
+        }
+        Err(other) => Err(other.into()),
+    }
+}

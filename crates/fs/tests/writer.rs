@@ -1,0 +1,126 @@
+//! What a folder that files are given back to promises.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use dvb_fixity::{Algorithm, Measured};
+use dvb_fs::{FolderWriter, Manner};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, Expected, Mender, PutError, Target};
+use tempfile::TempDir;
+
+fn key(text: &str) -> ObjectKey {
+    ObjectKey::new(text).unwrap()
+}
+
+fn expected(bytes: &[u8]) -> Expected {
+    let measured = Measured::of(bytes, &[Algorithm::Md5]);
+    Expected { size: measured.size, digests: measured.digests }
+}
+
+fn writer(root: &Path) -> FolderWriter {
+    FolderWriter::open(root, &RunId("r1".into()), Manner::Own).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut all: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    all.sort();
+    all
+}
+
+fn cause(done: Result<dvb_storage::Placed, PutError>) -> Cause {
+    match done {
+        Err(PutError::Target(error)) => error.cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_shows_whole_or_not_at_all() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("made/when/needed");
+    let writer = writer(&root);
+    assert_eq!(writer.size(&key("a/b")).unwrap(), None);
+    assert!(!root.exists());
+    writer.put_new(&key("a/b"), &mut &b"bytes"[..], &expected(b"bytes")).unwrap();
+    writer.put_new(&key("a/empty"), &mut &b""[..], &expected(b"")).unwrap();
+    for (name, other) in [("short", &b"byte"[..]), ("long", b"bytes and"), ("other", b"bites")] {
+        let done = writer.put_new(&key(&format!("a/{name}")), &mut &*other, &expected(b"bytes"));
+        assert!(matches!(done, Err(PutError::Mismatch(_))), "{name}: {done:?}");
+    }
+    let one_of_two =
+        Expected { digests: [expected(b"bytes").digests, expected(b"x").digests].concat(), ..expected(b"bytes") };
+    assert!(matches!(writer.put_new(&key("a/c"), &mut &b"bytes"[..], &one_of_two), Err(PutError::Mismatch(_))));
+    let nothing = Expected { size: 5, digests: Vec::new() };
+    assert!(matches!(writer.put_new(&key("a/c"), &mut &b"bytes"[..], &nothing), Err(PutError::Mismatch(_))));
+    let mut breaks = (&b"byt"[..]).chain(Broken);
+    assert!(matches!(writer.put_new(&key("a/c"), &mut breaks, &expected(b"bytes")), Err(PutError::Read(_))));
+    assert_eq!(names(&root.join("a")), ["b", "empty"]);
+    let mode = fs::metadata(root.join("a/b")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+#[test]
+fn nothing_that_is_there_is_replaced_unless_it_is_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let writer = writer(folder.path());
+    fs::write(folder.path().join("file"), "mine").unwrap();
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    symlink("file", folder.path().join("link")).unwrap();
+    symlink(".", folder.path().join("here")).unwrap();
+    for name in ["file", "folder", "link"] {
+        assert_eq!(cause(writer.put_new(&key(name), &mut &b"x"[..], &expected(b"x"))), Cause::Exists, "{name}");
+    }
+    assert_eq!(cause(writer.put_new(&key("here/new"), &mut &b"x"[..], &expected(b"x"))), Cause::Refused);
+    assert_eq!(cause(writer.put_new(&key("file/new"), &mut &b"x"[..], &expected(b"x"))), Cause::Exists);
+    assert_eq!(writer.size(&key("link")).unwrap_err().cause, Cause::Refused);
+    assert!(writer.open(&key("link")).is_err());
+    let replace =
+        |name: &str, aside: &str| writer.put_instead(&key(name), &mut &b"x"[..], &expected(b"x"), &key(aside));
+    assert_eq!(cause(replace("link", "aside")), Cause::Refused);
+    assert_eq!(cause(replace("folder", "aside")), Cause::Refused);
+    assert_eq!(cause(replace("file", "folder/aside")), Cause::Refused);
+    assert_eq!(cause(replace("file", "link")), Cause::Exists, "what is kept takes no other's name");
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"mine");
+    assert_eq!(names(folder.path()), ["file", "folder", "here", "link"]);
+    replace("file", "file.aside").unwrap();
+    assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"x");
+    assert_eq!(fs::read(folder.path().join("file.aside")).unwrap(), b"mine");
+}
+
+#[test]
+fn what_dead_processes_left_goes_and_what_is_being_written_stays() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(".dataverse-backup-restore-dead-0"), "half").unwrap();
+    let (one, two) =
+        (writer(folder.path()), FolderWriter::open(folder.path(), &RunId("r2".into()), Manner::Own).unwrap());
+    // While one is being written, another process begins in the same folder.
+    let mut slow = Slow { begin: Some(|| two.put_new(&key("b"), &mut &b"b"[..], &expected(b"b")).unwrap()) };
+    one.put_new(&key("a"), &mut slow, &expected(b"a")).unwrap();
+    assert_eq!(names(folder.path()), ["a", "b"]);
+}
+
+struct Slow<F> {
+    begin: Option<F>,
+}
+
+impl<F: FnOnce() -> dvb_storage::Placed> Read for Slow<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(begin) = self.begin.take() else { return Ok(0) };
+        begin();
+        buffer[0] = b'a';
+        Ok(1)
+    }
+}

@@ -1,0 +1,93 @@
+//! Giving files back: into a folder of its own, or into a store that lost them.
+
+use std::io::{self, Read};
+
+use dvb_fixity::{Digest, Measured};
+use dvb_model::ObjectKey;
+use thiserror::Error;
+
+use crate::{SinkError, StoredObject};
+
+/// What the bytes must be before they get their name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Their number.
+    pub size: u64,
+    /// All of these digests must fit. Never empty.
+    pub digests: Vec<Digest>,
+}
+
+impl Expected {
+    /// Whether these are the bytes.
+    #[must_use]
+    pub fn describes(&self, measured: &Measured) -> bool {
+        let fits = |it: &Digest| measured.matches(it) == Some(true);
+        measured.size == self.size && !self.digests.is_empty() && self.digests.iter().all(fits)
+    }
+}
+
+/// A file that was put where it belongs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// What could not be made as it is with the files beside it: the owner.
+    pub note: Option<String>,
+}
+
+/// Why a file was not put where it belongs. Nothing shows under its name that was not there before.
+#[derive(Debug, Error)]
+pub enum PutError {
+    /// The copy could not be read to its end.
+    #[error("the copy cannot be read")]
+    Read(#[source] io::Error),
+    /// Other bytes came than were expected.
+    #[error("the copy has other bytes than are on record")]
+    Mismatch(Measured),
+    /// The place failed: no room, no permission, something is there already.
+    #[error(transparent)]
+    Target(#[from] SinkError),
+}
+
+/// A place that files are given back to. Shared by all workers.
+///
+/// - Nothing shows under a name before all of its bytes were compared with what is expected and flushed.
+/// - What lies under a name is never touched: [`Target::put_new`] fails with [`Cause::Exists`](crate::Cause::Exists).
+/// - No symbolic link on the way to a name is followed; such a name fails with [`Cause::Refused`](crate::Cause::Refused).
+pub trait Target: Send + Sync {
+    /// What is written to, for messages.
+    fn describe(&self) -> String;
+
+    /// Size of the file under a name; `None` where there is nothing.
+    ///
+    /// # Errors
+    /// [`SinkError`], also when something is there that is no ordinary file.
+    fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError>;
+
+    /// Reads the file under a name.
+    ///
+    /// # Errors
+    /// [`SinkError`], as above.
+    fn open(&self, at: &ObjectKey) -> Result<StoredObject, SinkError>;
+
+    /// Puts a file where nothing is.
+    ///
+    /// # Errors
+    /// [`PutError`].
+    fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError>;
+}
+
+/// A store that damaged files are mended in. A seam of its own: whoever only copies, or only gives back what is
+/// missing, has no way to take a file's name.
+pub trait Mender: Target {
+    /// Puts a file in the place of the one that is there, which keeps its bytes under the name `aside`, in the same
+    /// folder. There is no moment without a file under the name, as far as the file system knows links.
+    ///
+    /// # Errors
+    /// [`PutError`]; also when `aside` is taken.
+    fn put_instead(
+        &self,
+        at: &ObjectKey,
+        copy: &mut dyn Read,
+        expected: &Expected,
+        aside: &ObjectKey,
+    ) -> Result<Placed, PutError>;
+}
