@@ -219,7 +219,7 @@ pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSumm
 }
 
 struct Plan {
-    spool: Spool,
+    spool: Spool<Line>,
     /// Data files of the selection.
     seen: u64,
     /// Those of them that are looked at.

@@ -72,6 +72,11 @@ impl<'a> Lane<'a> {
         (self.tally.end(), self.lock)
     }
 
+    /// Whether the lock on the destination is still held.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock.is_held()
+    }
+
     /// Whether it takes more work.
     pub(crate) fn goes_on(&self) -> bool {
         let is_in_time = self.deadline.is_none_or(|it| Instant::now() < it);

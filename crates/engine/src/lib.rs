@@ -28,6 +28,7 @@ mod restore;
 mod run;
 mod settle;
 mod share;
+mod snapshot;
 mod spool;
 mod stop;
 mod stores;

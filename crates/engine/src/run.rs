@@ -11,6 +11,7 @@ use crate::connection::At;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
+use crate::snapshot;
 use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
 use crate::tally::{About, Counts, Tally};
@@ -153,7 +154,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
     let Some((first, options)) = setups.first().copied() else { return };
-    let Plan { mut spool, lanes } = match plan::make(&setups) {
+    let Plan { mut catalogue, mut spool, lanes } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
@@ -176,6 +177,8 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
+    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
+    // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
     std::thread::scope(|scope| {
         active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));
     });
@@ -266,6 +269,8 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         failures_total: counts.failures.total,
         notes: counts.notes.listed,
         notes_total: counts.notes.total,
+        snapshot: counts.snapshot,
+        catalogue_digest: counts.catalogue_digest,
         aborted: counts.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,

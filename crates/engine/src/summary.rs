@@ -1,5 +1,6 @@
 //! What a run reports: counts, findings, and how it ended. Its JSON form is the one of design section 4.
 
+use dvb_catalog::SnapshotLink;
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
@@ -85,6 +86,11 @@ pub struct Summary {
     pub notes: Vec<Finding>,
     /// How many there are.
     pub notes_total: u64,
+    /// The newest snapshot of the catalogue at the destination, if it describes what this run left there: the one that this
+    /// run wrote, or the one before when nothing has changed since. `None`: there is none, and the next run writes one.
+    pub snapshot: Option<SnapshotLink>,
+    /// Of the catalogue that the snapshot describes: when the next run finds another one, it writes a snapshot of it.
+    pub catalogue_digest: Option<String>,
     /// Why the run gave up before its end.
     pub aborted: Option<String>,
     /// The ending's exit code.

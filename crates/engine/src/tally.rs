@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use dvb_catalog::SnapshotLink;
 use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
 
 use crate::Ending;
@@ -48,6 +49,12 @@ pub(crate) struct Counts {
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.
     pub(crate) unknown_drivers: BTreeMap<DriverId, u64>,
+    /// The destination, or what is known of it, is not what it was before the run.
+    pub(crate) changed: bool,
+    /// The newest snapshot at the destination, if it describes what the run left.
+    pub(crate) snapshot: Option<SnapshotLink>,
+    /// Of the catalogue that it describes.
+    pub(crate) catalogue_digest: Option<String>,
     /// Why the run gave up, and how it ends therefore.
     pub(crate) abort: Option<(Ending, String)>,
     /// What was read at the source is missing or not what was recorded.

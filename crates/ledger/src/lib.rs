@@ -18,8 +18,8 @@ pub use check::{Check, Found, Held};
 pub use error::LedgerError;
 pub use postgres::PostgresLedger;
 pub use row::{
-    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Migration, ObjectProof, Record, Reservation, Run, RunSummary,
-    State, StateDetail, Verdict,
+    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation, Run,
+    RunSummary, State, StateDetail, Verdict,
 };
 pub use sqlite::SqliteLedger;
 
@@ -80,6 +80,15 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError>;
+
+    /// All states of one kind at a destination with their copies, in the order of their ids, in memory that does not grow
+    /// with their number. Under the destination's lock nothing changes meanwhile; without it, what is recorded meanwhile may
+    /// be in it or not.
+    fn holdings<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a>;
 
     /// Reserves keys, so that no two data files, workers or hosts ever use the same one: the n-th answer is the n-th wish's owner,
     /// which is the wisher where the key was free or already its own.

@@ -12,6 +12,7 @@ use crate::body::{ObjectBody, length};
 use crate::commit::{Commit, Failure};
 use crate::error::Fault;
 use crate::journal::{Journal, sweep};
+use crate::listing::list;
 use crate::parallel::each;
 use crate::probe::Probed;
 use crate::prove::{head, read_back};
@@ -171,6 +172,15 @@ impl SinkSession for S3Session {
             Ok(body) => Ok(Box::new(body)),
             Err(fault) => Err(self.failed(fault, "read back", &key)),
         }
+    }
+
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        let folder = self.shared.own_key("");
+        let listed = list(&self.shared, &format!("{folder}{prefix}"), true);
+        let keys = listed.map_err(|fault| self.failed(fault, "list", &folder))?;
+        // A folder may have an object of its own, which other programs make.
+        let names = keys.iter().filter_map(|it| it.strip_prefix(&folder));
+        Ok(names.filter(|it| !it.is_empty() && !it.ends_with('/')).map(str::to_owned).collect())
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

@@ -190,6 +190,14 @@ pub trait SinkSession: Send {
     /// [`SinkError`]: [`Cause::Missing`](crate::Cause::Missing) where there is none.
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError>;
 
+    /// The names of the backup's own objects ([`ObjectKey::own`]) that begin with `prefix`, in any order: those that lie in its
+    /// folder itself, not temporaries, and none where nothing was stored yet.
+    ///
+    /// # Errors
+    /// [`SinkError`]: [`Cause::Forbidden`](crate::Cause::Forbidden) where the account may not list, which leaves the session
+    /// well; else when the session is lost or the folder cannot be read.
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError>;
+
     /// Removes one of the backup's own objects ([`ObjectKey::own`]): a probe, an old snapshot. Copies of data files cannot be removed here.
     ///
     /// # Errors

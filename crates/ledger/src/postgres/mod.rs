@@ -1,6 +1,7 @@
 //! The ledger in PostgreSQL: any number of hosts.
 
 mod check;
+mod holdings;
 mod lock;
 mod migrate;
 mod open;
@@ -15,8 +16,8 @@ use postgres::Transaction;
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Copy, EntryKind, Held, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run,
-    RunSummary, State, StateDetail,
+    Candidate, Check, Copy, EntryKind, Held, Holder, Holding, Ledger, LedgerError, Lock, Migration, Record,
+    Reservation, Run, RunSummary, State, StateDetail,
 };
 
 /// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
@@ -129,6 +130,16 @@ impl Ledger for PostgresLedger {
 
     fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError> {
         self.transact("list the copies", |it| read::copies(it, destination, ids))
+    }
+
+    fn holdings<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a> {
+        let destination = destination.clone();
+        let page = move |after| self.transact("list what is held", |it| holdings::page(it, &destination, kind, after));
+        Box::new(Pages::new(page, |it: &Holding| it.detail.id.0))
     }
 
     fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {

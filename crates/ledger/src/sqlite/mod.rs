@@ -1,6 +1,7 @@
 //! The ledger in a file: no server, one host.
 
 mod check;
+mod holdings;
 mod lock;
 mod migrate;
 mod open;
@@ -15,8 +16,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Copy, EntryKind, Held, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run,
-    RunSummary, State, StateDetail,
+    Candidate, Check, Copy, EntryKind, Held, Holder, Holding, Ledger, LedgerError, Lock, Migration, Record,
+    Reservation, Run, RunSummary, State, StateDetail,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -147,6 +148,16 @@ impl Ledger for SqliteLedger {
 
     fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError> {
         self.read("list the copies", |it| read::copies(it, destination, ids))
+    }
+
+    fn holdings<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a> {
+        let destination = destination.clone();
+        let page = move |after| self.read("list what is held", |it| holdings::page(it, &destination, kind, after));
+        Box::new(Pages::new(page, |it: &Holding| it.detail.id.0))
     }
 
     fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {

@@ -47,7 +47,8 @@ pub(super) fn states(
     rows.map(|row| Ok(row?.read()?)).collect()
 }
 
-const COPY: &str = "SELECT id, role, version, key, state, size, sha256, evidence, proved_at FROM backup_copy";
+pub(super) const COPY: &str =
+    "SELECT id, role, version, key, state, size, sha256, evidence, proved_at FROM backup_copy";
 
 pub(super) fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
     Ok(RawCopy {

@@ -4,6 +4,7 @@
 mod adoption;
 mod checks;
 mod child;
+mod holdings;
 mod locks;
 mod made;
 mod migration;
@@ -69,6 +70,8 @@ macro_rules! suite {
             reservations::threads_agree_on_the_owner,
             reports::states_come_in_order_over_pages,
             reports::kinds_and_destinations_are_apart,
+            holdings::have_their_copies_in_order_over_pages,
+            holdings::know_what_is_gone_damaged_or_without_a_copy,
             reports::counts_leave_out_what_is_gone,
             reports::details_can_be_narrowed,
             reports::copies_are_counted_over_destinations,
