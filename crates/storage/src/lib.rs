@@ -15,7 +15,8 @@ mod target;
 
 pub use error::{Cause, SinkError, SourceError};
 pub use sink::{
-    CommitRequest, Demand, Existing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
+    CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged,
+    Unstaged,
 };
 pub use source::{Location, ObjectAddress, Source, StoredObject};
 pub use target::{Expected, Mender, Placed, PutError, Target};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use dvb_engine::{
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::files;
 
@@ -330,6 +333,14 @@ impl SinkSession for MoodySession {
             stop.signal(2);
         }
         self.inner.open(key)
+    }
+
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        self.inner.list(which, visit)
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
