@@ -5,6 +5,7 @@ mod cloud;
 mod crash;
 mod installation;
 mod original;
+mod orphans;
 mod restore;
 mod ssh;
 mod verify;

@@ -18,6 +18,9 @@ const FILE: u32 = 0o100_000;
 
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>;
 
+/// Takes some entries of the n-th folder.
+type Take<'a> = &'a mut dyn FnMut(&mut SftpSession, usize, Vec<Entry>) -> Result<ControlFlow<()>, Fault>;
+
 impl SftpSession {
     /// Shows the files below the root, folders side by side. A folder's name is relative to the root, which is the empty one.
     pub(crate) fn walk(&mut self, which: Listing<'_>, visit: Visit<'_>) -> Result<ControlFlow<()>, Fault> {
@@ -87,7 +90,7 @@ impl SftpSession {
     fn read_folders(
         &mut self,
         paths: &[String],
-        take: &mut dyn FnMut(&mut Self, usize, Vec<Entry>) -> Result<ControlFlow<()>, Fault>,
+        take: Take<'_>,
     ) -> Result<ControlFlow<(), Vec<Result<(), Status>>>, Fault> {
         let mut results: Vec<Result<(), Status>> = paths.iter().map(|_| Ok(())).collect();
         let mut open: Vec<(usize, Vec<u8>)> = Vec::new();
