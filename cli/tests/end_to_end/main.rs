@@ -7,4 +7,5 @@ mod installation;
 mod original;
 mod restore;
 mod ssh;
+mod verify;
 mod worlds;

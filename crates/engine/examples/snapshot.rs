@@ -83,6 +83,7 @@ fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &T
         limit: Some(0),
         jobs: 1,
         time_budget: None,
+        verify_every: None,
         bandwidth_limit: None,
         auxiliary_objects: false,
         cached_exports: false,

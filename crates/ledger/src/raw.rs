@@ -6,7 +6,7 @@ use dvb_fixity::{Digest, Evidence};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 
 use crate::weigh::{Known, Place};
-use crate::{Basis, Copy, CopyState, Holding, LedgerError, Run, RunSummary, State, StateDetail};
+use crate::{Basis, Copy, CopyState, EntryKind, Holding, LedgerError, Run, RunSummary, State, StateDetail};
 
 pub(crate) struct RawState {
     pub(crate) id: i64,
@@ -188,6 +188,11 @@ fn digest(bytes: &[u8], id: i64) -> Result<Digest, LedgerError> {
 fn copy_state(value: &str, id: i64) -> Result<CopyState, LedgerError> {
     let all = [CopyState::Reserved, CopyState::Proved, CopyState::Damaged];
     all.into_iter().find(|it| it.name() == value).ok_or_else(|| bad_row("state", id, value))
+}
+
+pub(crate) fn entry_kind(value: &str, id: i64) -> Result<EntryKind, LedgerError> {
+    let all = [EntryKind::DataFile, EntryKind::Dataset];
+    all.into_iter().find(|it| it.name() == value).ok_or_else(|| bad_row("kind", id, value))
 }
 
 fn basis(value: &str, id: i64) -> Result<Basis, LedgerError> {

@@ -205,7 +205,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
-        let mut connection = Connection::new(lane.setup, lane.options, &lane.swept);
+        let mut connection = Connection::new(lane.setup.at(&lane.options.run), &lane.swept);
         let others = list(&mut connection)?;
         let previous = previous(lane, &mut connection, others.as_deref())?;
         let run = &lane.options.run;
@@ -250,7 +250,7 @@ impl<'a> Draft<'a> {
 
 fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
     let key = ObjectKey::own(&link.name)?;
-    let mut connection = Connection::new(lane.setup, lane.options, &lane.swept);
+    let mut connection = Connection::new(lane.setup.at(&lane.options.run), &lane.swept);
     let found = connection.with(|it| it.stat(std::slice::from_ref(&key)))?.pop();
     connection.clean_up();
     Ok(matches!(found, Some(Ok(Some(_)))))

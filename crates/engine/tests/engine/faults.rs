@@ -88,6 +88,10 @@ impl SinkSession for FaultySession {
         self.inner.evidence()
     }
 
+    fn measures_by(&self) -> Evidence {
+        self.inner.measures_by()
+    }
+
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
         self.plan.around(|| self.inner.stage(batch))
     }

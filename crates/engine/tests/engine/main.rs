@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod adoption;
+mod audit;
 mod bench;
 mod changes;
 mod cookbook;
@@ -12,4 +13,5 @@ mod rerun;
 mod restore;
 mod snapshots;
 mod together;
+mod verify;
 mod worlds;
