@@ -332,6 +332,10 @@ impl SinkSession for MoodySession {
         self.inner.open(key)
     }
 
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        self.inner.list_own(prefix)
+    }
+
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
         self.inner.remove_own(key)
     }
