@@ -64,11 +64,16 @@ pub(crate) struct Args {
 
     /// Only what the source lacks or has damaged
     ///
-    /// Looks at presence and size of everything in scope, and reads only those objects whose size differs from the
-    /// copy's, or whose last verdict was not OK. To find damage that kept its size too, leave it away: then every
-    /// object is read.
+    /// Reads everything in scope that is there and compares it with what is on record. With --quick, it goes by presence
+    /// and size.
     #[arg(long, help_heading = "Selection")]
     missing: bool,
+
+    /// With --missing: do not read what is there with its size and was OK at the last run
+    ///
+    /// For files that a mistake has deleted: they come back at once. Damage that kept a file's size stays unseen.
+    #[arg(long, requires = "missing", help_heading = "Selection")]
+    quick: bool,
 
     /// Everything that the catalogue has
     #[arg(long, help_heading = "Selection", conflicts_with_all = ["dataset", "file", "storage_identifier", "store", "missing"])]
@@ -130,6 +135,7 @@ impl Args {
                 stores: self.store.iter().cloned().collect(),
             },
             missing: self.missing,
+            quick: self.quick,
             layout,
             dry_run: self.dry_run,
             jobs: jobs as usize,

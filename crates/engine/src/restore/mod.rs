@@ -90,6 +90,8 @@ pub struct RestoreOptions {
     pub selection: Selection,
     /// Only what the source lacks or has damaged.
     pub missing: bool,
+    /// Go by presence and size at the source, where the last verdict was `OK`: damage that kept a file's size stays unseen.
+    pub quick: bool,
     /// How it is laid out; anything but [`Layout::Keys`] only into a folder.
     pub layout: Layout,
     /// Only say what would be done.

@@ -155,7 +155,7 @@ fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
         Ok(None) => return Look::Put,
         Err(error) => return Look::Done(Fate::of(error.cause, error.chain())),
     };
-    if shared.options.missing && !wanted.suspect && size == wanted.size {
+    if shared.options.quick && !wanted.suspect && size == wanted.size {
         return Look::Done(Fate::Present);
     }
     let algorithms: Vec<Algorithm> = wanted.recorded.iter().map(Digest::algorithm).collect();

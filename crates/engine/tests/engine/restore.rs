@@ -42,6 +42,7 @@ impl Bench {
             run: new_run_id(),
             selection: Selection::default(),
             missing: false,
+            quick: false,
             layout: Layout::Keys,
             dry_run: false,
             jobs: 2,
@@ -215,10 +216,11 @@ fn exactly_what_was_lost_comes_back_in_place() {
     }
     let root = bench.folder.path().join("files");
     let before = stamps(&root);
-    let dry = bench.give_in_place(&RestoreOptions { dry_run: true, ..bench.missing() });
+    let quick = || RestoreOptions { quick: true, ..bench.missing() };
+    let dry = bench.give_in_place(&RestoreOptions { dry_run: true, ..quick() });
     assert_eq!((dry.objects.restored, dry.files, dry.exit_code), (3, 3, 0));
     assert_eq!(stamps(&root), before, "a dry run changes nothing");
-    let summary = bench.give_in_place(&bench.missing());
+    let summary = bench.give_in_place(&quick());
     assert_eq!((summary.objects.restored, summary.objects.present, summary.exit_code), (3, 27, 0), "{summary:#?}");
     assert_eq!((summary.bytes, summary.files), (dry.bytes, 3));
     files::assert_same(&expected, &files::tree(&root));
@@ -231,8 +233,10 @@ fn exactly_what_was_lost_comes_back_in_place() {
     }
     assert_eq!(after, before, "what was there is not touched");
     // With everything read.
-    let all = bench.give_in_place(&bench.restore_options());
-    assert_eq!((all.objects.already_good, all.objects.restored, all.exit_code), (30, 0, 0));
+    for options in [bench.restore_options(), bench.missing()] {
+        let all = bench.give_in_place(&options);
+        assert_eq!((all.objects.already_good, all.objects.restored, all.exit_code), (30, 0, 0));
+    }
 }
 
 #[test]
@@ -268,9 +272,10 @@ fn what_is_proved_damaged_is_replaced_and_kept_beside() {
     let flipped = [b"Content ", &expected[keys[3]][8..]].concat();
     fs::write(bench.source_of(keys[3]), &flipped).unwrap();
     // By its size alone, only the first one is seen.
-    let summary = bench.give_in_place(&bench.missing());
+    let quick = RestoreOptions { quick: true, ..bench.missing() };
+    let summary = bench.give_in_place(&quick);
     assert_eq!((summary.objects.restored, summary.objects.replaced, summary.exit_code), (1, 1, 0), "{summary:#?}");
-    let all = bench.restore_options();
+    let all = bench.missing();
     let summary = bench.give_in_place(&all);
     assert_eq!((summary.objects.replaced, summary.objects.already_good), (1, 4), "{summary:#?}");
     let kept = format!("{}.damaged-{}", keys[3], all.run);

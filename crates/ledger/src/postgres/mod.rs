@@ -151,7 +151,7 @@ impl Ledger for PostgresLedger {
     }
 
     fn spread(&self) -> Result<Vec<(u64, u64)>, LedgerError> {
-        self.transact("count the copies", |it| read::spread(it))
+        self.transact("count the copies", read::spread)
     }
 
     fn visit_details(
