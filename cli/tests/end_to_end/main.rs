@@ -4,6 +4,7 @@
 mod cloud;
 mod crash;
 mod installation;
+mod objects_back;
 mod original;
 mod orphans;
 mod restore;

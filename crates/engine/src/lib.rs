@@ -45,8 +45,8 @@ pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use restore::{
-    Goal, Layout, Menders, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup,
-    RestoreSummary, restore,
+    Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
+    StoreWriters, restore, writer_run,
 };
 pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::Stop;

@@ -12,4 +12,4 @@ mod writer;
 
 pub use sink::{DirectorySink, DirectorySinkConfig};
 pub use source::FileStore;
-pub use writer::{FolderWriter, Manner};
+pub use writer::{FileStoreWriter, FolderWriter, Manner};
