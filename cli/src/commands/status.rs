@@ -365,7 +365,7 @@ fn meaning(status: Status) -> &'static str {
         Status::FailRead => "the source could not be read",
         Status::FailChecksum => "the source is not what Dataverse recorded: damaged there",
         Status::FailWrite => "could not be stored at the destination",
-        Status::FailVerify => "the destination holds other bytes",
+        Status::FailVerify => "the copy is missing, or the destination holds other bytes",
         Status::NotCovered => "no bytes that a backup could read, by rule",
     }
 }
