@@ -6,16 +6,9 @@ use dvb_testkit::files;
 
 use crate::site::Site;
 
-fn copied() -> Site {
-    let site = Site::new();
-    site.call(&["init"]).expect(0);
-    site.call(&["run"]).expect(0);
-    site
-}
-
 #[test]
 fn good_stores_are_no_news_under_cron() {
-    let site = copied();
+    let site = Site::copied();
     site.call(&["audit"]).expect(0).silent();
     site.call(&["audit", "-v"]).expect(0).says(&["3 data files: 3 good, 0 damaged", "read:        27 B"]);
     let json = site.call(&["audit", "--json", "--all"]).expect(0).json();
@@ -33,7 +26,7 @@ fn good_stores_are_no_news_under_cron() {
 
 #[test]
 fn damage_is_named_and_nothing_is_changed() {
-    let site = copied();
+    let site = Site::copied();
     fs::write(site.object(0), "Content 0").unwrap();
     fs::remove_file(site.object(1)).unwrap();
     let other = "UPDATE datafile SET checksumvalue = 'ffffffffffffffffffffffffffffffff' WHERE id =";
@@ -55,7 +48,7 @@ fn damage_is_named_and_nothing_is_changed() {
 
 #[test]
 fn a_store_that_cannot_be_had_is_no_damage() {
-    let mut site = copied();
+    let mut site = Site::copied();
     site.set("Repository", "FileSystemDirectory: /nowhere/at/all");
     let json = site.call(&["audit", "--json"]).expect(5).json();
     assert_eq!((&json["files"]["unreadable"], &json["files"]["missing"]), (&3.into(), &0.into()));

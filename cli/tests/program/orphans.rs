@@ -7,16 +7,9 @@ use serde_json::Value;
 
 use crate::site::Site;
 
-fn copied() -> Site {
-    let site = Site::new();
-    site.call(&["init"]).expect(0);
-    site.call(&["run"]).expect(0);
-    site
-}
-
 #[test]
 fn orphans_are_listed_with_their_owners_and_nothing_changes() {
-    let site = copied();
+    let site = Site::copied();
     let none = site.call(&["orphans"]).expect(0);
     assert_eq!(none.out, "destination default: 3 objects, 0 of them unknown to the ledger (0 B)\n");
     let json = site.call(&["orphans", "--json"]).expect(0).json();
@@ -64,7 +57,7 @@ fn orphans_are_listed_with_their_owners_and_nothing_changes() {
 
 #[test]
 fn a_destination_that_cannot_be_had_does_not_hide_the_other() {
-    let mut site = copied();
+    let mut site = Site::copied();
     site.add("Backup second", &format!("StorageType: directory\nBackupDirectory: {}", site.path("b").display()));
     site.add("Backup third", "StorageType: directory\nBackupDirectory: /nowhere/at/all");
     fs::create_dir(site.path("b")).unwrap();
@@ -81,7 +74,7 @@ fn a_destination_that_cannot_be_had_does_not_hide_the_other() {
 
 #[test]
 fn what_left_dataverse_is_listed_with_its_copies() {
-    let site = copied();
+    let site = Site::copied();
     site.call(&["status", "--gone"]).expect(0).says(&["OK                     3"]);
     let (file, other) = (&site.world.files[1], &site.world.files[0]);
     for id in [file.id, other.id] {

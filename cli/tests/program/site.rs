@@ -87,6 +87,14 @@ impl Site {
         Self { sections: sections(&folder, &database), folder, database, world }
     }
 
+    /// The same after its first run.
+    pub(crate) fn copied() -> Self {
+        let site = Self::new();
+        site.call(&["init"]).expect(0);
+        site.call(&["run"]).expect(0);
+        site
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -5,20 +5,13 @@ use std::path::PathBuf;
 
 use crate::site::Site;
 
-fn copied() -> Site {
-    let site = Site::new();
-    site.call(&["init"]).expect(0);
-    site.call(&["run"]).expect(0);
-    site
-}
-
 fn copy(site: &Site, n: usize) -> PathBuf {
     site.path("copies").join(&site.world.files[n].copies[0].0)
 }
 
 #[test]
 fn good_copies_are_no_news_under_cron() {
-    let site = copied();
+    let site = Site::copied();
     site.call(&["verify"]).expect(0).silent();
     site.call(&["verify", "--all", "-v"]).expect(0).says(&["verified:    3 copies: 3 good", "oldest proof now"]);
     let json = site.call(&["verify", "--json"]).expect(0).json();
@@ -41,7 +34,7 @@ fn good_copies_are_no_news_under_cron() {
 
 #[test]
 fn damage_is_named_until_a_run_has_mended_it() {
-    let site = copied();
+    let site = Site::copied();
     let mut bytes = fs::read(copy(&site, 0)).unwrap();
     bytes[0] ^= 1;
     fs::write(copy(&site, 0), bytes).unwrap();

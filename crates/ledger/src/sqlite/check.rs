@@ -16,11 +16,7 @@ pub(super) fn oldest_copies(
     limit: u32,
 ) -> Result<Vec<Held>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
-    let mut statement = db.prepare_cached(&format!(
-        "{HELD} WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
-           AND (c.proved_at, c.id, c.role, c.version) > (?3, ?4, ?5, ?6)
-         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7"
-    ))?;
+    let mut statement = db.prepare_cached(OLDEST)?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("");
     let (id, role, version) = place_of(after);
     held(statement.query(params![destination, before, at, id, role, version, limit])?)
@@ -33,18 +29,37 @@ pub(super) fn damaged_copies(
     limit: u32,
 ) -> Result<Vec<Held>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
-    let mut statement = db.prepare_cached(&format!(
-        "{HELD} WHERE c.destination = ?1 AND c.state = 'damaged' AND s.status <> 'OK'
-           AND (c.id, c.role, c.version) > (?2, ?3, ?4)
-         ORDER BY c.id, c.role, c.version LIMIT ?5"
-    ))?;
+    let mut statement = db.prepare_cached(DAMAGED)?;
     let (id, role, version) = place_of(after);
     held(statement.query(params![destination, id, role, version, limit])?)
 }
 
-const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
-                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
-         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
+/// Columns, with where they are from; the index in the text, because the planner would go through all copies.
+macro_rules! held {
+    ($index:literal) => {
+        concat!(
+            "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
+                    coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+             FROM backup_copy c INDEXED BY ",
+            $index,
+            " LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id"
+        )
+    };
+}
+
+const OLDEST: &str = concat!(
+    held!("backup_copy_oldest"),
+    " WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
+        AND (c.proved_at, c.id, c.role, c.version) > (?3, ?4, ?5, ?6)
+      ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7"
+);
+
+const DAMAGED: &str = concat!(
+    held!("backup_copy_damaged"),
+    " WHERE c.destination = ?1 AND c.state = 'damaged' AND s.status <> 'OK'
+        AND (c.id, c.role, c.version) > (?2, ?3, ?4)
+      ORDER BY c.id, c.role, c.version LIMIT ?5"
+);
 
 fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
     let mut page = Vec::new();
@@ -104,4 +119,26 @@ pub(super) fn record_checks(
         state.execute(params![destination, id, run.0, reason])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sqlite::migrate::STEPS;
+
+    #[test]
+    fn pages_are_read_by_their_indexes() {
+        let db = Connection::open_in_memory().unwrap();
+        STEPS.iter().for_each(|it| db.execute_batch(it).unwrap());
+        for sql in [OLDEST, DAMAGED, read::DETAILS] {
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![1; statement.parameter_count()];
+            let steps = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
+            let steps: Vec<String> = steps.map(Result::unwrap).collect();
+            // The destinations are few.
+            let scans: Vec<_> = steps.iter().filter(|it| it.starts_with("SCAN ") && *it != "SCAN d").collect();
+            assert!(scans.is_empty() && !steps.iter().any(|it| it.contains("TEMP B-TREE")), "{sql}: {steps:#?}");
+        }
+    }
 }

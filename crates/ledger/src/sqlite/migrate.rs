@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 2] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
 ];
