@@ -7,6 +7,7 @@ mod completions;
 mod init;
 mod looking;
 mod man;
+mod orphans;
 mod restore;
 mod run;
 mod selecting;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
+    Orphans(orphans::Args),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -66,6 +68,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Verify(args) => verify::run(&args, &context()?),
         Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
+        Command::Orphans(args) => orphans::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

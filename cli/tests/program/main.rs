@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod ledger;
 mod listeners;
+mod orphans;
 mod remote;
 mod restore;
 mod run;

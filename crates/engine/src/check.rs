@@ -7,14 +7,14 @@ use std::vec;
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Mismatch, Proved};
 use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lock};
-use dvb_model::Status;
+use dvb_model::{ObjectKey, Status};
 use dvb_storage::{Cause, SinkError};
 
 use crate::connection::{At, Connection, Lost};
 use crate::observer::Event;
 use crate::summary::LISTED;
 use crate::verify::{CopyCounts, Damage};
-use crate::{Ending, chain};
+use crate::{Ending, Stop, chain};
 
 /// Copies in one batch at most.
 const BATCH_COPIES: usize = 1024;
@@ -285,7 +285,7 @@ impl<'a> Pass<'a> {
             // Long enough that a signal must not wait for its end.
             let mut answers = Vec::with_capacity(keys.len());
             for key in &keys {
-                answers.push(self.read_back(key, connection)?);
+                answers.push(read_back(self.at.stop, key, &[], connection)?);
             }
             answers
         } else {
@@ -297,38 +297,6 @@ impl<'a> Pass<'a> {
         }
         self.at.stop.sleep(Duration::from_secs(pause.into()));
         Ok(())
-    }
-
-    /// Reads a copy back here, watching for a signal.
-    fn read_back(
-        &self,
-        key: &dvb_model::ObjectKey,
-        connection: &mut Connection<'_>,
-    ) -> Result<Result<Measured, SinkError>, Lost> {
-        let stop = self.at.stop;
-        let read = connection.with(|session| {
-            let mut body = match session.open(key) {
-                Ok(it) => it,
-                Err(error) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => return Err(error),
-                Err(error) => return Ok(Some(Err(error))),
-            };
-            let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 18]);
-            loop {
-                if stop.signalled().is_some() {
-                    return Ok(None);
-                }
-                match body.read(&mut buffer) {
-                    Ok(0) => return Ok(Some(Ok(hasher.finish()))),
-                    Ok(n) => hasher.update(&buffer[..n]),
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => {
-                        let attempt = format!("reading back {key} failed");
-                        return Ok(Some(Err(SinkError::because(Cause::Io, attempt, error))));
-                    }
-                }
-            }
-        })?;
-        read.ok_or(Lost::Stopped)
     }
 
     /// Takes an answer; says how many seconds to wait before the next look.
@@ -470,6 +438,38 @@ impl Bad {
             Self::Digest(_) => "other-digest",
         }
     }
+}
+
+/// Reads an object back here, watching for a signal.
+pub(crate) fn read_back(
+    stop: &Stop,
+    key: &ObjectKey,
+    algorithms: &[Algorithm],
+    connection: &mut Connection<'_>,
+) -> Result<Result<Measured, SinkError>, Lost> {
+    let read = connection.with(|session| {
+        let mut body = match session.open(key) {
+            Ok(it) => it,
+            Err(error) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => return Err(error),
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
+        loop {
+            if stop.signalled().is_some() {
+                return Ok(None);
+            }
+            match body.read(&mut buffer) {
+                Ok(0) => return Ok(Some(Ok(hasher.finish()))),
+                Ok(n) => hasher.update(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let attempt = format!("reading back {key} failed");
+                    return Ok(Some(Err(SinkError::because(Cause::Io, attempt, error))));
+                }
+            }
+        }
+    })?;
+    read.ok_or(Lost::Stopped)
 }
 
 /// The one place where a copy is found to be good.

@@ -21,6 +21,7 @@ mod nightly;
 mod objects;
 mod observer;
 mod options;
+mod orphans;
 mod package;
 mod payload;
 mod plan;
@@ -42,6 +43,7 @@ pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
+pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use restore::{
     Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
     StoreWriters, restore, writer_run,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use dvb_engine::{
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::files;
 
@@ -43,7 +46,7 @@ fn try_verify(bench: &Bench, sink: &dyn Sink, options: &VerifyOptions) -> Result
     verify(&setup, options)
 }
 
-fn verified(bench: &Bench) -> VerifySummary {
+pub(crate) fn verified(bench: &Bench) -> VerifySummary {
     try_verify(bench, bench.sink.as_ref(), &options()).unwrap()
 }
 
@@ -332,8 +335,12 @@ impl SinkSession for MoodySession {
         self.inner.open(key)
     }
 
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        self.inner.list_own(prefix)
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        self.inner.list(which, visit)
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

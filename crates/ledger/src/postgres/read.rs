@@ -1,5 +1,7 @@
 //! What is asked of the database.
 
+use std::collections::HashSet;
+
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use postgres::{Row, Transaction};
 
@@ -102,6 +104,21 @@ pub(super) fn copies(
     let mut copies = rows.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
     raw::sort(&mut copies);
     Ok(copies)
+}
+
+pub(super) fn known_keys(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    keys: &[&str],
+) -> Result<HashSet<String>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(HashSet::new()) };
+    by_index(db)?;
+    // PostgreSQL's text cannot hold NUL: no row has such a key.
+    let keys: Vec<&str> = keys.iter().copied().filter(|it| !it.contains('\0')).collect();
+    let sql = "SELECT c.key FROM unnest($2::text[]) AS w (key)
+               JOIN backup_copy c ON c.destination = $1 AND c.key = w.key";
+    let rows = db.query(sql, &[&destination, &keys])?;
+    Ok(rows.iter().map(|it| it.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 pub(super) fn copy_at(

@@ -1,5 +1,7 @@
 //! What is asked of the file.
 
+use std::collections::HashSet;
+
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -78,6 +80,22 @@ pub(super) fn copies(db: &Connection, destination: &DestinationName, ids: &[DvOb
     }
     raw::sort(&mut copies);
     Ok(copies)
+}
+
+pub(super) fn known_keys(
+    db: &Connection,
+    destination: &DestinationName,
+    keys: &[&str],
+) -> Result<HashSet<String>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(HashSet::new()) };
+    let mut statement = db.prepare_cached("SELECT 1 FROM backup_copy WHERE destination = ?1 AND key = ?2")?;
+    let mut known = HashSet::new();
+    for key in keys {
+        if statement.exists(params![destination, key])? {
+            known.insert((*key).to_owned());
+        }
+    }
+    Ok(known)
 }
 
 pub(super) fn copy_at(db: &Connection, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, Fault> {
