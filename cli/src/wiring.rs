@@ -186,8 +186,22 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
     if rows.is_empty() {
         return Err(WiringError::NoStore { path: config.path.clone() });
     }
-    let default = config.repository.default_store.clone().or(default).unwrap_or_else(file_store);
-    Ok(StoreTable { default, rows })
+    Ok(StoreTable { default: default_or(config, default), rows })
+}
+
+/// The store of identifiers without a prefix, for commands that open none: `domain.xml` is read only where it matters.
+pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, WiringError> {
+    let of_domain = match &config.repository.domain_xml {
+        Some(path) if matters && config.repository.default_store.is_none() => {
+            config::read_domain_xml(path, &|name| std::env::var(name).ok())?.default_store
+        }
+        Some(_) | None => None,
+    };
+    Ok(default_or(config, of_domain))
+}
+
+fn default_or(config: &Config, of_domain: Option<DriverId>) -> DriverId {
+    config.repository.default_store.clone().or(of_domain).unwrap_or_else(file_store)
 }
 
 /// Whether `config.ini` itself describes the store.

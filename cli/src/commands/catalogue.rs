@@ -84,7 +84,7 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
 }
 
 fn tell(context: &Context, path: &Path, counts: &SnapshotCounts) -> Result<(), Failure> {
-    let SnapshotCounts { datasets, files } = counts;
+    let SnapshotCounts { datasets, files, .. } = counts;
     if context.screen.json {
         let file = path.display().to_string();
         return context.screen.print_json(&serde_json::json!({

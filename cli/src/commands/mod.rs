@@ -1,13 +1,17 @@
 //! The commands, one a file: what each takes, and what it does.
 
+mod audit;
 mod catalogue;
 mod check;
 mod completions;
 mod init;
+mod looking;
 mod man;
 mod restore;
 mod run;
+mod selecting;
 mod status;
+mod verify;
 
 use clap::Subcommand;
 use dvb_engine::Ending;
@@ -24,6 +28,8 @@ pub(crate) enum Command {
     Run(Box<run::Args>),
     Check(check::Args),
     Status(status::Args),
+    Verify(Box<verify::Args>),
+    Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
@@ -57,6 +63,8 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Run(args) => run::run(&args, &context()?),
         Command::Check(args) => check::run(&args, &context()?),
         Command::Status(args) => status::run(&args, &context()?),
+        Command::Verify(args) => verify::run(&args, &context()?),
+        Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),

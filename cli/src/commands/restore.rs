@@ -1,17 +1,16 @@
 //! `restore`: gives files back, into a folder or where Dataverse expects them.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use dvb_engine::{
-    Ending, Goal, Layout, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Selection, Stop, StoreWriters,
-    new_run_id, restore,
+    Ending, Goal, Layout, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, StoreWriters, new_run_id, restore,
 };
-use dvb_model::{DestinationName, DvObjectId};
+use dvb_model::DestinationName;
 use dvb_storage::{Folder, Sink};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
+use super::selecting::Selecting;
 use crate::args;
 use crate::config::Destination;
 use crate::exit::{Failure, chain};
@@ -44,23 +43,8 @@ Exit codes of restore:
     .args(["dataset", "file", "storage_identifier", "store", "missing", "all"]))]
 #[command(group = clap::ArgGroup::new("where").required(true).args(["to", "in_place"]))]
 pub(crate) struct Args {
-    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
-    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
-    dataset: Vec<String>,
-
-    /// Only the data file with this id in Dataverse's database; repeatable
-    #[arg(long, value_name = "ID", help_heading = "Selection")]
-    file: Vec<i64>,
-
-    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
-    #[arg(long, value_name = "X", help_heading = "Selection")]
-    storage_identifier: Vec<String>,
-
-    /// Only the data files in this store, by its driver id; repeatable
-    ///
-    /// Several options of one kind widen the selection, several kinds narrow it.
-    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
-    store: Vec<String>,
+    #[command(flatten)]
+    selecting: Selecting,
 
     /// Only what the source lacks or has damaged
     ///
@@ -128,12 +112,7 @@ impl Args {
         };
         RestoreOptions {
             run: new_run_id(),
-            selection: Selection {
-                datasets: self.dataset.iter().cloned().collect(),
-                files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
-                storage_identifiers: self.storage_identifier.iter().cloned().collect(),
-                stores: self.store.iter().cloned().collect(),
-            },
+            selection: self.selecting.selection(),
             missing: self.missing,
             quick: self.quick,
             layout,

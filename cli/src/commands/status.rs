@@ -178,7 +178,9 @@ impl Command<'_> {
         if runs.is_empty() {
             lines.push("  no run so far: begin with dataverse-backup run".to_owned());
         }
-        lines.extend(runs.iter().map(|(run, end)| format!("  run {}", run_text(run, end.as_ref()))));
+        lines.extend(
+            runs.iter().map(|(run, end)| format!("  {} {}", command(end.as_ref()), run_text(run, end.as_ref()))),
+        );
         lines.join("\n")
     }
 }
@@ -283,12 +285,22 @@ fn all_counts(counts: &[(Status, u64)]) -> Map<String, Value> {
 
 fn run_object((run, end): &(Run, Option<RunSummary>)) -> Value {
     json!({
+        "command": command(end.as_ref()),
         "run_id": run.id,
         "started": run.started,
         "finished": end.as_ref().map(|it| &it.finished),
         "host": run.host,
         "exit_code": end.as_ref().map(|it| it.exit_code),
     })
+}
+
+/// Which command it was. One that did not come to its end cannot tell.
+fn command(end: Option<&RunSummary>) -> &'static str {
+    let summary: Option<Value> = end.and_then(|it| serde_json::from_str(&it.json).ok());
+    match summary.as_ref().and_then(|it| it["command"].as_str()) {
+        Some("verify") => "verify",
+        _ => "run",
+    }
 }
 
 fn run_text(run: &Run, end: Option<&RunSummary>) -> String {

@@ -1,7 +1,10 @@
 //! A Dataverse that keeps its files in a folder, in S3 and in Swift, backed up to four destinations at once.
 
 use std::collections::BTreeMap;
+use std::fs;
 
+use dvb_catalog::SnapshotCatalog;
+use dvb_fixity::{Algorithm, Measured};
 use dvb_testkit::dataverse::{Schema, Stored, World};
 use dvb_testkit::{files, swift, temp_folder};
 
@@ -122,8 +125,29 @@ fn stores_of_three_kinds_go_to_destinations_of_four() {
     folder.retain(|key, _| !key.starts_with(".dataverse-backup/"));
     files::assert_same(&expected, &folder);
 
+    // Each destination describes itself.
+    let folder = it.folder.path().join("copies");
+    for run in summary["runs"].as_array().unwrap() {
+        let (name, snapshot) = (run["destination"].as_str().unwrap(), &run["snapshot"]);
+        let own = format!(".dataverse-backup/{}", snapshot["name"].as_str().unwrap());
+        let bytes = match name {
+            "default" => fs::read(it.local.join(&own)).unwrap(),
+            "swift" => server.get(&swift_container, &own).unwrap(),
+            "s3" => server.get(&s3_container, &format!("backup/{own}")).unwrap(),
+            _ => fs::read(folder.join(&own)).unwrap(),
+        };
+        let sha256 = Measured::of(&bytes, &[]).digest(Algorithm::Sha256).unwrap().hex();
+        assert_eq!(snapshot["sha256"], sha256, "{name}");
+        let here = it.folder.path().join(format!("snapshot-{name}"));
+        fs::write(&here, bytes).unwrap();
+        assert_eq!(SnapshotCatalog::new(here).header().unwrap().destination.unwrap().0, name);
+    }
+
     let (again, code) = it.json(&["run", "--rerun"]);
     assert_eq!(code, 0, "{again:#}");
+    for (run, before) in again["runs"].as_array().unwrap().iter().zip(summary["runs"].as_array().unwrap()) {
+        assert_eq!(run["snapshot"], before["snapshot"], "{again:#}");
+    }
     for run in again["runs"].as_array().unwrap() {
         assert_eq!((run["files"]["unchanged"].as_u64(), run["bytes_copied"].as_u64()), (Some(6), Some(0)), "{again:#}");
     }

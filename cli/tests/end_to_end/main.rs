@@ -8,4 +8,5 @@ mod objects_back;
 mod original;
 mod restore;
 mod ssh;
+mod verify;
 mod worlds;

@@ -31,6 +31,9 @@ const SESSIONS: u32 = 3;
 /// Versions of one object; more than this is no history but a loop.
 const VERSIONS: u32 = 10_000;
 
+/// An item of a batch: number of its job, and its number there.
+pub(crate) type ItemAt = (usize, usize);
+
 impl From<LedgerError> for Lost {
     fn from(error: LedgerError) -> Self {
         let ending = Ending::from(&error);
@@ -297,7 +300,7 @@ impl Lane<'_> {
         connection: &mut Connection<'_>,
     ) -> Result<(), Lost> {
         self.met_strangers.store(true, Ordering::Relaxed);
-        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.evidence())))?;
+        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.measures_by())))?;
         let same = match held {
             Some(Ok(held)) => observed(&held, evidence).and_then(|it| Proved::by(measured, &it).ok()),
             Some(Err(error)) => {
@@ -406,6 +409,7 @@ impl Lane<'_> {
             }
         }
         self.discard(jobs, bad, connection)?;
+        self.set_aside(jobs, &mut good, connection)?;
         if good.is_empty() {
             return Ok(());
         }
@@ -442,10 +446,10 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn discard(
+    pub(crate) fn discard(
         &self,
         jobs: &mut [Job],
-        which: Vec<(usize, usize)>,
+        which: Vec<ItemAt>,
         connection: &mut Connection<'_>,
     ) -> Result<(), Lost> {
         let mut batch: Vec<Staged> = Vec::with_capacity(which.len());

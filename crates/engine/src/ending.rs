@@ -70,9 +70,9 @@ impl Ending {
 impl From<&RunError> for Ending {
     fn from(error: &RunError) -> Self {
         match error {
-            RunError::Disappearance { .. } => Self::Refused,
-            RunError::NothingSelected => Self::Usage,
-            RunError::Together { ending, .. } => *ending,
+            RunError::Disappearance { .. } | RunError::AllMissing { .. } => Self::Refused,
+            RunError::NothingSelected | RunError::NoCopies { .. } => Self::Usage,
+            RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
             RunError::Spool { .. } => Self::Unreachable,
             RunError::Ledger(it) => it.into(),
             RunError::Catalog(it) => it.into(),

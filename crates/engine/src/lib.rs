@@ -5,14 +5,19 @@
 //! into a folder or into the stores.
 
 mod adopt;
+mod audit;
 mod carry;
+mod check;
 mod connection;
 mod ending;
 mod error;
 mod fingerprint;
+mod inspect;
 mod item;
 mod judge;
 mod lane;
+mod mend;
+mod nightly;
 mod objects;
 mod observer;
 mod options;
@@ -23,13 +28,16 @@ mod restore;
 mod run;
 mod settle;
 mod share;
+mod snapshot;
 mod spool;
 mod stop;
 mod stores;
 mod summary;
 mod tally;
+mod verify;
 mod workers;
 
+pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, audit};
 pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
@@ -42,6 +50,7 @@ pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::Stop;
 pub use stores::{Access, Store, Stores};
 pub use summary::{Due, FileCounts, Finding, LISTED, Summary};
+pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
 
 /// An error with the causes behind it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {

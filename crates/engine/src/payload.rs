@@ -43,7 +43,7 @@ impl RateLimit {
         Self { bytes_per_second: bytes_per_second.max(1) as f64, free_at: Mutex::new(Instant::now()) }
     }
 
-    fn wait(&self, bytes: usize, stop: &Stop) {
+    pub(crate) fn wait(&self, bytes: usize, stop: &Stop) {
         #[allow(clippy::cast_precision_loss)]
         let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
         let now = Instant::now();

@@ -15,11 +15,21 @@ use crate::stores::{NotCovered, Scope};
 use crate::tally::{Counts, Fate};
 use crate::{Options, RunError, Setup};
 
-/// What a plan leaves behind: what is due, and for each destination who has left.
+/// What a plan leaves behind: the catalogue, what of it is due, and for each destination who has left.
 pub(crate) struct Plan {
-    pub(crate) spool: Spool,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) spool: Spool<Line>,
     /// In the order of the destinations.
     pub(crate) lanes: Vec<LanePlan>,
+}
+
+/// The catalogue as the run found it.
+pub(crate) struct Catalogue {
+    /// When its reading began, RFC 3339 UTC.
+    pub(crate) made: String,
+    pub(crate) entries: Spool<Subject>,
+    /// Another one means that something in it has changed.
+    pub(crate) digest: String,
 }
 
 /// The plan for one destination.
@@ -58,6 +68,11 @@ fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, 
     }
 }
 
+/// The verdict that stands so far; one that comes back is as new.
+fn was(state: Option<&State>) -> Option<Status> {
+    state.filter(|it| !it.gone).map(|it| it.status)
+}
+
 /// Reads the whole catalogue, once, beside the ledger's states at each destination. Nothing is changed anywhere.
 ///
 /// All setups have one catalogue, one ledger and the same stores.
@@ -65,8 +80,10 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let Some((first, options)) = setups.first() else { return Err(RunError::NothingSelected) };
     let failed = |source| RunError::Spool { folder: options.spool_folder.clone(), source };
     let spool = Spool::create(&options.spool_folder).map_err(failed)?;
+    let entries = Spool::create(&options.spool_folder).map_err(failed)?;
+    let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let lanes = setups.iter().map(|(setup, options)| Lane::new(setup, options)).collect();
-    let mut planner = Planner { lanes, spool, seen: 0 };
+    let mut planner = Planner { lanes, entries, spool, seen: 0 };
     let mut failure = None;
     first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
         Ok(()) => ControlFlow::Continue(()),
@@ -81,7 +98,9 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
         None => {}
     }
     let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
-    Ok(Plan { spool: planner.spool, lanes })
+    let mut entries = planner.entries;
+    let digest = entries.digest().map_err(failed)?;
+    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool: planner.spool, lanes })
 }
 
 enum Failure {
@@ -144,7 +163,8 @@ impl<'a> Known<'a> {
 
 struct Planner<'a> {
     lanes: Vec<Lane<'a>>,
-    spool: Spool,
+    entries: Spool<Subject>,
+    spool: Spool<Line>,
     seen: u64,
 }
 
@@ -178,6 +198,7 @@ impl Planner<'_> {
     }
 
     fn push(&mut self, subject: Subject, fingerprint: String, lanes: Vec<Option<LaneDue>>) -> Result<(), Failure> {
+        self.entries.push(&subject)?;
         if lanes.iter().all(Option::is_none) {
             return Ok(());
         }
@@ -211,7 +232,7 @@ impl<'a> Lane<'a> {
         let known = self.datasets.of(dataset.id)?;
         let wanted = self.options.auxiliary_objects || self.options.cached_exports;
         let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
-        let due = LaneDue { known: known.is_some(), recheck };
+        let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()) };
         Ok((wanted && self.options.selection.has_dataset(&dataset.pid)).then_some(due))
     }
 
@@ -238,7 +259,7 @@ impl<'a> Lane<'a> {
         };
         self.counts.due.files += 1;
         self.counts.due.bytes += if recheck { 0 } else { Subject::bytes_of(file) };
-        Ok(Some(LaneDue { known: state.is_some(), recheck }))
+        Ok(Some(LaneDue { known: state.is_some(), recheck, was: was(state.as_ref()) }))
     }
 
     fn finish(mut self) -> Result<LanePlan, LedgerError> {
@@ -246,6 +267,7 @@ impl<'a> Lane<'a> {
         self.files.finish()?;
         let nothing = self.counts.due.files + self.counts.files.catalogued == 0;
         self.counts.gone = self.files.gone.len() as u64;
+        self.counts.changed = self.files.gone.len() + self.datasets.gone.len() > 0;
         let gone = if nothing && !self.options.selection.is_everything() {
             Err(RunError::NothingSelected)
         } else {

@@ -7,9 +7,11 @@ use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, RunId, Status};
 use dvb_storage::Sink;
 
+use crate::connection::At;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
+use crate::snapshot;
 use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
 use crate::tally::{About, Counts, Tally};
@@ -33,6 +35,13 @@ pub struct Setup<'a> {
     pub observer: &'a dyn Observer,
     /// Who can end it early.
     pub stop: &'a Stop,
+}
+
+impl Setup<'_> {
+    pub(crate) fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+        let Self { ledger, destination, sink, observer, stop, .. } = *self;
+        At { ledger, destination, sink, observer, stop, run }
+    }
 }
 
 /// A name for a run that begins now: sorted by time, unique among all hosts.
@@ -136,7 +145,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn now() -> String {
+pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
@@ -145,7 +154,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
     let Some((first, options)) = setups.first().copied() else { return };
-    let Plan { mut spool, lanes } = match plan::make(&setups) {
+    let Plan { mut catalogue, mut spool, lanes } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
@@ -168,6 +177,11 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
+    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
+    // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
+    std::thread::scope(|scope| {
+        active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));
+    });
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
@@ -250,10 +264,13 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         due: counts.due,
         bytes_copied: counts.bytes_copied,
         gone: counts.gone,
+        verified: counts.verified,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
         notes: counts.notes.listed,
         notes_total: counts.notes.total,
+        snapshot: counts.snapshot,
+        catalogue_digest: counts.catalogue_digest,
         aborted: counts.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,

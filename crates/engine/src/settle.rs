@@ -92,6 +92,7 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
         counts.count(outcome.fate);
     }
     counts.bytes_copied += outcome.bytes;
+    counts.changed |= is_news(job, outcome);
     counts.source_damaged |= outcome.source_damaged;
     counts.unreachable |= outcome.unreachable;
     counts.destination_damaged |= !job.damaged.is_empty() || outcome.status == Status::FailVerify;
@@ -103,6 +104,13 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
         Fate::Unchanged | Fate::Copied | Fate::Adopted => counts.note(&job.due.subject, outcome.status, reason),
         Fate::NotCovered | Fate::Pending => {}
     }
+}
+
+/// Whether the destination, or what is known of it, is not what it was; a failure that repeats is no news.
+fn is_news(job: &Job, outcome: &Outcome) -> bool {
+    let is_proved = |it: &Item| matches!(it.progress, Progress::Proved { .. });
+    let is_other = job.due.was != Some(outcome.status);
+    outcome.verdict.is_some() && (is_other || !job.damaged.is_empty() || job.items.iter().any(is_proved))
 }
 
 fn outcome(job: &Job) -> Outcome {

@@ -1,12 +1,13 @@
-//! The list of what is due, on disk: memory must not grow with the number of files, and the catalogue's transaction must not
-//! wait for the copying.
+//! The catalogue of a run, and the list of what is due, on disk: memory must not grow with the number of files, and the
+//! catalogue's transaction must not wait for the copying.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::marker::PhantomData;
 use std::path::Path;
 
-use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey};
+use dvb_fixity::{Algorithm, Digest, Hasher};
+use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, Status};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,8 @@ pub(crate) struct LaneDue {
     pub(crate) known: bool,
     /// Only its copies at the destination are to be looked at; the source has not changed.
     pub(crate) recheck: bool,
+    /// The verdict that the ledger has, unless it is of something that was gone.
+    pub(crate) was: Option<Status>,
 }
 
 /// One data file or dataset to be looked at, for one destination.
@@ -35,6 +38,7 @@ pub(crate) struct Due {
     pub(crate) fingerprint: String,
     pub(crate) known: bool,
     pub(crate) recheck: bool,
+    pub(crate) was: Option<Status>,
     /// The key of its main object, where it is reserved already.
     pub(crate) main_key: Option<ObjectKey>,
 }
@@ -50,12 +54,13 @@ pub(crate) enum Subject {
 impl Line {
     /// For the destination with this number.
     pub(crate) fn due(&self, lane: usize) -> Option<Due> {
-        let LaneDue { known, recheck } = (*self.lanes.get(lane)?)?;
+        let LaneDue { known, recheck, was } = (*self.lanes.get(lane)?)?;
         Some(Due {
             subject: self.subject.clone(),
             fingerprint: self.fingerprint.clone(),
             known,
             recheck,
+            was,
             main_key: None,
         })
     }
@@ -93,18 +98,18 @@ impl Subject {
     }
 }
 
-/// Written first, then read from the start, twice if need be. The file has no name: it goes with the process.
-pub(crate) struct Spool<T = Line> {
+/// A list on disk: written first, then read from the start, twice if need be. The file has no name: it goes with the process.
+pub(crate) struct Spool<T> {
     writer: Option<zstd::Encoder<'static, BufWriter<File>>>,
     file: File,
-    holds: PhantomData<T>,
+    of: PhantomData<fn() -> T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Spool<T> {
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
         let writer = zstd::Encoder::new(BufWriter::new(file.try_clone()?), 1)?;
-        Ok(Self { writer: Some(writer), file, holds: PhantomData })
+        Ok(Self { writer: Some(writer), file, of: PhantomData })
     }
 
     pub(crate) fn push(&mut self, line: &T) -> io::Result<()> {
@@ -115,12 +120,30 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
 
     /// Everything that was pushed, from the start. Nothing can be pushed afterwards.
     pub(crate) fn read(&mut self) -> io::Result<impl Iterator<Item = io::Result<T>> + use<T>> {
+        let lines = BufReader::new(zstd::Decoder::new(self.rewound()?)?).lines();
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+    }
+
+    /// The same for the same lines in the same order. Nothing can be pushed afterwards.
+    pub(crate) fn digest(&mut self) -> io::Result<String> {
+        let mut file = self.rewound()?;
+        let mut hasher = Hasher::new(&[]);
+        let mut buffer = vec![0; 1 << 17];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finish().digest(Algorithm::Sha256).map(Digest::hex).unwrap_or_default()),
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+    }
+
+    /// The compressed bytes of all lines.
+    fn rewound(&mut self) -> io::Result<File> {
         if let Some(writer) = self.writer.take() {
             writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         }
         let mut file = self.file.try_clone()?;
         file.rewind()?;
-        let lines = BufReader::new(zstd::Decoder::new(file)?).lines();
-        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+        Ok(file)
     }
 }

@@ -1,5 +1,6 @@
 //! What a run reports: counts, findings, and how it ended. Its JSON form is the one of design section 4.
 
+use dvb_catalog::SnapshotLink;
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
@@ -74,6 +75,9 @@ pub struct Summary {
     pub bytes_copied: u64,
     /// Data files that left the catalogue since the last run. Their copies stay.
     pub gone: u64,
+    /// Copies that were looked at again after copying ([`Options::verify_every`](crate::Options)); damaged ones are
+    /// among the failures.
+    pub verified: Option<crate::CopyCounts>,
     /// The first of those that are not safe.
     pub failures: Vec<Finding>,
     /// How many there are.
@@ -82,6 +86,11 @@ pub struct Summary {
     pub notes: Vec<Finding>,
     /// How many there are.
     pub notes_total: u64,
+    /// The newest snapshot of the catalogue at the destination, if it describes what this run left there: the one that this
+    /// run wrote, or the one before when nothing has changed since. `None`: there is none, and the next run writes one.
+    pub snapshot: Option<SnapshotLink>,
+    /// Of the catalogue that the snapshot describes: when the next run finds another one, it writes a snapshot of it.
+    pub catalogue_digest: Option<String>,
     /// Why the run gave up before its end.
     pub aborted: Option<String>,
     /// The ending's exit code.

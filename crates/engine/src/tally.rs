@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use dvb_catalog::SnapshotLink;
 use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
 
 use crate::Ending;
@@ -27,7 +28,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    fn push(&mut self, finding: Finding) {
+    pub(crate) fn push(&mut self, finding: Finding) {
         self.total += 1;
         if self.listed.len() < LISTED {
             self.listed.push(finding);
@@ -42,10 +43,18 @@ pub(crate) struct Counts {
     pub(crate) due: Due,
     pub(crate) bytes_copied: u64,
     pub(crate) gone: u64,
+    /// Copies that were looked at again after copying.
+    pub(crate) verified: Option<crate::CopyCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.
     pub(crate) unknown_drivers: BTreeMap<DriverId, u64>,
+    /// The destination, or what is known of it, is not what it was before the run.
+    pub(crate) changed: bool,
+    /// The newest snapshot at the destination, if it describes what the run left.
+    pub(crate) snapshot: Option<SnapshotLink>,
+    /// Of the catalogue that it describes.
+    pub(crate) catalogue_digest: Option<String>,
     /// Why the run gave up, and how it ends therefore.
     pub(crate) abort: Option<(Ending, String)>,
     /// What was read at the source is missing or not what was recorded.

@@ -16,6 +16,7 @@ use dvb_storage::{
 use crate::error::sink_error;
 use crate::publish::{make_dirs, rename_new, sync_dir};
 
+const OWN: &str = ".dataverse-backup";
 const TEMPORARY: &str = ".dataverse-backup/tmp";
 const BUFFER: usize = 1 << 20;
 
@@ -263,6 +264,23 @@ impl SinkSession for DirectorySession {
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
         let file = self.dir.open(key.as_str()).map_err(self.failed("read back", key.as_str()))?;
         Ok(Box::new(file.into_std()))
+    }
+
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        let failed = self.failed("list", OWN);
+        // The folder of temporaries lies in it, so it is there.
+        let folder = self.dir.open_dir(OWN).map_err(&failed)?;
+        let mut names = Vec::new();
+        for entry in folder.entries().map_err(&failed)? {
+            let entry = entry.map_err(&failed)?;
+            let is_file = entry.file_type().map_err(&failed)?.is_file();
+            // A name that is not UTF-8 is none of ours.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if is_file && name.starts_with(prefix) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

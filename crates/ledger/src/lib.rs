@@ -3,6 +3,7 @@
 //! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`Copy`](struct@Copy).
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
+mod check;
 mod error;
 mod original;
 mod pages;
@@ -13,11 +14,12 @@ mod row;
 mod sqlite;
 mod weigh;
 
+pub use check::{Check, Found, Held};
 pub use error::LedgerError;
 pub use postgres::PostgresLedger;
 pub use row::{
-    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Migration, ObjectProof, Record, Reservation, Run, RunSummary,
-    State, StateDetail, Verdict,
+    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation, Run,
+    RunSummary, State, StateDetail, Verdict,
 };
 pub use sqlite::SqliteLedger;
 
@@ -79,6 +81,15 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError>;
 
+    /// All states of one kind at a destination with their copies, in the order of their ids, in memory that does not grow
+    /// with their number. Under the destination's lock nothing changes meanwhile; without it, what is recorded meanwhile may
+    /// be in it or not.
+    fn holdings<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a>;
+
     /// Reserves keys, so that no two data files, workers or hosts ever use the same one: the n-th answer is the n-th wish's owner,
     /// which is the wisher where the key was free or already its own.
     ///
@@ -128,6 +139,46 @@ pub trait Ledger: Send + Sync {
         failed_only: bool,
         visit: &mut dyn FnMut(StateDetail),
     ) -> Result<(), LedgerError>;
+
+    /// A page of the proved copies at a destination, those of what left the catalogue among them, the one whose proof is
+    /// oldest first: those that come behind `after`, and were proved before the time `before` (RFC 3339 UTC).
+    ///
+    /// What is proved anew while the pages are read does not show again where `before` is the time when it began.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn oldest_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
+    /// A page of the copies at a destination that were found bad, of what is not safe without them, in the order of id, role
+    /// and version: those that come behind `after`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn damaged_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
+    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+
+    /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
+    /// proved, and what it belongs to becomes `FAIL_VERIFY`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError>;
 
     /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
     ///

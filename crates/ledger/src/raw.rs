@@ -6,7 +6,7 @@ use dvb_fixity::{Digest, Evidence};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 
 use crate::weigh::{Known, Place};
-use crate::{Basis, Copy, CopyState, LedgerError, Run, RunSummary, State, StateDetail};
+use crate::{Basis, Copy, CopyState, EntryKind, Holding, LedgerError, Run, RunSummary, State, StateDetail};
 
 pub(crate) struct RawState {
     pub(crate) id: i64,
@@ -87,6 +87,19 @@ impl RawDetail {
             destinations: number(self.destinations, "count", id)?,
         })
     }
+}
+
+/// Gives each state its copies; both come in the order of ids, and copies of others are passed over.
+pub(crate) fn holdings(states: Vec<(StateDetail, Option<String>)>, mut copies: Vec<Copy>) -> Vec<Holding> {
+    sort(&mut copies);
+    let mut copies = copies.into_iter().peekable();
+    let holding = |(mut detail, dataset_identifier): (StateDetail, Option<String>)| {
+        while copies.next_if(|it| it.id < detail.id).is_some() {}
+        let mine: Vec<Copy> = std::iter::from_fn(|| copies.next_if(|it| it.id == detail.id)).collect();
+        detail.copies = mine.iter().filter(|it| it.state == CopyState::Proved).count() as u64;
+        Holding { detail, dataset_identifier, copies: mine }
+    };
+    states.into_iter().map(holding).collect()
 }
 
 pub(crate) struct RawRun {
@@ -175,6 +188,11 @@ fn digest(bytes: &[u8], id: i64) -> Result<Digest, LedgerError> {
 fn copy_state(value: &str, id: i64) -> Result<CopyState, LedgerError> {
     let all = [CopyState::Reserved, CopyState::Proved, CopyState::Damaged];
     all.into_iter().find(|it| it.name() == value).ok_or_else(|| bad_row("state", id, value))
+}
+
+pub(crate) fn entry_kind(value: &str, id: i64) -> Result<EntryKind, LedgerError> {
+    let all = [EntryKind::DataFile, EntryKind::Dataset];
+    all.into_iter().find(|it| it.name() == value).ok_or_else(|| bad_row("kind", id, value))
 }
 
 fn basis(value: &str, id: i64) -> Result<Basis, LedgerError> {

@@ -234,6 +234,17 @@ pub struct StateDetail {
     pub destinations: u64,
 }
 
+/// Everything that is known of one data file or dataset at one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The verdict, with what people need to know of it; how many destinations have it is not asked for, and 0.
+    pub detail: StateDetail,
+    /// `<storage authority>/<storage identifier>`: its folder.
+    pub dataset_identifier: Option<String>,
+    /// All its copies, in the order of role and version.
+    pub copies: Vec<Copy>,
+}
+
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {

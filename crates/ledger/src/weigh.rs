@@ -174,7 +174,7 @@ fn failure(id: DvObjectId, status: Status) -> Result<Status, LedgerError> {
 }
 
 /// PostgreSQL's text cannot hold NUL, which messages of other programs may.
-fn storable(text: &str) -> Cow<'_, str> {
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::RunId;
 
-use crate::answers::{Listing, Uploads, parse};
+use crate::answers::{Uploads, parse};
 use crate::error::Fault;
+use crate::listing::list;
 use crate::sink::Shared;
 use crate::{parallel, upload};
 
@@ -79,25 +80,13 @@ impl Journal {
 fn journals(shared: &Shared) -> Result<BTreeMap<String, RunId>, Fault> {
     let folder = shared.own_key(FOLDER);
     let mut found = BTreeMap::new();
-    let mut token = String::new();
-    loop {
-        let mut call = shared.call("GET", "");
-        call.query = vec![("list-type", "2".into()), ("prefix", folder.clone())];
-        if !token.is_empty() {
-            call.query.push(("continuation-token", token));
-        }
-        let listing: Listing = parse(&shared.client.ask(&call)?.text)?;
-        for key in listing.contents.into_iter().map(|it| it.key) {
-            if let Some((run, _)) = key.strip_prefix(&folder).and_then(|it| it.split_once('/')) {
-                let run = RunId(run.to_owned());
-                found.insert(key, run);
-            }
-        }
-        token = listing.next_continuation_token;
-        if !listing.is_truncated || token.is_empty() {
-            return Ok(found);
+    for key in list(shared, &folder, false)? {
+        if let Some((run, _)) = key.strip_prefix(&folder).and_then(|it| it.split_once('/')) {
+            let run = RunId(run.to_owned());
+            found.insert(key, run);
         }
     }
+    Ok(found)
 }
 
 fn read(shared: &Shared, journal: &str) -> Result<Vec<String>, Fault> {

@@ -16,6 +16,7 @@ mod config;
 mod credentials;
 mod error;
 mod journal;
+mod listing;
 mod notes;
 mod parallel;
 mod probe;

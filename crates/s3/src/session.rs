@@ -14,6 +14,7 @@ use crate::body::{ObjectBody, length};
 use crate::commit::{Commit, Failure};
 use crate::error::Fault;
 use crate::journal::{Journal, sweep};
+use crate::listing::list;
 use crate::parallel::each;
 use crate::probe::{self, Probed};
 use crate::prove::{head, read_back};
@@ -77,6 +78,11 @@ impl SinkSession for S3Session {
 
     fn evidence(&self) -> Evidence {
         self.evidence
+    }
+
+    /// What the server tells of an object is one of the past: of what it once received.
+    fn measures_by(&self) -> Evidence {
+        Evidence::ReadBack
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
@@ -150,7 +156,6 @@ impl SinkSession for S3Session {
         })
     }
 
-    /// By reading back: the checksum that a service keeps is one of the past, of what it once received.
     fn measure(
         &mut self,
         keys: &[ObjectKey],
@@ -169,6 +174,15 @@ impl SinkSession for S3Session {
             Ok(body) => Ok(Box::new(body)),
             Err(fault) => Err(self.failed(fault, "read back", &key)),
         }
+    }
+
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        let folder = self.shared.own_key("");
+        let listed = list(&self.shared, &format!("{folder}{prefix}"), true);
+        let keys = listed.map_err(|fault| self.failed(fault, "list", &folder))?;
+        // A folder may have an object of its own, which other programs make.
+        let names = keys.iter().filter_map(|it| it.strip_prefix(&folder));
+        Ok(names.filter(|it| !it.is_empty() && !it.ends_with('/')).map(str::to_owned).collect())
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

@@ -15,6 +15,8 @@ use crate::reading::Reading;
 use crate::upload::{Failure, Names, Upload};
 use crate::wire::{self, Reply, Request, Status};
 
+/// What is the backup's own, below the root.
+pub(crate) const OWN: &str = ".dataverse-backup";
 /// Where temporaries lie, below the root; in it, a folder for each run.
 pub(crate) const TEMP: &str = ".dataverse-backup/tmp";
 /// From this many files on, one flush of the whole file system costs less than one a file.
@@ -190,6 +192,11 @@ impl SinkSession for SftpSession {
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
         Ok(Box::new(Reading::open(self, key)?))
+    }
+
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        let listed = self.guarded("list own objects on", |it| it.list_names(prefix))?;
+        listed.map_err(|status| refusal(format!("list {OWN} on {}", self.who), status))
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

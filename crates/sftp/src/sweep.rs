@@ -1,9 +1,9 @@
-//! Removing what dead runs left.
+//! The folder that the backup keeps for itself: what lies there, and removing what dead runs left.
 
 use dvb_model::RunId;
 
 use crate::error::Fault;
-use crate::session::{SftpSession, TEMP};
+use crate::session::{OWN, SftpSession, TEMP};
 use crate::start::{PROBE, decode_run};
 use crate::wire::{self, Entry, Reply, Request, Status};
 
@@ -29,6 +29,19 @@ impl SftpSession {
             }
         }
         Ok(Ok(removed))
+    }
+
+    /// Names of the files among the backup's own objects that begin with `prefix`.
+    pub(crate) fn list_names(&mut self, prefix: &str) -> Result<Result<Vec<String>, Status>, Fault> {
+        let entries = match self.list(&format!("{}/{OWN}", self.root))? {
+            Ok(entries) => entries,
+            Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(Vec::new())),
+            Err(status) => return Ok(Err(status)),
+        };
+        // A name that is not UTF-8 is none of ours.
+        let files = entries.into_iter().filter(|it| !it.attributes.is_folder());
+        let names = files.filter_map(|it| String::from_utf8(it.name).ok());
+        Ok(Ok(names.filter(|it| it.starts_with(prefix)).collect()))
     }
 
     fn list(&mut self, path: &str) -> Result<Result<Vec<Entry>, Status>, Fault> {

@@ -150,6 +150,7 @@ pub fn sink(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     large_objects_arrive(session, prefix)?;
     renaming_keeps_the_bytes(session, prefix)?;
     only_own_objects_can_be_removed(session, prefix)?;
+    own_objects_are_listed(session, prefix)?;
     dead_runs_are_swept(sink, prefix)
 }
 
@@ -263,6 +264,37 @@ fn only_own_objects_can_be_removed(session: &mut dyn SinkSession, prefix: &str) 
     put(session, &own, b"probe", false)?.map_err(|it| it.to_string())?;
     session.remove_own(&own).map_err(lost)?;
     ensure(shows(session, &own)?.is_none(), "an own object can be removed")
+}
+
+fn own_objects_are_listed(session: &mut dyn SinkSession, prefix: &str) -> Result<(), Broken> {
+    let names = ["listed-b.jsonl.zst", "listed-a.jsonl.zst", "listed-c", "other"];
+    let own = |name: &str| ObjectKey::own(name).map_err(|it| it.to_string());
+    let listed = |session: &mut dyn SinkSession, prefix: &str| {
+        let mut names = session.list_own(prefix).map_err(lost)?;
+        names.sort();
+        Ok::<_, Broken>(names)
+    };
+    let nothing = listed(session, "listed-")?;
+    ensure(nothing.is_empty(), "own objects that were not stored are not listed")?;
+    for name in names {
+        put(session, &own(name)?, name.as_bytes(), false)?.map_err(|it| it.to_string())?;
+    }
+    // A copy of that name, and a temporary, are none of the backup's own objects.
+    put(session, &key(&format!("{prefix}/listed-copy"))?, b"copy", false)?.map_err(|it| it.to_string())?;
+    let staged = stage(session, vec![(own("listed-d")?, some_bytes(6, 10), End::Whole)])?.remove(0);
+    let found = listed(session, "listed-")?;
+    ensure(
+        found == ["listed-a.jsonl.zst", "listed-b.jsonl.zst", "listed-c"],
+        "own objects are listed by their prefix",
+    )?;
+    ensure(listed(session, "none")?.is_empty(), "no own object of another prefix is listed")?;
+    let all = listed(session, "")?;
+    ensure(all.iter().any(|it| it == "other") && !all.iter().any(|it| it == "tmp"), "folders are not listed")?;
+    session.discard(vec![staged.map_err(|it| it.to_string())?]).map_err(lost)?;
+    for name in names {
+        session.remove_own(&own(name)?).map_err(lost)?;
+    }
+    ensure(listed(session, "listed-")?.is_empty(), "what was removed is not listed any more")
 }
 
 fn dead_runs_are_swept(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {

@@ -137,6 +137,12 @@ pub trait SinkSession: Send {
     /// The evidence that this session gives, as demanded and as the server allows.
     fn evidence(&self) -> Evidence;
 
+    /// The evidence that [`SinkSession::measure`] gives: another one where a server's own digest is only what it noted down
+    /// when the object came, which says nothing of what lies there now.
+    fn measures_by(&self) -> Evidence {
+        self.evidence()
+    }
+
     /// Stores a batch under temporary names, creating folders as needed. Payloads are opened and read here, in order.
     ///
     /// # Errors
@@ -183,6 +189,14 @@ pub trait SinkSession: Send {
     /// # Errors
     /// [`SinkError`]: [`Cause::Missing`](crate::Cause::Missing) where there is none.
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError>;
+
+    /// The names of the backup's own objects ([`ObjectKey::own`]) that begin with `prefix`, in any order: those that lie in its
+    /// folder itself, not temporaries, and none where nothing was stored yet.
+    ///
+    /// # Errors
+    /// [`SinkError`]: [`Cause::Forbidden`](crate::Cause::Forbidden) where the account may not list, which leaves the session
+    /// well; else when the session is lost or the folder cannot be read.
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError>;
 
     /// Removes one of the backup's own objects ([`ObjectKey::own`]): a probe, an old snapshot. Copies of data files cannot be removed here.
     ///

@@ -23,6 +23,9 @@ use crate::place::Place;
 use crate::sweep;
 use crate::upload::Upload;
 
+/// Where the backup's own objects are.
+const OWN: &str = ".dataverse-backup/";
+
 /// A session. What it staged is known to it alone: in memory, or on the server under names of its own.
 pub(crate) struct Session {
     place: Arc<Place>,
@@ -130,6 +133,11 @@ impl SinkSession for Session {
         self.place.evidence()
     }
 
+    /// What the server tells of an object is one of the past: of what it once received.
+    fn measures_by(&self) -> Evidence {
+        Evidence::ReadBack
+    }
+
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
@@ -179,6 +187,22 @@ impl SinkSession for Session {
         let failed = |it: Failure| it.into_sink(format!("cannot read {key} back from {}", self.place.container));
         let body = Download::open(&self.place.client, self.place.key(key.as_str())).map_err(failed)?;
         Ok(Box::new(body))
+    }
+
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        let failed =
+            |it: Failure| it.into_sink(format!("cannot list the backup's own objects in {}", self.place.container));
+        let listed = container::list(&self.place.client, &self.place.container, &format!("{OWN}{prefix}"), true);
+        let mut names = Vec::new();
+        for name in listed.map_err(failed)? {
+            let own = name.strip_prefix(OWN).filter(|it| !it.is_empty() && !it.ends_with('/'));
+            // What is no key of ours is none of ours.
+            names.extend(own.and_then(|it| Some((it.to_owned(), ObjectKey::own(it).ok()?))));
+        }
+        // Listings lag behind: what was removed may still be listed.
+        let keys: Vec<ObjectKey> = names.iter().map(|it| it.1.clone()).collect();
+        let there = self.stat(&keys)?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(names.into_iter().zip(there).filter(|it| it.1.is_some()).map(|it| it.0.0).collect())
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

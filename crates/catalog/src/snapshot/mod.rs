@@ -5,7 +5,12 @@
 //! - `header`, the first line: a [`SnapshotHeader`];
 //! - `dataset`, a [`Dataset`](dvb_model::Dataset) that is not harvested, in the order of `id`;
 //! - `file`, a [`DataFile`](dvb_model::DataFile) in the order of `id`, behind all datasets, with its own dataset in it;
-//! - `end`, the last line: the numbers of both as [`SnapshotCounts`]. A snapshot without it is cut off.
+//! - `gone`, in a snapshot that a run left at its destination: a [`Gone`], in its place by `id` among the datasets or among
+//!   the files;
+//! - `end`, the last line: the numbers of each as [`SnapshotCounts`]. A snapshot without it is cut off.
+//!
+//! A run leaves at its destination a snapshot with more in it: whose it is in the header, and a [`Held`] in the line of each
+//! file, and of each dataset that was ever looked at.
 //!
 //! Fields are those of the types; one without a value may be left out. Fields that a reader does not know are passed
 //! over. A format that older readers would misread gets a higher `version` in the header, and they refuse it.
@@ -19,13 +24,16 @@
 //!
 //! So `zstdcat F | jq -r 'select(.type == "file") | [.dataset.pid, .versions[-1].label] | @tsv'` lists what there is.
 
+mod held;
 mod read;
 mod write;
 
+use dvb_model::{DestinationName, RunId};
 use serde::{Deserialize, Serialize};
 
+pub use held::{Gone, GoneKind, Held, HeldEntry, HeldObject};
 pub use read::SnapshotCatalog;
-pub use write::write_snapshot;
+pub use write::{SnapshotWriter, write_snapshot};
 
 /// `format` in the header of a snapshot.
 pub const SNAPSHOT_FORMAT: &str = "dataverse-backup catalogue";
@@ -44,6 +52,27 @@ pub struct SnapshotHeader {
     pub made: String,
     /// What it was read from: host, port and database.
     pub source: String,
+    /// The run that left it at a destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The name of that destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<DestinationName>,
+    /// Where the run ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The newest snapshot at the destination before this one: so they are a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<SnapshotLink>,
+}
+
+/// A snapshot at a destination, by its name and its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotLink {
+    /// Its name in the backup's own folder.
+    pub name: String,
+    /// SHA-256 of its bytes as they lie there, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// The last line of a snapshot.
@@ -53,4 +82,13 @@ pub struct SnapshotCounts {
     pub datasets: u64,
     /// Lines of type `file`.
     pub files: u64,
+    /// Lines of type `gone`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gone: u64,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use dvb_model::{DataFile, Dataset, DvObjectId};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
+use super::{Gone, Held, HeldEntry, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
 use crate::{Catalog, CatalogError, Detail, Entry};
 
 /// How a file that zstd compressed begins; a plain snapshot begins with `{`.
@@ -42,6 +42,28 @@ impl SnapshotCatalog {
     pub fn header(&self) -> Result<SnapshotHeader, CatalogError> {
         Lines::open(&self.path)?.header()
     }
+
+    /// Hands every line to `visit`, with what it tells of the copies at a destination, until it breaks off. Everything is
+    /// read, whatever a copy needs.
+    ///
+    /// # Errors
+    /// [`CatalogError`]; what was visited before it stays visited.
+    pub fn read_held(&self, visit: &mut dyn FnMut(HeldEntry) -> ControlFlow<()>) -> Result<(), CatalogError> {
+        let mut lines = Lines::open(&self.path)?;
+        lines.header()?;
+        let mut seen = Seen::default();
+        while let Some(found) = lines.next(&mut seen)? {
+            let entry = match found {
+                Found::Entry(Entry::Dataset(it)) => HeldEntry::Dataset(it, lines.held()?),
+                Found::Entry(Entry::DataFile(it)) => HeldEntry::DataFile(it, lines.held()?),
+                Found::Gone => HeldEntry::Gone(lines.parse::<Gone>().map_err(|why| lines.bad(why))?),
+            };
+            if visit(entry).is_break() {
+                return Ok(());
+            }
+        }
+        lines.nothing_more()
+    }
 }
 
 impl Catalog for SnapshotCatalog {
@@ -53,7 +75,9 @@ impl Catalog for SnapshotCatalog {
         let mut lines = Lines::open(&self.path)?;
         lines.header()?;
         let mut seen = Seen::default();
-        while let Some(entry) = lines.entry(&mut seen)? {
+        while let Some(found) = lines.next(&mut seen)? {
+            // What is gone is in no catalogue.
+            let Found::Entry(entry) = found else { continue };
             if visit(with_detail(entry, detail)).is_break() {
                 return Ok(());
             }
@@ -70,6 +94,14 @@ fn with_detail(entry: Entry, detail: Detail) -> Entry {
         }
         whole => whole,
     }
+}
+
+/// A line that is neither the first nor the last.
+// One at a time.
+#[allow(clippy::large_enum_variant)]
+enum Found {
+    Entry(Entry),
+    Gone,
 }
 
 /// What came before a line.
@@ -95,15 +127,19 @@ impl Seen {
     }
 
     fn end(&self, counts: SnapshotCounts) -> Result<(), String> {
-        let SnapshotCounts { datasets, files } = self.counts;
+        let SnapshotCounts { datasets, files, gone } = self.counts;
         if counts == self.counts {
-            Ok(())
-        } else {
-            Err(format!(
-                "it counts {} datasets and {} files, but {datasets} and {files} stand before it",
-                counts.datasets, counts.files
-            ))
+            return Ok(());
         }
+        let (of_gone, and_gone) = if counts.gone + gone > 0 {
+            (format!(" and {} gone", counts.gone), format!(" and {gone}"))
+        } else {
+            Default::default()
+        };
+        Err(format!(
+            "it counts {} datasets and {} files{of_gone}, but {datasets} and {files}{and_gone} stand before it",
+            counts.datasets, counts.files
+        ))
     }
 }
 
@@ -146,25 +182,29 @@ impl<'a> Lines<'a> {
     }
 
     /// The next entry; `None` at the last line, whose counts are right.
-    fn entry(&mut self, seen: &mut Seen) -> Result<Option<Entry>, CatalogError> {
+    fn next(&mut self, seen: &mut Seen) -> Result<Option<Found>, CatalogError> {
         if !self.advance()? {
             return Err(CatalogError::CutOff { path: self.path.to_owned(), line: self.number });
         }
-        self.parse_entry(seen).map_err(|why| self.bad(why))
+        self.parse_line(seen).map_err(|why| self.bad(why))
     }
 
-    fn parse_entry(&self, seen: &mut Seen) -> Result<Option<Entry>, String> {
+    fn parse_line(&self, seen: &mut Seen) -> Result<Option<Found>, String> {
         let Tag { tag } = serde_json::from_slice(&self.line).map_err(|it| it.to_string())?;
         Ok(match tag.as_ref() {
             "dataset" => {
                 let dataset: Dataset = self.parse()?;
                 seen.dataset(dataset.id)?;
-                Some(Entry::Dataset(dataset))
+                Some(Found::Entry(Entry::Dataset(dataset)))
             }
             "file" => {
                 let file: DataFile = self.parse()?;
                 seen.file(file.id)?;
-                Some(Entry::DataFile(file))
+                Some(Found::Entry(Entry::DataFile(file)))
+            }
+            "gone" => {
+                seen.counts.gone += 1;
+                Some(Found::Gone)
             }
             "end" => {
                 seen.end(self.parse()?)?;
@@ -172,6 +212,16 @@ impl<'a> Lines<'a> {
             }
             other => return Err(format!("unknown type {other:?}")),
         })
+    }
+
+    /// What the line that was just read tells of copies.
+    fn held(&self) -> Result<Option<Held>, CatalogError> {
+        #[derive(Deserialize)]
+        struct Told {
+            status: Option<IgnoredAny>,
+        }
+        let parsed = self.parse::<Told>().and_then(|it| it.status.map(|_| self.parse()).transpose());
+        parsed.map_err(|why| self.bad(why))
     }
 
     fn nothing_more(&mut self) -> Result<(), CatalogError> {

@@ -7,16 +7,83 @@ use dvb_model::{DataFile, Dataset};
 use serde::Serialize;
 use zstd::Encoder;
 
-use super::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
+use super::{Gone, Held, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
 use crate::{Catalog, CatalogError, Detail, Entry};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line<'a> {
     Header(&'a SnapshotHeader),
-    Dataset(&'a Dataset),
-    File(&'a DataFile),
+    Dataset(WithHeld<'a, Dataset>),
+    File(WithHeld<'a, DataFile>),
+    Gone(&'a Gone),
     End(&'a SnapshotCounts),
+}
+
+/// A row of the catalogue, and what is known of its copies, side by side in one object.
+#[derive(Serialize)]
+struct WithHeld<'a, T> {
+    #[serde(flatten)]
+    row: &'a T,
+    #[serde(flatten)]
+    held: Option<&'a Held>,
+}
+
+/// Writes a compressed snapshot line by line: datasets first, then files, each in the order of ids.
+///
+/// Without [`SnapshotWriter::finish`] it has no last line, so that nobody takes it for a whole one.
+pub struct SnapshotWriter<W: Write> {
+    out: BufWriter<Encoder<'static, W>>,
+    counts: SnapshotCounts,
+}
+
+impl<W: Write> SnapshotWriter<W> {
+    /// Writes the first line.
+    ///
+    /// # Errors
+    /// Those of `out`, here and in each call.
+    pub fn new(out: W, header: &SnapshotHeader) -> io::Result<Self> {
+        let mut writer = Self { out: BufWriter::new(compressor(out)?), counts: SnapshotCounts::default() };
+        write_line(&mut writer.out, &Line::Header(header))?;
+        Ok(writer)
+    }
+
+    /// A dataset, and what is known of its own objects.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::new`].
+    pub fn dataset(&mut self, dataset: &Dataset, held: Option<&Held>) -> io::Result<()> {
+        self.counts.datasets += 1;
+        write_line(&mut self.out, &Line::Dataset(WithHeld { row: dataset, held }))
+    }
+
+    /// A data file, and what is known of its copies.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::new`].
+    pub fn file(&mut self, file: &DataFile, held: Option<&Held>) -> io::Result<()> {
+        self.counts.files += 1;
+        write_line(&mut self.out, &Line::File(WithHeld { row: file, held }))
+    }
+
+    /// What is gone, in its place among the datasets or files.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::new`].
+    pub fn gone(&mut self, gone: &Gone) -> io::Result<()> {
+        self.counts.gone += 1;
+        write_line(&mut self.out, &Line::Gone(gone))
+    }
+
+    /// Writes the last line, and gives `out` back.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::new`].
+    pub fn finish(mut self) -> io::Result<(W, SnapshotCounts)> {
+        write_line(&mut self.out, &Line::End(&self.counts))?;
+        let encoder = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok((encoder.finish()?, self.counts))
+    }
 }
 
 /// Writes the whole of `catalog` as a snapshot, in memory that does not grow with it; `made` is the time in RFC 3339.
@@ -36,6 +103,10 @@ pub fn write_snapshot(
         version: SNAPSHOT_VERSION,
         made: made.to_owned(),
         source: catalog.describe(),
+        run: None,
+        destination: None,
+        host: None,
+        previous: None,
     };
     if compress {
         let mut encoder = compressor(out).map_err(writing)?;
@@ -48,7 +119,7 @@ pub fn write_snapshot(
 }
 
 /// With a checksum in each frame: what rots on a disk is found when it is read.
-fn compressor(out: &mut dyn Write) -> io::Result<Encoder<'static, &mut dyn Write>> {
+fn compressor<W: Write>(out: W) -> io::Result<Encoder<'static, W>> {
     let mut encoder = Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
     encoder.include_checksum(true)?;
     Ok(encoder)
@@ -66,11 +137,11 @@ fn write_lines(
         let written = match &entry {
             Entry::Dataset(dataset) => {
                 counts.datasets += 1;
-                write_line(out, &Line::Dataset(dataset))
+                write_line(out, &Line::Dataset(WithHeld { row: dataset, held: None }))
             }
             Entry::DataFile(file) => {
                 counts.files += 1;
-                write_line(out, &Line::File(file))
+                write_line(out, &Line::File(WithHeld { row: file, held: None }))
             }
         };
         match written {

@@ -4,6 +4,7 @@
 mod bench;
 mod expected;
 mod grants;
+mod held;
 mod postgres;
 mod reach;
 mod schemas;

@@ -127,7 +127,7 @@ fn it_says_what_was_written_and_when() {
     for compress in [false, true] {
         let mut out = Vec::new();
         let counts = write_snapshot(&small(), &mut out, MADE, compress).unwrap();
-        assert_eq!(counts, SnapshotCounts { datasets: 2, files: 2 });
+        assert_eq!(counts, SnapshotCounts { datasets: 2, files: 2, gone: 0 });
         let (_folder, path) = stored(&out);
         let header = SnapshotCatalog::new(path).header().unwrap();
         let SnapshotHeader { version, made, source, .. } = header;

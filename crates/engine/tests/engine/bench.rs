@@ -127,6 +127,7 @@ impl Bench {
             limit: None,
             jobs: 2,
             time_budget: None,
+            verify_every: None,
             bandwidth_limit: None,
             auxiliary_objects: true,
             cached_exports: false,

@@ -1,10 +1,14 @@
 //! The n-th thing asked of the destination fails, for every n; then everything is well again.
 
+use std::collections::BTreeSet;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dvb_engine::{Ending, Options};
+use dvb_catalog::SnapshotCatalog;
+use dvb_catalog::snapshot::HeldEntry;
+use dvb_engine::{Ending, Options, Summary};
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId, Status};
 use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
@@ -84,6 +88,10 @@ impl SinkSession for FaultySession {
         self.inner.evidence()
     }
 
+    fn measures_by(&self) -> Evidence {
+        self.inner.measures_by()
+    }
+
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
         self.plan.around(|| self.inner.stage(batch))
     }
@@ -116,6 +124,10 @@ impl SinkSession for FaultySession {
         self.inner.open(key)
     }
 
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        self.plan.around(|| self.inner.list_own(prefix))
+    }
+
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
         self.inner.remove_own(key)
     }
@@ -139,6 +151,21 @@ fn assert_true(bench: &Bench, at: u32) {
     }
 }
 
+/// The newest snapshot tells of every copy that is there, and of no other.
+fn assert_describes(bench: &Bench, summary: &Summary, at: u32) {
+    let link = summary.snapshot.as_ref().unwrap();
+    let path = bench.backup.join(".dataverse-backup").join(&link.name);
+    let mut keys = BTreeSet::new();
+    let mut visit = |entry: HeldEntry| {
+        if let HeldEntry::Dataset(_, Some(held)) | HeldEntry::DataFile(_, Some(held)) = entry {
+            keys.extend(held.objects.into_iter().map(|it| it.key.as_str().to_owned()));
+        }
+        ControlFlow::Continue(())
+    };
+    SnapshotCatalog::new(path).read_held(&mut visit).unwrap();
+    assert!(bench.copies().into_keys().eq(keys), "after a fault at {at}");
+}
+
 fn at_every_operation(fault: Fault) {
     for at in 0.. {
         let bench = Bench::of_every_kind(dvb_testkit::dataverse::Schema::V6_9, crate::bench::LedgerKind::Sqlite);
@@ -148,11 +175,12 @@ fn at_every_operation(fault: Fault) {
         assert_true(&bench, at);
         if fault == Fault::Death && plan.has_failed() {
             assert_eq!(first.ending, Ending::Unreachable, "at {at}");
-            assert!(first.files.pending > 0, "at {at}");
+            assert!(first.files.pending > 0 || first.snapshot.is_none(), "at {at}");
         }
         let healthy = bench.run();
         files::assert_same(&bench.world.expected_copies(), &bench.copies());
         assert_eq!(healthy.ending, Ending::SourceDamaged);
+        assert_describes(&bench, &healthy, at);
         assert_eq!(bench.temporaries(), [""; 0], "at {at}");
         if !plan.has_failed() {
             assert!(at > 5, "only {at} operations could fail");

@@ -1,5 +1,7 @@
 //! The ledger in PostgreSQL: any number of hosts.
 
+mod check;
+mod holdings;
 mod lock;
 mod migrate;
 mod open;
@@ -14,8 +16,8 @@ use postgres::Transaction;
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Copy, EntryKind, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run, RunSummary,
-    State, StateDetail,
+    Candidate, Check, Copy, EntryKind, Held, Holder, Holding, Ledger, LedgerError, Lock, Migration, Record,
+    Reservation, Run, RunSummary, State, StateDetail,
 };
 
 /// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
@@ -130,6 +132,16 @@ impl Ledger for PostgresLedger {
         self.transact("list the copies", |it| read::copies(it, destination, ids))
     }
 
+    fn holdings<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a> {
+        let destination = destination.clone();
+        let page = move |after| self.transact("list what is held", |it| holdings::page(it, &destination, kind, after));
+        Box::new(Pages::new(page, |it: &Holding| it.detail.id.0))
+    }
+
     fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
         self.transact("reserve keys", |it| write::reserve(it, destination, wishes))
     }
@@ -164,6 +176,33 @@ impl Ledger for PostgresLedger {
         let page =
             |after| self.transact("list the states", |it| read::details(it, destination, dataset, failed_only, after));
         Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
+    }
+
+    fn oldest_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.transact("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
+    }
+
+    fn damaged_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.transact("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
+    }
+
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+        self.transact("count the copies", |it| check::count_copies(it, destination, before))
+    }
+
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
+        self.transact("record what was verified", |it| check::record_checks(it, destination, run, checks))
     }
 
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {

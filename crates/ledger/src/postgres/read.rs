@@ -14,6 +14,7 @@ macro_rules! time {
         concat!("to_char(", $column, " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')")
     };
 }
+pub(super) use time;
 
 pub(super) fn destination_id(
     db: &mut Transaction<'_>,
@@ -68,13 +69,13 @@ pub(super) fn states(
         .collect()
 }
 
-const COPY: &str = concat!(
+pub(super) const COPY: &str = concat!(
     "SELECT id, role, version, key, state, size, sha256, evidence, ",
     time!("proved_at"),
     " FROM backup_copy WHERE destination = $1"
 );
 
-fn copy(row: &Row) -> Result<Copy, Fault> {
+pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
     let raw = RawCopy {
         id: row.try_get(0)?,
         role: row.try_get(1)?,

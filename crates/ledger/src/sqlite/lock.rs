@@ -63,6 +63,8 @@ impl Drop for FileLock {
     fn drop(&mut self) {
         // The file stays: removing it would let two processes lock two files of one name.
         let _ = self.file.set_len(0);
+        // Closing it is not enough while a process that was just begun has it too.
+        let _ = self.file.unlock();
     }
 }
 
@@ -93,4 +95,24 @@ fn holder_in(mut file: File) -> Holder {
         std::thread::sleep(Duration::from_millis(10));
     }
     Holder { host: "this host".into(), pid: 0, run: RunId("unknown".into()), since: "unknown".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn it_is_let_go_though_another_process_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, destination) = (folder.path().join("ledger.db"), DestinationName("default".into()));
+        let holder = Holder { host: "h".into(), pid: 1, run: RunId("r".into()), since: "now".into() };
+        let lock = FileLock::take(&ledger, &destination, &holder).unwrap();
+        // As a child has it between its beginning and its own program.
+        let childs = lock.file.try_clone().unwrap();
+        assert!(FileLock::take(&ledger, &destination, &holder).is_err());
+        drop(lock);
+        assert!(FileLock::take(&ledger, &destination, &holder).is_ok());
+        drop(childs);
+    }
 }

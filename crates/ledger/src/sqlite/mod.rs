@@ -1,5 +1,7 @@
 //! The ledger in a file: no server, one host.
 
+mod check;
+mod holdings;
 mod lock;
 mod migrate;
 mod open;
@@ -14,8 +16,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Copy, EntryKind, Holder, Ledger, LedgerError, Lock, Migration, Record, Reservation, Run, RunSummary,
-    State, StateDetail,
+    Candidate, Check, Copy, EntryKind, Held, Holder, Holding, Ledger, LedgerError, Lock, Migration, Record,
+    Reservation, Run, RunSummary, State, StateDetail,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -148,6 +150,16 @@ impl Ledger for SqliteLedger {
         self.read("list the copies", |it| read::copies(it, destination, ids))
     }
 
+    fn holdings<'a>(
+        &'a self,
+        destination: &DestinationName,
+        kind: EntryKind,
+    ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a> {
+        let destination = destination.clone();
+        let page = move |after| self.read("list what is held", |it| holdings::page(it, &destination, kind, after));
+        Box::new(Pages::new(page, |it: &Holding| it.detail.id.0))
+    }
+
     fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
         self.write("reserve keys", |it| write::reserve(it, destination, wishes))
     }
@@ -182,6 +194,33 @@ impl Ledger for SqliteLedger {
         let page =
             |after| self.read("list the states", |it| read::details(it, destination, dataset, failed_only, after));
         Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
+    }
+
+    fn oldest_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.read("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
+    }
+
+    fn damaged_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
+    }
+
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+        self.read("count the copies", |it| check::count_copies(it, destination, before))
+    }
+
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
+        self.write("record what was verified", |it| check::record_checks(it, destination, run, checks))
     }
 
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {

@@ -47,9 +47,10 @@ pub(super) fn states(
     rows.map(|row| Ok(row?.read()?)).collect()
 }
 
-const COPY: &str = "SELECT id, role, version, key, state, size, sha256, evidence, proved_at FROM backup_copy";
+pub(super) const COPY: &str =
+    "SELECT id, role, version, key, state, size, sha256, evidence, proved_at FROM backup_copy";
 
-fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
+pub(super) fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
     Ok(RawCopy {
         id: row.get(0)?,
         role: row.get(1)?,

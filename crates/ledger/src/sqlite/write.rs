@@ -13,9 +13,9 @@ use crate::weigh::{self, Changes, Known, Place};
 use crate::{LedgerError, Record, Reservation, Run, RunSummary};
 
 /// The present as the ledger writes it.
-const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+pub(super) const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
-fn destination_id(db: &Connection, destination: &DestinationName) -> rusqlite::Result<i64> {
+pub(super) fn destination_id(db: &Connection, destination: &DestinationName) -> rusqlite::Result<i64> {
     if let Some(id) = read::destination_id(db, destination)? {
         return Ok(id);
     }
@@ -113,7 +113,7 @@ pub(super) fn record(
         }
         let changes = weigh::weigh(part, &on_record)?;
         write_proofs(db, destination, &changes)?;
-        write_damage(db, destination, &changes)?;
+        write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;
     }
     Ok(())
@@ -144,12 +144,12 @@ fn write_proofs(db: &Connection, destination: i64, changes: &Changes<'_>) -> rus
     Ok(())
 }
 
-fn write_damage(db: &Connection, destination: i64, changes: &Changes<'_>) -> rusqlite::Result<()> {
+pub(super) fn write_damage(db: &Connection, destination: i64, damaged: &[Place]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "UPDATE backup_copy SET state = 'damaged'
          WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'proved'",
     )?;
-    for (id, role, version) in &changes.damaged {
+    for (id, role, version) in damaged {
         statement.execute(params![destination, id.0, role, version_column(*version)])?;
     }
     Ok(())
