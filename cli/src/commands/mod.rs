@@ -4,9 +4,11 @@ mod audit;
 mod catalogue;
 mod check;
 mod completions;
+mod custody;
 mod init;
 mod looking;
 mod man;
+mod repair;
 mod restore;
 mod run;
 mod selecting;
@@ -31,6 +33,7 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
+    Repair(Box<repair::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -66,6 +69,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Verify(args) => verify::run(&args, &context()?),
         Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
+        Command::Repair(args) => repair::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -6,6 +6,7 @@ mod crash;
 mod installation;
 mod objects_back;
 mod original;
+mod repair;
 mod restore;
 mod ssh;
 mod verify;

@@ -6,6 +6,7 @@ mod check;
 mod ledger;
 mod listeners;
 mod remote;
+mod repair;
 mod restore;
 mod run;
 mod site;

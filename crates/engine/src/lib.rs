@@ -24,6 +24,7 @@ mod options;
 mod package;
 mod payload;
 mod plan;
+mod repair;
 mod restore;
 mod run;
 mod settle;
@@ -42,6 +43,7 @@ pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
+pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
 pub use restore::{
     Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
     StoreWriters, restore, writer_run,

@@ -9,6 +9,7 @@ mod cookbook;
 mod disappearance;
 mod early_end;
 mod faults;
+mod repair;
 mod rerun;
 mod restore;
 mod snapshots;

@@ -43,7 +43,7 @@ fn try_verify(bench: &Bench, sink: &dyn Sink, options: &VerifyOptions) -> Result
     verify(&setup, options)
 }
 
-fn verified(bench: &Bench) -> VerifySummary {
+pub(crate) fn verified(bench: &Bench) -> VerifySummary {
     try_verify(bench, bench.sink.as_ref(), &options()).unwrap()
 }
 
