@@ -145,6 +145,10 @@ impl Repair<'_> {
             };
             let mine = copies.iter().zip(held).filter(|it| it.0.0 == n);
             let checks: Vec<Check> = mine.filter_map(check).collect();
+            if people.is_data_file && checks.iter().any(|it| matches!(it.found, Found::Good(_))) {
+                // It is good again without having been mended: a run has to say so.
+                self.out().settle.insert(people.id);
+            }
             if !checks.is_empty() {
                 self.setup.ledger.record_checks(origin.name, &self.shared.runs[n], &checks)?;
             }
@@ -216,8 +220,15 @@ impl Repair<'_> {
             (_, None) => true,
             (Held::Bad(_) | Held::Unread { .. }, Some(_)) => false,
         });
+        let closed = wanted
+            .driver
+            .as_ref()
+            .and_then(|it| self.setup.writers.get(it))
+            .map_or_else(|| Some("nothing can be written to this store".to_owned()), |it| it.as_ref().err().cloned());
         let why_not = if wanted.candidates.is_empty() {
             Some("no destination has a good copy of it".to_owned())
+        } else if let Some(why) = closed {
+            Some(why)
         } else if is_missing {
             None
         } else if let Err(why) = may_mend(wanted, "it has other bytes") {
@@ -267,7 +278,7 @@ impl Repair<'_> {
             let from = sides.sources_of(copy);
             item.good = from.iter().map(|it| self.name_of(it, sides)).collect();
             match from.first() {
-                None => item.action = sides.why_lost(copy),
+                None => item.action = sides.why_lost(),
                 Some(_) if !self.options.apply => {
                     item.outcome = Outcome::WouldMend;
                     let from = item.good.first().cloned().unwrap_or_default();
@@ -347,7 +358,7 @@ impl<'a> Sides<'a> {
         found
     }
 
-    fn why_lost(&self, _copy: &Copy) -> String {
+    fn why_lost(&self) -> String {
         match &self.in_store {
             Some(InStore::Good(_)) => {
                 "no side has these bytes any more; the store has others that are good, which the next run copies"

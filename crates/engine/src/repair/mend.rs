@@ -232,7 +232,7 @@ impl Repair<'_> {
         self.setup.ledger.record_incidents(&[incident])?;
         item.outcome = Outcome::Mended;
         if sides.people.is_data_file() {
-            self.out().mended.insert(sides.people.id);
+            self.out().settle.insert(sides.people.id);
         }
         Ok(())
     }

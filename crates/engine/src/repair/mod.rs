@@ -174,8 +174,8 @@ struct Out {
     store_is_bad: bool,
     destination_is_bad: bool,
     unreachable: bool,
-    /// Data files of which something was mended.
-    mended: BTreeSet<DvObjectId>,
+    /// Data files of which something is good again: a run is to record the verdict.
+    settle: BTreeSet<DvObjectId>,
     abort: Option<(Ending, String)>,
 }
 
@@ -258,7 +258,7 @@ pub fn repair(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repair
     }
     looked?;
     drop(locks);
-    let settled = settle(setup, options, &out.mended);
+    let settled = settle(setup, options, &out.settle);
     let ending = end(&out).min(settled.iter().map(|it| it.1).min().unwrap_or(Ending::Safe));
     Ok(RepairSummary {
         command: "repair",
@@ -425,15 +425,15 @@ impl Repair<'_> {
 }
 
 /// Lets a run at each destination look at what was mended, and record the verdict.
-fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, mended: &BTreeSet<DvObjectId>) -> Vec<(Settled, Ending)> {
-    if mended.is_empty() || setup.stop.signalled().is_some() {
+fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvObjectId>) -> Vec<(Settled, Ending)> {
+    if files.is_empty() || setup.stop.signalled().is_some() {
         return Vec::new();
     }
     let mut settled = Vec::new();
     for Origin { name, sink } in setup.destinations {
         let mut how =
             Options { run: new_run_id(), rerun: false, dry_run: false, verify_every: None, ..options.how.clone() };
-        how.selection = crate::Selection { files: mended.clone(), ..crate::Selection::default() };
+        how.selection = crate::Selection { files: files.clone(), ..crate::Selection::default() };
         let run_setup = Setup {
             catalog: setup.catalog,
             stores: setup.stores,

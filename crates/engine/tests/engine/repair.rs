@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use dvb_engine::{
     Ending, Options, Origin, Outcome, RepairOptions, RepairSetup, RepairSummary, RestoreError, RunError, Selection,
@@ -14,6 +16,7 @@ use dvb_storage::Sink;
 use dvb_testkit::files;
 
 use crate::bench::{Bench, destination, sink_at};
+use crate::faults::{Fault, Faulty, Plan};
 
 /// A bench with a second destination.
 struct Two {
@@ -56,14 +59,16 @@ impl Two {
     }
 
     fn try_repair(&self, apply: bool, selection: Selection) -> Result<RepairSummary, RestoreError> {
+        self.repair_by(self.bench.sink.as_ref(), apply, selection)
+    }
+
+    /// With another way to the first destination.
+    fn repair_by(&self, sink: &dyn Sink, apply: bool, selection: Selection) -> Result<RepairSummary, RestoreError> {
         let catalog = self.bench.catalog();
         let how = Options { selection, run: new_run_id(), ..self.bench.options() };
         let writers = self.bench.writers(&how.run);
         let (first, second) = (destination(), second());
-        let destinations = [
-            Origin { name: &first, sink: self.bench.sink.as_ref() },
-            Origin { name: &second, sink: self.second.as_ref() },
-        ];
+        let destinations = [Origin { name: &first, sink }, Origin { name: &second, sink: self.second.as_ref() }];
         let setup = RepairSetup {
             catalog: &catalog,
             stores: &self.bench.stores,
@@ -199,6 +204,14 @@ fn what_the_ledger_knows_to_be_bad_is_looked_at() {
     let [incident] = &two.incidents(0)[..] else { panic!() };
     assert_eq!(incident.found_by, found.run_id.0, "verify found it");
     assert!(incident.found_at <= incident.mended_at);
+    // What came back by itself is no incident, and is called OK all the same.
+    fs::remove_file(two.first(1)).unwrap();
+    crate::verify::verified(&two.bench);
+    fs::write(two.first(1), &two.contents[1]).unwrap();
+    assert!(two.statuses().contains(&Status::FailVerify));
+    let done = two.repair(true);
+    assert_eq!((done.items.len(), done.looked_at, done.ending), (0, 1, Ending::Safe), "{done:#?}");
+    assert_eq!((two.incidents(1).len(), two.statuses()), (0, vec![Status::Ok; 6]));
 }
 
 #[test]
@@ -255,6 +268,39 @@ fn what_nobody_can_decide_or_has_any_more_is_left() {
     let nobody = Selection { files: [DvObjectId(987_654)].into(), ..Selection::default() };
     let none = two.try_repair(false, nobody);
     assert!(matches!(none, Err(RestoreError::Run(RunError::NothingSelected))), "{none:?}");
+}
+
+#[test]
+fn whatever_fails_on_the_way_the_next_repair_ends_it() {
+    for fault in [Fault::Before, Fault::After, Fault::Death] {
+        for at in 0.. {
+            let two = Two::of_files(4);
+            fs::remove_file(two.store(0)).unwrap();
+            fs::write(two.first(1), "rotten").unwrap();
+            fs::remove_file(two.first(2)).unwrap();
+            fs::write(two.second(3), "rotten").unwrap();
+            let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
+            let faulty = Faulty { inner: two.bench.sink.as_ref(), plan: Arc::clone(&plan) };
+            let files = (0..4).map(|it| two.id(it)).collect();
+            let first = two.repair_by(&faulty, true, Selection { files, ..Selection::default() }).unwrap();
+            // What is at a name is whole, or what was there before; what is recorded as mended is mended.
+            for (n, path) in [(0, two.store(0)), (1, two.first(1)), (2, two.first(2)), (3, two.second(3))] {
+                let bytes = fs::read(&path).ok();
+                let is_good = bytes.as_ref() == Some(&two.contents[n]);
+                assert!(is_good || bytes.is_none() || bytes.unwrap() == b"rotten", "{fault:?} at {at}: {n}");
+                assert!(is_good || two.incidents(n).is_empty(), "{fault:?} at {at}: {n}: {first:#?}");
+            }
+            let second = two.repair_all(true);
+            assert_eq!(second.ending, Ending::Safe, "{fault:?} at {at}: {second:#?}");
+            assert!((0..4).all(|it| two.is_whole(it)), "{fault:?} at {at}");
+            two.run();
+            assert_eq!(two.statuses(), [Status::Ok; 8], "{fault:?} at {at}");
+            if !plan.has_failed() {
+                assert!(at > 5, "{at}");
+                break;
+            }
+        }
+    }
 }
 
 #[test]
