@@ -61,13 +61,15 @@ impl People {
     }
 }
 
+/// A copy with the number of its destination, and what was found of it.
+type LookedAt<'a> = (&'a (usize, Copy), &'a Held);
+
 /// One object with its copies, and what was found of each.
 pub(super) struct Sides<'a> {
     pub(super) people: &'a People,
     pub(super) custody: &'a [Custody],
     pub(super) role: &'a ObjectRole,
-    /// Each with the number of its destination.
-    pub(super) copies: Vec<(&'a (usize, Copy), &'a Held)>,
+    pub(super) copies: Vec<LookedAt<'a>>,
     pub(super) wanted: Option<Wanted>,
     pub(super) in_store: Option<InStore>,
 }
@@ -97,7 +99,7 @@ impl Repair<'_> {
             Subject::DataFile(it) => Home::of_file(it, self.setup.stores, &keys),
             Subject::Dataset(it) => Home::of_dataset(it, self.setup.stores, &keys),
         });
-        let mut roles: BTreeMap<&ObjectRole, Vec<(&(usize, Copy), &Held)>> = BTreeMap::new();
+        let mut roles: BTreeMap<&ObjectRole, Vec<LookedAt<'_>>> = BTreeMap::new();
         for (copy, held) in copies.iter().zip(&held) {
             roles.entry(&copy.1.role).or_default().push((copy, held));
         }
@@ -206,7 +208,7 @@ impl Repair<'_> {
         };
         let is_missing = matches!(in_store, InStore::Missing);
         let mut item = sides.people.item(sides.role, bad, wanted.path.as_str().to_owned(), found, detail);
-        let is_good = |it: &(&(usize, Copy), &Held)| matches!(it.1, Held::Good(_));
+        let is_good = |it: &LookedAt<'_>| matches!(it.1, Held::Good(_));
         let good: Vec<(usize, &Copy)> =
             sides.copies.iter().filter(|it| is_good(it)).map(|it| (it.0.0, &it.0.1)).collect();
         let same: Vec<usize> =
