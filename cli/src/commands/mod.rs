@@ -4,10 +4,12 @@ mod audit;
 mod catalogue;
 mod check;
 mod completions;
+mod custody;
 mod init;
 mod looking;
 mod man;
 mod orphans;
+mod repair;
 mod restore;
 mod run;
 mod selecting;
@@ -33,6 +35,7 @@ pub(crate) enum Command {
     Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
     Orphans(orphans::Args),
+    Repair(Box<repair::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -69,6 +72,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
         Command::Orphans(args) => orphans::run(&args, &context()?),
+        Command::Repair(args) => repair::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -7,6 +7,7 @@ mod installation;
 mod objects_back;
 mod original;
 mod orphans;
+mod repair;
 mod restore;
 mod ssh;
 mod verify;

@@ -7,6 +7,7 @@ mod ledger;
 mod listeners;
 mod orphans;
 mod remote;
+mod repair;
 mod restore;
 mod run;
 mod site;

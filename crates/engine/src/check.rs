@@ -142,7 +142,7 @@ enum End {
     Unreadable { why: String, may_pass: bool },
 }
 
-enum Bad {
+pub(crate) enum Bad {
     Missing,
     Size(u64),
     Digest(Mismatch),
@@ -431,7 +431,7 @@ impl Findings {
 }
 
 impl Bad {
-    fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Size(_) => "other-size",
@@ -473,7 +473,7 @@ pub(crate) fn read_back(
 }
 
 /// The one place where a copy is found to be good.
-fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
+pub(crate) fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
     if copy.size.is_some_and(|it| it != held.size) {
         return Err(Bad::Size(held.size));
     }
@@ -499,9 +499,13 @@ fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
 
 /// What is wrong, in a sentence that names the object, its dataset and the file.
 fn reason(held: &Held, bad: &Bad) -> String {
-    let Held { copy, dataset, label, .. } = held;
-    let name = label.as_deref().map(|it| format!(" of {it:?}")).unwrap_or_default();
-    let dataset = dataset.as_deref().map(|it| format!(" in {it}")).unwrap_or_default();
+    sentence(&held.copy, held.dataset.as_deref(), held.label.as_deref(), bad)
+}
+
+/// The same for a copy of a data file or dataset that is known otherwise.
+pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
+    let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
+    let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
     let what = match bad {
         Bad::Missing => "is missing".to_owned(),
         Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),

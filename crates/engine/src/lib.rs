@@ -25,6 +25,7 @@ mod orphans;
 mod package;
 mod payload;
 mod plan;
+mod repair;
 mod restore;
 mod run;
 mod settle;
@@ -44,6 +45,7 @@ pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
+pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
 pub use restore::{
     Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
     StoreWriters, restore, writer_run,

@@ -23,7 +23,6 @@ mod listing;
 mod measure;
 mod prove;
 mod publish;
-mod reader;
 mod reading;
 mod session;
 mod shell;

@@ -78,7 +78,11 @@ pub(super) const COPY: &str = concat!(
 );
 
 pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
-    let raw = RawCopy {
+    Ok(raw_copy(row)?.read()?)
+}
+
+pub(super) fn raw_copy(row: &Row) -> Result<RawCopy, postgres::Error> {
+    Ok(RawCopy {
         id: row.try_get(0)?,
         role: row.try_get(1)?,
         version: row.try_get(2)?,
@@ -88,8 +92,7 @@ pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
         sha256: row.try_get(6)?,
         evidence: row.try_get(7)?,
         proved_at: row.try_get(8)?,
-    };
-    Ok(raw.read()?)
+    })
 }
 
 pub(super) fn copies(
@@ -174,14 +177,16 @@ pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault>
     Ok(raw::spread(rows.collect::<Result<_, postgres::Error>>()?)?)
 }
 
+/// Each destination is looked up by itself: a planner that joins them may read all states for each.
 const DETAILS: &str = concat!(
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, ",
     time!("gone_since"),
     ", ",
     time!("recorded_at"),
     ", (SELECT count(*) FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-       (SELECT count(*) FROM backup_destination d
-        JOIN backup_state o ON o.destination = d.id AND o.id = s.id AND o.status = 'OK')
+       (SELECT count((SELECT 1 FROM backup_state o
+                      WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK'))
+        FROM backup_destination d)
      FROM backup_state s
      WHERE destination = $1 AND kind = 'file' AND id > $2
        AND ($3::text IS NULL OR dataset = $3) AND (NOT $4::boolean OR status <> 'OK')

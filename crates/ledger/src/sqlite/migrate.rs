@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 3] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
+    include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
 

@@ -144,13 +144,14 @@ pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
     Ok(raw::spread(rows.collect::<Result<_, _>>()?)?)
 }
 
-/// `CROSS JOIN` keeps the order: the few destinations first. Else all states are read for each row.
+/// Each destination is looked up by itself: a planner that joins them may read all states for each.
 pub(super) const DETAILS: &str =
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
             (SELECT count(*) FROM backup_copy c
              WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-            (SELECT count(*) FROM backup_destination d
-             CROSS JOIN backup_state o ON o.destination = d.id AND o.id = s.id AND o.status = 'OK')
+            (SELECT count((SELECT 1 FROM backup_state o
+                           WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK'))
+             FROM backup_destination d)
      FROM backup_state s
      WHERE destination = ?1 AND kind = 'file' AND id > ?2
        AND (?3 IS NULL OR dataset = ?3) AND (NOT ?4 OR status <> 'OK')

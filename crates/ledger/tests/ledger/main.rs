@@ -4,6 +4,7 @@
 mod adoption;
 mod checks;
 mod child;
+mod custody;
 mod holdings;
 mod locks;
 mod made;
@@ -85,6 +86,8 @@ macro_rules! suite {
             checks::a_good_copy_is_proved_anew,
             checks::a_proof_of_other_bytes_is_refused,
             checks::a_damaged_copy_is_not_proved_any_more,
+            custody::is_told_of_every_destination,
+            custody::incidents_are_kept_in_order,
             locks::the_second_learns_who_holds_it,
             locks::another_destination_is_free,
             locks::many_at_once_give_one_holder,
