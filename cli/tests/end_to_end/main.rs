@@ -3,6 +3,7 @@
 
 mod cloud;
 mod crash;
+mod drill;
 mod installation;
 mod objects_back;
 mod original;

@@ -15,7 +15,7 @@ mod row;
 mod sqlite;
 mod weigh;
 
-pub use check::{Check, Found, Held};
+pub use check::{Check, Found, Held, SourceDamage};
 pub use custody::{CopyInCustody, Custody, Incident, Side};
 pub use error::LedgerError;
 pub use postgres::PostgresLedger;
@@ -183,6 +183,18 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
     fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError>;
+
+    /// Records that the source of data files that were safe (`OK`) is missing or damaged, in one transaction: the next run looks
+    /// at them. Their copies stay what they are, and so do data files that were not safe before.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn record_source_damage(
+        &self,
+        destination: &DestinationName,
+        run: &RunId,
+        found: &[SourceDamage],
+    ) -> Result<(), LedgerError>;
 
     /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
     ///

@@ -78,7 +78,7 @@ impl Two {
             observer: &Silent,
             stop: &self.bench.stop,
         };
-        repair(&setup, &RepairOptions { apply, how })
+        repair(&setup, &RepairOptions { apply, all: false, how })
     }
 
     fn repair(&self, apply: bool) -> RepairSummary {

@@ -19,7 +19,7 @@ use postgres::Transaction;
 use crate::pages::Pages;
 use crate::{
     Candidate, Check, Copy, Custody, EntryKind, Held, Holder, Holding, Incident, Ledger, LedgerError, Lock, Migration,
-    Record, Reservation, Run, RunSummary, State, StateDetail,
+    Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
 };
 
 /// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
@@ -205,6 +205,17 @@ impl Ledger for PostgresLedger {
 
     fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
         self.transact("record what was verified", |it| check::record_checks(it, destination, run, checks))
+    }
+
+    fn record_source_damage(
+        &self,
+        destination: &DestinationName,
+        run: &RunId,
+        found: &[SourceDamage],
+    ) -> Result<(), LedgerError> {
+        self.transact("record what is damaged at the source", |it| {
+            check::record_source_damage(it, destination, run, found)
+        })
     }
 
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {

@@ -6,7 +6,8 @@ use rusqlite::{Connection, Rows, params};
 use super::{Fault, read, write};
 use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
-use crate::{Check, Copy, Held};
+use crate::weigh::storable;
+use crate::{Check, Copy, Held, SourceDamage};
 
 pub(super) fn oldest_copies(
     db: &Connection,
@@ -102,6 +103,24 @@ pub(super) fn record_checks(
     ))?;
     for (id, reason) in &checks.reasons {
         state.execute(params![destination, id, run.0, reason])?;
+    }
+    Ok(())
+}
+
+pub(super) fn record_source_damage(
+    db: &Connection,
+    destination: &DestinationName,
+    run: &RunId,
+    found: &[SourceDamage],
+) -> Result<(), Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(()) };
+    let mut state = db.prepare_cached(&format!(
+        "UPDATE backup_state SET status = ?3, reason = ?4, basis = NULL, run = ?5, recorded_at = {}
+         WHERE destination = ?1 AND id = ?2 AND kind = 'file' AND status = 'OK'",
+        write::NOW
+    ))?;
+    for it in found {
+        state.execute(params![destination, it.id.0, it.status.name(), storable(&it.reason), run.0])?;
     }
     Ok(())
 }
