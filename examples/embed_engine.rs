@@ -63,6 +63,7 @@ fn options(spool_folder: &Path) -> Options {
         limit: None,
         jobs: 2,
         time_budget: None,
+        verify_every: None,
         bandwidth_limit: None,
         auxiliary_objects: true,
         cached_exports: false,

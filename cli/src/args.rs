@@ -134,6 +134,11 @@ pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     config::duration(text).map_err(|it| it.accepted)
 }
 
+/// A share as the configuration file has it.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    config::percent(text).map_err(|it| it.accepted)
+}
+
 /// The PID of a dataset as the catalogue has it; its address on the web is taken too.
 pub(crate) fn pid(text: &str) -> Result<String, std::convert::Infallible> {
     let hosts = [("doi.org/", "doi:"), ("dx.doi.org/", "doi:"), ("hdl.handle.net/", "hdl:")];

@@ -41,6 +41,13 @@ impl<'a> Progress<'a> {
         Self { screen, bars: bars.clone(), bar, files, judged, held_back }
     }
 
+    /// What is done first, before it is known how much there is.
+    pub(crate) fn begin(&self, message: &'static str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message);
+        }
+    }
+
     /// Takes the bar away, and gives the warnings that were held back.
     pub(crate) fn finish(self) -> Vec<String> {
         if let Some(bar) = &self.bar {
@@ -67,6 +74,7 @@ impl<'a> Progress<'a> {
 
     fn planned(&self, files: u64, bytes: u64) {
         self.files.store(files, Ordering::Relaxed);
+        self.judged.store(0, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.reset();
             bar.set_length(bytes);

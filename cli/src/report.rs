@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dvb_engine::{Ending, FileCounts, Finding, Summary};
+use dvb_engine::{CopyCounts, Ending, FileCounts, Finding, Summary};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
@@ -91,6 +91,9 @@ pub(crate) fn summary(it: &Summary) -> String {
     );
     if it.gone > 0 {
         let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(it.gone));
+    }
+    if let Some(CopyCounts { checked, good, damaged, missing, .. }) = it.verified {
+        let _ = writeln!(text, "  verified:    {checked} copies: {good} good, {damaged} damaged, {missing} missing");
     }
     if it.notes_total > 0 {
         let _ = write!(text, "  to be noted:\n{}", list(&it.notes, it.notes_total, NAMED, "; see --json"));
@@ -182,6 +185,9 @@ fn counts(it: &Summary) -> String {
         let _ = writeln!(text, "{count:>12}  data files {what}");
     }
     let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));
+    if let Some(CopyCounts { checked, damaged, missing, .. }) = it.verified {
+        let _ = writeln!(text, "{checked:>12}  copies verified again: {damaged} damaged, {missing} missing");
+    }
     if it.failures_total > 0 {
         let more = "; see dataverse-backup status --failed";
         let listed = list(&it.failures, it.failures_total, usize::MAX, more);

@@ -1,13 +1,19 @@
 //! The commands, one a file: what each takes, and what it does.
 
+mod audit;
 mod catalogue;
 mod check;
 mod completions;
+mod from_snapshot;
 mod init;
+mod looking;
 mod man;
+mod rebuild;
 mod restore;
 mod run;
+mod selecting;
 mod status;
+mod verify;
 
 use clap::Subcommand;
 use dvb_engine::Ending;
@@ -24,7 +30,10 @@ pub(crate) enum Command {
     Run(Box<run::Args>),
     Check(check::Args),
     Status(status::Args),
+    Verify(Box<verify::Args>),
+    Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
+    Rebuild(rebuild::Args),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -52,11 +61,19 @@ pub(crate) fn perform(arguments: Arguments) -> Ending {
 fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
     let context =
         || -> Result<Context, Failure> { Ok(Context { screen, config: wiring::config(arguments.config.as_deref())? }) };
+    let without_database = || -> Result<Context, Failure> {
+        Ok(Context { screen, config: wiring::config_without_database(arguments.config.as_deref())? })
+    };
     match arguments.command {
+        Command::Restore(args) if args.from_snapshot.is_asked() => restore::run(&args, &without_database()?),
+        Command::Verify(args) if args.from_snapshot.is_asked() => verify::run(&args, &without_database()?),
+        Command::Rebuild(args) => rebuild::run(&args, &without_database()?),
         Command::Init(args) => init::run(&args, &context()?),
         Command::Run(args) => run::run(&args, &context()?),
         Command::Check(args) => check::run(&args, &context()?),
         Command::Status(args) => status::run(&args, &context()?),
+        Command::Verify(args) => verify::run(&args, &context()?),
+        Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),

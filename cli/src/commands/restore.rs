@@ -1,17 +1,17 @@
 //! `restore`: gives files back, into a folder or where Dataverse expects them.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use dvb_engine::{
-    Ending, Goal, Layout, Menders, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Selection, Stop, new_run_id,
-    restore,
+    Ending, Goal, Layout, Menders, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, new_run_id, restore,
 };
-use dvb_model::{DestinationName, DvObjectId};
+use dvb_model::DestinationName;
 use dvb_storage::{Sink, Target};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
+use super::from_snapshot::{FromSnapshot, Known};
+use super::selecting::Selecting;
 use crate::args;
 use crate::config::Destination;
 use crate::exit::{Failure, chain};
@@ -44,23 +44,11 @@ Exit codes of restore:
     .args(["dataset", "file", "storage_identifier", "store", "missing", "all"]))]
 #[command(group = clap::ArgGroup::new("where").required(true).args(["to", "in_place"]))]
 pub(crate) struct Args {
-    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
-    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
-    dataset: Vec<String>,
+    #[command(flatten)]
+    pub(crate) from_snapshot: FromSnapshot,
 
-    /// Only the data file with this id in Dataverse's database; repeatable
-    #[arg(long, value_name = "ID", help_heading = "Selection")]
-    file: Vec<i64>,
-
-    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
-    #[arg(long, value_name = "X", help_heading = "Selection")]
-    storage_identifier: Vec<String>,
-
-    /// Only the data files in this store, by its driver id; repeatable
-    ///
-    /// Several options of one kind widen the selection, several kinds narrow it.
-    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
-    store: Vec<String>,
+    #[command(flatten)]
+    selecting: Selecting,
 
     /// Only what the source lacks or has damaged
     ///
@@ -128,12 +116,7 @@ impl Args {
         };
         RestoreOptions {
             run: new_run_id(),
-            selection: Selection {
-                datasets: self.dataset.iter().cloned().collect(),
-                files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
-                storage_identifiers: self.storage_identifier.iter().cloned().collect(),
-                stores: self.store.iter().cloned().collect(),
-            },
+            selection: self.selecting.selection(),
             missing: self.missing,
             quick: self.quick,
             layout,
@@ -141,7 +124,12 @@ impl Args {
             jobs: jobs as usize,
             bandwidth_limit,
             auxiliary_objects: context.config.repository.auxiliary_objects,
-            spool_folder: wiring::spool_folder(&context.config),
+            // Where the ledger lies there may be nothing any more.
+            spool_folder: if self.from_snapshot.is_asked() {
+                std::env::temp_dir()
+            } else {
+                wiring::spool_folder(&context.config)
+            },
         }
     }
 }
@@ -172,9 +160,17 @@ fn give_back(
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
     let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
-    let table = wiring::store_table(config)?;
-    let catalogue = wiring::catalogue(config);
-    let ledger = wiring::ledger(config, jobs)?;
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, None);
+    let asked = &args.from_snapshot;
+    // What goes into a folder needs no store.
+    let needs_stores = args.in_place || !asked.is_asked();
+    let table = if needs_stores { wiring::store_table(config)? } else { wiring::store_table_or_none(config)? };
+    let mut known = Known::open(asked, context, destinations, jobs, &progress, stop)?;
+    for (name, failure) in known.take_refused() {
+        context.screen.warn(&format!("destination {name}: {}", failure.text()));
+    }
+    let catalogue = known.catalogue(context)?;
     let sinks = sinks(context, destinations)?;
     let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
@@ -182,12 +178,10 @@ fn give_back(
         None => Place::Stores(table.menders(&options.run)),
     };
     let stores = table.into_stores();
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let progress = Progress::new(&context.screen, &bars, None);
     let setup = RestoreSetup {
         catalog: catalogue.as_catalog(),
         stores: &stores,
-        ledger: ledger.as_ref(),
+        ledger: known.ledger(),
         from: &from,
         to: match &place {
             Place::Folder(it) => Goal::Folder(it.as_ref()),

@@ -1,15 +1,15 @@
 //! `run`: copies what is not yet proved, to all destinations at once, and tells everybody who waits for it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dvb_engine::{Ending, Options, RunError, Selection, Setup, Stop, Summary, new_run_id, run_together};
-use dvb_model::{DestinationName, DvObjectId};
+use dvb_engine::{Ending, Options, RunError, Setup, Stop, Summary, new_run_id, run_together};
+use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Context;
+use super::selecting::Selecting;
 use crate::args;
 use crate::config::{Destination, EmailWhen};
 use crate::exit::{Failure, chain};
@@ -59,23 +59,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
-    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
-    dataset: Vec<String>,
-
-    /// Only the data file with this id in Dataverse's database; repeatable
-    #[arg(long, value_name = "ID", help_heading = "Selection")]
-    file: Vec<i64>,
-
-    /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
-    #[arg(long, value_name = "X", help_heading = "Selection")]
-    storage_identifier: Vec<String>,
-
-    /// Only the data files in this store, by its driver id; repeatable
-    ///
-    /// Several options of one kind widen the selection, several kinds narrow it.
-    #[arg(long, value_name = "DRIVER", help_heading = "Selection")]
-    store: Vec<String>,
+    #[command(flatten)]
+    selecting: Selecting,
 
     /// Go on although more data files than MaxDisappearance have left Dataverse's database
     ///
@@ -86,26 +71,18 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn selection(&self) -> Selection {
-        Selection {
-            datasets: self.dataset.iter().cloned().collect(),
-            files: self.file.iter().copied().map(DvObjectId).collect::<BTreeSet<_>>(),
-            storage_identifiers: self.storage_identifier.iter().cloned().collect(),
-            stores: self.store.iter().cloned().collect(),
-        }
-    }
-
     fn options(&self, context: &Context, destination: &Destination) -> Options {
         let repository = &context.config.repository;
         Options {
             run: new_run_id(),
             host: wiring::host_name(),
-            selection: self.selection(),
+            selection: self.selecting.selection(),
             rerun: self.rerun,
             dry_run: self.dry_run,
             limit: self.limit,
             jobs: self.jobs(destination) as usize,
             time_budget: self.time_budget.or(destination.time_budget),
+            verify_every: destination.verify_every,
             bandwidth_limit: destination.bandwidth_limit,
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,
@@ -121,7 +98,7 @@ impl Args {
 
     /// Whether monitoring should hear of it: a look at a part says nothing of the whole.
     fn is_whole(&self) -> bool {
-        !self.dry_run && self.selection().is_everything()
+        !self.dry_run && self.selecting.selection().is_everything()
     }
 }
 
@@ -200,7 +177,7 @@ fn run_all(
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
     let stores = wiring::store_table(config)?.into_stores();
-    let catalogue = wiring::catalogue(config);
+    let catalogue = wiring::catalogue(config)?;
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
     let ledger = wiring::ledger(config, jobs)?;
     // A destination that cannot be had as it is described does not stop the others.

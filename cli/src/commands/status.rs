@@ -104,17 +104,19 @@ impl Command<'_> {
     fn of(&self, destination: &DestinationName) -> Result<(Value, Ending), Failure> {
         let (counts, gone) = self.ledger.counts(destination)?;
         let oldest = self.ledger.oldest_proof(destination)?;
+        let claimed = self.ledger.count_claimed(destination)?;
         let runs = self.ledger.runs(destination, RUNS)?;
         let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(Ending::Safe);
         let is_text = !self.screen.json;
         if is_text {
-            self.screen.print(&self.overview(destination, &counts, gone, oldest.as_deref(), &runs))?;
+            self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
         }
         let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, Ending::Safe) };
         let mut object = json!({
             "destination": destination,
             "counts": all_counts(&counts),
             "gone": gone,
+            "claimed_copies": claimed,
             "oldest_proof": oldest,
             "last_run": runs.first().map(run_object),
             "runs": runs.iter().map(run_object).collect::<Vec<_>>(),
@@ -159,6 +161,7 @@ impl Command<'_> {
         destination: &DestinationName,
         counts: &[(Status, u64)],
         gone: u64,
+        claimed: u64,
         oldest: Option<&str>,
         runs: &[(Run, Option<RunSummary>)],
     ) -> String {
@@ -172,13 +175,19 @@ impl Command<'_> {
         if gone > 0 {
             lines.push(format!("  {:<13} {gone:>10}  left Dataverse; their copies are kept", "gone"));
         }
+        if claimed > 0 {
+            let what = "copies by a snapshot, not proved yet: the next run or verify does that";
+            lines.push(format!("  {:<13} {claimed:>10}  {what}", "claimed"));
+        }
         if let Some(at) = oldest {
             lines.push(format!("  oldest proof: {at}{}", age(at).map(|it| format!(", {it}")).unwrap_or_default()));
         }
         if runs.is_empty() {
             lines.push("  no run so far: begin with dataverse-backup run".to_owned());
         }
-        lines.extend(runs.iter().map(|(run, end)| format!("  run {}", run_text(run, end.as_ref()))));
+        lines.extend(
+            runs.iter().map(|(run, end)| format!("  {} {}", command(end.as_ref()), run_text(run, end.as_ref()))),
+        );
         lines.join("\n")
     }
 }
@@ -283,12 +292,22 @@ fn all_counts(counts: &[(Status, u64)]) -> Map<String, Value> {
 
 fn run_object((run, end): &(Run, Option<RunSummary>)) -> Value {
     json!({
+        "command": command(end.as_ref()),
         "run_id": run.id,
         "started": run.started,
         "finished": end.as_ref().map(|it| &it.finished),
         "host": run.host,
         "exit_code": end.as_ref().map(|it| it.exit_code),
     })
+}
+
+/// Which command it was. One that did not come to its end cannot tell.
+fn command(end: Option<&RunSummary>) -> &'static str {
+    let summary: Option<Value> = end.and_then(|it| serde_json::from_str(&it.json).ok());
+    match summary.as_ref().and_then(|it| it["command"].as_str()) {
+        Some("verify") => "verify",
+        _ => "run",
+    }
 }
 
 fn run_text(run: &Run, end: Option<&RunSummary>) -> String {

@@ -4,7 +4,9 @@
 mod cloud;
 mod crash;
 mod installation;
+mod lost;
 mod original;
 mod restore;
 mod ssh;
+mod verify;
 mod worlds;

@@ -1,11 +1,14 @@
 //! The program as an administrator, a cron job or another program calls it, against real servers.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod audit;
 mod check;
 mod ledger;
 mod listeners;
+mod rebuild;
 mod remote;
 mod restore;
 mod run;
 mod site;
 mod usage;
+mod verify;

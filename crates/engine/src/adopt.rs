@@ -29,7 +29,7 @@ impl Lane<'_> {
         let mut algorithms: Vec<_> = finds.iter().map(|it| it.recorded.algorithm()).collect();
         algorithms.sort();
         algorithms.dedup();
-        let (held, evidence) = connection.with(|it| Ok((it.measure(&keys, &algorithms)?, it.evidence())))?;
+        let (held, evidence) = connection.with(|it| Ok((it.measure(&keys, &algorithms)?, it.measures_by())))?;
         for (find, held) in finds.into_iter().zip(held) {
             let Find { job, item, from, recorded } = find;
             let job = &mut jobs[job];

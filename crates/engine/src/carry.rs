@@ -31,6 +31,9 @@ const SESSIONS: u32 = 3;
 /// Versions of one object; more than this is no history but a loop.
 const VERSIONS: u32 = 10_000;
 
+/// An item of a batch: number of its job, and its number there.
+pub(crate) type ItemAt = (usize, usize);
+
 impl From<LedgerError> for Lost {
     fn from(error: LedgerError) -> Self {
         let ending = Ending::from(&error);
@@ -65,6 +68,7 @@ impl Lane<'_> {
     }
 
     fn carry_once(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
+        self.prove_claimed(jobs, connection)?;
         self.recheck(jobs, connection)?;
         self.list(jobs)?;
         self.compare(jobs)?;
@@ -190,7 +194,11 @@ impl Lane<'_> {
                     }
                 }
                 let idle = job.items.iter().all(|it| matches!(it.progress, Progress::Kept { .. }));
-                if idle && job.damaged.is_empty() { JobStage::Unchanged } else { JobStage::Carry }
+                match job.due.claimed {
+                    Some(basis) if idle && job.damaged.is_empty() => JobStage::Claimed(basis),
+                    None if idle && job.damaged.is_empty() => JobStage::Unchanged,
+                    Some(_) | None => JobStage::Carry,
+                }
             }
             Err(Unlisted::Source(error)) => JobStage::Settled(Settled::Unread { lost: false, why: reason(&error) }),
             // A name that could be none has no object.
@@ -297,7 +305,7 @@ impl Lane<'_> {
         connection: &mut Connection<'_>,
     ) -> Result<(), Lost> {
         self.met_strangers.store(true, Ordering::Relaxed);
-        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.evidence())))?;
+        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.measures_by())))?;
         let same = match held {
             Some(Ok(held)) => observed(&held, evidence).and_then(|it| Proved::by(measured, &it).ok()),
             Some(Err(error)) => {
@@ -406,6 +414,7 @@ impl Lane<'_> {
             }
         }
         self.discard(jobs, bad, connection)?;
+        self.set_aside(jobs, &mut good, connection)?;
         if good.is_empty() {
             return Ok(());
         }
@@ -442,10 +451,10 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn discard(
+    pub(crate) fn discard(
         &self,
         jobs: &mut [Job],
-        which: Vec<(usize, usize)>,
+        which: Vec<ItemAt>,
         connection: &mut Connection<'_>,
     ) -> Result<(), Lost> {
         let mut batch: Vec<Staged> = Vec::with_capacity(which.len());

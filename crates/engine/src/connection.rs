@@ -3,10 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dvb_storage::{Cause, SinkError, SinkSession};
+use dvb_ledger::Ledger;
+use dvb_model::{DestinationName, RunId};
+use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 
 use crate::observer::Event;
-use crate::{Ending, Options, Setup};
+use crate::{Ending, Observer, Stop};
 
 /// Waits between attempts to connect: half a minute in all.
 const PAUSES: [Duration; 5] = [
@@ -28,10 +30,20 @@ pub(crate) enum Lost {
     Stopped,
 }
 
+/// Which destination, for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) ledger: &'a dyn Ledger,
+    pub(crate) destination: &'a DestinationName,
+    pub(crate) sink: &'a dyn Sink,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) stop: &'a Stop,
+    pub(crate) run: &'a RunId,
+}
+
 /// One worker's session.
 pub(crate) struct Connection<'a> {
-    setup: &'a Setup<'a>,
-    options: &'a Options,
+    at: At<'a>,
     /// Held by the worker that sweeps what dead runs left, until that is done; then `true`.
     swept: &'a Mutex<bool>,
     session: Option<Box<dyn SinkSession>>,
@@ -40,8 +52,8 @@ pub(crate) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(setup: &'a Setup<'a>, options: &'a Options, swept: &'a Mutex<bool>) -> Self {
-        Self { setup, options, swept, session: None, was_connected: false }
+    pub(crate) fn new(at: At<'a>, swept: &'a Mutex<bool>) -> Self {
+        Self { at, swept, session: None, was_connected: false }
     }
 
     /// Does something with the session. Its outer failure ends the session.
@@ -61,10 +73,10 @@ impl<'a> Connection<'a> {
     fn connect(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
         let mut pauses = PAUSES.iter();
         loop {
-            if self.setup.stop.signalled().is_some() {
+            if self.at.stop.signalled().is_some() {
                 return Err(Lost::Stopped);
             }
-            let error = match self.setup.sink.connect(&self.options.run) {
+            let error = match self.at.sink.connect(self.at.run) {
                 Ok(mut session) => {
                     self.was_connected = true;
                     self.sweep_dead(session.as_mut());
@@ -85,12 +97,12 @@ impl<'a> Connection<'a> {
                 | Cause::Io => false,
             };
             let Some(pause) = pauses.next().filter(|_| may_pass) else {
-                let why = format!("destination {}: {}", self.setup.destination, error.chain());
+                let why = format!("destination {}: {}", self.at.destination, error.chain());
                 return Err(Lost::Run(Ending::of_cause(error.cause), why));
             };
             let text = format!("{}; trying again in {} s", error.chain(), pause.as_secs());
-            self.setup.observer.event(&Event::Warning(&text));
-            self.setup.stop.sleep(*pause);
+            self.at.observer.event(&Event::Warning(&text));
+            self.at.stop.sleep(*pause);
         }
     }
 
@@ -100,12 +112,11 @@ impl<'a> Connection<'a> {
         if *swept {
             return;
         }
-        let is_dead = |run: &dvb_model::RunId| {
-            *run != self.options.run && self.setup.ledger.knows_run(self.setup.destination, run).unwrap_or(false)
-        };
+        let is_dead =
+            |run: &RunId| run != self.at.run && self.at.ledger.knows_run(self.at.destination, run).unwrap_or(false);
         if let Err(error) = session.sweep(&is_dead) {
             // What is left lies in the way of nothing; a later run tries again.
-            self.setup.observer.event(&Event::Warning(&error.chain()));
+            self.at.observer.event(&Event::Warning(&error.chain()));
         }
         *swept = true;
     }
@@ -118,9 +129,9 @@ impl<'a> Connection<'a> {
     /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
     pub(crate) fn clean_up(&mut self) {
         if let Some(session) = &mut self.session
-            && let Err(error) = session.sweep(&|run| *run == self.options.run)
+            && let Err(error) = session.sweep(&|run| run == self.at.run)
         {
-            self.setup.observer.event(&Event::Warning(&error.chain()));
+            self.at.observer.event(&Event::Warning(&error.chain()));
         }
     }
 }

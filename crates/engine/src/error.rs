@@ -43,6 +43,51 @@ pub enum RunError {
     /// The selection names nothing that the catalogue has.
     #[error("the catalogue has no data file of this selection; check the PID, id, storage identifier or store")]
     NothingSelected,
+    /// The selection names nothing that has a copy.
+    #[error(
+        "destination {destination} has no proved copy of this selection; check the PID, id, storage identifier or store, \
+         and see dataverse-backup status"
+    )]
+    NoCopies {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// Nothing is where the copies were: more likely another folder than all lost at once.
+    #[error(
+        "none of {probed} copies that were looked for is at destination {destination}: is it mounted, and is it the right \
+         folder? Nothing was recorded. If all copies are really lost, `run --rerun` makes them again"
+    )]
+    AllMissing {
+        /// Name of the destination.
+        destination: String,
+        /// Copies that were looked for, of those in scope.
+        probed: usize,
+    },
+    /// The destination cannot be had.
+    #[error("{text}")]
+    Destination {
+        /// What went wrong, with its causes.
+        text: String,
+        /// How it ends therefore.
+        ending: crate::Ending,
+    },
+    /// A ledger that knows something is not made again.
+    #[error(
+        "the ledger knows destination {destination} already, and what it knows is not overwritten. To make it again, name \
+         another one in [Database] BackupDatabase, or move it away first"
+    )]
+    NotBlank {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// There is no snapshot that could be used.
+    #[error("destination {destination} has no snapshot that could be used{}{}", if why.is_empty() { "" } else { ": " }, why.join("; "))]
+    NoSnapshot {
+        /// Name of the destination.
+        destination: String,
+        /// What is wrong with each of those that are there.
+        why: Vec<String>,
+    },
     /// The list of what is due could not be kept.
     #[error("cannot keep the list of what is due in {}; it needs about 200 bytes a data file", folder.display())]
     Spool {

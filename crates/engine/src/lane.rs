@@ -31,8 +31,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
     pub(crate) swept: Mutex<bool>,
-    lock: Box<dyn Lock>,
-    deadline: Option<Instant>,
+    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) deadline: Option<Instant>,
     stores: Mutex<HashMap<DriverId, Result<(), String>>>,
     told: AtomicU64,
     /// Batches that may be under way besides those that are: a run has as many workers as the busiest destination wants.

@@ -5,20 +5,27 @@
 //! into a folder or into the stores.
 
 mod adopt;
+mod audit;
 mod carry;
+mod check;
+mod claimed;
 mod connection;
 mod ending;
 mod error;
 mod fingerprint;
+mod inspect;
 mod item;
 mod judge;
 mod lane;
+mod mend;
+mod nightly;
 mod objects;
 mod observer;
 mod options;
 mod package;
 mod payload;
 mod plan;
+mod rebuild;
 mod restore;
 mod run;
 mod settle;
@@ -29,12 +36,17 @@ mod stop;
 mod stores;
 mod summary;
 mod tally;
+mod verify;
 mod workers;
 
+pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, audit};
 pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
+pub use rebuild::{
+    ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
+};
 pub use restore::{
     Goal, Layout, Menders, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup,
     RestoreSummary, restore,
@@ -43,6 +55,7 @@ pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::Stop;
 pub use stores::{Access, Store, Stores};
 pub use summary::{Due, FileCounts, Finding, LISTED, Summary};
+pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
 
 /// An error with the causes behind it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {

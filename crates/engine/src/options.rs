@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dvb_ledger::{EntryKind, Held};
 use dvb_model::{DataFile, DvObjectId, RunId};
 
 /// How a run goes about its work.
@@ -25,6 +26,8 @@ pub struct Options {
     pub jobs: usize,
     /// Begin no more work after this long.
     pub time_budget: Option<Duration>,
+    /// After copying, and in the time that is left, look again at a share of the copies, so that no proof gets older.
+    pub verify_every: Option<Duration>,
     /// Bytes a second over all workers.
     pub bandwidth_limit: Option<u64>,
     /// Copy auxiliary files, provenance and dataset logos too.
@@ -61,12 +64,26 @@ impl Selection {
 
     pub(crate) fn has(&self, file: &DataFile, default_store: &str) -> bool {
         let identifier = file.storage_identifier.as_deref().unwrap_or("");
-        let store = identifier.split_once("://").map_or(default_store, |(driver, _)| driver);
         let pid = file.dataset.as_ref().map_or("", |it| it.pid.as_str());
+        self.has_parts(pid, file.id, identifier, default_store)
+    }
+
+    fn has_parts(&self, pid: &str, id: DvObjectId, identifier: &str, default_store: &str) -> bool {
+        let store = identifier.split_once("://").map_or(default_store, |(driver, _)| driver);
         (self.datasets.is_empty() || self.datasets.contains(pid))
-            && (self.files.is_empty() || self.files.contains(&file.id))
+            && (self.files.is_empty() || self.files.contains(&id))
             && (self.storage_identifiers.is_empty() || self.storage_identifiers.contains(identifier))
             && (self.stores.is_empty() || self.stores.contains(store))
+    }
+
+    /// Whether a copy that the ledger knows belongs to what is meant.
+    pub(crate) fn has_copy(&self, held: &Held, default_store: &str) -> bool {
+        let pid = held.dataset.as_deref().unwrap_or("");
+        if held.kind == EntryKind::Dataset {
+            return self.has_dataset(pid);
+        }
+        let identifier = held.storage_identifier.as_deref().unwrap_or("");
+        self.has_parts(pid, held.copy.id, identifier, default_store)
     }
 
     /// Whether it may mean the file's dataset: other files of a dataset say which versions it has.

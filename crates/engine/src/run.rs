@@ -7,6 +7,7 @@ use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, RunId, Status};
 use dvb_storage::Sink;
 
+use crate::connection::At;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
@@ -34,6 +35,13 @@ pub struct Setup<'a> {
     pub observer: &'a dyn Observer,
     /// Who can end it early.
     pub stop: &'a Stop,
+}
+
+impl Setup<'_> {
+    pub(crate) fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+        let Self { ledger, destination, sink, observer, stop, .. } = *self;
+        At { ledger, destination, sink, observer, stop, run }
+    }
 }
 
 /// A name for a run that begins now: sorted by time, unique among all hosts.
@@ -137,7 +145,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn now() -> String {
+pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
@@ -169,6 +177,9 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
+    std::thread::scope(|scope| {
+        active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));
+    });
     snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
@@ -252,6 +263,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         due: counts.due,
         bytes_copied: counts.bytes_copied,
         gone: counts.gone,
+        verified: counts.verified,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
         notes: counts.notes.listed,

@@ -75,6 +75,9 @@ pub struct Summary {
     pub bytes_copied: u64,
     /// Data files that left the catalogue since the last run. Their copies stay.
     pub gone: u64,
+    /// Copies that were looked at again after copying ([`Options::verify_every`](crate::Options)); damaged ones are
+    /// among the failures.
+    pub verified: Option<crate::CopyCounts>,
     /// The first of those that are not safe.
     pub failures: Vec<Finding>,
     /// How many there are.

@@ -28,7 +28,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    fn push(&mut self, finding: Finding) {
+    pub(crate) fn push(&mut self, finding: Finding) {
         self.total += 1;
         if self.listed.len() < LISTED {
             self.listed.push(finding);
@@ -43,6 +43,8 @@ pub(crate) struct Counts {
     pub(crate) due: Due,
     pub(crate) bytes_copied: u64,
     pub(crate) gone: u64,
+    /// Copies that were looked at again after copying.
+    pub(crate) verified: Option<crate::CopyCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.

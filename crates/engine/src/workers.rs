@@ -103,7 +103,7 @@ impl<'a> Workers<'a> {
 
     /// One worker's way through the list.
     fn work_through(&self) -> Vec<(usize, Connection<'a>)> {
-        let connect = |it: &'a Lane<'a>| (it.number, Connection::new(it.setup, it.options, &it.swept));
+        let connect = |it: &'a Lane<'a>| (it.number, Connection::new(it.setup.at(&it.options.run), &it.swept));
         let mut connections: Vec<_> = self.active().map(connect).collect();
         while let Some(batch) = self.next_batch() {
             let mine = |lane: usize| batch.get(lane).is_some_and(|it| !it.is_empty());

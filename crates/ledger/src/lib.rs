@@ -3,6 +3,8 @@
 //! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`Copy`](struct@Copy).
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
+mod check;
+mod claim;
 mod error;
 mod original;
 mod pages;
@@ -13,11 +15,12 @@ mod row;
 mod sqlite;
 mod weigh;
 
+pub use check::{Check, Found, Held};
 pub use error::LedgerError;
 pub use postgres::PostgresLedger;
 pub use row::{
-    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation, Run,
-    RunSummary, State, StateDetail, Verdict,
+    Basis, Candidate, Claim, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation,
+    Run, RunSummary, State, StateDetail, Verdict,
 };
 pub use sqlite::SqliteLedger;
 
@@ -137,6 +140,77 @@ pub trait Ledger: Send + Sync {
         failed_only: bool,
         visit: &mut dyn FnMut(StateDetail),
     ) -> Result<(), LedgerError>;
+
+    /// A page of the proved copies at a destination, those of what left the catalogue among them, the one whose proof is
+    /// oldest first: those that come behind `after`, and were proved before the time `before` (RFC 3339 UTC).
+    ///
+    /// What is proved anew while the pages are read does not show again where `before` is the time when it began.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn oldest_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
+    /// A page of the copies at a destination that were found bad, of what is not safe without them, in the order of id, role
+    /// and version: those that come behind `after`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn damaged_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
+    /// Whether nothing is known of a destination: no verdict but `PENDING`, and no proof. What was reserved, and what an
+    /// earlier attempt to [`Ledger::claim`] left, does not count.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn is_blank(&self, destination: &DestinationName) -> Result<bool, LedgerError>;
+
+    /// Takes over what a snapshot says, in one transaction, all of it as `PENDING`. What is known already stays as it is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unproved`] for a copy that is neither claimed nor damaged; nothing of the call was recorded.
+    fn claim(&self, destination: &DestinationName, run: &RunId, claims: &[Claim]) -> Result<(), LedgerError>;
+
+    /// A page of the copies that were claimed and are not proved yet, in the order of id, role and version: those that come
+    /// behind `after`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn claimed_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
+    /// How many of them there are.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_claimed(&self, destination: &DestinationName) -> Result<u64, LedgerError>;
+
+    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+
+    /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
+    /// proved, and what it belongs to becomes `FAIL_VERIFY`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError>;
 
     /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
     ///

@@ -133,7 +133,7 @@ fn check_object<'a>(
         },
         ObjectProof::Before { .. } => match on_record.map(|it| it.state) {
             Some(CopyState::Proved) => Ok(None),
-            Some(CopyState::Reserved | CopyState::Damaged) | None => {
+            Some(CopyState::Reserved | CopyState::Damaged | CopyState::Claimed) | None => {
                 Err(unproved(id, format!("there is no earlier proof of {} version {}", place.1, place.2)))
             }
         },
@@ -174,7 +174,7 @@ fn failure(id: DvObjectId, status: Status) -> Result<Status, LedgerError> {
 }
 
 /// PostgreSQL's text cannot hold NUL, which messages of other programs may.
-fn storable(text: &str) -> Cow<'_, str> {
+pub(crate) fn storable(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 

@@ -153,6 +153,14 @@ impl ObjectKey {
         Self(format!("{}.v{n}", self.0))
     }
 
+    /// Where a copy at this key that was found bad in a run is set aside, out of the way of a good one.
+    ///
+    /// # Errors
+    /// [`KeyError`], when the run's name climbs.
+    pub fn set_aside(&self, run: &crate::RunId) -> Result<Self, KeyError> {
+        Self::own(&format!("damaged/{run}/{}", self.0))
+    }
+
     /// A key of its own for a second data file that would lie at this one (design section 5).
     #[must_use]
     pub fn apart_for(&self, id: crate::DvObjectId) -> Self {

@@ -78,6 +78,11 @@ impl SinkSession for S3Session {
         self.evidence
     }
 
+    /// What the server tells of an object is one of the past: of what it once received.
+    fn measures_by(&self) -> Evidence {
+        Evidence::ReadBack
+    }
+
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
         if let Err(why) = &self.probed.writable {
             return Ok(batch.iter().map(|_| Err(SinkError::new(Cause::Forbidden, why.clone()).into())).collect());
@@ -149,7 +154,6 @@ impl SinkSession for S3Session {
         })
     }
 
-    /// By reading back: the checksum that a service keeps is one of the past, of what it once received.
     fn measure(
         &mut self,
         keys: &[ObjectKey],

@@ -137,6 +137,12 @@ pub trait SinkSession: Send {
     /// The evidence that this session gives, as demanded and as the server allows.
     fn evidence(&self) -> Evidence;
 
+    /// The evidence that [`SinkSession::measure`] gives: another one where a server's own digest is only what it noted down
+    /// when the object came, which says nothing of what lies there now.
+    fn measures_by(&self) -> Evidence {
+        self.evidence()
+    }
+
     /// Stores a batch under temporary names, creating folders as needed. Payloads are opened and read here, in order.
     ///
     /// # Errors

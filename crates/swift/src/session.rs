@@ -131,6 +131,11 @@ impl SinkSession for Session {
         self.place.evidence()
     }
 
+    /// What the server tells of an object is one of the past: of what it once received.
+    fn measures_by(&self) -> Evidence {
+        Evidence::ReadBack
+    }
+
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::http::{self, Answer};
 use crate::spawn::{Daemon, Port, mortal};
 use crate::temp;
 
@@ -31,6 +32,7 @@ pub struct Server {
     pub reader: &'static str,
     /// The secret key of all of them.
     pub secret: &'static str,
+    filer: u16,
     _daemon: Daemon, // before `dir`: the server ends before its folder goes
     _dir: TempDir,
     _ports: Vec<Port>,
@@ -108,6 +110,7 @@ impl Server {
             unlisted: "AKIAUNLISTED",
             reader: "AKIAREADER",
             secret: "testing",
+            filer: ports[4].number,
             _daemon: daemon,
             _dir: dir,
             _ports: ports,
@@ -115,10 +118,61 @@ impl Server {
     }
 }
 
+/// Buckets seen from behind, through the server's own filer: neither S3 nor a password comes into it.
+impl Server {
+    fn ask(&self, method: &str, bucket: &str, key: &str, body: &[u8]) -> Answer {
+        let path = format!("/buckets/{bucket}/{}", http::quote(key));
+        // Without a type, a folder is made.
+        let is_object: &[_] = &[("Content-Type", "application/octet-stream")];
+        http::request(self.filer, method, &path, if key.is_empty() { &[] } else { is_object }, body)
+    }
+
+    /// Makes a bucket.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn make_bucket(&self, bucket: &str) {
+        let answer = self.ask("POST", bucket, "", b"");
+        assert_eq!(answer.status, 201, "make the bucket {bucket}: {}", String::from_utf8_lossy(&answer.body));
+    }
+
+    /// Stores an object, over one that is there.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
+        let answer = self.ask("PUT", bucket, key, bytes);
+        assert_eq!(answer.status, 201, "PUT {bucket}/{key}");
+    }
+
+    /// The bytes of an object; `None` where there is none.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[must_use]
+    pub fn get(&self, bucket: &str, key: &str) -> Option<Vec<u8>> {
+        let answer = self.ask("GET", bucket, key, b"");
+        match answer.status {
+            200 => Some(answer.body),
+            404 => None,
+            other => panic!("GET {bucket}/{key}: {other}"),
+        }
+    }
+
+    /// Removes an object.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn delete(&self, bucket: &str, key: &str) {
+        let answer = self.ask("DELETE", bucket, key, b"");
+        assert_eq!(answer.status, 204, "DELETE {bucket}/{key}");
+    }
+}
+
 /// Whether something can be written: the master has a volume to give.
 fn has_volume(master: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, master)).is_ok() && {
-        let answer = crate::http::request(master, "GET", "/dir/assign", &[], b"");
+        let answer = http::request(master, "GET", "/dir/assign", &[], b"");
         String::from_utf8_lossy(&answer.body).contains("\"fid\"")
     }
 }

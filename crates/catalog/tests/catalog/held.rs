@@ -49,6 +49,7 @@ fn held(status: Status, objects: Vec<HeldObject>) -> Held {
         recorded_at: Some(MADE.into()),
         objects,
         damaged: Vec::new(),
+        claimed: Vec::new(),
     }
 }
 
@@ -66,7 +67,12 @@ fn gone(kind: GoneKind, id: i64) -> Gone {
 }
 
 fn all() -> Vec<HeldEntry> {
-    let damaged = Held { damaged: vec![object("main")], reason: Some("lost".into()), ..held(Status::FailRead, vec![]) };
+    let damaged = Held {
+        damaged: vec![object("main")],
+        claimed: vec![object("orig")],
+        reason: Some("lost".into()),
+        ..held(Status::FailRead, vec![])
+    };
     vec![
         HeldEntry::Gone(gone(GoneKind::Dataset, 1)),
         HeldEntry::Dataset(dataset(), Some(held(Status::Ok, vec![object("dataset:logo")]))),

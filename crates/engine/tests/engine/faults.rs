@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.done.load(Ordering::SeqCst) > self.at
     }
 
@@ -86,6 +86,10 @@ impl SinkSession for FaultySession {
 
     fn evidence(&self) -> Evidence {
         self.inner.evidence()
+    }
+
+    fn measures_by(&self) -> Evidence {
+        self.inner.measures_by()
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {

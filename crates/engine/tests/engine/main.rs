@@ -2,14 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod adoption;
+mod audit;
 mod bench;
 mod changes;
 mod cookbook;
 mod disappearance;
 mod early_end;
 mod faults;
+mod rebuild;
 mod rerun;
 mod restore;
 mod snapshots;
 mod together;
+mod verify;
 mod worlds;

@@ -18,7 +18,7 @@ const RESERVE_LOCK: i32 = 0x0dfb_0002;
 
 /// Every change begins here. It also keeps a server's or role's `synchronous_commit = off` from this transaction: what was
 /// recorded must survive a loss of power (promise 1 of the design).
-fn destination_id(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<i32, postgres::Error> {
+pub(super) fn destination_id(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<i32, postgres::Error> {
     let sql = "SELECT id, CASE current_setting('synchronous_commit')
                           WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
                FROM backup_destination WHERE name = $1";
@@ -66,10 +66,10 @@ pub(super) fn mark_gone(
 
 /// Places as columns, the way `unnest` takes them.
 #[derive(Default)]
-struct PlaceColumns<'a> {
-    ids: Vec<i64>,
-    roles: Vec<&'a str>,
-    versions: Vec<i32>,
+pub(super) struct PlaceColumns<'a> {
+    pub(super) ids: Vec<i64>,
+    pub(super) roles: Vec<&'a str>,
+    pub(super) versions: Vec<i32>,
 }
 
 impl<'a> FromIterator<&'a Place> for PlaceColumns<'a> {
@@ -96,7 +96,8 @@ fn known_at(db: &mut Transaction<'_>, destination: i32, places: &[Place]) -> Res
     }
     let places: PlaceColumns<'_> = places.iter().collect();
     let rows = db.query(
-        "SELECT c.id, c.role, c.version, c.key, c.state
+        "SELECT c.id, c.role, c.version, c.key,
+                CASE WHEN c.state = 'reserved' AND c.sha256 IS NOT NULL THEN 'claimed' ELSE c.state END
          FROM backup_copy c
          JOIN unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
            ON c.id = w.id AND c.role = w.role AND c.version = w.version
@@ -118,7 +119,8 @@ pub(super) fn reserve(
     let places: Vec<Place> = wishes.iter().map(|it| (it.id, it.role.to_string(), it.version)).collect();
     let keys: Vec<&str> = wishes.iter().map(|it| it.key.as_str()).collect();
     let at_keys = db.query(
-        "SELECT id, role, version, key, state FROM backup_copy WHERE destination = $1 AND key = ANY ($2)",
+        "SELECT id, role, version, key, CASE WHEN state = 'reserved' AND sha256 IS NOT NULL THEN 'claimed' ELSE state END
+         FROM backup_copy WHERE destination = $1 AND key = ANY ($2)",
         &[&destination, &keys],
     )?;
     let mut board = Board::default();
@@ -141,7 +143,7 @@ fn delete_reservations(db: &mut Transaction<'_>, destination: i32, places: &[Pla
     db.execute(
         "DELETE FROM backup_copy c USING unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
          WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state = 'reserved'",
+           AND c.state = 'reserved' AND c.sha256 IS NULL",
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     Ok(())
@@ -173,7 +175,7 @@ pub(super) fn record(
         let on_record = known_at(db, destination, &weigh::places(part))?;
         let changes = weigh::weigh(part, &on_record)?;
         write_proofs(db, destination, &changes)?;
-        write_damage(db, destination, &changes)?;
+        write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;
     }
     Ok(())
@@ -214,16 +216,20 @@ fn write_proofs(db: &mut Transaction<'_>, destination: i32, changes: &Changes<'_
     Ok(())
 }
 
-fn write_damage(db: &mut Transaction<'_>, destination: i32, changes: &Changes<'_>) -> Result<(), postgres::Error> {
-    if changes.damaged.is_empty() {
+pub(super) fn write_damage(
+    db: &mut Transaction<'_>,
+    destination: i32,
+    damaged: &[Place],
+) -> Result<(), postgres::Error> {
+    if damaged.is_empty() {
         return Ok(());
     }
-    let places: PlaceColumns<'_> = changes.damaged.iter().collect();
+    let places: PlaceColumns<'_> = damaged.iter().collect();
     db.execute(
         "UPDATE backup_copy c SET state = 'damaged'
          FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
          WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state = 'proved'",
+           AND (c.state = 'proved' OR c.sha256 IS NOT NULL)",
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     Ok(())

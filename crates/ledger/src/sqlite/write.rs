@@ -13,9 +13,9 @@ use crate::weigh::{self, Changes, Known, Place};
 use crate::{LedgerError, Record, Reservation, Run, RunSummary};
 
 /// The present as the ledger writes it.
-const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+pub(super) const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
-fn destination_id(db: &Connection, destination: &DestinationName) -> rusqlite::Result<i64> {
+pub(super) fn destination_id(db: &Connection, destination: &DestinationName) -> rusqlite::Result<i64> {
     if let Some(id) = read::destination_id(db, destination)? {
         return Ok(id);
     }
@@ -52,7 +52,9 @@ pub(super) fn mark_gone(db: &Connection, destination: &DestinationName, ids: &[D
     Ok(())
 }
 
-const KNOWN: &str = "SELECT id, role, version, key, state FROM backup_copy WHERE destination = ?1";
+/// A copy that a snapshot claims lies at a reserved key, with a digest.
+const KNOWN: &str = "SELECT id, role, version, key,
+            CASE WHEN state = 'reserved' AND sha256 IS NOT NULL THEN 'claimed' ELSE state END FROM backup_copy WHERE destination = ?1";
 
 fn known(row: &Row<'_>) -> rusqlite::Result<Result<(Place, Known), LedgerError>> {
     let state: String = row.get(4)?;
@@ -84,7 +86,7 @@ pub(super) fn reserve(
     let allotment = board.allot(wishes)?;
     let mut delete = db.prepare_cached(
         "DELETE FROM backup_copy
-         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'reserved'",
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'reserved' AND sha256 IS NULL",
     )?;
     for (id, role, version) in &allotment.deletes {
         delete.execute(params![destination, id.0, role, version_column(*version)])?;
@@ -113,7 +115,7 @@ pub(super) fn record(
         }
         let changes = weigh::weigh(part, &on_record)?;
         write_proofs(db, destination, &changes)?;
-        write_damage(db, destination, &changes)?;
+        write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;
     }
     Ok(())
@@ -144,12 +146,13 @@ fn write_proofs(db: &Connection, destination: i64, changes: &Changes<'_>) -> rus
     Ok(())
 }
 
-fn write_damage(db: &Connection, destination: i64, changes: &Changes<'_>) -> rusqlite::Result<()> {
+pub(super) fn write_damage(db: &Connection, destination: i64, damaged: &[Place]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "UPDATE backup_copy SET state = 'damaged'
-         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'proved'",
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4
+           AND (state = 'proved' OR sha256 IS NOT NULL)",
     )?;
-    for (id, role, version) in &changes.damaged {
+    for (id, role, version) in damaged {
         statement.execute(params![destination, id.0, role, version_column(*version)])?;
     }
     Ok(())

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod adoption;
+mod checks;
 mod child;
+mod claims;
 mod holdings;
 mod locks;
 mod made;
@@ -41,6 +43,7 @@ macro_rules! suite {
             migration::is_done_once,
             migration::several_at_once_do_it_once,
             migration::a_newer_ledger_is_refused,
+            migration::an_older_ledger_is_brought_up_to_date,
             adoption::of_no_table_makes_a_view,
             adoption::keeps_the_rows_and_answers_in_their_place,
             adoption::of_a_table_that_came_later,
@@ -76,6 +79,17 @@ macro_rules! suite {
             reports::the_oldest_proof_is_of_what_is_not_gone,
             reports::runs_come_newest_first,
             reports::a_key_is_looked_up,
+            checks::the_oldest_come_first_page_by_page,
+            checks::damaged_copies_of_what_is_not_safe_are_listed,
+            checks::objects_of_one_time_are_all_seen,
+            checks::a_good_copy_is_proved_anew,
+            checks::a_proof_of_other_bytes_is_refused,
+            checks::a_damaged_copy_is_not_proved_any_more,
+            claims::are_pending_until_they_are_proved,
+            claims::to_a_proof_are_refused,
+            claims::leave_alone_what_is_known,
+            claims::keep_their_keys,
+            claims::make_no_ledger_known,
             locks::the_second_learns_who_holds_it,
             locks::another_destination_is_free,
             locks::many_at_once_give_one_holder,

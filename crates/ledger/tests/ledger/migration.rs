@@ -2,7 +2,7 @@
 
 use dvb_ledger::{EntryKind, LedgerError, Migration};
 
-use crate::made::{here, run};
+use crate::made::{copy_all, here, run};
 use crate::{Bench, told};
 
 pub(crate) fn no_tables_are_told_of(bench: &dyn Bench) {
@@ -46,4 +46,17 @@ pub(crate) fn a_newer_ledger_is_refused(bench: &dyn Bench) {
     for error in [ledger.migrate().unwrap_err(), ledger.counts(&here()).unwrap_err()] {
         assert!(matches!(error, LedgerError::Newer { found: 999, .. }), "{error:?}");
     }
+}
+
+pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    copy_all(&*ledger, &here(), [1]);
+    drop(ledger);
+    bench.execute(
+        "DROP INDEX backup_copy_oldest; DROP INDEX backup_copy_damaged; DROP INDEX backup_copy_claimed; DELETE FROM backup_schema WHERE version > 1",
+    );
+    let ledger = bench.open();
+    assert!(matches!(ledger.counts(&here()), Err(LedgerError::NotMigrated { .. })));
+    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 3, adopted: None });
+    assert_eq!(ledger.oldest_copies(&here(), None, "2100-01-01T00:00:00Z", 9).unwrap().len(), 1);
 }

@@ -1,0 +1,161 @@
+//! `audit`: are Dataverse's own stores still what Dataverse recorded?
+
+use std::fmt::Write as _;
+
+use dvb_engine::{
+    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, Ending, Stop, audit, new_run_id,
+};
+use dvb_model::DestinationName;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use super::Context;
+use super::looking::Looking;
+use crate::exit::Failure;
+use crate::output::plain;
+use crate::progress::Progress;
+use crate::{report, signals, wiring};
+
+/// How many findings are named on stderr.
+const NAMED: usize = 20;
+/// Without Jobs of any destination.
+const JOBS: u32 = 4;
+
+/// Look at Dataverse's own stores: are the files still what Dataverse recorded?
+///
+/// Reads every data file in the stores and compares it with Dataverse's checksum and with the SHA-256 that the ledger has
+/// of the bytes first seen. So it finds what no run looks for: bytes that changed or vanished behind Dataverse's back,
+/// a checksum that was rewritten in the database, a damaged .tab, of which Dataverse has no checksum. It also tells of
+/// files that came back.
+///
+/// Nothing is copied, changed or recorded. The exit code is 3 where something is missing or damaged, 1 where something
+/// cannot be read, 5 where a store cannot be reached. What can fail for now is tried again and never called damaged.
+///
+/// Without options, all data files. A signal (Ctrl-C) ends it in order.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    looking: Looking,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let Looking { jobs, sample, time_budget, .. } = args.looking;
+    let config = &context.config;
+    let destinations = context.destinations(&args.looking.destination)?;
+    let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let stores = wiring::store_table(config)?.into_stores();
+    let catalogue = wiring::catalogue(config)?;
+    let ledger = wiring::ledger(config, jobs)?;
+    let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let show = Progress::new(&context.screen, &bars, None);
+    let setup = AuditSetup {
+        catalog: catalogue.as_catalog(),
+        stores: &stores,
+        ledger: ledger.as_ref(),
+        destinations: &names,
+        observer: &show,
+        stop: &stop,
+    };
+    let options = AuditOptions {
+        run: new_run_id(),
+        selection: args.looking.selecting.selection(),
+        sample,
+        jobs: jobs as usize,
+        time_budget,
+        auxiliary_objects: config.repository.auxiliary_objects,
+        spool_folder: wiring::spool_folder(config),
+    };
+    let done = audit(&setup, &options);
+    show.finish();
+    let summary = done?;
+    tell(context, &summary)?;
+    Ok(summary.ending)
+}
+
+/// The result on stdout, what is wrong on stderr.
+fn tell(context: &Context, summary: &AuditSummary) -> Result<(), Failure> {
+    let screen = &context.screen;
+    if screen.json {
+        screen.print_json(summary)?;
+    } else if screen.is_chatty() {
+        screen.print(&text(summary))?;
+    }
+    let trouble = trouble(summary);
+    if !trouble.is_empty() {
+        screen.say(&trouble);
+    }
+    Ok(())
+}
+
+fn text(it: &AuditSummary) -> String {
+    let AuditCounts { catalogued, good, damaged, missing, unreadable, not_covered, left } = it.files;
+    let mut text = format!(
+        "Dataverse's stores: {}\n  in scope:    {}: {good} good, {damaged} damaged, {missing} missing, {unreadable} \
+         unreadable, {not_covered} not covered, {left} left\n  read:        {}\n",
+        it.ending.text(),
+        report::data_files(catalogued),
+        report::bytes(it.bytes)
+    );
+    list(&mut text, "to be noted:", it.findings.iter().filter(|it| !is_bad(it.what)));
+    text.trim_end().to_owned()
+}
+
+/// What is wrong, for stderr; empty where all is well.
+fn trouble(it: &AuditSummary) -> String {
+    if it.ending == Ending::Safe {
+        return String::new();
+    }
+    let mut text = format!("Dataverse's stores: {} (exit code {})\n", it.ending.text(), it.exit_code);
+    if let Some(why) = &it.aborted {
+        let _ = writeln!(text, "  gave up: {}", plain(why));
+    }
+    let AuditCounts { catalogued, damaged, missing, unreadable, left, .. } = it.files;
+    let files = report::data_files(catalogued);
+    let _ = writeln!(text, "  of {files}: {damaged} damaged, {missing} missing, {unreadable} unreadable, {left} left");
+    list(&mut text, "found:", it.findings.iter().filter(|it| is_bad(it.what)));
+    text.trim_end().to_owned()
+}
+
+fn list<'a>(text: &mut String, title: &str, found: impl Iterator<Item = &'a AuditFinding>) {
+    let found: Vec<_> = found.collect();
+    if found.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "  {title}");
+    for it in found.iter().take(NAMED) {
+        let AuditFinding { data_file_id, dataset, storage_identifier, name, what, reason } = it;
+        let name = name.as_deref().or(storage_identifier.as_deref());
+        let parts: Vec<_> = [dataset.as_deref(), name].into_iter().flatten().map(plain).collect();
+        let what = word(*what);
+        let _ = writeln!(text, "    {what:<16} file {data_file_id}, {}: {}", parts.join(", "), plain(reason));
+    }
+    if found.len() > NAMED {
+        let _ = writeln!(text, "    and {} more; see --json", found.len() - NAMED);
+    }
+}
+
+fn is_bad(what: Condition) -> bool {
+    match what {
+        Condition::Missing
+        | Condition::Unreadable
+        | Condition::Damaged
+        | Condition::ChecksumChanged
+        | Condition::Orphaned => true,
+        Condition::Changed | Condition::SwappedPair | Condition::CameBack => false,
+    }
+}
+
+fn word(what: Condition) -> &'static str {
+    match what {
+        Condition::Missing => "MISSING",
+        Condition::Unreadable => "UNREADABLE",
+        Condition::Damaged => "DAMAGED",
+        Condition::ChecksumChanged => "CHECKSUM CHANGED",
+        Condition::Changed => "changed",
+        Condition::SwappedPair => "swapped pair",
+        Condition::CameBack => "came back",
+        Condition::Orphaned => "ORPHANED",
+    }
+}

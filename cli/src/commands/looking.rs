@@ -1,0 +1,40 @@
+//! What `verify` and `audit` take: how much is looked at again.
+
+use std::time::Duration;
+
+use dvb_model::DestinationName;
+
+use super::selecting::Selecting;
+use crate::args;
+
+/// How much is looked at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Looking {
+    /// Everything; the same as without options
+    #[arg(long, conflicts_with = "sample")]
+    pub(crate) all: bool,
+
+    /// Only this share, such as 5%
+    ///
+    /// `verify` takes what was verified longest ago, so that twenty calls with 5% come round; `audit`, which keeps no
+    /// record, leaves it to chance.
+    #[arg(long, value_name = "SHARE", value_parser = args::share)]
+    pub(crate) sample: Option<f64>,
+
+    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    pub(crate) destination: Vec<DestinationName>,
+
+    /// How much is read at once, instead of Jobs in the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) jobs: Option<u32>,
+
+    /// Begin no more work after this long (45s, 90m, 5h, 1h30m); TimeBudget in the configuration is for `run` alone
+    ///
+    /// What is left comes first in the next `verify`; the exit code is 8.
+    #[arg(long, value_name = "D", value_parser = args::duration)]
+    pub(crate) time_budget: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) selecting: Selecting,
+}

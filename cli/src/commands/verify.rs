@@ -1,0 +1,238 @@
+//! `verify`: are the copies at the destinations still what was proved?
+
+use std::fmt::Write as _;
+use std::thread;
+use std::time::Duration;
+
+use dvb_engine::{CopyCounts, Damage, Ending, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify};
+use dvb_ledger::Ledger;
+use dvb_model::DestinationName;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::from_snapshot::{FromSnapshot, Known};
+use super::looking::Looking;
+use crate::args;
+use crate::config::Destination;
+use crate::exit::Failure;
+use crate::output::{Tint, plain};
+use crate::progress::Progress;
+use crate::{report, signals, wiring};
+
+/// How many damaged copies are named on stderr.
+const NAMED: usize = 20;
+
+/// Look at the copies again: are they still what was proved?
+///
+/// Compares every copy at the destination with the ledger's own SHA-256: by the server's own digest where it has one,
+/// else by reading it back. Those that were verified longest ago come first. Dataverse's database and stores are not
+/// needed.
+///
+/// A copy that is missing or has other bytes is named, and recorded: its data file is FAIL_VERIFY, the exit code 4, and
+/// the next `run` makes the copy again. What cannot be read for now is never called damaged: the exit code is 5 (or 1),
+/// and its turn comes first the next time. Where not one of the copies is to be found, nothing is recorded (exit code
+/// 7): the disk may not be mounted.
+///
+/// Without options, all copies of all destinations. A signal (Ctrl-C) ends it in order.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    looking: Looking,
+
+    #[command(flatten)]
+    pub(crate) from_snapshot: FromSnapshot,
+
+    /// Only copies that were not verified for so long (12h, 30d, 8w)
+    #[arg(long, value_name = "AGE", value_parser = args::duration, conflicts_with = "all")]
+    older_than: Option<Duration>,
+}
+
+impl Args {
+    fn jobs(&self, destination: &Destination) -> u32 {
+        self.looking.jobs.unwrap_or(destination.jobs)
+    }
+
+    fn options(&self, context: &Context, destination: &Destination) -> Result<VerifyOptions, Failure> {
+        let selection = self.looking.selecting.selection();
+        Ok(VerifyOptions {
+            run: new_run_id(),
+            host: wiring::host_name(),
+            default_store: wiring::default_store(&context.config, !selection.stores.is_empty())?,
+            selection,
+            older_than: self.older_than,
+            sample: self.looking.sample,
+            jobs: self.jobs(destination) as usize,
+            time_budget: self.looking.time_budget,
+        })
+    }
+}
+
+/// What became of one destination.
+struct Outcome<'a> {
+    destination: &'a DestinationName,
+    result: Result<VerifySummary, Failure>,
+    ending: Ending,
+    held_back: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let destinations = context.destinations(&args.looking.destination)?;
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, None);
+    progress.begin("reading what is known");
+    let workers = destinations.iter().map(|it| args.jobs(it)).sum();
+    let known = Known::open(&args.from_snapshot, context, &destinations, workers, &progress, &stop);
+    progress.finish();
+    let mut known = known?;
+    let refused = known.take_refused();
+    let ledger = known.ledger();
+    let several = destinations.len() > 1;
+    let one = |it: &&'_ Destination| {
+        let show = Progress::new(&context.screen, &bars, several.then_some(&it.name));
+        show.begin("reading the ledger");
+        let result = look(args, context, it, ledger, &show, &stop);
+        (result, show.finish())
+    };
+    let mut outcomes: Vec<Outcome<'_>> = thread::scope(|scope| {
+        let known = destinations.iter().filter(|it| !refused.iter().any(|(name, _)| *name == it.name));
+        let threads: Vec<_> = known.map(|it| (it, scope.spawn(|| one(it)))).collect();
+        threads.into_iter().map(|(it, thread)| outcome(it, thread.join().ok(), &stop)).collect()
+    });
+    outcomes.extend(refused.into_iter().filter_map(|(name, failure)| {
+        let destination = &destinations.iter().find(|it| it.name == name)?.name;
+        let ending = failure.ending();
+        Some(Outcome { destination, result: Err(failure), ending, held_back: Vec::new() })
+    }));
+    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    outcomes.iter().try_for_each(|it| show(context, it, args.from_snapshot.is_asked()))?;
+    if context.screen.json {
+        context.screen.print_json(&object(&outcomes, several, ending))?;
+    }
+    Ok(ending)
+}
+
+fn look(
+    args: &Args,
+    context: &Context,
+    destination: &Destination,
+    ledger: &dyn Ledger,
+    show: &Progress<'_>,
+    stop: &Stop,
+) -> Result<VerifySummary, Failure> {
+    let sink = wiring::sink(destination)?;
+    let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
+    Ok(verify(&setup, &args.options(context, destination)?)?)
+}
+
+type Looked = (Result<VerifySummary, Failure>, Vec<String>);
+
+fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &Stop) -> Outcome<'a> {
+    let broken = || (Err(Failure::Usage("a thread broke down: this is a mistake in the program".into())), Vec::new());
+    let (result, held_back) = looked.unwrap_or_else(broken);
+    let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
+    let ending = match (&result, signal) {
+        (Ok(summary), _) => summary.ending,
+        (Err(_), Some(signal)) => Ending::Signalled(signal),
+        (Err(failure), None) => failure.ending(),
+    };
+    Outcome { destination: &destination.name, result, ending, held_back }
+}
+
+/// The result on stdout, what is wrong on stderr; `passes`: without a ledger that keeps it.
+fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Failure> {
+    let screen = &context.screen;
+    if !screen.is_chatty() && outcome.ending != Ending::Safe {
+        outcome.held_back.iter().for_each(|it| screen.warn(it));
+    }
+    match &outcome.result {
+        Ok(summary) => {
+            if !screen.json && screen.is_chatty() {
+                screen.print(&text(summary))?;
+            }
+            let trouble = trouble(summary, passes);
+            if !trouble.is_empty() {
+                screen.say(&trouble);
+            }
+        }
+        Err(failure) => {
+            let text = format!("destination {}: {}", outcome.destination, failure.text());
+            screen.complain("error", Tint::Bad, &text);
+        }
+    }
+    Ok(())
+}
+
+fn object(outcomes: &[Outcome<'_>], several: bool, ending: Ending) -> Value {
+    let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
+        Ok(summary) => json!(summary),
+        Err(failure) => json!({
+            "destination": outcome.destination, "exit_code": outcome.ending.code(), "error": failure.text()
+        }),
+    });
+    if several {
+        return json!({ "runs": runs.collect::<Vec<_>>(), "exit_code": ending.code() });
+    }
+    runs.next().unwrap_or_default()
+}
+
+fn copies(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "copy" } else { "copies" })
+}
+
+fn text(it: &VerifySummary) -> String {
+    let CopyCounts { checked, good, damaged, missing, left, .. } = it.copies;
+    let mut text = format!("destination {}: {}\n", it.destination, it.ending.text());
+    let _ = write!(
+        text,
+        "  verified:    {}: {good} good ({}), {damaged} damaged, {missing} missing; {left} left",
+        copies(checked),
+        report::bytes(it.bytes)
+    );
+    if let Some(oldest) = &it.oldest_unverified {
+        let _ = write!(text, "\n  oldest proof now: {oldest}");
+    }
+    text
+}
+
+/// What is wrong, for stderr; empty where all is well.
+fn trouble(it: &VerifySummary, passes: bool) -> String {
+    if it.ending == Ending::Safe {
+        return String::new();
+    }
+    let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
+    if let Some(why) = &it.aborted {
+        let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
+        let _ = writeln!(text, "  gave up: {}", plain(why));
+    }
+    let CopyCounts { checked, damaged, missing, left, unreadable, .. } = it.copies;
+    let _ = writeln!(
+        text,
+        "  of {}: {damaged} damaged, {missing} missing, {left} not verified, {unreadable} of them unreadable",
+        copies(checked + left)
+    );
+    list(&mut text, &it.damaged, damaged + missing);
+    list(&mut text, &it.unreadable, unreadable);
+    if damaged + missing > 0 {
+        text += if passes {
+            "  no ledger was there to keep that: after a rebuild, run verify again\n"
+        } else {
+            "  the next run makes damaged copies again, where the source is good\n"
+        };
+    }
+    text.trim_end().to_owned()
+}
+
+fn list(text: &mut String, found: &[Damage], total: u64) {
+    for it in found.iter().take(NAMED) {
+        let id = it.data_file_id.map(|it| format!("file {it}, ")).unwrap_or_default();
+        let what = it.what.replace('-', " ").to_uppercase();
+        let _ = writeln!(text, "  {what:<13} {id}{}", plain(&it.reason));
+    }
+    let rest = total.saturating_sub(found.len().min(NAMED) as u64);
+    if rest > 0 {
+        let _ = writeln!(text, "  and {rest} more; see --json, or dataverse-backup status --failed");
+    }
+}

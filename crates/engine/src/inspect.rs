@@ -1,0 +1,395 @@
+//! One data file of an audit: its objects are read, judged by Dataverse's checksum, and compared with what was first seen.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
+use dvb_ledger::{Copy, CopyState};
+use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole, Status};
+use dvb_storage::{Cause, PayloadError, Source};
+
+use crate::audit::{AuditFinding, AuditOptions, AuditSetup, Condition, Found, Subjected};
+use crate::carry::reason;
+use crate::judge::{self, Judgement, Seen};
+use crate::objects::{self, Listed, Object, Unlisted};
+use crate::observer::Event;
+use crate::payload::{ObjectPayload, Reading};
+use crate::spool::Subject;
+use crate::stores::{Place, Scope};
+
+/// How often an object is tried whose reading fails for a reason that may pass.
+const TRIES: u32 = 3;
+
+/// The digests that were first seen: of the newest copy of each object.
+pub(crate) struct Known(HashMap<(DvObjectId, ObjectRole), Vec<(u32, Digest)>>);
+
+impl Known {
+    pub(crate) fn of(copies: Vec<Copy>) -> Self {
+        let mut known: HashMap<_, Vec<(u32, Digest)>> = HashMap::new();
+        for copy in copies {
+            let Copy { id, role, version, state, sha256: Some(sha256), .. } = copy else { continue };
+            if state == CopyState::Reserved {
+                continue;
+            }
+            let digests = known.entry((id, role)).or_default();
+            let newest = digests.iter().map(|it| it.0).max().unwrap_or(0);
+            if version > newest {
+                digests.clear();
+            }
+            // Another destination may have seen other bytes last.
+            if version >= newest {
+                digests.push((version, sha256));
+            }
+        }
+        Self(known)
+    }
+
+    /// Whether these bytes were seen before; `None` where none were.
+    fn has(&self, id: DvObjectId, role: &ObjectRole, read: &Measured) -> Option<bool> {
+        let digests = self.0.get(&(id, role.clone()))?;
+        Some(digests.iter().any(|it| read.digest(Algorithm::Sha256) == Some(&it.1)))
+    }
+}
+
+/// What came of reading an object.
+enum Look {
+    Read(Measured),
+    Missing,
+    /// Why, and whether it may pass.
+    Failed(String, bool),
+}
+
+impl Look {
+    fn seen(&self) -> Seen<'_> {
+        match self {
+            Self::Read(it) => Seen::Read(it),
+            Self::Missing => Seen::Missing,
+            Self::Failed(why, _) => Seen::Failed(why),
+        }
+    }
+}
+
+type Looked = Vec<(Object, Look)>;
+
+/// The end of one data file: how it is counted, and what is to be said of it.
+struct Verdict {
+    count: Count,
+    findings: Vec<(Condition, String)>,
+    unreachable: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Count {
+    Good,
+    Damaged,
+    Missing,
+    Unreadable,
+    NotCovered,
+    Left,
+}
+
+impl Verdict {
+    fn of(count: Count) -> Self {
+        Self { count, findings: Vec::new(), unreachable: false }
+    }
+
+    fn bad(count: Count, what: Condition, why: impl Into<String>) -> Self {
+        Self { count, findings: vec![(what, why.into())], unreachable: false }
+    }
+}
+
+/// The audit was told to stop.
+struct Stopped;
+
+/// Shared by all workers of an audit.
+pub(crate) struct Inspector<'a> {
+    setup: &'a AuditSetup<'a>,
+    options: &'a AuditOptions,
+    found: &'a Mutex<Found>,
+    reading: Reading,
+    stores: Mutex<HashMap<DriverId, Result<(), String>>>,
+}
+
+impl<'a> Inspector<'a> {
+    pub(crate) fn new(setup: &'a AuditSetup<'a>, options: &'a AuditOptions, found: &'a Mutex<Found>) -> Self {
+        let reading = Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate: None };
+        Self { setup, options, found, reading, stores: Mutex::default() }
+    }
+
+    pub(crate) fn look_at(&self, file: &Subjected, known: &Known) {
+        let Subject::DataFile(data_file) = &file.line.subject else { return };
+        let Ok(mut verdict) = self.verdict(file, data_file, known) else { return };
+        if matches!(verdict.count, Count::Damaged | Count::Missing) {
+            // Memory and network err too, and Dataverse may be moving it just now.
+            let first = verdict.findings.first().map(|it| it.1.clone()).unwrap_or_default();
+            let Ok(second) = self.verdict(file, data_file, known) else { return };
+            verdict = second;
+            if verdict.count == Count::Good {
+                let text = format!("data file {}: {first}; at a second look it was good", data_file.id);
+                self.setup.observer.event(&Event::Warning(&text));
+            }
+        }
+        if verdict.count == Count::Good
+            && let Some(state) = file.states.iter().find(|it| it.gone || is_bad(it.status))
+        {
+            let then = if state.gone { "missed it in the catalogue" } else { state.status.name() };
+            let why = format!("it came back: the last run said {then}; now it is there and good");
+            verdict.findings.push((Condition::CameBack, why));
+        }
+        self.enter(data_file, verdict);
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, file: &DataFile, verdict: Verdict) {
+        let Verdict { count, findings, unreachable } = verdict;
+        let dataset = file.dataset.as_ref().map(|it| it.pid.clone());
+        let mut found = self.found();
+        let files = &mut found.files;
+        let (counter, status) = match count {
+            Count::Good => (&mut files.good, Status::Ok),
+            Count::Damaged => (&mut files.damaged, Status::FailChecksum),
+            Count::Missing => (&mut files.missing, Status::FailRead),
+            Count::Unreadable => (&mut files.unreadable, Status::FailRead),
+            Count::NotCovered => (&mut files.not_covered, Status::NotCovered),
+            Count::Left => (&mut files.left, Status::Pending),
+        };
+        *counter += 1;
+        found.unreachable |= unreachable;
+        for (what, reason) in &findings {
+            found.add(AuditFinding {
+                data_file_id: file.id,
+                dataset: dataset.clone(),
+                storage_identifier: file.storage_identifier.clone(),
+                name: file.label(),
+                what: *what,
+                reason: reason.clone(),
+            });
+        }
+        drop(found);
+        let label = file.label();
+        self.setup.observer.event(&Event::Judged {
+            id: file.id,
+            dataset: dataset.as_deref(),
+            name: label.as_deref().or(file.storage_identifier.as_deref()).unwrap_or(""),
+            status,
+            reason: findings.first().map(|it| it.1.as_str()),
+        });
+    }
+
+    fn verdict(&self, subject: &Subjected, file: &DataFile, known: &Known) -> Result<Verdict, Stopped> {
+        let place = match self.setup.stores.scope(file) {
+            Scope::Covered(place) => place,
+            Scope::NotCovered(_) => return Ok(Verdict::of(Count::NotCovered)),
+            Scope::Refused(why) => {
+                return Ok(Verdict::bad(Count::Unreadable, Condition::Unreadable, why.to_string()));
+            }
+            Scope::Orphaned => {
+                let why = "the data file has no dataset (owner_id is NULL or leads nowhere)";
+                return Ok(Verdict::bad(Count::Unreadable, Condition::Orphaned, why));
+            }
+            Scope::Unavailable(driver, why) => return Ok(unreachable(&driver, &why)),
+        };
+        if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
+            return Ok(unreachable(&place.driver, &why));
+        }
+        let listed = match objects::of_data_file(file, &place, self.options.auxiliary_objects) {
+            Ok(it) => it,
+            Err(error) => return Ok(unlisted(error)),
+        };
+        let mut looked = Vec::with_capacity(listed.objects.len());
+        for object in &listed.objects {
+            looked.push((object.clone(), self.read(file, object)?));
+        }
+        let (judgement, is_swapped) = self.judge(file, &place, &listed, &mut looked)?;
+        let mut verdict = conclude(subject, file, known, judgement, &looked);
+        if is_swapped && verdict.count == Count::Good {
+            let why = "Dataverse says that it is not tabular, but the recorded checksum is that of its saved original";
+            verdict.findings.push((Condition::SwappedPair, why.to_owned()));
+        }
+        verdict.unreachable |= looked.iter().any(|it| matches!(it.1, Look::Failed(_, true)));
+        Ok(verdict)
+    }
+
+    /// The judgement of a run, and whether only the saved original of a data file that is not tabular was good.
+    fn judge(
+        &self,
+        file: &DataFile,
+        place: &Place,
+        listed: &Listed,
+        looked: &mut Looked,
+    ) -> Result<(Judgement, bool), Stopped> {
+        if let Some(manifest) = &listed.package {
+            let members: Vec<(&str, Seen<'_>)> = looked
+                .iter()
+                .filter_map(|(object, look)| match &object.role {
+                    ObjectRole::Member(path) => Some((path.as_str(), look.seen())),
+                    _ => None,
+                })
+                .collect();
+            return Ok((judge::package(file, manifest, &members), false));
+        }
+        let judgement = judge_pair(file, looked);
+        if judgement != Judgement::TryOriginal {
+            return Ok((judgement, false));
+        }
+        let Some(main) = looked.iter().find(|it| it.0.role == ObjectRole::Main).map(|it| it.0.clone()) else {
+            return Ok((judgement, false));
+        };
+        match objects::original(file, &main, place) {
+            Ok(original) => {
+                let look = self.read(file, &original)?;
+                looked.push((original, look));
+                let judgement = judge_pair(file, looked);
+                let is_swapped = matches!(judgement, Judgement::Good { .. });
+                Ok((judgement, is_swapped))
+            }
+            Err(Unlisted::Source(error)) => Ok((Judgement::Unread(reason(&error)), false)),
+            Err(Unlisted::Name(why)) => Ok((Judgement::Unread(why.to_string()), false)),
+        }
+    }
+
+    /// Reads an object to its end.
+    fn read(&self, file: &DataFile, object: &Object) -> Result<Look, Stopped> {
+        let recorded = RecordedChecksum::parse(&file.checksum_value).algorithm();
+        let algorithms: Vec<Algorithm> =
+            recorded.into_iter().chain(object.expected.as_ref().map(Digest::algorithm)).collect();
+        for tries in 1.. {
+            let source = Arc::clone(&object.source);
+            let payload =
+                ObjectPayload::new(source, object.at.clone(), object.size_hint, &algorithms, self.reading.clone());
+            match payload.measure() {
+                Ok(measured) => {
+                    self.found().bytes += measured.size;
+                    self.setup.observer.event(&Event::Bytes(measured.size));
+                    return Ok(Look::Read(measured));
+                }
+                Err(PayloadError::Stopped) => break,
+                Err(PayloadError::Source(error)) if error.cause == Cause::Missing => return Ok(Look::Missing),
+                Err(PayloadError::Source(error)) => {
+                    let may_pass = matches!(error.cause, Cause::Transient | Cause::Unavailable);
+                    if error.cause != Cause::Transient || tries == TRIES {
+                        return Ok(Look::Failed(reason(&error), may_pass));
+                    }
+                    self.setup.stop.sleep(Duration::from_secs(tries.into()));
+                }
+            }
+        }
+        Err(Stopped)
+    }
+
+    /// Whether a store can be read at all, tried once: a mount that is missing is not a thousand missing files.
+    fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), String> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| it.chain())).clone()
+    }
+}
+
+fn is_bad(status: Status) -> bool {
+    match status {
+        Status::FailRead | Status::FailChecksum => true,
+        Status::Ok | Status::Pending | Status::FailWrite | Status::FailVerify | Status::NotCovered => false,
+    }
+}
+
+fn unreachable(driver: &DriverId, why: &str) -> Verdict {
+    let why = format!("store {driver}: {why}");
+    Verdict { unreachable: true, ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why) }
+}
+
+fn unlisted(error: Unlisted) -> Verdict {
+    match error {
+        Unlisted::Source(error) if error.cause == Cause::Missing => {
+            Verdict::bad(Count::Missing, Condition::Missing, reason(&error))
+        }
+        Unlisted::Source(error) => {
+            let unreachable = matches!(error.cause, Cause::Transient | Cause::Unavailable);
+            Verdict { unreachable, ..Verdict::bad(Count::Unreadable, Condition::Unreadable, reason(&error)) }
+        }
+        Unlisted::Name(why) => Verdict::bad(Count::Unreadable, Condition::Unreadable, why.to_string()),
+    }
+}
+
+fn judge_pair(file: &DataFile, looked: &Looked) -> Judgement {
+    let seen = |role| looked.iter().find(|it| it.0.role == role).map(|it| it.1.seen());
+    judge::pair(file, seen(ObjectRole::Main).unwrap_or(Seen::Missing), seen(ObjectRole::Original))
+}
+
+/// Joins the judgement by Dataverse's checksum with the comparison with what was first seen.
+fn conclude(subject: &Subjected, file: &DataFile, known: &Known, judgement: Judgement, looked: &Looked) -> Verdict {
+    let is_primary = |it: &Object| !matches!(it.role, ObjectRole::Auxiliary(_) | ObjectRole::DatasetLevel(_));
+    match judgement {
+        Judgement::Later(_) => return Verdict::of(Count::Left),
+        Judgement::Missing(why) => return Verdict::bad(Count::Missing, Condition::Missing, why),
+        Judgement::Unread(why) => return Verdict::bad(Count::Unreadable, Condition::Unreadable, why),
+        Judgement::Damaged(why) => {
+            let mut read = looked.iter().filter(|it| is_primary(&it.0)).filter_map(|(object, look)| match look {
+                Look::Read(it) => Some(known.has(file.id, &object.role, it)),
+                Look::Missing | Look::Failed(..) => None,
+            });
+            // An original that was looked for by chance has no copy; the bytes that have one must be those.
+            let all: Vec<Option<bool>> = read.by_ref().collect();
+            let are_first_seen = all.contains(&Some(true)) && !all.contains(&Some(false));
+            return if are_first_seen {
+                let why = format!("the bytes are those that were first seen, but {why}");
+                Verdict::bad(Count::Damaged, Condition::ChecksumChanged, why)
+            } else {
+                Verdict::bad(Count::Damaged, Condition::Damaged, why)
+            };
+        }
+        // `pair` asks for the original only while it was not looked for.
+        Judgement::TryOriginal => {
+            return Verdict::bad(Count::Unreadable, Condition::Unreadable, "it could not be judged");
+        }
+        Judgement::Good { .. } => {}
+    }
+    let mut verdict = Verdict::of(Count::Good);
+    // A run has seen the same row of the database: whatever changed since, Dataverse does not know of it.
+    let is_same_row = subject.states.iter().any(|it| it.fingerprint == subject.line.fingerprint);
+    for (object, look) in looked {
+        one_object(&mut verdict, file, known, object, look, is_same_row);
+    }
+    verdict
+}
+
+/// What the checksum of the data file does not speak of: the `.tab`, auxiliary files.
+fn one_object(verdict: &mut Verdict, file: &DataFile, known: &Known, object: &Object, look: &Look, is_same_row: bool) {
+    let role = &object.role;
+    let worse = |verdict: &mut Verdict, count, what, why| {
+        if verdict.count == Count::Good {
+            verdict.count = count;
+        }
+        verdict.findings.push((what, why));
+    };
+    match look {
+        Look::Read(read) => {
+            let differs = object.expected.as_ref().is_some_and(|it| read.matches(it) == Some(false));
+            let checksum = RecordedChecksum::parse(&file.checksum_value);
+            if differs {
+                worse(verdict, Count::Damaged, Condition::Damaged, format!("{role} is not what its own checksum says"));
+            } else if known.has(file.id, role, read) == Some(false) {
+                if is_same_row && checksum.describes(read) != Some(true) {
+                    let why = format!(
+                        "{role} has other bytes than were first seen, and nothing in Dataverse's database has changed"
+                    );
+                    worse(verdict, Count::Damaged, Condition::Damaged, why);
+                } else {
+                    let why = format!("{role} has other bytes than were first seen; the next run keeps both");
+                    verdict.findings.push((Condition::Changed, why));
+                }
+            }
+        }
+        Look::Missing if object.optional => {}
+        Look::Missing => {
+            // Whether the main object and the original must be there, the judgement has said.
+            if matches!(role, ObjectRole::Auxiliary(_)) {
+                worse(verdict, Count::Missing, Condition::Missing, format!("{role} is not there"));
+            }
+        }
+        Look::Failed(why, _) => worse(verdict, Count::Unreadable, Condition::Unreadable, why.clone()),
+    }
+}

@@ -1,0 +1,306 @@
+//! Are Dataverse's own stores still what Dataverse recorded, and what was first seen?
+
+use std::fs;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dvb_engine::{
+    Access, AuditCounts, AuditOptions, AuditSetup, AuditSummary, Condition, Ending, RunError, Selection, Silent, Store,
+    audit, new_run_id,
+};
+use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
+use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
+use dvb_testkit::dataverse::{Expect, Schema};
+use dvb_testkit::files;
+
+use crate::bench::{Bench, LedgerKind, destination};
+
+fn options(bench: &Bench) -> AuditOptions {
+    AuditOptions {
+        run: new_run_id(),
+        selection: Selection::default(),
+        sample: None,
+        jobs: 2,
+        time_budget: None,
+        auxiliary_objects: true,
+        spool_folder: bench.folder.path().to_owned(),
+    }
+}
+
+fn try_audit(bench: &Bench, options: &AuditOptions) -> Result<AuditSummary, RunError> {
+    let setup = AuditSetup {
+        catalog: &bench.catalog(),
+        stores: &bench.stores,
+        ledger: bench.ledger.as_ref(),
+        destinations: &[destination()],
+        observer: &Silent,
+        stop: &bench.stop,
+    };
+    audit(&setup, options)
+}
+
+fn audited(bench: &Bench) -> AuditSummary {
+    try_audit(bench, &options(bench)).unwrap()
+}
+
+fn found(summary: &AuditSummary, id: i64) -> Vec<Condition> {
+    summary.findings.iter().filter(|it| it.data_file_id == DvObjectId(id)).map(|it| it.what).collect()
+}
+
+fn every_kind_is_what_a_run_says(schema: Schema, ledger: LedgerKind) {
+    let bench = Bench::of_every_kind(schema, ledger);
+    let run = bench.run();
+    let before = (files::tree(&bench.folder.path().join("files")), bench.copies(), bench.details());
+    let summary = audited(&bench);
+    assert_eq!((summary.ending, summary.files.left), (Ending::SourceDamaged, 0), "{summary:#?}");
+    assert_eq!(summary.files.catalogued, run.files.catalogued);
+    assert_eq!(summary.files.good, run.files.copied);
+    assert_eq!(summary.files.not_covered, run.files.not_covered);
+    for file in &bench.world.files {
+        let (kind, found) = (&file.kind, found(&summary, file.id));
+        let is_bad = |it: &Condition| {
+            use Condition::{ChecksumChanged, Damaged, Missing, Orphaned, Unreadable};
+            matches!(it, Missing | Unreadable | Damaged | ChecksumChanged | Orphaned)
+        };
+        match file.expect {
+            Expect::Ok | Expect::OkNote | Expect::NotCovered | Expect::Absent => {
+                assert!(!found.iter().any(is_bad), "{kind}: {found:?}");
+            }
+            Expect::FailRead => {
+                assert!(matches!(found[..], [Condition::Missing | Condition::Unreadable]), "{kind}: {found:?}");
+            }
+            Expect::FailChecksum => assert_eq!(found, [Condition::Damaged], "{kind}"),
+            Expect::Orphaned => assert_eq!(found, [Condition::Orphaned], "{kind}"),
+        }
+    }
+    assert_eq!(found(&summary, bench.world.of_kind("swapped pair").id), [Condition::SwappedPair]);
+    assert_eq!(found(&summary, bench.world.of_kind("missing").id), [Condition::Missing]);
+    let after = (files::tree(&bench.folder.path().join("files")), bench.copies(), bench.details());
+    assert!(before == after, "an audit changes nothing");
+}
+
+#[test]
+fn every_kind_is_what_a_run_says_of_6_9() {
+    every_kind_is_what_a_run_says(Schema::V6_9, LedgerKind::Postgres);
+}
+
+#[test]
+fn every_kind_is_what_a_run_says_of_4_8() {
+    every_kind_is_what_a_run_says(Schema::V4_8, LedgerKind::Sqlite);
+}
+
+#[test]
+fn damage_at_the_source_is_named() {
+    let bench = Bench::of_files(8);
+    bench.run();
+    let (id, path) =
+        (|n: usize| bench.world.files[n].id, |n: usize| bench.source_of(&bench.world.files[n].copies[0].0));
+    assert_eq!((audited(&bench).exit_code, audited(&bench).files.good), (0, 8));
+    fs::write(path(0), "Content 0").unwrap();
+    fs::write(path(1), "cut").unwrap();
+    fs::remove_file(path(2)).unwrap();
+    let new_checksum = "checksumvalue = 'ffffffffffffffffffffffffffffffff'";
+    bench.database.execute(&format!("UPDATE datafile SET {new_checksum} WHERE id = {}", id(3)));
+    // Other bytes, and the checksum that is theirs: somebody meant it, or covers it up.
+    fs::write(path(4), "other").unwrap();
+    let theirs = format!("checksumtype = 'SHA256', checksumvalue = '{}'", files::sha256(b"other"));
+    bench.database.execute(&format!("UPDATE datafile SET {theirs}, filesize = 5 WHERE id = {}", id(4)));
+    let summary = audited(&bench);
+    assert_eq!(found(&summary, id(0)), [Condition::Damaged]);
+    assert_eq!(found(&summary, id(1)), [Condition::Damaged]);
+    assert_eq!(found(&summary, id(2)), [Condition::Missing]);
+    assert_eq!(found(&summary, id(3)), [Condition::ChecksumChanged]);
+    assert_eq!(found(&summary, id(4)), [Condition::Changed]);
+    let expected = AuditCounts { catalogued: 8, good: 4, damaged: 3, missing: 1, ..AuditCounts::default() };
+    assert_eq!((summary.files, summary.exit_code, summary.findings_total), (expected, 3, 5));
+    assert!(bench.details().values().all(|it| it.status == Status::Ok), "only a run records what it finds");
+}
+
+#[test]
+fn bytes_that_no_checksum_of_dataverse_covers_are_compared_with_what_was_first_seen() {
+    let bench = Bench::of_every_kind(Schema::V6_9, LedgerKind::Sqlite);
+    bench.run();
+    let flip = |key: &str| {
+        let path = bench.source_of(key);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    let (tab, empty) = (bench.world.of_kind("tabular"), bench.world.of_kind("empty checksum"));
+    let key = tab.copies.iter().map(|it| &it.0).find(|it| !it.ends_with(".orig")).unwrap();
+    flip(key);
+    flip(&empty.copies[0].0);
+    let summary = audited(&bench);
+    assert_eq!(found(&summary, tab.id), [Condition::Damaged], "the .tab");
+    assert_eq!(found(&summary, empty.id), [Condition::Damaged]);
+}
+
+#[test]
+fn a_file_that_came_back_is_told_of() {
+    let bench = Bench::of_files(3);
+    let (file, path) = (&bench.world.files[1], bench.source_of(&bench.world.files[1].copies[0].0));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(bench.run().exit_code, 3);
+    assert_eq!(found(&audited(&bench), file.id), [Condition::Missing]);
+    fs::write(&path, &file.copies[0].1).unwrap();
+    let summary = audited(&bench);
+    assert_eq!((found(&summary, file.id), summary.exit_code), (vec![Condition::CameBack], 0));
+    bench.run();
+    assert_eq!(audited(&bench).findings_total, 0);
+}
+
+#[test]
+fn part_of_it_on_demand() {
+    let bench = Bench::of_files(40);
+    let of = |options: AuditOptions| try_audit(&bench, &options).unwrap();
+    let none = of(AuditOptions { time_budget: Some(Duration::ZERO), ..options(&bench) });
+    assert_eq!((none.files.left, none.exit_code), (40, 8));
+    let some = of(AuditOptions { sample: Some(0.5), ..options(&bench) });
+    assert!(some.files.catalogued < 40 && some.exit_code == 0, "{:?}", some.files);
+    let one = Selection { files: [DvObjectId(bench.world.files[5].id)].into(), ..Selection::default() };
+    assert_eq!(of(AuditOptions { selection: one, ..options(&bench) }).files.good, 1);
+    let nothing = Selection { datasets: ["doi:10.5072/NO".to_owned()].into(), ..Selection::default() };
+    let error = try_audit(&bench, &AuditOptions { selection: nothing, ..options(&bench) }).unwrap_err();
+    assert_eq!(Ending::from(&error), Ending::Usage);
+    bench.stop.signal(2);
+    assert_eq!(audited(&bench).exit_code, 130);
+}
+
+/// The n-th operation fails, and the next ones too as often as told.
+struct Failing {
+    inner: Arc<dyn Source>,
+    cause: Cause,
+    from: u32,
+    times: u32,
+    done: AtomicU32,
+}
+
+impl Failing {
+    fn turn(&self) -> Result<(), SourceError> {
+        let n = self.done.fetch_add(1, Ordering::SeqCst);
+        if n >= self.from && n - self.from < self.times {
+            Err(SourceError::new(self.cause, "injected"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Source for Failing {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        self.turn()?;
+        self.inner.open(at)
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        self.turn()?;
+        self.inner.size(at)
+    }
+
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        self.turn()?;
+        self.inner.members(at)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        self.turn()?;
+        self.inner.check()
+    }
+}
+
+#[test]
+fn what_may_pass_at_any_operation_is_never_called_damaged_or_missing() {
+    for cause in [Cause::Transient, Cause::Unavailable, Cause::Io] {
+        for from in 0.. {
+            let mut bench = Bench::of_files(2);
+            let file = DriverId("file".into());
+            let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
+            let failing = Arc::new(Failing { inner, cause, from, times: 1, done: AtomicU32::new(0) });
+            let access = Access::Readable(Arc::clone(&failing) as Arc<dyn Source>);
+            bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+            let summary = try_audit(&bench, &AuditOptions { jobs: 1, ..options(&bench) }).unwrap();
+            let AuditCounts { good, damaged, missing, unreadable, .. } = summary.files;
+            assert_eq!((good + unreadable, damaged, missing), (2, 0, 0), "{cause:?} at {from}: {summary:#?}");
+            let may_pass = cause != Cause::Io || from == 0;
+            let expected: u8 = if unreadable == 0 {
+                0
+            } else if may_pass {
+                5
+            } else {
+                1
+            };
+            assert_eq!(summary.exit_code, expected, "{cause:?} at {from}: {summary:#?}");
+            if failing.done.load(Ordering::SeqCst) <= from {
+                assert!(from > 3, "only {from} operations could fail");
+                break;
+            }
+        }
+    }
+}
+
+/// Gives other bytes than there are, as often as told.
+struct Mistaken {
+    inner: Arc<dyn Source>,
+    times: AtomicU32,
+}
+
+impl Source for Mistaken {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        let mut object = self.inner.open(at)?;
+        if self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok() {
+            let mut bytes = Vec::new();
+            object.body.read_to_end(&mut bytes).unwrap();
+            bytes[0] ^= 1;
+            object.body = Box::new(std::io::Cursor::new(bytes));
+        }
+        Ok(object)
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        self.inner.size(at)
+    }
+
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        self.inner.members(at)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        self.inner.check()
+    }
+}
+
+#[test]
+fn bytes_that_are_wrong_once_are_read_again() {
+    for (times, expected) in [(1, (0, 2)), (9, (3, 0))] {
+        let mut bench = Bench::of_files(2);
+        bench.run();
+        let file = DriverId("file".into());
+        let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
+        let access = Access::Readable(Arc::new(Mistaken { inner, times: times.into() }) as Arc<dyn Source>);
+        bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+        let summary = audited(&bench);
+        assert_eq!((summary.exit_code, summary.files.good), expected, "{times}: {summary:#?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
+    let mut bench = Bench::of_files(3);
+    let empty = bench.folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let source = dvb_fs::FileStore::open(&empty).unwrap();
+    let store = Store { kind: StoreKind::File, access: Access::Readable(Arc::new(source)) };
+    bench.stores.by_id.insert(DriverId("file".into()), store);
+    let summary = audited(&bench);
+    assert_eq!((summary.files.unreadable, summary.files.missing, summary.exit_code), (3, 0, 5));
+}

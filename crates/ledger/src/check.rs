@@ -1,0 +1,104 @@
+//! Copies that are looked at again, and what that has shown.
+
+use std::collections::BTreeMap;
+
+use dvb_fixity::{Algorithm, Proved};
+use dvb_model::{DvObjectId, ObjectRole};
+
+use crate::raw::version_column;
+use crate::weigh::{Place, storable};
+use crate::{Copy, EntryKind, LedgerError};
+
+/// A copy whose turn it is to be looked at again, with what people call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The copy.
+    pub copy: Copy,
+    /// Whether it belongs to a data file or to a dataset itself.
+    pub kind: EntryKind,
+    /// PID of the dataset.
+    pub dataset: Option<String>,
+    /// Storage identifier of the data file as it stood in the database.
+    pub storage_identifier: Option<String>,
+    /// Newest name of the data file.
+    pub label: Option<String>,
+    /// What it belongs to has left the catalogue.
+    pub gone: bool,
+}
+
+/// One copy that was looked at.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Its data file or dataset.
+    pub id: DvObjectId,
+    /// Which object.
+    pub role: ObjectRole,
+    /// Which of its versions.
+    pub version: u32,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What a look at a copy has shown.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// The bytes on record.
+    Good(Proved),
+    /// Nothing, or other bytes; with a sentence that names the object.
+    Damaged(String),
+}
+
+/// Behind which copy a page begins, as the columns of the databases have it.
+pub(crate) fn place_of(after: Option<&Copy>) -> (i64, String, i32) {
+    after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)))
+}
+
+/// A call of `record_checks` as the databases write it.
+#[derive(Default)]
+pub(crate) struct Checks<'a> {
+    pub(crate) good: Vec<GoodRow<'a>>,
+    pub(crate) damaged: Vec<Place>,
+    /// Why each data file or dataset is not safe any more.
+    pub(crate) reasons: BTreeMap<i64, String>,
+}
+
+/// A copy that was proved anew.
+pub(crate) struct GoodRow<'a> {
+    pub(crate) place: Place,
+    pub(crate) evidence: &'static str,
+    pub(crate) sha256: &'a [u8],
+}
+
+impl<'a> Checks<'a> {
+    pub(crate) fn of(checks: &'a [Check]) -> Result<Self, LedgerError> {
+        let mut all = Self::default();
+        for check in checks {
+            let place = (check.id, check.role.to_string(), check.version);
+            match &check.found {
+                Found::Good(proof) => {
+                    let sha256 = proof.measured().digest(Algorithm::Sha256);
+                    let sha256 = sha256.ok_or_else(|| unproved(&place, "was proved without its SHA-256"))?.as_bytes();
+                    all.good.push(GoodRow { place, evidence: proof.evidence().name(), sha256 });
+                }
+                Found::Damaged(why) => {
+                    let reason = all.reasons.entry(check.id.0).or_default();
+                    if !reason.is_empty() {
+                        reason.push_str("; ");
+                    }
+                    reason.push_str(&storable(why));
+                    all.damaged.push(place);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The proof is of something else than what the ledger has a copy of.
+pub(crate) fn of_other_bytes(place: &Place) -> LedgerError {
+    unproved(place, "was proved to be other bytes than the copy on record, or has none")
+}
+
+fn unproved(place: &Place, why: &str) -> LedgerError {
+    LedgerError::Unproved { id: place.0, why: format!("{} version {} {why}", place.1, place.2) }
+}

@@ -1,0 +1,138 @@
+//! Copies that are looked at again.
+
+use dvb_model::{DestinationName, RunId};
+use postgres::{Row, Transaction};
+
+use super::Fault;
+use super::read::{self, by_index};
+use super::write::{self, PlaceColumns};
+use crate::check::{Checks, of_other_bytes, place_of};
+use crate::raw::{entry_kind, version_column};
+use crate::{Check, Copy, Held};
+
+pub(super) fn oldest_copies(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    before: &str,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("-infinity");
+    let (id, role, version) = place_of(after);
+    let sql = format!(
+        "{HELD} WHERE c.destination = $1 AND c.state = 'proved' AND c.proved_at < $2::text::timestamptz
+           AND (c.proved_at, c.id, c.role, c.version) > ($3::text::timestamptz, $4::bigint, $5::text, $6::integer)
+         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT $7"
+    );
+    held(&db.query(&sql, &[&destination, &before, &at, &id, &role, &version, &i64::from(limit)])?)
+}
+
+pub(super) fn damaged_copies(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    let (id, role, version) = place_of(after);
+    let sql = format!(
+        "{HELD} WHERE c.destination = $1 AND c.state = 'damaged' AND s.status <> 'OK'
+           AND (c.id, c.role, c.version) > ($2::bigint, $3::text, $4::integer)
+         ORDER BY c.id, c.role, c.version LIMIT $5"
+    );
+    held(&db.query(&sql, &[&destination, &id, &role, &version, &i64::from(limit)])?)
+}
+
+pub(super) const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
+                to_char(c.proved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
+                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
+
+pub(super) fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
+    rows.iter()
+        .map(|row| {
+            let copy = read::copy(row)?;
+            Ok(Held {
+                kind: entry_kind(row.try_get(9)?, copy.id.0)?,
+                copy,
+                dataset: row.try_get(10)?,
+                storage_identifier: row.try_get(11)?,
+                label: row.try_get(12)?,
+                gone: row.try_get(13)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn count_copies(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    before: &str,
+) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let row = db.query_one(
+        "SELECT count(*) FROM backup_copy
+         WHERE destination = $1 AND state = 'proved' AND proved_at < $2::text::timestamptz",
+        &[&destination, &before],
+    )?;
+    let count: i64 = row.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+pub(super) fn record_checks(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    run: &RunId,
+    checks: &[Check],
+) -> Result<(), Fault> {
+    let checks = Checks::of(checks)?;
+    let destination = write::destination_id(db, destination)?;
+    by_index(db)?;
+    record_good(db, destination, &checks)?;
+    write::write_damage(db, destination, &checks.damaged)?;
+    if !checks.reasons.is_empty() {
+        let (ids, reasons): (Vec<i64>, Vec<&str>) = checks.reasons.iter().map(|it| (*it.0, it.1.as_str())).unzip();
+        db.execute(
+            "UPDATE backup_state s SET
+                 reason = CASE WHEN s.status = 'FAIL_VERIFY' AND s.run = $2 THEN coalesce(s.reason || '; ', '')
+                               ELSE '' END || w.reason,
+                 status = 'FAIL_VERIFY', basis = NULL, run = $2, recorded_at = now()
+             FROM unnest($3::bigint[], $4::text[]) AS w (id, reason)
+             WHERE s.destination = $1 AND s.id = w.id",
+            &[&destination, &run.0, &ids, &reasons],
+        )?;
+    }
+    Ok(())
+}
+
+fn record_good(db: &mut Transaction<'_>, destination: i32, checks: &Checks<'_>) -> Result<(), Fault> {
+    let rows = &checks.good;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let places: PlaceColumns<'_> = rows.iter().map(|it| &it.place).collect();
+    let evidence: Vec<&str> = rows.iter().map(|it| it.evidence).collect();
+    let digests: Vec<&[u8]> = rows.iter().map(|it| it.sha256).collect();
+    let changed = db.query(
+        "UPDATE backup_copy c SET state = 'proved', evidence = w.evidence, proved_at = now()
+         FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::bytea[])
+              AS w (id, role, version, evidence, sha256)
+         WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
+           AND c.sha256 = w.sha256
+         RETURNING c.id, c.role, c.version",
+        &[&destination, &places.ids, &places.roles, &places.versions, &evidence, &digests],
+    )?;
+    let mut done = std::collections::HashSet::with_capacity(changed.len());
+    for row in &changed {
+        let (id, role, version): (i64, String, i32) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        done.insert((id, role, version));
+    }
+    let missed = rows.iter().find(|it| {
+        let (id, role, version) = &it.place;
+        !done.contains(&(id.0, role.clone(), version_column(*version)))
+    });
+    missed.map_or(Ok(()), |it| Err(of_other_bytes(&it.place).into()))
+}

@@ -1,0 +1,108 @@
+//! Copies that are looked at again.
+
+use dvb_model::{DestinationName, RunId};
+use rusqlite::{Connection, Rows, params};
+
+use super::{Fault, read, write};
+use crate::check::{Checks, of_other_bytes, place_of};
+use crate::raw::{entry_kind, version_column};
+use crate::{Check, Copy, Held};
+
+pub(super) fn oldest_copies(
+    db: &Connection,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    before: &str,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(&format!(
+        "{HELD} WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
+           AND (c.proved_at, c.id, c.role, c.version) > (?3, ?4, ?5, ?6)
+         ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7"
+    ))?;
+    let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("");
+    let (id, role, version) = place_of(after);
+    held(statement.query(params![destination, before, at, id, role, version, limit])?)
+}
+
+pub(super) fn damaged_copies(
+    db: &Connection,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(&format!(
+        "{HELD} WHERE c.destination = ?1 AND c.state = 'damaged' AND s.status <> 'OK'
+           AND (c.id, c.role, c.version) > (?2, ?3, ?4)
+         ORDER BY c.id, c.role, c.version LIMIT ?5"
+    ))?;
+    let (id, role, version) = place_of(after);
+    held(statement.query(params![destination, id, role, version, limit])?)
+}
+
+pub(super) const HELD: &str =
+    "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
+                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+         FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
+
+pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        let copy = read::raw_copy(row)?.read()?;
+        let kind: String = row.get(9)?;
+        page.push(Held {
+            kind: entry_kind(&kind, copy.id.0)?,
+            copy,
+            dataset: row.get(10)?,
+            storage_identifier: row.get(11)?,
+            label: row.get(12)?,
+            gone: row.get(13)?,
+        });
+    }
+    Ok(page)
+}
+
+pub(super) fn count_copies(db: &Connection, destination: &DestinationName, before: &str) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let mut statement = db.prepare_cached(
+        "SELECT count(*) FROM backup_copy
+         WHERE destination = ?1 AND state = 'proved' AND proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)",
+    )?;
+    let count: i64 = statement.query_row(params![destination, before], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+pub(super) fn record_checks(
+    db: &Connection,
+    destination: &DestinationName,
+    run: &RunId,
+    checks: &[Check],
+) -> Result<(), Fault> {
+    let checks = Checks::of(checks)?;
+    let (destination, now) = (write::destination_id(db, destination)?, write::NOW);
+    let mut good = db.prepare_cached(&format!(
+        "UPDATE backup_copy SET state = 'proved', evidence = ?5, proved_at = {now}
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND sha256 = ?6"
+    ))?;
+    for row in &checks.good {
+        let (id, role, version) = &row.place;
+        let changed =
+            good.execute(params![destination, id.0, role, version_column(*version), row.evidence, row.sha256])?;
+        if changed != 1 {
+            return Err(of_other_bytes(&row.place).into());
+        }
+    }
+    write::write_damage(db, destination, &checks.damaged)?;
+    let mut state = db.prepare_cached(&format!(
+        "UPDATE backup_state SET
+             reason = CASE WHEN status = 'FAIL_VERIFY' AND run = ?3 THEN coalesce(reason || '; ', '') ELSE '' END || ?4,
+             status = 'FAIL_VERIFY', basis = NULL, run = ?3, recorded_at = {now}
+         WHERE destination = ?1 AND id = ?2"
+    ))?;
+    for (id, reason) in &checks.reasons {
+        state.execute(params![destination, id, run.0, reason])?;
+    }
+    Ok(())
+}
