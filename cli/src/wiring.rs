@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Access, Menders, Stores};
-use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FolderWriter, Manner};
+use dvb_engine::{Access, StoreWriters, Stores, writer_run};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, Manner};
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
+use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
-use dvb_storage::{Demand, Mender, Sink, SinkError, Target};
+use dvb_storage::{Demand, Folder, Sink, SinkError, StoreWriter};
+use dvb_swift::{SwiftStore, SwiftStoreWriter};
 use jiff::ZonedDateTime;
 use thiserror::Error;
 
@@ -234,24 +236,29 @@ impl StoreTable {
     }
 
     /// The stores that files can be given back to, in place.
-    pub(crate) fn menders(&self, run: &RunId) -> Menders {
-        let mender = |row: &StoreRow| match (&row.described, row.access()) {
-            (Some(store), _) => mender(store, run),
+    pub(crate) fn writers(&self, run: &RunId) -> StoreWriters {
+        let writer = |row: &StoreRow| match (&row.described, row.access()) {
+            (Some(store), _) => writer(store, run),
             (None, Access::Unavailable(why)) => Err(why.clone()),
             (None, Access::Readable(_) | Access::Reference(_)) => Err("nothing describes it".to_owned()),
         };
-        self.rows.iter().map(|(id, row)| (id.clone(), mender(row))).collect()
+        self.rows.iter().map(|(id, row)| (id.clone(), writer(row))).collect()
     }
 }
 
-fn mender(store: &StoreType, run: &RunId) -> Result<Box<dyn Mender>, String> {
+fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, String> {
     match store {
-        StoreType::File { directory } => {
-            let writer = FolderWriter::open(directory, run, Manner::AsNeighbours).map_err(|it| it.chain())?;
-            Ok(Box::new(writer))
+        StoreType::File { directory } => Ok(Box::new(FileStoreWriter::open(directory, run).map_err(|it| it.chain())?)),
+        StoreType::S3 { .. } => {
+            let config = s3_config(store).map_err(|it| chain(&it))?;
+            Ok(Box::new(S3StoreWriter::new(config, writer_run(run))))
         }
-        StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. } => {
-            Err("this version writes to stores of type file only; restore into a folder with --to".to_owned())
+        StoreType::Swift { default_endpoint, endpoints } => {
+            let config = cloud::swift_store(default_endpoint.as_deref(), endpoints);
+            Ok(Box::new(SwiftStoreWriter::new(config, writer_run(run))))
+        }
+        StoreType::Remote { .. } | StoreType::Globus { .. } => {
+            Err("its bytes are elsewhere, and nothing is written there; restore into a folder with --to".to_owned())
         }
     }
 }
@@ -259,26 +266,13 @@ fn mender(store: &StoreType, run: &RunId) -> Result<Box<dyn Mender>, String> {
 fn access(store: &StoreType) -> Access {
     match store {
         StoreType::File { directory } => open_folder(directory),
-        StoreType::S3 {
-            bucket_name,
-            profile,
-            custom_endpoint_url,
-            custom_endpoint_region,
-            path_style_access,
-            keys,
-        } => {
-            let made = cloud::s3_store(&S3StoreKeys {
-                bucket: bucket_name.as_deref(),
-                profile: profile.as_deref(),
-                endpoint_url: custom_endpoint_url.as_deref(),
-                region: custom_endpoint_region.as_deref(),
-                path_style: *path_style_access,
-                keys: keys.as_ref(),
-            });
+        StoreType::S3 { .. } => {
+            let made = s3_config(store).and_then(|it| Ok(S3Store::new(&it)?));
             made.map_or_else(|it| Access::Unavailable(chain(&it)), |it| Access::Readable(Arc::new(it)))
         }
         StoreType::Swift { default_endpoint, endpoints } => {
-            Access::Readable(Arc::new(cloud::swift_store(default_endpoint.as_deref(), endpoints)))
+            let config = cloud::swift_store(default_endpoint.as_deref(), endpoints);
+            Access::Readable(Arc::new(SwiftStore::new(config)))
         }
         StoreType::Remote { base_url: Some(url), secret_key, policy: Policy::Copy } => {
             remote(url, secret_key.as_ref(), Layout::Remote)
@@ -290,6 +284,23 @@ fn access(store: &StoreType) -> Access {
             Access::Reference("its bytes are elsewhere, and only recorded (Policy: reference)".to_owned())
         }
     }
+}
+
+/// What is known of a store of type `s3`.
+fn s3_config(store: &StoreType) -> Result<S3StoreConfig, CloudError> {
+    let StoreType::S3 { bucket_name, profile, custom_endpoint_url, custom_endpoint_region, path_style_access, keys } =
+        store
+    else {
+        return Err(CloudError::Kind(type_name(store.kind())));
+    };
+    cloud::s3_store(&S3StoreKeys {
+        bucket: bucket_name.as_deref(),
+        profile: profile.as_deref(),
+        endpoint_url: custom_endpoint_url.as_deref(),
+        region: custom_endpoint_region.as_deref(),
+        path_style: *path_style_access,
+        keys: keys.as_ref(),
+    })
 }
 
 fn remote(base_url: &str, secret_key: Option<&Secret>, layout: Layout) -> Access {
@@ -366,7 +377,7 @@ fn open_folder(directory: &Path) -> Access {
 }
 
 /// A folder that files are given back to.
-pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Target>, SinkError> {
+pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Folder>, SinkError> {
     Ok(Box::new(FolderWriter::open(folder, run, Manner::Own)?))
 }
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use dvb_engine::{
-    Ending, Goal, Layout, Menders, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, new_run_id, restore,
+    Ending, Goal, Layout, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, StoreWriters, new_run_id, restore,
 };
 use dvb_model::DestinationName;
-use dvb_storage::{Sink, Target};
+use dvb_storage::{Folder, Sink};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
@@ -136,8 +136,8 @@ impl Args {
 
 /// Where it goes, held open.
 enum Place {
-    Folder(Box<dyn Target>),
-    Stores(Menders),
+    Folder(Box<dyn Folder>),
+    Stores(StoreWriters),
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
@@ -175,7 +175,7 @@ fn give_back(
     let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
         Some(folder) => Place::Folder(wiring::restore_folder(folder, &options.run)?),
-        None => Place::Stores(table.menders(&options.run)),
+        None => Place::Stores(table.writers(&options.run)),
     };
     let stores = table.into_stores();
     let setup = RestoreSetup {

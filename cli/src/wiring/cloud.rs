@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use dvb_s3::{
     Credentials, CredentialsError, INSTANCE_METADATA, Keys, LockMode, ObjectLock, Profile, ProfileError, S3Endpoint,
-    S3Sink, S3SinkConfig, S3Store, S3StoreConfig, TimeLimits, of_container, of_instance,
+    S3Sink, S3SinkConfig, S3StoreConfig, TimeLimits, of_container, of_instance,
 };
 use dvb_storage::{Demand, SinkError, SourceError};
-use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStore, SwiftStoreConfig};
+use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStoreConfig};
 use thiserror::Error;
 
 use crate::config::{self, AccessKeyPair, S3Target, SwiftAuthType, SwiftAuthVersion, SwiftEndpoint, SwiftTarget};
@@ -35,6 +35,9 @@ pub(crate) enum CloudError {
         #[source]
         source: std::io::Error,
     },
+    /// Only a store of type `s3` is one.
+    #[error("a store of type {0} is none of S3")]
+    Kind(&'static str),
     /// The store makes no sense as it is.
     #[error(transparent)]
     Store(#[from] SourceError),
@@ -53,12 +56,12 @@ pub(crate) struct S3StoreKeys<'a> {
     pub(crate) keys: Option<&'a AccessKeyPair>,
 }
 
-pub(crate) fn s3_store(store: &S3StoreKeys<'_>) -> Result<S3Store, CloudError> {
+pub(crate) fn s3_store(store: &S3StoreKeys<'_>) -> Result<S3StoreConfig, CloudError> {
     let aws = Aws::of(store.profile)?;
     let endpoint = aws.endpoint(store.endpoint_url, store.region, store.path_style, store.keys)?;
     // Without a bucket of its own, the store has those that the identifiers name.
     let bucket = store.bucket.unwrap_or_default().to_owned();
-    Ok(S3Store::new(&S3StoreConfig { endpoint, bucket })?)
+    Ok(S3StoreConfig { endpoint, bucket })
 }
 
 pub(crate) fn s3_sink(target: &S3Target, demand: Demand) -> Result<S3Sink, CloudError> {
@@ -182,11 +185,11 @@ fn proxy(url: Option<&str>, is_plain: bool) -> Option<String> {
     if is_excepted { None } else { either(if is_plain { "HTTP_PROXY" } else { "HTTPS_PROXY" }) }
 }
 
-pub(crate) fn swift_store(default_endpoint: Option<&str>, endpoints: &[SwiftEndpoint]) -> SwiftStore {
-    SwiftStore::new(SwiftStoreConfig {
+pub(crate) fn swift_store(default_endpoint: Option<&str>, endpoints: &[SwiftEndpoint]) -> SwiftStoreConfig {
+    SwiftStoreConfig {
         default_endpoint: default_endpoint.map(str::to_owned),
         endpoints: endpoints.iter().map(|it| (it.name.clone(), endpoint_account(it))).collect(),
-    })
+    }
 }
 
 fn endpoint_account(it: &SwiftEndpoint) -> SwiftAccount {

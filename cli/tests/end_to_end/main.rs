@@ -5,6 +5,7 @@ mod cloud;
 mod crash;
 mod installation;
 mod lost;
+mod objects_back;
 mod original;
 mod restore;
 mod ssh;

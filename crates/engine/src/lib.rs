@@ -48,8 +48,8 @@ pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
 };
 pub use restore::{
-    Goal, Layout, Menders, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup,
-    RestoreSummary, restore,
+    Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
+    StoreWriters, restore, writer_run,
 };
 pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::Stop;

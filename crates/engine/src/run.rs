@@ -177,10 +177,11 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.work();
     workers.leave_rest();
     drop(workers);
+    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
+    // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
     std::thread::scope(|scope| {
         active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));
     });
-    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);

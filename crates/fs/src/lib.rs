@@ -11,4 +11,4 @@ mod writer;
 
 pub use sink::{DirectorySink, DirectorySinkConfig};
 pub use source::FileStore;
-pub use writer::{FolderWriter, Manner};
+pub use writer::{FileStoreWriter, FolderWriter, Manner};

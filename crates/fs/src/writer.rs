@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Expected, Mender, Placed, PutError, SinkError, StoredObject, Target};
+use dvb_storage::{
+    Cause, Expected, Folder, Location, Mender, Placed, PutError, SinkError, StoreWriter, StoredObject, Target,
+};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
@@ -289,6 +291,20 @@ impl Target for FolderWriter {
         self.root.display().to_string()
     }
 
+    fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
+        let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
+        let dir = self.folder_of(at, true).map_err(failed)?;
+        let (temporary, _lock, placed) = self.stage(&dir, at, copy, expected)?;
+        if let Err(error) = rename_new(&dir, &temporary, &dir, last_part(at)) {
+            remove(&dir, &temporary);
+            return Err(failed(error));
+        }
+        sync_dir(&dir).map_err(failed)?;
+        Ok(placed)
+    }
+}
+
+impl Folder for FolderWriter {
     fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError> {
         let failed = self.failed("look at", at);
         let dir = match self.folder_of(at, false) {
@@ -320,18 +336,6 @@ impl Target for FolderWriter {
         }
         Ok(StoredObject { size: metadata.len(), body: Box::new(file) })
     }
-
-    fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
-        let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
-        let dir = self.folder_of(at, true).map_err(failed)?;
-        let (temporary, _lock, placed) = self.stage(&dir, at, copy, expected)?;
-        if let Err(error) = rename_new(&dir, &temporary, &dir, last_part(at)) {
-            remove(&dir, &temporary);
-            return Err(failed(error));
-        }
-        sync_dir(&dir).map_err(failed)?;
-        Ok(placed)
-    }
 }
 
 impl Mender for FolderWriter {
@@ -347,18 +351,44 @@ impl Mender for FolderWriter {
             return Err(SinkError::new(Cause::Refused, format!("{aside} is not beside {at}")).into());
         }
         let dir = self.folder_of(at, false).map_err(failed)?;
-        if !stat(&dir, last_part(at)).map_err(failed)?.as_ref().is_some_and(is_regular) {
+        let found = stat(&dir, last_part(at)).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        if !is_regular(&found) {
             let attempt = format!("{} is no ordinary file, and is left alone", self.root.join(at.as_str()).display());
             return Err(SinkError::new(Cause::Refused, attempt).into());
         }
-        let (temporary, _lock, placed) = self.stage(&dir, at, copy, expected)?;
+        let (temporary, _lock, mut placed) = self.stage(&dir, at, copy, expected)?;
         if let Err(error) = exchange(&dir, &temporary, last_part(at), last_part(aside)) {
             remove(&dir, &temporary);
             return Err(failed(error));
         }
         sync_dir(&dir).map_err(failed)?;
+        placed.kept = Some(self.root.join(aside.as_str()).display().to_string());
         Ok(placed)
     }
+}
+
+/// A store of type `file` that files are given back to.
+pub struct FileStoreWriter(Arc<FolderWriter>);
+
+impl FileStoreWriter {
+    /// Opens the folder of the store.
+    ///
+    /// # Errors
+    /// As [`FolderWriter::open`].
+    pub fn open(root: &Path, run: &RunId) -> Result<Self, SinkError> {
+        Ok(Self(Arc::new(FolderWriter::open(root, run, Manner::AsNeighbours)?)))
+    }
+}
+
+impl StoreWriter for FileStoreWriter {
+    fn place(&self, at: &Location) -> Result<(Arc<dyn Mender>, ObjectKey), SinkError> {
+        let key =
+            at.key().map_err(|it| SinkError::because(Cause::Refused, "the object has no place in a folder", it))?;
+        Ok((Arc::<FolderWriter>::clone(&self.0), key))
+    }
+
+    /// What dead writers left in a folder goes when the next one writes there.
+    fn close(&self, _: &dyn Fn(&RunId) -> bool) {}
 }
 
 /// Keeps what is under `name` as `aside`, and gives `temporary` the name.

@@ -1,6 +1,7 @@
 //! What a folder that files are given back to promises.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -9,7 +10,7 @@ use std::path::Path;
 use dvb_fixity::{Algorithm, Measured};
 use dvb_fs::{FolderWriter, Manner};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Expected, Mender, PutError, Target};
+use dvb_storage::{Cause, Expected, Folder, Mender, PutError, Target, conformance};
 use tempfile::TempDir;
 
 fn key(text: &str) -> ObjectKey {
@@ -36,6 +37,32 @@ fn cause(done: Result<dvb_storage::Placed, PutError>) -> Cause {
     match done {
         Err(PutError::Target(error)) => error.cause,
         other => panic!("{other:?}"),
+    }
+}
+
+/// Every file below a folder.
+fn tree(root: &Path, below: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+    for name in names(&root.join(below)) {
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+        if root.join(&path).is_dir() {
+            tree(root, &path, found);
+        } else {
+            found.insert(path.clone(), fs::read(root.join(&path)).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_folder_keeps_the_promises_of_a_target() {
+    for manner in [Manner::Own, Manner::AsNeighbours] {
+        let folder = TempDir::new().unwrap();
+        let writer = FolderWriter::open(folder.path(), &RunId("r1".into()), manner).unwrap();
+        let seen = || {
+            let mut found = BTreeMap::new();
+            tree(folder.path(), "", &mut found);
+            found
+        };
+        conformance::target(&writer, "10.5072/FK2/ABC", &seen).unwrap();
     }
 }
 

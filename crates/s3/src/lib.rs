@@ -1,4 +1,4 @@
-//! Stores and destinations in S3 buckets, many objects in flight.
+//! Stores and destinations in S3 buckets, many objects in flight; [`S3StoreWriter`] gives objects back to a store.
 //!
 //! Requests are signed by `rust-s3` ([`s3::signing`]) and carried by `ureq`. The client of `rust-s3` 0.38 itself does not
 //! serve here, although it streams both ways with flat memory. In its synchronous form it takes a download that broke off
@@ -30,6 +30,7 @@ mod sink;
 mod source;
 mod stage;
 mod upload;
+mod writer;
 
 pub use config::{LockMode, ObjectLock, S3Endpoint, S3SinkConfig, S3StoreConfig, TimeLimits};
 pub use credentials::{Credentials, CredentialsError, Keys};
@@ -37,3 +38,4 @@ pub use profile::{Profile, ProfileError};
 pub use roles::{INSTANCE_METADATA, of_container, of_instance};
 pub use sink::S3Sink;
 pub use source::S3Store;
+pub use writer::S3StoreWriter;

@@ -94,6 +94,14 @@ impl Probed {
     }
 }
 
+/// Takes the object away, as well as can be: from a store of Dataverse, where it is not wanted.
+pub(crate) fn remove(shared: &Shared) {
+    let key = shared.own_key(NAME);
+    if shared.client.ask(&shared.call("DELETE", &key)).is_err() {
+        shared.notes.add(format!("{key} in {} may not be removed; it is small, and may stay", shared.describe()));
+    }
+}
+
 /// The probe, if it may be seen.
 fn look(shared: &Shared) -> Result<Option<Answer>, Fault> {
     let key = shared.own_key(NAME);

@@ -1,4 +1,4 @@
-//! Another key for an object: a copy made by the service, then the old one removed.
+//! Another key for an object: a copy made by the service, and for a new name the old one removed.
 
 use dvb_storage::{Cause, SinkError};
 
@@ -17,7 +17,21 @@ const COPIED_PART: u64 = 1 << 30;
 
 /// Gives the object at `from` the key `to`.
 pub(crate) fn rename(shared: &Shared, server: Server, from: &str, to: &str) -> Result<(), SinkError> {
-    let failed = |fault: Fault| fault.sink(format!("cannot rename {from} to {to} in {}", shared.describe()));
+    second(shared, server, from, to)?;
+    match shared.client.ask(&shared.call("DELETE", from)) {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.cause() == Cause::Forbidden => {
+            // The object has its new key; what is left is a copy too many.
+            shared.notes.add(format!("{from} in {} has a copy at {to} now, but may not be removed", shared.describe()));
+            Ok(())
+        }
+        Err(fault) => Err(fault.sink(format!("cannot rename {from} to {to} in {}", shared.describe()))),
+    }
+}
+
+/// Gives the object at `from` the key `to` as well.
+pub(crate) fn second(shared: &Shared, server: Server, from: &str, to: &str) -> Result<(), SinkError> {
+    let failed = |fault: Fault| fault.sink(format!("cannot copy {from} to {to} in {}", shared.describe()));
     let Some(old) = head(shared, from).map_err(failed)? else {
         return Err(SinkError::new(Cause::Missing, format!("{from} is missing in {}", shared.describe())));
     };
@@ -49,15 +63,7 @@ pub(crate) fn rename(shared: &Shared, server: Server, from: &str, to: &str) -> R
         let attempt = format!("{from} was copied to {to} in {}, but not as a whole", shared.describe());
         return Err(SinkError::new(Cause::Io, attempt));
     }
-    match shared.client.ask(&shared.call("DELETE", from)) {
-        Ok(_) => Ok(()),
-        Err(fault) if fault.cause() == Cause::Forbidden => {
-            // The object has its new key; what is left is a copy too many.
-            shared.notes.add(format!("{from} in {} has a copy at {to} now, but may not be removed", shared.describe()));
-            Ok(())
-        }
-        Err(fault) => Err(failed(fault)),
-    }
+    Ok(())
 }
 
 fn source(shared: &Shared, from: &str, etag: &str) -> Vec<(&'static str, String)> {

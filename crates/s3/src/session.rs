@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, CommitRequest, Existing, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, ObjectSession, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 
 use crate::body::{ObjectBody, length};
 use crate::commit::{Commit, Failure};
@@ -14,9 +16,9 @@ use crate::error::Fault;
 use crate::journal::{Journal, sweep};
 use crate::listing::list;
 use crate::parallel::each;
-use crate::probe::Probed;
+use crate::probe::{self, Probed};
 use crate::prove::{head, read_back};
-use crate::rename::rename;
+use crate::rename::{rename, second};
 use crate::sink::Shared;
 use crate::stage::{Pending, Stage};
 
@@ -206,5 +208,15 @@ impl SinkSession for S3Session {
                 _ => fault.sink(format!("{what} {}", self.shared.describe())),
             }
         })
+    }
+}
+
+impl ObjectSession for S3Session {
+    fn copy(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        second(&self.shared, self.probed.server, &self.shared.key(from), &self.shared.key(to))
+    }
+
+    fn tidy(&mut self) {
+        probe::remove(&self.shared);
     }
 }

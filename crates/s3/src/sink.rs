@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, Demand, ObjectSession, ObjectSink, Sink, SinkError, SinkSession};
 
 use crate::budget::Budget;
 use crate::client::{Call, Client};
@@ -103,9 +103,25 @@ impl Sink for S3Sink {
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        Ok(Box::new(self.open(run)?))
+    }
+}
+
+impl ObjectSink for S3Sink {
+    fn describe(&self) -> String {
+        self.shared.describe()
+    }
+
+    fn session(&self, run: &RunId) -> Result<Box<dyn ObjectSession>, SinkError> {
+        Ok(Box::new(self.open(run)?))
+    }
+}
+
+impl S3Sink {
+    fn open(&self, run: &RunId) -> Result<S3Session, SinkError> {
         let probed = self.probe().map_err(|fault| {
             let is_transport = matches!(fault, Fault::Transport(_));
-            let mut error = fault.sink(format!("cannot use {}", self.describe()));
+            let mut error = fault.sink(format!("cannot use {}", self.shared.describe()));
             if is_transport {
                 error.cause = Cause::Unavailable;
             }
@@ -115,7 +131,7 @@ impl Sink for S3Sink {
             (Demand::ReadBack, _) | (Demand::Auto, false) => Evidence::ReadBack,
             (Demand::Auto | Demand::RemoteHash, true) => Evidence::RemoteHash,
             (Demand::RemoteHash, false) => {
-                let attempt = format!("{} keeps no digest of its own; set Verify: read-back", self.describe());
+                let attempt = format!("{} keeps no digest of its own; set Verify: read-back", self.shared.describe());
                 return Err(SinkError::new(Cause::Unavailable, attempt));
             }
         };
@@ -123,6 +139,6 @@ impl Sink for S3Sink {
         // Several processes may share a run.
         let name = format!("{number}-{:016x}", fastrand::u64(..));
         let journal = Journal::new(&self.shared, run, &name);
-        Ok(Box::new(S3Session::new(Arc::clone(&self.shared), probed, evidence, journal)))
+        Ok(S3Session::new(Arc::clone(&self.shared), probed, evidence, journal))
     }
 }

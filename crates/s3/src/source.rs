@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use dvb_model::{ObjectKey, ObjectName};
 use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
 
 use crate::body::{ObjectBody, length};
@@ -38,7 +37,7 @@ impl S3Store {
     /// Looks in the configured bucket, as Dataverse does from 5.1 on, then in the identifier's, as it did before.
     fn look<T>(&self, at: &Location, key: &str, look: impl Fn(&str) -> Result<T, Fault>) -> Result<T, Fault> {
         if self.bucket.is_empty()
-            && let Some(only) = self.other_bucket(at)
+            && let Some(only) = other_bucket(&self.bucket, at)
         {
             return look(only);
         }
@@ -48,7 +47,7 @@ impl S3Store {
             Err(fault) if fault.is_code(&["NoSuchBucket"]) => fault,
             other => return other,
         };
-        let Some(second) = self.other_bucket(at) else { return Err(first) };
+        let Some(second) = other_bucket(&self.bucket, at) else { return Err(first) };
         let Ok(found) = look(second) else { return Err(first) };
         let example = key.rsplit_once('/').map_or(key, |(directory, _)| directory);
         self.notes.add(format!(
@@ -56,19 +55,6 @@ impl S3Store {
             self.bucket
         ));
         Ok(found)
-    }
-
-    /// The bucket that a data file's identifier names, where it is another one.
-    fn other_bucket<'a>(&self, at: &'a Location) -> Option<&'a str> {
-        if matches!(at.object, ObjectAddress::DatasetLevel(_)) {
-            return None;
-        }
-        let bucket = at.identifier.as_ref()?.bucket()?;
-        let is_name = bucket.len() >= 3
-            && bucket.len() <= 255
-            && bucket.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_'))
-            && !bucket.starts_with('.');
-        (is_name && bucket != self.bucket).then_some(bucket)
     }
 
     fn failed(&self, fault: Fault, key: &str) -> SourceError {
@@ -90,14 +76,21 @@ impl S3Store {
 }
 
 fn key_of(at: &Location) -> Result<String, SourceError> {
-    let name = match &at.object {
-        ObjectAddress::Main(name) | ObjectAddress::DatasetLevel(name) => Ok(name.clone()),
-        ObjectAddress::Tagged(name, tag) => name.with_tag(tag),
-        ObjectAddress::Member(name, path) => name.member(path),
-    };
-    let key = name.and_then(|it: ObjectName| ObjectKey::of(&at.storage_pid.directory(), &it));
     let refused = |it| SourceError::because(Cause::Refused, format!("{at:?} leads out of the store"), it);
-    Ok(key.map_err(refused)?.as_str().to_owned())
+    Ok(at.key().map_err(refused)?.as_str().to_owned())
+}
+
+/// The bucket that a data file's identifier names, where it is another one than `configured`.
+pub(crate) fn other_bucket<'a>(configured: &str, at: &'a Location) -> Option<&'a str> {
+    if matches!(at.object, ObjectAddress::DatasetLevel(_)) {
+        return None;
+    }
+    let bucket = at.identifier.as_ref()?.bucket()?;
+    let is_name = bucket.len() >= 3
+        && bucket.len() <= 255
+        && bucket.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'-' | b'_'))
+        && !bucket.starts_with('.');
+    (is_name && bucket != configured).then_some(bucket)
 }
 
 impl Source for S3Store {

@@ -1,6 +1,8 @@
-//! What every source and every sink must keep, as one suite that each implementation runs against a real server.
+//! What every source, sink and target must keep, as suites that each implementation runs against a real server.
 //!
 //! The functions return the first promise that is broken as text, so that they serve tests without being one.
+
+mod target;
 
 use std::io::Read;
 
@@ -11,6 +13,8 @@ use crate::{
     Cause, CommitRequest, Location, Payload, PayloadError, Sink, SinkSession, Source, SourceError, StageRequest,
     Staged, Unstaged,
 };
+
+pub use target::{Seen, target};
 
 /// A broken promise, or the way to it barred.
 pub type Broken = String;

@@ -5,17 +5,21 @@
 //! looks, [`SinkSession::commit`] proves it and lets it show. What each promises is checked by the suites in
 //! [`conformance`], which every implementation runs against a real server.
 //!
-//! A [`Target`] is where files are given back to, and a [`Mender`] a store in which they take the place of damaged ones.
+//! A [`Target`] is where files are given back to, and a [`Mender`] one in which they take the place of damaged ones. A
+//! [`StoreWriter`] tells which of them Dataverse looks for an object in. An [`ObjectWriter`] makes one of the sessions of
+//! a sink.
 
 pub mod conformance;
 mod error;
+mod object_writer;
 mod sink;
 mod source;
 mod target;
 
 pub use error::{Cause, SinkError, SourceError};
+pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
 pub use sink::{
     CommitRequest, Demand, Existing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
 };
 pub use source::{Location, ObjectAddress, Source, StoredObject};
-pub use target::{Expected, Mender, Placed, PutError, Target};
+pub use target::{Expected, Folder, Mender, Placed, PutError, StoreWriter, Target};

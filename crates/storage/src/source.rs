@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use dvb_model::{ObjectName, StorageIdentifier, StoragePid};
+use dvb_model::{KeyError, ObjectKey, ObjectName, StorageIdentifier, StoragePid};
 
 use crate::SourceError;
 
@@ -15,6 +15,21 @@ pub struct Location {
     pub identifier: Option<StorageIdentifier>,
     /// The object.
     pub object: ObjectAddress,
+}
+
+impl Location {
+    /// `<storage authority>/<storage identifier>/<name>`: its key in a bucket, its path in a folder.
+    ///
+    /// # Errors
+    /// [`KeyError`], when a name leads out of the store.
+    pub fn key(&self) -> Result<ObjectKey, KeyError> {
+        let name = match &self.object {
+            ObjectAddress::Main(name) | ObjectAddress::DatasetLevel(name) => name.clone(),
+            ObjectAddress::Tagged(name, tag) => name.with_tag(tag)?,
+            ObjectAddress::Member(name, path) => name.member(path)?,
+        };
+        ObjectKey::of(&self.storage_pid.directory(), &name)
+    }
 }
 
 /// Which object of the data file, or of the dataset.

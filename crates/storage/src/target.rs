@@ -1,12 +1,13 @@
 //! Giving files back: into a folder of its own, or into a store that lost them.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use dvb_fixity::{Digest, Measured};
-use dvb_model::ObjectKey;
+use dvb_model::{ObjectKey, RunId};
 use thiserror::Error;
 
-use crate::{SinkError, StoredObject};
+use crate::{Location, SinkError, StoredObject};
 
 /// What the bytes must be before they get their name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ impl Expected {
 pub struct Placed {
     /// What could not be made as it is with the files beside it: the owner.
     pub note: Option<String>,
+    /// Where the bytes are now whose place it took.
+    pub kept: Option<String>,
 }
 
 /// Why a file was not put where it belongs. Nothing shows under its name that was not there before.
@@ -56,6 +59,15 @@ pub trait Target: Send + Sync {
     /// What is written to, for messages.
     fn describe(&self) -> String;
 
+    /// Puts a file where nothing is.
+    ///
+    /// # Errors
+    /// [`PutError`].
+    fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError>;
+}
+
+/// A folder of people, whose files are looked at before anything is put there.
+pub trait Folder: Target {
     /// Size of the file under a name; `None` where there is nothing.
     ///
     /// # Errors
@@ -67,22 +79,16 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// [`SinkError`], as above.
     fn open(&self, at: &ObjectKey) -> Result<StoredObject, SinkError>;
-
-    /// Puts a file where nothing is.
-    ///
-    /// # Errors
-    /// [`PutError`].
-    fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError>;
 }
 
 /// A store that damaged files are mended in. A seam of its own: whoever only copies, or only gives back what is
 /// missing, has no way to take a file's name.
 pub trait Mender: Target {
     /// Puts a file in the place of the one that is there, which keeps its bytes under the name `aside`, in the same
-    /// folder. There is no moment without a file under the name, as far as the file system knows links.
+    /// folder. There is no moment without a file under the name, as far as the store knows links or copies.
     ///
     /// # Errors
-    /// [`PutError`]; also when `aside` is taken.
+    /// [`PutError`]; also when `aside` is taken, with `Exists`, or nothing is there, with `Missing`.
     fn put_instead(
         &self,
         at: &ObjectKey,
@@ -90,4 +96,16 @@ pub trait Mender: Target {
         expected: &Expected,
         aside: &ObjectKey,
     ) -> Result<Placed, PutError>;
+}
+
+/// One of Dataverse's stores, as files are given back to it. Shared by all workers.
+pub trait StoreWriter: Send + Sync {
+    /// Where Dataverse looks for an object: the folder, bucket or container, and the key in it. Nothing is written yet.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the object can have no place there.
+    fn place(&self, at: &Location) -> Result<(Arc<dyn Mender>, ObjectKey), SinkError>;
+
+    /// Takes away, as well as can be, what it made for itself, and what writers of these runs left behind.
+    fn close(&self, is_dead: &dyn Fn(&RunId) -> bool);
 }

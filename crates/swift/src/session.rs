@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, CommitRequest, Existing, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, ObjectSession, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use ureq::http::Method;
 
 use crate::client::{Body, Request};
@@ -83,7 +85,7 @@ impl Session {
     }
 
     /// A copy of a plain object by the server itself; of a large one, a second manifest of the same segments.
-    fn copy(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), Failure> {
+    fn copy_to(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), Failure> {
         let (source, target) = (self.place.key(from.as_str()), self.place.key(to.as_str()));
         if let Some(segments) = manifest::get(&self.place.client, &source)? {
             manifest::put(&self.place.client, &target, &segments, false)?;
@@ -176,12 +178,8 @@ impl SinkSession for Session {
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        // A copy by the server knows no condition on its target; the ledger's lock keeps other runs out.
-        if self.stat_one(to)?.is_some() {
-            return Err(SinkError::new(Cause::Exists, format!("something lies at {to} already")));
-        }
-        let failed = |it: Failure| it.into_sink(format!("cannot give the copy at {from} the key {to}"));
-        self.copy(from, to).map_err(failed)?;
+        let failed = |it: Failure| it.into_sink(format!("cannot take the key {from} from what is at {to} now"));
+        self.copy(from, to)?;
         container::remove(&self.place.client, &self.place.container, from.as_str()).map_err(failed)
     }
 
@@ -225,4 +223,17 @@ impl SinkSession for Session {
             |it: Failure| it.into_sink(format!("cannot remove what dead runs left in {}", self.place.segments()));
         sweep::sweep(&self.place, is_dead).map_err(failed)
     }
+}
+
+impl ObjectSession for Session {
+    fn copy(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        // A copy by the server knows no condition on its target; the ledger's lock keeps other runs out.
+        if self.stat_one(to)?.is_some() {
+            return Err(SinkError::new(Cause::Exists, format!("something lies at {to} already")));
+        }
+        self.copy_to(from, to).map_err(|it| it.into_sink(format!("cannot give the copy at {from} the key {to}")))
+    }
+
+    /// Marks go with their uploads.
+    fn tidy(&mut self) {}
 }

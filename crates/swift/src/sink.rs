@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::RunId;
-use dvb_storage::{Cause, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, ObjectSession, ObjectSink, Sink, SinkError, SinkSession};
 
 use crate::budget::Budget;
 use crate::client::Client;
@@ -19,6 +19,8 @@ pub struct SwiftSink {
     config: SwiftSinkConfig,
     budget: Arc<Budget>,
     client: Mutex<Option<Arc<Client>>>,
+    /// In a store of Dataverse, a container for segments is made only when there are some.
+    segments: bool,
 }
 
 impl SwiftSink {
@@ -26,7 +28,12 @@ impl SwiftSink {
     #[must_use]
     pub fn new(config: SwiftSinkConfig) -> Self {
         let budget = Budget::new(config.limits.held_total);
-        Self { config, budget, client: Mutex::new(None) }
+        Self { config, budget, client: Mutex::new(None), segments: true }
+    }
+
+    /// A container of Dataverse, as a sink.
+    pub(crate) fn of_store(config: SwiftSinkConfig) -> Self {
+        Self { segments: false, ..Self::new(config) }
     }
 
     fn client(&self) -> Result<Arc<Client>, Failure> {
@@ -42,8 +49,9 @@ impl SwiftSink {
     fn place(&self) -> Result<Place, Failure> {
         let client = self.client()?;
         let server = Server::ask(&client)?;
-        for container in [self.config.container.clone(), segments_of(&self.config.container)] {
-            container::ensure(&client, &container)?;
+        container::ensure(&client, &self.config.container)?;
+        if self.segments {
+            container::ensure(&client, &segments_of(&self.config.container))?;
         }
         Ok(Place {
             client,
@@ -67,14 +75,30 @@ impl Sink for SwiftSink {
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        Ok(Box::new(self.open(run)?))
+    }
+}
+
+impl ObjectSink for SwiftSink {
+    fn describe(&self) -> String {
+        Sink::describe(self)
+    }
+
+    fn session(&self, run: &RunId) -> Result<Box<dyn ObjectSession>, SinkError> {
+        Ok(Box::new(self.open(run)?))
+    }
+}
+
+impl SwiftSink {
+    fn open(&self, run: &RunId) -> Result<Session, SinkError> {
         let place = self.place().map_err(|failure| {
             let cause = match failure {
                 Failure::LoginRefused { .. } => Cause::Forbidden,
                 _ => Cause::Unavailable,
             };
-            let attempt = format!("cannot use the {}; check that it may be entered, or made", self.describe());
+            let attempt = format!("cannot use the {}; check that it may be entered, or made", Sink::describe(self));
             SinkError::because(cause, attempt, failure)
         })?;
-        Ok(Box::new(Session::new(Arc::new(place), run.clone())))
+        Ok(Session::new(Arc::new(place), run.clone()))
     }
 }

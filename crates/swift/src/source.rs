@@ -38,16 +38,16 @@ impl Endpoint {
 
 /// Where an object is.
 #[derive(Debug, PartialEq, Eq)]
-struct Address {
-    endpoint: String,
-    container: String,
-    object: String,
+pub(crate) struct Address {
+    pub(crate) endpoint: String,
+    pub(crate) container: String,
+    pub(crate) object: String,
 }
 
 /// Reads an identifier without its prefix. Of a data file: `endpoint:container:object`, where Dataverse 4.10 and later
 /// have the dataset's identifier in front of the object's name; of a dataset: `endpoint:container`, since 4.10 with a
 /// folder behind the container.
-fn address(at: &Location) -> Result<Address, SourceError> {
+pub(crate) fn address(at: &Location) -> Result<Address, SourceError> {
     let missing = |why: &str| SourceError::new(Cause::Missing, why.to_owned());
     let Some(identifier) = &at.identifier else { return Err(missing("no storage identifier tells the container")) };
     let unreadable = || missing(&format!("{:?} does not name endpoint, container and object", identifier.rest));
@@ -80,29 +80,33 @@ fn check(container: &str, object: &str) -> Result<(), SourceError> {
     Ok(())
 }
 
+/// The endpoint that an identifier names, in either case; the default one where it names none.
+pub(crate) fn endpoint_of<'a, T>(
+    all: &'a BTreeMap<String, T>,
+    default: Option<&str>,
+    name: &str,
+) -> Result<&'a T, SourceError> {
+    let asked = if name.is_empty() { default.unwrap_or_default() } else { name };
+    all.iter().find(|(it, _)| it.eq_ignore_ascii_case(asked)).map(|(_, it)| it).ok_or_else(|| {
+        let attempt = format!("no Swift endpoint {name:?} is configured; give AuthUrl.{name} and its other keys");
+        SourceError::new(Cause::Io, attempt)
+    })
+}
+
 impl SwiftStore {
     /// A store; nothing is contacted yet.
     #[must_use]
     pub fn new(config: SwiftStoreConfig) -> Self {
-        let lower = |it: String| it.to_ascii_lowercase();
         let endpoint = |account| Endpoint { account, client: Mutex::new(None) };
         Self {
-            default: config.default_endpoint.map(lower),
-            endpoints: config.endpoints.into_iter().map(|(name, it)| (lower(name), endpoint(it))).collect(),
+            default: config.default_endpoint,
+            endpoints: config.endpoints.into_iter().map(|(name, it)| (name, endpoint(it))).collect(),
         }
-    }
-
-    fn endpoint(&self, name: &str) -> Result<&Endpoint, SourceError> {
-        let asked = if name.is_empty() { self.default.clone().unwrap_or_default() } else { name.to_ascii_lowercase() };
-        self.endpoints.get(&asked).ok_or_else(|| {
-            let attempt = format!("no Swift endpoint {name:?} is configured; give AuthUrl.{name} and its other keys");
-            SourceError::new(Cause::Io, attempt)
-        })
     }
 
     fn find(&self, at: &Location) -> Result<(Arc<Client>, Path, String), SourceError> {
         let Address { endpoint, container, object } = address(at)?;
-        let client = self.endpoint(&endpoint)?.client();
+        let client = endpoint_of(&self.endpoints, self.default.as_deref(), &endpoint)?.client();
         let what = format!("{object} in container {container} of {endpoint}");
         let client = client.map_err(|it| it.into_source(&what))?;
         Ok((client, Path::object(&container, &object), what))

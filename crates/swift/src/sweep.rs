@@ -13,7 +13,12 @@ use crate::upload;
 /// Removes the segments that have a mark of a dead run, and the marks.
 pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Failure> {
     let mut removed = 0;
-    for run in container::list(&place.client, &place.segments(), MARKS, true)? {
+    let runs = match container::list(&place.client, &place.segments(), MARKS, true) {
+        // There never was a large object.
+        Err(failure) if status(&failure) == Some(404) => return Ok(0),
+        listed => listed?,
+    };
+    for run in runs {
         let Some(run) = run.strip_prefix(MARKS).and_then(|it| it.strip_suffix('/')) else { continue };
         let run = RunId(run.to_owned());
         if !is_dead(&run) {

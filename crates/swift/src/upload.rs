@@ -43,6 +43,7 @@ impl Upload {
             return Err(failed(Failure::Protocol(why.to_owned())).into());
         }
         let mut upload = Self { run: run.clone(), name, segments: Vec::new(), compared: true };
+        container::ensure(&place.client, &place.segments()).map_err(failed)?;
         let path = Path::object(&place.segments(), &mark(run, &upload.name));
         place.client.send(Request::new(Method::PUT, &path)).map_err(failed)?.why();
         let stored = upload.store_segments(place, feed, size);

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dvb_catalog::Catalog;
 use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, DriverId, RunId};
-use dvb_storage::{Mender, Sink, Target};
+use dvb_storage::{Folder, Sink, StoreWriter};
 
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
@@ -40,15 +40,15 @@ pub struct Origin<'a> {
 }
 
 /// Stores by their driver id; one that cannot be written to is there with the reason.
-pub type Menders = BTreeMap<DriverId, Result<Box<dyn Mender>, String>>;
+pub type StoreWriters = BTreeMap<DriverId, Result<Box<dyn StoreWriter>, String>>;
 
 /// Where files are given back to.
 #[derive(Clone, Copy)]
 pub enum Goal<'a> {
     /// A folder, in Dataverse's own layout or as people see a dataset.
-    Folder(&'a dyn Target),
+    Folder(&'a dyn Folder),
     /// The stores, exactly where Dataverse expects each object.
-    InPlace(&'a Menders),
+    InPlace(&'a StoreWriters),
 }
 
 /// What a restore works with.
@@ -152,6 +152,9 @@ pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Res
         told: AtomicU64::new(0),
     };
     worker::work(&shared, asked, files);
+    if let Goal::InPlace(writers) = setup.to {
+        writers.values().flatten().for_each(|it| it.close(&|run| is_dead(run, &options.run)));
+    }
     let lost = shared.lost.iter().filter_map(reach::Loss::ending).min();
     let tally = shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(summary::of(setup, options, started, tally, lost))
@@ -160,16 +163,33 @@ pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Res
 /// A mount that is missing looks like a store that lost everything, which is what a restore is for: only a person can
 /// tell the two apart.
 fn warn_of_empty_stores(setup: &RestoreSetup<'_>) {
-    let Goal::InPlace(menders) = setup.to else { return };
+    let Goal::InPlace(writers) = setup.to else { return };
     for (driver, store) in &setup.stores.by_id {
-        if let (Access::Readable(source), Some(Ok(_))) = (&store.access, menders.get(driver))
-            && source.check().is_err()
+        if let (Access::Readable(source), Some(Ok(_))) = (&store.access, writers.get(driver))
+            && let Err(error) = source.check()
         {
-            let text =
-                format!("store {driver}: the folder {} is empty; if its disk is not mounted, stop", source.describe());
-            setup.observer.event(&Event::Warning(&text));
+            setup.observer.event(&Event::Warning(&format!("store {driver}: {}", error.chain())));
         }
     }
+}
+
+/// A writer's objects that are there for a while only have a name of their own: no run of the backup takes them for its
+/// own, or the other way round, where a bucket is both store and destination.
+const OF_WRITER: &str = "restore-";
+/// After so many days, a restore that left something behind is over.
+const LONGEST: i64 = 30;
+
+/// What a [`StoreWriter`] calls what is there for a while only.
+#[must_use]
+pub fn writer_run(run: &RunId) -> RunId {
+    RunId(format!("{OF_WRITER}{run}"))
+}
+
+fn is_dead(run: &RunId, own: &RunId) -> bool {
+    let Some(begun) = run.0.strip_prefix(OF_WRITER) else { return false };
+    let limit = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(LONGEST * 24);
+    // Names begin with their time, so they are in its order.
+    begun == own.0 || *begun < *limit.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 fn now() -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
 use dvb_model::{DriverId, ObjectKey, RunId};
-use dvb_storage::{Cause, Expected, Location, Mender, PayloadError, Placed, PutError, SinkError, Source, Target};
+use dvb_storage::{Cause, Expected, Folder, Location, Mender, PayloadError, Placed, PutError, SinkError, Source};
 
 use super::place::Lack;
 use super::reach::{Reach, Unread};
@@ -53,7 +53,7 @@ pub(super) enum Fate {
         /// About its owner.
         note: Option<String>,
         /// Where the damaged bytes are now.
-        kept: Option<ObjectKey>,
+        kept: Option<String>,
     },
     /// It was there, read and found good.
     AlreadyGood,
@@ -115,7 +115,9 @@ fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut V
             },
         };
         if shared.options.dry_run {
-            let kept = mend.then(|| aside(&wanted.path, &shared.options.run));
+            let root = wanted.at.as_ref().map(|it| it.0.describe()).unwrap_or_default();
+            let kept = || format!("{}/{}", root.trim_end_matches('/'), aside(&wanted.path, &shared.options.run));
+            let kept = mend.then(kept);
             return Fate::Restored { note: None, kept };
         }
         match fetch(shared, reach, wanted, mend, bad) {
@@ -206,7 +208,7 @@ fn may_mend(wanted: &Wanted, why: &str) -> Result<(), String> {
     Err(format!("what is there is not what was copied ({why}), but {but}"))
 }
 
-fn in_folder(shared: &Shared<'_>, target: &dyn Target, wanted: &Wanted) -> Look {
+fn in_folder(shared: &Shared<'_>, target: &dyn Folder, wanted: &Wanted) -> Look {
     let found = match target.size(&wanted.path) {
         Ok(None) => return Look::Put,
         Ok(Some(size)) if size != wanted.size => Ok(false),
@@ -222,11 +224,11 @@ fn in_folder(shared: &Shared<'_>, target: &dyn Target, wanted: &Wanted) -> Look 
     Look::Done(fate)
 }
 
-fn path(target: &dyn Target, at: &ObjectKey) -> String {
+fn path(target: &dyn Folder, at: &ObjectKey) -> String {
     format!("{}/{at}", target.describe().trim_end_matches('/'))
 }
 
-fn is_same(shared: &Shared<'_>, target: &dyn Target, wanted: &Wanted) -> Result<bool, SinkError> {
+fn is_same(shared: &Shared<'_>, target: &dyn Folder, wanted: &Wanted) -> Result<bool, SinkError> {
     let mut file = target.open(&wanted.path)?;
     let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 18]);
     let reading = Reading { rate: None, ..shared.reading.clone() };
@@ -263,15 +265,12 @@ enum Fetched {
 fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool, bad: &mut Vec<String>) -> Fetched {
     let place = match Place::of(shared, wanted, mend) {
         Ok(it) => it,
-        Err(why) => return Fetched::Fate(Fate::Unreachable(why)),
+        Err(fate) => return Fetched::Fate(fate),
     };
     let mut failed = None;
     for candidate in &wanted.candidates {
         match one_copy(shared, reach, wanted, candidate, &place) {
-            Copied::Put(placed) => {
-                let kept = place.aside.clone();
-                return Fetched::Fate(Fate::Restored { note: placed.note, kept });
-            }
+            Copied::Put(Placed { note, kept }) => return Fetched::Fate(Fate::Restored { note, kept }),
             Copied::Bad(why) => bad.push(format!("at destination {}: {why}", shared.setup.from[candidate.origin].name)),
             Copied::Unreachable(why) => failed = failed.or(Some(Fate::Unreachable(why))),
             Copied::Failed(why) => failed = failed.or(Some(Fate::Failed(why))),
@@ -285,44 +284,66 @@ fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool
 }
 
 /// Where the bytes go, and how.
+enum Way<'a> {
+    Folder(&'a dyn Folder),
+    Store(Arc<dyn Mender>),
+}
+
 struct Place<'a> {
-    target: &'a dyn Target,
-    mender: Option<&'a dyn Mender>,
+    way: Way<'a>,
+    at: ObjectKey,
+    /// Where what is there is kept; without it, nothing may be there.
     aside: Option<ObjectKey>,
     expected: Expected,
 }
 
 impl<'a> Place<'a> {
-    fn of(shared: &'a Shared<'_>, wanted: &Wanted, mend: bool) -> Result<Self, String> {
+    fn of(shared: &'a Shared<'_>, wanted: &Wanted, mend: bool) -> Result<Self, Fate> {
         let mut digests = vec![wanted.sha256.clone()];
         if mend {
             digests.extend(wanted.recorded.clone());
         }
         let expected = Expected { size: wanted.size, digests };
-        let aside = mend.then(|| aside(&wanted.path, &shared.options.run));
-        match shared.setup.to {
-            Goal::Folder(target) => Ok(Self { target, mender: None, aside: None, expected }),
-            Goal::InPlace(menders) => {
-                let driver = wanted.driver.as_ref().ok_or("it has no place in a store")?;
-                let mender = match menders.get(driver) {
-                    Some(Ok(it)) => it.as_ref(),
-                    Some(Err(why)) => return Err(format!("store {driver}: {why}")),
-                    None => {
-                        return Err(format!("store {driver} cannot be written to; restore into a folder with --to"));
-                    }
-                };
-                let target: &dyn Target = mender;
-                Ok(Self { target, mender: mend.then_some(mender), aside, expected })
+        let (way, at) = match shared.setup.to {
+            Goal::Folder(target) => (Way::Folder(target), wanted.path.clone()),
+            Goal::InPlace(_) => {
+                let (mender, at) = mender(shared, wanted)?;
+                (Way::Store(mender), at)
             }
-        }
+        };
+        let aside = mend.then(|| aside(&at, &shared.options.run));
+        Ok(Self { way, at, aside, expected })
     }
 
-    fn put(&self, at: &ObjectKey, copy: &mut dyn std::io::Read) -> Result<Placed, PutError> {
-        match (self.mender, &self.aside) {
-            (Some(mender), Some(aside)) => mender.put_instead(at, copy, &self.expected, aside),
-            _ => self.target.put_new(at, copy, &self.expected),
+    fn put(&self, copy: &mut dyn std::io::Read) -> Result<Placed, PutError> {
+        match (&self.way, &self.aside) {
+            (Way::Store(mender), Some(aside)) => match mender.put_instead(&self.at, copy, &self.expected, aside) {
+                // What was read is in the bucket of its identifier; Dataverse looks in another one first (facts 2.5).
+                Err(PutError::Target(error)) if error.cause == Cause::Missing => {
+                    mender.put_new(&self.at, copy, &self.expected)
+                }
+                done => done,
+            },
+            (Way::Store(mender), None) => mender.put_new(&self.at, copy, &self.expected),
+            (Way::Folder(folder), _) => folder.put_new(&self.at, copy, &self.expected),
         }
     }
+}
+
+/// Where Dataverse looks for the object.
+fn mender(shared: &Shared<'_>, wanted: &Wanted) -> Result<(Arc<dyn Mender>, ObjectKey), Fate> {
+    let Goal::InPlace(writers) = shared.setup.to else { return Err(Fate::Failed("it goes into a folder".into())) };
+    let no_place = || Fate::Failed("it has no place in a store".to_owned());
+    let driver = wanted.driver.as_ref().ok_or_else(no_place)?;
+    let writer = match writers.get(driver) {
+        Some(Ok(it)) => it,
+        Some(Err(why)) => return Err(Fate::Unreachable(format!("store {driver}: {why}"))),
+        None => {
+            return Err(Fate::Failed(format!("store {driver} cannot be written to; restore into a folder with --to")));
+        }
+    };
+    let (_, location) = wanted.at.as_ref().map_err(|_| no_place())?;
+    writer.place(location).map_err(|it| Fate::of(it.cause, it.chain()))
 }
 
 /// What came of one copy.
@@ -351,7 +372,7 @@ fn one_copy(
         if shared.reading.stop.signalled().is_some() {
             return Copied::Stopped;
         }
-        match reach.read(n, key, |body| place.put(&wanted.path, body)) {
+        match reach.read(n, key, |body| place.put(body)) {
             Ok(Ok(placed)) => return Copied::Put(placed),
             Err(Unread::Stopped) => return Copied::Stopped,
             Err(Unread::Lost(why)) => return Copied::Unreachable(why),

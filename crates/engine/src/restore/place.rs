@@ -55,27 +55,20 @@ impl Home {
         Ok(Self { driver, pid: pid.clone(), identifier, name: None, source })
     }
 
-    fn object(&self, role: &ObjectRole) -> Result<(ObjectAddress, ObjectName), KeyError> {
-        let own = || self.name.clone().ok_or(KeyError::Empty);
-        Ok(match role {
-            ObjectRole::Main => (ObjectAddress::Main(own()?), own()?),
-            ObjectRole::Original => (ObjectAddress::Tagged(own()?, "orig".to_owned()), own()?.with_tag("orig")?),
-            ObjectRole::Auxiliary(tag) => (ObjectAddress::Tagged(own()?, tag.clone()), own()?.with_tag(tag)?),
-            ObjectRole::Member(path) => (ObjectAddress::Member(own()?, path.clone()), own()?.member(path)?),
-            ObjectRole::DatasetLevel(tag) => {
-                let name = ObjectName::new(tag)?;
-                (ObjectAddress::DatasetLevel(name.clone()), name)
-            }
-        })
-    }
-
     /// Path below a store's folder.
     pub(super) fn key(&self, role: &ObjectRole) -> Result<ObjectKey, KeyError> {
-        ObjectKey::of(&self.pid.directory(), &self.object(role)?.1)
+        self.location(role)?.key()
     }
 
     pub(super) fn location(&self, role: &ObjectRole) -> Result<Location, KeyError> {
-        let object = self.object(role)?.0;
+        let own = || self.name.clone().ok_or(KeyError::Empty);
+        let object = match role {
+            ObjectRole::Main => ObjectAddress::Main(own()?),
+            ObjectRole::Original => ObjectAddress::Tagged(own()?, "orig".to_owned()),
+            ObjectRole::Auxiliary(tag) => ObjectAddress::Tagged(own()?, tag.clone()),
+            ObjectRole::Member(path) => ObjectAddress::Member(own()?, path.clone()),
+            ObjectRole::DatasetLevel(tag) => ObjectAddress::DatasetLevel(ObjectName::new(tag)?),
+        };
         Ok(Location { storage_pid: self.pid.clone(), identifier: self.identifier.clone(), object })
     }
 }

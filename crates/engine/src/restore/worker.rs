@@ -311,7 +311,7 @@ impl Verdict<'_> {
         }
         match fate {
             Fate::Stopped => return false,
-            Fate::Restored { note, kept } => self.restored(wanted, note, kept.as_ref()),
+            Fate::Restored { note, kept } => self.restored(wanted, note, kept),
             Fate::AlreadyGood => {
                 self.good += 1;
                 self.shared.tally().objects.already_good += 1;
@@ -334,7 +334,7 @@ impl Verdict<'_> {
         true
     }
 
-    fn restored(&mut self, wanted: &Wanted, note: Option<String>, kept: Option<&ObjectKey>) {
+    fn restored(&mut self, wanted: &Wanted, note: Option<String>, kept: Option<String>) {
         self.restored += 1;
         let mut tally = self.shared.tally();
         tally.objects.restored += 1;
@@ -343,8 +343,7 @@ impl Verdict<'_> {
             tally.note(note);
         }
         if let Some(kept) = kept {
-            let root = wanted.at.as_ref().map(|it| it.0.describe()).unwrap_or_default();
-            tally.keep(format!("{}/{kept}", root.trim_end_matches('/')));
+            tally.keep(kept);
         }
     }
 

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use dvb_engine::{
-    Ending, Event, Goal, Layout, Menders, Observer, Origin, RestoreError, RestoreOptions, RestoreSetup, RestoreSummary,
-    RunError, Selection, Silent, Stop, Stores, new_run_id, restore,
+    Ending, Event, Goal, Layout, Observer, Origin, RestoreError, RestoreOptions, RestoreSetup, RestoreSummary,
+    RunError, Selection, Silent, Stop, StoreWriters, Stores, new_run_id, restore,
 };
-use dvb_fs::{FolderWriter, Manner};
+use dvb_fs::{FileStoreWriter, FolderWriter, Manner};
 use dvb_model::{DestinationName, DriverId, DvObjectId, RunId};
-use dvb_storage::{Mender, Sink};
+use dvb_storage::{Cause, Location, Sink, Source, SourceError, StoreWriter, StoredObject};
 use dvb_testkit::dataverse::{Expect, Label, Schema, Version, World};
 use dvb_testkit::{files, temp_folder};
 
@@ -82,17 +82,17 @@ impl Bench {
         self.give(&[(&destination(), self.sink.as_ref())], Goal::Folder(&writer), options, &Silent)
     }
 
-    fn menders(&self, run: &RunId) -> Menders {
+    fn writers(&self, run: &RunId) -> StoreWriters {
         let open = |it: &dvb_testkit::dataverse::Store| {
-            let writer = FolderWriter::open(&it.directory, run, Manner::AsNeighbours).unwrap();
-            (DriverId(it.id.clone()), Ok(Box::new(writer) as Box<dyn Mender>))
+            let writer = FileStoreWriter::open(&it.directory, run).unwrap();
+            (DriverId(it.id.clone()), Ok(Box::new(writer) as Box<dyn StoreWriter>))
         };
         self.world.stores.iter().map(open).collect()
     }
 
     fn give_in_place(&self, options: &RestoreOptions) -> RestoreSummary {
-        let menders = self.menders(&options.run);
-        self.give(&[(&destination(), self.sink.as_ref())], Goal::InPlace(&menders), options, &Silent).unwrap()
+        let writers = self.writers(&options.run);
+        self.give(&[(&destination(), self.sink.as_ref())], Goal::InPlace(&writers), options, &Silent).unwrap()
     }
 
     fn missing(&self) -> RestoreOptions {
@@ -612,6 +612,37 @@ fn a_selection_is_all_that_comes_back() {
     assert_eq!(bench.give_to_folder(&remote).unwrap().exit_code, 1, "there is nothing to give back");
 }
 
+/// A store that does not answer.
+struct Silence;
+
+impl Silence {
+    fn error() -> SourceError {
+        SourceError::new(Cause::Transient, "no answer")
+    }
+}
+
+impl Source for Silence {
+    fn describe(&self) -> String {
+        "silence".into()
+    }
+
+    fn open(&self, _: &Location) -> Result<StoredObject, SourceError> {
+        Err(Self::error())
+    }
+
+    fn size(&self, _: &Location) -> Result<Option<u64>, SourceError> {
+        Err(Self::error())
+    }
+
+    fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        Err(Self::error())
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        Err(Self::error())
+    }
+}
+
 #[test]
 fn a_folder_serves_where_the_store_cannot_be_had_at_all() {
     let bench = Bench::of_files(3);
@@ -626,8 +657,14 @@ fn a_folder_serves_where_the_store_cannot_be_had_at_all() {
     files::assert_same(&expected, &files::tree(&bench.out()));
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.ending, summary.objects.failed), (Ending::Unreachable, 3));
-    // One that is never read: trying again later would not help.
     let mut bench = bench;
+    // So does one that is there and does not answer.
+    if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
+        store.access = dvb_engine::Access::Readable(std::sync::Arc::new(Silence));
+    }
+    let summary = bench.give_in_place(&bench.missing());
+    assert_eq!((summary.ending, summary.objects.failed), (Ending::Unreachable, 3));
+    // One that is never read: trying again later would not help.
     if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
         store.access = dvb_engine::Access::Reference("not ours to read".into());
     }

@@ -10,3 +10,4 @@ mod rust_s3;
 mod sink;
 mod source;
 mod world;
+mod writer;

@@ -7,6 +7,7 @@ mod faults;
 mod large;
 mod login;
 mod source;
+mod writer;
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ fn name(text: &str) -> ObjectName {
     ObjectName::new(text).unwrap()
 }
 
-fn at(identifier: &str, object: ObjectAddress) -> Location {
+pub(crate) fn at(identifier: &str, object: ObjectAddress) -> Location {
     let storage_pid = StoragePid { authority: "10.5072".into(), identifier: "FK2/ABC".into() };
     Location { storage_pid, identifier: StorageIdentifier::parse(Some(identifier)).ok(), object }
 }
