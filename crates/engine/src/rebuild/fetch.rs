@@ -75,7 +75,13 @@ pub(super) fn fetch(
         }
         Which::Named(name) => one(name, connection)?.map_err(|why| none(vec![why])),
         Which::Newest => {
-            let names = again(connection, |it| it.list_own(thin::BEFORE))?;
+            let listed = again(connection, |it| match it.list_own(thin::BEFORE) {
+                Err(error) if error.cause == Cause::Forbidden => Ok(Err(error.chain())),
+                listed => listed.map(Ok),
+            })?;
+            let names = listed.map_err(|why| {
+                none(vec![format!("{why}; the summary of each run names its snapshot, and --snapshot takes a name")])
+            })?;
             let mut snapshots: Vec<&String> = names.iter().filter(|it| thin::run_of(it).is_some()).collect();
             snapshots.sort_unstable_by(|a, b| b.cmp(a));
             let mut why = Vec::new();

@@ -4,8 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use dvb_catalog::SnapshotLink;
 use dvb_engine::{
-    Ending, Options, RebuildOptions, RebuildSetup, RebuildSummary, RunError, Silent, Which, new_run_id, rebuild,
+    Ending, Options, RebuildOptions, RebuildSetup, RebuildSummary, RunError, Silent, Which, claim_snapshot,
+    fetch_snapshot, new_run_id, rebuild,
 };
 use dvb_ledger::{Basis, CopyState};
 use dvb_model::{DvObjectId, Status};
@@ -36,6 +38,18 @@ fn rebuild_by(bench: &Bench, sink: &dyn Sink, options: &RebuildOptions) -> Resul
         stop: &bench.stop,
     };
     rebuild(&setup, options)
+}
+
+/// Which snapshot is had, with a ledger that does not outlast it.
+pub(crate) fn from_snapshot_alone(bench: &Bench, sink: &dyn Sink, which: Which) -> Result<SnapshotLink, RunError> {
+    let ledger = new_ledger(LedgerKind::Sqlite, &bench.folder.path().join(format!("{}.db", new_run_id())));
+    let (destination, run) = (destination(), new_run_id());
+    let setup =
+        RebuildSetup { ledger: ledger.as_ref(), destination: &destination, sink, observer: &Silent, stop: &bench.stop };
+    let fetched = fetch_snapshot(&setup, &which, &run, bench.folder.path())?;
+    let claimed = claim_snapshot(&setup, &fetched, &run, true)?;
+    assert_eq!(claimed.copies, ledger.count_claimed(&destination)?);
+    Ok(fetched.link)
 }
 
 fn rebuilt(bench: &Bench) -> RebuildSummary {
