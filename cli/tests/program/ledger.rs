@@ -74,7 +74,7 @@ fn init_twice_is_init_once() {
     site.call(&["init"]).expect(0).says(&["up to date already, version 3"]);
     site.call(&["init", "-q"]).expect(0).silent();
     let json = site.call(&["init", "--json"]).expect(0).json();
-    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&2.into(), &2.into(), &Value::Null));
+    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&3.into(), &3.into(), &Value::Null));
     assert!(json["ledger"].as_str().unwrap().ends_with("ledger.db"), "{json}");
 }
 

@@ -12,8 +12,8 @@ use crate::connection::{Connection, Lost};
 use crate::summary::LISTED;
 use crate::{Ending, chain, fingerprint};
 
-/// Data files and datasets in one transaction.
-const BATCH: usize = 500;
+/// Data files and datasets in one transaction: a few megabytes, and few enough flushes.
+const BATCH: usize = 4_000;
 const ATTEMPTS: u32 = 3;
 
 /// What was taken over from a snapshot.
