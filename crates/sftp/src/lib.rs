@@ -22,7 +22,6 @@ mod link;
 mod measure;
 mod prove;
 mod publish;
-mod reader;
 mod reading;
 mod session;
 mod shell;

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use dvb_fixity::Measured;
-use dvb_storage::{Payload, PayloadError, StageRequest};
+use dvb_storage::{Next, Payload, PayloadError, ReadAhead, StageRequest, fill};
 
 use crate::client::{Client, Feed, Ticket, Work, done};
 use crate::error::Fault;
-use crate::reader::{Next, Reader, fill};
 use crate::wire::{self, Malformed, Reply, Request, Room, Status};
 
 /// Larger payloads are read on a thread of their own.
@@ -34,7 +33,7 @@ pub(crate) enum Failure {
 enum Bytes {
     Waiting(Box<dyn Payload>),
     Small(Box<dyn Payload>),
-    Large(Reader),
+    Large(ReadAhead),
     Gone,
 }
 
@@ -167,8 +166,11 @@ impl Job {
         match std::mem::replace(&mut self.bytes, Bytes::Gone) {
             Bytes::Waiting(mut payload) => {
                 payload.open()?;
-                self.bytes =
-                    if self.hint > LARGE { Bytes::Large(Reader::start(payload, chunk)) } else { Bytes::Small(payload) };
+                self.bytes = if self.hint > LARGE {
+                    Bytes::Large(ReadAhead::start(payload, chunk))
+                } else {
+                    Bytes::Small(payload)
+                };
                 Ok(Feed::More)
             }
             Bytes::Small(payload) => self.write_small(n, client, payload, chunk),
@@ -199,7 +201,7 @@ impl Job {
         Ok(Feed::More)
     }
 
-    fn write_large(&mut self, n: usize, client: &mut Client, reader: Reader) -> Result<Feed, PayloadError> {
+    fn write_large(&mut self, n: usize, client: &mut Client, reader: ReadAhead) -> Result<Feed, PayloadError> {
         let patience = if client.in_flight() == 0 { SOURCE_SLICE } else { Duration::ZERO };
         let next = match reader.next(patience)? {
             // Answers due are small and few: the source is what to wait for once everything is sent.

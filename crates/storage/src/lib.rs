@@ -12,12 +12,14 @@
 pub mod conformance;
 mod error;
 mod object_writer;
+mod read_ahead;
 mod sink;
 mod source;
 mod target;
 
 pub use error::{Cause, SinkError, SourceError};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
+pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use sink::{
     CommitRequest, Demand, Existing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
 };

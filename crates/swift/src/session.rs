@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Existing, ObjectSession, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+    Cause, CommitRequest, Existing, ObjectSession, SinkError, SinkSession, StageRequest, Staged, Unstaged, read_ahead,
 };
 use ureq::http::Method;
 
@@ -25,6 +25,8 @@ use crate::upload::Upload;
 
 /// Where the backup's own objects are.
 const OWN: &str = ".dataverse-backup/";
+/// Bytes of a piece of a large object that is read and hashed while the one before it is sent.
+const AHEAD: usize = 256 << 10;
 
 /// A session. What it staged is known to it alone: in memory, or on the server under names of its own.
 pub(crate) struct Session {
@@ -48,6 +50,9 @@ impl Session {
         let handle = format!("{}-{}", self.name, self.next);
         self.next += 1;
         let size = payload.size_hint();
+        if size > self.place.limits.held_object {
+            payload = read_ahead(payload, AHEAD);
+        }
         let mut feed = Feed::new(payload.as_mut());
         let waiting = match self.hold(&mut feed, size)? {
             Some(it) => it,
