@@ -8,6 +8,7 @@ mod from_snapshot;
 mod init;
 mod looking;
 mod man;
+mod orphans;
 mod rebuild;
 mod restore;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
+    Orphans(orphans::Args),
     Rebuild(rebuild::Args),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
@@ -75,6 +77,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Verify(args) => verify::run(&args, &context()?),
         Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
+        Command::Orphans(args) => orphans::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use dvb_engine::Ending;
-use dvb_ledger::{Ledger, Run, RunSummary, StateDetail};
-use dvb_model::{DestinationName, DvObjectId, Status};
+use dvb_fixity::Digest;
+use dvb_ledger::{Copy, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use crate::args;
 use crate::exit::Failure;
-use crate::output::{Screen, Tint};
+use crate::output::{Screen, Tint, plain};
 use crate::{report, wiring};
 
 /// How many runs are shown.
@@ -32,6 +33,12 @@ pub(crate) struct Args {
     #[arg(long)]
     failed: bool,
 
+    /// The data files that have left Dataverse's database: since when, and where their copies lie
+    ///
+    /// Their copies are kept. With --dataset or --file, these alone. With --json: JSON Lines, as for --failed.
+    #[arg(long, conflicts_with = "failed")]
+    gone: bool,
+
     /// A line for each data file of this dataset, by its PID such as doi:10.5072/FK2/ABC
     #[arg(long, value_name = "PID", value_parser = args::pid)]
     dataset: Option<String>,
@@ -47,11 +54,23 @@ pub(crate) struct Args {
 
 impl Args {
     fn lists(&self) -> bool {
-        self.failed || self.selects()
+        !self.gone && (self.failed || self.selects())
     }
 
     fn selects(&self) -> bool {
-        self.dataset.is_some() || !self.file.is_empty()
+        !self.gone && (self.dataset.is_some() || !self.file.is_empty())
+    }
+
+    /// Whether each data file is an object of its own with --json.
+    fn is_lines(&self) -> bool {
+        self.failed || self.gone
+    }
+
+    /// A data file that has left the catalogue, and is asked for.
+    fn wants_gone(&self, detail: &StateDetail) -> bool {
+        detail.gone_since.is_some()
+            && (self.file.is_empty() || self.file.contains(&detail.id.0))
+            && self.dataset.as_ref().is_none_or(|it| detail.dataset.as_ref() == Some(it))
     }
 
     fn wants(&self, detail: &StateDetail) -> bool {
@@ -71,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
         objects.push(object);
     }
     let spread = ledger.spread()?;
-    if context.screen.json && !args.failed {
+    if context.screen.json && !args.is_lines() {
         let copies: Map<String, Value> = spread.iter().map(|it| (it.0.to_string(), it.1.into())).collect();
         context.screen.print_json(&json!({ "destinations": objects, "copies": copies, "exit_code": ending.code() }))?;
     } else if !context.screen.json && several {
@@ -110,6 +129,9 @@ impl Command<'_> {
         let is_text = !self.screen.json;
         if is_text {
             self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
+        }
+        if self.args.gone {
+            self.gone(destination)?;
         }
         let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, Ending::Safe) };
         let mut object = json!({
@@ -154,6 +176,22 @@ impl Command<'_> {
             ending = ending.min(Ending::NotSafe);
         }
         Ok(((screen.json && !args.failed).then_some(gathered), ending))
+    }
+
+    /// Prints the data files that have left the catalogue, with their copies.
+    fn gone(&self, destination: &DestinationName) -> Result<(), Failure> {
+        for holding in self.ledger.holdings(destination, EntryKind::DataFile) {
+            let Holding { detail, copies, .. } = holding?;
+            if !self.args.wants_gone(&detail) {
+                continue;
+            }
+            if self.screen.json {
+                self.screen.print_json(&GoneFile::of(destination, detail, copies))?;
+            } else {
+                self.screen.print(&gone_text(&detail, &copies))?;
+            }
+        }
+        Ok(())
     }
 
     fn overview(
@@ -232,6 +270,72 @@ impl<'a> DataFile<'a> {
     }
 }
 
+/// A data file that has left the catalogue, as `--gone --json` has it.
+#[derive(Serialize)]
+struct GoneFile<'a> {
+    destination: &'a DestinationName,
+    data_file_id: DvObjectId,
+    dataset: Option<String>,
+    storage_identifier: Option<String>,
+    name: Option<String>,
+    gone_since: Option<String>,
+    status: Status,
+    copies: Vec<KeptCopy>,
+}
+
+#[derive(Serialize)]
+struct KeptCopy {
+    object: String,
+    version: u32,
+    key: ObjectKey,
+    state: &'static str,
+    size: Option<u64>,
+    sha256: Option<Digest>,
+    proved_at: Option<String>,
+}
+
+impl<'a> GoneFile<'a> {
+    fn of(destination: &'a DestinationName, it: StateDetail, copies: Vec<Copy>) -> Self {
+        let kept = |it: Copy| KeptCopy {
+            object: it.role.to_string(),
+            version: it.version,
+            key: it.key,
+            state: it.state.name(),
+            size: it.size,
+            sha256: it.sha256,
+            proved_at: it.proved_at,
+        };
+        Self {
+            destination,
+            data_file_id: it.id,
+            dataset: it.dataset,
+            storage_identifier: it.storage_identifier,
+            name: it.label,
+            gone_since: it.gone_since,
+            status: it.status,
+            copies: copies.into_iter().filter(|it| it.state != CopyState::Reserved).map(kept).collect(),
+        }
+    }
+}
+
+fn gone_text(it: &StateDetail, copies: &[Copy]) -> String {
+    let name = it.label.as_deref().or(it.storage_identifier.as_deref());
+    let parts: Vec<_> = [it.dataset.as_deref(), name].into_iter().flatten().map(plain).collect();
+    let since = it.gone_since.as_deref().unwrap_or_default();
+    let mut text = format!("  file {}, {}: left Dataverse {since}", it.id, parts.join(", "));
+    let kept = copies.iter().filter(|it| it.state != CopyState::Reserved);
+    for Copy { role, key, size, state, proved_at, .. } in kept.clone() {
+        let proved = proved_at.as_deref().unwrap_or_default();
+        let state = if *state == CopyState::Damaged { "DAMAGED, was last good on" } else { "proved" };
+        let size = report::bytes(size.unwrap_or(0));
+        text += &format!("\n    {}  {}, {size}, {state} {proved}", plain(key.as_str()), plain(&role.to_string()));
+    }
+    if kept.count() == 0 {
+        text += "\n    no copy was ever proved";
+    }
+    text
+}
+
 fn text(it: &StateDetail, several: bool) -> String {
     let name = it.label.as_deref().or(it.storage_identifier.as_deref());
     let mut text = report::line(Some(it.id), it.dataset.as_deref(), name, it.status, it.reason.as_deref());
@@ -268,7 +372,7 @@ fn meaning(status: Status) -> &'static str {
         Status::FailRead => "the source could not be read",
         Status::FailChecksum => "the source is not what Dataverse recorded: damaged there",
         Status::FailWrite => "could not be stored at the destination",
-        Status::FailVerify => "the destination holds other bytes",
+        Status::FailVerify => "the copy is missing, or the destination holds other bytes",
         Status::NotCovered => "no bytes that a backup could read, by rule",
     }
 }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use dvb_testkit::dataverse::{Expect, Schema, World, every_kind};
 use dvb_testkit::postgres::{self, Database};
 use dvb_testkit::sshd::{self, Account};
-use dvb_testkit::{files, temp_folder};
+use dvb_testkit::{files, seaweed, swift, temp_folder};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -132,5 +132,17 @@ pub(crate) fn section(account: &Account, more: &str) -> String {
         account.root,
         account.key.display(),
         account.known_hosts.display()
+    )
+}
+
+/// `[Backup bucket]` at SeaweedFS, below `backup`, and `[Backup container]` at Swift, with small parts and segments.
+pub(crate) fn in_the_cloud(bucket: &str, container: &str) -> String {
+    let (s3, swift) = (seaweed::shared(), swift::shared());
+    format!(
+        "[Backup bucket]\nStorageType: s3\nS3Bucket: {bucket}\nS3Prefix: backup\nS3EndpointUrl: {}\nS3PathStyle: yes\n\
+         S3AccessKey: {}\nS3SecretKey: {}\nS3PartSize: 5MiB\n\n\
+         [Backup container]\nStorageType: swift\nSwiftAuthUrl: {}\nSwiftAuthVersion: 1\nSwiftUser: {}\nSwiftKey: {}\n\
+         SwiftContainer: {container}\nSwiftSegmentSize: 1MiB\n\n",
+        s3.url, s3.access, s3.secret, swift.auth_url, swift.user, swift.key
     )
 }

@@ -7,6 +7,7 @@ mod installation;
 mod lost;
 mod objects_back;
 mod original;
+mod orphans;
 mod restore;
 mod ssh;
 mod verify;

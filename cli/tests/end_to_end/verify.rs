@@ -7,7 +7,7 @@ use dvb_testkit::sshd::Account;
 use dvb_testkit::{files, seaweed, swift, temp_folder};
 use serde_json::Value;
 
-use crate::installation::{Installation, Ledger, section, sshd};
+use crate::installation::{Installation, Ledger, in_the_cloud, section, sshd};
 
 fn damage_is_found_and_mended(account: &Account, ledger: Ledger, evidence: &str) {
     let account = account.fresh("verify");
@@ -57,20 +57,8 @@ fn in_a_bucket_a_container_and_a_folder() {
     s3.make_bucket(&bucket);
     let mut it = Installation::new(world, Ledger::Sqlite, &sshd().shell().fresh("verify-all"), folder);
     it.local = it.folder.path().join("copies");
-    it.backup = format!(
-        "[Backup]\nStorageType: directory\nBackupDirectory: {}\n\n\
-         [Backup bucket]\nStorageType: s3\nS3Bucket: {bucket}\nS3Prefix: backup\nS3EndpointUrl: {}\nS3PathStyle: yes\n\
-         S3AccessKey: {}\nS3SecretKey: {}\nS3PartSize: 5MiB\n\n\
-         [Backup container]\nStorageType: swift\nSwiftAuthUrl: {}\nSwiftAuthVersion: 1\nSwiftUser: {}\nSwiftKey: {}\n\
-         SwiftContainer: {container}\nSwiftSegmentSize: 1MiB\n",
-        it.local.display(),
-        s3.url,
-        s3.access,
-        s3.secret,
-        swift.auth_url,
-        swift.user,
-        swift.key
-    );
+    let directory = format!("[Backup]\nStorageType: directory\nBackupDirectory: {}\n\n", it.local.display());
+    it.backup = directory + &in_the_cloud(&bucket, &container);
     it.write_config();
     it.init();
     let (copied, code) = it.json(&["run"]);

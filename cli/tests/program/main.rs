@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod ledger;
 mod listeners;
+mod orphans;
 mod rebuild;
 mod remote;
 mod restore;

@@ -7,7 +7,7 @@ use std::vec;
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Mismatch, Proved};
 use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lock};
-use dvb_model::Status;
+use dvb_model::{ObjectKey, Status};
 use dvb_storage::{Cause, SinkError};
 
 use crate::connection::{At, Connection, Lost};
@@ -439,7 +439,7 @@ impl Bad {
 /// Measures what lies at each key, and tells by which evidence.
 pub(crate) fn measure(
     stop: &Stop,
-    keys: &[dvb_model::ObjectKey],
+    keys: &[ObjectKey],
     sizes: &[u64],
     connection: &mut Connection<'_>,
 ) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Lost> {
@@ -450,15 +450,16 @@ pub(crate) fn measure(
     // Long enough that a signal must not wait for its end.
     let mut answers = Vec::with_capacity(keys.len());
     for key in keys {
-        answers.push(read_back(stop, key, connection)?);
+        answers.push(read_back(stop, key, &[], connection)?);
     }
     Ok((answers, evidence))
 }
 
-/// Reads a copy back here, watching for a signal.
-fn read_back(
+/// Reads an object back here, watching for a signal.
+pub(crate) fn read_back(
     stop: &Stop,
-    key: &dvb_model::ObjectKey,
+    key: &ObjectKey,
+    algorithms: &[Algorithm],
     connection: &mut Connection<'_>,
 ) -> Result<Result<Measured, SinkError>, Lost> {
     let read = connection.with(|session| {
@@ -467,7 +468,7 @@ fn read_back(
             Err(error) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => return Err(error),
             Err(error) => return Ok(Some(Err(error))),
         };
-        let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 18]);
+        let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
         loop {
             if stop.signalled().is_some() {
                 return Ok(None);

@@ -22,6 +22,7 @@ mod nightly;
 mod objects;
 mod observer;
 mod options;
+mod orphans;
 mod package;
 mod payload;
 mod plan;
@@ -44,6 +45,7 @@ pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
+pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
 };

@@ -4,6 +4,7 @@
 //! link, leads out of it.
 
 mod error;
+mod listing;
 mod publish;
 mod sink;
 mod source;

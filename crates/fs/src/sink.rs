@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,13 +11,14 @@ use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Observed, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Demand, Existing, Payload, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+    Cause, CommitRequest, Demand, Existing, Listed, Listing, Payload, Sink, SinkError, SinkSession, StageRequest,
+    Staged, Unstaged,
 };
 
 use crate::error::sink_error;
+use crate::listing::walk;
 use crate::publish::{make_dirs, rename_new, sync_dir};
 
-const OWN: &str = ".dataverse-backup";
 const TEMPORARY: &str = ".dataverse-backup/tmp";
 const BUFFER: usize = 1 << 20;
 
@@ -266,21 +268,14 @@ impl SinkSession for DirectorySession {
         Ok(Box::new(file.into_std()))
     }
 
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        let failed = self.failed("list", OWN);
-        // The folder of temporaries lies in it, so it is there.
-        let folder = self.dir.open_dir(OWN).map_err(&failed)?;
-        let mut names = Vec::new();
-        for entry in folder.entries().map_err(&failed)? {
-            let entry = entry.map_err(&failed)?;
-            let is_file = entry.file_type().map_err(&failed)?.is_file();
-            // A name that is not UTF-8 is none of ours.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            if is_file && name.starts_with(prefix) {
-                names.push(name);
-            }
-        }
-        Ok(names)
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        // Broken off or not, it is done.
+        let _ = walk(&self.dir, &self.root, which, visit);
+        Ok(())
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

@@ -24,6 +24,8 @@ pub use row::{
 };
 pub use sqlite::SqliteLedger;
 
+use std::collections::HashSet;
+
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 
 /// The lock on a destination; released when dropped, and by the system when the process dies.
@@ -223,6 +225,12 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError>;
+
+    /// Which of these keys are taken at a destination, by a copy or a reservation.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError>;
 
     /// What lies at a key according to the ledger.
     ///

@@ -53,16 +53,18 @@ pub(crate) struct OpenUpload {
 /// `ListBucketResult` of `ListObjectsV2`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Listing {
-    pub(crate) contents: Vec<Listed>,
+pub(crate) struct Page {
+    pub(crate) contents: Vec<Row>,
     pub(crate) is_truncated: bool,
     pub(crate) next_continuation_token: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Listed {
+pub(crate) struct Row {
     pub(crate) key: String,
+    #[serde(default)]
+    pub(crate) size: u64,
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {

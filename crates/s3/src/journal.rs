@@ -5,6 +5,7 @@
 //! by its keys, and uploads of other programs in the same bucket are left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::RunId;
@@ -80,12 +81,13 @@ impl Journal {
 fn journals(shared: &Shared) -> Result<BTreeMap<String, RunId>, Fault> {
     let folder = shared.own_key(FOLDER);
     let mut found = BTreeMap::new();
-    for key in list(shared, &folder, false)? {
-        if let Some((run, _)) = key.strip_prefix(&folder).and_then(|it| it.split_once('/')) {
+    list(shared, &folder, false, &mut |row| {
+        if let Some((run, _)) = row.key.strip_prefix(&folder).and_then(|it| it.split_once('/')) {
             let run = RunId(run.to_owned());
-            found.insert(key, run);
+            found.insert(row.key, run);
         }
-    }
+        ControlFlow::Continue(())
+    })?;
     Ok(found)
 }
 

@@ -1,12 +1,18 @@
 //! What lies below a prefix.
 
-use crate::answers::{Listing, parse};
+use std::ops::ControlFlow;
+
+use crate::answers::{Page, Row, parse};
 use crate::error::Fault;
 use crate::sink::Shared;
 
-/// Every key that begins with `prefix`, page by page; `here`: without those that have a `/` behind it.
-pub(crate) fn list(shared: &Shared, prefix: &str, here: bool) -> Result<Vec<String>, Fault> {
-    let mut found = Vec::new();
+/// Shows every key that begins with `prefix`, page by page; `here`: without those that have a `/` behind it.
+pub(crate) fn list(
+    shared: &Shared,
+    prefix: &str,
+    here: bool,
+    visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+) -> Result<(), Fault> {
     let mut token = String::new();
     loop {
         let mut call = shared.call("GET", "");
@@ -17,11 +23,13 @@ pub(crate) fn list(shared: &Shared, prefix: &str, here: bool) -> Result<Vec<Stri
         if !token.is_empty() {
             call.query.push(("continuation-token", token));
         }
-        let listing: Listing = parse(&shared.client.ask(&call)?.text)?;
-        found.extend(listing.contents.into_iter().map(|it| it.key));
-        token = listing.next_continuation_token;
-        if !listing.is_truncated || token.is_empty() {
-            return Ok(found);
+        let page: Page = parse(&shared.client.ask(&call)?.text)?;
+        if page.contents.into_iter().try_for_each(&mut *visit).is_break() {
+            return Ok(());
+        }
+        token = page.next_continuation_token;
+        if !page.is_truncated || token.is_empty() {
+            return Ok(());
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Existing, ObjectSession, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+    Cause, CommitRequest, Existing, Listed, Listing, ObjectSession, SinkError, SinkSession, StageRequest, Staged,
+    Unstaged,
 };
 
 use crate::body::{ObjectBody, length};
@@ -176,13 +178,27 @@ impl SinkSession for S3Session {
         }
     }
 
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        let folder = self.shared.own_key("");
-        let listed = list(&self.shared, &format!("{folder}{prefix}"), true);
-        let keys = listed.map_err(|fault| self.failed(fault, "list", &folder))?;
-        // A folder may have an object of its own, which other programs make.
-        let names = keys.iter().filter_map(|it| it.strip_prefix(&folder));
-        Ok(names.filter(|it| !it.is_empty() && !it.ends_with('/')).map(str::to_owned).collect())
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        let (root, own) = (&self.shared.prefix, self.shared.own_key(""));
+        let (prefix, here) = match which {
+            Listing::Copies => (root.clone(), false),
+            Listing::Own(prefix) => (format!("{own}{prefix}"), true),
+        };
+        let listed = list(&self.shared, &prefix, here, &mut |row| {
+            // A folder may have an object of its own, which other programs make.
+            let is_folder = row.key.ends_with('/') && row.size == 0;
+            match row.key.strip_prefix(root.as_str()) {
+                Some(name) if !is_folder && (here || !row.key.starts_with(&own)) => {
+                    visit(Ok(Listed { name: name.to_owned(), size: row.size }))
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        listed.map_err(|fault| self.failed(fault, "list", &prefix))
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

@@ -19,6 +19,7 @@ mod error;
 mod folders;
 mod hostkey;
 mod link;
+mod listing;
 mod measure;
 mod prove;
 mod publish;

@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::ops::ControlFlow;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, CommitRequest, Existing, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 
 use crate::client::Client;
 use crate::digest::Tools;
@@ -194,9 +197,12 @@ impl SinkSession for SftpSession {
         Ok(Box::new(Reading::open(self, key)?))
     }
 
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        let listed = self.guarded("list own objects on", |it| it.list_names(prefix))?;
-        listed.map_err(|status| refusal(format!("list {OWN} on {}", self.who), status))
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        self.guarded("list what lies on", |it| it.walk(which, visit)).map(drop)
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

@@ -1,17 +1,17 @@
-//! The folder that the backup keeps for itself: what lies there, and removing what dead runs left.
+//! Removing what dead runs left.
 
 use dvb_model::RunId;
 
 use crate::error::Fault;
-use crate::session::{OWN, SftpSession, TEMP};
+use crate::session::{SftpSession, TEMP};
 use crate::start::{PROBE, decode_run};
-use crate::wire::{self, Entry, Reply, Request, Status};
+use crate::wire::{self, Request, Status};
 
 impl SftpSession {
     /// Removes the folders of the runs that are over, and tells how many objects went.
     pub(crate) fn sweep_all(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<Result<u64, Status>, Fault> {
         let temp = format!("{}/{TEMP}", self.root);
-        let folders = match self.list(&temp)? {
+        let folders = match self.entries(&temp)? {
             Ok(folders) => folders,
             Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(0)),
             Err(status) => return Ok(Err(status)),
@@ -31,42 +31,9 @@ impl SftpSession {
         Ok(Ok(removed))
     }
 
-    /// Names of the files among the backup's own objects that begin with `prefix`.
-    pub(crate) fn list_names(&mut self, prefix: &str) -> Result<Result<Vec<String>, Status>, Fault> {
-        let entries = match self.list(&format!("{}/{OWN}", self.root))? {
-            Ok(entries) => entries,
-            Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(Vec::new())),
-            Err(status) => return Ok(Err(status)),
-        };
-        // A name that is not UTF-8 is none of ours.
-        let files = entries.into_iter().filter(|it| !it.attributes.is_folder());
-        let names = files.filter_map(|it| String::from_utf8(it.name).ok());
-        Ok(Ok(names.filter(|it| it.starts_with(prefix)).collect()))
-    }
-
-    fn list(&mut self, path: &str) -> Result<Result<Vec<Entry>, Status>, Fault> {
-        let handle = match self.client.ask(&[Request::OpenDir { path }])?.remove(0) {
-            Reply::Handle(it) => it,
-            Reply::Status(status) => return Ok(Err(status)),
-            _ => return Err(wire::Malformed("OPENDIR answered without a handle").into()),
-        };
-        let mut entries = Vec::new();
-        let ended = loop {
-            match self.client.ask(&[Request::ReadDir { handle: &handle }])?.remove(0) {
-                Reply::Names(more) => entries.extend(more),
-                Reply::Status(it) if it.code == wire::EOF => break Ok(()),
-                Reply::Status(it) => break Err(it),
-                _ => return Err(wire::Malformed("READDIR answered without names").into()),
-            }
-        };
-        self.client.order(&[Request::Close { handle: &handle }])?;
-        entries.retain(|it| it.name != b"." && it.name != b"..");
-        Ok(ended.map(|()| entries))
-    }
-
     /// Removes a run's folder with all that is in it, and tells how many objects went.
     fn remove_run(&mut self, folder: &str) -> Result<Result<u64, Status>, Fault> {
-        let entries = match self.list(folder)? {
+        let entries = match self.entries(folder)? {
             Ok(entries) => entries,
             // Another sweeper was here.
             Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(0)),

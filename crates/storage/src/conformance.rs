@@ -4,14 +4,16 @@
 
 mod target;
 
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::ControlFlow;
 
 use dvb_fixity::{Algorithm, Measured};
 use dvb_model::{ObjectKey, RunId};
 
 use crate::{
-    Cause, CommitRequest, Location, Payload, PayloadError, Sink, SinkSession, Source, SourceError, StageRequest,
-    Staged, Unstaged,
+    Cause, CommitRequest, Listed, Listing, Location, Payload, PayloadError, Sink, SinkSession, Source, SourceError,
+    StageRequest, Staged, Unstaged,
 };
 
 pub use target::{Seen, target};
@@ -151,6 +153,7 @@ pub fn sink(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     renaming_keeps_the_bytes(session, prefix)?;
     only_own_objects_can_be_removed(session, prefix)?;
     own_objects_are_listed(session, prefix)?;
+    copies_are_listed(session, prefix)?;
     dead_runs_are_swept(sink, prefix)
 }
 
@@ -295,6 +298,64 @@ fn own_objects_are_listed(session: &mut dyn SinkSession, prefix: &str) -> Result
         session.remove_own(&own(name)?).map_err(lost)?;
     }
     ensure(listed(session, "listed-")?.is_empty(), "what was removed is not listed any more")
+}
+
+fn copies_are_listed(session: &mut dyn SinkSession, prefix: &str) -> Result<(), Broken> {
+    let below = format!("{prefix}/listed/");
+    // Without a backslash: SeaweedFS lists it as a slash.
+    let names = ["one", "deep/er/two", "deep/with blank", "ünï", "*?[", "quo'te\"", ".hidden/x"];
+    let mut expected: BTreeMap<String, u64> =
+        names.iter().enumerate().map(|(n, it)| (format!("{below}{it}"), n as u64)).collect();
+    expected.extend((0..150).map(|n| (format!("{below}many/{n:03}"), n)));
+    expected.extend((0..40).map(|n| (format!("{below}wide/{n}/x"), n)));
+    for batch in expected.iter().collect::<Vec<_>>().chunks(40) {
+        let bytes = |size: u64| some_bytes(size, usize::try_from(size).unwrap_or_default());
+        let batch: Result<Vec<_>, Broken> =
+            batch.iter().map(|(name, size)| Ok((key(name)?, bytes(**size), End::Whole))).collect();
+        let mut commits = Vec::new();
+        for staged in stage(session, batch?)? {
+            commits.push(CommitRequest { staged: staged.map_err(|it| it.to_string())?, replace: false });
+        }
+        for done in session.commit(commits).map_err(lost)? {
+            done.map_err(|it| it.to_string())?;
+        }
+    }
+    let own = ObjectKey::own("listed").map_err(|it| it.to_string())?;
+    put(session, &own, b"own", false)?.map_err(|it| it.to_string())?;
+    let staged = stage(session, vec![(key(&format!("{below}staged"))?, some_bytes(6, 10), End::Whole)])?.remove(0);
+    let (mut found, mut own_ones, mut twice, mut failure) = (BTreeMap::new(), 0, 0, None);
+    let mut visit = |listed: Result<Listed, crate::SinkError>| {
+        match listed {
+            Ok(it) if it.name.starts_with(".dataverse-backup/") => own_ones += 1,
+            Ok(it) if it.name.starts_with(&below) => twice += u32::from(found.insert(it.name, it.size).is_some()),
+            Ok(_) => {}
+            Err(error) => failure = Some(error.chain()),
+        }
+        ControlFlow::Continue(())
+    };
+    session.list(Listing::Copies, &mut visit).map_err(lost)?;
+    ensure(failure.is_none(), "everything can be listed")?;
+    let differ = |it: &(&String, &u64), other: &BTreeMap<String, u64>| other.get(it.0) != Some(it.1);
+    let lacking: Vec<_> = expected.iter().filter(|it| differ(it, &found)).take(5).collect();
+    let too_many: Vec<_> = found.iter().filter(|it| differ(it, &expected)).take(5).collect();
+    ensure(
+        lacking.is_empty() && too_many.is_empty(),
+        &format!(
+            "every copy is listed with its size, whatever its name, and no temporary; lacking: {lacking:?}, too many: {too_many:?}"
+        ),
+    )?;
+    ensure(own_ones == 0, "the backup's own objects are no copies")?;
+    ensure(twice == 0, "no copy is listed twice")?;
+    let mut seen = 0;
+    let stop = &mut |_| {
+        seen += 1;
+        ControlFlow::Break(())
+    };
+    session.list(Listing::Copies, stop).map_err(lost)?;
+    ensure(seen == 1, "a listing ends where it is broken off")?;
+    session.discard(vec![staged.map_err(|it| it.to_string())?]).map_err(lost)?;
+    session.remove_own(&own).map_err(lost)?;
+    ensure(shows(session, &key(&format!("{below}one"))?)?.is_some(), "after a listing the session is well")
 }
 
 fn dead_runs_are_swept(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {

@@ -21,7 +21,8 @@ pub use error::{Cause, SinkError, SourceError};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use sink::{
-    CommitRequest, Demand, Existing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
+    CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged,
+    Unstaged,
 };
 pub use source::{Location, ObjectAddress, Source, StoredObject};
 pub use target::{Expected, Folder, Mender, Placed, PutError, StoreWriter, Target};

@@ -1,6 +1,7 @@
 //! Holding copies at a destination, a batch at a time.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Mismatch, Proved};
 use dvb_model::{ObjectKey, RunId};
@@ -101,6 +102,24 @@ pub struct Existing {
     pub size: u64,
 }
 
+/// Which objects are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing<'a> {
+    /// All but the backup's own ([`ObjectKey::is_own`]).
+    Copies,
+    /// Those of the backup's own that lie in its folder itself, not deeper, and whose name begins so.
+    Own(&'a str),
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key; it may be a name that no key of ours can have.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// A destination. Cheap to hold; [`Sink::connect`] makes the sessions that do the work, one a worker.
 pub trait Sink: Send + Sync {
     /// What is written to, for messages: user, host and folder; a bucket.
@@ -190,13 +209,38 @@ pub trait SinkSession: Send {
     /// [`SinkError`]: [`Cause::Missing`](crate::Cause::Missing) where there is none.
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError>;
 
-    /// The names of the backup's own objects ([`ObjectKey::own`]) that begin with `prefix`, in any order: those that lie in its
-    /// folder itself, not temporaries, and none where nothing was stored yet.
+    /// Shows what lies at the destination, each object once, in any order, in memory that does not grow with their number.
+    /// It ends early where `visit` breaks off. Symbolic links are neither followed nor shown. A folder that cannot be read is
+    /// shown as an error, and the rest goes on.
     ///
     /// # Errors
     /// [`SinkError`]: [`Cause::Forbidden`](crate::Cause::Forbidden) where the account may not list, which leaves the session
-    /// well; else when the session is lost or the folder cannot be read.
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError>;
+    /// well; else when the session is lost.
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError>;
+
+    /// The names of the backup's own objects ([`ObjectKey::own`]) that begin with `prefix`, in any order; none where nothing
+    /// was stored yet.
+    ///
+    /// # Errors
+    /// [`SinkError`], as those of [`SinkSession::list`].
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        let (mut names, mut failure) = (Vec::new(), None);
+        self.list(Listing::Own(prefix), &mut |found| match found {
+            Ok(found) => {
+                names.extend(found.name.rsplit('/').next().map(str::to_owned));
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failure.map_or(Ok(names), Err)
+    }
 
     /// Removes one of the backup's own objects ([`ObjectKey::own`]): a probe, an old snapshot. Copies of data files cannot be removed here.
     ///

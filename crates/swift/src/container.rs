@@ -1,5 +1,7 @@
 //! Containers: made if missing, and listed.
 
+use std::ops::ControlFlow;
+
 use serde_json::Value;
 use ureq::http::Method;
 
@@ -21,25 +23,45 @@ pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), Failure> {
     }
 }
 
-/// Names that begin with `prefix`, in order, page by page; with a delimiter, also the folders (ending in `/`) that stand
-/// for all names in them.
+/// Names that begin with `prefix`, in order; with a delimiter, also the folders (ending in `/`) that stand for all names in
+/// them.
 pub(crate) fn list(client: &Client, container: &str, prefix: &str, by_folder: bool) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    walk(client, container, prefix, by_folder, &mut |name, _| {
+        names.push(name.to_owned());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
+}
+
+/// Shows these names page by page, with the sizes of those that are objects.
+pub(crate) fn walk(
+    client: &Client,
+    container: &str,
+    prefix: &str,
+    by_folder: bool,
+    visit: &mut dyn FnMut(&str, Option<u64>) -> ControlFlow<()>,
+) -> Result<(), Failure> {
     let path = Path::container(container);
-    let mut names: Vec<String> = Vec::new();
+    let mut marker = String::new();
     loop {
         let delimiter = if by_folder { "&delimiter=/" } else { "" };
-        let marker = names.last().map(|it| quote(it)).unwrap_or_default();
-        let query = format!("?format=json&prefix={}{delimiter}&marker={marker}", quote(prefix));
+        let query = format!("?format=json&prefix={}{delimiter}&marker={}", quote(prefix), quote(&marker));
         let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
         let page = rows.as_array().map(Vec::as_slice).unwrap_or_default();
         if page.is_empty() {
-            return Ok(names);
+            return Ok(());
         }
-        let before = names.len();
-        names.extend(
-            page.iter().filter_map(|it| it["name"].as_str().or_else(|| it["subdir"].as_str())).map(str::to_owned),
-        );
-        if names.len() == before {
+        let mut has_name = false;
+        for row in page {
+            let Some(name) = row["name"].as_str().or_else(|| row["subdir"].as_str()) else { continue };
+            has_name = true;
+            name.clone_into(&mut marker);
+            if visit(name, row["bytes"].as_u64()).is_break() {
+                return Ok(());
+            }
+        }
+        if !has_name {
             return Err(Failure::Protocol("a listing has rows without a name".to_owned()));
         }
     }

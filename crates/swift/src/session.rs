@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Existing, ObjectSession, SinkError, SinkSession, StageRequest, Staged, Unstaged, read_ahead,
+    Cause, CommitRequest, Existing, Listed, Listing, ObjectSession, SinkError, SinkSession, StageRequest, Staged,
+    Unstaged, read_ahead,
 };
 use ureq::http::Method;
 
@@ -194,20 +196,38 @@ impl SinkSession for Session {
         Ok(Box::new(body))
     }
 
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        let failed =
-            |it: Failure| it.into_sink(format!("cannot list the backup's own objects in {}", self.place.container));
-        let listed = container::list(&self.place.client, &self.place.container, &format!("{OWN}{prefix}"), true);
-        let mut names = Vec::new();
-        for name in listed.map_err(failed)? {
-            let own = name.strip_prefix(OWN).filter(|it| !it.is_empty() && !it.ends_with('/'));
-            // What is no key of ours is none of ours.
-            names.extend(own.and_then(|it| Some((it.to_owned(), ObjectKey::own(it).ok()?))));
-        }
-        // Listings lag behind: what was removed may still be listed.
-        let keys: Vec<ObjectKey> = names.iter().map(|it| it.1.clone()).collect();
-        let there = self.stat(&keys)?.into_iter().collect::<Result<Vec<_>, _>>()?;
-        Ok(names.into_iter().zip(there).filter(|it| it.1.is_some()).map(|it| it.0.0).collect())
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        let Place { client, container, .. } = &*self.place;
+        let (prefix, here) = match which {
+            Listing::Copies => (String::new(), false),
+            Listing::Own(prefix) => (format!("{OWN}{prefix}"), true),
+        };
+        let mut failure = None;
+        let listed = container::walk(client, container, &prefix, here, &mut |name, size| {
+            let Some(size) = size else { return ControlFlow::Continue(()) };
+            let is_folder = name.ends_with('/') && size == 0;
+            if is_folder || here != name.starts_with(OWN) {
+                return ControlFlow::Continue(());
+            }
+            if here {
+                // Listings lag behind: what was removed may still be listed.
+                match ObjectKey::new(name).map_or(Ok(None), |it| self.stat_one(&it)) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return ControlFlow::Continue(()),
+                    Err(error) => {
+                        failure = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            visit(Ok(Listed { name: name.to_owned(), size }))
+        });
+        listed.map_err(|it| it.into_sink(format!("cannot list what lies in {container}")))?;
+        failure.map_or(Ok(()), Err)
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

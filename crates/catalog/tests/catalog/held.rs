@@ -173,8 +173,9 @@ fn its_lines_are_these() {
     assert!(lines[4].starts_with(r#"{"type":"file","id":3,"dataset":null,"storage_identifier":null,"#), "{}", lines[4]);
     assert!(lines[4].ends_with(&format!(r#",{ok},"objects":[{},{}]}}"#, object("main"), object("orig"))));
     let failed = format!(
-        r#","status":"FAIL_READ","reason":"lost","recorded_at":"{MADE}","objects":[],"damaged":[{}]}}"#,
-        object("main")
+        r#","status":"FAIL_READ","reason":"lost","recorded_at":"{MADE}","objects":[],"damaged":[{}],"claimed":[{}]}}"#,
+        object("main"),
+        object("orig")
     );
     assert!(lines[6].ends_with(&failed), "{}", lines[6]);
     assert_eq!(lines[8], r#"{"type":"end","datasets":2,"files":3,"gone":2}"#);

@@ -152,12 +152,21 @@ impl Bench {
     }
 
     pub(crate) fn run_onto(&self, sink: &dyn Sink, options: &Options) -> Result<Summary, RunError> {
+        self.run_to(&destination(), sink, options)
+    }
+
+    pub(crate) fn run_to(
+        &self,
+        destination: &DestinationName,
+        sink: &dyn Sink,
+        options: &Options,
+    ) -> Result<Summary, RunError> {
         let catalog: &dyn Catalog = &self.catalog();
         let setup = Setup {
             catalog,
             stores: &self.stores,
             ledger: self.ledger.as_ref(),
-            destination: &destination(),
+            destination,
             sink,
             observer: &Warnings(&self.warnings),
             stop: &self.stop,

@@ -11,7 +11,9 @@ use dvb_catalog::snapshot::HeldEntry;
 use dvb_engine::{Ending, Options, Summary};
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_testkit::files;
 
 use crate::bench::Bench;
@@ -124,8 +126,12 @@ impl SinkSession for FaultySession {
         self.inner.open(key)
     }
 
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        self.plan.around(|| self.inner.list_own(prefix))
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        self.plan.around(|| self.inner.list(which, visit))
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

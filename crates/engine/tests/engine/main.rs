@@ -9,6 +9,7 @@ mod cookbook;
 mod disappearance;
 mod early_end;
 mod faults;
+mod orphans;
 mod rebuild;
 mod rerun;
 mod restore;

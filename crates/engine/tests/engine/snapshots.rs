@@ -12,7 +12,9 @@ use dvb_catalog::{Catalog, Detail, Entry, SnapshotCatalog, SnapshotHeader, Snaps
 use dvb_engine::{Ending, Options, Selection, Setup, Silent, Summary, Which, run};
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{DvObjectId, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_testkit::dataverse::Schema;
 use dvb_testkit::files;
 
@@ -389,7 +391,11 @@ impl SinkSession for BlindSession {
         self.0.open(key)
     }
 
-    fn list_own(&mut self, _: &str) -> Result<Vec<String>, SinkError> {
+    fn list(
+        &mut self,
+        _: Listing<'_>,
+        _: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
         Err(SinkError::new(Cause::Forbidden, "this account may not list"))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +13,9 @@ use dvb_engine::{
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, Existing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::files;
 
@@ -43,7 +46,7 @@ pub(crate) fn try_verify(bench: &Bench, sink: &dyn Sink, options: &VerifyOptions
     verify(&setup, options)
 }
 
-fn verified(bench: &Bench) -> VerifySummary {
+pub(crate) fn verified(bench: &Bench) -> VerifySummary {
     try_verify(bench, bench.sink.as_ref(), &options()).unwrap()
 }
 
@@ -334,6 +337,14 @@ impl SinkSession for MoodySession {
             stop.signal(2);
         }
         self.inner.open(key)
+    }
+
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        self.inner.list(which, visit)
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

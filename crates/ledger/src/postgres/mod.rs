@@ -9,6 +9,7 @@ mod open;
 mod read;
 mod write;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
@@ -233,6 +234,10 @@ impl Ledger for PostgresLedger {
 
     fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
         self.transact("list the runs", |it| read::runs(it, destination, limit))
+    }
+
+    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
+        self.transact("look for keys", |it| read::known_keys(it, destination, keys))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

@@ -1,5 +1,7 @@
 //! What is asked of the database.
 
+use std::collections::HashSet;
+
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use postgres::{Row, Transaction};
 
@@ -105,6 +107,21 @@ pub(super) fn copies(
     Ok(copies)
 }
 
+pub(super) fn known_keys(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    keys: &[&str],
+) -> Result<HashSet<String>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(HashSet::new()) };
+    by_index(db)?;
+    // PostgreSQL's text cannot hold NUL: no row has such a key.
+    let keys: Vec<&str> = keys.iter().copied().filter(|it| !it.contains('\0')).collect();
+    let sql = "SELECT c.key FROM unnest($2::text[]) AS w (key)
+               JOIN backup_copy c ON c.destination = $1 AND c.key = w.key";
+    let rows = db.query(sql, &[&destination, &keys])?;
+    Ok(rows.iter().map(|it| it.try_get(0)).collect::<Result<_, _>>()?)
+}
+
 pub(super) fn copy_at(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
@@ -158,14 +175,16 @@ pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault>
     Ok(raw::spread(rows.collect::<Result<_, postgres::Error>>()?)?)
 }
 
+/// Each destination is looked up by itself: a planner that joins them may read all states for each.
 const DETAILS: &str = concat!(
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, ",
     time!("gone_since"),
     ", ",
     time!("recorded_at"),
     ", (SELECT count(*) FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-       (SELECT count(*) FROM backup_destination d
-        JOIN backup_state o ON o.destination = d.id AND o.id = s.id AND o.status = 'OK')
+       (SELECT count((SELECT 1 FROM backup_state o
+                      WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK'))
+        FROM backup_destination d)
      FROM backup_state s
      WHERE destination = $1 AND kind = 'file' AND id > $2
        AND ($3::text IS NULL OR dataset = $3) AND (NOT $4::boolean OR status <> 'OK')

@@ -9,6 +9,7 @@ mod open;
 mod read;
 mod write;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -251,6 +252,10 @@ impl Ledger for SqliteLedger {
 
     fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
         self.read("list the runs", |it| read::runs(it, destination, limit))
+    }
+
+    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
+        self.read("look for keys", |it| read::known_keys(it, destination, keys))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

@@ -1,5 +1,7 @@
 //! What is asked of the file.
 
+use std::collections::HashSet;
+
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -81,6 +83,22 @@ pub(super) fn copies(db: &Connection, destination: &DestinationName, ids: &[DvOb
     Ok(copies)
 }
 
+pub(super) fn known_keys(
+    db: &Connection,
+    destination: &DestinationName,
+    keys: &[&str],
+) -> Result<HashSet<String>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(HashSet::new()) };
+    let mut statement = db.prepare_cached("SELECT 1 FROM backup_copy WHERE destination = ?1 AND key = ?2")?;
+    let mut known = HashSet::new();
+    for key in keys {
+        if statement.exists(params![destination, key])? {
+            known.insert((*key).to_owned());
+        }
+    }
+    Ok(known)
+}
+
 pub(super) fn copy_at(db: &Connection, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
     let mut statement = db.prepare_cached(&format!("{COPY} WHERE destination = ?1 AND key = ?2"))?;
@@ -127,6 +145,7 @@ pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
     Ok(raw::spread(rows.collect::<Result<_, _>>()?)?)
 }
 
+/// Each destination is looked up by itself: a planner that joins them may read all states for each.
 pub(super) fn details(
     db: &Connection,
     destination: &DestinationName,
@@ -139,8 +158,9 @@ pub(super) fn details(
         "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
                 (SELECT count(*) FROM backup_copy c
                  WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-                (SELECT count(*) FROM backup_destination d
-                 JOIN backup_state o ON o.destination = d.id AND o.id = s.id AND o.status = 'OK')
+                (SELECT count((SELECT 1 FROM backup_state o
+                               WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK'))
+                 FROM backup_destination d)
          FROM backup_state s
          WHERE destination = ?1 AND kind = 'file' AND id > ?2
            AND (?3 IS NULL OR dataset = ?3) AND (NOT ?4 OR status <> 'OK')

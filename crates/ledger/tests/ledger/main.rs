@@ -78,6 +78,7 @@ macro_rules! suite {
             reports::copies_are_counted_over_destinations,
             reports::the_oldest_proof_is_of_what_is_not_gone,
             reports::runs_come_newest_first,
+            reports::keys_that_are_taken_are_told,
             reports::a_key_is_looked_up,
             checks::the_oldest_come_first_page_by_page,
             checks::damaged_copies_of_what_is_not_safe_are_listed,

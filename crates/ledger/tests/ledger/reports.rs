@@ -1,10 +1,10 @@
 //! What is asked of a ledger.
 
 use dvb_ledger::{EntryKind, Record, RunSummary, Verdict};
-use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 
 use crate::Bench;
-use crate::made::{a_run, copy_all, failed, here, key, main_key, record, run, safe, there};
+use crate::made::{a_run, copy_all, failed, here, key, main_key, record, run, safe, there, wish};
 
 pub(crate) fn states_come_in_order_over_pages(bench: &dyn Bench) {
     let ledger = bench.migrated();
@@ -144,6 +144,24 @@ pub(crate) fn runs_come_newest_first(bench: &dyn Bench) {
     assert!(!ledger.knows_run(&here(), &RunId("r9".into())).unwrap());
     let unknown = ledger.finish_run(&RunId("r9".into()), &summary);
     assert!(matches!(unknown, Err(dvb_ledger::LedgerError::UnknownRun { .. })));
+}
+
+pub(crate) fn keys_that_are_taken_are_told(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    let known = |keys: &[&str]| {
+        let mut known: Vec<_> = ledger.known_keys(&here(), keys).unwrap().into_iter().collect();
+        known.sort();
+        known
+    };
+    assert_eq!(known(&["a"]), [""; 0], "of a destination that nobody knows");
+    copy_all(&*ledger, &here(), [1, 2]);
+    copy_all(&*ledger, &there(), [3]);
+    ledger.reserve(&here(), &[wish(4, ObjectRole::Main, 1, main_key(4))]).unwrap();
+    let keys = [1, 3, 4, 5].map(|it| main_key(it).as_str().to_owned());
+    let mut asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+    asked.extend(["nul\0", "100%", "ü'\""]);
+    assert_eq!(known(&asked), [main_key(1).as_str(), main_key(4).as_str()]);
+    assert_eq!(known(&[]), [""; 0]);
 }
 
 pub(crate) fn a_key_is_looked_up(bench: &dyn Bench) {

@@ -5,6 +5,7 @@ mod cut;
 mod durable;
 mod host_keys;
 mod lies;
+mod listing;
 mod login;
 mod names;
 mod promises;

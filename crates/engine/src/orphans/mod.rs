@@ -1,0 +1,297 @@
+//! `orphans`: what lies at a destination that the ledger does not name, and which missing data files it is. Changes nothing.
+
+mod list;
+mod matching;
+mod wanted;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use dvb_catalog::Catalog;
+use dvb_fixity::{Digest, Evidence};
+use dvb_ledger::{Ledger, LedgerError};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
+use dvb_storage::Sink;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::connection::{At, Connection, Lost};
+use crate::run::now;
+use crate::spool::Spool;
+use crate::{Ending, Observer, RunError, Stop, chain};
+
+/// What `orphans` works with.
+#[derive(Clone, Copy)]
+pub struct OrphansSetup<'a> {
+    /// What should exist: only what it lacks at the destination is looked for.
+    pub catalog: &'a dyn Catalog,
+    /// What is known of the copies.
+    pub ledger: &'a dyn Ledger,
+    /// Name of the destination.
+    pub destination: &'a DestinationName,
+    /// The others, whose copies tell the digests of what is missing here.
+    pub others: &'a [DestinationName],
+    /// The destination.
+    pub sink: &'a dyn Sink,
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+/// How it goes about its work. There are no defaults: the caller says the limits.
+#[derive(Debug, Clone)]
+pub struct OrphansOptions {
+    /// Name of this run.
+    pub run: RunId,
+    /// A folder with room for the list of orphans and that of missing files (about 100 bytes each).
+    pub spool_folder: PathBuf,
+    /// Missing objects that are held in memory at once; the orphans are gone through once for each so many.
+    pub held: usize,
+}
+
+/// An object that no row of the ledger names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// Where it lies, below the destination's root.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The missing objects that it is, by size and digest; the first of them where there are many.
+    pub is: Vec<MissingObject>,
+    /// Why it could not be compared, though something of its size is missing.
+    pub unreadable: Option<String>,
+    /// What was measured of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
+}
+
+/// An object of a data file that has no proved copy at the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingObject {
+    /// Its data file; `None` for an object of a dataset itself.
+    pub data_file_id: Option<DvObjectId>,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Storage identifier of the data file.
+    pub storage_identifier: Option<String>,
+    /// Newest name of the data file with its folder.
+    pub name: Option<String>,
+    /// Which of its objects: `main`, `orig`, …
+    pub object: String,
+    /// Where its copy was, and belongs.
+    pub key: Option<ObjectKey>,
+    /// The digest that its bytes have.
+    pub digest: Digest,
+    /// Who says so: `dataverse`, by its checksum, or the `ledger`, by what was first seen.
+    pub known_by: KnownBy,
+}
+
+/// Who knows the digest of a missing object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KnownBy {
+    /// Dataverse's recorded checksum.
+    Dataverse,
+    /// The digest of the bytes first seen.
+    Ledger,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrphansSummary {
+    /// `orphans`.
+    pub command: &'static str,
+    /// Name of the run.
+    pub run_id: RunId,
+    /// The destination.
+    pub destination: DestinationName,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: String,
+    /// Objects at the destination, the backup's own aside.
+    pub listed: u64,
+    /// Those that no row of the ledger names.
+    pub orphans_total: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those of them that are a missing object.
+    pub matched: u64,
+    /// Those that could not be compared.
+    pub unreadable: u64,
+    /// Data files that lack a proved copy of an object at the destination.
+    pub missing_files: u64,
+    /// How the orphans were measured.
+    #[serde(serialize_with = "evidence_name")]
+    pub evidence: Option<Evidence>,
+    /// The first folders that could not be listed.
+    pub unlisted: Vec<String>,
+    /// How many there are.
+    pub unlisted_total: u64,
+    /// Why it gave up before its end.
+    pub aborted: Option<String>,
+    /// The ending's exit code.
+    pub exit_code: u8,
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+}
+
+// serde gives a reference.
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn evidence_name<S: Serializer>(evidence: &Option<Evidence>, serializer: S) -> Result<S::Ok, S::Error> {
+    evidence.map(Evidence::name).serialize(serializer)
+}
+
+/// What has been found out so far, beside the orphans themselves.
+#[derive(Debug, Default)]
+struct Counts {
+    listed: u64,
+    unlisted: Vec<String>,
+    unlisted_total: u64,
+    missing_files: u64,
+    evidence: Option<Evidence>,
+    unreachable: bool,
+    abort: Option<(Ending, String)>,
+}
+
+/// Why a step did not come to its end.
+enum Failure {
+    Run(RunError),
+    Lost(Lost),
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+impl OrphansOptions {
+    fn spool_error(&self, source: std::io::Error) -> RunError {
+        RunError::Spool { folder: self.spool_folder.clone(), source }
+    }
+}
+
+/// Lists the objects at a destination that no row of the ledger names, and tells which missing objects they are: by size
+/// first, then by digest, measured at the destination or by reading back, of candidates alone. Each orphan goes to `show`.
+///
+/// It takes no lock: a run reserves a key before anything shows there. Nothing is changed, deleted or adopted.
+///
+/// # Errors
+/// [`RunError`], when nothing could be listed. What goes wrong later is in the [`OrphansSummary`].
+pub fn orphans(
+    setup: &OrphansSetup<'_>,
+    options: &OrphansOptions,
+    show: &mut dyn FnMut(&Orphan),
+) -> Result<OrphansSummary, RunError> {
+    let started = now();
+    let OrphansSetup { ledger, destination, sink, observer, stop, .. } = *setup;
+    let at = At { ledger, destination, sink, observer, stop, run: &options.run };
+    // Without the lock, nobody can tell which runs are over: nothing of them is swept.
+    let swept = Mutex::new(true);
+    let mut connection = Connection::new(at, &swept);
+    let mut counts = Counts::default();
+    let listed = list::list(at, options, &mut connection, &mut counts);
+    let mut found = match listed {
+        Ok(it) => it,
+        Err(Failure::Run(error)) => return Err(error),
+        Err(Failure::Lost(lost)) => return Err(lost_error(destination, lost)),
+    };
+    if found.count > 0 && stop.signalled().is_none() {
+        match find_owners(setup, options, &mut connection, &mut found, &mut counts) {
+            Ok(()) | Err(Failure::Lost(Lost::Stopped)) => {}
+            // The list is worth having all the same.
+            Err(Failure::Run(error)) => counts.abort = Some((Ending::from(&error), chain(&error))),
+            Err(Failure::Lost(lost)) => {
+                let error = lost_error(destination, lost);
+                counts.abort = Some((Ending::from(&error), chain(&error)));
+            }
+        }
+    }
+    connection.clean_up();
+    let mut summary = summary(setup, options, started, counts);
+    for orphan in found.orphans.read().map_err(|it| options.spool_error(it))? {
+        let orphan = orphan.map_err(|it| options.spool_error(it))?;
+        summary.orphans_total += 1;
+        summary.bytes = summary.bytes.saturating_add(orphan.size);
+        summary.matched += u64::from(!orphan.is.is_empty());
+        summary.unreadable += u64::from(orphan.unreadable.is_some());
+        show(&orphan);
+    }
+    if summary.unreadable + summary.unlisted_total > 0 {
+        summary.ending = summary.ending.min(Ending::NotSafe);
+    }
+    summary.exit_code = summary.ending.code();
+    summary.finished = now();
+    Ok(summary)
+}
+
+/// Reads what is missing, and compares.
+fn find_owners(
+    setup: &OrphansSetup<'_>,
+    options: &OrphansOptions,
+    connection: &mut Connection<'_>,
+    found: &mut list::Found,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
+    let (mut wanted, missing_files) = wanted::of(setup, options, &found.sizes)?;
+    counts.missing_files = missing_files;
+    matching::compare(setup, options, connection, found, &mut wanted, counts)
+}
+
+fn lost_error(destination: &DestinationName, lost: Lost) -> RunError {
+    match lost {
+        Lost::Run(ending, text) => RunError::Destination { text, ending },
+        Lost::Session(error) => RunError::Destination {
+            text: format!("destination {destination}: {}", error.chain()),
+            ending: Ending::of_cause(error.cause),
+        },
+        Lost::Stopped => RunError::Destination {
+            text: format!("destination {destination}: stopped before anything was listed"),
+            ending: Ending::Stopped,
+        },
+    }
+}
+
+fn summary(setup: &OrphansSetup<'_>, options: &OrphansOptions, started: String, counts: Counts) -> OrphansSummary {
+    let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok()).map(Ending::Signalled);
+    let unreachable = counts.unreachable.then_some(Ending::Unreachable);
+    let abort = counts.abort.as_ref().map(|it| it.0);
+    let ending = [signal, unreachable, abort].into_iter().flatten().min().unwrap_or(Ending::Safe);
+    OrphansSummary {
+        command: "orphans",
+        run_id: options.run.clone(),
+        destination: setup.destination.clone(),
+        finished: started.clone(),
+        started,
+        listed: counts.listed,
+        orphans_total: 0,
+        bytes: 0,
+        matched: 0,
+        unreadable: 0,
+        missing_files: counts.missing_files,
+        evidence: counts.evidence,
+        unlisted: counts.unlisted,
+        unlisted_total: counts.unlisted_total,
+        aborted: counts.abort.map(|it| it.1),
+        exit_code: ending.code(),
+        ending,
+    }
+}
+
+/// The list of orphans, and of missing objects.
+type Orphans = Spool<Orphan>;
+type Wanted = Spool<wanted::Line>;
