@@ -4,12 +4,14 @@ mod audit;
 mod catalogue;
 mod check;
 mod completions;
+mod custody;
 mod from_snapshot;
 mod init;
 mod looking;
 mod man;
 mod orphans;
 mod rebuild;
+mod repair;
 mod restore;
 mod run;
 mod selecting;
@@ -36,6 +38,7 @@ pub(crate) enum Command {
     Restore(Box<restore::Args>),
     Orphans(orphans::Args),
     Rebuild(rebuild::Args),
+    Repair(Box<repair::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -78,6 +81,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
         Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
         Command::Orphans(args) => orphans::run(&args, &context()?),
+        Command::Repair(args) => repair::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -198,10 +198,10 @@ fn give_back(
     Ok(done?)
 }
 
-type NamedSink<'a> = (&'a DestinationName, Box<dyn Sink>);
+pub(super) type NamedSink<'a> = (&'a DestinationName, Box<dyn Sink>);
 
 /// A destination that this version cannot read does not keep the others from helping.
-fn sinks<'a>(context: &Context, destinations: &[&'a Destination]) -> Result<Vec<NamedSink<'a>>, Failure> {
+pub(super) fn sinks<'a>(context: &Context, destinations: &[&'a Destination]) -> Result<Vec<NamedSink<'a>>, Failure> {
     let mut sinks = Vec::new();
     let mut refused = None;
     for destination in destinations {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Context;
+use super::custody::History;
 use crate::args;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
@@ -43,7 +44,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PID", value_parser = args::pid)]
     dataset: Option<String>,
 
-    /// A line for the data file with this id in Dataverse's database; repeatable
+    /// Everything that is known of the data file with this id in Dataverse's database; repeatable
+    ///
+    /// Its copies, when each was first seen and last proved and by which evidence, and what was mended of it.
     #[arg(long, value_name = "ID")]
     file: Vec<i64>,
 
@@ -90,9 +93,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
         objects.push(object);
     }
     let spread = ledger.spread()?;
+    let mended = status.incidents()?;
     if context.screen.json && !args.is_lines() {
         let copies: Map<String, Value> = spread.iter().map(|it| (it.0.to_string(), it.1.into())).collect();
-        context.screen.print_json(&json!({ "destinations": objects, "copies": copies, "exit_code": ending.code() }))?;
+        let mut object = json!({ "destinations": objects, "copies": copies, "exit_code": ending.code() });
+        if let (Some(incidents), Some(object)) = (mended, object.as_object_mut()) {
+            object.insert("incidents".to_owned(), incidents);
+        }
+        context.screen.print_json(&object)?;
     } else if !context.screen.json && several {
         context.screen.print(&spread_text(&spread))?;
     }
@@ -119,6 +127,20 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
+    /// What was mended of the data files that are asked for by their ids: printed, or by id.
+    fn incidents(&self) -> Result<Option<Value>, Failure> {
+        let mut objects = Map::new();
+        for id in self.args.file.iter().copied().map(DvObjectId) {
+            let history = History::of(self.ledger, id)?;
+            let text = history.incidents_text();
+            if !self.screen.json && !text.is_empty() {
+                self.screen.print(&format!("file {id}\n{text}"))?;
+            }
+            objects.insert(id.to_string(), history.incidents());
+        }
+        Ok((!objects.is_empty()).then_some(objects.into()))
+    }
+
     /// Prints the text of one destination, or makes its object; and what its state comes to.
     fn of(&self, destination: &DestinationName) -> Result<(Value, Ending), Failure> {
         let (counts, gone) = self.ledger.counts(destination)?;
@@ -155,6 +177,7 @@ impl Command<'_> {
         let (mut gathered, mut ending) = (Vec::new(), Ending::Safe);
         let mut printed = Ok(());
         let mut missing: BTreeSet<_> = args.file.iter().copied().map(DvObjectId).collect();
+        let mut found = Vec::new();
         ledger.visit_details(destination, args.dataset.as_deref(), false, &mut |it| {
             missing.remove(&it.id);
             let selected = args.file.is_empty() || args.file.contains(&it.id.0);
@@ -164,12 +187,19 @@ impl Command<'_> {
             if !args.wants(&it) || printed.is_err() {
                 return;
             }
+            if !args.file.is_empty() {
+                found.push(it);
+                return;
+            }
             match (screen.json, args.failed) {
                 (false, _) => printed = screen.print(&format!("  {}", text(&it, *several))),
                 (true, true) => printed = screen.print_json(&DataFile::of(destination, it)),
                 (true, false) => gathered.push(json!(DataFile::of(destination, it))),
             }
         })?;
+        for it in found {
+            gathered.extend(self.in_full(destination, it)?);
+        }
         printed?;
         for id in missing {
             screen.say(&format!("destination {destination}: no run has looked at a data file {id} of that selection"));
@@ -192,6 +222,26 @@ impl Command<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Prints one data file with its copies and their history, or makes its object.
+    fn in_full(&self, destination: &DestinationName, it: StateDetail) -> Result<Option<Value>, Failure> {
+        let Self { args, screen, ledger, several } = self;
+        let history = History::of(*ledger, it.id)?;
+        if !screen.json {
+            screen.print(&format!("  {}\n{}", text(&it, *several), history.text(destination)))?;
+            return Ok(None);
+        }
+        let mut object = json!(DataFile::of(destination, it));
+        if let Some(object) = object.as_object_mut() {
+            object.insert("first_seen".to_owned(), history.first_seen(destination).into());
+            object.insert("custody".to_owned(), history.objects(destination));
+        }
+        if args.failed {
+            screen.print_json(&object)?;
+            return Ok(None);
+        }
+        Ok(Some(object))
     }
 
     fn overview(
@@ -410,6 +460,7 @@ fn command(end: Option<&RunSummary>) -> &'static str {
     let summary: Option<Value> = end.and_then(|it| serde_json::from_str(&it.json).ok());
     match summary.as_ref().and_then(|it| it["command"].as_str()) {
         Some("verify") => "verify",
+        Some("repair") => "repair",
         _ => "run",
     }
 }

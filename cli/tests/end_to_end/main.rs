@@ -8,6 +8,7 @@ mod lost;
 mod objects_back;
 mod original;
 mod orphans;
+mod repair;
 mod restore;
 mod ssh;
 mod verify;

@@ -31,6 +31,14 @@ pub(crate) const IN_CONTAINER: &str = "FK2/OBJ/18f3a000000-00000000c00";
 
 impl Clouds {
     pub(crate) fn new(name: &str) -> Self {
+        let clouds = Self::before_its_first_run(name, "");
+        let (summary, code) = clouds.it.json(&["run"]);
+        assert_eq!((code, summary["files"]["copied"].as_u64()), (0, Some(12)), "{summary:#}");
+        clouds
+    }
+
+    /// With more sections in its configuration.
+    pub(crate) fn before_its_first_run(name: &str, sections: &str) -> Self {
         let server = swift::shared();
         let (bucket, container) = (make_bucket(), swift::container("doi-10-5072"));
         server.make_container(&container);
@@ -75,7 +83,7 @@ impl Clouds {
         it.backup = format!(
             "[Store s3]\nType: s3\nBucketName: {}\nCustomEndpointUrl: {}\nPathStyleAccess: true\nAccessKey: {}\n\
              SecretKey: {}\n\n[Store swift]\nType: swift\nDefaultEndpoint: ep\nAuthType.ep: basic\nAuthUrl.ep: {}\n\
-             Username.ep: {}\nPassword.ep: {}\n\n{}",
+             Username.ep: {}\nPassword.ep: {}\n\n{}\n{sections}",
             bucket.name(),
             weed.url,
             weed.access,
@@ -87,8 +95,6 @@ impl Clouds {
         );
         it.write_config();
         it.init();
-        let (summary, code) = it.json(&["run"]);
-        assert_eq!((code, summary["files"]["copied"].as_u64()), (0, Some(12)), "{summary:#}");
         Self { it, bucket, container }
     }
 

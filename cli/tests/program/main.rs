@@ -8,6 +8,7 @@ mod listeners;
 mod orphans;
 mod rebuild;
 mod remote;
+mod repair;
 mod restore;
 mod run;
 mod site;

@@ -427,7 +427,7 @@ impl Findings {
 }
 
 impl Bad {
-    fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Size(_) => "other-size",
@@ -514,23 +514,21 @@ fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
 
 /// What is wrong, in a sentence that names the object, its dataset and the file.
 fn reason(held: &Held, bad: &Bad) -> String {
-    bad.reason(&held.copy, held.dataset.as_deref(), held.label.as_deref())
+    sentence(&held.copy, held.dataset.as_deref(), held.label.as_deref(), bad)
 }
 
-impl Bad {
-    /// The same, of a copy that is known otherwise.
-    pub(crate) fn reason(&self, copy: &Copy, dataset: Option<&str>, label: Option<&str>) -> String {
-        let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
-        let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
-        let what = match self {
-            Self::Missing => "is missing".to_owned(),
-            Self::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
-            Self::Digest(Mismatch::Digest { expected, found }) => {
-                format!("has {} {found} where {expected} was proved", found.algorithm())
-            }
-            Self::Digest(other) => other.to_string(),
-        };
-        let last = copy.proved_at.as_deref().map(|it| format!("; it was good on {it}")).unwrap_or_default();
-        format!("the copy at {}, {}{name}{dataset}, {what}{last}", copy.key, copy.role)
-    }
+/// The same for a copy of a data file or dataset that is known otherwise.
+pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
+    let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
+    let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
+    let what = match bad {
+        Bad::Missing => "is missing".to_owned(),
+        Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
+        Bad::Digest(Mismatch::Digest { expected, found }) => {
+            format!("has {} {found} where {expected} was proved", found.algorithm())
+        }
+        Bad::Digest(other) => other.to_string(),
+    };
+    let last = copy.proved_at.as_deref().map(|it| format!("; it was good on {it}")).unwrap_or_default();
+    format!("the copy at {}, {}{name}{dataset}, {what}{last}", copy.key, copy.role)
 }

@@ -5,7 +5,7 @@ use dvb_ledger::{Check, Copy, CopyState, Found};
 use dvb_model::ObjectKey;
 use dvb_storage::{Cause, SinkError};
 
-use crate::check::{Bad, compare, measure};
+use crate::check::{Bad, compare, measure, sentence};
 use crate::connection::{Connection, Lost};
 use crate::item::{Job, JobStage};
 use crate::judge::Judgement;
@@ -86,7 +86,7 @@ fn take(job: &mut Job, n: usize, judged: Judged, is_last: bool) -> Option<Check>
     let (state, found) = match judged {
         Judged::Good(found) => (CopyState::Proved, found),
         Judged::Bad(bad) if is_last => {
-            let why = bad.reason(copy, dataset.as_deref(), label.as_deref());
+            let why = sentence(copy, dataset.as_deref(), label.as_deref(), &bad);
             job.damaged.push((copy.role.clone(), copy.version));
             job.notes.push(why.clone());
             (CopyState::Damaged, Found::Damaged(why))

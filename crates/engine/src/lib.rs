@@ -27,6 +27,7 @@ mod package;
 mod payload;
 mod plan;
 mod rebuild;
+mod repair;
 mod restore;
 mod run;
 mod settle;
@@ -49,6 +50,7 @@ pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, 
 pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
 };
+pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
 pub use restore::{
     Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
     StoreWriters, restore, writer_run,

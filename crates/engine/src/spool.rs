@@ -77,14 +77,18 @@ impl Due {
     }
 
     pub(crate) fn id(&self) -> DvObjectId {
-        match &self.subject {
-            Subject::DataFile(it) => it.id,
-            Subject::Dataset(it) => it.id,
-        }
+        self.subject.id()
     }
 }
 
 impl Subject {
+    pub(crate) fn id(&self) -> DvObjectId {
+        match self {
+            Self::DataFile(it) => it.id,
+            Self::Dataset(it) => it.id,
+        }
+    }
+
     pub(crate) fn is_data_file(&self) -> bool {
         matches!(self, Self::DataFile(_))
     }

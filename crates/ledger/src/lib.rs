@@ -5,6 +5,7 @@
 
 mod check;
 mod claim;
+mod custody;
 mod error;
 mod original;
 mod pages;
@@ -16,6 +17,7 @@ mod sqlite;
 mod weigh;
 
 pub use check::{Check, Found, Held};
+pub use custody::{CopyInCustody, Custody, Incident, Side};
 pub use error::LedgerError;
 pub use postgres::PostgresLedger;
 pub use row::{
@@ -231,6 +233,24 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError>;
+
+    /// All that is known of one data file or dataset: one answer for each destination that knows it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn custody(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError>;
+
+    /// Records what was mended, in one transaction, with the ledger's own time.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn record_incidents(&self, incidents: &[Incident]) -> Result<(), LedgerError>;
+
+    /// What was mended of one data file or dataset, the first incident first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError>;
 
     /// What lies at a key according to the ledger.
     ///

@@ -180,15 +180,19 @@ pub(crate) fn version_column(version: u32) -> i32 {
     i32::try_from(version).unwrap_or(i32::MAX)
 }
 
-fn parsed<T: FromStr>(value: &str, what: &str, id: i64) -> Result<T, LedgerError> {
+pub(crate) fn parsed<T: FromStr>(value: &str, what: &str, id: i64) -> Result<T, LedgerError> {
     value.parse().map_err(|_| bad_row(what, id, value))
 }
 
-fn number<N: std::marker::Copy + ToString, T: TryFrom<N>>(value: N, what: &str, id: i64) -> Result<T, LedgerError> {
+pub(crate) fn number<N: std::marker::Copy + ToString, T: TryFrom<N>>(
+    value: N,
+    what: &str,
+    id: i64,
+) -> Result<T, LedgerError> {
     T::try_from(value).map_err(|_| bad_row(what, id, &value.to_string()))
 }
 
-fn digest(bytes: &[u8], id: i64) -> Result<Digest, LedgerError> {
+pub(crate) fn digest(bytes: &[u8], id: i64) -> Result<Digest, LedgerError> {
     Digest::from_bytes(bytes).ok_or_else(|| bad_row("sha256", id, &format!("{bytes:02x?}")))
 }
 
@@ -207,6 +211,6 @@ fn basis(value: &str, id: i64) -> Result<Basis, LedgerError> {
     all.into_iter().find(|it| it.name() == value).ok_or_else(|| bad_row("basis", id, value))
 }
 
-fn bad_row(what: &str, id: i64, value: &str) -> LedgerError {
+pub(crate) fn bad_row(what: &str, id: i64, value: &str) -> LedgerError {
     LedgerError::BadRow { what: format!("{what} of {id}"), value: value.to_owned() }
 }

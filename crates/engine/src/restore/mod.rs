@@ -5,12 +5,12 @@
 
 mod error;
 mod names;
-mod object;
-mod place;
-mod plan;
-mod reach;
+pub(crate) mod object;
+pub(crate) mod place;
+pub(crate) mod plan;
+pub(crate) mod reach;
 mod summary;
-mod worker;
+pub(crate) mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -107,22 +107,37 @@ pub struct RestoreOptions {
 }
 
 /// What all workers share.
-struct Shared<'a> {
-    setup: &'a RestoreSetup<'a>,
-    options: &'a RestoreOptions,
-    reading: Reading,
+pub(crate) struct Shared<'a> {
+    pub(crate) setup: &'a RestoreSetup<'a>,
+    pub(crate) options: &'a RestoreOptions,
+    pub(crate) reading: Reading,
     tally: Mutex<summary::Tally>,
-    lost: Vec<reach::Loss>,
+    pub(crate) lost: Vec<reach::Loss>,
     told: AtomicU64,
+    /// What sessions with each destination are opened for.
+    pub(crate) runs: Vec<RunId>,
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
+    pub(crate) fn new(setup: &'a RestoreSetup<'a>, options: &'a RestoreOptions, runs: Vec<RunId>) -> Self {
+        let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
+        Self {
+            setup,
+            options,
+            reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
+            tally: Mutex::default(),
+            lost: setup.from.iter().map(|_| reach::Loss::default()).collect(),
+            told: AtomicU64::new(0),
+            runs,
+        }
+    }
+
     fn tally(&self) -> std::sync::MutexGuard<'_, summary::Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the observer what was read since it was told last.
-    fn tell_bytes(&self) {
+    pub(crate) fn tell_bytes(&self) {
         let bytes = self.reading.bytes.load(Ordering::Relaxed);
         let told = self.told.swap(bytes, Ordering::Relaxed);
         if bytes > told {
@@ -137,23 +152,15 @@ impl Shared<'_> {
 /// [`RestoreError`], when nothing was looked at. What goes wrong later is in the [`RestoreSummary`].
 pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
     let started = now();
-    let plan::Plan { mut spool, files, bytes } = plan::make(setup, options)?;
+    let plan::Plan { mut spool, files, bytes } = plan::make(setup, options, None)?;
     let failed = |source| plan::spool_failed(options, source);
     let asked = spool.read().map_err(failed)?;
     warn_of_empty_stores(setup);
     setup.observer.event(&Event::Planned { files, bytes });
-    let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
-    let shared = Shared {
-        setup,
-        options,
-        reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
-        tally: Mutex::default(),
-        lost: setup.from.iter().map(|_| reach::Loss::default()).collect(),
-        told: AtomicU64::new(0),
-    };
+    let shared = Shared::new(setup, options, setup.from.iter().map(|_| options.run.clone()).collect());
     worker::work(&shared, asked, files);
     if let Goal::InPlace(writers) = setup.to {
-        writers.values().flatten().for_each(|it| it.close(&|run| is_dead(run, &options.run)));
+        close(writers, &options.run);
     }
     let lost = shared.lost.iter().filter_map(reach::Loss::ending).min();
     let tally = shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -183,6 +190,11 @@ const LONGEST: i64 = 30;
 #[must_use]
 pub fn writer_run(run: &RunId) -> RunId {
     RunId(format!("{OF_WRITER}{run}"))
+}
+
+/// Lets the writers take away what they made for themselves.
+pub(crate) fn close(writers: &StoreWriters, own: &RunId) {
+    writers.values().flatten().for_each(|it| it.close(&|run| is_dead(run, own)));
 }
 
 fn is_dead(run: &RunId, own: &RunId) -> bool {

@@ -62,7 +62,7 @@ impl PartialOrd for Version {
 
 /// Where a data file's objects go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     /// The data file itself; a package's folder.
     pub(super) main: ObjectKey,
     /// The upload that a table was made of.

@@ -16,40 +16,42 @@ use crate::payload::{ObjectPayload, Reading};
 const ATTEMPTS: u32 = 3;
 
 /// A copy that an object can be given back from.
-pub(super) struct Candidate {
+pub(crate) struct Candidate {
     /// Which of the destinations.
-    pub(super) origin: usize,
-    pub(super) key: ObjectKey,
+    pub(crate) origin: usize,
+    pub(crate) key: ObjectKey,
 }
 
 /// One object that is asked for.
-pub(super) struct Wanted {
-    pub(super) driver: Option<DriverId>,
+pub(crate) struct Wanted {
+    pub(crate) driver: Option<DriverId>,
     /// Where it goes below the goal's folder.
-    pub(super) path: ObjectKey,
+    pub(crate) path: ObjectKey,
     /// Where it is in its store, or why that cannot be looked at.
-    pub(super) at: Result<(Arc<dyn Source>, Location), Lack>,
+    pub(crate) at: Result<(Arc<dyn Source>, Location), Lack>,
     /// Not empty. All have the same bytes on record.
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) size: u64,
-    pub(super) sha256: Digest,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) size: u64,
+    pub(crate) sha256: Digest,
     /// SHA-256 of every proved version of it, anywhere.
-    pub(super) known: Vec<Digest>,
+    pub(crate) known: Vec<Digest>,
     /// Dataverse's checksum, where it speaks of this object.
-    pub(super) recorded: Option<Digest>,
+    pub(crate) recorded: Option<Digest>,
     /// Dataverse's row is still the one that the copy was proved by.
-    pub(super) unchanged: bool,
+    pub(crate) unchanged: bool,
     /// Its size alone says too little.
-    pub(super) suspect: bool,
+    pub(crate) suspect: bool,
     /// What is there may be half an ingest.
-    pub(super) ingest: bool,
+    pub(crate) ingest: bool,
 }
 
 /// What became of an object.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It is there now; with --dry-run, it would be.
     Restored {
+        /// Which of the destinations its bytes came from; `None` with --dry-run.
+        from: Option<usize>,
         /// About its owner.
         note: Option<String>,
         /// Where the damaged bytes are now.
@@ -82,21 +84,23 @@ impl Fate {
 }
 
 /// What became of an object, and which of its copies were found bad on the way.
-pub(super) struct Outcome {
-    pub(super) fate: Fate,
-    pub(super) bad: Vec<String>,
+pub(crate) struct Outcome {
+    pub(crate) fate: Fate,
+    pub(crate) bad: Vec<String>,
 }
 
 /// What is to be done about what is there.
-enum Look {
+pub(crate) enum Look {
     Done(Fate),
+    /// It is there, and good.
+    Good(Measured),
     /// Nothing is there.
     Put,
     /// What is there is damaged, for this reason.
     Mend(String),
 }
 
-pub(super) fn give_back(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted) -> Outcome {
+pub(crate) fn give_back(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted) -> Outcome {
     let mut bad = Vec::new();
     let fate = give(shared, reach, wanted, &mut bad);
     Outcome { fate, bad }
@@ -108,6 +112,7 @@ fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut V
         let look = look(shared, wanted);
         let mend = match look {
             Look::Done(fate) => return fate,
+            Look::Good(_) => return Fate::AlreadyGood,
             Look::Put => false,
             Look::Mend(why) => match may_mend(wanted, &why) {
                 Ok(()) => true,
@@ -118,7 +123,7 @@ fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut V
             let root = wanted.at.as_ref().map(|it| it.0.describe()).unwrap_or_default();
             let kept = || format!("{}/{}", root.trim_end_matches('/'), aside(&wanted.path, &shared.options.run));
             let kept = mend.then(kept);
-            return Fate::Restored { note: None, kept };
+            return Fate::Restored { from: None, note: None, kept };
         }
         match fetch(shared, reach, wanted, mend, bad) {
             Fetched::Fate(fate) => return fate,
@@ -135,16 +140,16 @@ fn look(shared: &Shared<'_>, wanted: &Wanted) -> Look {
         Goal::InPlace(_) => at_source(shared, wanted),
         Goal::Folder(target) => {
             if shared.options.missing
-                && let Look::Done(fate) = at_source(shared, wanted)
+                && let it @ (Look::Done(_) | Look::Good(_)) = at_source(shared, wanted)
             {
-                return Look::Done(fate);
+                return it;
             }
             in_folder(shared, target, wanted)
         }
     }
 }
 
-fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
+pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
     let (source, at) = match &wanted.at {
         Ok(it) => it,
         Err(Lack::Now(why)) => return Look::Done(Fate::Unreachable(why.clone())),
@@ -161,7 +166,7 @@ fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
     let algorithms: Vec<Algorithm> = wanted.recorded.iter().map(Digest::algorithm).collect();
     let reading = Reading { rate: None, ..shared.reading.clone() };
     match ObjectPayload::new(Arc::clone(source), at.clone(), size, &algorithms, reading).measure() {
-        Ok(found) if is_good(wanted, &found) => Look::Done(Fate::AlreadyGood),
+        Ok(found) if is_good(wanted, &found) => Look::Good(found),
         Ok(found) => Look::Mend(format!("it has {} bytes and SHA-256 {}", found.size, sha256(&found))),
         Err(PayloadError::Stopped) => Look::Done(Fate::Stopped),
         Err(PayloadError::Source(error)) => match error.cause {
@@ -191,7 +196,7 @@ fn sha256(found: &Measured) -> String {
 
 /// The one place that decides whether a file may lose its name: only where it is proved damaged. That the copy has
 /// Dataverse's checksum, where there is one, is seen when it is read.
-fn may_mend(wanted: &Wanted, why: &str) -> Result<(), String> {
+pub(crate) fn may_mend(wanted: &Wanted, why: &str) -> Result<(), String> {
     let but = if wanted.ingest {
         "an ingest is under way, so it is left alone"
     } else if wanted.recorded.is_some() {
@@ -270,7 +275,9 @@ fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool
     let mut failed = None;
     for candidate in &wanted.candidates {
         match one_copy(shared, reach, wanted, candidate, &place) {
-            Copied::Put(Placed { note, kept }) => return Fetched::Fate(Fate::Restored { note, kept }),
+            Copied::Put(Placed { note, kept }) => {
+                return Fetched::Fate(Fate::Restored { from: Some(candidate.origin), note, kept });
+            }
             Copied::Bad(why) => bad.push(format!("at destination {}: {why}", shared.setup.from[candidate.origin].name)),
             Copied::Unreachable(why) => failed = failed.or(Some(Fate::Unreachable(why))),
             Copied::Failed(why) => failed = failed.or(Some(Fate::Failed(why))),
@@ -418,6 +425,6 @@ fn one_copy(
 }
 
 /// A lock that a worker died with is as good as any: what it guards is whole at any time.
-pub(super) fn unpoisoned<T>(lock: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn unpoisoned<T>(lock: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

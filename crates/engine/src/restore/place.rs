@@ -11,7 +11,7 @@ use crate::stores::{Access, NotCovered, Store, Stores};
 
 /// Why a store cannot be looked at.
 #[derive(Debug, Clone)]
-pub(super) enum Lack {
+pub(crate) enum Lack {
     /// Trying again later can help.
     Now(String),
     /// It cannot.
@@ -19,19 +19,19 @@ pub(super) enum Lack {
 }
 
 /// Where the objects of one data file or dataset belong.
-pub(super) struct Home {
-    pub(super) driver: DriverId,
+pub(crate) struct Home {
+    pub(crate) driver: DriverId,
     pid: StoragePid,
     identifier: Option<StorageIdentifier>,
     /// `None` for a dataset: its objects have names of their own.
     name: Option<ObjectName>,
     /// The store, or why it cannot be looked at.
-    pub(super) source: Result<Arc<dyn Source>, Lack>,
+    pub(crate) source: Result<Arc<dyn Source>, Lack>,
 }
 
 impl Home {
     /// `keys` are those of its copies: of several storage PIDs, which is a mistake in Dataverse, they tell the one.
-    pub(super) fn of_file(file: &DataFile, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
+    pub(crate) fn of_file(file: &DataFile, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
         let dataset = file.dataset.as_ref().ok_or("it has no dataset, so it has no place in a store")?;
         let pid = choose(&dataset.storage_pids, keys).ok_or("its dataset has no PID, so it has no place in a store")?;
         let identifier = StorageIdentifier::parse(file.storage_identifier.as_deref()).map_err(|it| it.to_string())?;
@@ -44,7 +44,7 @@ impl Home {
         Ok(Self { driver, pid: pid.clone(), identifier: Some(identifier), name: Some(name), source })
     }
 
-    pub(super) fn of_dataset(dataset: &Dataset, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
+    pub(crate) fn of_dataset(dataset: &Dataset, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
         let pid = choose(&dataset.storage_pids, keys).ok_or("it has no PID, so it has no place in a store")?;
         let (driver, store) = match stores.of_dataset(dataset) {
             Some((driver, store)) => (driver.clone(), Some(store)),
@@ -56,11 +56,11 @@ impl Home {
     }
 
     /// Path below a store's folder.
-    pub(super) fn key(&self, role: &ObjectRole) -> Result<ObjectKey, KeyError> {
+    pub(crate) fn key(&self, role: &ObjectRole) -> Result<ObjectKey, KeyError> {
         self.location(role)?.key()
     }
 
-    pub(super) fn location(&self, role: &ObjectRole) -> Result<Location, KeyError> {
+    pub(crate) fn location(&self, role: &ObjectRole) -> Result<Location, KeyError> {
         let own = || self.name.clone().ok_or(KeyError::Empty);
         let object = match role {
             ObjectRole::Main => ObjectAddress::Main(own()?),

@@ -1,6 +1,6 @@
 //! What is asked for: the catalogue's entries of the selection, with what the ledger thinks of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
@@ -18,30 +18,36 @@ use crate::{RunError, fingerprint};
 
 /// One data file or dataset that is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Asked {
-    pub(super) subject: Subject,
+pub(crate) struct Asked {
+    pub(crate) subject: Subject,
     /// Dataverse's row says what it said when the copy was proved, for each destination.
-    pub(super) unchanged: Vec<bool>,
+    pub(crate) unchanged: Vec<bool>,
     /// A run found something wrong with it: its size alone says too little.
-    pub(super) suspect: bool,
+    pub(crate) suspect: bool,
     /// Where people see it, with [`Layout::NewestNames`] and [`Layout::NamesOf`].
-    pub(super) paths: Option<Paths>,
+    pub(crate) paths: Option<Paths>,
 }
 
-pub(super) struct Plan {
-    pub(super) spool: Spool<Asked>,
+pub(crate) struct Plan {
+    pub(crate) spool: Spool<Asked>,
     /// Data files.
-    pub(super) files: u64,
+    pub(crate) files: u64,
     /// Their bytes, as far as Dataverse knows.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
-pub(super) fn spool_failed(options: &RestoreOptions, source: io::Error) -> RestoreError {
+pub(crate) fn spool_failed(options: &RestoreOptions, source: io::Error) -> RestoreError {
     RunError::Spool { folder: options.spool_folder.clone(), source }.into()
 }
 
 /// Reads the catalogue beside the ledger's states. Nothing is changed anywhere.
-pub(super) fn make(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Plan, RestoreError> {
+///
+/// With `only`, of these data files and datasets, whatever is selected.
+pub(crate) fn make(
+    setup: &RestoreSetup<'_>,
+    options: &RestoreOptions,
+    only: Option<&BTreeSet<DvObjectId>>,
+) -> Result<Plan, RestoreError> {
     let namer = match &options.layout {
         Layout::Keys => None,
         Layout::NewestNames => Some(Namer::new(newest_versions(setup, options)?, &options.selection)),
@@ -52,6 +58,7 @@ pub(super) fn make(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result
     let mut planner = Planner {
         setup,
         options,
+        only,
         namer,
         datasets: states(EntryKind::Dataset),
         data_files: states(EntryKind::DataFile),
@@ -135,6 +142,7 @@ type States<'a> = Peekable<Box<dyn Iterator<Item = Result<State, LedgerError>> +
 struct Planner<'a> {
     setup: &'a RestoreSetup<'a>,
     options: &'a RestoreOptions,
+    only: Option<&'a BTreeSet<DvObjectId>>,
     namer: Option<Namer>,
     /// For each destination, walked in step with the catalogue.
     datasets: Vec<States<'a>>,
@@ -144,6 +152,10 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    fn wants(&self, id: DvObjectId) -> bool {
+        self.only.is_none_or(|it| it.contains(&id))
+    }
+
     fn enter(&mut self, entry: Entry) -> Result<(), Failure> {
         match entry {
             Entry::Dataset(it) => self.enter_dataset(it),
@@ -153,7 +165,7 @@ impl Planner<'_> {
 
     /// A dataset's own objects are none that a version shows.
     fn enter_dataset(&mut self, dataset: Dataset) -> Result<(), Failure> {
-        if self.namer.is_some() || !self.options.selection.has_dataset(&dataset.pid) {
+        if self.namer.is_some() || !self.wants(dataset.id) || !self.options.selection.has_dataset(&dataset.pid) {
             return Ok(());
         }
         let known = states_of(&mut self.datasets, dataset.id)?;
@@ -168,7 +180,7 @@ impl Planner<'_> {
     }
 
     fn enter_file(&mut self, file: DataFile) -> Result<(), Failure> {
-        if !self.options.selection.has(&file, &self.setup.stores.default.0) {
+        if !self.wants(file.id) || !self.options.selection.has(&file, &self.setup.stores.default.0) {
             return Ok(());
         }
         self.selected += 1;

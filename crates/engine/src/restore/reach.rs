@@ -18,14 +18,14 @@ const PAUSES: [Duration; 4] =
 
 /// Whether, and why, a destination was given up for this restore.
 #[derive(Default)]
-pub(super) struct Loss(Mutex<Option<(Ending, String)>>);
+pub(crate) struct Loss(Mutex<Option<(Ending, String)>>);
 
 impl Loss {
     fn why(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.1.clone())
     }
 
-    pub(super) fn ending(&self) -> Option<Ending> {
+    pub(crate) fn ending(&self) -> Option<Ending> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.0)
     }
 
@@ -35,7 +35,7 @@ impl Loss {
 }
 
 /// Why a copy was not opened.
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// The destination cannot be had.
     Lost(String),
     /// The destination is there, this copy cannot be opened.
@@ -45,18 +45,18 @@ pub(super) enum Unread {
 }
 
 /// Sessions of one worker, opened when they are first needed.
-pub(super) struct Reach<'a> {
+pub(crate) struct Reach<'a> {
     shared: &'a Shared<'a>,
     sessions: Vec<Option<Box<dyn SinkSession>>>,
 }
 
 impl<'a> Reach<'a> {
-    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+    pub(crate) fn new(shared: &'a Shared<'a>) -> Self {
         Self { shared, sessions: shared.setup.from.iter().map(|_| None).collect() }
     }
 
     /// Opens a copy at the n-th destination and hands its bytes to `work`.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &mut self,
         n: usize,
         key: &ObjectKey,
@@ -91,8 +91,20 @@ impl<'a> Reach<'a> {
         Err(Unread::Stopped)
     }
 
+    /// The session with the n-th destination, to be given back with [`Reach::keep`] unless it is lost.
+    pub(crate) fn take(&mut self, n: usize) -> Result<Box<dyn SinkSession>, Unread> {
+        match self.sessions[n].take() {
+            Some(it) => Ok(it),
+            None => self.connect(n),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, n: usize, session: Box<dyn SinkSession>) {
+        self.sessions[n] = Some(session);
+    }
+
     /// The next read gets a new session: this one may have lost its bytes.
-    pub(super) fn hang_up(&mut self, n: usize) {
+    pub(crate) fn hang_up(&mut self, n: usize) {
         self.sessions[n] = None;
     }
 
@@ -106,7 +118,7 @@ impl<'a> Reach<'a> {
             if let Some(why) = loss.why() {
                 return Err(Unread::Lost(why));
             }
-            let error = match setup.from[n].sink.connect(&self.shared.options.run) {
+            let error = match setup.from[n].sink.connect(&self.shared.runs[n]) {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };
@@ -122,18 +134,18 @@ impl<'a> Reach<'a> {
     }
 
     /// Takes away the folder that a session makes for temporaries: a restore has none there.
-    pub(super) fn end(mut self) {
-        for session in self.sessions.iter_mut().flatten() {
+    pub(crate) fn end(mut self) {
+        for (session, own) in self.sessions.iter_mut().zip(&self.shared.runs) {
             // What is left is empty and lies in the way of nothing.
-            let _ = session.sweep(&|run| *run == self.shared.options.run);
+            let _ = session.as_mut().map(|it| it.sweep(&|run| run == own));
         }
     }
 }
 
 /// Counts and limits what passes, until told to stop.
-struct Watched<'a> {
-    body: &'a mut (dyn Read + Send),
-    reading: &'a Reading,
+pub(crate) struct Watched<'a> {
+    pub(crate) body: &'a mut (dyn Read + Send),
+    pub(crate) reading: &'a Reading,
 }
 
 impl Read for Watched<'_> {

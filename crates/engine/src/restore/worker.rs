@@ -26,7 +26,7 @@ use crate::stores::Scope;
 const BATCH: usize = 16;
 const TICK: Duration = Duration::from_millis(100);
 
-pub(super) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<Asked>> + Send, files: u64) {
+pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<Asked>> + Send, files: u64) {
     let list = Mutex::new(asked);
     let judged = AtomicU64::new(0);
     let jobs = shared.options.jobs.max(1);
@@ -68,20 +68,13 @@ fn take(shared: &Shared<'_>, list: &Mutex<impl Iterator<Item = io::Result<Asked>
     }
 }
 
-fn id_of(subject: &Subject) -> DvObjectId {
-    match subject {
-        Subject::DataFile(it) => it.id,
-        Subject::Dataset(it) => it.id,
-    }
-}
-
 fn batch_of(
     shared: &Shared<'_>,
     reach: &mut Reach<'_>,
     batch: &[Asked],
     judged: &AtomicU64,
 ) -> Result<(), LedgerError> {
-    let ids: Vec<DvObjectId> = batch.iter().map(|it| id_of(&it.subject)).collect();
+    let ids: Vec<DvObjectId> = batch.iter().map(|it| it.subject.id()).collect();
     let mut copies: HashMap<DvObjectId, Vec<(usize, Copy)>> = HashMap::new();
     for (n, origin) in shared.setup.from.iter().enumerate() {
         for copy in shared.setup.ledger.copies(origin.name, &ids)? {
@@ -92,7 +85,7 @@ fn batch_of(
         }
     }
     for asked in batch {
-        let mine = copies.remove(&id_of(&asked.subject)).unwrap_or_default();
+        let mine = copies.remove(&asked.subject.id()).unwrap_or_default();
         if !one(shared, reach, asked, &mine) {
             return Ok(());
         }
@@ -142,12 +135,12 @@ fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usi
 }
 
 /// The checksum speaks of the saved original where there is one (facts R5, R6).
-fn role_of_checksum(has_original: bool) -> ObjectRole {
+pub(crate) fn role_of_checksum(has_original: bool) -> ObjectRole {
     if has_original { ObjectRole::Original } else { ObjectRole::Main }
 }
 
 /// What is wanted of one object; `None` where the layout does not show it.
-fn wanted(
+pub(crate) fn wanted(
     shared: &Shared<'_>,
     asked: &Asked,
     role: &ObjectRole,
@@ -208,7 +201,7 @@ fn first_key<'a>(copies: &'a [&(usize, Copy)], origin: usize) -> Option<&'a Obje
 }
 
 /// Of a package it is the manifest's, which is one of its members.
-fn recorded(file: &DataFile) -> Option<Digest> {
+pub(crate) fn recorded(file: &DataFile) -> Option<Digest> {
     RecordedChecksum::parse(&file.checksum_value).digest().filter(|_| !file.is_package()).cloned()
 }
 
@@ -311,7 +304,7 @@ impl Verdict<'_> {
         }
         match fate {
             Fate::Stopped => return false,
-            Fate::Restored { note, kept } => self.restored(wanted, note, kept),
+            Fate::Restored { note, kept, .. } => self.restored(wanted, note, kept),
             Fate::AlreadyGood => {
                 self.good += 1;
                 self.shared.tally().objects.already_good += 1;
@@ -371,7 +364,7 @@ impl Verdict<'_> {
     }
 }
 
-fn is_there(home: &Home) -> bool {
+pub(crate) fn is_there(home: &Home) -> bool {
     let (Ok(source), Ok(at)) = (&home.source, home.location(&ObjectRole::Main)) else { return false };
     let source = Arc::clone(source);
     source.size(&at).is_ok_and(|it| it.is_some()) || source.members(&at).is_ok_and(|it| it.is_some())

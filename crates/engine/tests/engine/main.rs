@@ -11,6 +11,7 @@ mod early_end;
 mod faults;
 mod orphans;
 mod rebuild;
+mod repair;
 mod rerun;
 mod restore;
 mod snapshots;

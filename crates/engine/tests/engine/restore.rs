@@ -82,7 +82,7 @@ impl Bench {
         self.give(&[(&destination(), self.sink.as_ref())], Goal::Folder(&writer), options, &Silent)
     }
 
-    fn writers(&self, run: &RunId) -> StoreWriters {
+    pub(crate) fn writers(&self, run: &RunId) -> StoreWriters {
         let open = |it: &dvb_testkit::dataverse::Store| {
             let writer = FileStoreWriter::open(&it.directory, run).unwrap();
             (DriverId(it.id.clone()), Ok(Box::new(writer) as Box<dyn StoreWriter>))

@@ -2,6 +2,7 @@
 
 mod check;
 mod claim;
+mod custody;
 mod holdings;
 mod lock;
 mod migrate;
@@ -18,8 +19,8 @@ use postgres::Transaction;
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Claim, Copy, EntryKind, Held, Holder, Holding, Ledger, LedgerError, Lock, Migration, Record,
-    Reservation, Run, RunSummary, State, StateDetail,
+    Candidate, Check, Claim, Copy, Custody, EntryKind, Held, Holder, Holding, Incident, Ledger, LedgerError, Lock,
+    Migration, Record, Reservation, Run, RunSummary, State, StateDetail,
 };
 
 /// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
@@ -238,6 +239,18 @@ impl Ledger for PostgresLedger {
 
     fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
         self.transact("look for keys", |it| read::known_keys(it, destination, keys))
+    }
+
+    fn custody(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
+        self.transact("list what is known", |it| custody::custody(it, id))
+    }
+
+    fn record_incidents(&self, incidents: &[Incident]) -> Result<(), LedgerError> {
+        self.transact("record what was mended", |it| custody::record(it, incidents))
+    }
+
+    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
+        self.transact("list what was mended", |it| custody::incidents(it, id))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

@@ -79,7 +79,11 @@ pub(super) const COPY: &str = concat!(
 );
 
 pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
-    let raw = RawCopy {
+    Ok(raw_copy(row)?.read()?)
+}
+
+pub(super) fn raw_copy(row: &Row) -> Result<RawCopy, postgres::Error> {
+    Ok(RawCopy {
         id: row.try_get(0)?,
         role: row.try_get(1)?,
         version: row.try_get(2)?,
@@ -89,8 +93,7 @@ pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
         sha256: row.try_get(6)?,
         evidence: row.try_get(7)?,
         proved_at: row.try_get(8)?,
-    };
-    Ok(raw.read()?)
+    })
 }
 
 pub(super) fn copies(

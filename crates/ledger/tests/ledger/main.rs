@@ -5,6 +5,7 @@ mod adoption;
 mod checks;
 mod child;
 mod claims;
+mod custody;
 mod holdings;
 mod locks;
 mod made;
@@ -91,6 +92,8 @@ macro_rules! suite {
             claims::leave_alone_what_is_known,
             claims::keep_their_keys,
             claims::make_no_ledger_known,
+            custody::is_told_of_every_destination,
+            custody::incidents_are_kept_in_order,
             locks::the_second_learns_who_holds_it,
             locks::another_destination_is_free,
             locks::many_at_once_give_one_holder,

@@ -1,0 +1,189 @@
+//! `repair`: which side is good of what is missing or damaged, and the mending.
+
+use std::fmt::Write as _;
+
+use dvb_engine::{
+    Ending, Options, Origin, Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Stop,
+    new_run_id, repair,
+};
+use dvb_model::DestinationName;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use super::Context;
+use super::restore::sinks;
+use super::selecting::Selecting;
+use crate::args;
+use crate::config::Destination;
+use crate::exit::Failure;
+use crate::output::{Verbosity, plain};
+use crate::progress::Progress;
+use crate::{signals, wiring};
+
+/// How many objects are named without --json.
+const NAMED: usize = 50;
+
+/// Say which side is good of what is missing or damaged; with --apply, mend it
+///
+/// Looks at what the ledger knows to be missing or damaged (found by `run` or `verify`), or at a selection, in
+/// Dataverse's stores and at all destinations, now. For each object that is bad on one side it names the sides that are
+/// good, and what it would do. Nothing is changed.
+///
+/// With --apply it does it: an object in a store gets the bytes of a good copy, by the rules of `restore --in-place`; a
+/// copy is made again from the store, or from another destination. What was bad is kept beside, and each mended object is
+/// an incident in the ledger (status --file ID shows them). A run then records that the data files are OK.
+///
+/// Where nobody can say which side is right, nothing is done, and the reason is told.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Exit codes of repair:
+    0  nothing is missing or damaged any more
+    1  some could not be read
+    2  the call makes no sense, or selects nothing
+    3  an object in a store is missing or damaged (without --apply: also one that could be mended)
+    4  the same of a copy at a destination
+    5  a database, store or destination cannot be reached
+    6  a run holds the lock of a destination (only with --apply)
+  128+N  ended by signal N")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    selecting: Selecting,
+
+    /// Mend what can be mended
+    ///
+    /// Call it as root or as the account that Dataverse runs as, so that owner and mode can be those of the other files.
+    #[arg(long)]
+    apply: bool,
+
+    /// Only these destinations: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    destination: Vec<DestinationName>,
+
+    /// Data files in hand at a time, instead of Jobs in the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    jobs: Option<u32>,
+}
+
+impl Args {
+    fn options(&self, context: &Context, jobs: u32, bandwidth_limit: Option<u64>) -> RepairOptions {
+        let repository = &context.config.repository;
+        let how = Options {
+            run: new_run_id(),
+            host: wiring::host_name(),
+            selection: self.selecting.selection(),
+            rerun: false,
+            dry_run: !self.apply,
+            limit: None,
+            jobs: jobs as usize,
+            time_budget: None,
+            verify_every: None,
+            bandwidth_limit,
+            auxiliary_objects: repository.auxiliary_objects,
+            cached_exports: repository.cached_exports,
+            max_disappearance: repository.max_disappearance,
+            accept_disappearance: false,
+            spool_folder: wiring::spool_folder(&context.config),
+        };
+        RepairOptions { apply: self.apply, how }
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let destinations = context.destinations(&args.destination)?;
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let summary = look(args, context, &destinations, &stop)?;
+    show(context, &summary)?;
+    Ok(summary.ending)
+}
+
+fn look(args: &Args, context: &Context, destinations: &[&Destination], stop: &Stop) -> Result<RepairSummary, Failure> {
+    let config = &context.config;
+    let first = destinations.first();
+    let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
+    let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
+    let table = wiring::store_table(config)?;
+    let writers = table.writers(&options.how.run);
+    let stores = table.into_stores();
+    let catalogue = wiring::catalogue(config)?;
+    let ledger = wiring::ledger(config, jobs)?;
+    let sinks = sinks(context, destinations)?;
+    let origins: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, None);
+    let setup = RepairSetup {
+        catalog: catalogue.as_catalog(),
+        stores: &stores,
+        writers: &writers,
+        ledger: ledger.as_ref(),
+        destinations: &origins,
+        observer: &progress,
+        stop,
+    };
+    let done = repair(&setup, &options);
+    let held_back = progress.finish();
+    if !context.screen.is_chatty() && context.screen.verbosity != Verbosity::Quiet {
+        held_back.iter().for_each(|it| context.screen.warn(it));
+    }
+    Ok(done?)
+}
+
+fn show(context: &Context, summary: &RepairSummary) -> Result<(), Failure> {
+    let screen = &context.screen;
+    if let Some(why) = &summary.aborted {
+        screen.say(&format!("repair: gave up: {}", plain(why)));
+    }
+    for run in &summary.runs {
+        if let Some(error) = &run.error {
+            screen.say(&format!("destination {}: the verdicts were not recorded: {}", run.destination, plain(error)));
+        }
+    }
+    if screen.json {
+        return screen.print_json(summary);
+    }
+    if screen.verbosity == Verbosity::Quiet && summary.ending == Ending::Safe {
+        return Ok(());
+    }
+    screen.print(&text(summary))
+}
+
+/// The result in words.
+fn text(it: &RepairSummary) -> String {
+    let RepairCounts { bad_in_stores, bad_at_destinations, unreadable, would_mend, mended, left, failed } = it.objects;
+    let mut text = format!(
+        "looked at {} data files and datasets: {bad_in_stores} objects bad in stores, {bad_at_destinations} at \
+         destinations, {unreadable} unreadable\n",
+        it.looked_at
+    );
+    let _ = match it.apply {
+        true => writeln!(text, "  {mended} mended, {left} left, {failed} failed"),
+        false => writeln!(text, "  nothing was changed; {would_mend} can be mended (--apply), {left} cannot"),
+    };
+    for item in it.items.iter().take(NAMED) {
+        let RepairItem { data_file_id, dataset, name, object, bad, detail, good, outcome, action, kept, .. } = item;
+        let id = data_file_id.map(|it| format!("file {it}"));
+        let parts = [id.as_deref(), dataset.as_deref(), name.as_deref(), Some(object)];
+        let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
+        let _ = writeln!(text, "  {:<10} {bad}: {}: {}", word(*outcome), parts.join(", "), plain(detail));
+        if !good.is_empty() {
+            let _ = writeln!(text, "             good: {}", good.join(", "));
+        }
+        let _ = writeln!(text, "             {}", plain(action));
+        if let Some(kept) = kept {
+            let _ = writeln!(text, "             what was bad is kept as {}", plain(kept));
+        }
+    }
+    let all = bad_in_stores + bad_at_destinations + unreadable;
+    if all > NAMED as u64 {
+        let _ = writeln!(text, "  and {} more; see --json", all - NAMED as u64);
+    }
+    text.trim_end().to_owned()
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::WouldMend => "can mend",
+        Outcome::Mended => "mended",
+        Outcome::Left => "LEFT",
+        Outcome::Failed => "FAILED",
+    }
+}

@@ -1,0 +1,397 @@
+//! One data file or dataset: what is bad of it, on which side, and which side is good.
+
+use std::collections::BTreeMap;
+
+use dvb_fixity::{Algorithm, Digest};
+use dvb_ledger::{Check, Copy, CopyState, Custody, Found};
+use dvb_model::{DvObjectId, ObjectRole, Status};
+
+use super::sides::{Held, InStore};
+use super::{Case, Halt, Outcome, Repair, RepairItem};
+use crate::check::sentence;
+use crate::observer::Event;
+use crate::restore::object::{Wanted, may_mend};
+use crate::restore::place::Home;
+use crate::restore::plan::Asked;
+use crate::restore::reach::Reach;
+use crate::restore::worker;
+use crate::run::now;
+use crate::spool::Subject;
+use crate::stores::Scope;
+
+/// What people call it.
+pub(super) struct People {
+    pub(super) id: DvObjectId,
+    is_data_file: bool,
+    dataset: Option<String>,
+    storage_identifier: Option<String>,
+    label: Option<String>,
+}
+
+impl People {
+    fn of(case: &Case, custody: &[Custody]) -> Self {
+        match case.asked.as_ref().map(|it| &it.subject) {
+            Some(Subject::DataFile(it)) => Self {
+                id: it.id,
+                is_data_file: true,
+                dataset: it.dataset.as_ref().map(|it| it.pid.clone()),
+                storage_identifier: it.storage_identifier.clone(),
+                label: it.label(),
+            },
+            Some(Subject::Dataset(it)) => Self {
+                id: it.id,
+                is_data_file: false,
+                dataset: Some(it.pid.clone()),
+                storage_identifier: it.storage_identifier.clone(),
+                label: None,
+            },
+            None => {
+                let detail = custody.first().map(|it| &it.detail);
+                let of_dataset = |it: &ObjectRole| matches!(it, ObjectRole::DatasetLevel(_));
+                let roles = custody.iter().flat_map(|it| &it.copies).map(|it| &it.copy.role);
+                Self {
+                    id: case.id,
+                    is_data_file: !roles.into_iter().any(of_dataset),
+                    dataset: detail.and_then(|it| it.dataset.clone()),
+                    storage_identifier: detail.and_then(|it| it.storage_identifier.clone()),
+                    label: detail.and_then(|it| it.label.clone()),
+                }
+            }
+        }
+    }
+}
+
+/// A copy with the number of its destination, and what was found of it.
+type LookedAt<'a> = (&'a (usize, Copy), &'a Held);
+
+/// One object with its copies, and what was found of each.
+pub(super) struct Sides<'a> {
+    pub(super) people: &'a People,
+    pub(super) custody: &'a [Custody],
+    pub(super) role: &'a ObjectRole,
+    pub(super) copies: Vec<LookedAt<'a>>,
+    pub(super) wanted: Option<Wanted>,
+    pub(super) in_store: Option<InStore>,
+}
+
+/// Who found it, and when.
+pub(super) struct Finder {
+    pub(super) by: String,
+    pub(super) at: String,
+}
+
+impl Repair<'_> {
+    pub(super) fn one(&self, reach: &mut Reach<'_>, case: &Case) -> Result<(), Halt> {
+        let custody = self.setup.ledger.custody(case.id)?;
+        let copies = self.copies(&custody);
+        let people = People::of(case, &custody);
+        let recorded = case.asked.as_ref().and_then(|it| match &it.subject {
+            Subject::DataFile(file) => worker::recorded(file),
+            Subject::Dataset(_) => None,
+        });
+        let also: Vec<Algorithm> = recorded.iter().map(Digest::algorithm).collect();
+        let held = self.held(reach, &copies, &also)?;
+        if self.options.apply {
+            self.record_looks(&people, &copies, &held)?;
+        }
+        let keys: Vec<_> = copies.iter().map(|it| &it.1.key).collect();
+        let home = case.asked.as_ref().map(|it| match &it.subject {
+            Subject::DataFile(it) => Home::of_file(it, self.setup.stores, &keys),
+            Subject::Dataset(it) => Home::of_dataset(it, self.setup.stores, &keys),
+        });
+        let mut roles: BTreeMap<&ObjectRole, Vec<LookedAt<'_>>> = BTreeMap::new();
+        for (copy, held) in copies.iter().zip(&held) {
+            roles.entry(&copy.1.role).or_default().push((copy, held));
+        }
+        if let (Some(asked), Some(home)) = (&case.asked, &home)
+            && !roles.keys().any(|it| matches!(it, ObjectRole::Main | ObjectRole::Member(_)))
+        {
+            self.without_copy(&people, asked, home.as_ref().ok());
+        }
+        let has_original = roles.contains_key(&ObjectRole::Original);
+        for (role, copies) in roles {
+            let mut sides = Sides { people: &people, custody: &custody, role, copies, wanted: None, in_store: None };
+            if let (Some(asked), Some(home)) = (&case.asked, &home) {
+                self.look_in_store_of(&mut sides, asked, home.as_ref(), has_original)?;
+            }
+            self.store_side(reach, &mut sides)?;
+            self.destination_sides(reach, &sides)?;
+        }
+        self.show(&people);
+        Ok(())
+    }
+
+    /// Every copy that was ever proved, with the number of its destination.
+    fn copies(&self, custody: &[Custody]) -> Vec<(usize, Copy)> {
+        let mut copies = Vec::new();
+        for (n, origin) in self.setup.destinations.iter().enumerate() {
+            let mine = custody.iter().filter(|it| it.destination == *origin.name).flat_map(|it| &it.copies);
+            let proved = mine.filter(|it| it.copy.state != CopyState::Reserved);
+            copies.extend(proved.map(|it| (n, it.copy.clone())));
+        }
+        copies
+    }
+
+    /// What the ledger does not know yet.
+    fn record_looks(&self, people: &People, copies: &[(usize, Copy)], held: &[Held]) -> Result<(), Halt> {
+        for (n, origin) in self.setup.destinations.iter().enumerate() {
+            let check = |((_, copy), held): (&(usize, Copy), &Held)| {
+                let found = match (held, copy.state) {
+                    (Held::Bad(bad), CopyState::Proved | CopyState::Claimed) => {
+                        Found::Damaged(sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
+                    }
+                    (Held::Good(proof), CopyState::Damaged | CopyState::Claimed) => Found::Good(proof.clone()),
+                    _ => return None,
+                };
+                Some(Check { id: copy.id, role: copy.role.clone(), version: copy.version, found })
+            };
+            let mine = copies.iter().zip(held).filter(|it| it.0.0 == n);
+            let checks: Vec<Check> = mine.filter_map(check).collect();
+            if people.is_data_file && checks.iter().any(|it| matches!(it.found, Found::Good(_))) {
+                // It is good again without having been mended: a run has to say so.
+                self.out().settle.insert(people.id);
+            }
+            if !checks.is_empty() {
+                self.setup.ledger.record_checks(origin.name, &self.shared.runs[n], &checks)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// No destination ever had its main object.
+    fn without_copy(&self, people: &People, asked: &Asked, home: Option<&Home>) {
+        let Subject::DataFile(file) = &asked.subject else { return };
+        let is_covered = matches!(self.setup.stores.scope(file), Scope::Covered(_));
+        let Some(home) = home.filter(|it| is_covered && !worker::is_there(it)) else { return };
+        let key = home.key(&ObjectRole::Main).map(|it| it.as_str().to_owned()).unwrap_or_default();
+        let bad = format!("store {}", home.driver);
+        let detail = format!("{key} is missing in {bad}");
+        let mut item = people.item(&ObjectRole::Main, bad, key, "missing", detail);
+        item.action = "no destination has a proved copy of it".into();
+        self.out().enter(item, true);
+    }
+
+    fn look_in_store_of(
+        &self,
+        sides: &mut Sides<'_>,
+        asked: &Asked,
+        home: Result<&Home, &String>,
+        has_original: bool,
+    ) -> Result<(), Halt> {
+        let all: Vec<&(usize, Copy)> = sides.copies.iter().map(|it| it.0).collect();
+        let described = worker::role_of_checksum(has_original) == *sides.role;
+        let wanted = worker::wanted(&self.shared, asked, sides.role, &all, home, described, false);
+        // It has no place in a store: its copies are all that there is.
+        let Ok(Some(wanted)) = wanted else { return Ok(()) };
+        sides.in_store = Some(self.in_store(&wanted)?);
+        sides.wanted = Some(wanted);
+        Ok(())
+    }
+
+    /// What is bad in the store.
+    fn store_side(&self, reach: &mut Reach<'_>, sides: &mut Sides<'_>) -> Result<(), Halt> {
+        let (Some(wanted), Some(in_store)) = (&mut sides.wanted, &sides.in_store) else { return Ok(()) };
+        let driver = wanted.driver.as_ref().map_or_else(String::new, |it| it.0.clone());
+        let bad = format!("store {driver}");
+        let (found, detail) = match in_store {
+            InStore::Good(_) => return Ok(()),
+            InStore::Missing => ("missing", format!("{} is missing in {bad}", wanted.path)),
+            InStore::Damaged(why) => ("damaged", format!("{} in {bad} is not what was copied: {why}", wanted.path)),
+            InStore::Unread { why, may_pass } => {
+                self.out().unreachable |= may_pass;
+                let mut item =
+                    sides.people.item(sides.role, bad, wanted.path.as_str().into(), "unreadable", why.clone());
+                item.action = "it cannot be judged now".into();
+                self.out().enter(item, true);
+                return Ok(());
+            }
+        };
+        let is_missing = matches!(in_store, InStore::Missing);
+        let mut item = sides.people.item(sides.role, bad, wanted.path.as_str().to_owned(), found, detail);
+        let is_good = |it: &LookedAt<'_>| matches!(it.1, Held::Good(_));
+        let good: Vec<(usize, &Copy)> =
+            sides.copies.iter().filter(|it| is_good(it)).map(|it| (it.0.0, &it.0.1)).collect();
+        let same: Vec<usize> =
+            good.iter().filter(|it| it.1.sha256.as_ref() == Some(&wanted.sha256)).map(|it| it.0).collect();
+        item.good = same.iter().map(|n| self.destination(*n)).collect();
+        wanted.candidates.retain(|it| good.iter().any(|(n, copy)| *n == it.origin && copy.key == it.key));
+        let is_recorded = sides.copies.iter().any(|(copy, held)| match (held, &wanted.recorded) {
+            (Held::Good(proof), Some(recorded)) => {
+                copy.1.sha256.as_ref() == Some(&wanted.sha256) && proof.measured().matches(recorded) == Some(true)
+            }
+            (_, None) => true,
+            (Held::Bad(_) | Held::Unread { .. }, Some(_)) => false,
+        });
+        let closed = wanted
+            .driver
+            .as_ref()
+            .and_then(|it| self.setup.writers.get(it))
+            .map_or_else(|| Some("nothing can be written to this store".to_owned()), |it| it.as_ref().err().cloned());
+        let why_not = if wanted.candidates.is_empty() {
+            Some("no destination has a good copy of it".to_owned())
+        } else if let Some(why) = closed {
+            Some(why)
+        } else if is_missing {
+            None
+        } else if let Err(why) = may_mend(wanted, "it has other bytes") {
+            Some(why)
+        } else if is_recorded {
+            None
+        } else {
+            Some("its copy is not what Dataverse recorded either, so nobody can say which one is right".to_owned())
+        };
+        match why_not {
+            Some(why) => item.action = why,
+            None if !self.options.apply => {
+                item.outcome = Outcome::WouldMend;
+                let from = item.good.first().cloned().unwrap_or_default();
+                item.action = format!("would put the bytes of {from} there");
+            }
+            None => {
+                let finder = self.finder(sides.custody, None);
+                self.mend_store(reach, sides, &mut item, &finder)?;
+            }
+        }
+        self.out().enter(item, true);
+        Ok(())
+    }
+
+    /// What is bad at destinations.
+    fn destination_sides(&self, reach: &mut Reach<'_>, sides: &Sides<'_>) -> Result<(), Halt> {
+        for ((n, copy), held) in &sides.copies {
+            let bad = self.destination(*n);
+            let key = copy.key.as_str().to_owned();
+            let (found, detail) = match held {
+                Held::Good(_) => continue,
+                Held::Bad(bad) => {
+                    let people = sides.people;
+                    let found = if bad.what() == "missing" { "missing" } else { "damaged" };
+                    (found, sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
+                }
+                Held::Unread { why, may_pass } => {
+                    self.out().unreachable |= may_pass;
+                    let mut item = sides.people.item(sides.role, bad, key, "unreadable", why.clone());
+                    item.action = "it cannot be judged now".into();
+                    self.out().enter(item, false);
+                    continue;
+                }
+            };
+            let mut item = sides.people.item(sides.role, bad, key, found, detail);
+            let from = sides.sources_of(copy);
+            item.good = from.iter().map(|it| self.name_of(it, sides)).collect();
+            match from.first() {
+                None => item.action = sides.why_lost(),
+                Some(_) if !self.options.apply => {
+                    item.outcome = Outcome::WouldMend;
+                    let from = item.good.first().cloned().unwrap_or_default();
+                    item.action = format!("would make the copy again from {from}");
+                }
+                Some(_) => {
+                    let finder = self.finder(sides.custody, Some((*n, copy)));
+                    self.mend_copy(reach, sides, (*n, copy), &from, &mut item, &finder)?;
+                }
+            }
+            self.out().enter(item, false);
+        }
+        Ok(())
+    }
+
+    pub(super) fn destination(&self, n: usize) -> String {
+        format!("destination {}", self.setup.destinations[n].name)
+    }
+
+    pub(super) fn name_of(&self, from: &From<'_>, sides: &Sides<'_>) -> String {
+        match from {
+            From::Store => {
+                let driver = sides.wanted.as_ref().and_then(|it| it.driver.as_ref());
+                format!("store {}", driver.map_or("", |it| it.0.as_str()))
+            }
+            From::Copy(n, _) => self.destination(*n),
+        }
+    }
+
+    /// What the ledger says of it, else this repair.
+    fn finder(&self, custody: &[Custody], copy: Option<(usize, &Copy)>) -> Finder {
+        let known = match copy {
+            Some((n, copy)) if copy.state == CopyState::Damaged => {
+                custody.iter().find(|it| it.destination == *self.setup.destinations[n].name)
+            }
+            Some(_) => None,
+            None => custody.iter().find(|it| matches!(it.detail.status, Status::FailRead | Status::FailChecksum)),
+        };
+        match known {
+            Some(it) => Finder { by: it.run.0.clone(), at: it.detail.recorded_at.clone() },
+            None => Finder { by: self.options.how.run.0.clone(), at: now() },
+        }
+    }
+
+    fn show(&self, people: &People) {
+        if !people.is_data_file {
+            return;
+        }
+        let name = people.label.as_deref().or(people.storage_identifier.as_deref()).unwrap_or_default();
+        let dataset = people.dataset.as_deref();
+        let event = Event::Judged { id: people.id, dataset, name, status: Status::Ok, reason: Some("looked at") };
+        self.setup.observer.event(&event);
+    }
+}
+
+/// Where good bytes are.
+pub(super) enum From<'a> {
+    Store,
+    Copy(usize, &'a Copy),
+}
+
+impl<'a> Sides<'a> {
+    /// Everything that has the bytes of a copy, the store first.
+    pub(super) fn sources_of(&self, copy: &Copy) -> Vec<From<'a>> {
+        let Some(sha256) = &copy.sha256 else { return Vec::new() };
+        let mut found = Vec::new();
+        if let Some(InStore::Good(measured)) = &self.in_store
+            && measured.matches(sha256) == Some(true)
+        {
+            found.push(From::Store);
+        }
+        for ((n, other), held) in &self.copies {
+            if matches!(held, Held::Good(_)) && other.sha256.as_ref() == Some(sha256) {
+                found.push(From::Copy(*n, other));
+            }
+        }
+        found
+    }
+
+    fn why_lost(&self) -> String {
+        match &self.in_store {
+            Some(InStore::Good(_)) => {
+                "no side has these bytes any more; the store has others that are good, which the next run copies"
+            }
+            _ => "no side has these bytes any more",
+        }
+        .to_owned()
+    }
+}
+
+impl People {
+    /// An item that is left, as long as nobody says otherwise.
+    fn item(&self, role: &ObjectRole, bad: String, key: String, found: &'static str, detail: String) -> RepairItem {
+        RepairItem {
+            data_file_id: self.is_data_file.then_some(self.id),
+            dataset: self.dataset.clone(),
+            storage_identifier: self.storage_identifier.clone(),
+            name: self.label.clone(),
+            object: role.to_string(),
+            bad,
+            key,
+            found,
+            detail,
+            good: Vec::new(),
+            outcome: Outcome::Left,
+            action: String::new(),
+            kept: None,
+        }
+    }
+
+    pub(super) fn is_data_file(&self) -> bool {
+        self.is_data_file
+    }
+}

@@ -1,0 +1,256 @@
+//! The mending itself, in either direction, and the incident that is written of it.
+
+use dvb_fixity::{Algorithm, Evidence, Measured};
+use dvb_ledger::{Check, Copy, Found, Incident, Side};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{Cause, Expected, PutError, SinkError, SinkSession, put_through};
+
+use super::case::{Finder, From, Sides};
+use super::sides::InStore;
+use super::{Halt, Outcome, Repair, RepairItem};
+use crate::restore::object::{Fate, give_back};
+use crate::restore::reach::{Reach, Unread, Watched};
+
+/// What came of one attempt to make a copy again.
+enum Made {
+    Yes { proof: Box<dvb_fixity::Proved>, kept: Option<ObjectKey> },
+    No(String),
+}
+
+impl Repair<'_> {
+    /// Puts what is good at a destination into the store.
+    pub(super) fn mend_store(
+        &self,
+        reach: &mut Reach<'_>,
+        sides: &mut Sides<'_>,
+        item: &mut RepairItem,
+        finder: &Finder,
+    ) -> Result<(), Halt> {
+        let Some(wanted) = &sides.wanted else { return Ok(()) };
+        let outcome = give_back(&self.shared, reach, wanted);
+        item.outcome = Outcome::Failed;
+        let (from, kept) = match outcome.fate {
+            Fate::Restored { from, kept, note } => {
+                if let Some(note) = note {
+                    self.setup.observer.event(&crate::Event::Warning(&note));
+                }
+                (from.map_or_else(String::new, |it| self.destination(it)), kept)
+            }
+            Fate::AlreadyGood | Fate::Present => {
+                item.action = "it is good by now".into();
+                return Ok(());
+            }
+            Fate::Failed(why) => {
+                item.action = why;
+                return Ok(());
+            }
+            Fate::Unreachable(why) => {
+                self.out().unreachable = true;
+                item.action = why;
+                return Ok(());
+            }
+            Fate::BadCopies => {
+                item.action = format!("every copy is bad: {}", outcome.bad.join("; "));
+                return Ok(());
+            }
+            Fate::Stopped => return Err(Halt::Stopped),
+        };
+        // What was written is one thing, what lies there another.
+        let now = self.in_store(wanted)?;
+        item.kept.clone_from(&kept);
+        let InStore::Good(measured) = now else {
+            item.action = format!("the bytes of {from} were put there, but are not read back");
+            return Ok(());
+        };
+        let version = sides.copies.iter().find(|it| it.0.1.sha256.as_ref() == Some(&wanted.sha256));
+        self.incident(sides, item, finder, &measured, |it| Incident {
+            version: version.map_or(1, |it| it.0.1.version),
+            side: Side::Store,
+            place: wanted.driver.as_ref().map_or_else(String::new, |it| it.0.clone()),
+            mended_from: from.clone(),
+            evidence: Evidence::ReadBack,
+            kept,
+            ..it
+        })?;
+        item.action = format!("the bytes of {from} were put there, and read back");
+        sides.in_store = Some(InStore::Good(measured));
+        Ok(())
+    }
+
+    /// Makes a copy again, from the first side that can give its bytes.
+    pub(super) fn mend_copy(
+        &self,
+        reach: &mut Reach<'_>,
+        sides: &Sides<'_>,
+        (n, copy): (usize, &Copy),
+        sources: &[From<'_>],
+        item: &mut RepairItem,
+        finder: &Finder,
+    ) -> Result<(), Halt> {
+        let mut failed = Vec::new();
+        for source in sources {
+            let from = self.name_of(source, sides);
+            match self.copy_again(reach, sides, (n, copy), source)? {
+                Made::No(why) => failed.push(format!("from {from}: {why}")),
+                Made::Yes { proof, kept } => {
+                    let check = Check {
+                        id: copy.id,
+                        role: copy.role.clone(),
+                        version: copy.version,
+                        found: Found::Good((*proof).clone()),
+                    };
+                    let name = self.setup.destinations[n].name;
+                    self.setup.ledger.record_checks(name, &self.shared.runs[n], &[check])?;
+                    item.kept = kept.map(|it| it.as_str().to_owned());
+                    self.incident(sides, item, finder, proof.measured(), |it| Incident {
+                        version: copy.version,
+                        side: Side::Destination,
+                        place: name.0.clone(),
+                        mended_from: from.clone(),
+                        evidence: proof.evidence(),
+                        ..it
+                    })?;
+                    item.action = format!("the copy was made again from {from}, and proved ({})", proof.evidence());
+                    return Ok(());
+                }
+            }
+        }
+        item.outcome = Outcome::Failed;
+        item.action = failed.join("; ");
+        Ok(())
+    }
+
+    fn copy_again(
+        &self,
+        reach: &mut Reach<'_>,
+        sides: &Sides<'_>,
+        (n, copy): (usize, &Copy),
+        source: &From<'_>,
+    ) -> Result<Made, Halt> {
+        let (Some(size), Some(sha256)) = (copy.size, copy.sha256.clone()) else {
+            return Ok(Made::No("the ledger has no size and digest of it".into()));
+        };
+        let expected = Expected { size, digests: vec![sha256] };
+        let mut session = match reach.take(n) {
+            Ok(it) => it,
+            Err(Unread::Stopped) => return Err(Halt::Stopped),
+            Err(Unread::Lost(why)) => return Ok(Made::No(why)),
+            Err(Unread::Copy(error)) => return Ok(Made::No(error.chain())),
+        };
+        let mut kept = None;
+        let run = &self.shared.runs[n];
+        let done = match source {
+            From::Store => {
+                let opened =
+                    sides.wanted.as_ref().and_then(|it| it.at.as_ref().ok()).map(|(source, at)| source.open(at));
+                match opened {
+                    Some(Ok(mut object)) => {
+                        let mut body = Watched { body: object.body.as_mut(), reading: &self.shared.reading };
+                        put_through(session.as_mut(), &copy.key, &mut body, &expected, false, |it| {
+                            aside(it, &copy.key, run, &mut kept)
+                        })
+                    }
+                    Some(Err(error)) => return self.given_back(reach, n, session, Made::No(error.chain())),
+                    None => return self.given_back(reach, n, session, Made::No("the store cannot be read".into())),
+                }
+            }
+            From::Copy(other, good) if *other != n => {
+                let read = reach.read(*other, &good.key, |body| {
+                    put_through(session.as_mut(), &copy.key, &mut &mut *body, &expected, false, |it| {
+                        aside(it, &copy.key, run, &mut kept)
+                    })
+                });
+                match read {
+                    Ok(done) => done,
+                    Err(Unread::Stopped) => return Err(Halt::Stopped),
+                    Err(Unread::Lost(why)) => return self.given_back(reach, n, session, Made::No(why)),
+                    Err(Unread::Copy(error)) => {
+                        return self.given_back(reach, n, session, Made::No(error.chain()));
+                    }
+                }
+            }
+            From::Copy(..) => {
+                let why = "a good copy of the same bytes lies at the same destination under another key";
+                return self.given_back(reach, n, session, Made::No(why.into()));
+            }
+        };
+        let made = match done {
+            Ok(proof) => Made::Yes { proof: Box::new(proof), kept },
+            Err(_) if self.setup.stop.signalled().is_some() => return Err(Halt::Stopped),
+            Err(PutError::Target(error)) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => {
+                self.out().unreachable = true;
+                return Ok(Made::No(error.chain()));
+            }
+            Err(PutError::Target(error)) => Made::No(error.chain()),
+            Err(PutError::Read(error)) => Made::No(format!("it could not be read to its end: {error}")),
+            Err(PutError::Mismatch(_)) => Made::No("its bytes are others by now".into()),
+        };
+        self.given_back(reach, n, session, made)
+    }
+
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    fn given_back(
+        &self,
+        reach: &mut Reach<'_>,
+        n: usize,
+        session: Box<dyn SinkSession>,
+        made: Made,
+    ) -> Result<Made, Halt> {
+        reach.keep(n, session);
+        Ok(made)
+    }
+
+    /// Writes the incident, and enters that it is good now.
+    fn incident(
+        &self,
+        sides: &Sides<'_>,
+        item: &mut RepairItem,
+        finder: &Finder,
+        measured: &Measured,
+        fill: impl FnOnce(Incident) -> Incident,
+    ) -> Result<(), Halt> {
+        let Some(sha256) = measured.digest(Algorithm::Sha256).cloned() else { return Ok(()) };
+        let incident = fill(Incident {
+            mended_at: String::new(),
+            run: self.options.how.run.clone(),
+            id: sides.people.id,
+            role: sides.role.clone(),
+            version: 1,
+            side: Side::Store,
+            place: String::new(),
+            key: item.key.clone(),
+            found: item.found.to_owned(),
+            detail: item.detail.clone(),
+            found_by: finder.by.clone(),
+            found_at: finder.at.clone(),
+            mended_from: String::new(),
+            evidence: Evidence::ReadBack,
+            size: measured.size,
+            sha256,
+            kept: item.kept.clone(),
+        });
+        self.setup.ledger.record_incidents(&[incident])?;
+        item.outcome = Outcome::Mended;
+        if sides.people.is_data_file() {
+            self.out().settle.insert(sides.people.id);
+        }
+        Ok(())
+    }
+}
+
+/// A bad copy may be the last that is left of something: it is moved out of the way, as a run does.
+fn aside<S: SinkSession + ?Sized>(
+    session: &mut S,
+    key: &ObjectKey,
+    run: &RunId,
+    kept: &mut Option<ObjectKey>,
+) -> Result<(), SinkError> {
+    let lies_there = session.stat(std::slice::from_ref(key))?.pop().transpose()?.flatten().is_some();
+    if lies_there {
+        let to =
+            key.set_aside(run).map_err(|it| SinkError::because(Cause::Refused, format!("cannot keep {key}"), it))?;
+        session.rename(key, &to)?;
+        *kept = Some(to);
+    }
+    Ok(())
+}

@@ -1,0 +1,495 @@
+//! `repair`: for each object that is missing or damaged on one side, which side is good; and, if asked to, the mending.
+//!
+//! What is looked at is what the ledger knows to be bad, or a selection. Everything is looked at now, on all sides; nothing
+//! rests on what was found before. Without [`RepairOptions::apply`] nothing changes anywhere.
+
+mod case;
+mod mend;
+mod sides;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use dvb_catalog::Catalog;
+use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
+use dvb_model::{DestinationName, DvObjectId, RunId, Status};
+use serde::Serialize;
+
+use crate::observer::Event;
+use crate::restore::plan::Asked;
+use crate::restore::reach::Reach;
+use crate::restore::{self, Goal, Layout, Origin, RestoreError, RestoreOptions, RestoreSetup, Shared, StoreWriters};
+use crate::run::now;
+use crate::summary::LISTED;
+use crate::{Ending, Observer, Options, RunError, Setup, Stop, Stores, chain, new_run_id, run};
+
+/// Copies in a page of the ledger's list.
+const PAGE: u32 = 5_000;
+
+/// What a repair works with.
+#[derive(Clone, Copy)]
+pub struct RepairSetup<'a> {
+    /// What should exist.
+    pub catalog: &'a dyn Catalog,
+    /// Where Dataverse keeps it.
+    pub stores: &'a Stores,
+    /// The same stores, to be written to.
+    pub writers: &'a StoreWriters,
+    /// What is known of the copies; incidents are recorded there.
+    pub ledger: &'a dyn Ledger,
+    /// Where copies are.
+    pub destinations: &'a [Origin<'a>],
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+/// What the caller decides.
+#[derive(Debug, Clone)]
+pub struct RepairOptions {
+    /// Mend; without it, only say what would be done.
+    pub apply: bool,
+    /// Name and scope of the repair, and how the runs work that record the verdicts of what was mended. With an empty
+    /// selection: what the ledger knows to be missing or damaged.
+    pub how: Options,
+}
+
+/// What became of an object that is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It can be mended, and was not asked to be.
+    WouldMend,
+    /// It is good now.
+    Mended,
+    /// It cannot be mended, or nobody can say which side is right; `action` says why.
+    Left,
+    /// It could have been mended, and was not; `action` says why.
+    Failed,
+}
+
+/// An object that is missing, damaged or unreadable on one side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RepairItem {
+    /// Its data file; `None` for an object of a dataset itself.
+    pub data_file_id: Option<DvObjectId>,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Its storage identifier as it stands.
+    pub storage_identifier: Option<String>,
+    /// Its newest name with its folder.
+    pub name: Option<String>,
+    /// Which object: `main`, `orig`, …
+    pub object: String,
+    /// The side that is bad: `store file`, `destination default`.
+    pub bad: String,
+    /// Its key there.
+    pub key: String,
+    /// `missing`, `damaged` or `unreadable`.
+    pub found: &'static str,
+    /// The same in a sentence.
+    pub detail: String,
+    /// The sides that were looked at and are good.
+    pub good: Vec<String>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What would be done, was done, or why nothing was.
+    pub action: String,
+    /// Where the bad bytes are kept.
+    pub kept: Option<String>,
+}
+
+/// How many, by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RepairCounts {
+    /// Missing or damaged in a store.
+    pub bad_in_stores: u64,
+    /// Missing or damaged at a destination.
+    pub bad_at_destinations: u64,
+    /// Those that could not be read.
+    pub unreadable: u64,
+    /// Those that can be mended, and were not asked to be.
+    pub would_mend: u64,
+    /// Mended.
+    pub mended: u64,
+    /// Not to be mended.
+    pub left: u64,
+    /// Not mended although that should have been possible.
+    pub failed: u64,
+}
+
+/// A run that recorded the verdicts of what was mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Settled {
+    /// At which destination.
+    pub destination: DestinationName,
+    /// Its exit code.
+    pub exit_code: u8,
+    /// What kept it from its end.
+    pub error: Option<String>,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RepairSummary {
+    /// `repair`.
+    pub command: &'static str,
+    /// Name of the repair.
+    pub run_id: RunId,
+    /// Destinations that were looked at.
+    pub destinations: Vec<DestinationName>,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: String,
+    /// Whether it was asked to mend.
+    pub apply: bool,
+    /// Data files and datasets that were looked at.
+    pub looked_at: u64,
+    /// Objects.
+    pub objects: RepairCounts,
+    /// The first of them.
+    pub items: Vec<RepairItem>,
+    /// The runs that recorded the verdicts.
+    pub runs: Vec<Settled>,
+    /// Why it gave up before its end.
+    pub aborted: Option<String>,
+    /// The ending's exit code.
+    pub exit_code: u8,
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+}
+
+/// What the workers found.
+#[derive(Default)]
+struct Out {
+    looked_at: u64,
+    objects: RepairCounts,
+    items: Vec<RepairItem>,
+    /// What is still bad, by side.
+    store_is_bad: bool,
+    destination_is_bad: bool,
+    unreachable: bool,
+    /// Data files of which something is good again: a run is to record the verdict.
+    settle: BTreeSet<DvObjectId>,
+    abort: Option<(Ending, String)>,
+}
+
+/// Why a case was not looked at to its end.
+enum Halt {
+    Stopped,
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for Halt {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+/// What all workers share.
+struct Repair<'a> {
+    setup: &'a RepairSetup<'a>,
+    options: &'a RepairOptions,
+    shared: Shared<'a>,
+    locks: Vec<Box<dyn Lock>>,
+    out: Mutex<Out>,
+}
+
+/// One data file or dataset; without an entry of the catalogue where it has left Dataverse.
+struct Case {
+    id: DvObjectId,
+    asked: Option<Asked>,
+}
+
+/// Looks at what is bad, and mends it if asked to.
+///
+/// # Errors
+/// [`RestoreError`], when nothing was looked at. What goes wrong later is in the [`RepairSummary`].
+pub fn repair(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<RepairSummary, RestoreError> {
+    let (started, how) = (now(), &options.how);
+    let runs: Vec<RunId> = setup.destinations.iter().map(|_| new_run_id()).collect();
+    let locks = if options.apply { begin(setup, options, &runs, &started)? } else { Vec::new() };
+    let restore_options = RestoreOptions {
+        run: how.run.clone(),
+        selection: how.selection.clone(),
+        missing: true,
+        quick: false,
+        layout: Layout::Keys,
+        dry_run: !options.apply,
+        jobs: how.jobs,
+        bandwidth_limit: how.bandwidth_limit,
+        auxiliary_objects: how.auxiliary_objects,
+        spool_folder: how.spool_folder.clone(),
+    };
+    let restore_setup = RestoreSetup {
+        catalog: setup.catalog,
+        stores: setup.stores,
+        ledger: setup.ledger,
+        from: setup.destinations,
+        to: Goal::InPlace(setup.writers),
+        observer: setup.observer,
+        stop: setup.stop,
+    };
+    let shared = Shared::new(&restore_setup, &restore_options, runs.clone());
+    let repair = Repair { setup, options, shared, locks, out: Mutex::default() };
+    let looked = repair.look(&restore_setup, &restore_options);
+    restore::close(setup.writers, &how.run);
+    let Repair { locks, out, .. } = repair;
+    let mut out = out.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = &looked {
+        out.abort.get_or_insert((Ending::from(error), chain(error)));
+    }
+    let end = |out: &Out| ending(setup.stop, out);
+    for run in runs.iter().filter(|_| options.apply) {
+        let summary = RunSummary {
+            finished: now(),
+            catalogued: out.looked_at,
+            exit_code: end(&out).code(),
+            json: serde_json::json!({ "command": "repair", "run_id": how.run, "objects": out.objects }).to_string(),
+        };
+        if let Err(error) = setup.ledger.finish_run(run, &summary) {
+            out.abort.get_or_insert((Ending::from(&error), chain(&error)));
+        }
+    }
+    looked?;
+    drop(locks);
+    let settled = settle(setup, options, &out.settle);
+    let ending = end(&out).min(settled.iter().map(|it| it.1).min().unwrap_or(Ending::Safe));
+    Ok(RepairSummary {
+        command: "repair",
+        run_id: how.run.clone(),
+        destinations: setup.destinations.iter().map(|it| it.name.clone()).collect(),
+        started,
+        finished: now(),
+        apply: options.apply,
+        looked_at: out.looked_at,
+        objects: out.objects,
+        items: out.items,
+        runs: settled.into_iter().map(|it| it.0).collect(),
+        aborted: out.abort.map(|it| it.1),
+        exit_code: ending.code(),
+        ending,
+    })
+}
+
+/// Takes the lock of each destination, and a name there for what is not whole yet.
+fn begin(
+    setup: &RepairSetup<'_>,
+    options: &RepairOptions,
+    runs: &[RunId],
+    started: &str,
+) -> Result<Vec<Box<dyn Lock>>, RunError> {
+    let (host, pid) = (options.how.host.clone(), std::process::id());
+    let mut locks = Vec::with_capacity(runs.len());
+    for (origin, run) in setup.destinations.iter().zip(runs) {
+        let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.to_owned() };
+        locks.push(setup.ledger.lock(origin.name, &holder)?);
+    }
+    for (origin, id) in setup.destinations.iter().zip(runs) {
+        let (destination, started) = (origin.name.clone(), started.to_owned());
+        setup.ledger.begin_run(&Run { id: id.clone(), destination, started, host: host.clone(), pid })?;
+    }
+    Ok(locks)
+}
+
+/// What the ledger knows to be missing or damaged, on either side.
+fn suspects(setup: &RepairSetup<'_>) -> Result<BTreeSet<DvObjectId>, LedgerError> {
+    let mut found = BTreeSet::new();
+    let is_bad = |it: Status| match it {
+        Status::FailRead | Status::FailChecksum | Status::FailVerify => true,
+        Status::Ok | Status::Pending | Status::FailWrite | Status::NotCovered => false,
+    };
+    for Origin { name, .. } in setup.destinations {
+        for kind in [EntryKind::DataFile, EntryKind::Dataset] {
+            for state in setup.ledger.states(name, kind) {
+                let state = state?;
+                if is_bad(state.status) {
+                    found.insert(state.id);
+                }
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = setup.ledger.damaged_copies(name, after.as_ref(), PAGE)?;
+            found.extend(page.iter().map(|it| it.copy.id));
+            let Some(last) = page.into_iter().next_back() else { break };
+            after = Some(last.copy);
+        }
+    }
+    Ok(found)
+}
+
+impl Repair<'_> {
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self, setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<(), RestoreError> {
+        let selection = &self.options.how.selection;
+        let suspects = match selection.is_everything() {
+            true => Some(suspects(self.setup).map_err(RunError::from)?),
+            false => None,
+        };
+        // What is named by its id may have left the catalogue; its copies stay.
+        let mut gone = suspects.clone().unwrap_or_else(|| selection.files.clone());
+        if suspects.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Ok(());
+        }
+        let planned = restore::plan::make(setup, options, suspects.as_ref());
+        let mut plan = match planned {
+            Err(RestoreError::Run(RunError::NothingSelected)) if !gone.is_empty() => None,
+            other => Some(other?),
+        };
+        let failed = |source| restore::plan::spool_failed(options, source);
+        if let Some(plan) = &mut plan {
+            for asked in plan.spool.read().map_err(failed)? {
+                gone.remove(&asked.map_err(failed)?.subject.id());
+            }
+        }
+        let mut cases = Vec::new();
+        for id in gone {
+            if !self.setup.ledger.custody(id).map_err(RunError::from)?.is_empty() {
+                cases.push(Ok(Case { id, asked: None }));
+            }
+        }
+        if plan.is_none() && cases.is_empty() {
+            return Err(RunError::NothingSelected.into());
+        }
+        let (files, bytes) = plan.as_ref().map_or((0, 0), |it| (it.files, it.bytes));
+        self.setup.observer.event(&Event::Planned { files: files + cases.len() as u64, bytes });
+        let asked = match &mut plan {
+            Some(plan) => Some(plan.spool.read().map_err(failed)?),
+            None => None,
+        };
+        let of_catalogue = |it: io::Result<Asked>| it.map(|it| Case { id: it.subject.id(), asked: Some(it) });
+        self.work(asked.into_iter().flatten().map(of_catalogue).chain(cases));
+        Ok(())
+    }
+
+    fn work(&self, cases: impl Iterator<Item = io::Result<Case>> + Send) {
+        let list = Mutex::new(cases);
+        thread::scope(|scope| {
+            let work = || {
+                let mut reach = Reach::new(&self.shared);
+                while let Some(case) = self.next(&list) {
+                    match self.one(&mut reach, &case) {
+                        Ok(()) => self.out().looked_at += 1,
+                        Err(Halt::Stopped) => break,
+                        Err(Halt::Ledger(error)) => self.abort(Ending::from(&error), chain(&error)),
+                    }
+                    self.shared.tell_bytes();
+                }
+                reach
+            };
+            let workers: Vec<_> = (0..self.options.how.jobs.max(1)).map(|_| scope.spawn(work)).collect();
+            let mut open = Vec::new();
+            for worker in workers {
+                match worker.join() {
+                    Ok(reach) => open.push(reach),
+                    Err(_) => {
+                        self.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
+                    }
+                }
+            }
+            // Only now: what is swept are the temporaries of all workers, and the folder that a session makes for them.
+            open.into_iter().for_each(Reach::end);
+        });
+    }
+
+    fn abort(&self, ending: Ending, why: String) {
+        self.out().abort.get_or_insert((ending, why));
+    }
+
+    fn next(&self, list: &Mutex<impl Iterator<Item = io::Result<Case>>>) -> Option<Case> {
+        if self.setup.stop.signalled().is_some() || self.out().abort.is_some() {
+            return None;
+        }
+        if !self.locks.iter().all(|it| it.is_held()) {
+            let why = "the lock on a destination was lost with the connection to the backup database";
+            self.abort(Ending::Unreachable, why.to_owned());
+            return None;
+        }
+        match list.lock().unwrap_or_else(PoisonError::into_inner).next()? {
+            Ok(case) => Some(case),
+            Err(error) => {
+                self.abort(Ending::Unreachable, format!("cannot read the list of what is looked at: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// Lets a run at each destination look at what was mended, and record the verdict.
+fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvObjectId>) -> Vec<(Settled, Ending)> {
+    if files.is_empty() || setup.stop.signalled().is_some() {
+        return Vec::new();
+    }
+    let mut settled = Vec::new();
+    for Origin { name, sink } in setup.destinations {
+        let mut how =
+            Options { run: new_run_id(), rerun: false, dry_run: false, verify_every: None, ..options.how.clone() };
+        how.selection = crate::Selection { files: files.clone(), ..crate::Selection::default() };
+        let run_setup = Setup {
+            catalog: setup.catalog,
+            stores: setup.stores,
+            ledger: setup.ledger,
+            destination: name,
+            sink: *sink,
+            observer: setup.observer,
+            stop: setup.stop,
+        };
+        let (ending, error) = match run(&run_setup, &how) {
+            Ok(summary) => (summary.ending, None),
+            // All of it has left Dataverse.
+            Err(RunError::NothingSelected) => continue,
+            Err(error) => (Ending::from(&error), Some(chain(&error))),
+        };
+        settled.push((Settled { destination: (*name).clone(), exit_code: ending.code(), error }, ending));
+    }
+    settled
+}
+
+fn ending(stop: &Stop, out: &Out) -> Ending {
+    let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
+    let found = [
+        signal.map(Ending::Signalled),
+        out.abort.as_ref().map(|it| it.0),
+        out.unreachable.then_some(Ending::Unreachable),
+        out.destination_is_bad.then_some(Ending::DestinationDamaged),
+        out.store_is_bad.then_some(Ending::SourceDamaged),
+        (out.objects.unreadable > 0).then_some(Ending::NotSafe),
+    ];
+    found.into_iter().flatten().min().unwrap_or(Ending::Safe)
+}
+
+impl Out {
+    fn enter(&mut self, item: RepairItem, is_store: bool) {
+        let objects = &mut self.objects;
+        let is_good_now = item.outcome == Outcome::Mended;
+        match (item.found, is_store) {
+            ("unreadable", _) => objects.unreadable += 1,
+            (_, true) => {
+                objects.bad_in_stores += 1;
+                self.store_is_bad |= !is_good_now;
+            }
+            (_, false) => {
+                objects.bad_at_destinations += 1;
+                self.destination_is_bad |= !is_good_now;
+            }
+        }
+        match item.outcome {
+            Outcome::WouldMend => objects.would_mend += 1,
+            Outcome::Mended => objects.mended += 1,
+            Outcome::Left => objects.left += 1,
+            Outcome::Failed => objects.failed += 1,
+        }
+        if self.items.len() < LISTED {
+            self.items.push(item);
+        }
+    }
+}

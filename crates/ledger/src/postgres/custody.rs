@@ -1,0 +1,140 @@
+//! All that is known of one data file, and what was mended.
+
+use dvb_model::DvObjectId;
+use postgres::{Row, Transaction};
+
+use super::Fault;
+use super::read::{by_index, raw_copy, time};
+use crate::custody::{RawCustody, RawIncident, copy_in_custody};
+use crate::raw::{RawDetail, version_column};
+use crate::weigh::storable;
+use crate::{Custody, Incident};
+
+const STATES: &str = concat!(
+    "SELECT d.id, d.name, s.id, s.dataset, s.storage_identifier, s.label, s.status, s.basis, s.reason, s.provisional, ",
+    time!("s.gone_since"),
+    ", ",
+    time!("s.recorded_at"),
+    ", (SELECT count(*) FROM backup_copy c
+        WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
+       (SELECT count(*) FROM backup_destination e
+        JOIN backup_state o ON o.destination = e.id AND o.id = s.id AND o.status = 'OK'), s.method, ",
+    time!("s.first_seen"),
+    ", ",
+    time!("s.last_backup"),
+    ", s.run FROM backup_destination d JOIN backup_state s ON s.destination = d.id AND s.id = $1 ORDER BY d.id"
+);
+const COPIES: &str = concat!(
+    "SELECT id, role, version, key, state, size, sha256, evidence, ",
+    time!("proved_at"),
+    ", ",
+    time!("first_seen"),
+    ", adopted FROM backup_copy WHERE destination = $1 AND id = $2"
+);
+
+pub(super) fn custody(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
+    by_index(db)?;
+    let mut found = Vec::new();
+    for state in db.query(STATES, &[&id.0])? {
+        let destination: i32 = state.try_get(0)?;
+        let mut mine = Vec::new();
+        for row in db.query(COPIES, &[&destination, &id.0])? {
+            mine.push(copy_in_custody(raw_copy(&row)?, row.try_get(9)?, row.try_get(10)?)?);
+        }
+        found.push(raw_custody(&state)?.read(mine)?);
+    }
+    Ok(found)
+}
+
+fn raw_custody(row: &Row) -> Result<RawCustody, postgres::Error> {
+    let detail = RawDetail {
+        id: row.try_get(2)?,
+        dataset: row.try_get(3)?,
+        storage_identifier: row.try_get(4)?,
+        label: row.try_get(5)?,
+        status: row.try_get(6)?,
+        basis: row.try_get(7)?,
+        reason: row.try_get(8)?,
+        provisional: row.try_get(9)?,
+        gone_since: row.try_get(10)?,
+        recorded_at: row.try_get(11)?,
+        copies: row.try_get(12)?,
+        destinations: row.try_get(13)?,
+    };
+    Ok(RawCustody {
+        destination: row.try_get(1)?,
+        detail,
+        method: row.try_get(14)?,
+        first_seen: row.try_get(15)?,
+        last_backup: row.try_get(16)?,
+        run: row.try_get(17)?,
+    })
+}
+
+pub(super) fn record(db: &mut Transaction<'_>, incidents: &[Incident]) -> Result<(), Fault> {
+    let statement = db.prepare(
+        "INSERT INTO backup_incident (mended_at, run, id, role, version, side, place, key, found, detail, found_by,
+                                      found_at, mended_from, evidence, size, sha256, kept)
+         VALUES (now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::timestamptz, $12, $13, $14, $15, $16)",
+    )?;
+    for it in incidents {
+        let (role, detail) = (it.role.to_string(), storable(&it.detail).into_owned());
+        let size = i64::try_from(it.size).unwrap_or(i64::MAX);
+        db.execute(
+            &statement,
+            &[
+                &it.run.0,
+                &it.id.0,
+                &role,
+                &version_column(it.version),
+                &it.side.name(),
+                &it.place,
+                &it.key,
+                &it.found,
+                &detail,
+                &it.found_by,
+                &it.found_at,
+                &it.mended_from,
+                &it.evidence.name(),
+                &size,
+                &it.sha256.as_bytes(),
+                &it.kept,
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+const INCIDENTS: &str = concat!(
+    "SELECT ",
+    time!("mended_at"),
+    ", run, id, role, version, side, place, key, found, detail, found_by, ",
+    time!("found_at"),
+    ", mended_from, evidence, size, sha256, kept FROM backup_incident WHERE id = $1 ORDER BY number"
+);
+
+pub(super) fn incidents(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Incident>, Fault> {
+    let incident = |row: &Row| -> Result<Incident, Fault> {
+        let raw = RawIncident {
+            mended_at: row.try_get(0)?,
+            run: row.try_get(1)?,
+            id: row.try_get(2)?,
+            role: row.try_get(3)?,
+            version: row.try_get(4)?,
+            side: row.try_get(5)?,
+            place: row.try_get(6)?,
+            key: row.try_get(7)?,
+            found: row.try_get(8)?,
+            detail: row.try_get(9)?,
+            found_by: row.try_get(10)?,
+            found_at: row.try_get(11)?,
+            mended_from: row.try_get(12)?,
+            evidence: row.try_get(13)?,
+            size: row.try_get(14)?,
+            sha256: row.try_get(15)?,
+            kept: row.try_get(16)?,
+        };
+        Ok(raw.read()?)
+    };
+    db.query(INCIDENTS, &[&id.0])?.iter().map(incident).collect()
+}

@@ -1,0 +1,128 @@
+//! All that is known of one data file, and what was mended.
+
+use dvb_model::DvObjectId;
+use rusqlite::{Connection, Row, params};
+
+use super::read::raw_copy;
+use super::{Fault, write};
+use crate::custody::{RawCustody, RawIncident, copy_in_custody};
+use crate::raw::{RawDetail, version_column};
+use crate::weigh::storable;
+use crate::{Custody, Incident};
+
+pub(super) fn custody(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
+    let mut states = db.prepare_cached(
+        "SELECT d.id, d.name, s.id, s.dataset, s.storage_identifier, s.label, s.status, s.basis, s.reason,
+                s.provisional, s.gone_since, s.recorded_at,
+                (SELECT count(*) FROM backup_copy c
+                 WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
+                (SELECT count(*) FROM backup_state o WHERE o.id = s.id AND o.status = 'OK'
+                   AND o.destination IN (SELECT id FROM backup_destination)),
+                s.method, s.first_seen, s.last_backup, s.run
+         FROM backup_destination d JOIN backup_state s ON s.destination = d.id AND s.id = ?1 ORDER BY d.id",
+    )?;
+    let rows = states.query_map([id.0], |row| Ok((row.get::<_, i64>(0)?, raw_custody(row)?)))?;
+    let mut copies = db.prepare_cached(
+        "SELECT id, role, version, key, state, size, sha256, evidence, proved_at, first_seen, adopted
+         FROM backup_copy WHERE destination = ?1 AND id = ?2",
+    )?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (destination, raw) = row?;
+        let rows =
+            copies.query_map(params![destination, id.0], |row| Ok((raw_copy(row)?, row.get(9)?, row.get(10)?)))?;
+        let mut mine = Vec::new();
+        for row in rows {
+            let (copy, first_seen, adopted) = row?;
+            mine.push(copy_in_custody(copy, first_seen, adopted)?);
+        }
+        found.push(raw.read(mine)?);
+    }
+    Ok(found)
+}
+
+fn raw_custody(row: &Row<'_>) -> rusqlite::Result<RawCustody> {
+    let detail = RawDetail {
+        id: row.get(2)?,
+        dataset: row.get(3)?,
+        storage_identifier: row.get(4)?,
+        label: row.get(5)?,
+        status: row.get(6)?,
+        basis: row.get(7)?,
+        reason: row.get(8)?,
+        provisional: row.get(9)?,
+        gone_since: row.get(10)?,
+        recorded_at: row.get(11)?,
+        copies: row.get(12)?,
+        destinations: row.get(13)?,
+    };
+    Ok(RawCustody {
+        destination: row.get(1)?,
+        detail,
+        method: row.get(14)?,
+        first_seen: row.get(15)?,
+        last_backup: row.get(16)?,
+        run: row.get(17)?,
+    })
+}
+
+pub(super) fn record(db: &Connection, incidents: &[Incident]) -> Result<(), Fault> {
+    let mut statement = db.prepare_cached(&format!(
+        "INSERT INTO backup_incident (mended_at, run, id, role, version, side, place, key, found, detail, found_by,
+                                      found_at, mended_from, evidence, size, sha256, kept)
+         VALUES ({}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, strftime('%Y-%m-%dT%H:%M:%fZ', ?11), ?12, ?13, ?14, ?15,
+                 ?16)",
+        write::NOW
+    ))?;
+    for it in incidents {
+        statement.execute(params![
+            it.run.0,
+            it.id.0,
+            it.role.to_string(),
+            version_column(it.version),
+            it.side.name(),
+            it.place,
+            it.key,
+            it.found,
+            storable(&it.detail),
+            it.found_by,
+            it.found_at,
+            it.mended_from,
+            it.evidence.name(),
+            i64::try_from(it.size).unwrap_or(i64::MAX),
+            it.sha256.as_bytes(),
+            it.kept
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn incidents(db: &Connection, id: DvObjectId) -> Result<Vec<Incident>, Fault> {
+    let mut statement = db.prepare_cached(
+        "SELECT mended_at, run, id, role, version, side, place, key, found, detail, found_by, found_at, mended_from,
+                evidence, size, sha256, kept
+         FROM backup_incident WHERE id = ?1 ORDER BY number",
+    )?;
+    let rows = statement.query_map([id.0], |row| {
+        Ok(RawIncident {
+            mended_at: row.get(0)?,
+            run: row.get(1)?,
+            id: row.get(2)?,
+            role: row.get(3)?,
+            version: row.get(4)?,
+            side: row.get(5)?,
+            place: row.get(6)?,
+            key: row.get(7)?,
+            found: row.get(8)?,
+            detail: row.get(9)?,
+            found_by: row.get(10)?,
+            found_at: row.get(11)?,
+            mended_from: row.get(12)?,
+            evidence: row.get(13)?,
+            size: row.get(14)?,
+            sha256: row.get(15)?,
+            kept: row.get(16)?,
+        })
+    })?;
+    rows.map(|row| Ok(row?.read()?)).collect()
+}
