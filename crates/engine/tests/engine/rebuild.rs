@@ -10,14 +10,14 @@ use dvb_engine::{
     fetch_snapshot, new_run_id, rebuild,
 };
 use dvb_ledger::{Basis, CopyState};
-use dvb_model::{DvObjectId, Status};
+use dvb_model::{DestinationName, DvObjectId, Status};
 use dvb_storage::Sink;
 use dvb_testkit::dataverse::{Expect, Schema};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, LedgerKind, destination, new_ledger};
 use crate::faults::{Fault, Faulty, Plan};
-use crate::verify;
+use crate::{orphans, verify};
 
 fn options(bench: &Bench) -> RebuildOptions {
     RebuildOptions {
@@ -30,14 +30,22 @@ fn options(bench: &Bench) -> RebuildOptions {
 }
 
 fn rebuild_by(bench: &Bench, sink: &dyn Sink, options: &RebuildOptions) -> Result<RebuildSummary, RunError> {
-    let setup = RebuildSetup {
-        ledger: bench.ledger.as_ref(),
-        destination: &destination(),
-        sink,
-        observer: &Silent,
-        stop: &bench.stop,
-    };
+    rebuild_of(bench, &destination(), sink, options)
+}
+
+fn rebuild_of(
+    bench: &Bench,
+    destination: &DestinationName,
+    sink: &dyn Sink,
+    options: &RebuildOptions,
+) -> Result<RebuildSummary, RunError> {
+    let setup = RebuildSetup { ledger: bench.ledger.as_ref(), destination, sink, observer: &Silent, stop: &bench.stop };
     rebuild(&setup, options)
+}
+
+/// Another destination's part of the ledger, with nothing missing there.
+pub(crate) fn rebuilt_at(bench: &Bench, destination: &DestinationName, sink: &dyn Sink) {
+    assert_eq!(rebuild_of(bench, destination, sink, &options(bench)).unwrap().exit_code, 0);
 }
 
 /// Which snapshot is had, with a ledger that does not outlast it.
@@ -83,6 +91,8 @@ fn a_lost_ledger_comes_back(kind: LedgerKind) {
         assert_eq!(detail.dataset, details[&id].dataset);
     }
     assert_eq!(claimed(&bench), copies.len() as u64);
+    let orphans = orphans::list(&bench).1;
+    assert!(orphans.is_empty(), "{:?}", orphans.keys());
     assert_eq!(bench.ledger.oldest_proof(&destination()).unwrap(), None);
 
     let after = bench.run();
