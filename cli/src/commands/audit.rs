@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let stop = Stop::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let stores = wiring::store_table(config)?.into_stores();
-    let catalogue = wiring::catalogue(config);
+    let catalogue = wiring::catalogue(config)?;
     let ledger = wiring::ledger(config, jobs)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());

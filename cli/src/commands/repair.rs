@@ -108,7 +108,7 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination], stop: &St
     let table = wiring::store_table(config)?;
     let writers = table.writers(&options.how.run);
     let stores = table.into_stores();
-    let catalogue = wiring::catalogue(config);
+    let catalogue = wiring::catalogue(config)?;
     let ledger = wiring::ledger(config, jobs)?;
     let sinks = sinks(context, destinations)?;
     let origins: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();

@@ -5,6 +5,7 @@ mod cloud;
 mod crash;
 mod drill;
 mod installation;
+mod lost;
 mod objects_back;
 mod original;
 mod orphans;

@@ -49,12 +49,12 @@ pub(super) fn damaged_copies(
     held(&db.query(&sql, &[&destination, &id, &role, &version, &i64::from(limit)])?)
 }
 
-const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
+pub(super) const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
                 to_char(c.proved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
                 coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
          FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
 
-fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
+pub(super) fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
     rows.iter()
         .map(|row| {
             let copy = read::copy(row)?;
@@ -124,7 +124,7 @@ fn record_good(db: &mut Transaction<'_>, destination: i32, checks: &Checks<'_>) 
          FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::bytea[])
               AS w (id, role, version, evidence, sha256)
          WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state <> 'reserved' AND c.sha256 = w.sha256
+           AND c.sha256 = w.sha256
          RETURNING c.id, c.role, c.version",
         &[&destination, &places.ids, &places.roles, &places.versions, &evidence, &digests],
     )?;

@@ -43,11 +43,12 @@ pub(super) fn damaged_copies(
     held(statement.query(params![destination, id, role, version, limit])?)
 }
 
-const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
+pub(super) const HELD: &str =
+    "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
                 coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
          FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
 
-fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
+pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
     let mut page = Vec::new();
     while let Some(row) = rows.next()? {
         let copy = read::raw_copy(row)?.read()?;
@@ -84,7 +85,7 @@ pub(super) fn record_checks(
     let (destination, now) = (write::destination_id(db, destination)?, write::NOW);
     let mut good = db.prepare_cached(&format!(
         "UPDATE backup_copy SET state = 'proved', evidence = ?5, proved_at = {now}
-         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state <> 'reserved' AND sha256 = ?6"
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND sha256 = ?6"
     ))?;
     for row in &checks.good {
         let (id, role, version) = &row.place;

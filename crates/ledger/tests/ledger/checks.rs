@@ -9,14 +9,14 @@ use crate::made::{copy_all, failed, here, main_key, now, record, run, safe, stat
 
 const LATER: &str = "2100-01-01T00:00:00.000Z";
 
-fn good(id: i64, bytes: &[u8]) -> Check {
+pub(crate) fn good(id: i64, bytes: &[u8]) -> Check {
     let held = Measured::of(bytes, &[]);
     let recorded = held.digest(Algorithm::Sha256).unwrap().clone();
     let proof = Proved::recorded(&recorded, held, Evidence::ReadBack).unwrap();
     Check { id: DvObjectId(id), role: ObjectRole::Main, version: 1, found: Found::Good(proof) }
 }
 
-fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
+pub(crate) fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
     Check { id: DvObjectId(id), role, version: 1, found: Found::Damaged(why.into()) }
 }
 
@@ -28,7 +28,7 @@ fn all(ledger: &dyn Ledger, before: &str) -> Vec<i64> {
     ids(&ledger.oldest_copies(&here(), None, before, 100).unwrap())
 }
 
-fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::Copy {
+pub(crate) fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::Copy {
     ledger.copies(&here(), &[DvObjectId(id)]).unwrap().remove(0)
 }
 

@@ -4,6 +4,7 @@
 mod adoption;
 mod checks;
 mod child;
+mod claims;
 mod custody;
 mod holdings;
 mod locks;
@@ -87,6 +88,11 @@ macro_rules! suite {
             checks::a_good_copy_is_proved_anew,
             checks::a_proof_of_other_bytes_is_refused,
             checks::a_damaged_copy_is_not_proved_any_more,
+            claims::are_pending_until_they_are_proved,
+            claims::to_a_proof_are_refused,
+            claims::leave_alone_what_is_known,
+            claims::keep_their_keys,
+            claims::make_no_ledger_known,
             custody::is_told_of_every_destination,
             custody::incidents_are_kept_in_order,
             locks::the_second_learns_who_holds_it,
