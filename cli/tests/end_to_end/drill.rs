@@ -116,6 +116,32 @@ fn a_tenth_of_the_store_is_lost_and_a_tenth_is_damaged() {
 }
 
 #[test]
+fn all_databases_are_lost() {
+    let account = sshd().sftp_only().fresh("drill");
+    let it = installation(Ledger::Sqlite, &account);
+    let expected = it.world.expected_copies();
+    fs::remove_file(it.folder.path().join("ledger.db")).unwrap();
+    it.write("config.ini", &it.backup);
+    let (summary, code) = it.json(&["restore", "--all", "--to", "everything", "--from-snapshot"]);
+    assert_eq!(code, 0, "{summary:#}");
+    files::assert_same(&expected, &files::tree(&it.folder.path().join("everything")));
+    let words = ["restore", "--dataset", "doi:10.5072/FK2/TWO", "--to", "two", "--from-snapshot"];
+    assert_eq!(it.json(&words).1, 0);
+    let mut two = expected;
+    two.retain(|key, _| key.contains("/TWO/"));
+    files::assert_same(&two, &files::tree(&it.folder.path().join("two")));
+    let (summary, code) = it.json(&["verify", "--all", "--from-snapshot"]);
+    assert_eq!(code, 0, "{summary:#}");
+    // The ledger is made again, Dataverse's database comes back from its dump: nothing is sent again.
+    it.write_config();
+    let (summary, code) = it.json(&["rebuild"]);
+    assert_eq!(code, 0, "{summary:#}");
+    let (summary, code) = it.json(&["run"]);
+    assert_eq!((code, summary["bytes_copied"].as_u64()), (0, Some(0)), "{summary:#}");
+    assert_eq!(it.json(&["status"]).0["destinations"][0]["counts"]["OK"], FILES);
+}
+
+#[test]
 fn bits_turn_over_on_both_sides() {
     let account = sshd().shell().fresh("drill");
     let it = installation(Ledger::Sqlite, &account);
