@@ -41,6 +41,12 @@ pub(crate) enum WiringError {
         /// The configuration file.
         path: PathBuf,
     },
+    /// Nothing to read the catalogue from.
+    #[error("{}: there is no [Database] section: it says how to read Dataverse's PostgreSQL", path.display())]
+    NoDatabase {
+        /// The configuration file.
+        path: PathBuf,
+    },
     /// Stores that would be missing silently.
     #[error(transparent)]
     DomainXml(#[from] DomainXmlError),
@@ -70,11 +76,12 @@ impl CatalogueReader {
     }
 }
 
-pub(crate) fn catalogue(config: &Config) -> CatalogueReader {
-    match &config.database.catalogue {
+pub(crate) fn catalogue(config: &Config) -> Result<CatalogueReader, WiringError> {
+    Ok(match &config.database.catalogue {
         CatalogueSource::Postgres(target) => CatalogueReader::Database(PostgresCatalog::new(target.clone())),
         CatalogueSource::File(path) => CatalogueReader::Snapshot(SnapshotCatalog::new(path)),
-    }
+        CatalogueSource::Unknown => return Err(WiringError::NoDatabase { path: config.path.clone() }),
+    })
 }
 
 /// The ledger, for this many workers.
@@ -187,6 +194,14 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
         return Err(WiringError::NoStore { path: config.path.clone() });
     }
     Ok(StoreTable { default: default_or(config, default), rows })
+}
+
+/// As [`store_table`], for what can do without any store.
+pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, WiringError> {
+    match store_table(config) {
+        Err(WiringError::NoStore { .. }) => Ok(StoreTable { default: default_or(config, None), rows: BTreeMap::new() }),
+        table => table,
+    }
 }
 
 /// The store of identifiers without a prefix, for commands that open none: `domain.xml` is read only where it matters.
@@ -424,4 +439,17 @@ pub(crate) fn host_name() -> String {
 pub(crate) fn config(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     let env = |name: &str| std::env::var(name).ok();
     config::load(&config::find(explicit, &env)?, &env)
+}
+
+/// The same, for what does without any database.
+pub(crate) fn config_without_database(explicit: Option<&Path>) -> Result<Config, ConfigError> {
+    let env = |name: &str| std::env::var(name).ok();
+    config::load_without_database(&config::find(explicit, &env)?, &env)
+}
+
+/// A ledger that lasts as long as the folder.
+pub(crate) fn passing_ledger(folder: &Path) -> Result<Box<dyn Ledger>, LedgerError> {
+    let ledger = SqliteLedger::new(folder.join("ledger.db"));
+    ledger.migrate()?;
+    Ok(Box::new(ledger))
 }

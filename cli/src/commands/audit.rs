@@ -27,7 +27,9 @@ const JOBS: u32 = 4;
 /// a checksum that was rewritten in the database, a damaged .tab, of which Dataverse has no checksum. It also tells of
 /// files that came back.
 ///
-/// Nothing is copied, changed or recorded. The exit code is 3 where something is missing or damaged, 1 where something
+/// Nothing is copied, and nothing is changed in Dataverse. A data file that was OK and is missing or damaged becomes
+/// FAIL_READ or FAIL_CHECKSUM in the ledger, so that `status` tells it, the next `run` looks at it, and `repair` knows
+/// what to mend. The exit code is 3 where something is missing or damaged, 1 where something
 /// cannot be read, 5 where a store cannot be reached. What can fail for now is tried again and never called damaged.
 ///
 /// Without options, all data files. A signal (Ctrl-C) ends it in order.
@@ -45,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let stop = Stop::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let stores = wiring::store_table(config)?.into_stores();
-    let catalogue = wiring::catalogue(config);
+    let catalogue = wiring::catalogue(config)?;
     let ledger = wiring::ledger(config, jobs)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());

@@ -41,7 +41,7 @@ struct Export {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let Action::Export(export) = &args.action;
-    let reader = wiring::catalogue(&context.config);
+    let reader = wiring::catalogue(&context.config)?;
     let catalog = reader.as_catalog();
     match &export.output {
         Some(path) => {

@@ -135,7 +135,7 @@ impl Checks<'_> {
     /// `None` when the catalogue cannot be read.
     fn catalogue(&mut self) -> Result<Option<Named>, Failure> {
         let what = "catalogue";
-        let reader = wiring::catalogue(&self.context.config);
+        let reader = wiring::catalogue(&self.context.config)?;
         let place = reader.as_catalog().describe();
         let probed = match &reader {
             CatalogueReader::Database(database) => database.probe().map(|it| Some(it.to_string())),

@@ -3,14 +3,13 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 
 use dvb_engine::Ending;
 use dvb_ledger::Migration;
 use serde::Serialize;
 
 use super::Context;
-use crate::config::LedgerTarget;
+use crate::config::{Config, LedgerTarget};
 use crate::exit::Failure;
 use crate::output::Verbosity;
 use crate::wiring;
@@ -36,9 +35,7 @@ struct Done {
 }
 
 pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
-    if let LedgerTarget::Sqlite(path) = &context.config.database.ledger {
-        make_folder(path)?;
-    }
+    make_folder(&context.config)?;
     let ledger = wiring::ledger(&context.config, 1)?;
     let Migration { from, to, adopted } = ledger.migrate()?;
     let done = Done { ledger: ledger.describe(), from, to, adopted, exit_code: Ending::Safe.code() };
@@ -66,8 +63,10 @@ fn text(done: &Done) -> String {
     text
 }
 
-/// More than the last folder missing is more likely a mistyped path, or a disk that is not mounted.
-fn make_folder(ledger: &Path) -> Result<(), Failure> {
+/// The folder of a ledger in a file. More than the last folder missing is more likely a mistyped path, or a disk that is
+/// not mounted.
+pub(super) fn make_folder(config: &Config) -> Result<(), Failure> {
+    let LedgerTarget::Sqlite(ledger) = &config.database.ledger else { return Ok(()) };
     let Some(folder) = ledger.parent() else { return Ok(()) };
     let made = match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => folder.parent().map_or(Ok(()), |it| fs::File::open(it)?.sync_all()),

@@ -5,10 +5,12 @@ mod catalogue;
 mod check;
 mod completions;
 mod custody;
+mod from_snapshot;
 mod init;
 mod looking;
 mod man;
 mod orphans;
+mod rebuild;
 mod repair;
 mod restore;
 mod run;
@@ -35,6 +37,7 @@ pub(crate) enum Command {
     Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
     Orphans(orphans::Args),
+    Rebuild(rebuild::Args),
     Repair(Box<repair::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
@@ -63,7 +66,13 @@ pub(crate) fn perform(arguments: Arguments) -> Ending {
 fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
     let context =
         || -> Result<Context, Failure> { Ok(Context { screen, config: wiring::config(arguments.config.as_deref())? }) };
+    let without_database = || -> Result<Context, Failure> {
+        Ok(Context { screen, config: wiring::config_without_database(arguments.config.as_deref())? })
+    };
     match arguments.command {
+        Command::Restore(args) if args.from_snapshot.is_asked() => restore::run(&args, &without_database()?),
+        Command::Verify(args) if args.from_snapshot.is_asked() => verify::run(&args, &without_database()?),
+        Command::Rebuild(args) => rebuild::run(&args, &without_database()?),
         Command::Init(args) => init::run(&args, &context()?),
         Command::Run(args) => run::run(&args, &context()?),
         Command::Check(args) => check::run(&args, &context()?),

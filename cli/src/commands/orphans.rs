@@ -94,7 +94,7 @@ impl Listing<'_> {
     fn list(&self, destination: &Destination, show: &mut dyn FnMut(&Orphan)) -> Result<OrphansSummary, Failure> {
         let Context { config, screen, .. } = self.context;
         let sink = wiring::sink(destination)?;
-        let catalogue = wiring::catalogue(config);
+        let catalogue = wiring::catalogue(config)?;
         let names = config.destinations.iter().map(|it| it.name.clone());
         let others: Vec<DestinationName> = names.filter(|it| *it != destination.name).collect();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());

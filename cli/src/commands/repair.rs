@@ -24,8 +24,8 @@ const NAMED: usize = 50;
 
 /// Say which side is good of what is missing or damaged; with --apply, mend it
 ///
-/// Looks at what the ledger knows to be missing or damaged (found by `run` or `verify`), or at a selection, in
-/// Dataverse's stores and at all destinations, now. For each object that is bad on one side it names the sides that are
+/// Looks at what the ledger knows to be missing or damaged (found by `run`, `verify` or `audit`), at a selection, or at
+/// everything (--all), in Dataverse's stores and at all destinations, now. For each object that is bad on one side it names the sides that are
 /// good, and what it would do. Nothing is changed.
 ///
 /// With --apply it does it: an object in a store gets the bytes of a good copy, by the rules of `restore --in-place`; a
@@ -47,6 +47,10 @@ Exit codes of repair:
 pub(crate) struct Args {
     #[command(flatten)]
     selecting: Selecting,
+
+    /// Everything, not only what the ledger knows to be bad: reads all objects and all copies
+    #[arg(long, help_heading = "Selection", conflicts_with_all = ["dataset", "file", "storage_identifier", "store"])]
+    all: bool,
 
     /// Mend what can be mended
     ///
@@ -83,7 +87,7 @@ impl Args {
             accept_disappearance: false,
             spool_folder: wiring::spool_folder(&context.config),
         };
-        RepairOptions { apply: self.apply, how }
+        RepairOptions { apply: self.apply, all: self.all, how }
     }
 }
 
@@ -104,7 +108,7 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination], stop: &St
     let table = wiring::store_table(config)?;
     let writers = table.writers(&options.how.run);
     let stores = table.into_stores();
-    let catalogue = wiring::catalogue(config);
+    let catalogue = wiring::catalogue(config)?;
     let ledger = wiring::ledger(config, jobs)?;
     let sinks = sinks(context, destinations)?;
     let origins: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();

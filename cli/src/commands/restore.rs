@@ -10,6 +10,7 @@ use dvb_storage::{Folder, Sink};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
+use super::from_snapshot::{FromSnapshot, Known};
 use super::selecting::Selecting;
 use crate::args;
 use crate::config::Destination;
@@ -43,6 +44,9 @@ Exit codes of restore:
     .args(["dataset", "file", "storage_identifier", "store", "missing", "all"]))]
 #[command(group = clap::ArgGroup::new("where").required(true).args(["to", "in_place"]))]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) from_snapshot: FromSnapshot,
+
     #[command(flatten)]
     selecting: Selecting,
 
@@ -120,7 +124,12 @@ impl Args {
             jobs: jobs as usize,
             bandwidth_limit,
             auxiliary_objects: context.config.repository.auxiliary_objects,
-            spool_folder: wiring::spool_folder(&context.config),
+            // Where the ledger lies there may be nothing any more.
+            spool_folder: if self.from_snapshot.is_asked() {
+                std::env::temp_dir()
+            } else {
+                wiring::spool_folder(&context.config)
+            },
         }
     }
 }
@@ -151,9 +160,17 @@ fn give_back(
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
     let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
-    let table = wiring::store_table(config)?;
-    let catalogue = wiring::catalogue(config);
-    let ledger = wiring::ledger(config, jobs)?;
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, None);
+    let asked = &args.from_snapshot;
+    // What goes into a folder needs no store.
+    let needs_stores = args.in_place || !asked.is_asked();
+    let table = if needs_stores { wiring::store_table(config)? } else { wiring::store_table_or_none(config)? };
+    let mut known = Known::open(asked, context, destinations, jobs, &progress, stop)?;
+    for (name, failure) in known.take_refused() {
+        context.screen.warn(&format!("destination {name}: {}", failure.text()));
+    }
+    let catalogue = known.catalogue(context)?;
     let sinks = sinks(context, destinations)?;
     let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
@@ -161,12 +178,10 @@ fn give_back(
         None => Place::Stores(table.writers(&options.run)),
     };
     let stores = table.into_stores();
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let progress = Progress::new(&context.screen, &bars, None);
     let setup = RestoreSetup {
         catalog: catalogue.as_catalog(),
         stores: &stores,
-        ledger: ledger.as_ref(),
+        ledger: known.ledger(),
         from: &from,
         to: match &place {
             Place::Folder(it) => Goal::Folder(it.as_ref()),

@@ -177,7 +177,7 @@ fn run_all(
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
     let stores = wiring::store_table(config)?.into_stores();
-    let catalogue = wiring::catalogue(config);
+    let catalogue = wiring::catalogue(config)?;
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
     let ledger = wiring::ledger(config, jobs)?;
     // A destination that cannot be had as it is described does not stop the others.

@@ -145,11 +145,12 @@ impl Command<'_> {
     fn of(&self, destination: &DestinationName) -> Result<(Value, Ending), Failure> {
         let (counts, gone) = self.ledger.counts(destination)?;
         let oldest = self.ledger.oldest_proof(destination)?;
+        let claimed = self.ledger.count_claimed(destination)?;
         let runs = self.ledger.runs(destination, RUNS)?;
         let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(Ending::Safe);
         let is_text = !self.screen.json;
         if is_text {
-            self.screen.print(&self.overview(destination, &counts, gone, oldest.as_deref(), &runs))?;
+            self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
         }
         if self.args.gone {
             self.gone(destination)?;
@@ -159,6 +160,7 @@ impl Command<'_> {
             "destination": destination,
             "counts": all_counts(&counts),
             "gone": gone,
+            "claimed_copies": claimed,
             "oldest_proof": oldest,
             "last_run": runs.first().map(run_object),
             "runs": runs.iter().map(run_object).collect::<Vec<_>>(),
@@ -247,6 +249,7 @@ impl Command<'_> {
         destination: &DestinationName,
         counts: &[(Status, u64)],
         gone: u64,
+        claimed: u64,
         oldest: Option<&str>,
         runs: &[(Run, Option<RunSummary>)],
     ) -> String {
@@ -259,6 +262,10 @@ impl Command<'_> {
         }
         if gone > 0 {
             lines.push(format!("  {:<13} {gone:>10}  left Dataverse; their copies are kept", "gone"));
+        }
+        if claimed > 0 {
+            let what = "copies by a snapshot, not proved yet: the next run or verify does that";
+            lines.push(format!("  {:<13} {claimed:>10}  {what}", "claimed"));
         }
         if let Some(at) = oldest {
             lines.push(format!("  oldest proof: {at}{}", age(at).map(|it| format!(", {it}")).unwrap_or_default()));

@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::Context;
+use super::from_snapshot::{FromSnapshot, Known};
 use super::looking::Looking;
 use crate::args;
 use crate::config::Destination;
@@ -38,6 +39,9 @@ const NAMED: usize = 20;
 pub(crate) struct Args {
     #[command(flatten)]
     looking: Looking,
+
+    #[command(flatten)]
+    pub(crate) from_snapshot: FromSnapshot,
 
     /// Only copies that were not verified for so long (12h, 30d, 8w)
     #[arg(long, value_name = "AGE", value_parser = args::duration, conflicts_with = "all")]
@@ -76,21 +80,34 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let destinations = context.destinations(&args.looking.destination)?;
     let stop = Stop::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let ledger = wiring::ledger(&context.config, destinations.iter().map(|it| args.jobs(it)).sum())?;
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, None);
+    progress.begin("reading what is known");
+    let workers = destinations.iter().map(|it| args.jobs(it)).sum();
+    let known = Known::open(&args.from_snapshot, context, &destinations, workers, &progress, &stop);
+    progress.finish();
+    let mut known = known?;
+    let refused = known.take_refused();
+    let ledger = known.ledger();
     let several = destinations.len() > 1;
     let one = |it: &&'_ Destination| {
         let show = Progress::new(&context.screen, &bars, several.then_some(&it.name));
         show.begin("reading the ledger");
-        let result = look(args, context, it, ledger.as_ref(), &show, &stop);
+        let result = look(args, context, it, ledger, &show, &stop);
         (result, show.finish())
     };
-    let outcomes: Vec<Outcome<'_>> = thread::scope(|scope| {
-        let threads: Vec<_> = destinations.iter().map(|it| (it, scope.spawn(|| one(it)))).collect();
+    let mut outcomes: Vec<Outcome<'_>> = thread::scope(|scope| {
+        let known = destinations.iter().filter(|it| !refused.iter().any(|(name, _)| *name == it.name));
+        let threads: Vec<_> = known.map(|it| (it, scope.spawn(|| one(it)))).collect();
         threads.into_iter().map(|(it, thread)| outcome(it, thread.join().ok(), &stop)).collect()
     });
+    outcomes.extend(refused.into_iter().filter_map(|(name, failure)| {
+        let destination = &destinations.iter().find(|it| it.name == name)?.name;
+        let ending = failure.ending();
+        Some(Outcome { destination, result: Err(failure), ending, held_back: Vec::new() })
+    }));
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
-    outcomes.iter().try_for_each(|it| show(context, it))?;
+    outcomes.iter().try_for_each(|it| show(context, it, args.from_snapshot.is_asked()))?;
     if context.screen.json {
         context.screen.print_json(&object(&outcomes, several, ending))?;
     }
@@ -124,8 +141,8 @@ fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &Stop
     Outcome { destination: &destination.name, result, ending, held_back }
 }
 
-/// The result on stdout, what is wrong on stderr.
-fn show(context: &Context, outcome: &Outcome<'_>) -> Result<(), Failure> {
+/// The result on stdout, what is wrong on stderr; `passes`: without a ledger that keeps it.
+fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Failure> {
     let screen = &context.screen;
     if !screen.is_chatty() && outcome.ending != Ending::Safe {
         outcome.held_back.iter().for_each(|it| screen.warn(it));
@@ -135,7 +152,7 @@ fn show(context: &Context, outcome: &Outcome<'_>) -> Result<(), Failure> {
             if !screen.json && screen.is_chatty() {
                 screen.print(&text(summary))?;
             }
-            let trouble = trouble(summary);
+            let trouble = trouble(summary, passes);
             if !trouble.is_empty() {
                 screen.say(&trouble);
             }
@@ -181,7 +198,7 @@ fn text(it: &VerifySummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &VerifySummary) -> String {
+fn trouble(it: &VerifySummary, passes: bool) -> String {
     if it.ending == Ending::Safe {
         return String::new();
     }
@@ -199,7 +216,11 @@ fn trouble(it: &VerifySummary) -> String {
     list(&mut text, &it.damaged, damaged + missing);
     list(&mut text, &it.unreadable, unreadable);
     if damaged + missing > 0 {
-        text += "  the next run makes damaged copies again, where the source is good\n";
+        text += if passes {
+            "  no ledger was there to keep that: after a rebuild, run verify again\n"
+        } else {
+            "  the next run makes damaged copies again, where the source is good\n"
+        };
     }
     text.trim_end().to_owned()
 }

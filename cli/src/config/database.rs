@@ -30,6 +30,8 @@ pub enum CatalogueSource {
     Postgres(PostgresTarget),
     /// A snapshot of it.
     File(PathBuf),
+    /// The file does not say; see [`load_without_database`](super::load_without_database).
+    Unknown,
 }
 
 /// Where the ledger is.
@@ -39,6 +41,11 @@ pub enum LedgerTarget {
     Postgres(PostgresTarget),
     /// An embedded database in a file.
     Sqlite(PathBuf),
+}
+
+/// Where the section is absent, and need not be there.
+pub(super) fn unknown() -> Database {
+    Database { catalogue: CatalogueSource::Unknown, ledger: LedgerTarget::Sqlite(PathBuf::from(DEFAULT_LEDGER)) }
 }
 
 fn ssl_mode(text: &str) -> Result<SslMode, BadValue> {

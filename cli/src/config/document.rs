@@ -34,8 +34,8 @@ impl Kind {
     }
 }
 
-/// See [`super::load`].
-pub(super) fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
+/// See [`super::load`]; with `whole`, `[Database]` has to be there.
+pub(super) fn load(path: &Path, env: Env<'_>, whole: bool) -> Result<Config, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let path = std::path::absolute(path).map_err(unreadable)?;
     let mut file = File::open(&path).map_err(unreadable)?;
@@ -55,7 +55,7 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
         findings.check_mode(&path, &file);
     }
     let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), env };
-    let config = read(&path, &sections, around, &mut findings);
+    let config = read(&path, &sections, around, whole, &mut findings);
     let Findings { mut problems, exposed } = findings;
     problems.sort_by_key(|it| it.line);
     if !exposed.is_empty() {
@@ -141,6 +141,7 @@ fn read(
     path: &Path,
     sections: &[(Kind, &Section)],
     around: Surroundings<'_>,
+    whole: bool,
     findings: &mut Findings,
 ) -> Option<Config> {
     let (mut databases, mut repositories, mut notifications) = (None, None, None);
@@ -157,6 +158,9 @@ fn read(
             Kind::Backup(name) => destinations.push(backup::read(name, fields)),
             Kind::Notifications => notifications = Some(notifications::read(fields)),
         }
+    }
+    if databases.is_none() && !whole {
+        databases = Some(Some(database::unknown()));
     }
     if databases.is_none() {
         findings.add(None, "there is no [Database] section: it says how to read Dataverse's PostgreSQL");

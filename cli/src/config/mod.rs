@@ -59,5 +59,13 @@ pub struct Config {
 /// [`ConfigError::Exposed`] when others could read its secrets, else [`ConfigError::Invalid`] with every problem
 /// that was found, or that it cannot be read.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
-    document::load(path, env)
+    document::load(path, env, true)
+}
+
+/// The same for what does without any database: `[Database]` may be absent.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_without_database(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
+    document::load(path, env, false)
 }

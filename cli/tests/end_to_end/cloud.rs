@@ -143,6 +143,12 @@ fn stores_of_three_kinds_go_to_destinations_of_four() {
         assert_eq!(SnapshotCatalog::new(here).header().unwrap().destination.unwrap().0, name);
     }
 
+    let (looked, code) = it.json(&["verify", "--from-snapshot"]);
+    assert_eq!(code, 0, "{looked:#}");
+    for run in looked["runs"].as_array().unwrap() {
+        assert_eq!(run["copies"]["good"].as_u64(), Some(expected.len() as u64), "{looked:#}");
+    }
+
     let (again, code) = it.json(&["run", "--rerun"]);
     assert_eq!(code, 0, "{again:#}");
     for (run, before) in again["runs"].as_array().unwrap().iter().zip(summary["runs"].as_array().unwrap()) {
@@ -150,6 +156,25 @@ fn stores_of_three_kinds_go_to_destinations_of_four() {
     }
     for run in again["runs"].as_array().unwrap() {
         assert_eq!((run["files"]["unchanged"].as_u64(), run["bytes_copied"].as_u64()), (Some(6), Some(0)), "{again:#}");
+    }
+}
+
+#[test]
+fn a_ledger_of_four_destinations_is_made_again() {
+    let server = swift::shared();
+    let Mixed { it, expected, .. } = mixed(server, "again");
+    it.init();
+    assert_eq!(it.json(&["run"]).1, 0);
+    fs::remove_file(it.folder.path().join("ledger.db")).unwrap();
+    let (made, code) = it.json(&["rebuild"]);
+    assert_eq!(code, 0, "{made:#}");
+    for run in made["runs"].as_array().unwrap() {
+        assert_eq!(run["claimed"]["copies"].as_u64(), Some(expected.len() as u64), "{made:#}");
+    }
+    let (summary, code) = it.json(&["run"]);
+    assert_eq!(code, 0, "{summary:#}");
+    for run in summary["runs"].as_array().unwrap() {
+        assert_eq!((run["files"]["adopted"].as_u64(), run["bytes_copied"].as_u64()), (Some(6), Some(0)), "{summary:#}");
     }
 }
 

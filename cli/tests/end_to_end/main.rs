@@ -3,7 +3,9 @@
 
 mod cloud;
 mod crash;
+mod drill;
 mod installation;
+mod lost;
 mod objects_back;
 mod original;
 mod orphans;

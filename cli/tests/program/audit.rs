@@ -25,7 +25,7 @@ fn good_stores_are_no_news_under_cron() {
 }
 
 #[test]
-fn damage_is_named_and_nothing_is_changed() {
+fn damage_is_named_and_remembered_and_nothing_else_is_changed() {
     let site = Site::copied();
     fs::write(site.object(0), "Content 0").unwrap();
     fs::remove_file(site.object(1)).unwrap();
@@ -42,8 +42,19 @@ fn damage_is_named_and_nothing_is_changed() {
     for field in ["data_file_id", "dataset", "storage_identifier", "reason"] {
         assert!(!json["findings"][0][field].is_null(), "{json:#}");
     }
-    site.call(&["status"]).expect(0).says(&["OK                     3"]);
+    site.call(&["status"]).expect(3).says(&["FAIL_CHECKSUM          2", "FAIL_READ              1"]);
     assert!(before == (files::tree(&site.path("files")), files::tree(&site.path("copies"))));
+    // What it has found, the next run looks at, and a repair.
+    site.call(&["run"]).expect(3);
+    let json = site.call(&["repair", "--json", "--apply"]).json();
+    assert_eq!(json["objects"]["mended"], 2, "{json:#}");
+    assert_eq!(fs::read(site.object(0)).unwrap(), b"content 0");
+    assert_eq!(fs::read(site.object(1)).unwrap(), b"content 1");
+    // Damage that nobody has looked for yet.
+    fs::write(site.object(0), "Content 0").unwrap();
+    assert_eq!(site.call(&["repair", "--json", "--apply"]).json()["objects"]["mended"], 0);
+    assert_eq!(site.call(&["repair", "--json", "--apply", "--all"]).json()["objects"]["mended"], 1);
+    assert_eq!(fs::read(site.object(0)).unwrap(), b"content 0");
 }
 
 #[test]

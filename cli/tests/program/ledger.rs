@@ -70,11 +70,11 @@ fn fill(ledger: &dyn Ledger, of: &[Status]) {
 fn init_twice_is_init_once() {
     let site = Site::new();
     site.call(&["status"]).expect(2).says(&["run `dataverse-backup init`"]);
-    site.call(&["init"]).expect(0).says(&["made, version 3"]);
-    site.call(&["init"]).expect(0).says(&["up to date already, version 3"]);
+    site.call(&["init"]).expect(0).says(&["made, version 4"]);
+    site.call(&["init"]).expect(0).says(&["up to date already, version 4"]);
     site.call(&["init", "-q"]).expect(0).silent();
     let json = site.call(&["init", "--json"]).expect(0).json();
-    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&3.into(), &3.into(), &Value::Null));
+    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&4.into(), &4.into(), &Value::Null));
     assert!(json["ledger"].as_str().unwrap().ends_with("ledger.db"), "{json}");
 }
 
@@ -106,7 +106,7 @@ fn a_ledger_in_postgresql_adopts_the_originals_table() {
     let lines =
         format!("Host: {host}\nPort: {port}\nDatabase: {name}\nUsername: postgres\nBackupDatabase: {}", ledger.name);
     site.set("Database", &lines);
-    site.call(&["init"]).expect(0).says(&["made, version 3", "adopted 1 rows"]);
+    site.call(&["init"]).expect(0).says(&["made, version 4", "adopted 1 rows"]);
     let again = site.call(&["init"]).expect(0).says(&["up to date already"]);
     assert!(!again.out.contains("adopted"), "{again}");
     site.call(&["status"]).expect(0).says(&["no run so far"]);

@@ -6,6 +6,7 @@ mod check;
 mod ledger;
 mod listeners;
 mod orphans;
+mod rebuild;
 mod remote;
 mod repair;
 mod restore;

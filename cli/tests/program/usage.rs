@@ -7,9 +7,20 @@ use crate::site::{Site, done, program, write};
 
 #[test]
 fn help_and_version_go_to_stdout() {
-    for command in
-        ["init", "run", "check", "status", "verify", "audit", "restore", "orphans", "catalogue", "completions", "man"]
-    {
+    for command in [
+        "init",
+        "run",
+        "check",
+        "status",
+        "verify",
+        "audit",
+        "restore",
+        "orphans",
+        "rebuild",
+        "catalogue",
+        "completions",
+        "man",
+    ] {
         done(program().arg("--help")).expect(0).says(&[&format!("  {command}"), "Exit codes:"]);
         let help = done(program().args([command, "--help"])).expect(0);
         assert!(help.err.is_empty() && help.out.contains("Usage: dataverse-backup"), "{help}");

@@ -1,6 +1,7 @@
 //! Measures the snapshot that a run leaves: `cargo run --release -p dvb-engine --example snapshot [FILES]` fills Dataverse's database and
 //! each ledger with so many data files (1,000,000), each with a proved copy, and makes two runs that look at none of them: the first
-//! leaves a snapshot, the second finds it there, and the difference is what it takes. It needs the apt package `postgresql`.
+//! leaves a snapshot, the second finds it there, and the difference is what it takes. Then it is taken over, as
+//! `--from-snapshot` does. It needs the apt package `postgresql`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for developers")]
 
 use std::collections::BTreeMap;
@@ -8,7 +9,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Options, Selection, Setup, Silent, Stop, Stores, Summary, new_run_id, run};
+use dvb_engine::{
+    Options, RebuildSetup, Selection, Setup, Silent, Stop, Stores, Summary, Which, claim_snapshot, fetch_snapshot,
+    new_run_id, run,
+};
 use dvb_fixity::{Evidence, Measured, Observed, Proved};
 use dvb_fs::{DirectorySink, DirectorySinkConfig};
 use dvb_ledger::{Basis, EntryKind, Ledger, ObjectProof, PostgresLedger, Record, Reservation, SqliteLedger, Verdict};
@@ -71,6 +75,28 @@ fn measure(name: &str, catalog: &dyn Catalog, ledger: &dyn Ledger, folder: &Temp
     };
     SnapshotCatalog::new(path).read_held(count).unwrap();
     println!("{name}: {found} lines read in {:.1} s", began.elapsed().as_secs_f64());
+    take_over(name, &sink, folder);
+}
+
+/// What `--from-snapshot` does before it begins.
+fn take_over(name: &str, sink: &dyn Sink, folder: &TempDir) {
+    let path = folder.path().join(format!("{name}-claims.db"));
+    let ledger = SqliteLedger::new(&path);
+    ledger.migrate().unwrap();
+    let setup = RebuildSetup {
+        ledger: &ledger,
+        destination: &DestinationName("default".into()),
+        sink,
+        observer: &Silent,
+        stop: &Stop::new(),
+    };
+    let (began, run) = (Instant::now(), new_run_id());
+    let fetched = fetch_snapshot(&setup, &Which::Newest, &run, folder.path()).unwrap();
+    let claimed = claim_snapshot(&setup, &fetched, &run, false).unwrap();
+    let bytes = fs::metadata(&path).unwrap().len() / 1_000_000;
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{name}: {} copies claimed in {seconds:.1} s, by a ledger of {bytes} MB", claimed.copies);
+    println!("{name}: most memory {} MB", most_memory() / 1000);
 }
 
 fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &TempDir) -> (f64, Summary) {

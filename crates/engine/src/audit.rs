@@ -1,4 +1,5 @@
-//! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? Changes nothing anywhere.
+//! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
+//! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
 use std::iter::Peekable;
 use std::ops::ControlFlow;
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dvb_catalog::{Catalog, Detail, Entry};
-use dvb_ledger::{EntryKind, Ledger, LedgerError, State};
+use dvb_ledger::{EntryKind, Ledger, LedgerError, SourceDamage, State};
 use dvb_model::{DestinationName, DvObjectId, RunId};
 use serde::Serialize;
 
@@ -181,7 +182,7 @@ impl Found {
 }
 
 /// Reads every data file in scope in Dataverse's own stores and compares it with Dataverse's checksum and with the digest
-/// that was first seen. Nothing is copied, and nothing recorded.
+/// that was first seen. Nothing is copied. A data file that was safe and is missing or damaged is recorded as not safe.
 ///
 /// # Errors
 /// [`RunError`], when no data file was looked at. What goes wrong later is in the [`AuditSummary`].
@@ -316,11 +317,12 @@ impl Pass<'_> {
             }
         }
         let known = Known::of(copies);
-        for file in &batch {
-            if !self.goes_on() {
-                return Ok(());
+        let looked = batch.iter().take_while(|_| self.goes_on());
+        let damage: Vec<SourceDamage> = looked.filter_map(|it| inspector.look_at(it, &known)).collect();
+        if !damage.is_empty() {
+            for destination in self.setup.destinations {
+                self.setup.ledger.record_source_damage(destination, &self.options.run, &damage)?;
             }
-            inspector.look_at(file, &known);
         }
         Ok(())
     }

@@ -68,6 +68,7 @@ impl Lane<'_> {
     }
 
     fn carry_once(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
+        self.prove_claimed(jobs, connection)?;
         self.recheck(jobs, connection)?;
         self.list(jobs)?;
         self.compare(jobs)?;
@@ -193,7 +194,11 @@ impl Lane<'_> {
                     }
                 }
                 let idle = job.items.iter().all(|it| matches!(it.progress, Progress::Kept { .. }));
-                if idle && job.damaged.is_empty() { JobStage::Unchanged } else { JobStage::Carry }
+                match job.due.claimed {
+                    Some(basis) if idle && job.damaged.is_empty() => JobStage::Claimed(basis),
+                    None if idle && job.damaged.is_empty() => JobStage::Unchanged,
+                    Some(_) | None => JobStage::Carry,
+                }
             }
             Err(Unlisted::Source(error)) => JobStage::Settled(Settled::Unread { lost: false, why: reason(&error) }),
             // A name that could be none has no object.

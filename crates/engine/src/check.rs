@@ -29,7 +29,7 @@ const PAGE: u32 = 5_000;
 
 /// Which copies are looked at.
 pub(crate) struct Wanted<'a> {
-    /// First of all those that were found bad, and still are as far as anybody knows.
+    /// First of all those that a snapshot claims, and those that were found bad, and still are as far as anybody knows.
     pub(crate) damaged: bool,
     /// Proved before this time.
     pub(crate) before: String,
@@ -49,6 +49,7 @@ pub(crate) struct Copies<'a> {
 /// How far the list was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
+    Claimed,
     Damaged,
     Proved,
     End,
@@ -56,7 +57,7 @@ enum Part {
 
 impl<'a> Copies<'a> {
     pub(crate) fn new(at: At<'a>, wanted: &'a Wanted<'a>) -> Self {
-        let part = if wanted.damaged { Part::Damaged } else { Part::Proved };
+        let part = if wanted.damaged { Part::Claimed } else { Part::Proved };
         Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
     }
 
@@ -68,12 +69,17 @@ impl<'a> Copies<'a> {
             let At { ledger, destination, .. } = self.at;
             let after = self.after.as_ref();
             let page = match self.part {
+                Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,
                 Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
                 Part::Proved => ledger.oldest_copies(destination, after, &self.wanted.before, PAGE)?,
                 Part::End => return Ok(None),
             };
             if page.is_empty() {
-                self.part = if self.part == Part::Damaged { Part::Proved } else { Part::End };
+                self.part = match self.part {
+                    Part::Claimed => Part::Damaged,
+                    Part::Damaged => Part::Proved,
+                    Part::Proved | Part::End => Part::End,
+                };
             }
             self.after = page.last().map(|it| it.copy.clone());
             self.page = page.into_iter();
@@ -280,17 +286,7 @@ impl<'a> Pass<'a> {
         let waiting: Vec<usize> = (0..batch.len()).filter(|n| batch[*n].end.is_none()).collect();
         let (keys, sizes): (Vec<_>, Vec<u64>) =
             waiting.iter().map(|n| (batch[*n].held.copy.key.clone(), batch[*n].held.copy.size.unwrap_or(0))).unzip();
-        let evidence = connection.with(|it| Ok(it.measures_by()))?;
-        let answers = if evidence == Evidence::ReadBack && sizes.iter().any(|it| *it > BATCH_BYTES) {
-            // Long enough that a signal must not wait for its end.
-            let mut answers = Vec::with_capacity(keys.len());
-            for key in &keys {
-                answers.push(read_back(self.at.stop, key, &[], connection)?);
-            }
-            answers
-        } else {
-            connection.with(|it| it.measure(&keys, &[]))?
-        };
+        let (answers, evidence) = measure(self.at.stop, &keys, &sizes, connection)?;
         let mut pause = 0;
         for (n, answer) in waiting.into_iter().zip(answers) {
             pause = pause.max(self.take(&mut batch[n], answer, evidence));
@@ -438,6 +434,25 @@ impl Bad {
             Self::Digest(_) => "other-digest",
         }
     }
+}
+
+/// Measures what lies at each key, and tells by which evidence.
+pub(crate) fn measure(
+    stop: &Stop,
+    keys: &[ObjectKey],
+    sizes: &[u64],
+    connection: &mut Connection<'_>,
+) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Lost> {
+    let evidence = connection.with(|it| Ok(it.measures_by()))?;
+    if evidence != Evidence::ReadBack || sizes.iter().all(|it| *it <= BATCH_BYTES) {
+        return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
+    }
+    // Long enough that a signal must not wait for its end.
+    let mut answers = Vec::with_capacity(keys.len());
+    for key in keys {
+        answers.push(read_back(stop, key, &[], connection)?);
+    }
+    Ok((answers, evidence))
 }
 
 /// Reads an object back here, watching for a signal.

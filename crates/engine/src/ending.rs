@@ -71,6 +71,9 @@ impl From<&RunError> for Ending {
     fn from(error: &RunError) -> Self {
         match error {
             RunError::Disappearance { .. } | RunError::AllMissing { .. } => Self::Refused,
+            RunError::NotBlank { .. } => Self::Refused,
+            // As long as something is there, it can be mended by hand, or another one be named.
+            RunError::NoSnapshot { .. } => Self::DestinationDamaged,
             RunError::NothingSelected | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
             RunError::Spool { .. } => Self::Unreachable,

@@ -71,6 +71,23 @@ pub enum RunError {
         /// How it ends therefore.
         ending: crate::Ending,
     },
+    /// A ledger that knows something is not made again.
+    #[error(
+        "the ledger knows destination {destination} already, and what it knows is not overwritten. To make it again, name \
+         another one in [Database] BackupDatabase, or move it away first"
+    )]
+    NotBlank {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// There is no snapshot that could be used.
+    #[error("destination {destination} has no snapshot that could be used{}{}", if why.is_empty() { "" } else { ": " }, why.join("; "))]
+    NoSnapshot {
+        /// Name of the destination.
+        destination: String,
+        /// What is wrong with each of those that are there.
+        why: Vec<String>,
+    },
     /// The list of what is due could not be kept.
     #[error("cannot keep the list of what is due in {}; it needs about 200 bytes a data file", folder.display())]
     Spool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
-use dvb_ledger::{Copy, CopyState};
+use dvb_ledger::{Copy, CopyState, SourceDamage};
 use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
@@ -78,6 +78,9 @@ struct Verdict {
     count: Count,
     findings: Vec<(Condition, String)>,
     unreachable: bool,
+    /// A run that looks again says the same, by Dataverse's checksum or because something is missing. Where only the digest
+    /// first seen tells the damage, it would keep what is there now as a new version, so it is not sent there.
+    by_checksum: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,11 +95,12 @@ enum Count {
 
 impl Verdict {
     fn of(count: Count) -> Self {
-        Self { count, findings: Vec::new(), unreachable: false }
+        Self { count, findings: Vec::new(), unreachable: false, by_checksum: false }
     }
 
     fn bad(count: Count, what: Condition, why: impl Into<String>) -> Self {
-        Self { count, findings: vec![(what, why.into())], unreachable: false }
+        let by_checksum = matches!(count, Count::Damaged | Count::Missing);
+        Self { count, findings: vec![(what, why.into())], unreachable: false, by_checksum }
     }
 }
 
@@ -118,14 +122,14 @@ impl<'a> Inspector<'a> {
         Self { setup, options, found, reading, stores: Mutex::default() }
     }
 
-    pub(crate) fn look_at(&self, file: &Subjected, known: &Known) {
-        let Subject::DataFile(data_file) = &file.line.subject else { return };
-        let Ok(mut verdict) = self.verdict(file, data_file, known) else { return };
+    /// What is to be recorded, where the source of a data file is missing or not what Dataverse recorded.
+    pub(crate) fn look_at(&self, file: &Subjected, known: &Known) -> Option<SourceDamage> {
+        let Subject::DataFile(data_file) = &file.line.subject else { return None };
+        let mut verdict = self.verdict(file, data_file, known).ok()?;
         if matches!(verdict.count, Count::Damaged | Count::Missing) {
             // Memory and network err too, and Dataverse may be moving it just now.
             let first = verdict.findings.first().map(|it| it.1.clone()).unwrap_or_default();
-            let Ok(second) = self.verdict(file, data_file, known) else { return };
-            verdict = second;
+            verdict = self.verdict(file, data_file, known).ok()?;
             if verdict.count == Count::Good {
                 let text = format!("data file {}: {first}; at a second look it was good", data_file.id);
                 self.setup.observer.event(&Event::Warning(&text));
@@ -134,19 +138,19 @@ impl<'a> Inspector<'a> {
         if verdict.count == Count::Good
             && let Some(state) = file.states.iter().find(|it| it.gone || is_bad(it.status))
         {
-            let then = if state.gone { "missed it in the catalogue" } else { state.status.name() };
-            let why = format!("it came back: the last run said {then}; now it is there and good");
+            let then = if state.gone { "gone from the catalogue" } else { state.status.name() };
+            let why = format!("it came back: it was {then} at the last look; now it is there and good");
             verdict.findings.push((Condition::CameBack, why));
         }
-        self.enter(data_file, verdict);
+        self.enter(data_file, verdict)
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, file: &DataFile, verdict: Verdict) {
-        let Verdict { count, findings, unreachable } = verdict;
+    fn enter(&self, file: &DataFile, verdict: Verdict) -> Option<SourceDamage> {
+        let Verdict { count, findings, unreachable, by_checksum } = verdict;
         let dataset = file.dataset.as_ref().map(|it| it.pid.clone());
         let mut found = self.found();
         let files = &mut found.files;
@@ -179,6 +183,8 @@ impl<'a> Inspector<'a> {
             status,
             reason: findings.first().map(|it| it.1.as_str()),
         });
+        let reason = || findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
+        by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() })
     }
 
     fn verdict(&self, subject: &Subjected, file: &DataFile, known: &Known) -> Result<Verdict, Stopped> {

@@ -1,7 +1,7 @@
 //! The work on one data file or dataset, and how far each of its objects is.
 
 use dvb_fixity::{Algorithm, Measured, Proved};
-use dvb_ledger::{Copy, CopyState, ObjectProof};
+use dvb_ledger::{Basis, Copy, CopyState, ObjectProof};
 use dvb_model::{ObjectKey, ObjectRole};
 use dvb_storage::Staged;
 
@@ -36,6 +36,8 @@ pub(crate) enum JobStage {
     List,
     /// Its items are on their way.
     Carry,
+    /// Every copy that a snapshot claimed is proved: it is `OK` again, by this.
+    Claimed(Basis),
     /// Nothing more is to be done, and nothing to be recorded.
     Unchanged,
     /// There is a verdict without any byte read.

@@ -8,6 +8,7 @@ mod adopt;
 mod audit;
 mod carry;
 mod check;
+mod claimed;
 mod connection;
 mod ending;
 mod error;
@@ -25,6 +26,7 @@ mod orphans;
 mod package;
 mod payload;
 mod plan;
+mod rebuild;
 mod repair;
 mod restore;
 mod run;
@@ -45,6 +47,9 @@ pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Selection};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
+pub use rebuild::{
+    ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
+};
 pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
 pub use restore::{
     Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,

@@ -50,7 +50,12 @@ impl Lane<'_> {
         counts.verified = Some(findings.copies);
         counts.unreachable |= findings.unreachable;
         counts.not_safe |= findings.copies.unreadable > 0;
-        counts.destination_damaged |= findings.copies.damaged + findings.copies.missing > 0;
+        let damaged = findings.copies.damaged + findings.copies.missing > 0;
+        counts.destination_damaged |= damaged;
+        if damaged {
+            // The snapshot that was left before says otherwise: the next run leaves another.
+            (counts.snapshot, counts.catalogue_digest) = (None, None);
+        }
         for Damage { data_file_id, dataset, storage_identifier, name, reason, what, .. } in
             findings.damaged.into_iter().chain(findings.unreadable)
         {

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 
 use dvb_catalog::{Detail, Entry};
-use dvb_ledger::{EntryKind, LedgerError, State};
+use dvb_ledger::{Basis, EntryKind, LedgerError, State};
 use dvb_model::{DataFile, Dataset, DvObjectId, Status};
 
 use crate::fingerprint;
@@ -48,11 +48,16 @@ enum Decision {
     Look,
     /// Its verdict stands as far as the source goes; its copies are to be looked at.
     Recheck,
+    /// A snapshot says that it was `OK`, by this; its copies are to be proved.
+    Prove(Basis),
 }
 
 /// The one place that decides on work, by what is known before any byte is read.
 fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, file: &DataFile) -> Decision {
     let Some(state) = known.filter(|it| it.fingerprint == fingerprint && !it.gone) else { return Decision::Look };
+    if let (Some(basis), Scope::Covered(_) | Scope::Unavailable(..)) = (claimed(state), scope) {
+        return Decision::Prove(basis);
+    }
     match (state.status, scope) {
         (Status::Ok, Scope::Covered(_) | Scope::Unavailable(..)) if !state.provisional => {
             if rerun {
@@ -66,6 +71,11 @@ fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, 
         }
         _ => Decision::Look,
     }
+}
+
+/// What was `OK` before the ledger was lost.
+fn claimed(state: &State) -> Option<Basis> {
+    state.basis.filter(|_| state.status == Status::Pending)
 }
 
 /// The verdict that stands so far; one that comes back is as new.
@@ -232,7 +242,8 @@ impl<'a> Lane<'a> {
         let known = self.datasets.of(dataset.id)?;
         let wanted = self.options.auxiliary_objects || self.options.cached_exports;
         let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
-        let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()) };
+        let claimed = known.as_ref().and_then(claimed);
+        let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()), claimed };
         Ok((wanted && self.options.selection.has_dataset(&dataset.pid)).then_some(due))
     }
 
@@ -249,6 +260,7 @@ impl<'a> Lane<'a> {
         if let Scope::NotCovered(NotCovered::UnknownDriver(driver)) = scope {
             *self.counts.unknown_drivers.entry(driver.clone()).or_default() += 1;
         }
+        let mut basis = None;
         let recheck = match decide(scope, fingerprint, state.as_ref(), self.options.rerun, file) {
             Decision::Stands(fate) => {
                 self.counts.count(fate);
@@ -256,10 +268,14 @@ impl<'a> Lane<'a> {
             }
             Decision::Look => false,
             Decision::Recheck => true,
+            Decision::Prove(by) => {
+                basis = Some(by);
+                true
+            }
         };
         self.counts.due.files += 1;
         self.counts.due.bytes += if recheck { 0 } else { Subject::bytes_of(file) };
-        Ok(Some(LaneDue { known: state.is_some(), recheck, was: was(state.as_ref()) }))
+        Ok(Some(LaneDue { known: state.is_some(), recheck, was: was(state.as_ref()), claimed: basis }))
     }
 
     fn finish(mut self) -> Result<LanePlan, LedgerError> {
@@ -307,6 +323,7 @@ mod tests {
             provisional: false,
             gone,
             reason: None,
+            basis: None,
         }
     }
 

@@ -115,6 +115,7 @@ fn is_news(job: &Job, outcome: &Outcome) -> bool {
 
 fn outcome(job: &Job) -> Outcome {
     match &job.stage {
+        JobStage::Claimed(basis) => claimed(job, *basis),
         JobStage::Unchanged => Outcome::new(Fate::Unchanged, Status::Ok),
         JobStage::Recheck | JobStage::List => pending(job, None),
         JobStage::Settled(Settled::NotCovered(why)) => Outcome {
@@ -132,10 +133,22 @@ fn outcome(job: &Job) -> Outcome {
     }
 }
 
+/// Nothing was read at the source: its row is the one that the proved bytes were `OK` for.
+fn claimed(job: &Job, basis: Basis) -> Outcome {
+    let before = |it: &dvb_ledger::Copy| ObjectProof::Before { role: it.role.clone(), version: it.version };
+    let objects = job.newest_proved().map(before).collect();
+    Outcome {
+        verdict: Some(Verdict::Safe { basis, objects, provisional: false, note: None }),
+        ..Outcome::new(Fate::Adopted, Status::Ok)
+    }
+}
+
 /// Not looked at to its end. What is recorded of it stands; what is not known yet is recorded as pending.
 fn pending(job: &Job, why: Option<String>) -> Outcome {
     let has_copy = job.copies.iter().any(|it| it.state == CopyState::Proved);
-    let is_news = job.due.is_data_file() && !has_copy && (!job.due.known || why.is_some());
+    // What is claimed is proved by the next run.
+    let is_claimed = job.copies.iter().any(|it| it.state == CopyState::Claimed);
+    let is_news = job.due.is_data_file() && !has_copy && !is_claimed && (!job.due.known || why.is_some());
     Outcome {
         reason: why,
         verdict: is_news.then_some(Verdict::Pending),

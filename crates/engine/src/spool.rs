@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use dvb_fixity::{Algorithm, Digest, Hasher};
+use dvb_ledger::Basis;
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, Status};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub(crate) struct LaneDue {
     pub(crate) recheck: bool,
     /// The verdict that the ledger has, unless it is of something that was gone.
     pub(crate) was: Option<Status>,
+    /// It was `OK` by this before the ledger was lost, and is again when all its copies are proved.
+    pub(crate) claimed: Option<Basis>,
 }
 
 /// One data file or dataset to be looked at, for one destination.
@@ -39,6 +42,7 @@ pub(crate) struct Due {
     pub(crate) known: bool,
     pub(crate) recheck: bool,
     pub(crate) was: Option<Status>,
+    pub(crate) claimed: Option<Basis>,
     /// The key of its main object, where it is reserved already.
     pub(crate) main_key: Option<ObjectKey>,
 }
@@ -54,13 +58,14 @@ pub(crate) enum Subject {
 impl Line {
     /// For the destination with this number.
     pub(crate) fn due(&self, lane: usize) -> Option<Due> {
-        let LaneDue { known, recheck, was } = (*self.lanes.get(lane)?)?;
+        let LaneDue { known, recheck, was, claimed } = (*self.lanes.get(lane)?)?;
         Some(Due {
             subject: self.subject.clone(),
             fingerprint: self.fingerprint.clone(),
             known,
             recheck,
             was,
+            claimed,
             main_key: None,
         })
     }

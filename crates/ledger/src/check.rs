@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dvb_fixity::{Algorithm, Proved};
-use dvb_model::{DvObjectId, ObjectRole};
+use dvb_model::{DvObjectId, ObjectRole, Status};
 
 use crate::raw::version_column;
 use crate::weigh::{Place, storable};
@@ -46,6 +46,17 @@ pub enum Found {
     Good(Proved),
     /// Nothing, or other bytes; with a sentence that names the object.
     Damaged(String),
+}
+
+/// What a look at the source has shown of a data file that was safe. Its copies are not concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceDamage {
+    /// The data file.
+    pub id: DvObjectId,
+    /// `FAIL_READ` or `FAIL_CHECKSUM`.
+    pub status: Status,
+    /// Why, in a sentence.
+    pub reason: String,
 }
 
 /// Behind which copy a page begins, as the columns of the databases have it.

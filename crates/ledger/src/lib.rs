@@ -4,6 +4,7 @@
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
 mod check;
+mod claim;
 mod custody;
 mod error;
 mod original;
@@ -15,13 +16,13 @@ mod row;
 mod sqlite;
 mod weigh;
 
-pub use check::{Check, Found, Held};
+pub use check::{Check, Found, Held, SourceDamage};
 pub use custody::{CopyInCustody, Custody, Incident, Side};
 pub use error::LedgerError;
 pub use postgres::PostgresLedger;
 pub use row::{
-    Basis, Candidate, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation, Run,
-    RunSummary, State, StateDetail, Verdict,
+    Basis, Candidate, Claim, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation,
+    Run, RunSummary, State, StateDetail, Verdict,
 };
 pub use sqlite::SqliteLedger;
 
@@ -171,6 +172,37 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Held>, LedgerError>;
 
+    /// Whether nothing is known of a destination: no verdict but `PENDING`, and no proof. What was reserved, and what an
+    /// earlier attempt to [`Ledger::claim`] left, does not count.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn is_blank(&self, destination: &DestinationName) -> Result<bool, LedgerError>;
+
+    /// Takes over what a snapshot says, in one transaction, all of it as `PENDING`. What is known already stays as it is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unproved`] for a copy that is neither claimed nor damaged; nothing of the call was recorded.
+    fn claim(&self, destination: &DestinationName, run: &RunId, claims: &[Claim]) -> Result<(), LedgerError>;
+
+    /// A page of the copies that were claimed and are not proved yet, in the order of id, role and version: those that come
+    /// behind `after`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn claimed_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError>;
+
+    /// How many of them there are.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_claimed(&self, destination: &DestinationName) -> Result<u64, LedgerError>;
+
     /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
     ///
     /// # Errors
@@ -183,6 +215,18 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
     fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError>;
+
+    /// Records that the source of data files that were safe (`OK`) is missing or damaged, in one transaction: the next run looks
+    /// at them. Their copies stay what they are, and so do data files that were not safe before.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn record_source_damage(
+        &self,
+        destination: &DestinationName,
+        run: &RunId,
+        found: &[SourceDamage],
+    ) -> Result<(), LedgerError>;
 
     /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
     ///

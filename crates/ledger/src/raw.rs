@@ -15,13 +15,15 @@ pub(crate) struct RawState {
     pub(crate) provisional: bool,
     pub(crate) gone: bool,
     pub(crate) reason: Option<String>,
+    pub(crate) basis: Option<String>,
 }
 
 impl RawState {
     pub(crate) fn read(self) -> Result<State, LedgerError> {
         let status = parsed(&self.status, "status", self.id)?;
-        let Self { id, fingerprint, provisional, gone, reason, .. } = self;
-        Ok(State { id: DvObjectId(id), status, fingerprint, provisional, gone, reason })
+        let Self { id, fingerprint, provisional, gone, reason, basis, .. } = self;
+        let basis = basis.map(|it| self::basis(&it, id)).transpose()?;
+        Ok(State { id: DvObjectId(id), status, fingerprint, provisional, gone, reason, basis })
     }
 }
 
@@ -40,12 +42,17 @@ pub(crate) struct RawCopy {
 impl RawCopy {
     pub(crate) fn read(self) -> Result<Copy, LedgerError> {
         let id = self.id;
+        let state = match copy_state(&self.state, id)? {
+            // Nothing else has a digest before its proof.
+            CopyState::Reserved if self.sha256.is_some() => CopyState::Claimed,
+            state => state,
+        };
         Ok(Copy {
             id: DvObjectId(id),
             role: parsed::<ObjectRole>(&self.role, "role", id)?,
             version: number(self.version, "version", id)?,
             key: ObjectKey::new(&self.key).map_err(|_| bad_row("key", id, &self.key))?,
-            state: copy_state(&self.state, id)?,
+            state,
             size: self.size.map(|it| number(it, "size", id)).transpose()?,
             sha256: self.sha256.map(|it| digest(&it, id)).transpose()?,
             evidence: self.evidence.map(|it| parsed::<Evidence>(&it, "evidence", id)).transpose()?,
@@ -190,7 +197,7 @@ pub(crate) fn digest(bytes: &[u8], id: i64) -> Result<Digest, LedgerError> {
 }
 
 fn copy_state(value: &str, id: i64) -> Result<CopyState, LedgerError> {
-    let all = [CopyState::Reserved, CopyState::Proved, CopyState::Damaged];
+    let all = [CopyState::Reserved, CopyState::Proved, CopyState::Damaged, CopyState::Claimed];
     all.into_iter().find(|it| it.name() == value).ok_or_else(|| bad_row("state", id, value))
 }
 

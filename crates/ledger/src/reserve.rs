@@ -54,7 +54,7 @@ impl Board {
         }
         match self.by_place.get(&place).cloned() {
             Some(Known { state: CopyState::Reserved, .. }) => self.take_back(&place),
-            Some(Known { state: CopyState::Proved | CopyState::Damaged, key }) => {
+            Some(Known { state: CopyState::Proved | CopyState::Damaged | CopyState::Claimed, key }) => {
                 return Err(LedgerError::Settled { id: place.0, role: place.1, version: place.2, key });
             }
             None => {}

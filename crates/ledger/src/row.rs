@@ -41,6 +41,8 @@ pub struct State {
     pub gone: bool,
     /// The reason recorded with the verdict.
     pub reason: Option<String>,
+    /// What `OK` rests on. With `PENDING`: what it rested on before the ledger was lost, by a [`Claim`].
+    pub basis: Option<Basis>,
 }
 
 /// What the verdict `OK` rests on at the source.
@@ -73,6 +75,8 @@ pub enum CopyState {
     Proved,
     /// A later look found it missing or changed.
     Damaged,
+    /// A snapshot says that it is there, by a [`Claim`]; this ledger has no proof of it yet.
+    Claimed,
 }
 
 impl CopyState {
@@ -83,6 +87,7 @@ impl CopyState {
             Self::Reserved => "reserved",
             Self::Proved => "proved",
             Self::Damaged => "damaged",
+            Self::Claimed => "claimed",
         }
     }
 }
@@ -203,6 +208,35 @@ pub struct Record {
     pub method: &'static str,
     /// The verdict.
     pub verdict: Verdict,
+}
+
+/// What a snapshot at a destination says of a data file or dataset, where the ledger was lost: to be proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Data file or dataset.
+    pub id: DvObjectId,
+    /// Which of the two.
+    pub kind: EntryKind,
+    /// See [`Record::dataset`].
+    pub dataset: Option<String>,
+    /// See [`Record::dataset_identifier`].
+    pub dataset_identifier: Option<String>,
+    /// See [`Record::storage_identifier`].
+    pub storage_identifier: Option<String>,
+    /// See [`Record::label`].
+    pub label: Option<String>,
+    /// Of the row that the snapshot has.
+    pub fingerprint: String,
+    /// See [`Record::method`].
+    pub method: &'static str,
+    /// It was `OK`, by this, and is again when all its copies are proved.
+    pub basis: Option<Basis>,
+    /// Where it comes from, in a sentence.
+    pub reason: String,
+    /// When it left the catalogue, RFC 3339.
+    pub gone_since: Option<String>,
+    /// Its copies: [`CopyState::Claimed`], or [`CopyState::Damaged`].
+    pub copies: Vec<Copy>,
 }
 
 /// A state with what people need to know of it.

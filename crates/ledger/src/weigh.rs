@@ -133,7 +133,7 @@ fn check_object<'a>(
         },
         ObjectProof::Before { .. } => match on_record.map(|it| it.state) {
             Some(CopyState::Proved) => Ok(None),
-            Some(CopyState::Reserved | CopyState::Damaged) | None => {
+            Some(CopyState::Reserved | CopyState::Damaged | CopyState::Claimed) | None => {
                 Err(unproved(id, format!("there is no earlier proof of {} version {}", place.1, place.2)))
             }
         },

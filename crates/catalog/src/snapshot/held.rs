@@ -26,6 +26,9 @@ pub struct Held {
     /// Copies that a later look found missing or changed: not to be given back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<HeldObject>,
+    /// Copies that an earlier snapshot tells of, and that were not proved since the ledger was made again from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claimed: Vec<HeldObject>,
 }
 
 /// One copy.

@@ -49,6 +49,7 @@ fn held(status: Status, objects: Vec<HeldObject>) -> Held {
         recorded_at: Some(MADE.into()),
         objects,
         damaged: Vec::new(),
+        claimed: Vec::new(),
     }
 }
 
@@ -66,7 +67,12 @@ fn gone(kind: GoneKind, id: i64) -> Gone {
 }
 
 fn all() -> Vec<HeldEntry> {
-    let damaged = Held { damaged: vec![object("main")], reason: Some("lost".into()), ..held(Status::FailRead, vec![]) };
+    let damaged = Held {
+        damaged: vec![object("main")],
+        claimed: vec![object("orig")],
+        reason: Some("lost".into()),
+        ..held(Status::FailRead, vec![])
+    };
     vec![
         HeldEntry::Gone(gone(GoneKind::Dataset, 1)),
         HeldEntry::Dataset(dataset(), Some(held(Status::Ok, vec![object("dataset:logo")]))),
@@ -167,8 +173,9 @@ fn its_lines_are_these() {
     assert!(lines[4].starts_with(r#"{"type":"file","id":3,"dataset":null,"storage_identifier":null,"#), "{}", lines[4]);
     assert!(lines[4].ends_with(&format!(r#",{ok},"objects":[{},{}]}}"#, object("main"), object("orig"))));
     let failed = format!(
-        r#","status":"FAIL_READ","reason":"lost","recorded_at":"{MADE}","objects":[],"damaged":[{}]}}"#,
-        object("main")
+        r#","status":"FAIL_READ","reason":"lost","recorded_at":"{MADE}","objects":[],"damaged":[{}],"claimed":[{}]}}"#,
+        object("main"),
+        object("orig")
     );
     assert!(lines[6].ends_with(&failed), "{}", lines[6]);
     assert_eq!(lines[8], r#"{"type":"end","datasets":2,"files":3,"gone":2}"#);

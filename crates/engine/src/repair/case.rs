@@ -137,10 +137,10 @@ impl Repair<'_> {
         for (n, origin) in self.setup.destinations.iter().enumerate() {
             let check = |((_, copy), held): (&(usize, Copy), &Held)| {
                 let found = match (held, copy.state) {
-                    (Held::Bad(bad), CopyState::Proved) => {
+                    (Held::Bad(bad), CopyState::Proved | CopyState::Claimed) => {
                         Found::Damaged(sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
                     }
-                    (Held::Good(proof), CopyState::Damaged) => Found::Good(proof.clone()),
+                    (Held::Good(proof), CopyState::Damaged | CopyState::Claimed) => Found::Good(proof.clone()),
                     _ => return None,
                 };
                 Some(Check { id: copy.id, role: copy.role.clone(), version: copy.version, found })

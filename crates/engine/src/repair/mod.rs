@@ -52,6 +52,8 @@ pub struct RepairSetup<'a> {
 pub struct RepairOptions {
     /// Mend; without it, only say what would be done.
     pub apply: bool,
+    /// Without a selection, look at everything, not only at what the ledger knows to be bad.
+    pub all: bool,
     /// Name and scope of the repair, and how the runs work that record the verdicts of what was mended. With an empty
     /// selection: what the ledger knows to be missing or damaged.
     pub how: Options,
@@ -331,7 +333,7 @@ impl Repair<'_> {
 
     fn look(&self, setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<(), RestoreError> {
         let selection = &self.options.how.selection;
-        let suspects = match selection.is_everything() {
+        let suspects = match selection.is_everything() && !self.options.all {
             true => Some(suspects(self.setup).map_err(RunError::from)?),
             false => None,
         };

@@ -78,7 +78,8 @@ fn batch_of(
     let mut copies: HashMap<DvObjectId, Vec<(usize, Copy)>> = HashMap::new();
     for (n, origin) in shared.setup.from.iter().enumerate() {
         for copy in shared.setup.ledger.copies(origin.name, &ids)? {
-            if copy.state == CopyState::Proved {
+            // What a snapshot claims is compared with its digest on the way, as all is.
+            if matches!(copy.state, CopyState::Proved | CopyState::Claimed) {
                 copies.entry(copy.id).or_default().push((n, copy));
             }
         }
@@ -158,9 +159,13 @@ pub(crate) fn wanted(
     let path = match &asked.paths {
         Some(_) => names_path(asked, role, swapped),
         None => Some(match (home, shared.setup.to) {
+            // What kind of store it was in is not known, or it has no place in one any more: the key at the destination is
+            // the same, or the best that is left.
+            (Ok(home), Goal::Folder(_)) if !shared.setup.stores.by_id.contains_key(&home.driver) => {
+                first_key(copies, first).unwrap_or(&chosen.key).clone()
+            }
+            (Err(_), Goal::Folder(_)) => first_key(copies, first).unwrap_or(&chosen.key).clone(),
             (Ok(home), _) => home.key(role).map_err(|it| it.to_string())?,
-            // It has no place in a store any more; its key at the destination is the best that is left.
-            (Err(_), Goal::Folder(_)) => chosen.key.clone(),
             (Err(why), Goal::InPlace(_)) => return Err(why.clone()),
         }),
     };
@@ -188,6 +193,11 @@ pub(crate) fn wanted(
         suspect: asked.suspect,
         ingest,
     }))
+}
+
+/// The key of an object's first version: those of others have a number behind it.
+fn first_key<'a>(copies: &'a [&(usize, Copy)], origin: usize) -> Option<&'a ObjectKey> {
+    copies.iter().filter(|it| it.0 == origin).min_by_key(|it| it.1.version).map(|it| &it.1.key)
 }
 
 /// Of a package it is the manifest's, which is one of its members.

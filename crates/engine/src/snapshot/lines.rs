@@ -119,6 +119,7 @@ fn unknown() -> Held {
         recorded_at: None,
         objects: Vec::new(),
         damaged: Vec::new(),
+        claimed: Vec::new(),
     }
 }
 
@@ -133,6 +134,7 @@ fn held(holding: Holding) -> Held {
         recorded_at: Some(detail.recorded_at),
         objects: of(CopyState::Proved),
         damaged: of(CopyState::Damaged),
+        claimed: of(CopyState::Claimed),
     }
 }
 

@@ -5,10 +5,11 @@
 
 mod lines;
 mod payload;
-mod thin;
+pub(crate) mod thin;
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter};
@@ -163,7 +164,11 @@ fn tell(lane: &Lane<'_>, failure: Failure) {
 
 /// What an earlier run's summary says of its snapshot.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct Told {
+    /// `verify` and others copy nothing, and leave no snapshot.
+    command: Option<String>,
+    exit_code: u8,
     snapshot: Option<SnapshotLink>,
     catalogue_digest: Option<String>,
 }
@@ -173,8 +178,10 @@ struct Told {
 fn earlier(lane: &Lane<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, LedgerError> {
     let runs = lane.setup.ledger.runs(lane.setup.destination, limit)?;
     let others = runs.into_iter().filter(|(run, _)| run.id != lane.options.run);
-    let told = |it: dvb_ledger::RunSummary| serde_json::from_str(&it.json).unwrap_or_default();
-    Ok(others.map(move |(_, summary)| summary.map(told).unwrap_or_default()))
+    let told = |it: dvb_ledger::RunSummary| -> Told { serde_json::from_str(&it.json).unwrap_or_default() };
+    let told = others.map(move |(_, summary)| summary.map(told).unwrap_or_default());
+    // What they found damaged is no longer what the snapshot says.
+    Ok(told.filter(|it| it.command.is_none() || it.exit_code == Ending::DestinationDamaged.code()))
 }
 
 /// Whether the newest snapshot there does not describe the destination and the catalogue any more. If it does, it is this
@@ -182,7 +189,7 @@ fn earlier(lane: &Lane<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, Le
 fn is_needed(lane: &Lane<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
     let changed = lane.tally.lock().changed;
     // This run's own row is among them.
-    let last = earlier(lane, 2)?.next().unwrap_or_default();
+    let last = earlier(lane, RUNS)?.next().unwrap_or_default();
     let is_same = !changed && last.catalogue_digest.as_ref() == Some(&catalogue.digest);
     let Some(last) = last.snapshot.filter(|_| is_same) else { return Ok(true) };
     if lane.options.rerun && !is_there(lane, &last)? {
@@ -237,7 +244,12 @@ impl<'a> Draft<'a> {
         let Self { lane, mut connection, name, mut others, lines, failure } = self;
         let stored = match failure {
             Some(failure) => Err(failure),
-            None => lines.finish().and_then(|file| store(lane, &mut connection, &name, &Arc::new(file))),
+            None => lines.finish().and_then(|file| {
+                let sha256 = store(lane, &mut connection, &name, file)?;
+                let link = SnapshotLink { name: name.clone(), sha256 };
+                store(lane, &mut connection, &thin::digest_of(&name), in_words(&lane.options.spool_folder, &link)?)?;
+                Ok(link)
+            }),
         };
         if stored.is_ok() {
             others.push(name.clone());
@@ -303,12 +315,16 @@ fn again<T>(mut work: impl FnMut() -> Result<T, Lost>) -> Result<T, Lost> {
     work()
 }
 
-fn store(
-    lane: &Lane<'_>,
-    connection: &mut Connection<'_>,
-    name: &str,
-    file: &Arc<File>,
-) -> Result<SnapshotLink, Failure> {
+/// What lies beside a snapshot, as `sha256sum --check` reads it.
+fn in_words(folder: &Path, link: &SnapshotLink) -> io::Result<File> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    writeln!(file, "{}  {}", link.sha256, link.name)?;
+    Ok(file)
+}
+
+/// Stores one of the backup's own objects, and gives its SHA-256.
+fn store(lane: &Lane<'_>, connection: &mut Connection<'_>, name: &str, file: File) -> Result<String, Failure> {
+    let file = Arc::new(file);
     let key = ObjectKey::own(name)?;
     let mut attempt = 0;
     let proved = loop {
@@ -317,7 +333,7 @@ fn store(
             return Err(Failure::Said(Ending::Unreachable, why.to_owned()));
         }
         // What lies at its name can only be what an attempt before left there that nobody heard of.
-        let payload = |algorithms: &[Algorithm]| SpooledFile::new(file, algorithms, &lane.reading);
+        let payload = |algorithms: &[Algorithm]| SpooledFile::new(&file, algorithms, &lane.reading);
         let done = connection.with(|session| stage_and_commit(session, &key, payload, attempt > 0));
         attempt += 1;
         match done {
@@ -331,8 +347,7 @@ fn store(
         }
     };
     let missing = || Failure::Said(Ending::NotSafe, "no digest of it was made".to_owned());
-    let sha256 = proved.measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex).ok_or_else(missing)?;
-    Ok(SnapshotLink { name: name.to_owned(), sha256 })
+    proved.measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex).ok_or_else(missing)
 }
 
 enum Failed {
@@ -364,7 +379,7 @@ fn stage_and_commit(
 /// nothing is said where this account may remove nothing.
 fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
     let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-    for name in thin::superfluous(names, latest, today) {
+    for name in thin::to_be_removed(names, latest, today) {
         let Ok(key) = ObjectKey::own(name) else { continue };
         let removed = connection.with(|session| match session.remove_own(&key) {
             Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),

@@ -10,6 +10,8 @@ const DAYS: i32 = 31;
 /// What comes before the run in a snapshot's name.
 pub(crate) const BEFORE: &str = "catalogue-";
 const BEHIND: &str = ".jsonl.zst";
+/// And behind that, for its SHA-256.
+const DIGEST: &str = ".sha256";
 
 /// The name of the snapshot that a run leaves.
 pub(crate) fn name_of(run: &str) -> String {
@@ -59,6 +61,22 @@ pub(crate) fn superfluous<'a>(names: &'a [String], latest: &str, today: Date) ->
         it.1 || is_of_day || of_month.get(&date.first_of_month()) == Some(it)
     };
     dated().filter(|it| !stays(it)).map(|it| it.2).collect()
+}
+
+/// What may go with the snapshots: those themselves, and the digests of snapshots that are not there.
+pub(crate) fn to_be_removed<'a>(names: &'a [String], latest: &str, today: Date) -> Vec<&'a String> {
+    let gone = superfluous(names, latest, today);
+    let stays = |snapshot: &str| names.iter().any(|it| it == snapshot && !gone.contains(&it));
+    let digests = names.iter().filter(|it| {
+        let of = it.strip_suffix(DIGEST).filter(|it| run_of(it).is_some());
+        of.is_some_and(|it| !stays(it))
+    });
+    gone.iter().copied().chain(digests).collect()
+}
+
+/// The name of what holds a snapshot's SHA-256.
+pub(crate) fn digest_of(snapshot: &str) -> String {
+    format!("{snapshot}{DIGEST}")
 }
 
 #[cfg(test)]

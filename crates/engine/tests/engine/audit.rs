@@ -115,7 +115,15 @@ fn damage_at_the_source_is_named() {
     assert_eq!(found(&summary, id(4)), [Condition::Changed]);
     let expected = AuditCounts { catalogued: 8, good: 4, damaged: 3, missing: 1, ..AuditCounts::default() };
     assert_eq!((summary.files, summary.exit_code, summary.findings_total), (expected, 3, 5));
-    assert!(bench.details().values().all(|it| it.status == Status::Ok), "only a run records what it finds");
+    let recorded: Vec<Status> = (0..5).map(|n| bench.details()[&id(n)].status).collect();
+    let (damaged, missing) = (Status::FailChecksum, Status::FailRead);
+    assert_eq!(recorded, [damaged, damaged, missing, damaged, Status::Ok]);
+    // A run that looks again says so too, and loses no copy.
+    let copies = bench.copies();
+    assert_eq!(bench.run().exit_code, 3);
+    let recorded: Vec<Status> = (0..4).map(|n| bench.details()[&id(n)].status).collect();
+    assert_eq!(recorded, [damaged, damaged, missing, damaged]);
+    assert!(copies.iter().all(|it| bench.copies().get(it.0) == Some(it.1)));
 }
 
 #[test]
@@ -135,6 +143,9 @@ fn bytes_that_no_checksum_of_dataverse_covers_are_compared_with_what_was_first_s
     let summary = audited(&bench);
     assert_eq!(found(&summary, tab.id), [Condition::Damaged], "the .tab");
     assert_eq!(found(&summary, empty.id), [Condition::Damaged]);
+    // A run would take them for new versions, so it is not sent there.
+    let details = bench.details();
+    assert_eq!((details[&tab.id].status, details[&empty.id].status), (Status::Ok, Status::Ok));
 }
 
 #[test]

@@ -55,6 +55,19 @@ pub(crate) fn sink_at(folder: &Path) -> Box<dyn Sink> {
     Box::new(DirectorySink::new(DirectorySinkConfig { root: folder.to_owned(), demand: Demand::Auto }))
 }
 
+/// One that knows nothing yet.
+pub(crate) fn new_ledger(kind: LedgerKind, path: &Path) -> Box<dyn Ledger> {
+    let ledger: Box<dyn Ledger> = match kind {
+        LedgerKind::Sqlite => Box::new(SqliteLedger::new(path)),
+        LedgerKind::Postgres => {
+            let database = postgres::shared().create_database("ledger");
+            Box::new(PostgresLedger::open(target(&database), 4).unwrap())
+        }
+    };
+    ledger.migrate().unwrap();
+    ledger
+}
+
 struct Warnings<'a>(&'a Mutex<Vec<String>>);
 
 impl Observer for Warnings<'_> {
@@ -87,14 +100,7 @@ impl Bench {
     pub(crate) fn new(world: World, ledger: LedgerKind, folder: TempDir) -> Self {
         let database = postgres::shared().create_database("engine");
         world.install(&database);
-        let ledger: Box<dyn Ledger> = match ledger {
-            LedgerKind::Sqlite => Box::new(SqliteLedger::new(folder.path().join("ledger.db"))),
-            LedgerKind::Postgres => {
-                let database = postgres::shared().create_database("ledger");
-                Box::new(PostgresLedger::open(target(&database), 4).unwrap())
-            }
-        };
-        ledger.migrate().unwrap();
+        let ledger = new_ledger(ledger, &folder.path().join("ledger.db"));
         let store = |it: &dvb_testkit::dataverse::Store| {
             let source = FileStore::open(&it.directory).unwrap();
             (DriverId(it.id.clone()), Store { kind: StoreKind::File, access: Access::Readable(Arc::new(source)) })

@@ -164,11 +164,15 @@ fn the_chain_is_checked() {
     let own = kitchen.bench.backup.join(".dataverse-backup");
     let first = "catalogue-20250101T010203Z-0badcafe.jsonl.zst";
     assert_eq!(kitchen.cook("Is the", &[]), format!("{first}: OK\n"));
+    let second = "catalogue-20250203T010203Z-0badcafe.jsonl.zst";
+    assert_eq!(kitchen.cook("Has each", &[]), format!("{first}: OK\n{second}: OK\n"));
     let mut bytes = fs::read(own.join(first)).unwrap();
     // Not in its first line, which is read too: in the checksum behind the last.
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(own.join(first), bytes).unwrap();
     let (told, well) = kitchen.try_cook("Is the", &[]);
+    assert!(!well && told.contains(&format!("{first}: FAILED")), "{told}");
+    let (told, well) = kitchen.try_cook("Has each", &[]);
     assert!(!well && told.contains(&format!("{first}: FAILED")), "{told}");
 }
 

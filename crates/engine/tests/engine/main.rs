@@ -10,6 +10,7 @@ mod disappearance;
 mod early_end;
 mod faults;
 mod orphans;
+mod rebuild;
 mod repair;
 mod rerun;
 mod restore;

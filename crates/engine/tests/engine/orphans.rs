@@ -19,7 +19,7 @@ use dvb_testkit::{files, temp_folder};
 use crate::bench::{Bench, LedgerKind, destination, sink_at, target};
 use crate::faults::{Fault, Faulty, Plan};
 
-type Found = BTreeMap<String, Orphan>;
+pub(crate) type Found = BTreeMap<String, Orphan>;
 
 fn try_list(
     bench: &Bench,
@@ -45,7 +45,7 @@ fn try_list(
     Ok((summary, found))
 }
 
-fn list(bench: &Bench) -> (OrphansSummary, Found) {
+pub(crate) fn list(bench: &Bench) -> (OrphansSummary, Found) {
     try_list(bench, &bench.catalog(), bench.sink.as_ref(), &[]).unwrap()
 }
 

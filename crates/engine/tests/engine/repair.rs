@@ -15,8 +15,9 @@ use dvb_model::{DestinationName, DvObjectId, Status};
 use dvb_storage::Sink;
 use dvb_testkit::files;
 
-use crate::bench::{Bench, destination, sink_at};
+use crate::bench::{Bench, LedgerKind, destination, new_ledger, sink_at};
 use crate::faults::{Fault, Faulty, Plan};
+use crate::rebuild;
 
 /// A bench with a second destination.
 struct Two {
@@ -78,7 +79,7 @@ impl Two {
             observer: &Silent,
             stop: &self.bench.stop,
         };
-        repair(&setup, &RepairOptions { apply, how })
+        repair(&setup, &RepairOptions { apply, all: false, how })
     }
 
     fn repair(&self, apply: bool) -> RepairSummary {
@@ -374,4 +375,24 @@ fn every_kind_of_object_is_mended_on_both_sides() {
         files::assert_same(before, &files::tree(&store.directory));
     }
     files::assert_same(&at_second, &two.everything()[2]);
+}
+
+#[test]
+fn what_a_snapshot_claims_is_mended_as_any_copy() {
+    let two = Two::of_files(3);
+    let ledger = new_ledger(LedgerKind::Sqlite, &two.bench.folder.path().join("again.db"));
+    let two = Two { bench: Bench { ledger, ..two.bench }, ..two };
+    for (name, sink) in [(destination(), two.bench.sink.as_ref()), (second(), two.second.as_ref())] {
+        rebuild::rebuilt_at(&two.bench, &name, sink);
+    }
+    // By its size, which stayed, the rebuild could not tell.
+    fs::write(two.first(0), "x".repeat(two.contents[0].len())).unwrap();
+    fs::remove_file(two.store(0)).unwrap();
+    let summary = two.repair_all(true);
+    assert_eq!(summary.objects.failed, 0, "{summary:?}");
+    assert_eq!(fs::read(two.first(0)).unwrap(), two.contents[0]);
+    assert_eq!(fs::read(two.store(0)).unwrap(), two.contents[0]);
+    let copies = two.bench.ledger.copies(&destination(), &[two.id(0), two.id(1), two.id(2)]).unwrap();
+    assert!(copies.iter().all(|it| it.state == CopyState::Proved), "{copies:?}");
+    two.run();
 }

@@ -9,15 +9,18 @@ use std::sync::atomic::AtomicU32;
 
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
 use dvb_catalog::{Catalog, Detail, Entry, SnapshotCatalog, SnapshotHeader, SnapshotLink};
-use dvb_engine::{Ending, Options, Setup, Silent, Summary, run};
-use dvb_fixity::{Algorithm, Measured};
-use dvb_model::{RunId, Status};
-use dvb_storage::{Sink, SinkError, SinkSession};
+use dvb_engine::{Ending, Options, Selection, Setup, Silent, Summary, Which, run};
+use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_model::{DvObjectId, ObjectKey, RunId, Status};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_testkit::dataverse::Schema;
 use dvb_testkit::files;
 
 use crate::bench::{Bench, LedgerKind, destination, sink_at};
 use crate::faults::{Fault, Faulty, Plan};
+use crate::{rebuild, verify};
 
 /// The snapshots at the destination, the oldest first.
 fn snapshots(bench: &Bench) -> Vec<String> {
@@ -311,6 +314,118 @@ fn a_run_can_read_the_snapshot_of_another() {
 }
 
 #[test]
+fn what_verify_finds_damaged_is_news_and_nothing_else_of_it() {
+    let bench = Bench::of_files(3);
+    let first = bench.run();
+    let look = || verify::try_verify(&bench, bench.sink.as_ref(), &verify::options()).unwrap();
+    assert_eq!(look().exit_code, 0);
+    assert_eq!(bench.run().snapshot, first.snapshot);
+    let key = bench.world.files[0].copies[0].0.clone();
+    fs::write(bench.backup.join(&key), "CONTENT 0").unwrap();
+    assert_eq!(look().exit_code, 4);
+    // This run does not come to it.
+    let part = Selection { files: [DvObjectId(bench.world.files[1].id)].into(), ..Selection::default() };
+    let second = bench.try_run(&Options { selection: part, ..bench.options() }).unwrap();
+    let held = &told(&bench, &link(&second).name).files[&bench.world.files[0].id];
+    assert_eq!((held.status, held.objects.len()), (Status::FailVerify, 0));
+    assert_eq!(keys(&held.damaged).collect::<Vec<_>>(), [key]);
+}
+
+/// May write and read, and not list.
+struct Blind<'a>(&'a dyn Sink);
+
+struct BlindSession(Box<dyn SinkSession>);
+
+impl Sink for Blind<'_> {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn method(&self) -> &'static str {
+        self.0.method()
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        Ok(Box::new(BlindSession(self.0.connect(run)?)))
+    }
+}
+
+impl SinkSession for BlindSession {
+    fn algorithms(&self) -> &[Algorithm] {
+        self.0.algorithms()
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.0.evidence()
+    }
+
+    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
+        self.0.stage(batch)
+    }
+
+    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
+        self.0.commit(batch)
+    }
+
+    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
+        self.0.discard(batch)
+    }
+
+    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
+        self.0.stat(keys)
+    }
+
+    fn measure(
+        &mut self,
+        keys: &[ObjectKey],
+        wanted: &[Algorithm],
+    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
+        self.0.measure(keys, wanted)
+    }
+
+    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        self.0.rename(from, to)
+    }
+
+    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn std::io::Read + Send + 'a>, SinkError> {
+        self.0.open(key)
+    }
+
+    fn list(
+        &mut self,
+        _: Listing<'_>,
+        _: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        Err(SinkError::new(Cause::Forbidden, "this account may not list"))
+    }
+
+    fn remove_own(&mut self, _: &ObjectKey) -> Result<(), SinkError> {
+        Err(SinkError::new(Cause::Forbidden, "this account may not remove"))
+    }
+
+    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
+        self.0.sweep(is_dead)
+    }
+}
+
+#[test]
+fn an_account_that_may_neither_list_nor_remove_leaves_a_chain() {
+    let bench = Bench::of_files(2);
+    let blind = Blind(bench.sink.as_ref());
+    let first = bench.run_onto(&blind, &bench.options()).unwrap();
+    bench.database.execute("UPDATE datafile SET restricted = true");
+    let second = bench.run_onto(&blind, &bench.options()).unwrap();
+    assert_eq!((first.exit_code, second.exit_code), (0, 0));
+    assert_eq!(header(&bench, &link(&second).name).previous, first.snapshot);
+    assert_eq!(snapshots(&bench).len(), 2);
+    assert_eq!(*bench.warnings.lock().unwrap(), [""; 0]);
+    let made = rebuild::from_snapshot_alone(&bench, &blind, Which::Newest).unwrap_err();
+    assert!(made.to_string().contains("--snapshot takes a name"), "{made}");
+    let made = rebuild::from_snapshot_alone(&bench, &blind, Which::Named(link(&first).name.clone())).unwrap();
+    assert_eq!(Some(made), first.snapshot);
+}
+
+#[test]
 fn nothing_is_left_by_a_dry_run() {
     let bench = Bench::of_files(2);
     let summary = bench.try_run(&Options { dry_run: true, ..bench.options() }).unwrap();
@@ -406,6 +521,9 @@ fn old_snapshots_are_thinned_and_what_is_none_stays() {
     for name in ["20200101T010203", "20200131T010203", "20200131T020203", "20200215T010203"].map(old) {
         fs::write(own.join(name), "old").unwrap();
     }
+    for name in ["20200101T010203", "20200131T020203", "20190131T020203"].map(old) {
+        fs::write(own.join(format!("{name}.sha256")), "digest").unwrap();
+    }
     fs::write(own.join("catalogue-mine.jsonl.zst"), "mine").unwrap();
     let summary = bench.run();
     let expected = [
@@ -415,6 +533,13 @@ fn old_snapshots_are_thinned_and_what_is_none_stays() {
         "catalogue-mine.jsonl.zst".into(),
     ];
     assert_eq!(snapshots(&bench), expected);
+    // Digests go with their snapshots, and a new one has one.
+    let mut digests: Vec<String> =
+        files::tree(&own).into_keys().filter_map(|it| it.strip_suffix(".sha256").map(str::to_owned)).collect();
+    digests.sort();
+    assert_eq!(digests, [old("20200131T020203"), link(&summary).name.clone()]);
+    let digest = fs::read_to_string(own.join(format!("{}.sha256", link(&summary).name))).unwrap();
+    assert_eq!(digest, format!("{}  {}\n", link(&summary).sha256, link(&summary).name));
     // A ledger that knows nothing of it: its digest is what lies there.
     let previous = header(&bench, &link(&summary).name).previous;
     assert_eq!(previous, Some(SnapshotLink { name: old("20200215T010203"), sha256: sha256(b"old") }));

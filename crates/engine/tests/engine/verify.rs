@@ -22,7 +22,7 @@ use dvb_testkit::files;
 use crate::bench::{Bench, LedgerKind, destination};
 use crate::faults::{Fault, Faulty, Plan};
 
-fn options() -> VerifyOptions {
+pub(crate) fn options() -> VerifyOptions {
     VerifyOptions {
         run: new_run_id(),
         host: "testhost".into(),
@@ -35,7 +35,7 @@ fn options() -> VerifyOptions {
     }
 }
 
-fn try_verify(bench: &Bench, sink: &dyn Sink, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
+pub(crate) fn try_verify(bench: &Bench, sink: &dyn Sink, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
     let setup = VerifySetup {
         ledger: bench.ledger.as_ref(),
         destination: &destination(),
@@ -322,6 +322,10 @@ impl SinkSession for MoodySession {
             }
         }
         Ok(answers)
+    }
+
+    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
+        self.inner.list_own(prefix)
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {

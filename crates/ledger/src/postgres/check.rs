@@ -1,5 +1,7 @@
 //! Copies that are looked at again.
 
+use std::borrow::Cow;
+
 use dvb_model::{DestinationName, RunId};
 use postgres::{Row, Transaction};
 
@@ -8,7 +10,8 @@ use super::read::{self, by_index};
 use super::write::{self, PlaceColumns};
 use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
-use crate::{Check, Copy, Held};
+use crate::weigh::storable;
+use crate::{Check, Copy, Held, SourceDamage};
 
 pub(super) fn oldest_copies(
     db: &mut Transaction<'_>,
@@ -46,12 +49,12 @@ pub(super) fn damaged_copies(
     held(&db.query(&sql, &[&destination, &id, &role, &version, &i64::from(limit)])?)
 }
 
-const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
+pub(super) const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
                 to_char(c.proved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
                 coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
          FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
 
-fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
+pub(super) fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
     rows.iter()
         .map(|row| {
             let copy = read::copy(row)?;
@@ -121,7 +124,7 @@ fn record_good(db: &mut Transaction<'_>, destination: i32, checks: &Checks<'_>) 
          FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::bytea[])
               AS w (id, role, version, evidence, sha256)
          WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state <> 'reserved' AND c.sha256 = w.sha256
+           AND c.sha256 = w.sha256
          RETURNING c.id, c.role, c.version",
         &[&destination, &places.ids, &places.roles, &places.versions, &evidence, &digests],
     )?;
@@ -135,4 +138,25 @@ fn record_good(db: &mut Transaction<'_>, destination: i32, checks: &Checks<'_>) 
         !done.contains(&(id.0, role.clone(), version_column(*version)))
     });
     missed.map_or(Ok(()), |it| Err(of_other_bytes(&it.place).into()))
+}
+
+pub(super) fn record_source_damage(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    run: &RunId,
+    found: &[SourceDamage],
+) -> Result<(), Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(()) };
+    by_index(db)?;
+    let ids: Vec<i64> = found.iter().map(|it| it.id.0).collect();
+    let statuses: Vec<&str> = found.iter().map(|it| it.status.name()).collect();
+    let reasons: Vec<Cow<'_, str>> = found.iter().map(|it| storable(&it.reason)).collect();
+    let reasons: Vec<&str> = reasons.iter().map(AsRef::as_ref).collect();
+    db.execute(
+        "UPDATE backup_state s SET status = w.status, reason = w.reason, basis = NULL, run = $2, recorded_at = now()
+         FROM unnest($3::bigint[], $4::text[], $5::text[]) AS w (id, status, reason)
+         WHERE s.destination = $1 AND s.id = w.id AND s.kind = 'file' AND s.status = 'OK'",
+        &[&destination, &run.0, &ids, &statuses, &reasons],
+    )?;
+    Ok(())
 }

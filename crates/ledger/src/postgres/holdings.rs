@@ -1,11 +1,11 @@
 //! What is held at a destination, a page at a time.
 
 use dvb_model::{DestinationName, DvObjectId};
-use postgres::{Row, Transaction};
+use postgres::Transaction;
 
 use super::Fault;
-use super::read::{COPY, by_index, copies, copy, destination_id, time};
-use crate::raw::{self, RawDetail};
+use super::read::{COPY, by_index, copies, copy, destination_id, raw_detail, time};
+use crate::raw;
 use crate::{EntryKind, Holding, StateDetail, pages};
 
 pub(super) fn page(
@@ -36,7 +36,7 @@ const STATES: &str = concat!(
     time!("gone_since"),
     ", ",
     time!("recorded_at"),
-    ", dataset_identifier FROM backup_state WHERE destination = $1 AND id > $2"
+    ", 0::bigint, 0::bigint, dataset_identifier FROM backup_state WHERE destination = $1 AND id > $2"
 );
 
 fn states(
@@ -48,22 +48,5 @@ fn states(
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!("{STATES} AND kind = '{}' ORDER BY id LIMIT $3", kind.name());
     let rows = db.query(&sql, &[&destination, &after, &pages::DETAILS])?;
-    rows.iter().map(|row| Ok((raw_detail(row)?.read()?, row.try_get(10)?))).collect()
-}
-
-fn raw_detail(row: &Row) -> Result<RawDetail, postgres::Error> {
-    Ok(RawDetail {
-        id: row.try_get(0)?,
-        dataset: row.try_get(1)?,
-        storage_identifier: row.try_get(2)?,
-        label: row.try_get(3)?,
-        status: row.try_get(4)?,
-        basis: row.try_get(5)?,
-        reason: row.try_get(6)?,
-        provisional: row.try_get(7)?,
-        gone_since: row.try_get(8)?,
-        recorded_at: row.try_get(9)?,
-        copies: 0,
-        destinations: 0,
-    })
+    rows.iter().map(|row| Ok((raw_detail(row)?.read()?, row.try_get(12)?))).collect()
 }

@@ -7,10 +7,11 @@ use postgres::{Client, Transaction};
 use super::{Fault, open};
 use crate::{LedgerError, Migration};
 
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../../../../sql/ledger/postgres/001_tables.sql"),
     include_str!("../../../../sql/ledger/postgres/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/postgres/003_incidents.sql"),
+    include_str!("../../../../sql/ledger/postgres/004_claims.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/postgres/datafilestatus.sql");
 

@@ -51,7 +51,7 @@ pub(super) fn states(
     by_index(db)?;
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!(
-        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason FROM backup_state
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis FROM backup_state
          WHERE destination = $1 AND kind = '{}' AND id > $2 ORDER BY id LIMIT $3",
         kind.name()
     );
@@ -65,6 +65,7 @@ pub(super) fn states(
                 provisional: row.try_get(3)?,
                 gone: row.try_get(4)?,
                 reason: row.try_get(5)?,
+                basis: row.try_get(6)?,
             };
             Ok(raw.read()?)
         })
@@ -203,25 +204,24 @@ pub(super) fn details(
     let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
     let rows = db.query(DETAILS, &[&destination, &after, &dataset, &failed_only, &pages::DETAILS])?;
-    rows.iter()
-        .map(|row| {
-            let raw = RawDetail {
-                id: row.try_get(0)?,
-                dataset: row.try_get(1)?,
-                storage_identifier: row.try_get(2)?,
-                label: row.try_get(3)?,
-                status: row.try_get(4)?,
-                basis: row.try_get(5)?,
-                reason: row.try_get(6)?,
-                provisional: row.try_get(7)?,
-                gone_since: row.try_get(8)?,
-                recorded_at: row.try_get(9)?,
-                copies: row.try_get(10)?,
-                destinations: row.try_get(11)?,
-            };
-            Ok(raw.read()?)
-        })
-        .collect()
+    rows.iter().map(|row| Ok(raw_detail(row)?.read()?)).collect()
+}
+
+pub(super) fn raw_detail(row: &Row) -> Result<RawDetail, postgres::Error> {
+    Ok(RawDetail {
+        id: row.try_get(0)?,
+        dataset: row.try_get(1)?,
+        storage_identifier: row.try_get(2)?,
+        label: row.try_get(3)?,
+        status: row.try_get(4)?,
+        basis: row.try_get(5)?,
+        reason: row.try_get(6)?,
+        provisional: row.try_get(7)?,
+        gone_since: row.try_get(8)?,
+        recorded_at: row.try_get(9)?,
+        copies: row.try_get(10)?,
+        destinations: row.try_get(11)?,
+    })
 }
 
 const OLDEST: &str = concat!(

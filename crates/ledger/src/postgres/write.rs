@@ -96,7 +96,8 @@ fn known_at(db: &mut Transaction<'_>, destination: i32, places: &[Place]) -> Res
     }
     let places: PlaceColumns<'_> = places.iter().collect();
     let rows = db.query(
-        "SELECT c.id, c.role, c.version, c.key, c.state
+        "SELECT c.id, c.role, c.version, c.key,
+                CASE WHEN c.state = 'reserved' AND c.sha256 IS NOT NULL THEN 'claimed' ELSE c.state END
          FROM backup_copy c
          JOIN unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
            ON c.id = w.id AND c.role = w.role AND c.version = w.version
@@ -118,7 +119,8 @@ pub(super) fn reserve(
     let places: Vec<Place> = wishes.iter().map(|it| (it.id, it.role.to_string(), it.version)).collect();
     let keys: Vec<&str> = wishes.iter().map(|it| it.key.as_str()).collect();
     let at_keys = db.query(
-        "SELECT id, role, version, key, state FROM backup_copy WHERE destination = $1 AND key = ANY ($2)",
+        "SELECT id, role, version, key, CASE WHEN state = 'reserved' AND sha256 IS NOT NULL THEN 'claimed' ELSE state END
+         FROM backup_copy WHERE destination = $1 AND key = ANY ($2)",
         &[&destination, &keys],
     )?;
     let mut board = Board::default();
@@ -141,7 +143,7 @@ fn delete_reservations(db: &mut Transaction<'_>, destination: i32, places: &[Pla
     db.execute(
         "DELETE FROM backup_copy c USING unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
          WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state = 'reserved'",
+           AND c.state = 'reserved' AND c.sha256 IS NULL",
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     Ok(())
@@ -227,7 +229,7 @@ pub(super) fn write_damage(
         "UPDATE backup_copy c SET state = 'damaged'
          FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
          WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state = 'proved'",
+           AND (c.state = 'proved' OR c.sha256 IS NOT NULL)",
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     Ok(())

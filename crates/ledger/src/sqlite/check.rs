@@ -6,7 +6,8 @@ use rusqlite::{Connection, Rows, params};
 use super::{Fault, read, write};
 use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
-use crate::{Check, Copy, Held};
+use crate::weigh::storable;
+use crate::{Check, Copy, Held, SourceDamage};
 
 pub(super) fn oldest_copies(
     db: &Connection,
@@ -34,34 +35,36 @@ pub(super) fn damaged_copies(
     held(statement.query(params![destination, id, role, version, limit])?)
 }
 
-/// Columns, with where they are from; the index in the text, because the planner would go through all copies.
+/// Columns, with where they are from. An index may stand in the text: the planner would go through all copies.
 macro_rules! held {
     ($index:literal) => {
         concat!(
             "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
                     coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
-             FROM backup_copy c INDEXED BY ",
+             FROM backup_copy c ",
             $index,
             " LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id"
         )
     };
 }
 
+pub(super) const HELD: &str = held!("");
+
 const OLDEST: &str = concat!(
-    held!("backup_copy_oldest"),
+    held!("INDEXED BY backup_copy_oldest"),
     " WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
         AND (c.proved_at, c.id, c.role, c.version) > (?3, ?4, ?5, ?6)
       ORDER BY c.proved_at, c.id, c.role, c.version LIMIT ?7"
 );
 
 const DAMAGED: &str = concat!(
-    held!("backup_copy_damaged"),
+    held!("INDEXED BY backup_copy_damaged"),
     " WHERE c.destination = ?1 AND c.state = 'damaged' AND s.status <> 'OK'
         AND (c.id, c.role, c.version) > (?2, ?3, ?4)
       ORDER BY c.id, c.role, c.version LIMIT ?5"
 );
 
-fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
+pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
     let mut page = Vec::new();
     while let Some(row) = rows.next()? {
         let copy = read::raw_copy(row)?.read()?;
@@ -98,7 +101,7 @@ pub(super) fn record_checks(
     let (destination, now) = (write::destination_id(db, destination)?, write::NOW);
     let mut good = db.prepare_cached(&format!(
         "UPDATE backup_copy SET state = 'proved', evidence = ?5, proved_at = {now}
-         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state <> 'reserved' AND sha256 = ?6"
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND sha256 = ?6"
     ))?;
     for row in &checks.good {
         let (id, role, version) = &row.place;
@@ -117,6 +120,24 @@ pub(super) fn record_checks(
     ))?;
     for (id, reason) in &checks.reasons {
         state.execute(params![destination, id, run.0, reason])?;
+    }
+    Ok(())
+}
+
+pub(super) fn record_source_damage(
+    db: &Connection,
+    destination: &DestinationName,
+    run: &RunId,
+    found: &[SourceDamage],
+) -> Result<(), Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(()) };
+    let mut state = db.prepare_cached(&format!(
+        "UPDATE backup_state SET status = ?3, reason = ?4, basis = NULL, run = ?5, recorded_at = {}
+         WHERE destination = ?1 AND id = ?2 AND kind = 'file' AND status = 'OK'",
+        write::NOW
+    ))?;
+    for it in found {
+        state.execute(params![destination, it.id.0, it.status.name(), storable(&it.reason), run.0])?;
     }
     Ok(())
 }

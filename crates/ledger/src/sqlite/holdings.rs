@@ -1,11 +1,11 @@
 //! What is held at a destination, a page at a time.
 
 use dvb_model::{DestinationName, DvObjectId};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
 use super::Fault;
-use super::read::{COPY, copies, destination_id, raw_copy};
-use crate::raw::{self, RawDetail};
+use super::read::{COPY, copies, destination_id, raw_copy, raw_detail};
+use crate::raw;
 use crate::{Copy, EntryKind, Holding, StateDetail, pages};
 
 pub(super) fn page(
@@ -35,35 +35,18 @@ fn states(
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!(
         "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
-                dataset_identifier
+                0, 0, dataset_identifier
          FROM backup_state WHERE destination = ?1 AND kind = '{}' AND id > ?2 ORDER BY id LIMIT ?3",
         kind.name()
     );
     let mut statement = db.prepare_cached(&sql)?;
     let rows =
-        statement.query_map(params![destination, after, pages::DETAILS], |row| Ok((raw_detail(row)?, row.get(10)?)))?;
+        statement.query_map(params![destination, after, pages::DETAILS], |row| Ok((raw_detail(row)?, row.get(12)?)))?;
     rows.map(|row| {
         let (detail, dataset_identifier) = row?;
         Ok((detail.read()?, dataset_identifier))
     })
     .collect()
-}
-
-fn raw_detail(row: &Row<'_>) -> rusqlite::Result<RawDetail> {
-    Ok(RawDetail {
-        id: row.get(0)?,
-        dataset: row.get(1)?,
-        storage_identifier: row.get(2)?,
-        label: row.get(3)?,
-        status: row.get(4)?,
-        basis: row.get(5)?,
-        reason: row.get(6)?,
-        provisional: row.get(7)?,
-        gone_since: row.get(8)?,
-        recorded_at: row.get(9)?,
-        copies: 0,
-        destinations: 0,
-    })
 }
 
 fn between(db: &Connection, destination: i64, first: i64, last: i64) -> Result<Vec<Copy>, Fault> {

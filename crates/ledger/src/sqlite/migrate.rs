@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 3] = [
+pub(super) const STEPS: [&str; 4] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
+    include_str!("../../../../sql/ledger/sqlite/004_claims.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
 

@@ -1,6 +1,7 @@
 //! The ledger in a file: no server, one host.
 
 mod check;
+mod claim;
 mod custody;
 mod holdings;
 mod lock;
@@ -18,8 +19,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Copy, Custody, EntryKind, Held, Holder, Holding, Incident, Ledger, LedgerError, Lock, Migration,
-    Record, Reservation, Run, RunSummary, State, StateDetail,
+    Candidate, Check, Claim, Copy, Custody, EntryKind, Held, Holder, Holding, Incident, Ledger, LedgerError, Lock,
+    Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -217,12 +218,44 @@ impl Ledger for SqliteLedger {
         self.read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
     }
 
+    fn is_blank(&self, destination: &DestinationName) -> Result<bool, LedgerError> {
+        self.read("look whether it is empty", |it| claim::is_blank(it, destination))
+    }
+
+    fn claim(&self, destination: &DestinationName, run: &RunId, claims: &[Claim]) -> Result<(), LedgerError> {
+        self.write("record what a snapshot claims", |it| claim::claim(it, destination, run, claims))
+    }
+
+    fn claimed_copies(
+        &self,
+        destination: &DestinationName,
+        after: Option<&Copy>,
+        limit: u32,
+    ) -> Result<Vec<Held>, LedgerError> {
+        self.read("list the claimed copies", |it| claim::claimed_copies(it, destination, after, limit))
+    }
+
+    fn count_claimed(&self, destination: &DestinationName) -> Result<u64, LedgerError> {
+        self.read("count the claimed copies", |it| claim::count_claimed(it, destination))
+    }
+
     fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
         self.read("count the copies", |it| check::count_copies(it, destination, before))
     }
 
     fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
         self.write("record what was verified", |it| check::record_checks(it, destination, run, checks))
+    }
+
+    fn record_source_damage(
+        &self,
+        destination: &DestinationName,
+        run: &RunId,
+        found: &[SourceDamage],
+    ) -> Result<(), LedgerError> {
+        self.write("record what is damaged at the source", |it| {
+            check::record_source_damage(it, destination, run, found)
+        })
     }
 
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {

@@ -31,7 +31,7 @@ pub(super) fn states(
     let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!(
-        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason FROM backup_state
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis FROM backup_state
          WHERE destination = ?1 AND kind = '{}' AND id > ?2 ORDER BY id LIMIT ?3",
         kind.name()
     );
@@ -44,6 +44,7 @@ pub(super) fn states(
             provisional: row.get(3)?,
             gone: row.get(4)?,
             reason: row.get(5)?,
+            basis: row.get(6)?,
         })
     })?;
     rows.map(|row| Ok(row?.read()?)).collect()
@@ -166,23 +167,25 @@ pub(super) fn details(
 ) -> Result<Vec<StateDetail>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(DETAILS)?;
-    let rows = statement.query_map(params![destination, after, dataset, failed_only, pages::DETAILS], |row| {
-        Ok(RawDetail {
-            id: row.get(0)?,
-            dataset: row.get(1)?,
-            storage_identifier: row.get(2)?,
-            label: row.get(3)?,
-            status: row.get(4)?,
-            basis: row.get(5)?,
-            reason: row.get(6)?,
-            provisional: row.get(7)?,
-            gone_since: row.get(8)?,
-            recorded_at: row.get(9)?,
-            copies: row.get(10)?,
-            destinations: row.get(11)?,
-        })
-    })?;
+    let rows = statement.query_map(params![destination, after, dataset, failed_only, pages::DETAILS], raw_detail)?;
     rows.map(|row| Ok(row?.read()?)).collect()
+}
+
+pub(super) fn raw_detail(row: &Row<'_>) -> rusqlite::Result<RawDetail> {
+    Ok(RawDetail {
+        id: row.get(0)?,
+        dataset: row.get(1)?,
+        storage_identifier: row.get(2)?,
+        label: row.get(3)?,
+        status: row.get(4)?,
+        basis: row.get(5)?,
+        reason: row.get(6)?,
+        provisional: row.get(7)?,
+        gone_since: row.get(8)?,
+        recorded_at: row.get(9)?,
+        copies: row.get(10)?,
+        destinations: row.get(11)?,
+    })
 }
 
 pub(super) fn oldest_proof(db: &Connection, destination: &DestinationName) -> Result<Option<String>, Fault> {

@@ -52,7 +52,9 @@ pub(super) fn mark_gone(db: &Connection, destination: &DestinationName, ids: &[D
     Ok(())
 }
 
-const KNOWN: &str = "SELECT id, role, version, key, state FROM backup_copy WHERE destination = ?1";
+/// A copy that a snapshot claims lies at a reserved key, with a digest.
+const KNOWN: &str = "SELECT id, role, version, key,
+            CASE WHEN state = 'reserved' AND sha256 IS NOT NULL THEN 'claimed' ELSE state END FROM backup_copy WHERE destination = ?1";
 
 fn known(row: &Row<'_>) -> rusqlite::Result<Result<(Place, Known), LedgerError>> {
     let state: String = row.get(4)?;
@@ -84,7 +86,7 @@ pub(super) fn reserve(
     let allotment = board.allot(wishes)?;
     let mut delete = db.prepare_cached(
         "DELETE FROM backup_copy
-         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'reserved'",
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'reserved' AND sha256 IS NULL",
     )?;
     for (id, role, version) in &allotment.deletes {
         delete.execute(params![destination, id.0, role, version_column(*version)])?;
@@ -147,7 +149,8 @@ fn write_proofs(db: &Connection, destination: i64, changes: &Changes<'_>) -> rus
 pub(super) fn write_damage(db: &Connection, destination: i64, damaged: &[Place]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "UPDATE backup_copy SET state = 'damaged'
-         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4 AND state = 'proved'",
+         WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4
+           AND (state = 'proved' OR sha256 IS NOT NULL)",
     )?;
     for (id, role, version) in damaged {
         statement.execute(params![destination, id.0, role, version_column(*version)])?;

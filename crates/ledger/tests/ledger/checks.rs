@@ -1,22 +1,22 @@
 //! Copies are looked at again, the one whose proof is oldest first.
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
-use dvb_ledger::{Check, CopyState, EntryKind, Found, Held, Ledger, LedgerError, Record};
-use dvb_model::{DvObjectId, ObjectRole, RunId, Status};
+use dvb_ledger::{Check, CopyState, EntryKind, Found, Held, Ledger, LedgerError, Record, SourceDamage};
+use dvb_model::{DestinationName, DvObjectId, ObjectRole, RunId, Status};
 
 use crate::Bench;
 use crate::made::{copy_all, failed, here, main_key, now, record, run, safe, status_of, there, wish};
 
 const LATER: &str = "2100-01-01T00:00:00.000Z";
 
-fn good(id: i64, bytes: &[u8]) -> Check {
+pub(crate) fn good(id: i64, bytes: &[u8]) -> Check {
     let held = Measured::of(bytes, &[]);
     let recorded = held.digest(Algorithm::Sha256).unwrap().clone();
     let proof = Proved::recorded(&recorded, held, Evidence::ReadBack).unwrap();
     Check { id: DvObjectId(id), role: ObjectRole::Main, version: 1, found: Found::Good(proof) }
 }
 
-fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
+pub(crate) fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
     Check { id: DvObjectId(id), role, version: 1, found: Found::Damaged(why.into()) }
 }
 
@@ -28,8 +28,28 @@ fn all(ledger: &dyn Ledger, before: &str) -> Vec<i64> {
     ids(&ledger.oldest_copies(&here(), None, before, 100).unwrap())
 }
 
-fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::Copy {
+pub(crate) fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::Copy {
     ledger.copies(&here(), &[DvObjectId(id)]).unwrap().remove(0)
+}
+
+pub(crate) fn damage_at_the_source_is_of_what_was_safe(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    copy_all(&*ledger, &here(), [1, 2]);
+    copy_all(&*ledger, &there(), [1]);
+    ledger.record(&here(), &run(), &[record(3, failed(Status::FailWrite, vec![], vec![]))]).unwrap();
+    let found = |id, status| SourceDamage { id: DvObjectId(id), status, reason: format!("no\0w {id}") };
+    let all = [found(1, Status::FailChecksum), found(3, Status::FailRead), found(9, Status::FailRead)];
+    ledger.record_source_damage(&here(), &RunId("audit".into()), &all).unwrap();
+    ledger.record_source_damage(&DestinationName("nowhere".into()), &run(), &all).unwrap();
+    ledger.record_source_damage(&here(), &run(), &[]).unwrap();
+    let mut details = Vec::new();
+    ledger
+        .visit_details(&here(), None, false, &mut |it| details.push((it.id.0, it.status, it.reason, it.basis)))
+        .unwrap();
+    assert_eq!(details[0], (1, Status::FailChecksum, Some("no\u{fffd}w 1".into()), None));
+    assert_eq!((details[1].1, details[2].1, details.len()), (Status::Ok, Status::FailWrite, 3));
+    assert_eq!(copy_of(&*ledger, 1).state, CopyState::Proved, "its copy is as good as before");
+    assert_eq!(ledger.counts(&there()).unwrap().0, [(Status::Ok, 1)]);
 }
 
 pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {

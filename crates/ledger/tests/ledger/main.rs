@@ -4,6 +4,7 @@
 mod adoption;
 mod checks;
 mod child;
+mod claims;
 mod custody;
 mod holdings;
 mod locks;
@@ -80,12 +81,18 @@ macro_rules! suite {
             reports::runs_come_newest_first,
             reports::keys_that_are_taken_are_told,
             reports::a_key_is_looked_up,
+            checks::damage_at_the_source_is_of_what_was_safe,
             checks::the_oldest_come_first_page_by_page,
             checks::damaged_copies_of_what_is_not_safe_are_listed,
             checks::objects_of_one_time_are_all_seen,
             checks::a_good_copy_is_proved_anew,
             checks::a_proof_of_other_bytes_is_refused,
             checks::a_damaged_copy_is_not_proved_any_more,
+            claims::are_pending_until_they_are_proved,
+            claims::to_a_proof_are_refused,
+            claims::leave_alone_what_is_known,
+            claims::keep_their_keys,
+            claims::make_no_ledger_known,
             custody::is_told_of_every_destination,
             custody::incidents_are_kept_in_order,
             locks::the_second_learns_who_holds_it,

@@ -54,6 +54,7 @@ pub(crate) fn safe_is_recorded_with_its_proofs(bench: &dyn Bench) {
             provisional: true,
             gone: false,
             reason: Some("swapped pair".into()),
+            basis: Some(Basis::FirstSeen),
         }]
     );
     let copies = ledger.copies(&here(), &[DvObjectId(1), DvObjectId(1), DvObjectId(9)]).unwrap();

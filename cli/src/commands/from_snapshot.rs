@@ -1,0 +1,175 @@
+//! `--from-snapshot`: what a destination tells of itself takes the place of Dataverse's database and of the ledger.
+
+use std::path::{Path, PathBuf};
+
+use dvb_engine::{Fetched, Observer, RebuildSetup, Stop, Which, claim_snapshot, fetch_snapshot, new_run_id};
+use dvb_ledger::Ledger;
+use dvb_model::DestinationName;
+use tempfile::TempDir;
+
+use super::Context;
+use crate::config::Destination;
+use crate::exit::Failure;
+use crate::wiring::{self, CatalogueReader};
+
+/// Whether, and which.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FromSnapshot {
+    /// Without any database: by what the destination tells of itself
+    ///
+    /// Takes the newest snapshot at each destination in the place of Dataverse's database and of the ledger; neither is
+    /// asked or written to, and [Database] may be absent from the configuration. With --from-snapshot=X it is the one
+    /// of that name at the destination, or a file that was fetched before. It is unpacked where temporary files go
+    /// (TMPDIR): about 600 bytes a data file.
+    #[arg(long, value_name = "X", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    from_snapshot: Option<String>,
+}
+
+impl FromSnapshot {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.from_snapshot.is_some()
+    }
+}
+
+/// Which snapshot these words mean; nothing, for the newest.
+pub(super) fn which(words: Option<&str>) -> Which {
+    match words {
+        None | Some("") => Which::Newest,
+        Some(path) if path.contains('/') || Path::new(path).is_file() => Which::File(PathBuf::from(path)),
+        Some(name) => Which::Named(name.to_owned()),
+    }
+}
+
+/// One snapshot is that of one destination.
+pub(super) fn check(which: &Which, destinations: &[&Destination]) -> Result<(), Failure> {
+    if *which == Which::Newest || destinations.len() == 1 {
+        return Ok(());
+    }
+    Err(Failure::Usage("a snapshot is that of one destination: say which one with --destination".to_owned()))
+}
+
+/// What is known of the copies: by the ledger, or by snapshots alone.
+pub(super) enum Known {
+    Ledger(Box<dyn Ledger>),
+    Snapshots(Snapshots),
+}
+
+impl Known {
+    /// The ledger for so many workers; where it is asked for, the snapshots of these destinations.
+    pub(super) fn open(
+        asked: &FromSnapshot,
+        context: &Context,
+        destinations: &[&Destination],
+        workers: u32,
+        observer: &dyn Observer,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
+        let Some(words) = &asked.from_snapshot else {
+            return Ok(Self::Ledger(wiring::ledger(&context.config, workers)?));
+        };
+        let snapshots = Snapshots::fetch(&which(Some(words)), context, destinations, observer, stop)?;
+        if context.screen.is_chatty() {
+            context.screen.say(&snapshots.describe());
+        }
+        Ok(Self::Snapshots(snapshots))
+    }
+
+    pub(super) fn ledger(&self) -> &dyn Ledger {
+        match self {
+            Self::Ledger(it) => it.as_ref(),
+            Self::Snapshots(it) => it.ledger.as_ref(),
+        }
+    }
+
+    /// The catalogue: what the configuration says, or the snapshot that was read last.
+    pub(super) fn catalogue(&self, context: &Context) -> Result<CatalogueReader, Failure> {
+        let newest = match self {
+            Self::Ledger(_) => None,
+            Self::Snapshots(it) => it.fetched.iter().max_by(|a, b| a.1.header.made.cmp(&b.1.header.made)),
+        };
+        Ok(match newest {
+            Some((_, it)) => CatalogueReader::Snapshot(it.catalog()),
+            None => wiring::catalogue(&context.config)?,
+        })
+    }
+
+    /// Destinations of which nothing is known, with the reason.
+    pub(super) fn take_refused(&mut self) -> Vec<(DestinationName, Failure)> {
+        match self {
+            Self::Ledger(_) => Vec::new(),
+            Self::Snapshots(it) => std::mem::take(&mut it.refused),
+        }
+    }
+}
+
+/// The snapshots of some destinations, and a ledger that says what they say. All of it goes when this does.
+pub(super) struct Snapshots {
+    ledger: Box<dyn Ledger>,
+    /// Not empty.
+    fetched: Vec<(DestinationName, Fetched)>,
+    refused: Vec<(DestinationName, Failure)>,
+    folder: TempDir,
+}
+
+impl Snapshots {
+    /// Those that can be had. One that cannot does not keep the others from helping.
+    fn fetch(
+        which: &Which,
+        context: &Context,
+        destinations: &[&Destination],
+        observer: &dyn Observer,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
+        check(which, destinations)?;
+        let doing = "make a folder in";
+        let folder = tempfile::Builder::new().prefix("dataverse-backup-").tempdir().map_err(|source| {
+            Failure::File { doing, path: std::env::temp_dir(), remedy: "set TMPDIR to one that has room", source }
+        })?;
+        let ledger = wiring::passing_ledger(folder.path())?;
+        let mut all = Self { ledger, fetched: Vec::new(), refused: Vec::new(), folder };
+        for destination in destinations {
+            match all.of(which, context, destination, observer, stop) {
+                Ok(it) => all.fetched.push((destination.name.clone(), it)),
+                Err(failure) => all.refused.push((destination.name.clone(), failure)),
+            }
+        }
+        match all.refused.pop() {
+            Some((_, failure)) if all.fetched.is_empty() => Err(failure),
+            last => {
+                all.refused.extend(last);
+                Ok(all)
+            }
+        }
+    }
+
+    fn of(
+        &self,
+        which: &Which,
+        context: &Context,
+        destination: &Destination,
+        observer: &dyn Observer,
+        stop: &Stop,
+    ) -> Result<Fetched, Failure> {
+        let sink = wiring::sink(destination)?;
+        let setup = RebuildSetup {
+            ledger: self.ledger.as_ref(),
+            destination: &destination.name,
+            sink: sink.as_ref(),
+            observer,
+            stop,
+        };
+        let run = new_run_id();
+        let fetched = fetch_snapshot(&setup, which, &run, self.folder.path())?;
+        claim_snapshot(&setup, &fetched, &run, context.config.repository.auxiliary_objects)?;
+        fetched.notes.iter().for_each(|it| context.screen.warn(&format!("destination {}: {it}", destination.name)));
+        Ok(fetched)
+    }
+
+    /// Which snapshots these are, for people.
+    fn describe(&self) -> String {
+        let one = |(name, it): &(DestinationName, Fetched)| {
+            format!("destination {name}: by {}, the catalogue of {}", it.link.name, it.header.made)
+        };
+        self.fetched.iter().map(one).collect::<Vec<_>>().join("\n")
+    }
+}

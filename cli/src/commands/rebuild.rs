@@ -1,0 +1,163 @@
+//! `rebuild`: a lost ledger again, from what lies at the destination.
+
+use std::fmt::Write as _;
+
+use dvb_engine::{ClaimCounts, Ending, RebuildOptions, RebuildSetup, RebuildSummary, Stop, new_run_id, rebuild};
+use dvb_ledger::Ledger;
+use dvb_model::DestinationName;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde_json::{Value, json};
+
+use super::{Context, from_snapshot, init};
+use crate::args;
+use crate::config::Destination;
+use crate::exit::Failure;
+use crate::output::{Tint, Verbosity, plain};
+use crate::progress::Progress;
+use crate::report::data_files;
+use crate::{signals, wiring};
+
+/// How many missing objects are named on stderr.
+const NAMED: usize = 20;
+
+/// Make a lost ledger again from the destination
+///
+/// Takes over what the newest whole snapshot at the destination says, and looks whether each object that it names is
+/// there with its size. Dataverse's database is not needed. The tables of the ledger are made where they are missing.
+///
+/// Nothing is OK by that: `status` shows all data files as PENDING. The next `run` proves the copies where they lie, by
+/// their digests, and sends nothing again; `verify` proves them without Dataverse.
+///
+/// A destination that the ledger knows already is refused (exit code 7). A rebuild that was interrupted is called again.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Exit codes of rebuild:
+    0  every object that the snapshot names is there, to be proved
+    4  some are missing or have another size, or there is no snapshot that is whole
+    5  the destination or the ledger cannot be reached
+    7  the ledger knows the destination already
+  128+N  ended by signal N; call it again")]
+pub(crate) struct Args {
+    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    destination: Vec<DestinationName>,
+
+    /// This snapshot instead of the newest: its name at the destination, or a file that was fetched before
+    #[arg(long, value_name = "X")]
+    snapshot: Option<String>,
+}
+
+type Outcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let destinations = context.destinations(&args.destination)?;
+    from_snapshot::check(&from_snapshot::which(args.snapshot.as_deref()), &destinations)?;
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    init::make_folder(&context.config)?;
+    let ledger = wiring::ledger(&context.config, 1)?;
+    ledger.migrate()?;
+    let one = |it: &&'_ Destination| make_again(args, context, it, ledger.as_ref(), &stop);
+    let outcomes: Vec<Outcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();
+    let ending_of = |it: &Outcome<'_>| it.1.as_ref().map_or_else(Failure::ending, |it| it.ending);
+    let ending = outcomes.iter().map(ending_of).min().unwrap_or(Ending::Safe);
+    outcomes.iter().try_for_each(|it| show(context, it))?;
+    if context.screen.json {
+        context.screen.print_json(&object(&outcomes, ending))?;
+    }
+    Ok(ending)
+}
+
+fn make_again(
+    args: &Args,
+    context: &Context,
+    destination: &Destination,
+    ledger: &dyn Ledger,
+    stop: &Stop,
+) -> Result<RebuildSummary, Failure> {
+    let sink = wiring::sink(destination)?;
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
+    progress.begin("reading the snapshot");
+    let setup = RebuildSetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: &progress, stop };
+    let options = RebuildOptions {
+        run: new_run_id(),
+        host: wiring::host_name(),
+        which: from_snapshot::which(args.snapshot.as_deref()),
+        auxiliary_objects: context.config.repository.auxiliary_objects,
+        spool_folder: wiring::spool_folder(&context.config),
+    };
+    let done = rebuild(&setup, &options);
+    progress.finish();
+    Ok(done?)
+}
+
+fn show(context: &Context, (destination, result): &Outcome<'_>) -> Result<(), Failure> {
+    let screen = &context.screen;
+    match result {
+        Ok(summary) => {
+            let trouble = trouble(summary);
+            if !trouble.is_empty() {
+                screen.say(&trouble);
+            }
+            if screen.json || screen.verbosity == Verbosity::Quiet { Ok(()) } else { screen.print(&text(summary)) }
+        }
+        Err(failure) => {
+            screen.complain("error", Tint::Bad, &format!("destination {destination}: {}", failure.text()));
+            Ok(())
+        }
+    }
+}
+
+fn object(outcomes: &[Outcome<'_>], ending: Ending) -> Value {
+    let one = |(destination, result): &Outcome<'_>| match result {
+        Ok(summary) => json!(summary),
+        Err(failure) => json!({
+            "command": "rebuild", "destination": destination, "exit_code": failure.ending().code(), "error": failure.text()
+        }),
+    };
+    match outcomes {
+        [only] => one(only),
+        all => json!({ "runs": all.iter().map(one).collect::<Vec<_>>(), "exit_code": ending.code() }),
+    }
+}
+
+fn text(it: &RebuildSummary) -> String {
+    let ClaimCounts { files, gone, copies, missing, damaged, .. } = it.claimed;
+    let mut text = format!(
+        "destination {}: the ledger was made again from {}, the catalogue of {}\n  {}; {copies} copies are there, none \
+         of them proved yet",
+        it.destination,
+        it.snapshot.name,
+        it.made,
+        data_files(files),
+    );
+    for (count, what) in [
+        (gone, "had left Dataverse before; their copies are kept"),
+        (missing, "copies are missing or have another size"),
+        (damaged, "copies were known to be bad"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "\n  {count} {what}");
+        }
+    }
+    text + "\n  next: dataverse-backup run, which proves them where they lie, or dataverse-backup verify"
+}
+
+/// What is wrong, for stderr; empty where all is well.
+fn trouble(it: &RebuildSummary) -> String {
+    let mut lines: Vec<String> =
+        it.notes.iter().map(|note| format!("destination {}: {}", it.destination, plain(note))).collect();
+    lines.extend(it.aborted.iter().map(|why| format!("destination {}: gave up: {}", it.destination, plain(why))));
+    for missing in it.missing.iter().take(NAMED) {
+        let id = missing.data_file_id.map(|it| format!("file {it}"));
+        let parts = [id.as_deref(), missing.dataset.as_deref(), missing.name.as_deref(), Some(missing.key.as_str())];
+        let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
+        lines.push(format!("  {}: {}", parts.join(", "), missing.reason));
+    }
+    let rest = it.claimed.missing.saturating_sub(it.missing.len().min(NAMED) as u64);
+    if rest > 0 {
+        lines.push(format!("  and {rest} more; see --json, or dataverse-backup status --failed"));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,262 @@
+//! The lines of a snapshot, taken over as claims.
+
+use std::ops::ControlFlow;
+
+use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
+use dvb_ledger::{Basis, Claim, Copy, CopyState, EntryKind};
+use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, StoragePid};
+use serde::Serialize;
+
+use super::{Fetched, Missing, RebuildSetup};
+use crate::connection::{Connection, Lost};
+use crate::summary::LISTED;
+use crate::{Ending, chain, fingerprint};
+
+/// Data files and datasets in one transaction: a few megabytes, and few enough flushes.
+const BATCH: usize = 4_000;
+const ATTEMPTS: u32 = 3;
+
+/// What was taken over from a snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ClaimCounts {
+    /// Data files of the catalogue in it.
+    pub files: u64,
+    /// Datasets that have copies of their own objects.
+    pub datasets: u64,
+    /// Data files and datasets that had left the catalogue, and have copies.
+    pub gone: u64,
+    /// Copies that are there with their size; to be proved.
+    pub copies: u64,
+    /// Copies that are not there, or have another size.
+    pub missing: u64,
+    /// Copies that were known to be bad when the snapshot was made.
+    pub damaged: u64,
+}
+
+pub(super) struct Claims<'a> {
+    setup: &'a RebuildSetup<'a>,
+    run: &'a RunId,
+    auxiliary_objects: bool,
+    reason: String,
+    batch: Vec<Claim>,
+    pub(super) counts: ClaimCounts,
+    pub(super) missing: Vec<Missing>,
+}
+
+type Aborted = (Ending, String);
+
+impl<'a> Claims<'a> {
+    pub(super) fn new(setup: &'a RebuildSetup<'a>, run: &'a RunId, fetched: &Fetched, auxiliary_objects: bool) -> Self {
+        let reason = format!("the ledger was made again from {}: no copy of it is proved yet", fetched.link.name);
+        let (batch, missing) = (Vec::with_capacity(BATCH), Vec::new());
+        Self { setup, run, auxiliary_objects, reason, batch, counts: ClaimCounts::default(), missing }
+    }
+
+    /// Takes over every line; with a connection, after a look at each of its objects.
+    pub(super) fn take(
+        &mut self,
+        fetched: &Fetched,
+        mut connection: Option<&mut Connection<'_>>,
+    ) -> Result<(), Aborted> {
+        let mut failure = None;
+        let read = fetched.catalog().read_held(&mut |entry| {
+            self.batch.extend(self.claim_of(entry));
+            let full = self.batch.len() >= BATCH;
+            match if full { self.record(connection.as_deref_mut()) } else { Ok(()) } {
+                Ok(()) if self.setup.stop.signalled().is_none() => ControlFlow::Continue(()),
+                Ok(()) => ControlFlow::Break(()),
+                Err(aborted) => {
+                    failure = Some(aborted);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        match (failure, read) {
+            (Some(aborted), _) => Err(aborted),
+            (None, Err(error)) => Err((Ending::from(&error), chain(&error))),
+            (None, Ok(())) => self.record(connection),
+        }
+    }
+
+    fn claim_of(&self, entry: HeldEntry) -> Option<Claim> {
+        match entry {
+            HeldEntry::DataFile(file, held) => Some(self.of_file(&file, held)),
+            HeldEntry::Dataset(dataset, held) => held.map(|it| self.of_dataset(&dataset, &it)),
+            HeldEntry::Gone(gone) => Some(self.of_gone(&gone)),
+        }
+    }
+
+    fn of_file(&self, file: &DataFile, held: Option<Held>) -> Claim {
+        let dataset = file.dataset.as_ref();
+        Claim {
+            kind: EntryKind::DataFile,
+            dataset: dataset.map(|it| it.pid.clone()),
+            dataset_identifier: dataset.and_then(directory),
+            storage_identifier: file.storage_identifier.clone(),
+            label: file.label(),
+            fingerprint: fingerprint::of_data_file(file, self.auxiliary_objects),
+            ..self.claim(file.id, held.as_ref())
+        }
+    }
+
+    fn of_dataset(&self, dataset: &Dataset, held: &Held) -> Claim {
+        Claim {
+            kind: EntryKind::Dataset,
+            dataset: Some(dataset.pid.clone()),
+            dataset_identifier: directory(dataset),
+            storage_identifier: dataset.storage_identifier.clone(),
+            ..self.claim(dataset.id, Some(held))
+        }
+    }
+
+    fn of_gone(&self, gone: &Gone) -> Claim {
+        Claim {
+            kind: match gone.kind {
+                GoneKind::File => EntryKind::DataFile,
+                GoneKind::Dataset => EntryKind::Dataset,
+            },
+            dataset: gone.dataset.clone(),
+            dataset_identifier: gone.dataset_identifier.clone(),
+            storage_identifier: gone.storage_identifier.clone(),
+            label: gone.label.clone(),
+            // One that left while the run was under way has no time of its own.
+            gone_since: gone.gone_since.clone().or_else(|| gone.held.recorded_at.clone()),
+            ..self.claim(gone.id, Some(&gone.held))
+        }
+    }
+
+    /// What all have in common.
+    fn claim(&self, id: DvObjectId, held: Option<&Held>) -> Claim {
+        let was = held.filter(|it| !matches!(it.status, Status::Ok | Status::Pending));
+        let was = was.map(|it| match &it.reason {
+            Some(why) => format!("; it was {}: {why}", it.status),
+            None => format!("; it was {}", it.status),
+        });
+        let copies =
+            |objects: &[HeldObject], state| objects.iter().filter_map(|it| copy(id, it, state)).collect::<Vec<_>>();
+        let copies = held.map_or_else(Vec::new, |it| {
+            let mut all = copies(&it.objects, CopyState::Claimed);
+            all.extend(copies(&it.claimed, CopyState::Claimed));
+            all.extend(copies(&it.damaged, CopyState::Damaged));
+            all
+        });
+        let basis = held.filter(|it| !it.provisional).and_then(|it| it.checksum_basis.as_deref());
+        Claim {
+            id,
+            kind: EntryKind::DataFile,
+            dataset: None,
+            dataset_identifier: None,
+            storage_identifier: None,
+            label: None,
+            fingerprint: String::new(),
+            method: self.setup.sink.method(),
+            basis: [Basis::Dataverse, Basis::FirstSeen].into_iter().find(|it| Some(it.name()) == basis),
+            reason: format!("{}{}", self.reason, was.unwrap_or_default()),
+            gone_since: None,
+            copies,
+        }
+    }
+
+    fn record(&mut self, connection: Option<&mut Connection<'_>>) -> Result<(), Aborted> {
+        self.counts.damaged += self.copies(CopyState::Damaged);
+        if let Some(connection) = connection {
+            self.look(connection)?;
+        }
+        self.counts.copies += self.copies(CopyState::Claimed);
+        for it in &self.batch {
+            *match (it.gone_since.is_some(), it.kind) {
+                (true, _) => &mut self.counts.gone,
+                (false, EntryKind::DataFile) => &mut self.counts.files,
+                (false, EntryKind::Dataset) => &mut self.counts.datasets,
+            } += 1;
+        }
+        let RebuildSetup { ledger, destination, .. } = self.setup;
+        ledger.claim(destination, self.run, &self.batch).map_err(|it| (Ending::from(&it), chain(&it)))?;
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn copies(&self, state: CopyState) -> u64 {
+        self.batch.iter().flat_map(|it| &it.copies).filter(|it| it.state == state).count() as u64
+    }
+
+    /// Whether each object is there with its size. What is not stays known, as damaged.
+    fn look(&mut self, connection: &mut Connection<'_>) -> Result<(), Aborted> {
+        let is_claimed = |it: &&mut Copy| it.state == CopyState::Claimed;
+        let keys: Vec<ObjectKey> = self
+            .batch
+            .iter()
+            .flat_map(|it| &it.copies)
+            .filter(|it| it.state == CopyState::Claimed)
+            .map(|it| it.key.clone())
+            .collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut found = stat(connection, &keys)?.into_iter();
+        for claim in &mut self.batch {
+            let mut is_short = false;
+            for copy in claim.copies.iter_mut().filter(is_claimed) {
+                let reason = match found.next() {
+                    Some(Ok(None)) => "nothing is there".to_owned(),
+                    Some(Ok(Some(there))) if Some(there.size) != copy.size => {
+                        format!("it has {} bytes where the snapshot says {}", there.size, copy.size.unwrap_or(0))
+                    }
+                    // What cannot be looked at now is looked at when it is proved.
+                    Some(Ok(Some(_)) | Err(_)) | None => continue,
+                };
+                copy.state = CopyState::Damaged;
+                is_short = true;
+                self.counts.missing += 1;
+                if self.missing.len() < LISTED {
+                    self.missing.push(Missing {
+                        data_file_id: (claim.kind == EntryKind::DataFile).then_some(claim.id),
+                        dataset: claim.dataset.clone(),
+                        name: claim.label.clone(),
+                        key: copy.key.clone(),
+                        reason,
+                    });
+                }
+            }
+            if is_short {
+                claim.basis = None;
+                claim.reason += "; a copy of it is not there, or has another size";
+            }
+        }
+        Ok(())
+    }
+}
+
+type Found = Result<Option<dvb_storage::Existing>, dvb_storage::SinkError>;
+
+fn stat(connection: &mut Connection<'_>, keys: &[ObjectKey]) -> Result<Vec<Found>, Aborted> {
+    let mut attempt = 1;
+    loop {
+        match connection.with(|it| it.stat(keys)) {
+            Ok(found) => return Ok(found),
+            Err(Lost::Session(_)) if attempt < ATTEMPTS => attempt += 1,
+            Err(Lost::Session(error)) => return Err((Ending::Unreachable, error.chain())),
+            Err(Lost::Run(ending, text)) => return Err((ending, text)),
+            Err(Lost::Stopped) => return Err((Ending::Unreachable, "stopped".to_owned())),
+        }
+    }
+}
+
+fn directory(dataset: &Dataset) -> Option<String> {
+    dataset.storage_pids.first().map(StoragePid::directory)
+}
+
+/// What this program never writes is passed over.
+fn copy(id: DvObjectId, it: &HeldObject, state: CopyState) -> Option<Copy> {
+    Some(Copy {
+        id,
+        role: it.role.parse().ok()?,
+        version: it.version,
+        key: it.key.clone(),
+        state,
+        size: Some(it.size),
+        sha256: Some(it.sha256.parse().ok()?),
+        evidence: Some(it.evidence.parse().ok()?),
+        proved_at: Some(it.proved_at.clone()),
+    })
+}

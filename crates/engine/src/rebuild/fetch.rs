@@ -1,0 +1,270 @@
+//! Which snapshot, and whether it is whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use dvb_catalog::snapshot::HeldEntry;
+use dvb_catalog::{CatalogError, SnapshotCatalog, SnapshotCounts, SnapshotHeader, SnapshotLink};
+use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
+use dvb_model::ObjectKey;
+use dvb_storage::{Cause, SinkError};
+use tempfile::TempPath;
+
+use super::RebuildSetup;
+use crate::connection::{Connection, Lost};
+use crate::snapshot::thin;
+use crate::{Ending, RunError, Stop};
+
+/// How often a session that is lost is taken up again.
+const ATTEMPTS: u32 = 3;
+/// What lies beside a snapshot is a line.
+const LONGEST_DIGEST: u64 = 4096;
+
+/// Which snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The newest one at the destination that is whole.
+    Newest,
+    /// The one of this name at the destination.
+    Named(String),
+    /// One that was fetched before.
+    File(PathBuf),
+}
+
+/// A snapshot that is here, and whole.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its name and digest.
+    pub link: SnapshotLink,
+    /// Its first line.
+    pub header: SnapshotHeader,
+    /// What it has.
+    pub counts: SnapshotCounts,
+    /// What is to be known of it, and of others that could not be used.
+    pub notes: Vec<String>,
+    path: PathBuf,
+    /// Goes with this, where it was fetched.
+    _temporary: Option<TempPath>,
+}
+
+impl Fetched {
+    /// The catalogue in it.
+    #[must_use]
+    pub fn catalog(&self) -> SnapshotCatalog {
+        SnapshotCatalog::new(&self.path)
+    }
+}
+
+pub(super) fn fetch(
+    setup: &RebuildSetup<'_>,
+    which: &Which,
+    connection: &mut Connection<'_>,
+    folder: &Path,
+) -> Result<Fetched, RunError> {
+    let one = |name: &str, connection: &mut Connection<'_>| fetch_one(setup, name, connection, folder);
+    let none = |why| RunError::NoSnapshot { destination: setup.destination.0.clone(), why };
+    match which {
+        Which::File(path) => {
+            let sha256 =
+                digest_of_file(path).map_err(|source| CatalogError::Unreadable { path: path.clone(), source })?;
+            let link = SnapshotLink { name: path.display().to_string(), sha256 };
+            let (header, counts) = whole(path)?;
+            Ok(Fetched { link, header, counts, notes: Vec::new(), path: path.clone(), _temporary: None })
+        }
+        Which::Named(name) => one(name, connection)?.map_err(|why| none(vec![why])),
+        Which::Newest => {
+            let listed = again(connection, |it| match it.list_own(thin::BEFORE) {
+                Err(error) if error.cause == Cause::Forbidden => Ok(Err(error.chain())),
+                listed => listed.map(Ok),
+            })?;
+            let names = listed.map_err(|why| {
+                none(vec![format!("{why}; the summary of each run names its snapshot, and --snapshot takes a name")])
+            })?;
+            let mut snapshots: Vec<&String> = names.iter().filter(|it| thin::run_of(it).is_some()).collect();
+            snapshots.sort_unstable_by(|a, b| b.cmp(a));
+            let mut why = Vec::new();
+            for name in snapshots {
+                match one(name, connection)? {
+                    Ok(mut fetched) => {
+                        fetched.notes.splice(0..0, why);
+                        fetched.notes.extend(broken_link(&fetched, &names, connection)?);
+                        return Ok(fetched);
+                    }
+                    Err(it) => why.push(it),
+                }
+            }
+            Err(none(why))
+        }
+    }
+}
+
+/// Inner error: why this one cannot be used.
+fn fetch_one(
+    setup: &RebuildSetup<'_>,
+    name: &str,
+    connection: &mut Connection<'_>,
+    folder: &Path,
+) -> Result<Result<Fetched, String>, RunError> {
+    let Ok(key) = ObjectKey::own(name) else { return Ok(Err(format!("{name}: that is no name of a snapshot"))) };
+    let spool = |source| RunError::Spool { folder: folder.to_owned(), source };
+    let file = tempfile::Builder::new().prefix("snapshot-").suffix(".jsonl.zst").tempfile_in(folder).map_err(spool)?;
+    let (file, temporary) = file.into_parts();
+    let sha256 = match again(connection, |it| download(it, &key, &file, setup.stop)) {
+        Ok(Ok(it)) => it,
+        Ok(Err(why)) => return Ok(Err(format!("{name}: {why}"))),
+        Err(error) => return Err(error),
+    };
+    let expected = match ObjectKey::own(&thin::digest_of(name)) {
+        Ok(key) => again(connection, |it| recorded(it, &key, name))?,
+        Err(_) => None,
+    };
+    let mut notes = Vec::new();
+    match expected {
+        Some(expected) if expected != sha256 => {
+            let why = format!("{name} was changed after it was written: its SHA-256 was {expected} and is {sha256}");
+            return Ok(Err(why));
+        }
+        Some(_) => {}
+        None => notes.push(format!(
+            "{name}: no digest lies beside it, so only its own checksum and its last line say that it is whole"
+        )),
+    }
+    let path = temporary.to_path_buf();
+    Ok(match whole(&path) {
+        Ok((header, counts)) => {
+            if header.destination.as_ref().is_some_and(|it| it != setup.destination) {
+                let of = header.destination.as_ref().map_or("", |it| it.0.as_str());
+                notes.push(format!("{name} was left for a destination that was named {of:?}"));
+            }
+            let link = SnapshotLink { name: name.to_owned(), sha256 };
+            Ok(Fetched { link, header, counts, notes, path, _temporary: Some(temporary) })
+        }
+        Err(error) => Err(format!("{name}: {}", crate::chain(&error))),
+    })
+}
+
+/// Reads it to its end, which shows that it is whole.
+fn whole(path: &Path) -> Result<(SnapshotHeader, SnapshotCounts), CatalogError> {
+    let catalog = SnapshotCatalog::new(path);
+    let header = catalog.header()?;
+    let mut counts = SnapshotCounts::default();
+    catalog.read_held(&mut |entry| {
+        match entry {
+            HeldEntry::Dataset(..) => counts.datasets += 1,
+            HeldEntry::DataFile(..) => counts.files += 1,
+            HeldEntry::Gone(_) => counts.gone += 1,
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((header, counts))
+}
+
+/// Where the one before is still there, it has to be what the chain says.
+fn broken_link(
+    fetched: &Fetched,
+    names: &[String],
+    connection: &mut Connection<'_>,
+) -> Result<Option<String>, RunError> {
+    let Some(previous) = fetched.header.previous.as_ref().filter(|it| names.contains(&it.name)) else {
+        return Ok(None);
+    };
+    let Ok(key) = ObjectKey::own(&previous.name) else { return Ok(None) };
+    let measured = again(connection, |it| it.measure(std::slice::from_ref(&key), &[]))?.pop();
+    let sha256 = |it: &Measured| it.digest(Algorithm::Sha256).map(Digest::hex);
+    Ok(match measured {
+        Some(Ok(it)) if sha256(&it).as_ref() == Some(&previous.sha256) => None,
+        Some(Ok(_)) => Some(format!(
+            "the chain is broken: {} is not what it was when {} was written; use neither it nor older ones unlooked at",
+            previous.name, fetched.link.name
+        )),
+        Some(Err(error)) => Some(format!("{} could not be compared with the chain: {}", previous.name, error.chain())),
+        None => None,
+    })
+}
+
+/// Inner error: what is wrong with the object.
+fn download(
+    session: &mut dyn dvb_storage::SinkSession,
+    key: &ObjectKey,
+    file: &File,
+    stop: &Stop,
+) -> Result<Result<String, String>, SinkError> {
+    let here = |source| SinkError::because(Cause::Full, "cannot keep the snapshot in the spool folder", source);
+    let mut body = match session.open(key) {
+        Ok(it) => it,
+        Err(error) if error.cause == Cause::Transient => return Err(error),
+        Err(error) => return Ok(Err(error.chain())),
+    };
+    file.set_len(0).map_err(here)?;
+    let mut out = BufWriter::new(io::Seek::rewind(&mut &*file).map(|()| file).map_err(here)?);
+    let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 17]);
+    loop {
+        if stop.signalled().is_some() {
+            return Ok(Err("stopped".to_owned()));
+        }
+        match body.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                out.write_all(&buffer[..n]).map_err(here)?;
+            }
+            Err(error) => return Err(SinkError::because(Cause::Transient, format!("reading {key} failed"), error)),
+        }
+    }
+    out.flush().map_err(here)?;
+    Ok(Ok(hasher.finish().digest(Algorithm::Sha256).map(Digest::hex).unwrap_or_default()))
+}
+
+/// The digest that lies beside a snapshot, as far as one does.
+fn recorded(
+    session: &mut dyn dvb_storage::SinkSession,
+    key: &ObjectKey,
+    snapshot: &str,
+) -> Result<Option<String>, SinkError> {
+    let body = match session.open(key) {
+        Ok(it) => it,
+        Err(error) if error.cause == Cause::Transient => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let mut text = String::new();
+    if body.take(LONGEST_DIGEST).read_to_string(&mut text).is_err() {
+        return Ok(None);
+    }
+    let of = |line: &str| {
+        let (digest, name) = line.split_once("  ")?;
+        (name == snapshot).then(|| digest.to_owned())
+    };
+    Ok(text.lines().find_map(of))
+}
+
+fn digest_of_file(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Hasher::new(&[]), vec![0; 1 << 17]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish().digest(Algorithm::Sha256).map(Digest::hex).unwrap_or_default()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+fn again<T>(
+    connection: &mut Connection<'_>,
+    mut work: impl FnMut(&mut dyn dvb_storage::SinkSession) -> Result<T, SinkError>,
+) -> Result<T, RunError> {
+    let mut attempt = 1;
+    loop {
+        let (ending, text) = match connection.with(&mut work) {
+            Ok(it) => return Ok(it),
+            Err(Lost::Session(error)) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
+                attempt += 1;
+                continue;
+            }
+            Err(Lost::Session(error)) => (Ending::Unreachable, error.chain()),
+            Err(Lost::Run(ending, text)) => (ending, text),
+            Err(Lost::Stopped) => (Ending::Unreachable, "stopped".to_owned()),
+        };
+        return Err(RunError::Destination { text, ending });
+    }
+}

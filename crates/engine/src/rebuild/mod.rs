@@ -1,0 +1,202 @@
+//! The ledger made again from what a destination tells of itself.
+//!
+//! What a snapshot says is taken over as claims: nothing is `OK` by them. The next run, or the next `verify`, proves the
+//! copies where they lie, by their digests.
+
+mod claims;
+mod fetch;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use dvb_catalog::SnapshotLink;
+use dvb_ledger::{Holder, Ledger, Run, RunSummary};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
+use dvb_storage::Sink;
+use serde::Serialize;
+
+use crate::connection::{At, Connection};
+use crate::observer::Event;
+use crate::run::now;
+use crate::{Ending, Observer, RunError, Stop, chain};
+
+pub use claims::ClaimCounts;
+pub use fetch::{Fetched, Which};
+
+/// What a rebuild works with.
+#[derive(Clone, Copy)]
+pub struct RebuildSetup<'a> {
+    /// The ledger, with its tables; nothing may be known in it of the destination.
+    pub ledger: &'a dyn Ledger,
+    /// Name of the destination.
+    pub destination: &'a DestinationName,
+    /// The destination.
+    pub sink: &'a dyn Sink,
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+impl RebuildSetup<'_> {
+    fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+        let Self { ledger, destination, sink, observer, stop } = *self;
+        At { ledger, destination, sink, observer, stop, run }
+    }
+}
+
+/// What the caller decides.
+#[derive(Debug, Clone)]
+pub struct RebuildOptions {
+    /// Name of this run.
+    pub run: RunId,
+    /// Name of this host, for the lock.
+    pub host: String,
+    /// Which snapshot.
+    pub which: Which,
+    /// Whether runs copy auxiliary files: part of what the ledger remembers of a row.
+    pub auxiliary_objects: bool,
+    /// A folder with room for the snapshot.
+    pub spool_folder: PathBuf,
+}
+
+/// An object that the snapshot names and that is not at the destination, or has another size there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Its data file; `None` for an object of a dataset itself.
+    pub data_file_id: Option<DvObjectId>,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Newest name of the data file with its folder.
+    pub name: Option<String>,
+    /// Where it should lie.
+    pub key: ObjectKey,
+    /// What is there instead, in a sentence.
+    pub reason: String,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RebuildSummary {
+    /// `rebuild`.
+    pub command: &'static str,
+    /// Name of the run.
+    pub run_id: RunId,
+    /// The destination.
+    pub destination: DestinationName,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: String,
+    /// The snapshot that was used.
+    pub snapshot: SnapshotLink,
+    /// When the catalogue in it was read.
+    pub made: String,
+    /// What was taken over.
+    pub claimed: ClaimCounts,
+    /// The first of the objects that are not there; `claimed` has their number.
+    pub missing: Vec<Missing>,
+    /// What is to be known of the snapshots.
+    pub notes: Vec<String>,
+    /// Why it gave up before its end.
+    pub aborted: Option<String>,
+    /// The ending's exit code.
+    pub exit_code: u8,
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+}
+
+/// Makes the ledger of a destination again. May be called again after it was interrupted.
+///
+/// # Errors
+/// [`RunError`], when nothing was taken over. What goes wrong later is in the [`RebuildSummary`].
+pub fn rebuild(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<RebuildSummary, RunError> {
+    let started = now();
+    let RebuildSetup { ledger, destination, .. } = *setup;
+    let (run, host, pid) = (options.run.clone(), options.host.clone(), std::process::id());
+    let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
+    let _lock = ledger.lock(destination, &holder)?;
+    if !ledger.is_blank(destination)? {
+        return Err(RunError::NotBlank { destination: destination.0.clone() });
+    }
+    ledger.begin_run(&Run { id: run, destination: destination.clone(), started: started.clone(), host, pid })?;
+    let done = take_over(setup, options, started);
+    let (claimed, exit_code, json) = match &done {
+        Ok(it) => (it.claimed.files, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
+        Err(error) => {
+            let object = serde_json::json!({ "command": "rebuild", "error": chain(error) });
+            (0, Ending::from(error).code(), object.to_string())
+        }
+    };
+    let end = RunSummary { finished: now(), catalogued: claimed, exit_code, json };
+    ledger.finish_run(&options.run, &end)?;
+    done
+}
+
+fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String) -> Result<RebuildSummary, RunError> {
+    let swept = Mutex::new(false);
+    let mut connection = Connection::new(setup.at(&options.run), &swept);
+    let fetched = fetch::fetch(setup, &options.which, &mut connection, &options.spool_folder)?;
+    setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
+    let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
+    let ended = claims.take(&fetched, Some(&mut connection));
+    connection.clean_up();
+    let claims::Claims { counts, missing, .. } = claims;
+    let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
+    let aborted = ended.err();
+    let found = [
+        signal.map(Ending::Signalled),
+        aborted.as_ref().map(|it| it.0),
+        (counts.missing > 0).then_some(Ending::DestinationDamaged),
+    ];
+    let ending = found.into_iter().flatten().min().unwrap_or(Ending::Safe);
+    Ok(RebuildSummary {
+        command: "rebuild",
+        run_id: options.run.clone(),
+        destination: setup.destination.clone(),
+        started,
+        finished: now(),
+        snapshot: fetched.link,
+        made: fetched.header.made,
+        claimed: counts,
+        missing,
+        notes: fetched.notes,
+        aborted: aborted.map(|it| it.1),
+        exit_code: ending.code(),
+        ending,
+    })
+}
+
+/// Fetches a snapshot from a destination into `folder`, and checks it.
+///
+/// # Errors
+/// [`RunError`].
+pub fn fetch_snapshot(
+    setup: &RebuildSetup<'_>,
+    which: &Which,
+    run: &RunId,
+    folder: &std::path::Path,
+) -> Result<Fetched, RunError> {
+    let swept = Mutex::new(true);
+    let mut connection = Connection::new(setup.at(run), &swept);
+    let fetched = fetch::fetch(setup, which, &mut connection, folder);
+    connection.clean_up();
+    fetched
+}
+
+/// Takes over what a snapshot says without a look at the destination: for a ledger that lives as long as a command.
+///
+/// # Errors
+/// [`RunError`].
+pub fn claim_snapshot(
+    setup: &RebuildSetup<'_>,
+    fetched: &Fetched,
+    run: &RunId,
+    auxiliary_objects: bool,
+) -> Result<ClaimCounts, RunError> {
+    let mut claims = claims::Claims::new(setup, run, fetched, auxiliary_objects);
+    let failed = |(ending, text)| RunError::Destination { text, ending };
+    claims.take(fetched, None).map_err(failed)?;
+    Ok(claims.counts)
+}

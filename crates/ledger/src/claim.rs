@@ -1,0 +1,50 @@
+//! The copies that a snapshot claims, as the databases write them.
+
+use crate::raw::version_column;
+use crate::{Claim, Copy, CopyState, LedgerError};
+
+/// A row of `backup_copy`.
+pub(crate) struct CopyRow<'a> {
+    pub(crate) id: i64,
+    pub(crate) role: String,
+    pub(crate) version: i32,
+    pub(crate) key: &'a str,
+    pub(crate) state: &'static str,
+    pub(crate) size: i64,
+    pub(crate) sha256: &'a [u8],
+    pub(crate) evidence: &'static str,
+    pub(crate) proved_at: &'a str,
+}
+
+/// Every copy of the claims; none of them may say that it is proved.
+pub(crate) fn copies(claims: &[Claim]) -> Result<Vec<CopyRow<'_>>, LedgerError> {
+    claims.iter().flat_map(|claim| claim.copies.iter().map(|it| row(claim, it))).collect()
+}
+
+fn row<'a>(claim: &Claim, copy: &'a Copy) -> Result<CopyRow<'a>, LedgerError> {
+    let unproved = |why: &str| LedgerError::Unproved {
+        id: claim.id,
+        why: format!("the claim to {} version {} {why}", copy.role, copy.version),
+    };
+    let state = match copy.state {
+        CopyState::Claimed => CopyState::Reserved,
+        CopyState::Damaged => CopyState::Damaged,
+        CopyState::Reserved | CopyState::Proved => return Err(unproved("says more or less than a snapshot can")),
+    };
+    let Copy { size: Some(size), sha256: Some(sha256), evidence: Some(evidence), proved_at: Some(proved_at), .. } =
+        copy
+    else {
+        return Err(unproved("lacks its size, digest or evidence"));
+    };
+    Ok(CopyRow {
+        id: claim.id.0,
+        role: copy.role.to_string(),
+        version: version_column(copy.version),
+        key: copy.key.as_str(),
+        state: state.name(),
+        size: i64::try_from(*size).unwrap_or(i64::MAX),
+        sha256: sha256.as_bytes(),
+        evidence: evidence.name(),
+        proved_at,
+    })
+}

@@ -1,0 +1,87 @@
+//! What a snapshot says, where the ledger was lost.
+
+use dvb_model::{DestinationName, RunId};
+use rusqlite::{Connection, params};
+
+use super::check::{HELD, held};
+use super::{Fault, read, write};
+use crate::check::place_of;
+use crate::claim::{CopyRow, copies};
+use crate::weigh::storable;
+use crate::{Claim, Copy, Held};
+
+pub(super) fn is_blank(db: &Connection, destination: &DestinationName) -> Result<bool, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM backup_state WHERE destination = ?1 AND status <> 'PENDING')
+                  AND NOT EXISTS (SELECT 1 FROM backup_copy WHERE destination = ?1 AND state = 'proved')";
+    Ok(db.query_row(sql, [destination], |row| row.get(0))?)
+}
+
+pub(super) fn claim(
+    db: &Connection,
+    destination: &DestinationName,
+    run: &RunId,
+    claims: &[Claim],
+) -> Result<(), Fault> {
+    let copies = copies(claims)?;
+    let (destination, now) = (write::destination_id(db, destination)?, write::NOW);
+    let mut state = db.prepare_cached(&format!(
+        "INSERT INTO backup_state (
+             destination, id, kind, status, fingerprint, reason, basis, provisional, dataset, dataset_identifier,
+             storage_identifier, label, method, run, gone_since, first_seen, recorded_at)
+         VALUES (?1, ?2, ?3, 'PENDING', ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12,
+                 strftime('%Y-%m-%dT%H:%M:%fZ', ?13), {now}, {now})
+         ON CONFLICT DO NOTHING"
+    ))?;
+    for it in claims {
+        state.execute(params![
+            destination,
+            it.id.0,
+            it.kind.name(),
+            it.fingerprint,
+            storable(&it.reason),
+            it.basis.map(crate::Basis::name),
+            it.dataset.as_deref().map(storable),
+            it.dataset_identifier.as_deref().map(storable),
+            it.storage_identifier.as_deref().map(storable),
+            it.label.as_deref().map(storable),
+            it.method,
+            run.0,
+            it.gone_since,
+        ])?;
+    }
+    let mut copy = db.prepare_cached(&format!(
+        "INSERT INTO backup_copy (
+             destination, id, role, version, key, state, size, sha256, evidence, proved_at, first_seen, adopted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, strftime('%Y-%m-%dT%H:%M:%fZ', ?10), {now}, 1)
+         ON CONFLICT DO NOTHING"
+    ))?;
+    for CopyRow { id, role, version, key, state, size, sha256, evidence, proved_at } in copies {
+        copy.execute(params![destination, id, role, version, key, state, size, sha256, evidence, proved_at])?;
+    }
+    Ok(())
+}
+
+const CLAIMED: &str = "c.destination = ?1 AND c.state = 'reserved' AND c.sha256 IS NOT NULL";
+
+pub(super) fn claimed_copies(
+    db: &Connection,
+    destination: &DestinationName,
+    after: Option<&Copy>,
+    limit: u32,
+) -> Result<Vec<Held>, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(&format!(
+        "{HELD} WHERE {CLAIMED} AND (c.id, c.role, c.version) > (?2, ?3, ?4)
+         ORDER BY c.id, c.role, c.version LIMIT ?5"
+    ))?;
+    let (id, role, version) = place_of(after);
+    held(statement.query(params![destination, id, role, version, limit])?)
+}
+
+pub(super) fn count_claimed(db: &Connection, destination: &DestinationName) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let sql = format!("SELECT count(*) FROM backup_copy c WHERE {CLAIMED}");
+    let count: i64 = db.query_row(&sql, [destination], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
