@@ -56,6 +56,16 @@ impl<'a> Connection<'a> {
         Self { at, swept, session: None, was_connected: false }
     }
 
+    /// Goes on with a session that another connection of the run has left.
+    pub(crate) fn going_on(self, session: Option<Box<dyn SinkSession>>) -> Self {
+        Self { was_connected: session.is_some(), session, ..self }
+    }
+
+    /// Its session, where it has one.
+    pub(crate) fn into_session(self) -> Option<Box<dyn SinkSession>> {
+        self.session
+    }
+
     /// Does something with the session. Its outer failure ends the session.
     pub(crate) fn with<T>(
         &mut self,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use dvb_ledger::{EntryKind, LedgerError, Lock, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, StoragePid};
-use dvb_storage::Source;
+use dvb_storage::{SinkSession, Source};
 
 use crate::connection::{Connection, Lost};
 use crate::item::{Item, Job, Progress, Trouble};
@@ -31,6 +31,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
     pub(crate) swept: Mutex<bool>,
+    /// What the next connection goes on with: to open a session takes many round trips.
+    spare: Mutex<Option<Box<dyn SinkSession>>>,
     pub(crate) lock: Box<dyn Lock>,
     pub(crate) deadline: Option<Instant>,
     stores: Mutex<HashMap<DriverId, Result<(), String>>>,
@@ -58,6 +60,7 @@ impl<'a> Lane<'a> {
             reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
             met_strangers: AtomicBool::new(false),
             swept: Mutex::new(false),
+            spare: Mutex::new(None),
             lock,
             deadline: options.time_budget.map(|it| began + it),
             stores: Mutex::new(HashMap::new()),
@@ -70,6 +73,24 @@ impl<'a> Lane<'a> {
     /// What was found, and the lock.
     pub(crate) fn end(self) -> (Counts, Box<dyn Lock>) {
         (self.tally.end(), self.lock)
+    }
+
+    /// A connection of this run, with the session that was left, if any.
+    pub(crate) fn connection(&self) -> Connection<'_> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Connection::new(self.setup.at(&self.options.run), &self.swept).going_on(spare)
+    }
+
+    /// Takes a connection back whose session may be of use.
+    pub(crate) fn leave(&self, connection: Connection<'_>) {
+        if let Some(session) = connection.into_session() {
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(session);
+        }
+    }
+
+    /// Removes the run's own folder of temporaries, when nobody stages any more, and ends the session that was left.
+    pub(crate) fn clean_up(&self) {
+        self.connection().clean_up();
     }
 
     /// Whether the lock on the destination is still held.

@@ -178,6 +178,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     workers.leave_rest();
     drop(workers);
     snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
+    active.iter().flatten().for_each(Lane::clean_up);
     // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
     std::thread::scope(|scope| {
         active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));

@@ -93,18 +93,17 @@ impl<'a> Workers<'a> {
                 }
             }
             self.active().for_each(Lane::tell_bytes);
-            // Only when nobody stages any more.
-            for lane in self.active() {
-                let open = connections.iter_mut().find(|it| it.0 == lane.number && it.1.is_open());
-                open.into_iter().for_each(|it| it.1.clean_up());
+            for (lane, connection) in connections {
+                if let Some(Some(lane)) = self.lanes.get(lane) {
+                    lane.leave(connection);
+                }
             }
         });
     }
 
     /// One worker's way through the list.
     fn work_through(&self) -> Vec<(usize, Connection<'a>)> {
-        let connect = |it: &'a Lane<'a>| (it.number, Connection::new(it.setup.at(&it.options.run), &it.swept));
-        let mut connections: Vec<_> = self.active().map(connect).collect();
+        let mut connections: Vec<_> = self.active().map(|it| (it.number, it.connection())).collect();
         while let Some(batch) = self.next_batch() {
             let mine = |lane: usize| batch.get(lane).is_some_and(|it| !it.is_empty());
             let wanted = connections.iter().filter(|it| mine(it.0)).count();

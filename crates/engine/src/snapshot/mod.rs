@@ -212,7 +212,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
-        let mut connection = Connection::new(lane.setup.at(&lane.options.run), &lane.swept);
+        let mut connection = lane.connection();
         let others = list(&mut connection)?;
         let previous = previous(lane, &mut connection, others.as_deref())?;
         let run = &lane.options.run;
@@ -255,16 +255,16 @@ impl<'a> Draft<'a> {
             others.push(name.clone());
             thin_out(lane, &mut connection, &others, &name);
         }
-        connection.clean_up();
+        lane.leave(connection);
         stored
     }
 }
 
 fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
     let key = ObjectKey::own(&link.name)?;
-    let mut connection = Connection::new(lane.setup.at(&lane.options.run), &lane.swept);
+    let mut connection = lane.connection();
     let found = connection.with(|it| it.stat(std::slice::from_ref(&key)))?.pop();
-    connection.clean_up();
+    lane.leave(connection);
     Ok(matches!(found, Some(Ok(Some(_)))))
 }
 
