@@ -103,6 +103,7 @@ impl Lane<'_> {
             for ((n, role, version, key, size), found) in wanted.into_iter().zip(found) {
                 let is_there = match found {
                     Ok(found) => found.map(|it| it.size) == size,
+                    Err(error) if error.cause == Cause::Broken => false,
                     // What cannot be looked at is not shown to be bad: its job is looked at in full.
                     Err(error) => {
                         jobs[n].notes.push(error.chain());
@@ -328,7 +329,9 @@ impl Lane<'_> {
     fn stage(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
         let mut at = Vec::new();
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
-            let todo = job.items.iter().enumerate().filter(|(_, it)| matches!(it.progress, Progress::Todo));
+            // A look at the destination may just have turned an item to another version, whose key is to be reserved first.
+            let is_ready = |it: &Item| it.reserved && matches!(it.progress, Progress::Todo);
+            let todo = job.items.iter().enumerate().filter(|(_, it)| is_ready(it));
             at.extend(todo.map(|(m, _)| (n, m)));
         }
         if at.is_empty() {
@@ -520,7 +523,8 @@ fn settle_comparison(item: &mut Item, measured: Measured) {
     let same = |it: &&dvb_ledger::Copy| it.sha256.as_ref() == Some(read) && it.size == Some(measured.size);
     let newest_is_bad = item.replace;
     let good = |it: &&dvb_ledger::Copy| it.state == CopyState::Proved && !(newest_is_bad && it.version == item.version);
-    if let Some(copy) = item.known.iter().rev().filter(good).find(same) {
+    // The newest version is what Dataverse has: bytes that came back, after others, are a version again.
+    if let Some(copy) = item.known.iter().rfind(good).filter(same) {
         item.progress = Progress::Held { version: copy.version, measured };
     } else if newest_is_bad && item.known.iter().filter(|it| it.version == item.version).any(|it| same(&it)) {
         // The source still has what the bad copy should be.
@@ -549,7 +553,13 @@ pub(crate) fn reason(error: &SourceError) -> String {
         Cause::Missing => "missing: ",
         Cause::Forbidden => "forbidden: ",
         Cause::Refused => "refused: ",
-        Cause::Transient | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Exists | Cause::Io => "",
+        Cause::Transient
+        | Cause::Unavailable
+        | Cause::Untrusted
+        | Cause::Full
+        | Cause::Exists
+        | Cause::Broken
+        | Cause::Io => "",
     };
     format!("{kind}{}", error.chain())
 }

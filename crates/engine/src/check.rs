@@ -150,6 +150,8 @@ enum End {
 
 pub(crate) enum Bad {
     Missing,
+    /// It is no object any more, for this reason.
+    Broken(String),
     Size(u64),
     Digest(Mismatch),
 }
@@ -314,7 +316,7 @@ impl<'a> Pass<'a> {
                 }
                 Err(bad) => bad,
             },
-            Err(error) if error.cause == Cause::Missing => Bad::Missing,
+            Err(error) if Bad::is_told_by(&error) => Bad::of(error),
             Err(error) => {
                 look.tries += 1;
                 if look.tries < TRIES {
@@ -409,7 +411,7 @@ impl Findings {
                 copies.checked += 1;
                 match bad {
                     Bad::Missing => copies.missing += 1,
-                    Bad::Size(_) | Bad::Digest(_) => copies.damaged += 1,
+                    Bad::Broken(_) | Bad::Size(_) | Bad::Digest(_) => copies.damaged += 1,
                 }
                 (bad.what(), reason(&look.held, bad))
             }
@@ -427,9 +429,20 @@ impl Findings {
 }
 
 impl Bad {
+    /// Whether a destination says by this error that the copy is bad, not that it cannot be read for now.
+    pub(crate) fn is_told_by(error: &SinkError) -> bool {
+        matches!(error.cause, Cause::Missing | Cause::Broken)
+    }
+
+    /// What such an error says.
+    pub(crate) fn of(error: SinkError) -> Self {
+        if error.cause == Cause::Missing { Self::Missing } else { Self::Broken(error.chain()) }
+    }
+
     pub(crate) fn what(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
+            Self::Broken(_) => "broken",
             Self::Size(_) => "other-size",
             Self::Digest(_) => "other-digest",
         }
@@ -523,6 +536,7 @@ pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, 
     let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
     let what = match bad {
         Bad::Missing => "is missing".to_owned(),
+        Bad::Broken(why) => format!("is no whole object: {why}"),
         Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
         Bad::Digest(Mismatch::Digest { expected, found }) => {
             format!("has {} {found} where {expected} was proved", found.algorithm())

@@ -3,7 +3,7 @@
 use dvb_fixity::Measured;
 use dvb_ledger::{Check, Copy, CopyState, Found};
 use dvb_model::ObjectKey;
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::SinkError;
 
 use crate::check::{Bad, compare, measure, sentence};
 use crate::connection::{Connection, Lost};
@@ -67,7 +67,7 @@ fn judge(copy: &Copy, held: Result<Measured, SinkError>, evidence: dvb_fixity::E
             Ok(proof) => Judged::Good(Found::Good(proof)),
             Err(bad) => Judged::Bad(bad),
         },
-        Err(error) if error.cause == Cause::Missing => Judged::Bad(Bad::Missing),
+        Err(error) if Bad::is_told_by(&error) => Judged::Bad(Bad::of(error)),
         Err(error) => Judged::Unread(error.chain()),
     }
 }

@@ -104,6 +104,7 @@ impl<'a> Connection<'a> {
                 | Cause::Untrusted
                 | Cause::Full
                 | Cause::Exists
+                | Cause::Broken
                 | Cause::Io => false,
             };
             let Some(pause) = pauses.next().filter(|_| may_pass) else {

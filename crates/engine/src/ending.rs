@@ -121,6 +121,7 @@ impl Ending {
             | Cause::Unavailable
             | Cause::Full
             | Cause::Exists
+            | Cause::Broken
             | Cause::Io => Self::Unreachable,
         }
     }

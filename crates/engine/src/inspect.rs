@@ -1,22 +1,25 @@
 //! One data file of an audit: its objects are read, judged by Dataverse's checksum, and compared with what was first seen.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
 use dvb_ledger::{Copy, CopyState, SourceDamage};
-use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole, Status};
+use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole, RunId, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
+use crate::Selection;
 use crate::audit::{AuditFinding, AuditOptions, AuditSetup, Condition, Found, Subjected};
 use crate::carry::reason;
 use crate::judge::{self, Judgement, Seen};
 use crate::objects::{self, Listed, Object, Unlisted};
 use crate::observer::Event;
 use crate::payload::{ObjectPayload, Reading};
-use crate::spool::Subject;
+use crate::restore::RestoreSetup;
+use crate::spool::{Line, Subject};
 use crate::stores::{Place, Scope};
 
 /// How often an object is tried whose reading fails for a reason that may pass.
@@ -106,6 +109,53 @@ impl Verdict {
 
 /// The audit was told to stop.
 struct Stopped;
+
+/// What a store has of a data file of which no destination has a copy.
+pub(crate) enum Uncopied {
+    Good,
+    Missing(String),
+    Damaged(String),
+    Unread {
+        why: String,
+        may_pass: bool,
+    },
+    /// An ingest is under way: nobody can say now.
+    Undecided,
+    Stopped,
+}
+
+/// Judges a data file by Dataverse's checksum alone, for a restore or a repair.
+pub(crate) fn without_copies(setup: &RestoreSetup<'_>, auxiliary_objects: bool, file: &DataFile) -> Uncopied {
+    let RestoreSetup { catalog, stores, ledger, observer, stop, .. } = *setup;
+    let setup = AuditSetup { catalog, stores, ledger, destinations: &[], observer, stop };
+    let options = AuditOptions {
+        run: RunId(String::new()),
+        selection: Selection::default(),
+        sample: None,
+        jobs: 1,
+        time_budget: None,
+        auxiliary_objects,
+        spool_folder: PathBuf::new(),
+    };
+    let found = Mutex::default();
+    let inspector = Inspector::new(&setup, &options, &found);
+    let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), lanes: Vec::new() };
+    let (subject, known) = (Subjected { line, states: Vec::new() }, Known::of(Vec::new()));
+    // Twice where it is bad, as everywhere.
+    let mut verdict = inspector.verdict(&subject, file, &known);
+    if verdict.as_ref().is_ok_and(|it| matches!(it.count, Count::Damaged | Count::Missing)) {
+        verdict = inspector.verdict(&subject, file, &known);
+    }
+    let Ok(Verdict { count, findings, unreachable, .. }) = verdict else { return Uncopied::Stopped };
+    let why = findings.into_iter().map(|it| it.1).collect::<Vec<_>>().join("; ");
+    match count {
+        Count::Good | Count::NotCovered => Uncopied::Good,
+        Count::Missing => Uncopied::Missing(why),
+        Count::Damaged => Uncopied::Damaged(why),
+        Count::Unreadable => Uncopied::Unread { why, may_pass: unreachable },
+        Count::Left => Uncopied::Undecided,
+    }
+}
 
 /// Shared by all workers of an audit.
 pub(crate) struct Inspector<'a> {

@@ -194,13 +194,16 @@ impl Item {
         }
     }
 
-    /// Turns to a version that has no copy yet, at a key beside the first one's.
+    /// Turns to a version that has no copy yet, at a key beside the first one's. What a run reserved that was killed then
+    /// comes first: its bytes may be there.
     pub(crate) fn make_new_version(&mut self) {
-        let newest = self.known.iter().map(|it| it.version).max().unwrap_or(0);
-        self.version = newest.max(self.version) + 1;
-        self.key = self.base_key().version(self.version);
+        let is_left = |it: &&Copy| it.state == CopyState::Reserved && it.version > self.version;
+        let newest = self.known.iter().map(|it| it.version).max().unwrap_or(0).max(self.version);
+        (self.version, self.key, self.reserved) = match self.known.iter().find(is_left) {
+            Some(left) => (left.version, left.key.clone(), true),
+            None => (newest + 1, self.base_key().version(newest + 1), false),
+        };
         self.replace = false;
-        self.reserved = false;
         self.progress = Progress::Todo;
     }
 

@@ -163,6 +163,9 @@ pub(crate) fn package(file: &DataFile, manifest: &Manifest, members: &[(&str, Se
     let paths: Vec<&str> = members.iter().map(|it| it.0).collect();
     let missing: Vec<&str> = manifest.missing(&paths).collect();
     let checksum = RecordedChecksum::parse(&file.checksum_value);
+    if members.is_empty() {
+        return Judgement::Missing("the package's folder is empty".into());
+    }
     for (path, seen) in members {
         let Seen::Read(measured) = seen else { continue };
         if manifest.digest_of(path).is_some_and(|it| measured.matches(it) == Some(false)) {

@@ -89,7 +89,7 @@ pub struct Damage {
     pub name: Option<String>,
     /// Where it lies, or should.
     pub key: ObjectKey,
-    /// `missing`, `other-size`, `other-digest` or `unreadable`.
+    /// `missing`, `broken`, `other-size`, `other-digest` or `unreadable`.
     pub what: &'static str,
     /// The same in a sentence.
     pub reason: String,

@@ -36,6 +36,13 @@ pub(crate) fn source_error(error: io::Error, root: &Path, name: &str) -> SourceE
     SourceError::because(cause, attempt, error)
 }
 
+/// A copy could not be read back.
+pub(crate) fn reading_error(error: io::Error, root: &Path, name: &str) -> SinkError {
+    let cause = cause(&error);
+    let what_to_do = if cause == Cause::Forbidden { "; give this account read permission" } else { "" };
+    SinkError::because(cause, format!("cannot read back {}{what_to_do}", root.join(name).display()), error)
+}
+
 pub(crate) fn sink_error(error: io::Error, root: &Path, doing: &str, name: &str) -> SinkError {
     let cause = cause(&error);
     let at = root.join(name);

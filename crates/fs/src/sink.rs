@@ -15,7 +15,7 @@ use dvb_storage::{
     Staged, Unstaged,
 };
 
-use crate::error::sink_error;
+use crate::error::{reading_error, sink_error};
 use crate::listing::walk;
 use crate::publish::{make_dirs, rename_new, sync_dir};
 
@@ -181,13 +181,23 @@ impl DirectorySession {
     fn stat_one(&self, key: &ObjectKey) -> Result<Option<Existing>, SinkError> {
         match self.dir.symlink_metadata(key.as_str()) {
             Ok(it) if it.is_file() => Ok(Some(Existing { size: it.len() })),
-            Ok(_) => {
-                let attempt = format!("{} is no ordinary file", self.root.join(key.as_str()).display());
-                Err(SinkError::new(Cause::Io, attempt))
+            Ok(it) => {
+                let what = if it.is_dir() { "a folder" } else { "a link or a pipe" };
+                let attempt = format!("{} is {what}, not a file", self.root.join(key.as_str()).display());
+                Err(SinkError::new(Cause::Broken, attempt))
             }
             Err(error) if crate::error::cause(&error) == Cause::Missing => Ok(None),
             Err(error) => Err(self.failed("look at", key.as_str())(error)),
         }
+    }
+
+    /// Opens a copy: nothing else, and least of all a pipe that nobody writes to.
+    fn open_copy(&self, key: &ObjectKey) -> Result<File, SinkError> {
+        if self.stat_one(key)?.is_none() {
+            let attempt = format!("{} is missing", self.root.join(key.as_str()).display());
+            return Err(SinkError::new(Cause::Missing, attempt));
+        }
+        self.dir.open(key.as_str()).map_err(|it| reading_error(it, &self.root, key.as_str()))
     }
 }
 
@@ -247,9 +257,8 @@ impl SinkSession for DirectorySession {
         wanted: &[Algorithm],
     ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
         let one = |key: &ObjectKey| {
-            let failed = |it| sink_error(it, &self.root, "read back", key.as_str());
-            let mut file = self.dir.open(key.as_str()).map_err(failed)?;
-            self.read_back(&mut file, wanted).map_err(|it| sink_error(it, &self.root, "read back", key.as_str()))
+            let mut file = self.open_copy(key)?;
+            self.read_back(&mut file, wanted).map_err(|it| reading_error(it, &self.root, key.as_str()))
         };
         Ok(keys.iter().map(one).collect())
     }
@@ -264,8 +273,7 @@ impl SinkSession for DirectorySession {
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
-        let file = self.dir.open(key.as_str()).map_err(self.failed("read back", key.as_str()))?;
-        Ok(Box::new(file.into_std()))
+        Ok(Box::new(self.open_copy(key)?.into_std()))
     }
 
     fn list(

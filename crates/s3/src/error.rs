@@ -159,7 +159,7 @@ impl Fault {
                 Cause::Forbidden => io::ErrorKind::PermissionDenied,
                 Cause::Transient => io::ErrorKind::TimedOut,
                 Cause::Exists => io::ErrorKind::StaleNetworkFileHandle,
-                Cause::Refused | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Io => {
+                Cause::Refused | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Broken | Cause::Io => {
                     io::ErrorKind::Other
                 }
             },

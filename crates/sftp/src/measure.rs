@@ -18,7 +18,11 @@ impl SftpSession {
         let replies = self.client.ask(&requests)?;
         let each = replies.into_iter().zip(keys).map(|(reply, key)| match reply {
             Reply::Attributes(it) if it.is_folder() => {
-                Err(SinkError::new(Cause::Io, format!("{key} on {} is a folder, not a file", self.who)))
+                Err(SinkError::new(Cause::Broken, format!("{key} on {} is a folder, not a file", self.who)))
+            }
+            Reply::Attributes(it) if it.is_special() => {
+                let attempt = format!("{key} on {} is a pipe, a device or a socket, not a file", self.who);
+                Err(SinkError::new(Cause::Broken, attempt))
             }
             Reply::Attributes(Attributes { size: Some(size), .. }) => Ok(Some(size)),
             Reply::Status(it) if it.code == wire::NO_SUCH_FILE => Ok(None),

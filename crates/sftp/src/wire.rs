@@ -73,6 +73,11 @@ impl Attributes {
     pub(crate) fn is_folder(self) -> bool {
         self.mode.is_some_and(|it| it & 0o170_000 == 0o040_000)
     }
+
+    /// Whether it is known to be none of file, folder and link: to read it may take for ever.
+    pub(crate) fn is_special(self) -> bool {
+        self.mode.is_some_and(|it| !matches!(it & 0o170_000, 0 | 0o040_000 | 0o100_000 | 0o120_000))
+    }
 }
 
 /// Extensions of the server's VERSION packet that are used when offered.

@@ -21,6 +21,9 @@ pub enum Cause {
     Full,
     /// Something is there already that must not be replaced.
     Exists,
+    /// What is there is no object any more: a folder, a link or a pipe of that name, or parts of it are lost. It does
+    /// not pass by itself.
+    Broken,
     /// Anything else: I/O error, protocol violation.
     Io,
 }

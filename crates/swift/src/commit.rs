@@ -13,6 +13,7 @@ use crate::client::{Body, Request};
 use crate::container::{self, Row};
 use crate::download::Download;
 use crate::error::{Failure, status};
+use crate::manifest;
 use crate::parallel;
 use crate::path::Path;
 use crate::place::Place;
@@ -203,6 +204,18 @@ impl Place {
         let _ = self.client.send(Request::new(Method::DELETE, path));
     }
 
+    /// Opens a copy, whole as far as the server knows; for `key`, in messages.
+    pub(crate) fn open(&self, key: &str, path: Path) -> Result<Download, SinkError> {
+        let attempt = || format!("cannot read {key} back from {}", self.container);
+        let opened = Download::open(&self.client, path.clone());
+        if opened.as_ref().map_or_else(|it| status(it) == Some(409), Download::is_large)
+            && let Some(why) = manifest::lost_segment(&self.client, &path).map_err(|it| it.into_sink(attempt()))?
+        {
+            return Err(SinkError::new(Cause::Broken, format!("{}: {why}", attempt())));
+        }
+        opened.map_err(|it| it.into_sink(attempt()))
+    }
+
     /// Reads a copy back; for `key`, in messages.
     pub(crate) fn read_back(&self, key: &str, path: Path, wanted: &[Algorithm]) -> Result<Measured, SinkError> {
         let mut hasher = Hasher::new(wanted);
@@ -212,7 +225,7 @@ impl Place {
 
     pub(crate) fn read_into(&self, hasher: &mut Hasher, key: &str, path: Path) -> Result<(), SinkError> {
         let attempt = || format!("cannot read {key} back from {}", self.container);
-        let mut body = Download::open(&self.client, path).map_err(|it| it.into_sink(attempt()))?;
+        let mut body = self.open(key, path)?;
         let mut buffer = vec![0; 128 << 10];
         loop {
             match body.read(&mut buffer) {

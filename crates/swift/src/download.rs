@@ -9,6 +9,7 @@ use ureq::http::Method;
 use crate::client::{Client, Request};
 use crate::error::Failure;
 use crate::http::Answer;
+use crate::manifest;
 use crate::path::Path;
 
 /// Breaks without a byte between them, after which the object counts as unreadable. A static large object of which a
@@ -25,6 +26,7 @@ pub(crate) struct Download {
     at: u64,
     body: Option<BodyReader<'static>>,
     breaks: u32,
+    is_large: bool,
 }
 
 fn reader(answer: Answer) -> BodyReader<'static> {
@@ -37,8 +39,14 @@ impl Download {
         let answer = client.send(Request::new(Method::GET, &path))?;
         let size = answer.length()?;
         let etag = answer.header("etag").map(str::to_owned);
+        let is_large = manifest::is_large(&answer);
         let body = Some(reader(answer));
-        Ok(Self { client: Arc::clone(client), path, etag, size, at: 0, body, breaks: 0 })
+        Ok(Self { client: Arc::clone(client), path, etag, size, at: 0, body, breaks: 0, is_large })
+    }
+
+    /// Whether it is a static large object.
+    pub(crate) fn is_large(&self) -> bool {
+        self.is_large
     }
 
     pub(crate) fn size(&self) -> u64 {

@@ -58,6 +58,27 @@ pub(crate) fn get(client: &Client, path: &Path) -> Result<Option<Vec<Segment>>, 
     read(client, path).map(Some)
 }
 
+/// What is wrong with the segments of a static large object; `None` where nothing is, and for any other object.
+///
+/// A server that has lost one answers 409, or sends what lies before it and ends.
+pub(crate) fn lost_segment(client: &Client, path: &Path) -> Result<Option<String>, Failure> {
+    for segment in get(client, path)?.unwrap_or_default() {
+        let at = Path::absolute(&segment.name);
+        match client.send(Request::new(Method::HEAD, &at).header("X-Newest", "true")) {
+            Ok(answer) => {
+                if answer.etag() != Some(&segment.digest.hex()) || answer.length()? != segment.bytes {
+                    return Ok(Some(format!("its segment {} is not what it was", segment.name)));
+                }
+            }
+            Err(failure) if status(&failure) == Some(404) => {
+                return Ok(Some(format!("its segment {} is lost", segment.name)));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
 /// The manifest of what is known to be a static large object.
 pub(crate) fn read(client: &Client, path: &Path) -> Result<Vec<Segment>, Failure> {
     let request = Request::new(Method::GET, path).query("?multipart-manifest=get").header("X-Newest", "true");

@@ -18,6 +18,11 @@ impl Path {
         Self(format!("/{}/{}", quote(container), quote(object)))
     }
 
+    /// Of `/container/object`, as a manifest has it.
+    pub(crate) fn absolute(name: &str) -> Self {
+        Self(quote(name))
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -16,7 +16,6 @@ use ureq::http::Method;
 use crate::client::{Body, Request};
 use crate::commit::Waiting;
 use crate::container;
-use crate::download::Download;
 use crate::error::{Failure, status};
 use crate::feed::Feed;
 use crate::manifest;
@@ -191,9 +190,7 @@ impl SinkSession for Session {
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
-        let failed = |it: Failure| it.into_sink(format!("cannot read {key} back from {}", self.place.container));
-        let body = Download::open(&self.place.client, self.place.key(key.as_str())).map_err(failed)?;
-        Ok(Box::new(body))
+        Ok(Box::new(self.place.open(key.as_str(), self.place.key(key.as_str()))?))
     }
 
     fn list(

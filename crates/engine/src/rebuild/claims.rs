@@ -11,6 +11,7 @@ use super::{Fetched, Missing, RebuildSetup};
 use crate::connection::{Connection, Lost};
 use crate::summary::LISTED;
 use crate::{Ending, chain, fingerprint};
+use dvb_storage::Cause;
 
 /// Data files and datasets in one transaction: a few megabytes, and few enough flushes.
 const BATCH: usize = 4_000;
@@ -202,6 +203,7 @@ impl<'a> Claims<'a> {
                     Some(Ok(Some(there))) if Some(there.size) != copy.size => {
                         format!("it has {} bytes where the snapshot says {}", there.size, copy.size.unwrap_or(0))
                     }
+                    Some(Err(error)) if error.cause == Cause::Broken => error.chain(),
                     // What cannot be looked at now is looked at when it is proved.
                     Some(Ok(Some(_)) | Err(_)) | None => continue,
                 };

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use dvb_fixity::{Algorithm, Digest};
+use dvb_fixity::{Algorithm, Digest, Measured};
 use dvb_ledger::{Check, Copy, CopyState, Custody, Found};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
 use super::sides::{Held, InStore};
 use super::{Case, Halt, Outcome, Repair, RepairItem};
 use crate::check::sentence;
+use crate::inspect::{self, Uncopied};
 use crate::observer::Event;
 use crate::restore::object::{Wanted, may_mend};
 use crate::restore::place::Home;
@@ -106,13 +107,26 @@ impl Repair<'_> {
         if let (Some(asked), Some(home)) = (&case.asked, &home)
             && !roles.keys().any(|it| matches!(it, ObjectRole::Main | ObjectRole::Member(_)))
         {
-            self.without_copy(&people, asked, home.as_ref().ok());
+            self.without_copy(&people, asked, home.as_ref().ok())?;
         }
         let has_original = roles.contains_key(&ObjectRole::Original);
+        let has_recorded = |it: &Measured| recorded.as_ref().is_none_or(|recorded| it.matches(recorded) == Some(true));
+        let in_a_copy = held.iter().any(|it| match it {
+            Held::Good(proof) => has_recorded(proof.measured()),
+            Held::Bad(_) => false,
+            // Nobody knows.
+            Held::Unread { .. } => true,
+        });
         for (role, copies) in roles {
             let mut sides = Sides { people: &people, custody: &custody, role, copies, wanted: None, in_store: None };
             if let (Some(asked), Some(home)) = (&case.asked, &home) {
                 self.look_in_store_of(&mut sides, asked, home.as_ref(), has_original)?;
+            }
+            let in_store = matches!(&sides.in_store, Some(InStore::Good(it)) if has_recorded(it));
+            if let (Some(recorded), false, false) = (&recorded, in_a_copy, in_store)
+                && *role == worker::role_of_checksum(has_original)
+            {
+                self.row_side(&sides, recorded);
             }
             self.store_side(reach, &mut sides)?;
             self.destination_sides(reach, &sides)?;
@@ -159,15 +173,44 @@ impl Repair<'_> {
     }
 
     /// No destination ever had its main object.
-    fn without_copy(&self, people: &People, asked: &Asked, home: Option<&Home>) {
-        let Subject::DataFile(file) = &asked.subject else { return };
+    fn without_copy(&self, people: &People, asked: &Asked, home: Option<&Home>) -> Result<(), Halt> {
+        let Subject::DataFile(file) = &asked.subject else { return Ok(()) };
         let is_covered = matches!(self.setup.stores.scope(file), Scope::Covered(_));
-        let Some(home) = home.filter(|it| is_covered && !worker::is_there(it)) else { return };
+        let Some(home) = home.filter(|_| is_covered) else { return Ok(()) };
         let key = home.key(&ObjectRole::Main).map(|it| it.as_str().to_owned()).unwrap_or_default();
         let bad = format!("store {}", home.driver);
-        let detail = format!("{key} is missing in {bad}");
-        let mut item = people.item(&ObjectRole::Main, bad, key, "missing", detail);
+        let (found, detail) = if worker::is_there(home) {
+            match inspect::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
+                Uncopied::Good | Uncopied::Undecided => return Ok(()),
+                Uncopied::Missing(why) => ("missing", format!("{key} in {bad}: {why}")),
+                Uncopied::Damaged(why) => ("damaged", format!("{key} in {bad} is damaged: {why}")),
+                Uncopied::Unread { why, may_pass } => {
+                    self.out().unreachable |= may_pass;
+                    ("unreadable", why)
+                }
+                Uncopied::Stopped => return Err(Halt::Stopped),
+            }
+        } else {
+            ("missing", format!("{key} is missing in {bad}"))
+        };
+        let mut item = people.item(&ObjectRole::Main, bad, key, found, detail);
         item.action = "no destination has a proved copy of it".into();
+        self.out().enter(item, true);
+        Ok(())
+    }
+
+    /// Every side has the bytes that were first seen, and Dataverse's row has the checksum of others.
+    fn row_side(&self, sides: &Sides<'_>, recorded: &Digest) {
+        let (Some(wanted), Some(InStore::Good(_))) = (&sides.wanted, &sides.in_store) else { return };
+        let bad = format!("store {}", wanted.driver.as_ref().map_or("", |it| it.0.as_str()));
+        let key = wanted.path.as_str().to_owned();
+        let detail =
+            format!("{key} in {bad} is what was first seen, but Dataverse recorded {recorded}, which no side has");
+        let mut item = sides.people.item(sides.role, bad, key, "other-checksum", detail);
+        item.action =
+            "nobody can say whether the row or the bytes are right; if it is the bytes, correct the checksum with \
+                       Dataverse's API (computeDataFileHashValue)"
+                .into();
         self.out().enter(item, true);
     }
 

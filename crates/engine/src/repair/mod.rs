@@ -90,7 +90,7 @@ pub struct RepairItem {
     pub bad: String,
     /// Its key there.
     pub key: String,
-    /// `missing`, `damaged` or `unreadable`.
+    /// `missing`, `damaged` or `unreadable`; `other-checksum`, where it is Dataverse's row that does not fit.
     pub found: &'static str,
     /// The same in a sentence.
     pub detail: String,

@@ -122,7 +122,7 @@ impl Repair<'_> {
 fn found(copy: &Copy, answer: Result<Measured, SinkError>, evidence: Evidence) -> Held {
     match answer {
         Ok(measured) => compare(copy, measured, evidence).map_or_else(Held::Bad, Held::Good),
-        Err(error) if error.cause == Cause::Missing => Held::Bad(Bad::Missing),
+        Err(error) if Bad::is_told_by(&error) => Held::Bad(Bad::of(error)),
         Err(error) => {
             let may_pass = matches!(error.cause, Cause::Transient | Cause::Unavailable);
             Held::Unread { why: error.chain(), may_pass }

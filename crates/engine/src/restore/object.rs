@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
     pub(crate) path: ObjectKey,
     /// Where it is in its store, or why that cannot be looked at.
     pub(crate) at: Result<(Arc<dyn Source>, Location), Lack>,
-    /// Not empty. All have the same bytes on record.
+    /// All have the same bytes on record. None where every copy was found to be bad.
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) size: u64,
     pub(crate) sha256: Digest,
@@ -76,9 +76,13 @@ impl Fate {
     fn of(cause: Cause, why: String) -> Self {
         match cause {
             Cause::Transient | Cause::Unavailable | Cause::Untrusted => Self::Unreachable(why),
-            Cause::Missing | Cause::Forbidden | Cause::Refused | Cause::Full | Cause::Exists | Cause::Io => {
-                Self::Failed(why)
-            }
+            Cause::Missing
+            | Cause::Forbidden
+            | Cause::Refused
+            | Cause::Full
+            | Cause::Exists
+            | Cause::Broken
+            | Cause::Io => Self::Failed(why),
         }
     }
 }
@@ -119,6 +123,9 @@ fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut V
                 Err(why) => return Fate::Failed(why),
             },
         };
+        if wanted.candidates.is_empty() {
+            return Fate::BadCopies;
+        }
         if shared.options.dry_run {
             let root = wanted.at.as_ref().map(|it| it.0.describe()).unwrap_or_default();
             let kept = || format!("{}/{}", root.trim_end_matches('/'), aside(&wanted.path, &shared.options.run));
@@ -179,6 +186,7 @@ pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
             | Cause::Unavailable
             | Cause::Untrusted
             | Cause::Full
+            | Cause::Broken
             | Cause::Exists => Look::Done(Fate::of(error.cause, error.chain())),
         },
     }
@@ -386,6 +394,7 @@ fn one_copy(
             Err(Unread::Copy(error)) if error.cause == Cause::Missing => {
                 return Copied::Bad(format!("{key} is missing"));
             }
+            Err(Unread::Copy(error)) if error.cause == Cause::Broken => return Copied::Bad(error.chain()),
             Err(Unread::Copy(error)) => return Copied::Failed(error.chain()),
             Ok(Err(PutError::Target(error))) => return Copied::Place(error),
             Ok(Err(PutError::Mismatch(found))) => {

@@ -17,6 +17,7 @@ use super::reach::Reach;
 use super::summary::RestoreFinding;
 use super::{Goal, Shared};
 use crate::Ending;
+use crate::inspect::{self, Uncopied};
 use crate::objects::PROVENANCE;
 use crate::observer::Event;
 use crate::spool::Subject;
@@ -78,8 +79,7 @@ fn batch_of(
     let mut copies: HashMap<DvObjectId, Vec<(usize, Copy)>> = HashMap::new();
     for (n, origin) in shared.setup.from.iter().enumerate() {
         for copy in shared.setup.ledger.copies(origin.name, &ids)? {
-            // What a snapshot claims is compared with its digest on the way, as all is.
-            if matches!(copy.state, CopyState::Proved | CopyState::Claimed) {
+            if copy.state != CopyState::Reserved {
                 copies.entry(copy.id).or_default().push((n, copy));
             }
         }
@@ -108,6 +108,14 @@ fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usi
     for copy in copies {
         roles.entry(&copy.1.role).or_default().push(copy);
     }
+    for copies in roles.values_mut() {
+        // What a snapshot claims is compared with its digest on the way, as all is. Where every copy was found bad, one
+        // still says what the object should be.
+        let is_alive = |it: &&(usize, Copy)| it.1.state != CopyState::Damaged;
+        if copies.iter().any(is_alive) {
+            copies.retain(is_alive);
+        }
+    }
     if let Subject::DataFile(file) = &asked.subject
         && !roles.keys().any(|it| matches!(it, ObjectRole::Main | ObjectRole::Member(_)))
     {
@@ -117,7 +125,7 @@ fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usi
         asked.paths.as_ref().is_some_and(|it| it.original.is_none()) && roles.contains_key(&ObjectRole::Original);
     for (role, copies) in &roles {
         let described = role_of_checksum(roles.contains_key(&ObjectRole::Original)) == **role;
-        let wanted = match wanted(shared, asked, role, copies, home.as_ref(), described, swapped) {
+        let mut wanted = match wanted(shared, asked, role, copies, home.as_ref(), described, swapped) {
             Ok(Some(it)) => it,
             Ok(None) => continue,
             Err(why) => {
@@ -125,6 +133,9 @@ fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usi
                 continue;
             }
         };
+        if copies.iter().all(|it| it.1.state == CopyState::Damaged) {
+            wanted.candidates.clear();
+        }
         let outcome = object::give_back(shared, reach, &wanted);
         if !verdict.take(&wanted, outcome) {
             return false;
@@ -277,12 +288,25 @@ impl Verdict<'_> {
             }
             Scope::Covered(_) | Scope::Refused(_) | Scope::Orphaned | Scope::Unavailable(..) => {
                 let in_place = matches!(self.shared.setup.to, Goal::InPlace(_)) || options.missing;
-                if in_place && home.is_ok_and(is_there) {
-                    // Nobody can say whether it is good; it is not missing.
-                    self.shared.tally().objects.present += 1;
-                    return;
+                let no_copy = "no destination has a proved copy of it";
+                match (in_place && home.is_ok_and(is_there)).then(|| self.in_store(file)) {
+                    None | Some(Uncopied::Missing(_)) => no_copy.to_owned(),
+                    Some(Uncopied::Good) => {
+                        self.good += 1;
+                        self.shared.tally().objects.already_good += 1;
+                        return;
+                    }
+                    Some(Uncopied::Undecided) => {
+                        self.shared.tally().objects.present += 1;
+                        return;
+                    }
+                    Some(Uncopied::Damaged(why)) => format!("what is there is damaged: {why}; {no_copy}"),
+                    Some(Uncopied::Unread { why, may_pass }) => {
+                        self.shared.tally().unreachable |= may_pass;
+                        format!("{why}; {no_copy}")
+                    }
+                    Some(Uncopied::Stopped) => return,
                 }
-                "no destination has a proved copy of it".to_owned()
             }
         };
         let key = home.ok().and_then(|it| it.key(&ObjectRole::Main).ok());
@@ -292,6 +316,14 @@ impl Verdict<'_> {
         tally.fail(finding);
         drop(tally);
         self.worst.get_or_insert((Status::Pending, reason));
+    }
+
+    fn in_store(&self, file: &DataFile) -> Uncopied {
+        let options = self.shared.options;
+        if options.quick && !self.asked.suspect {
+            return Uncopied::Undecided;
+        }
+        inspect::without_copies(self.shared.setup, options.auxiliary_objects, file)
     }
 
     /// `false` when the restore was told to stop.
@@ -319,7 +351,12 @@ impl Verdict<'_> {
                 self.shared.tally().unreachable = true;
             }
             Fate::BadCopies => {
-                let why = format!("every copy is bad: {}", bad.join("; "));
+                let why = match bad.as_slice() {
+                    [] => {
+                        "no destination has a good copy of it: verify found every one to be missing or damaged".into()
+                    }
+                    bad => format!("every copy is bad: {}", bad.join("; ")),
+                };
                 self.fail(Some(key), why.clone());
                 self.worst = Some((Status::FailVerify, why));
             }
