@@ -2,6 +2,7 @@
 //! of each, and that looks into the environment and the home folder.
 
 mod cloud;
+mod same_place;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use jiff::ZonedDateTime;
 use thiserror::Error;
 
 use self::cloud::{CloudError, S3StoreKeys};
+pub(crate) use self::same_place::refuse_one_place;
 use crate::config::{
     self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainXmlError, LedgerTarget, Policy,
     Secret, SshTarget, StoreType, Verify,
@@ -50,6 +52,17 @@ pub(crate) enum WiringError {
     /// Stores that would be missing silently.
     #[error(transparent)]
     DomainXml(#[from] DomainXmlError),
+    /// What would be no backup.
+    #[error(
+        "destination {destination} and {other} are one and the same place: a copy there is no second one. Give the \
+         destination a place of its own"
+    )]
+    OnePlace {
+        /// Name of the destination.
+        destination: String,
+        /// What is there already.
+        other: String,
+    },
     /// A destination that makes no sense as it is described.
     #[error("destination {destination} cannot be used as [Backup] describes it")]
     Destination {
@@ -230,6 +243,11 @@ fn file_store() -> DriverId {
 }
 
 impl StoreTable {
+    /// The stores of which it is known what they are.
+    fn described(&self) -> impl Iterator<Item = (&DriverId, &StoreType)> {
+        self.rows.iter().filter_map(|(id, row)| Some((id, row.described.as_ref()?)))
+    }
+
     /// The stores as the engine takes them.
     pub(crate) fn into_stores(self) -> Stores {
         Stores { default: self.default, by_id: self.rows.into_iter().map(|(id, row)| (id, row.store)).collect() }

@@ -194,7 +194,10 @@ impl Checks<'_> {
             let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
             self.add(Check::bad(format!("store {id}"), Ending::Usage, text).remedy(remedy))?;
         }
-        Ok(())
+        match wiring::refuse_one_place(&self.context.config, &table) {
+            Ok(()) => Ok(()),
+            Err(error) => self.add(Check::failed("destinations", error)),
+        }
     }
 }
 

@@ -176,7 +176,9 @@ fn run_all(
     stop: &Stop,
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
-    let stores = wiring::store_table(config)?.into_stores();
+    let stores = wiring::store_table(config)?;
+    wiring::refuse_one_place(config, &stores)?;
+    let stores = stores.into_stores();
     let catalogue = wiring::catalogue(config)?;
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
     let ledger = wiring::ledger(config, jobs)?;

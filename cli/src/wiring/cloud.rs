@@ -205,7 +205,14 @@ fn endpoint_account(it: &SwiftEndpoint) -> SwiftAccount {
             project_domain: it.project_domain.clone(),
         },
     };
-    account(&it.auth_url, auth, it.endpoint.clone(), None)
+    account(&it.auth_url, auth, it.endpoint.clone().filter(|it| is_storage_url(it)), None)
+}
+
+/// Dataverse itself makes only temporary addresses of it, `<Endpoint>/v1/<container>/…` (`SwiftAccessIO`), so it usually
+/// is the server's root: that the login knows better. `https://host/v1/AUTH_account` is meant.
+fn is_storage_url(endpoint: &str) -> bool {
+    let path = endpoint.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |it| it.1);
+    path.split('/').filter(|it| !it.is_empty()).count() >= 2
 }
 
 pub(crate) fn swift_sink(target: &SwiftTarget, demand: Demand) -> SwiftSink {

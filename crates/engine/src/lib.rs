@@ -5,6 +5,7 @@
 //! into a folder or into the stores.
 
 mod adopt;
+mod arrival;
 mod audit;
 mod carry;
 mod check;

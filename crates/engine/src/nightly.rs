@@ -70,7 +70,8 @@ impl Lane<'_> {
 }
 
 /// Of the copies whose turn it is, some to be looked for first.
-fn keys_of_first(mut copies: Copies<'_>, share: u64) -> Result<Vec<ObjectKey>, LedgerError> {
+/// Where the first of these copies are, a hundred at most.
+pub(crate) fn keys_of_first(mut copies: Copies<'_>, share: u64) -> Result<Vec<ObjectKey>, LedgerError> {
     let mut keys = Vec::new();
     let count = usize::try_from(share).unwrap_or(usize::MAX).min(PROBES);
     while keys.len() < count

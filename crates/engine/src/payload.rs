@@ -99,7 +99,7 @@ pub(crate) fn read_error(source: &dyn Source, at: &Location, error: io::Error) -
         | io::ErrorKind::StaleNetworkFileHandle => Cause::Transient,
         _ => Cause::Io,
     };
-    let attempt = format!("reading {:?} of {} failed", at.object, source.describe());
+    let attempt = format!("reading {} of {} failed", at.object, source.describe());
     SourceError::because(cause, attempt, error)
 }
 

@@ -165,6 +165,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     if active.iter().all(Option::is_none) {
         return;
     }
+    arrive(&mut taking_part, &mut active);
     let due = match spool.read() {
         Ok(due) => due,
         Err(source) => {
@@ -186,6 +187,26 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
+        }
+    }
+}
+
+/// Goes to every destination; one that turns out not to be what the ledger knows has no run.
+fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) {
+    let arrived: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = active.iter().map(|it| it.as_ref().map(|lane| scope.spawn(|| lane.arrive()))).collect();
+        all.into_iter().map(|it| it.map(std::thread::ScopedJoinHandle::join)).collect()
+    });
+    for ((entry, lane), arrived) in entries.iter_mut().zip(active).zip(arrived) {
+        match (arrived, &lane) {
+            (Some(Ok(Err(error))), _) => {
+                entry.lock = lane.take().map(|it| it.end().1);
+                entry.result = Some(Err(error));
+            }
+            (Some(Err(_)), Some(lane)) => {
+                lane.tally.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
+            }
+            (Some(Ok(Ok(()))) | None, _) | (Some(Err(_)), None) => {}
         }
     }
 }

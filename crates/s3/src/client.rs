@@ -157,9 +157,12 @@ impl Client {
                 Fault::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => false,
                 Fault::Transport(_) => true,
                 Fault::Refused(it) => it.is_transient(),
-                Fault::Credentials(_) | Fault::Unsendable(_) | Fault::Xml(_) | Fault::Lacking(_) | Fault::Body(_) => {
-                    false
-                }
+                Fault::Credentials(_)
+                | Fault::Unsendable(_)
+                | Fault::Xml(_)
+                | Fault::Lacking(_)
+                | Fault::NoBucket
+                | Fault::Body(_) => false,
             };
             if !may_pass || attempt >= self.limits.attempts {
                 return (Err(fault), attempt > 1);

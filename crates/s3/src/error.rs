@@ -28,6 +28,9 @@ pub(crate) enum Fault {
     /// An object could not be read to its end.
     #[error("reading broke off")]
     Body(#[source] io::Error),
+    /// Nothing says in which bucket it lies.
+    #[error("no bucket is known for it: there is no BucketName, and its storage identifier names none")]
+    NoBucket,
     /// An answer lacks something.
     #[error("the service's answer has no {0}")]
     Lacking(&'static str),
@@ -104,6 +107,7 @@ impl Fault {
                 Cause::Unavailable
             }
             Self::Transport(_) | Self::Body(_) => Cause::Transient,
+            Self::NoBucket => Cause::Missing,
             Self::Unsendable(_) | Self::Xml(_) | Self::Lacking(_) => Cause::Io,
         }
     }
@@ -134,6 +138,7 @@ impl Fault {
             | Self::Unsendable(_)
             | Self::Xml(_)
             | Self::Body(_)
+            | Self::NoBucket
             | Self::Lacking(_) => String::new(),
         };
         if remedy.is_empty() { attempt } else { format!("{attempt}: {remedy}") }

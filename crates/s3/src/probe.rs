@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dvb_fixity::{Algorithm, Measured};
+use dvb_storage::Cause;
 
 use crate::client::Answer;
 use crate::error::Fault;
@@ -84,6 +85,9 @@ impl Probed {
             md5: has("etag", expected.digest(Algorithm::Md5).map(|it| it.hex())),
             conditions,
         };
+        if writable.is_ok() && shared.config.object_lock.is_some() {
+            writable = has_locks(shared)?;
+        }
         Ok(Self { server, writable })
     }
 
@@ -91,6 +95,29 @@ impl Probed {
     #[allow(clippy::unused_self)]
     pub(crate) fn try_again(&self, shared: &Shared) -> Result<(), Fault> {
         look(shared).map(|_| ())
+    }
+}
+
+/// Whether a lock on an object means anything here: some services take the headers and forget them.
+fn has_locks(shared: &Shared) -> Result<Result<(), String>, Fault> {
+    let mut call = shared.call("GET", "");
+    call.query = vec![("object-lock", String::new())];
+    let place = shared.describe();
+    match shared.client.ask(&call) {
+        Ok(answer) if answer.text.contains("<ObjectLockEnabled>Enabled<") => Ok(Ok(())),
+        Err(fault) if fault.cause() == Cause::Forbidden => {
+            shared.notes.add(format!(
+                "whether {place} has object lock cannot be seen: give this account s3:GetBucketObjectLockConfiguration"
+            ));
+            Ok(Ok(()))
+        }
+        Err(fault) if matches!(fault.cause(), Cause::Transient | Cause::Unavailable) && !fault.is_status(&[501]) => {
+            Err(fault)
+        }
+        Ok(_) | Err(_) => Ok(Err(format!(
+            "{place} has no object lock, which S3ObjectLockDays asks for: make a bucket with object lock, or take the \
+             key out of the configuration"
+        ))),
     }
 }
 

@@ -36,10 +36,8 @@ impl S3Store {
 
     /// Looks in the configured bucket, as Dataverse does from 5.1 on, then in the identifier's, as it did before.
     fn look<T>(&self, at: &Location, key: &str, look: impl Fn(&str) -> Result<T, Fault>) -> Result<T, Fault> {
-        if self.bucket.is_empty()
-            && let Some(only) = other_bucket(&self.bucket, at)
-        {
-            return look(only);
+        if self.bucket.is_empty() {
+            return look(other_bucket(&self.bucket, at).ok_or(Fault::NoBucket)?);
         }
         let first = match look(&self.bucket) {
             Err(fault) if matches!(fault.cause(), Cause::Missing | Cause::Forbidden) => fault,

@@ -45,6 +45,17 @@ pub enum ObjectAddress {
     DatasetLevel(ObjectName),
 }
 
+impl std::fmt::Display for ObjectAddress {
+    /// As its key ends.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Main(name) | Self::DatasetLevel(name) => f.write_str(name.as_str()),
+            Self::Tagged(name, tag) => write!(f, "{}.{tag}", name.as_str()),
+            Self::Member(name, path) => write!(f, "{}/{path}", name.as_str()),
+        }
+    }
+}
+
 /// An object, opened for reading.
 pub struct StoredObject {
     /// Its size in bytes when it was opened.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter};
 use dvb_fixity::{Algorithm, Proved};
 use dvb_ledger::LedgerError;
-use dvb_model::{KeyError, ObjectKey, Status};
+use dvb_model::{KeyError, ObjectKey, RunId, Status};
 use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged};
 use serde::Deserialize;
 
@@ -184,6 +184,11 @@ fn earlier(lane: &Lane<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, Le
     Ok(told.filter(|it| it.command.is_none() || it.exit_code == Ending::DestinationDamaged.code()))
 }
 
+/// The newest snapshot that an earlier run has left, as far as the ledger knows.
+pub(crate) fn newest_known(lane: &Lane<'_>) -> Result<Option<SnapshotLink>, LedgerError> {
+    Ok(earlier(lane, RUNS)?.find_map(|it| it.snapshot))
+}
+
 /// Whether the newest snapshot there does not describe the destination and the catalogue any more. If it does, it is this
 /// run's too.
 fn is_needed(lane: &Lane<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
@@ -305,7 +310,7 @@ fn previous(
 }
 
 /// Does it again with a new session when the session is lost.
-fn again<T>(mut work: impl FnMut() -> Result<T, Lost>) -> Result<T, Lost> {
+pub(crate) fn again<T>(mut work: impl FnMut() -> Result<T, Lost>) -> Result<T, Lost> {
     for _ in 1..ATTEMPTS {
         match work() {
             Err(Lost::Session(_)) => {}
@@ -379,7 +384,12 @@ fn stage_and_commit(
 /// nothing is said where this account may remove nothing.
 fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
     let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-    for name in thin::to_be_removed(names, latest, today) {
+    // Another ledger's snapshots in the same place are not ours to thin out.
+    let is_ours = |name: &&String| {
+        let run = thin::run_of_either(name).map(|it| RunId(it.to_owned()));
+        run.is_some_and(|it| lane.setup.ledger.knows_run(lane.setup.destination, &it).unwrap_or(false))
+    };
+    for name in thin::to_be_removed(names, latest, today).into_iter().filter(is_ours) {
         let Ok(key) = ObjectKey::own(name) else { continue };
         let removed = connection.with(|session| match session.remove_own(&key) {
             Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),

@@ -74,6 +74,11 @@ pub(crate) fn to_be_removed<'a>(names: &'a [String], latest: &str, today: Date) 
     gone.iter().copied().chain(digests).collect()
 }
 
+/// The run that left a snapshot of ours, by its name or by that of what holds its SHA-256.
+pub(crate) fn run_of_either(name: &str) -> Option<&str> {
+    run_of(name.strip_suffix(DIGEST).unwrap_or(name))
+}
+
 /// The name of what holds a snapshot's SHA-256.
 pub(crate) fn digest_of(snapshot: &str) -> String {
     format!("{snapshot}{DIGEST}")

@@ -231,6 +231,8 @@ fn what_a_part_was_looked_at_of_is_told_by_the_next_snapshot() {
     bench.run();
     let bench = without_ledger(bench, LedgerKind::Sqlite);
     rebuilt(&bench);
+    // Of two snapshots in one second, their names do not tell which is newer.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
     let part = bench.try_run(&Options { limit: Some(2), ..bench.options() }).unwrap();
     assert_eq!((part.files.adopted, part.files.pending), (2, 4));
     assert_eq!(claimed(&bench), 4);

@@ -463,14 +463,36 @@ fn a_run_that_died_before_it_leaves_it_to_the_next() {
 }
 
 #[test]
-fn a_snapshot_that_vanished_is_missed_by_a_rerun() {
+fn a_snapshot_that_vanished_is_missed_by_the_next_run() {
     let bench = Bench::of_files(3);
-    let first = bench.run();
-    fs::remove_file(path(&bench, &link(&first).name)).unwrap();
-    assert_eq!(bench.run().snapshot, first.snapshot, "a plain run with nothing to do leaves the destination alone");
-    let rerun = bench.rerun();
-    assert_eq!((rerun.exit_code, rerun.files.unchanged), (0, 3));
-    assert_eq!(snapshots(&bench), [link(&rerun).name.as_str()]);
+    for run in [Bench::run, Bench::rerun] {
+        let before = bench.run();
+        fs::remove_file(path(&bench, &link(&before).name)).unwrap();
+        let next = run(&bench);
+        assert_eq!((next.exit_code, next.files.unchanged, next.notes_total), (0, 3, 1), "{next:#?}");
+        assert_eq!(snapshots(&bench), [link(&next).name.as_str()]);
+    }
+    assert_eq!(bench.run().notes_total, 0);
+}
+
+#[test]
+fn a_snapshot_that_is_damaged_is_said_and_another_one_is_left() {
+    for damage in [
+        |at: &std::path::Path| fs::write(at, "x").unwrap(),
+        |at: &std::path::Path| {
+            fs::remove_file(at).unwrap();
+            fs::create_dir(at).unwrap();
+        },
+    ] {
+        let bench = Bench::of_files(3);
+        let first = bench.run();
+        damage(&path(&bench, &link(&first).name));
+        let next = bench.run();
+        assert_eq!((next.ending, next.files.unchanged), (Ending::DestinationDamaged, 3));
+        assert!(next.notes[0].reason.contains("is damaged"), "{:?}", next.notes);
+        assert_ne!(next.snapshot, first.snapshot);
+        assert_eq!(bench.run().exit_code, 0);
+    }
 }
 
 #[test]
@@ -517,7 +539,23 @@ fn old_snapshots_are_thinned_and_what_is_none_stays() {
     let bench = Bench::of_files(1);
     let own = bench.backup.join(".dataverse-backup");
     fs::create_dir_all(&own).unwrap();
-    let old = |time: &str| format!("catalogue-{time}Z-0badcafe.jsonl.zst");
+    let old = |time: &str| {
+        let run = format!("{time}Z-0badcafe");
+        let run = dvb_ledger::Run {
+            id: dvb_model::RunId(run),
+            destination: destination(),
+            started: "2020-01-01T01:02:03.000Z".into(),
+            host: "h".into(),
+            pid: 1,
+        };
+        if !bench.ledger.knows_run(&destination(), &run.id).unwrap() {
+            bench.ledger.begin_run(&run).unwrap();
+        }
+        format!("catalogue-{}.jsonl.zst", run.id)
+    };
+    // Another ledger's, in the same place.
+    let others = "catalogue-20200101T010204Z-0therone.jsonl.zst";
+    fs::write(own.join(others), "others").unwrap();
     for name in ["20200101T010203", "20200131T010203", "20200131T020203", "20200215T010203"].map(old) {
         fs::write(own.join(name), "old").unwrap();
     }
@@ -527,6 +565,7 @@ fn old_snapshots_are_thinned_and_what_is_none_stays() {
     fs::write(own.join("catalogue-mine.jsonl.zst"), "mine").unwrap();
     let summary = bench.run();
     let expected = [
+        others.to_owned(),
         old("20200131T020203"),
         old("20200215T010203"),
         link(&summary).name.clone(),

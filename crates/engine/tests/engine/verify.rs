@@ -457,9 +457,14 @@ fn a_night_without_the_disk_records_no_damage() {
     fs::rename(&bench.backup, &away).unwrap();
     fs::create_dir(&bench.backup).unwrap();
     let month = Some(Duration::from_secs(30 * 86_400));
-    let night = bench.try_run(&Options { verify_every: month, ..bench.options() }).unwrap();
-    assert_eq!((night.ending, night.failures_total), (Ending::Refused, 0), "{night:#?}");
+    let options = || Options { verify_every: month, ..bench.options() };
+    let night = bench.try_run(&options());
+    assert!(matches!(night, Err(RunError::AllMissing { probed: 30, .. })), "{night:#?}");
     assert!(bench.details().values().all(|it| it.status == Status::Ok));
+    assert_eq!(files::tree(&bench.backup).len(), 0, "nothing is stored in the wrong place");
+    // Whoever is sure says so.
+    let rerun = bench.try_run(&Options { rerun: true, ..options() }).unwrap();
+    assert_eq!((rerun.files.copied, bench.copies().len()), (30, 30), "{rerun:#?}");
 }
 
 #[test]

@@ -120,12 +120,16 @@ fn a_selection_narrows_the_run_to_what_it_names() {
 }
 
 #[test]
-fn nothing_to_do_does_not_touch_the_destination() {
+fn nothing_to_do_changes_nothing_at_the_destination_and_still_sees_that_it_is_gone() {
     let bench = Bench::of_files(5);
     let first = bench.run();
     assert_eq!(first.files.copied, 5, "{first:?}");
-    std::fs::remove_dir_all(&bench.backup).unwrap();
-    std::fs::write(&bench.backup, "no folder").unwrap();
+    let before = dvb_testkit::files::tree(&bench.backup);
     let second = bench.run();
     assert_eq!((second.files.unchanged, second.exit_code), (5, 0));
+    assert_eq!(dvb_testkit::files::tree(&bench.backup), before);
+    std::fs::remove_dir_all(&bench.backup).unwrap();
+    std::fs::write(&bench.backup, "no folder").unwrap();
+    let third = bench.run();
+    assert_eq!((third.files.unchanged, third.ending), (5, Ending::Unreachable));
 }

@@ -103,7 +103,13 @@ fn requests_of_a_batch_travel_side_by_side() {
 fn copies_are_locked_and_own_objects_are_not() {
     let (proxy, config, _bucket) = behind(&seaweed(), |asked| {
         // SeaweedFS wants a bucket that was made for it: the headers are looked at here.
-        if asked.header("x-amz-object-lock-mode").is_some() { refusal(400, "InvalidRequest") } else { Act::Forward }
+        let enabled =
+            "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>";
+        match asked.header("x-amz-object-lock-mode") {
+            _ if asked.path.contains("object-lock") => Act::Answer(200, Vec::new(), enabled.into()),
+            Some(_) => refusal(400, "InvalidRequest"),
+            None => Act::Forward,
+        }
     });
     let lock = ObjectLock { days: 30, mode: LockMode::Compliance };
     let sink = S3Sink::new(S3SinkConfig { object_lock: Some(lock), ..config }).unwrap();
@@ -262,6 +268,20 @@ fn a_lock_holds_where_the_bucket_has_locks() {
         let (head, _) = bucket.head_object(name).unwrap();
         let metadata = format!("{head:?}");
         assert!(metadata.contains("GOVERNANCE"), "{metadata}");
+    }
+}
+
+#[test]
+fn a_lock_that_the_bucket_would_not_hold_is_refused() {
+    for service in [seaweed(), swift()] {
+        let bucket = service.bucket("lockless");
+        let lock = ObjectLock { days: 1, mode: LockMode::Governance };
+        let config = S3SinkConfig { object_lock: Some(lock), ..service.sink(&bucket.name(), "copies") };
+        let mut session = S3Sink::new(config).unwrap().connect(&run("lockless")).unwrap();
+        let staged = stage(session.as_mut(), &[("s", b"small")]).unwrap();
+        let why = format!("{}", staged[0].as_ref().unwrap_err());
+        assert!(why.contains("has no object lock"), "{why}");
+        assert_eq!(bucket.head_object("/copies/s").map_or(404, |it| it.1), 404);
     }
 }
 
