@@ -6,8 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
-use dvb_model::{ObjectName, RunId, StorageIdentifier, StoragePid};
+use dvb_model::{ObjectKey, ObjectName, RunId, StorageIdentifier, StoragePid};
 use dvb_storage::{Cause, Demand, Location, ObjectAddress, Sink, Source, conformance};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 fn sink_at(root: &Path, demand: Demand) -> DirectorySink {
@@ -37,6 +38,38 @@ fn a_sink_does_not_follow_links_out_of_its_root() {
     symlink(&outside, root.join("10.5072")).unwrap();
     assert!(conformance::sink(&sink_at(&root, Demand::Auto), "10.5072/FK2").is_err());
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_there_and_no_file_is_broken_and_can_be_set_aside() {
+    let folder = TempDir::new().unwrap();
+    let (root, outside) = (folder.path().join("backup"), folder.path().join("outside"));
+    fs::create_dir_all(root.join("folder/with")).unwrap();
+    fs::write(&outside, "bytes").unwrap();
+    fs::write(root.join("file"), "bytes").unwrap();
+    symlink(&outside, root.join("link-out")).unwrap();
+    symlink("file", root.join("link-inside")).unwrap();
+    symlink("nowhere", root.join("link-to-nothing")).unwrap();
+    mkfifoat(CWD, root.join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+    let mut session = sink_at(&root, Demand::Auto).connect(&RunId("r".into())).unwrap();
+    for name in ["folder", "link-out", "link-inside", "link-to-nothing", "pipe"] {
+        let key = ObjectKey::new(name).unwrap();
+        let keys = [ObjectKey::new("file").unwrap(), key.clone(), ObjectKey::new("none").unwrap()];
+        let [file, broken, none] = <[_; 3]>::try_from(session.stat(&keys).unwrap()).unwrap();
+        assert_eq!((file.unwrap().map(|it| it.size), none.unwrap()), (Some(5), None), "{name}");
+        assert_eq!(broken.unwrap_err().cause, Cause::Broken, "{name}");
+        let [file, broken, none] = <[_; 3]>::try_from(session.measure(&keys, &[]).unwrap()).unwrap();
+        assert_eq!((file.unwrap().size, none.unwrap_err().cause), (5, Cause::Missing), "{name}");
+        let broken = broken.unwrap_err();
+        assert_eq!(broken.cause, Cause::Broken, "{name}");
+        assert!(broken.attempt.contains(name), "{name}: {broken}");
+        assert_eq!(session.open(&key).err().unwrap().cause, Cause::Broken, "{name}");
+        let aside = ObjectKey::new(&format!("aside/{name}")).unwrap();
+        session.rename(&key, &aside).unwrap();
+        assert_eq!(session.stat(&[key]).unwrap().remove(0).unwrap(), None, "{name}");
+        assert!(fs::symlink_metadata(root.join(aside.as_str())).is_ok(), "{name}");
+    }
+    assert_eq!((fs::read(outside).unwrap(), fs::read(root.join("file")).unwrap()), (b"bytes".into(), b"bytes".into()));
 }
 
 fn location(name: &str) -> Location {

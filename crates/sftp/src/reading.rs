@@ -19,11 +19,13 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// Opens a copy and waits until it is known to be there.
+    /// Opens a copy and waits until it is known to be there. What is no file is not opened: a pipe would hold up the
+    /// whole session.
     ///
     /// # Errors
     /// [`SinkError`], as [`SinkSession::open`](dvb_storage::SinkSession::open) promises.
     pub(crate) fn open(session: &'a mut SftpSession, key: &ObjectKey) -> Result<Self, SinkError> {
+        session.guarded("look for a copy on", |it| it.look(std::slice::from_ref(key)))?.pop().transpose()?;
         let path = session.path(key);
         let (download, opened) = session.guarded("open a copy on", |it| {
             let mut download = Download::keep(path);

@@ -67,7 +67,18 @@ pub fn write(root: &Path, name: &str, content: &[u8]) {
     fs::write(&path, content).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
 }
 
-/// Every file below `root` with its content, by its path relative to `root`. A symbolic link shows as its target.
+/// Makes a named pipe, which nobody writes to.
+///
+/// # Panics
+/// When the file system refuses.
+pub fn pipe(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let made = rustix::fs::mkfifoat(rustix::fs::CWD, path, mode);
+    made.unwrap_or_else(|error| panic!("make the pipe {}: {error}", path.display()));
+}
+
+/// Every file below `root` with its content, by its path relative to `root`. A symbolic link shows as its target; a pipe,
+/// which would never end, as `|`.
 ///
 /// # Panics
 /// When something cannot be read, or has a name that is not UTF-8.
@@ -90,6 +101,8 @@ fn gather(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) {
         } else if kind.is_symlink() {
             let target = fs::read_link(&path).expect("read a link");
             found.insert(name, format!("-> {}", target.display()).into_bytes());
+        } else if !kind.is_file() {
+            found.insert(name, b"|".to_vec());
         } else {
             let content = fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
             found.insert(name, content);

@@ -126,7 +126,7 @@ impl Repair<'_> {
             if let (Some(recorded), false, false) = (&recorded, in_a_copy, in_store)
                 && *role == worker::role_of_checksum(has_original)
             {
-                self.row_side(&sides, recorded);
+                self.row_side(&sides, case, recorded)?;
             }
             self.store_side(reach, &mut sides)?;
             self.destination_sides(reach, &sides)?;
@@ -200,8 +200,15 @@ impl Repair<'_> {
     }
 
     /// Every side has the bytes that were first seen, and Dataverse's row has the checksum of others.
-    fn row_side(&self, sides: &Sides<'_>, recorded: &Digest) {
-        let (Some(wanted), Some(InStore::Good(_))) = (&sides.wanted, &sides.in_store) else { return };
+    fn row_side(&self, sides: &Sides<'_>, case: &Case, recorded: &Digest) -> Result<(), Halt> {
+        let (Some(wanted), Some(InStore::Good(_))) = (&sides.wanted, &sides.in_store) else { return Ok(()) };
+        let Some(Subject::DataFile(file)) = case.asked.as_ref().map(|it| &it.subject) else { return Ok(()) };
+        // It may be that of the .tab, of which no copy is good; and during an ingest, nobody can say.
+        match inspect::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
+            Uncopied::Damaged(_) => {}
+            Uncopied::Good | Uncopied::Missing(_) | Uncopied::Unread { .. } | Uncopied::Undecided => return Ok(()),
+            Uncopied::Stopped => return Err(Halt::Stopped),
+        }
         let bad = format!("store {}", wanted.driver.as_ref().map_or("", |it| it.0.as_str()));
         let key = wanted.path.as_str().to_owned();
         let detail =
@@ -212,6 +219,7 @@ impl Repair<'_> {
                        Dataverse's API (computeDataFileHashValue)"
                 .into();
         self.out().enter(item, true);
+        Ok(())
     }
 
     fn look_in_store_of(

@@ -84,9 +84,9 @@ fn other_bytes_with_a_checksum_that_fits_go_beside() {
     fs::write(bench.source_of(&key), "content 0").unwrap();
     set(&bench, id, &format!("checksumvalue = '{}', filesize = 9", files::md5(b"content 0")));
     assert_eq!(bench.run().files.copied, 1);
-    assert_eq!(bench.copies()[&format!("{key}.v4")], b"content 0");
-    assert_eq!(bench.run().files.unchanged, 1);
-    assert_eq!(bench.copies().len(), 4);
+    let copies = bench.copies();
+    assert_eq!((copies.len(), &copies[&format!("{key}.v4")][..]), (4, &b"content 0"[..]));
+    assert_eq!((bench.run().files.unchanged, bench.rerun().files.unchanged, bench.copies().len()), (1, 1, 4));
 }
 
 #[test]

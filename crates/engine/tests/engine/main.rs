@@ -4,6 +4,7 @@
 mod adoption;
 mod audit;
 mod bench;
+mod broken;
 mod changes;
 mod cookbook;
 mod disappearance;
@@ -16,5 +17,7 @@ mod rerun;
 mod restore;
 mod snapshots;
 mod together;
+mod uncopied;
 mod verify;
+mod versions;
 mod worlds;

@@ -13,7 +13,8 @@ use dvb_engine::{
 use dvb_ledger::{CopyState, Incident, Side};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use dvb_storage::Sink;
-use dvb_testkit::files;
+use dvb_testkit::dataverse::{DataTable, Schema, Stored, World};
+use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination, new_ledger, sink_at};
 use crate::faults::{Fault, Faulty, Plan};
@@ -34,13 +35,16 @@ fn second() -> DestinationName {
 
 impl Two {
     fn of_files(count: i64) -> Self {
-        let bench = Bench::of_files(count);
+        let two = Self::of(Bench::of_files(count));
+        two.run();
+        two
+    }
+
+    fn of(bench: Bench) -> Self {
         let folder = bench.folder.path().join("second");
         let second = sink_at(&folder);
         let (keys, contents) = bench.world.expected_copies().into_iter().unzip();
-        let two = Self { bench, second, folder, keys, contents };
-        two.run();
-        two
+        Self { bench, second, folder, keys, contents }
     }
 
     /// Runs at both.
@@ -395,4 +399,78 @@ fn what_a_snapshot_claims_is_mended_as_any_copy() {
     let copies = two.bench.ledger.copies(&destination(), &[two.id(0), two.id(1), two.id(2)]).unwrap();
     assert!(copies.iter().all(|it| it.state == CopyState::Proved), "{copies:?}");
     two.run();
+}
+
+#[test]
+fn a_damaged_file_that_never_had_a_copy_is_told() {
+    let two = Two::of(Bench::of_files(3));
+    fs::create_dir(&two.folder).unwrap();
+    fs::write(two.store(1), "CONTENT 1").unwrap();
+    assert_eq!(two.bench.run().ending, Ending::SourceDamaged);
+    let before = two.everything();
+    for done in [two.repair(false), two.repair(true), two.repair_all(true)] {
+        assert_eq!((done.ending, done.exit_code), (Ending::SourceDamaged, 3), "{done:#?}");
+        let [item] = &done.items[..] else { panic!("{done:#?}") };
+        assert_eq!((item.data_file_id, item.found, item.outcome), (Some(two.id(1)), "damaged", Outcome::Left));
+        assert_eq!((item.bad.as_str(), item.action.as_str()), ("store file", "no destination has a proved copy of it"));
+        assert!(item.detail.contains(&two.keys[1]) && item.detail.contains("is damaged"), "{item:#?}");
+    }
+    assert_eq!(two.everything(), before);
+}
+
+#[test]
+fn a_row_that_fits_no_side_is_told() {
+    let two = Two::of_files(3);
+    let sql = format!("UPDATE datafile SET checksumvalue = '{}' WHERE id = {}", files::md5(b"others"), two.id(1));
+    two.bench.database.execute(&sql);
+    let before = two.everything();
+    let told = |done: RepairSummary| {
+        assert_eq!((done.ending, done.objects.left), (Ending::SourceDamaged, 1), "{done:#?}");
+        assert_eq!(done.exit_code, 3, "{done:#?}");
+        let [item] = &done.items[..] else { panic!("{done:#?}") };
+        assert_eq!((item.data_file_id, item.found, item.outcome), (Some(two.id(1)), "other-checksum", Outcome::Left));
+        assert_eq!((item.bad.as_str(), item.key.as_str()), ("store file", two.keys[1].as_str()));
+        assert!(item.detail.contains(&files::md5(b"others")), "{item:#?}");
+    };
+    told(two.repair_all(false));
+    told(two.repair_all(true));
+    // A run says so too; then the ledger knows.
+    assert_eq!(two.bench.run().failures[0].status, Status::FailChecksum);
+    told(two.repair(true));
+    assert_eq!(two.everything(), before);
+}
+
+#[test]
+fn a_row_that_fits_another_object_of_the_file_is_not_told() {
+    let folder = temp_folder("engine");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/ONE").id;
+    let mut add = |name: &str, recorded: &[u8], is_tabular: bool| {
+        let (tab, original) = (format!("{name}\tb\n").into_bytes(), format!("{name},b\n").into_bytes());
+        let key = world.add_object(dataset, &format!("file://{name}"), Stored::Bytes(tab.clone()));
+        world.add_object(dataset, &format!("file://{name}.orig"), Stored::Bytes(original.clone()));
+        let file = world.add_row(dataset, Some(&format!("file://{name}")), recorded);
+        if is_tabular {
+            let (original_format, original_size) = (Some("text/csv".into()), Some(4));
+            file.tables.push(DataTable { original_format, original_size, original_name: None });
+        }
+        file.copies = vec![(key.clone(), tab), (format!("{key}.orig"), original)];
+    };
+    add("a", b"a\tb\n", true);
+    add("b", b"b,b\n", true);
+    add("c", b"c,b\n", false);
+    let two = Two::of(Bench::new(world, LedgerKind::Sqlite, folder));
+    two.run();
+    let good = two.repair_all(false);
+    assert_eq!((good.ending, good.items.len(), good.looked_at), (Ending::Safe, 0, 3), "{good:#?}");
+    // Nor where only the store has it.
+    for (n, key) in two.keys.iter().enumerate() {
+        if ["/a", "/b.orig", "/c.orig"].iter().any(|it| key.ends_with(it)) {
+            fs::write(two.first(n), "rotten").unwrap();
+            fs::write(two.second(n), "rotten").unwrap();
+        }
+    }
+    let bad = two.repair_all(false);
+    let found: Vec<_> = bad.items.iter().map(|it| (it.found, it.outcome)).collect();
+    assert_eq!(found, [("damaged", Outcome::WouldMend); 6], "{bad:#?}");
 }

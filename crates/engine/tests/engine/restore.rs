@@ -37,7 +37,7 @@ impl Observer for Watch<'_> {
 }
 
 impl Bench {
-    fn restore_options(&self) -> RestoreOptions {
+    pub(crate) fn restore_options(&self) -> RestoreOptions {
         RestoreOptions {
             run: new_run_id(),
             selection: Selection::default(),
@@ -73,11 +73,11 @@ impl Bench {
         restore(&setup, options)
     }
 
-    fn out(&self) -> PathBuf {
+    pub(crate) fn out(&self) -> PathBuf {
         self.folder.path().join("out")
     }
 
-    fn give_to_folder(&self, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
+    pub(crate) fn give_to_folder(&self, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
         let writer = FolderWriter::open(&self.out(), &options.run, Manner::Own).unwrap();
         self.give(&[(&destination(), self.sink.as_ref())], Goal::Folder(&writer), options, &Silent)
     }
@@ -90,12 +90,12 @@ impl Bench {
         self.world.stores.iter().map(open).collect()
     }
 
-    fn give_in_place(&self, options: &RestoreOptions) -> RestoreSummary {
+    pub(crate) fn give_in_place(&self, options: &RestoreOptions) -> RestoreSummary {
         let writers = self.writers(&options.run);
         self.give(&[(&destination(), self.sink.as_ref())], Goal::InPlace(&writers), options, &Silent).unwrap()
     }
 
-    fn missing(&self) -> RestoreOptions {
+    pub(crate) fn missing(&self) -> RestoreOptions {
         RestoreOptions { missing: true, ..self.restore_options() }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn verified(bench: &Bench) -> VerifySummary {
     try_verify(bench, bench.sink.as_ref(), &options()).unwrap()
 }
 
-fn keys(summary: &VerifySummary) -> Vec<(&str, &str)> {
+pub(crate) fn keys(summary: &VerifySummary) -> Vec<(&str, &str)> {
     let mut keys: Vec<_> = summary.damaged.iter().map(|it| (it.what, it.key.as_str())).collect();
     keys.sort_unstable();
     keys
@@ -64,7 +64,7 @@ fn proofs(bench: &Bench) -> Vec<(String, String)> {
 }
 
 /// What was set aside, by the key that it had.
-fn bad_copies(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn bad_copies(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
     let of_run = |(key, bytes): (String, Vec<u8>)| {
         let (_, key) = key.strip_prefix(".dataverse-backup/damaged/")?.split_once('/')?;
         Some((key.to_owned(), bytes))

@@ -2,8 +2,8 @@
 
 use dvb_engine::{Ending, FileCounts, Selection};
 use dvb_model::{DriverId, DvObjectId, Status};
-use dvb_testkit::dataverse::{Expect, Schema};
-use dvb_testkit::files;
+use dvb_testkit::dataverse::{Expect, Schema, Stored, World};
+use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind};
 
@@ -132,4 +132,33 @@ fn nothing_to_do_changes_nothing_at_the_destination_and_still_sees_that_it_is_go
     std::fs::write(&bench.backup, "no folder").unwrap();
     let third = bench.run();
     assert_eq!((third.files.unchanged, third.ending), (5, Ending::Unreachable));
+}
+
+#[test]
+fn an_empty_package_is_a_failure_of_its_own_and_of_no_other_file() {
+    let folder = temp_folder("engine");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/ONE").id;
+    for name in ["a", "b"] {
+        world.add_file(dataset, &format!("file://{name}"), name.as_bytes());
+        let package = format!("file://package-{name}");
+        world.add_object(dataset, &package, Stored::Folder);
+        let row = world.add_row(dataset, Some(&package), b"");
+        row.content_type = "application/vnd.dataverse.file-package".into();
+        row.checksum_type = "SHA1".into();
+        row.checksum_value = if name == "a" { "Unknown".into() } else { files::sha1(b"a manifest") };
+    }
+    world.add_file(dataset, "file://c", b"c");
+    let bench = Bench::new(world, LedgerKind::Sqlite, folder);
+    for _ in 0..2 {
+        let run = bench.try_run(&dvb_engine::Options { jobs: 1, ..bench.options() }).unwrap();
+        assert_eq!((run.ending, run.aborted.as_deref()), (Ending::SourceDamaged, None), "{run:#?}");
+        assert_eq!((run.files.failed, run.files.copied + run.files.unchanged), (2, 3), "{run:#?}");
+        for file in &bench.world.files {
+            let (state, is_package) = (&bench.details()[&file.id], file.content_type.ends_with("package"));
+            assert_eq!(state.status, if is_package { Status::FailRead } else { Status::Ok }, "{state:#?}");
+            assert_eq!(state.reason.as_deref().is_some_and(|it| it.contains("empty")), is_package, "{state:#?}");
+        }
+    }
+    files::assert_same(&bench.world.expected_copies(), &bench.copies());
 }

@@ -1,6 +1,7 @@
 //! The destination against a real sshd, by every kind of account that backup servers offer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod broken;
 mod cut;
 mod durable;
 mod host_keys;

@@ -68,18 +68,32 @@ fn listings_of_many_pages_are_read_to_the_end() {
 }
 
 #[test]
-fn a_lost_segment_is_not_the_end_of_the_object() {
-    let (server, container) = (swift::shared(), swift::container("lost"));
-    let mut session = connect(&sink(tempauth(server), &container));
-    put(session.as_mut(), &key(AT), &some_bytes(3, 3_500_000)).unwrap();
-    let segments = segments_of(server, &container);
-    server.delete(&format!("{container}_segments"), &segments[2]);
-    let error = get(session.as_mut(), &key(AT)).unwrap_err();
-    assert!(error.to_string().contains("of 3500000 bytes") || error.to_string().contains("409"), "{error}");
-    let measured = session.measure(&[key(AT)], &[]).unwrap().remove(0);
-    assert!(matches!(&measured, Err(it) if it.cause != Cause::Missing), "{measured:?}");
-    let size = session.stat(&[key(AT)]).unwrap().remove(0).unwrap().unwrap().size;
-    assert_eq!(size, 3_500_000, "the server itself notices nothing");
+fn an_object_that_lost_a_segment_is_broken() {
+    let server = swift::shared();
+    let bytes = some_bytes(3, 3_500_000);
+    for n in [0, 2, 3] {
+        for other in [None, Some(&b"short"[..]), Some(&bytes[1..=1 << 20])] {
+            let container = swift::container("lost");
+            let mut session = connect(&sink(tempauth(server), &container));
+            put(session.as_mut(), &key(AT), &bytes).unwrap();
+            let segment = segments_of(server, &container).swap_remove(n);
+            put(session.as_mut(), &key("10.5072/good"), &bytes).unwrap();
+            let segments = format!("{container}_segments");
+            match other {
+                None => server.delete(&segments, &segment),
+                Some(other) => server.put(&segments, &segment, other),
+            }
+            let error = session.open(&key(AT)).err().unwrap();
+            assert_eq!(error.cause, Cause::Broken, "{n}: {}", error.chain());
+            assert!(error.attempt.contains(&segment), "{n}: {}", error.chain());
+            let keys = [key(AT), key("10.5072/good"), key("10.5072/none")];
+            let [bad, good, none] = <[_; 3]>::try_from(session.measure(&keys, &[]).unwrap()).unwrap();
+            assert_eq!((bad.unwrap_err().cause, none.unwrap_err().cause), (Cause::Broken, Cause::Missing), "{n}");
+            assert_eq!(good.unwrap().size, 3_500_000, "{n}");
+            let size = session.stat(&[key(AT)]).unwrap().remove(0).unwrap().unwrap().size;
+            assert_eq!(size, 3_500_000, "the server itself notices nothing");
+        }
+    }
 }
 
 #[test]
