@@ -109,19 +109,53 @@ fn a_ledger_in_postgresql_adopts_the_originals_table() {
     site.call(&["init"]).expect(0).says(&["made, version 4", "adopted 1 rows"]);
     let again = site.call(&["init"]).expect(0).says(&["up to date already"]);
     assert!(!again.out.contains("adopted"), "{again}");
-    site.call(&["status"]).expect(0).says(&["no run so far"]);
+    site.call(&["status"]).expect(1).says(&["no run has ended yet"]);
 }
 
 #[test]
 fn status_of_an_empty_ledger() {
     let site = Site::new();
     site.call(&["init"]).expect(0);
-    site.call(&["status"]).expect(0).says(&["destination default", "no run so far"]);
-    let json = site.call(&["status", "--json"]).expect(0).json();
+    site.call(&["status"]).expect(1).says(&["destination default", "no run has ended yet"]);
+    let json = site.call(&["status", "--json"]).expect(1).json();
+    assert_eq!(json["exit_code"], 1);
     let default = &json["destinations"][0];
     assert_eq!(default["counts"]["OK"], 0);
     assert_eq!((&default["last_run"], &default["oldest_proof"]), (&Value::Null, &Value::Null));
-    site.call(&["status", "--failed", "--json"]).expect(0).silent();
+    let failed = site.call(&["status", "--failed", "--json"]).expect(1).says(&["no run has ended yet"]);
+    assert!(failed.out.is_empty(), "{failed}");
+}
+
+#[test]
+fn before_a_run_has_ended_nothing_is_called_safe() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    let ledger = site.ledger();
+    let begin = |id: &str, started: &str| {
+        let run = RunId(id.to_owned());
+        let started = started.to_owned();
+        ledger.begin_run(&Run { id: run.clone(), destination: here(), started, host: "h".to_owned(), pid: 7 }).unwrap();
+        run
+    };
+    let end = |run: &RunId, json: &str| {
+        let finished = "2026-01-03T00:00:00.000Z".to_owned();
+        ledger.finish_run(run, &RunSummary { finished, catalogued: 1, exit_code: 0, json: json.to_owned() }).unwrap();
+    };
+    // It was killed when one data file was safe.
+    let killed = begin("20260101T000000Z-killed", "2026-01-01T00:00:00.000Z");
+    ledger.record(&here(), &killed, &[safe(&ledger, 100)]).unwrap();
+    site.call(&["status"]).expect(1).says(&["OK                     1", "no run has ended yet"]);
+    site.call(&["status", "--file", "100"]).expect(0);
+    // Neither a look at the copies nor a run without a catalogue tells what Dataverse has.
+    end(&begin("20260101T000001Z-verify", "2026-01-01T00:00:01.000Z"), r#"{"command":"verify"}"#);
+    end(&begin("20260101T000002Z-refused", "2026-01-01T00:00:02.000Z"), r#"{"error":"no database"}"#);
+    site.call(&["status"]).expect(1).says(&["no run has ended yet"]);
+    end(&begin("20260101T000003Z-run", "2026-01-01T00:00:03.000Z"), "{}");
+    for second in 4..9 {
+        begin(&format!("2026010{second}T000000Z-killed"), &format!("2026-01-0{second}T00:00:00.000Z"));
+    }
+    let status = site.call(&["status"]).expect(0);
+    assert!(!status.err.contains("no run has ended"), "{status}");
 }
 
 #[test]
@@ -173,8 +207,13 @@ fn status_of_a_selection_is_about_it_alone() {
     site.call(&["status", "--file", "100", "--file", "999"]).expect(1).says(&["no run has looked at a data file 999"]);
     let dataset = site.call(&["status", "--dataset", "https://doi.org/10.5072/FK2/ABC"]).expect(4);
     assert_eq!(dataset.out.matches(" file 10").count(), 7, "{dataset}");
-    let other = site.call(&["status", "--dataset", "doi:10.5072/FK2/NONE"]).expect(0);
-    assert_eq!(other.out.matches(" file 10").count(), 0, "{other}");
+    for pid in ["doi:10.5072/FK2/NONE", "doi:10.5072/fk2/abc"] {
+        let other = site.call(&["status", "--dataset", pid]).expect(1);
+        assert_eq!(other.out.matches(" file 10").count(), 0, "{other}");
+        other.says(&[&format!("no run has looked at a data file of dataset {pid}")]);
+        let json = site.call(&["status", "--dataset", pid, "--json"]).expect(1).json();
+        assert_eq!((&json["destinations"][0]["data_files"], &json["exit_code"]), (&Value::Array(vec![]), &1.into()));
+    }
 }
 
 #[test]
