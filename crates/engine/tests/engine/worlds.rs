@@ -2,8 +2,8 @@
 
 use dvb_engine::{Ending, FileCounts, Selection};
 use dvb_model::{DriverId, DvObjectId, Status};
-use dvb_testkit::dataverse::{Expect, Schema};
-use dvb_testkit::files;
+use dvb_testkit::dataverse::{Expect, Schema, World};
+use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind};
 
@@ -117,6 +117,21 @@ fn a_selection_narrows_the_run_to_what_it_names() {
     assert_eq!((again.files.catalogued, again.files.unchanged), (1, 1));
     let nothing = of(Selection { datasets: ["doi:10.5072/FK2/TYPO".into()].into(), ..Selection::default() });
     assert_eq!(Ending::from(&nothing.unwrap_err()), Ending::Usage);
+}
+
+#[test]
+fn the_longest_name_that_a_store_can_have_is_copied() {
+    let folder = temp_folder("engine");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/LONG").id;
+    for length in [240, 241, 255] {
+        world.add_file(dataset, &"n".repeat(length), b"long");
+    }
+    let bench = Bench::new(world, LedgerKind::Sqlite, folder);
+    assert!(bench.options().auxiliary_objects);
+    let summary = bench.run();
+    assert_eq!((summary.files.copied, summary.exit_code), (3, 0), "{:?}", summary.failures);
+    files::assert_same(&bench.world.expected_copies(), &bench.copies());
 }
 
 #[test]
