@@ -288,7 +288,7 @@ fn previous(
 ) -> Result<Option<SnapshotLink>, Failure> {
     let mut known = earlier(lane, RUNS)?.filter_map(|it| it.snapshot);
     let Some(names) = names else { return Ok(known.next()) };
-    let Some(newest) = thin::newest(names) else { return Ok(None) };
+    let Some(newest) = thin::newest(names, thin::now()) else { return Ok(None) };
     // Runs of one second have no order by their names; the ledger has one.
     let is_newest = |it: &SnapshotLink| names.contains(&it.name) && thin::time_of(&it.name) == thin::time_of(newest);
     if let Some(link) = known.find(is_newest) {
@@ -378,8 +378,7 @@ fn stage_and_commit(
 /// Removes what is older than need be. What cannot be removed lies in the way of nothing: a later run tries again, and
 /// nothing is said where this account may remove nothing.
 fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
-    let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-    for name in thin::to_be_removed(names, latest, today) {
+    for name in thin::to_be_removed(names, latest, thin::now()) {
         let Ok(key) = ObjectKey::own(name) else { continue };
         let removed = connection.with(|session| match session.remove_own(&key) {
             Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),
