@@ -652,6 +652,14 @@ fn a_selection_is_all_that_comes_back() {
     assert_eq!(bench.give_to_folder(&remote).unwrap().exit_code, 1, "there is nothing to give back");
 }
 
+#[test]
+fn what_a_store_has_to_tell_is_passed_on() {
+    let bench = crate::audit::telling(Bench::of_files(1));
+    bench.run();
+    let summary = bench.give_in_place(&bench.missing());
+    assert_eq!(summary.notes, ["store file: its objects lie in another bucket"]);
+}
+
 /// A store that does not answer.
 struct Silence;
 
