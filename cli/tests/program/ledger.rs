@@ -284,3 +284,36 @@ fn status_says_how_many_copies_a_data_file_has() {
     assert_eq!((copies(one), copies(two)), (1, 2), "{json:#}");
     assert_eq!((&json["copies"]["1"], &json["copies"]["2"]), (&2.into(), &1.into()), "{json:#}");
 }
+
+#[test]
+fn a_ledger_that_is_damaged_says_which_and_what_to_do() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    let ledger = site.path("state/ledger.db");
+    let bytes = fs::read(&ledger).unwrap();
+    let says = [ledger.to_str().unwrap(), "is damaged", "dataverse-backup rebuild", "The ledger is lost"];
+    // No database at all, and one whose pages are gone.
+    let mut torn = bytes.clone();
+    torn[100..].fill(0xa5);
+    for broken in [b"not a database, but long enough for a header".repeat(100), torn] {
+        fs::write(&ledger, broken).unwrap();
+        for command in ["status", "run", "init", "verify"] {
+            let done = site.call(&[command]).expect(2).says(&says);
+            assert!(!done.err.contains("try again later"), "{done}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_a_mistake_in_the_configuration() {
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let key = site.path("no key");
+    let lines = "StorageType: ssh\nSshHost: 127.0.0.1\nSshPort: 9\nSshUsername: nobody\nBackupDirectory: /x";
+    site.set("Backup", &format!("{lines}\nSshKeyFile: {}", key.display()));
+    for command in ["run", "verify", "check"] {
+        site.call(&[command]).expect(2).says(&[key.to_str().unwrap(), "cannot be read", "SshKeyFile"]);
+    }
+    fs::write(&key, "no key").unwrap();
+    site.call(&["run"]).expect(2).says(&[key.to_str().unwrap(), "cannot be opened", "SshKeyPassphrase"]);
+}
