@@ -28,7 +28,7 @@ const ALL_RUNS: u32 = 10_000;
 /// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1; also 1 as long as no run has
 /// ended for a destination. With --dataset or --file it is about these data files only, and a file or dataset that no
 /// run has looked at counts as pending. With several destinations, each data file is shown with how many of them have a
-/// proved copy of all of it.
+/// proved copy of it, also one from before it failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A line for each data file that is not safe: failed or pending
@@ -312,7 +312,7 @@ struct DataFile<'a> {
     recorded_at: String,
     /// Proved objects at this destination.
     objects: u64,
-    /// Destinations that have all of it.
+    /// Destinations that have it, whatever today's verdict.
     copies: u64,
 }
 
