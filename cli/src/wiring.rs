@@ -72,6 +72,15 @@ pub(crate) enum WiringError {
         #[source]
         source: CloudError,
     },
+    /// A key that could never let anybody in.
+    #[error("destination {destination} cannot be used; see SshKeyFile and SshKeyPassphrase")]
+    SshKey {
+        /// Its name.
+        destination: String,
+        /// What is wrong with the file.
+        #[source]
+        source: SinkError,
+    },
 }
 
 /// What the catalogue is read from.
@@ -408,7 +417,15 @@ pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, WiringErr
     };
     let unusable = |source| WiringError::Destination { destination: destination.name.0.clone(), source };
     match &destination.kind {
-        DestinationKind::Ssh(target) => Ok(Box::new(SftpSink::new(sftp(target, demand)))),
+        DestinationKind::Ssh(target) => {
+            let config = sftp(target, demand);
+            // The one that was named; of the usual ones, any may do.
+            if target.key_file.is_some() {
+                let wrong = |source| WiringError::SshKey { destination: destination.name.0.clone(), source };
+                config.keys.iter().try_for_each(|it| it.check().map_err(wrong))?;
+            }
+            Ok(Box::new(SftpSink::new(config)))
+        }
         DestinationKind::Directory(root) => {
             Ok(Box::new(DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand })))
         }

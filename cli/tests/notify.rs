@@ -218,6 +218,25 @@ fn a_refusal_says_server_and_reason() {
 }
 
 #[test]
+fn an_address_that_is_refused_does_not_keep_the_others_from_the_report() {
+    let server = Server::start();
+    let three = ["a@example.edu", "nobody@example.edu", "b@example.edu"];
+    let error = send(&report(), &by(&three, server.starttls, SmtpTls::None, None)).unwrap_err();
+    assert!(matches!(&error, MailError::Recipients { refused, .. } if refused == &["nobody@example.edu"]), "{error}");
+    let text = chain(&error);
+    assert!(text.starts_with("localhost refused the report for nobody@example.edu; the other") && text.contains("550"));
+    for address in ["a@example.edu", "b@example.edu"] {
+        let mail = server.mail();
+        assert_eq!(mail["to"], serde_json::json!([address]));
+        assert!(mail["data"].as_str().unwrap().contains("1 failed"), "{mail}");
+    }
+    let nobody = ["nobody@example.edu", "nobody@example.edu"];
+    let error = send(&report(), &by(&nobody, server.starttls, SmtpTls::None, None)).unwrap_err();
+    assert!(matches!(error, MailError::Smtp { .. }), "{error}");
+    server.assert_silent();
+}
+
+#[test]
 fn an_encrypted_server_takes_the_login() {
     if let Ok(how) = std::env::var("DVB_TEST_MAIL") {
         return send_as_a_child(&how);

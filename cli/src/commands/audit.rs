@@ -101,6 +101,9 @@ fn text(it: &AuditSummary) -> String {
         report::bytes(it.bytes)
     );
     list(&mut text, "to be noted:", it.findings.iter().filter(|it| !is_bad(it.what)));
+    for note in &it.notes {
+        let _ = writeln!(text, "  {}", plain(note));
+    }
     text.trim_end().to_owned()
 }
 

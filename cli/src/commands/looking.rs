@@ -11,7 +11,7 @@ use crate::args;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Looking {
     /// Everything; the same as without options
-    #[arg(long, conflicts_with = "sample")]
+    #[arg(long, conflicts_with_all = ["sample", "dataset", "file", "storage_identifier", "store"])]
     pub(crate) all: bool,
 
     /// Only this share, such as 5%

@@ -95,7 +95,7 @@ pub(crate) struct Args {
     ///
     /// Of the newest released version, or of the draft where none was released. With one --dataset its files lie in DIR
     /// itself, else each dataset has a folder. A table comes as stored (.tab) and as uploaded.
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "to", conflicts_with = "in_place")]
     names: bool,
 
     /// The version of the dataset that --names shows: 2.0, or draft

@@ -14,7 +14,7 @@ use crate::args;
 use crate::config::{Destination, EmailWhen};
 use crate::exit::{Failure, chain};
 use crate::notify::{self, Metrics, Work};
-use crate::output::{Tint, plain};
+use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
 use crate::wiring::WiringError;
@@ -214,7 +214,9 @@ fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: Ending) 
     for outcome in outcomes {
         match &outcome.result {
             Ok(summary) => {
-                if !screen.json && screen.is_chatty() {
+                // What a dry run counts is its result, also where nobody watches.
+                let is_asked = screen.is_chatty() || (summary.dry_run && screen.verbosity != Verbosity::Quiet);
+                if !screen.json && is_asked {
                     // The runs have ended as they have; the exit code says it too.
                     let _ = screen.print(&report::summary(summary));
                 }

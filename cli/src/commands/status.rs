@@ -19,13 +19,16 @@ use crate::{report, wiring};
 
 /// How many runs are shown.
 const RUNS: u32 = 3;
+/// How many are asked for where none of these says that a run has ended.
+const ALL_RUNS: u32 = 10_000;
 
 /// Say what is safe, and what is not and why
 ///
 /// Asks the ledger alone; nothing is read or verified. The exit code says what would have to be done: 0 if nothing
-/// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1. With --dataset or --file it is
-/// about these data files only, and a file that no run has looked at counts as pending. With several destinations, each
-/// data file is shown with how many of them have a proved copy of all of it.
+/// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1; also 1 as long as no run has
+/// ended for a destination. With --dataset or --file it is about these data files only, and a file or dataset that no
+/// run has looked at counts as pending. With several destinations, each data file is shown with how many of them have a
+/// proved copy of it, also one from before it failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A line for each data file that is not safe: failed or pending
@@ -147,10 +150,16 @@ impl Command<'_> {
         let oldest = self.ledger.oldest_proof(destination)?;
         let claimed = self.ledger.count_claimed(destination)?;
         let runs = self.ledger.runs(destination, RUNS)?;
+        let has_ended = has_ended(&runs) || has_ended(&self.ledger.runs(destination, ALL_RUNS)?);
         let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(Ending::Safe);
-        let is_text = !self.screen.json;
-        if is_text {
+        // What Dataverse has, only a run that has ended can tell.
+        let counted = if has_ended { counted } else { counted.min(Ending::NotSafe) };
+        if !self.screen.json {
             self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
+        }
+        if !has_ended {
+            self.screen
+                .say(&format!("destination {destination}: no run has ended yet; begin with dataverse-backup run"));
         }
         if self.args.gone {
             self.gone(destination)?;
@@ -178,7 +187,9 @@ impl Command<'_> {
         let mut printed = Ok(());
         let mut missing: BTreeSet<_> = args.file.iter().copied().map(DvObjectId).collect();
         let mut found = Vec::new();
+        let mut is_known = false;
         ledger.visit_details(destination, args.dataset.as_deref(), false, &mut |it| {
+            is_known = true;
             missing.remove(&it.id);
             let selected = args.file.is_empty() || args.file.contains(&it.id.0);
             if selected && it.gone_since.is_none() {
@@ -201,6 +212,14 @@ impl Command<'_> {
             gathered.extend(self.in_full(destination, it)?);
         }
         printed?;
+        if let Some(pid) = args.dataset.as_deref().filter(|_| !is_known && missing.is_empty()) {
+            let pid = plain(pid);
+            screen.say(&format!(
+                "destination {destination}: no run has looked at a data file of dataset {pid}; is it the PID as Dataverse \
+                 has it, also its capitals?"
+            ));
+            ending = ending.min(Ending::NotSafe);
+        }
         for id in missing {
             screen.say(&format!("destination {destination}: no run has looked at a data file {id} of that selection"));
             ending = ending.min(Ending::NotSafe);
@@ -270,9 +289,6 @@ impl Command<'_> {
         if let Some(at) = oldest {
             lines.push(format!("  oldest proof: {at}{}", age(at).map(|it| format!(", {it}")).unwrap_or_default()));
         }
-        if runs.is_empty() {
-            lines.push("  no run so far: begin with dataverse-backup run".to_owned());
-        }
         lines.extend(
             runs.iter().map(|(run, end)| format!("  {} {}", command(end.as_ref()), run_text(run, end.as_ref()))),
         );
@@ -296,7 +312,7 @@ struct DataFile<'a> {
     recorded_at: String,
     /// Proved objects at this destination.
     objects: u64,
-    /// Destinations that have all of it.
+    /// Destinations that have it, whatever today's verdict.
     copies: u64,
 }
 
@@ -461,8 +477,18 @@ fn command(end: Option<&RunSummary>) -> &'static str {
     match summary.as_ref().and_then(|it| it["command"].as_str()) {
         Some("verify") => "verify",
         Some("repair") => "repair",
+        Some("rebuild") => "rebuild",
         _ => "run",
     }
+}
+
+/// Whether one of them is a `run` that has ended, and had a catalogue to compare with: one that gave up before that has
+/// only its error on record.
+fn has_ended(runs: &[(Run, Option<RunSummary>)]) -> bool {
+    runs.iter().filter_map(|it| it.1.as_ref()).any(|end| {
+        let summary: Option<Value> = serde_json::from_str(&end.json).ok();
+        command(Some(end)) == "run" && summary.is_none_or(|it| it.get("error").is_none())
+    })
 }
 
 fn run_text(run: &Run, end: Option<&RunSummary>) -> String {

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lettre::address::Envelope;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
@@ -64,6 +65,17 @@ pub enum MailError {
         #[source]
         source: Cause,
     },
+    /// The mail server took it, but not for everybody.
+    #[error("{host} refused the report for {}; the other addresses got it", refused.join(", "))]
+    Recipients {
+        /// Server.
+        host: String,
+        /// The addresses that it refused.
+        refused: Vec<String>,
+        /// What it said of the first of them.
+        #[source]
+        source: Cause,
+    },
 }
 
 /// The subject of a run's report, as the original script had it.
@@ -72,11 +84,12 @@ pub fn report_subject(date: jiff::civil::Date) -> String {
     format!("Dataverse datafile backup report [{date}]")
 }
 
-/// Sends one mail to all recipients, by the mail server if one is set, else by the system's sendmail.
+/// Sends one mail to all recipients, by the mail server if one is set, else by the system's sendmail. An address that the
+/// server refuses does not keep the others from it.
 /// Without recipients nothing happens. Whether this run deserves a mail (`EmailWhen`) is the caller's to decide.
 ///
 /// # Errors
-/// [`MailError`]; the server or sendmail did not take responsibility for the mail.
+/// [`MailError`]; the server or sendmail did not take responsibility for the mail, or not for all addresses.
 pub fn send(message: &Message, how: &Notifications) -> Result<(), MailError> {
     if how.email.is_empty() {
         return Ok(());
@@ -86,13 +99,46 @@ pub fn send(message: &Message, how: &Notifications) -> Result<(), MailError> {
         Some(smtp) => {
             let failed = |source| MailError::Smtp { host: smtp.host.clone(), port: smtp.port, source };
             let transport = transport(smtp).map_err(|error| failed(flat(&error)))?;
-            transport.send(&mail).map_err(|error| failed(flat(&error)))?;
+            match transport.send(&mail) {
+                Ok(_) => {}
+                // One address that is refused ends the mail for all.
+                Err(error) if error.status().is_some() && how.email.len() > 1 && is_let_in(&transport) => {
+                    send_to_each(&transport, &mail, smtp)?;
+                }
+                Err(error) => return Err(failed(flat(&error))),
+            }
         }
         None => SendmailTransport::new_with_command(&how.sendmail)
             .send(&mail)
             .map_err(|error| MailError::Sendmail { program: how.sendmail.clone(), source: flat(&error) })?,
     }
     Ok(())
+}
+
+/// Whether it was not the login that was refused: that is not tried again for each address.
+fn is_let_in(transport: &SmtpTransport) -> bool {
+    matches!(transport.test_connection(), Ok(true))
+}
+
+/// Sends the same mail to each address by itself.
+fn send_to_each(transport: &SmtpTransport, mail: &lettre::Message, smtp: &Smtp) -> Result<(), MailError> {
+    let (envelope, text) = (mail.envelope(), mail.formatted());
+    let mut refused = Vec::new();
+    let mut first = None;
+    for address in envelope.to() {
+        let one = Envelope::new(envelope.from().cloned(), vec![address.clone()]);
+        let sent = one.map_err(|it| flat(&it)).and_then(|it| transport.send_raw(&it, &text).map_err(|it| flat(&it)));
+        if let Err(error) = sent {
+            refused.push(address.to_string());
+            first.get_or_insert(error);
+        }
+    }
+    let host = smtp.host.clone();
+    match first {
+        None => Ok(()),
+        Some(source) if refused.len() == envelope.to().len() => Err(MailError::Smtp { host, port: smtp.port, source }),
+        Some(source) => Err(MailError::Recipients { host, refused, source }),
+    }
 }
 
 /// Tries, without a mail, whether one could be sent: logs in to the mail server, or looks for the system's sendmail.

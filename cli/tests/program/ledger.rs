@@ -109,19 +109,53 @@ fn a_ledger_in_postgresql_adopts_the_originals_table() {
     site.call(&["init"]).expect(0).says(&["made, version 4", "adopted 1 rows"]);
     let again = site.call(&["init"]).expect(0).says(&["up to date already"]);
     assert!(!again.out.contains("adopted"), "{again}");
-    site.call(&["status"]).expect(0).says(&["no run so far"]);
+    site.call(&["status"]).expect(1).says(&["no run has ended yet"]);
 }
 
 #[test]
 fn status_of_an_empty_ledger() {
     let site = Site::new();
     site.call(&["init"]).expect(0);
-    site.call(&["status"]).expect(0).says(&["destination default", "no run so far"]);
-    let json = site.call(&["status", "--json"]).expect(0).json();
+    site.call(&["status"]).expect(1).says(&["destination default", "no run has ended yet"]);
+    let json = site.call(&["status", "--json"]).expect(1).json();
+    assert_eq!(json["exit_code"], 1);
     let default = &json["destinations"][0];
     assert_eq!(default["counts"]["OK"], 0);
     assert_eq!((&default["last_run"], &default["oldest_proof"]), (&Value::Null, &Value::Null));
-    site.call(&["status", "--failed", "--json"]).expect(0).silent();
+    let failed = site.call(&["status", "--failed", "--json"]).expect(1).says(&["no run has ended yet"]);
+    assert!(failed.out.is_empty(), "{failed}");
+}
+
+#[test]
+fn before_a_run_has_ended_nothing_is_called_safe() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    let ledger = site.ledger();
+    let begin = |id: &str, started: &str| {
+        let run = RunId(id.to_owned());
+        let started = started.to_owned();
+        ledger.begin_run(&Run { id: run.clone(), destination: here(), started, host: "h".to_owned(), pid: 7 }).unwrap();
+        run
+    };
+    let end = |run: &RunId, json: &str| {
+        let finished = "2026-01-03T00:00:00.000Z".to_owned();
+        ledger.finish_run(run, &RunSummary { finished, catalogued: 1, exit_code: 0, json: json.to_owned() }).unwrap();
+    };
+    // It was killed when one data file was safe.
+    let killed = begin("20260101T000000Z-killed", "2026-01-01T00:00:00.000Z");
+    ledger.record(&here(), &killed, &[safe(&ledger, 100)]).unwrap();
+    site.call(&["status"]).expect(1).says(&["OK                     1", "no run has ended yet"]);
+    site.call(&["status", "--file", "100"]).expect(0);
+    // Neither a look at the copies nor a run without a catalogue tells what Dataverse has.
+    end(&begin("20260101T000001Z-verify", "2026-01-01T00:00:01.000Z"), r#"{"command":"verify"}"#);
+    end(&begin("20260101T000002Z-refused", "2026-01-01T00:00:02.000Z"), r#"{"error":"no database"}"#);
+    site.call(&["status"]).expect(1).says(&["no run has ended yet"]);
+    end(&begin("20260101T000003Z-run", "2026-01-01T00:00:03.000Z"), "{}");
+    for second in 4..9 {
+        begin(&format!("2026010{second}T000000Z-killed"), &format!("2026-01-0{second}T00:00:00.000Z"));
+    }
+    let status = site.call(&["status"]).expect(0);
+    assert!(!status.err.contains("no run has ended"), "{status}");
 }
 
 #[test]
@@ -173,8 +207,13 @@ fn status_of_a_selection_is_about_it_alone() {
     site.call(&["status", "--file", "100", "--file", "999"]).expect(1).says(&["no run has looked at a data file 999"]);
     let dataset = site.call(&["status", "--dataset", "https://doi.org/10.5072/FK2/ABC"]).expect(4);
     assert_eq!(dataset.out.matches(" file 10").count(), 7, "{dataset}");
-    let other = site.call(&["status", "--dataset", "doi:10.5072/FK2/NONE"]).expect(0);
-    assert_eq!(other.out.matches(" file 10").count(), 0, "{other}");
+    for pid in ["doi:10.5072/FK2/NONE", "doi:10.5072/fk2/abc"] {
+        let other = site.call(&["status", "--dataset", pid]).expect(1);
+        assert_eq!(other.out.matches(" file 10").count(), 0, "{other}");
+        other.says(&[&format!("no run has looked at a data file of dataset {pid}")]);
+        let json = site.call(&["status", "--dataset", pid, "--json"]).expect(1).json();
+        assert_eq!((&json["destinations"][0]["data_files"], &json["exit_code"]), (&Value::Array(vec![]), &1.into()));
+    }
 }
 
 #[test]
@@ -244,4 +283,37 @@ fn status_says_how_many_copies_a_data_file_has() {
     };
     assert_eq!((copies(one), copies(two)), (1, 2), "{json:#}");
     assert_eq!((&json["copies"]["1"], &json["copies"]["2"]), (&2.into(), &1.into()), "{json:#}");
+}
+
+#[test]
+fn a_ledger_that_is_damaged_says_which_and_what_to_do() {
+    let site = Site::new();
+    site.call(&["init"]).expect(0);
+    let ledger = site.path("state/ledger.db");
+    let bytes = fs::read(&ledger).unwrap();
+    let says = [ledger.to_str().unwrap(), "is damaged", "dataverse-backup rebuild", "The ledger is lost"];
+    // No database at all, and one whose pages are gone.
+    let mut torn = bytes.clone();
+    torn[100..].fill(0xa5);
+    for broken in [b"not a database, but long enough for a header".repeat(100), torn] {
+        fs::write(&ledger, broken).unwrap();
+        for command in ["status", "run", "init", "verify"] {
+            let done = site.call(&[command]).expect(2).says(&says);
+            assert!(!done.err.contains("try again later"), "{done}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_a_mistake_in_the_configuration() {
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let key = site.path("no key");
+    let lines = "StorageType: ssh\nSshHost: 127.0.0.1\nSshPort: 9\nSshUsername: nobody\nBackupDirectory: /x";
+    site.set("Backup", &format!("{lines}\nSshKeyFile: {}", key.display()));
+    for command in ["run", "verify", "check"] {
+        site.call(&[command]).expect(2).says(&[key.to_str().unwrap(), "cannot be read", "SshKeyFile"]);
+    }
+    fs::write(&key, "no key").unwrap();
+    site.call(&["run"]).expect(2).says(&[key.to_str().unwrap(), "cannot be opened", "SshKeyPassphrase"]);
 }

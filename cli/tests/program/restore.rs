@@ -85,3 +85,38 @@ fn a_version_comes_with_the_names_that_people_know() {
     let label = &site.world.files[2].labels[0].label;
     assert_eq!(fs::read(out.join(label)).unwrap(), b"content 2");
 }
+
+#[test]
+fn what_left_dataverse_comes_back_by_a_snapshot_from_before() {
+    let site = backed_up();
+    // As if it were of yesterday: of one day, only the newest is kept.
+    let own = site.path("copies/.dataverse-backup");
+    let yesterday = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
+    let snapshot = format!("catalogue-{}-0badcafe.jsonl.zst", yesterday.strftime("%Y%m%dT%H%M%SZ"));
+    for it in fs::read_dir(&own).unwrap().map(|it| it.unwrap().path()) {
+        match it.extension().and_then(|it| it.to_str()) {
+            Some("zst") => fs::rename(it, own.join(&snapshot)).unwrap(),
+            Some("sha256") => fs::remove_file(it).unwrap(),
+            _ => {}
+        }
+    }
+    let [gone, there] = [0, 1].map(|it| site.world.files[it].id);
+    for table in ["filemetadata WHERE datafile_id", "datafile WHERE id", "dvobject WHERE id"] {
+        site.database.execute(&format!("DELETE FROM {table} = {gone}"));
+    }
+    let out = site.path("out");
+    let to = ["--to", out.to_str().unwrap()];
+    let (gone, there) = (gone.to_string(), there.to_string());
+    let hint = ["file ".to_owned() + &gone + " has left Dataverse", "status --gone".to_owned()];
+    let hint: Vec<&str> = hint.iter().map(String::as_str).chain(["--from-snapshot=NAME"]).collect();
+    // Also before a run has noticed.
+    site.call(&[&["restore", "--file", &gone], &to[..]].concat()).expect(2).says(&hint);
+    site.call(&["run", "--accept-disappearance"]).expect(0);
+    site.call(&[&["restore", "--file", &gone], &to[..]].concat()).expect(2).says(&hint).says(&["(since 20"]);
+    site.call(&[&["restore", "--file", &gone, "--in-place"][..]].concat()).expect(2).says(&hint);
+    let both = ["restore", "--file", &gone, "--file", &there, "--dry-run"];
+    site.call(&[&both[..], &to[..]].concat()).expect(0).says(&["1 data files of the selection have left Dataverse"]);
+    let words = ["restore", "--file", &gone, &format!("--from-snapshot={snapshot}")];
+    site.call(&[&words[..], &to[..]].concat()).expect(0).says(&["restored 1 object of 1 data file"]);
+    assert_eq!(fs::read(out.join(&site.world.files[0].copies[0].0)).unwrap(), b"content 0");
+}

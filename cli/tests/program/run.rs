@@ -112,6 +112,10 @@ fn a_dry_run_only_counts() {
     assert_eq!((&json["due"]["files"], &json["dry_run"]), (&3.into(), &true.into()));
     assert!(!site.path("copies").exists());
     site.call(&["run", "--dry-run", "-v"]).expect(0).says(&["to look at:  3 data files"]);
+    // Its counts are what it is called for.
+    let done = site.call(&["run", "--dry-run"]).expect(0);
+    assert!(done.out.contains("to look at:  3 data files") && done.err.is_empty(), "{done}");
+    site.call(&["run", "--dry-run", "-q"]).expect(0).silent();
 }
 
 #[test]

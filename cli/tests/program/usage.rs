@@ -60,6 +60,21 @@ fn what_makes_no_sense_ends_with_2() {
 }
 
 #[test]
+fn what_would_be_ignored_is_refused() {
+    for words in [
+        &["restore", "--all", "--in-place", "--names"][..],
+        &["restore", "--all", "--in-place", "--names", "--version", "2.0"],
+        &["verify", "--all", "--file", "1"],
+        &["verify", "--all", "--store", "file"],
+        &["audit", "--all", "--dataset", "doi:10.5072/FK2/ABC"],
+        &["audit", "--all", "--storage-identifier", "file://x"],
+        &["repair", "--all", "--file", "1"],
+    ] {
+        done(program().args(words)).expect(2).says(&["cannot be used with"]);
+    }
+}
+
+#[test]
 fn a_bad_configuration_names_line_and_nearest_key() {
     let mut site = Site::new();
     site.add("Repository", "FileSystemDirectry: /x");

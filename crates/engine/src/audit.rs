@@ -140,6 +140,8 @@ pub struct AuditSummary {
     pub findings: Vec<AuditFinding>,
     /// How many there are.
     pub findings_total: u64,
+    /// What the stores have met that belongs to no data file.
+    pub notes: Vec<String>,
     /// Why it gave up before its end.
     pub aborted: Option<String>,
     /// The ending's exit code.
@@ -213,6 +215,7 @@ pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSumm
         bytes: found.bytes,
         findings: found.findings,
         findings_total: found.findings_total,
+        notes: setup.stores.notes(),
         aborted: found.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,

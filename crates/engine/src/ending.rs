@@ -88,9 +88,10 @@ impl From<&LedgerError> for Ending {
         match error {
             LedgerError::Locked { .. } => Self::Locked,
             // Something is to be set up: trying again later does not help.
-            LedgerError::NotMigrated { .. } | LedgerError::Newer { .. } | LedgerError::TwoOriginals { .. } => {
-                Self::Usage
-            }
+            LedgerError::NotMigrated { .. }
+            | LedgerError::Corrupt { .. }
+            | LedgerError::Newer { .. }
+            | LedgerError::TwoOriginals { .. } => Self::Usage,
             LedgerError::Unreachable { .. }
             | LedgerError::Denied { .. }
             | LedgerError::Unproved { .. }

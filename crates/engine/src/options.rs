@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dvb_ledger::{EntryKind, Held};
+use dvb_ledger::{EntryKind, Held, StateDetail};
 use dvb_model::{DataFile, DvObjectId, RunId};
 
 /// How a run goes about its work.
@@ -84,6 +84,12 @@ impl Selection {
         }
         let identifier = held.storage_identifier.as_deref().unwrap_or("");
         self.has_parts(pid, held.copy.id, identifier, default_store)
+    }
+
+    /// Whether a data file that the ledger knows is meant.
+    pub(crate) fn has_detail(&self, detail: &StateDetail, default_store: &str) -> bool {
+        let part = |it: &Option<String>| it.clone().unwrap_or_default();
+        self.has_parts(&part(&detail.dataset), detail.id, &part(&detail.storage_identifier), default_store)
     }
 
     /// Whether it may mean the file's dataset: other files of a dataset say which versions it has.

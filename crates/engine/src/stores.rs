@@ -36,6 +36,17 @@ pub struct Stores {
     pub by_id: BTreeMap<DriverId, Store>,
 }
 
+impl Stores {
+    /// What the stores have met that belongs to no data file, with the name of the store.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let of_store = |(driver, store): (&DriverId, &Store)| match &store.access {
+            Access::Readable(source) => source.notes().into_iter().map(|it| format!("store {driver}: {it}")).collect(),
+            Access::Reference(_) | Access::Unavailable(_) => Vec::new(),
+        };
+        self.by_id.iter().flat_map(of_store).collect()
+    }
+}
+
 /// What the rules say of a data file, before any byte is read (facts R4, R10).
 pub(crate) enum Scope {
     /// Its bytes can be read.

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 /// The kind of failure behind an I/O error.
 pub(crate) fn cause(error: &io::Error) -> Cause {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Cause::Missing,
+        // Under a name that the file system cannot have, nothing is there.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => Cause::Missing,
         // cap-std refuses what leads out of its folder with an error that no system call gave.
         io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => Cause::Refused,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Cause::Forbidden,

@@ -107,8 +107,12 @@ fn a_folder_keeps_the_promises_of_a_source() {
         (tagged("plain", "orig"), b"abcd".to_vec()),
         (location("sub dir/na'me"), Vec::new()),
         (location("inside-link"), b"abc".to_vec()),
+        (location(&"x".repeat(255)), b"long".to_vec()),
     ];
-    let absent = [location("none"), tagged("plain", "none"), location("plain/below-a-file")];
+    let long = "x".repeat(255);
+    fs::write(dataset.join(&long), "long").unwrap();
+    let absent =
+        [location("none"), tagged("plain", "none"), location("plain/below-a-file"), tagged(&long, "prov-json.json")];
     let refused = [location("link"), location("climbing-link")];
     assert_eq!(conformance::source(&store, &present, &absent, &refused), Ok(()));
     assert_eq!(store.members(&location("package")).unwrap().unwrap(), ["a/b", "c"]);

@@ -46,6 +46,18 @@ pub enum LedgerError {
         /// The newest that this program knows.
         known: u32,
     },
+    /// The file is no database, or no whole one.
+    #[error(
+        "the backup database {target} is damaged. Move it away, with its -wal and -shm, and make it again: \
+         `dataverse-backup rebuild` (docs/operation.md, The ledger is lost)"
+    )]
+    Corrupt {
+        /// The file.
+        target: String,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
     /// The role, or the user of the file, may not do it.
     #[error("not allowed to {what} in the backup database {target}; {remedy}")]
     Denied {
@@ -126,6 +138,7 @@ impl LedgerError {
         match self {
             Self::Unreachable { .. } | Self::Locked { .. } => true,
             Self::NotMigrated { .. }
+            | Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Denied { .. }
             | Self::TwoOriginals { .. }

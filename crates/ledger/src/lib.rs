@@ -126,8 +126,8 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError>;
 
-    /// How many data files are safe (`OK`) at how many destinations: pairs of destinations and data files, in the order of
-    /// the former. What no destination covers, and what is gone, is left out.
+    /// How many destinations have how many data files, as [`StateDetail::destinations`] counts them: pairs of destinations and
+    /// data files, in the order of the former. What no destination covers, and what is gone, is left out.
     ///
     /// # Errors
     /// [`LedgerError`].

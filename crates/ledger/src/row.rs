@@ -264,7 +264,8 @@ pub struct StateDetail {
     pub recorded_at: String,
     /// Proved copies of its objects at the destination.
     pub copies: u64,
-    /// At how many destinations it is safe (`OK`), of all that the ledger knows.
+    /// How many destinations have it, of all that the ledger knows: it is safe there (`OK`), or its main object has a proved
+    /// copy there, whatever the last verdict.
     pub destinations: u64,
 }
 

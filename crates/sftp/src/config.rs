@@ -1,10 +1,14 @@
 //! Where the server is and how to log in: everything is told by the caller.
 
 use std::fmt;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
-use dvb_storage::Demand;
+use dvb_storage::{Cause, Demand, SinkError};
+use ssh2::{ErrorCode, Session};
 
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
 #[derive(Debug, Clone)]
@@ -48,6 +52,41 @@ pub struct KeyFile {
     pub path: PathBuf,
     /// What it is encrypted with.
     pub passphrase: Option<String>,
+}
+
+/// LIBSSH2_ERROR_FILE and LIBSSH2_ERROR_KEYFILE_AUTH_FAILED: the key was not understood, and nothing was sent.
+const NO_KEY: [i32; 2] = [-16, -48];
+
+impl KeyFile {
+    /// Whether there is a key that this passphrase opens. No server is asked.
+    ///
+    /// # Errors
+    /// [`SinkError`] with what is wrong with the file.
+    pub fn check(&self) -> Result<(), SinkError> {
+        let path = self.path.display();
+        if let Err(error) = File::open(&self.path) {
+            let cause = match error.kind() {
+                ErrorKind::NotFound => Cause::Missing,
+                ErrorKind::PermissionDenied => Cause::Forbidden,
+                _ => Cause::Io,
+            };
+            return Err(SinkError::because(cause, format!("the private key {path} cannot be read"), error));
+        }
+        let (file, passphrase) = (self.path.clone(), self.passphrase.clone());
+        // In a thread, with which the errors go that libssh2 leaves in OpenSSL's queue.
+        let tried = thread::spawn(move || {
+            // Without a connection, a login gets as far as the key, and no further.
+            Session::new()?.userauth_pubkey_file("nobody", None, &file, passphrase.as_deref())
+        });
+        match tried.join() {
+            Ok(Err(error)) if NO_KEY.iter().any(|it| error.code() == ErrorCode::Session(*it)) => {
+                let hint = if self.passphrase.is_some() { "the passphrase is wrong" } else { "it needs a passphrase" };
+                let text = format!("the private key {path} cannot be opened: {hint}, or it is no private key");
+                Err(SinkError::because(Cause::Forbidden, text, error))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for KeyFile {

@@ -10,6 +10,7 @@ use dvb_catalog::{CatalogError, SnapshotCatalog, SnapshotCounts, SnapshotHeader,
 use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
 use dvb_model::ObjectKey;
 use dvb_storage::{Cause, SinkError};
+use jiff::civil::DateTime;
 use tempfile::TempPath;
 
 use super::RebuildSetup;
@@ -82,13 +83,14 @@ pub(super) fn fetch(
             let names = listed.map_err(|why| {
                 none(vec![format!("{why}; the summary of each run names its snapshot, and --snapshot takes a name")])
             })?;
-            let mut snapshots: Vec<&String> = names.iter().filter(|it| thin::run_of(it).is_some()).collect();
-            snapshots.sort_unstable_by(|a, b| b.cmp(a));
+            let now = thin::now();
+            let snapshots = thin::newest_first(&names, now);
             let mut why = Vec::new();
-            for name in snapshots {
+            for name in &snapshots {
                 match one(name, connection)? {
                     Ok(mut fetched) => {
                         fetched.notes.splice(0..0, why);
+                        fetched.notes.extend(of_wrong_clocks(name, &snapshots, now));
                         fetched.notes.extend(broken_link(&fetched, &names, connection)?);
                         return Ok(fetched);
                     }
@@ -98,6 +100,18 @@ pub(super) fn fetch(
             Err(none(why))
         }
     }
+}
+
+/// What is to be known where one is ahead of the clock: the one that is used, or others that may be newer all the same.
+fn of_wrong_clocks(used: &str, all: &[&String], now: DateTime) -> Option<String> {
+    let clock = "was made more than a day from now; the clock of the host that made it was fast, or this one is slow";
+    if thin::is_ahead(used, now) {
+        return Some(format!("{used}, by its name, {clock}. There is no other one that could be used"));
+    }
+    let ahead: Vec<&str> = all.iter().filter(|it| thin::is_ahead(it, now)).map(|it| it.as_str()).collect();
+    let first = ahead.first()?;
+    let more = if ahead.len() > 1 { format!(" (and {} more like it)", ahead.len() - 1) } else { String::new() };
+    Some(format!("{first} was passed over{more}: by its name, it {clock}. To use it, name it"))
 }
 
 /// Inner error: why this one cannot be used.

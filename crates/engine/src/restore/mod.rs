@@ -4,6 +4,7 @@
 //! it belongs, with its bytes compared before they get a name. It writes to no database.
 
 mod error;
+mod gone;
 mod names;
 pub(crate) mod object;
 pub(crate) mod place;
@@ -152,12 +153,14 @@ impl<'a> Shared<'a> {
 /// [`RestoreError`], when nothing was looked at. What goes wrong later is in the [`RestoreSummary`].
 pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
     let started = now();
-    let plan::Plan { mut spool, files, bytes } = plan::make(setup, options, None)?;
+    let planned = plan::make(setup, options, None).map_err(|it| gone::explain(it, setup, options))?;
+    let plan::Plan { mut spool, files, bytes, hidden } = planned;
     let failed = |source| plan::spool_failed(options, source);
     let asked = spool.read().map_err(failed)?;
     warn_of_empty_stores(setup);
     setup.observer.event(&Event::Planned { files, bytes });
     let shared = Shared::new(setup, options, setup.from.iter().map(|_| options.run.clone()).collect());
+    note_what_is_left_out(&shared, hidden)?;
     worker::work(&shared, asked, files);
     if let Goal::InPlace(writers) = setup.to {
         close(writers, &options.run);
@@ -165,6 +168,24 @@ pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Res
     let lost = shared.lost.iter().filter_map(reach::Loss::ending).min();
     let tally = shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(summary::of(setup, options, started, tally, lost))
+}
+
+/// What is selected and cannot come this way is not passed over in silence.
+fn note_what_is_left_out(shared: &Shared<'_>, hidden: u64) -> Result<(), RestoreError> {
+    if hidden > 0 {
+        shared.tally().note(format!(
+            "{hidden} data files of the selection are not in the version that is shown, and were left out: --version \
+             names another one, and without --names they come in Dataverse's own layout"
+        ));
+    }
+    let gone = gone::marked(shared.setup, shared.options)?;
+    if gone > 0 {
+        shared.tally().note(format!(
+            "{gone} data files of the selection have left Dataverse, and were left out: dataverse-backup status --gone \
+             lists their copies, and restore --from-snapshot=NAME gives back what was there when that snapshot was made"
+        ));
+    }
+    Ok(())
 }
 
 /// A mount that is missing looks like a store that lost everything, which is what a restore is for: only a person can

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use dvb_model::{DataFile, DvObjectId, FileVersion, ObjectKey};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ impl Version {
         }
     }
 
-    fn of(version: &FileVersion) -> Option<Self> {
+    pub(super) fn of(version: &FileVersion) -> Option<Self> {
         match (&version.version, version.state.as_str()) {
             (_, "DRAFT") => Some(Self::Draft),
             (Some(number), _) => Some(Self::Numbered(number.clone())),
@@ -45,6 +46,16 @@ impl Version {
             Self::Draft => Vec::new(),
             Self::Numbered(text) => text.split('.').map(|it| it.parse().unwrap_or(0)).collect(),
         }
+    }
+}
+
+/// As [`Version::parse`] takes it.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Draft => "draft",
+            Self::Numbered(text) => text,
+        })
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) files: u64,
     /// Their bytes, as far as Dataverse knows.
     pub(crate) bytes: u64,
+    /// Data files of the selection that are not in the version that is shown.
+    pub(crate) hidden: u64,
 }
 
 pub(crate) fn spool_failed(options: &RestoreOptions, source: io::Error) -> RestoreError {
@@ -63,7 +65,8 @@ pub(crate) fn make(
         datasets: states(EntryKind::Dataset),
         data_files: states(EntryKind::DataFile),
         selected: 0,
-        plan: Plan { spool, files: 0, bytes: 0 },
+        elsewhere: BTreeSet::new(),
+        plan: Plan { spool, files: 0, bytes: 0, hidden: 0 },
     };
     let mut failure = None;
     read(setup, &mut |entry| planner.enter(entry), &mut failure)?;
@@ -79,6 +82,9 @@ pub(crate) fn make(
     match &options.layout {
         Layout::NamesOf(version) if planner.plan.files == 0 => {
             Err(RestoreError::NoSuchVersion { version: version.clone() })
+        }
+        Layout::NewestNames if planner.plan.files == 0 && planner.plan.hidden > 0 => {
+            Err(RestoreError::NotShown { versions: planner.elsewhere.iter().map(ToString::to_string).collect() })
         }
         Layout::Keys | Layout::NewestNames | Layout::NamesOf(_) => Ok(planner.plan),
     }
@@ -148,6 +154,8 @@ struct Planner<'a> {
     datasets: Vec<States<'a>>,
     data_files: Vec<States<'a>>,
     selected: u64,
+    /// Versions that have what the one that is shown lacks.
+    elsewhere: BTreeSet<Version>,
     plan: Plan,
 }
 
@@ -192,7 +200,11 @@ impl Planner<'_> {
             Some(namer) => match namer.name(&file) {
                 Some(it) => Some(it),
                 // It is none of this version.
-                None => return Ok(()),
+                None => {
+                    self.plan.hidden += 1;
+                    self.elsewhere.extend(file.versions.iter().filter_map(Version::of));
+                    return Ok(());
+                }
             },
         };
         let known = states_of(&mut self.data_files, file.id)?;

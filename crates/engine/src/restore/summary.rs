@@ -173,6 +173,7 @@ pub(super) fn of(
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = tally.ending(signal, lost);
     tally.restricted.sort_unstable();
+    setup.stores.notes().into_iter().for_each(|it| tally.note(it));
     let (to, in_place) = match setup.to {
         Goal::Folder(target) => (Some(target.describe()), false),
         Goal::InPlace(_) => (None, true),

@@ -293,7 +293,7 @@ fn previous(
 ) -> Result<Option<SnapshotLink>, Failure> {
     let mut known = earlier(lane, RUNS)?.filter_map(|it| it.snapshot);
     let Some(names) = names else { return Ok(known.next()) };
-    let Some(newest) = thin::newest(names) else { return Ok(None) };
+    let Some(newest) = thin::newest(names, thin::now()) else { return Ok(None) };
     // Runs of one second have no order by their names; the ledger has one.
     let is_newest = |it: &SnapshotLink| names.contains(&it.name) && thin::time_of(&it.name) == thin::time_of(newest);
     if let Some(link) = known.find(is_newest) {
@@ -383,13 +383,12 @@ fn stage_and_commit(
 /// Removes what is older than need be. What cannot be removed lies in the way of nothing: a later run tries again, and
 /// nothing is said where this account may remove nothing.
 fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
-    let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
     // Another ledger's snapshots in the same place are not ours to thin out.
     let is_ours = |name: &&String| {
         let run = thin::run_of_either(name).map(|it| RunId(it.to_owned()));
         run.is_some_and(|it| lane.setup.ledger.knows_run(lane.setup.destination, &it).unwrap_or(false))
     };
-    for name in thin::to_be_removed(names, latest, today).into_iter().filter(is_ours) {
+    for name in thin::to_be_removed(names, latest, thin::now()).into_iter().filter(is_ours) {
         let Ok(key) = ObjectKey::own(name) else { continue };
         let removed = connection.with(|session| match session.remove_own(&key) {
             Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),

@@ -315,3 +315,51 @@ fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
     let summary = audited(&bench);
     assert_eq!((summary.files.unreadable, summary.files.missing, summary.exit_code), (3, 0, 5));
 }
+
+/// A store that has something to tell.
+struct Telling(Arc<dyn Source>);
+
+impl Source for Telling {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        vec!["its objects lie in another bucket".into()]
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        self.0.open(at)
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        self.0.size(at)
+    }
+
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        self.0.members(at)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        self.0.check()
+    }
+}
+
+/// The same installation, whose stores have something to tell.
+pub(crate) fn telling(bench: Bench) -> Bench {
+    let mut bench = bench;
+    for store in bench.stores.by_id.values_mut() {
+        if let Access::Readable(source) = &store.access {
+            store.access = Access::Readable(Arc::new(Telling(source.clone())));
+        }
+    }
+    bench
+}
+
+#[test]
+fn what_a_store_has_to_tell_is_passed_on() {
+    let bench = telling(Bench::of_files(1));
+    bench.run();
+    let summary = audited(&bench);
+    assert_eq!((summary.notes, summary.exit_code), (vec!["store file: its objects lie in another bucket".into()], 0));
+}

@@ -318,6 +318,33 @@ fn a_snapshot_that_rots_is_passed_over_for_the_one_before() {
 }
 
 #[test]
+fn a_snapshot_of_a_fast_clock_does_not_stand_for_what_came_after() {
+    let bench = Bench::of_files(2);
+    let own = bench.backup.join(".dataverse-backup");
+    let first = bench.run().snapshot.unwrap();
+    let fast = "catalogue-29990101T000000Z-0badcafe.jsonl.zst";
+    fs::rename(own.join(&first.name), own.join(fast)).unwrap();
+    fs::remove_file(own.join(format!("{}.sha256", first.name))).unwrap();
+    // Later, there is one file less.
+    let left = bench.world.files[1].id;
+    for table in ["filemetadata WHERE datafile_id", "datafile WHERE id", "dvobject WHERE id"] {
+        bench.database.execute(&format!("DELETE FROM {table} = {left}"));
+    }
+    let later = bench.try_run(&Options { accept_disappearance: true, ..bench.options() }).unwrap().snapshot.unwrap();
+    assert!(own.join(&later.name).exists() && own.join(fast).exists());
+    let bench = without_ledger(bench, LedgerKind::Sqlite);
+    let made = rebuilt(&bench);
+    assert_eq!(made.snapshot, later);
+    assert!(made.notes[0].starts_with(&format!("{fast} was passed over: by its name, it")), "{:?}", made.notes);
+    // Better than none.
+    fs::remove_file(own.join(&later.name)).unwrap();
+    let bench = without_ledger_number(bench, 2);
+    let made = rebuilt(&bench);
+    assert_eq!(made.snapshot.name, fast);
+    assert!(made.notes.iter().any(|it| it.starts_with(&format!("{fast}, by its name, was made more than a day"))));
+}
+
+#[test]
 fn a_chain_that_is_broken_is_told() {
     let bench = Bench::of_files(1);
     let own = bench.backup.join(".dataverse-backup");

@@ -567,6 +567,46 @@ fn a_version_is_laid_out_as_people_see_it() {
 }
 
 #[test]
+fn what_the_version_that_is_shown_lacks_is_told() {
+    let bench = two_versions();
+    bench.run();
+    let of = |file: usize, layout| {
+        let files = [DvObjectId(bench.world.files[file].id)].into();
+        let selection = Selection { files, ..Selection::default() };
+        RestoreOptions { layout, selection, ..bench.restore_options() }
+    };
+    // Only in 1.0; the newest is 2.0.
+    let error = bench.give_to_folder(&of(0, Layout::NewestNames)).unwrap_err();
+    assert!(matches!(&error, RestoreError::NotShown { versions } if versions == &["1.0"]), "{error}");
+    assert!(error.to_string().ends_with("To be had with --version 1.0"), "{error}");
+    assert_eq!(Ending::from(&error), Ending::Usage);
+    assert!(!bench.out().exists());
+    let note = |it: &RestoreSummary| it.notes.iter().find(|it| it.contains("not in the version")).cloned();
+    let (newest, _) = named(&bench, Layout::NewestNames);
+    assert!(note(&newest).unwrap().starts_with("1 data files of the selection"), "{:?}", newest.notes);
+    assert!(note(&named(&bench, Layout::NamesOf("draft".into())).0).unwrap().starts_with("5 data files"));
+    assert_eq!(note(&bench.give_to_folder(&bench.restore_options()).unwrap()), None);
+}
+
+#[test]
+fn a_dataset_that_was_withdrawn_is_not_an_empty_one() {
+    let folder = temp_folder("engine");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/ONE").id;
+    world.dataset_mut(dataset).versions =
+        vec![Version { id: dataset * 10, number: Some((1, 0)), state: "DEACCESSIONED".into() }];
+    let labels = vec![Label { version: dataset * 10, label: "data.csv".into(), directory: None }];
+    world.add_file(dataset, "file://one", b"one").labels = labels;
+    let bench = Bench::new(world, LedgerKind::Sqlite, folder);
+    bench.run();
+    let selection = Selection { datasets: ["doi:10.5072/FK2/ONE".to_owned()].into(), ..Selection::default() };
+    let options = RestoreOptions { layout: Layout::NewestNames, selection, ..bench.restore_options() };
+    let error = bench.give_to_folder(&options).unwrap_err();
+    assert!(matches!(&error, RestoreError::NotShown { versions } if versions == &["1.0"]), "{error}");
+    assert_eq!(named(&bench, Layout::NamesOf("1.0".into())).1["data.csv"], "one");
+}
+
+#[test]
 fn tables_and_packages_have_the_names_that_people_know() {
     let bench = Bench::of_every_kind(Schema::V6_9, LedgerKind::Sqlite);
     bench.run();
@@ -610,6 +650,14 @@ fn a_selection_is_all_that_comes_back() {
     let remote = bench.world.of_kind("remote");
     let remote = of(Selection { files: [DvObjectId(remote.id)].into(), ..Selection::default() });
     assert_eq!(bench.give_to_folder(&remote).unwrap().exit_code, 1, "there is nothing to give back");
+}
+
+#[test]
+fn what_a_store_has_to_tell_is_passed_on() {
+    let bench = crate::audit::telling(Bench::of_files(1));
+    bench.run();
+    let summary = bench.give_in_place(&bench.missing());
+    assert_eq!(summary.notes, ["store file: its objects lie in another bucket"]);
 }
 
 /// A store that does not answer.

@@ -120,6 +120,21 @@ fn a_selection_narrows_the_run_to_what_it_names() {
 }
 
 #[test]
+fn the_longest_name_that_a_store_can_have_is_copied() {
+    let folder = temp_folder("engine");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/LONG").id;
+    for length in [240, 241, 255] {
+        world.add_file(dataset, &"n".repeat(length), b"long");
+    }
+    let bench = Bench::new(world, LedgerKind::Sqlite, folder);
+    assert!(bench.options().auxiliary_objects);
+    let summary = bench.run();
+    assert_eq!((summary.files.copied, summary.exit_code), (3, 0), "{:?}", summary.failures);
+    files::assert_same(&bench.world.expected_copies(), &bench.copies());
+}
+
+#[test]
 fn nothing_to_do_changes_nothing_at_the_destination_and_still_sees_that_it_is_gone() {
     let bench = Bench::of_files(5);
     let first = bench.run();

@@ -18,7 +18,9 @@ const STATES: &str = concat!(
     ", (SELECT count(*) FROM backup_copy c
         WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
        (SELECT count(*) FROM backup_destination e
-        JOIN backup_state o ON o.destination = e.id AND o.id = s.id AND o.status = 'OK'), s.method, ",
+        WHERE EXISTS (SELECT FROM backup_state o WHERE o.destination = e.id AND o.id = s.id AND o.status = 'OK')
+           OR EXISTS (SELECT FROM backup_copy m WHERE m.destination = e.id AND m.id = s.id
+                        AND m.role = 'main' AND m.state = 'proved')), s.method, ",
     time!("s.first_seen"),
     ", ",
     time!("s.last_backup"),

@@ -168,7 +168,10 @@ pub(super) fn counts(
 pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault> {
     let rows = db.query(
         "SELECT destinations, count(*)
-         FROM (SELECT count(*) FILTER (WHERE status = 'OK') AS destinations FROM backup_state
+         FROM (SELECT count(*) FILTER (WHERE status = 'OK'
+                          OR EXISTS (SELECT FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id
+                                       AND c.role = 'main' AND c.state = 'proved')) AS destinations
+               FROM backup_state s
                WHERE kind = 'file' AND gone_since IS NULL
                GROUP BY id HAVING bool_or(status <> 'NOT_COVERED')) spread
          GROUP BY destinations ORDER BY destinations",
@@ -185,9 +188,10 @@ const DETAILS: &str = concat!(
     ", ",
     time!("recorded_at"),
     ", (SELECT count(*) FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-       (SELECT count((SELECT 1 FROM backup_state o
-                      WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK'))
-        FROM backup_destination d)
+       (SELECT count(*) FROM backup_destination d
+        WHERE EXISTS (SELECT FROM backup_state o WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK' OFFSET 0)
+           OR EXISTS (SELECT FROM backup_copy m WHERE m.destination = d.id AND m.id = s.id
+                        AND m.role = 'main' AND m.state = 'proved' OFFSET 0))
      FROM backup_state s
      WHERE destination = $1 AND kind = 'file' AND id > $2
        AND ($3::text IS NULL OR dataset = $3) AND (NOT $4::boolean OR status <> 'OK')

@@ -16,8 +16,11 @@ pub(super) fn custody(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, F
                 s.provisional, s.gone_since, s.recorded_at,
                 (SELECT count(*) FROM backup_copy c
                  WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-                (SELECT count(*) FROM backup_state o WHERE o.id = s.id AND o.status = 'OK'
-                   AND o.destination IN (SELECT id FROM backup_destination)),
+                (SELECT count(*) FROM backup_destination e
+                 WHERE EXISTS (SELECT 1 FROM backup_state o
+                               WHERE o.destination = e.id AND o.id = s.id AND o.status = 'OK')
+                    OR EXISTS (SELECT 1 FROM backup_copy m WHERE m.destination = e.id AND m.id = s.id
+                                 AND m.role = 'main' AND m.state = 'proved')),
                 s.method, s.first_seen, s.last_backup, s.run
          FROM backup_destination d JOIN backup_state s ON s.destination = d.id AND s.id = ?1 ORDER BY d.id",
     )?;

@@ -96,6 +96,7 @@ pub(super) fn error(path: &Path, what: &'static str, error: rusqlite::Error) -> 
             | ErrorCode::DiskFull
             | ErrorCode::CannotOpen,
         ) => LedgerError::Unreachable { target, source },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => LedgerError::Corrupt { target, source },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
             let remedy = "make the file and its folder writable for the user that runs dataverse-backup".into();
             LedgerError::Denied { target, what, remedy, source }

@@ -136,7 +136,10 @@ pub(super) fn counts(db: &Connection, destination: &DestinationName) -> Result<(
 pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
     let mut statement = db.prepare_cached(
         "SELECT destinations, count(*)
-         FROM (SELECT sum(status = 'OK') AS destinations FROM backup_state
+         FROM (SELECT sum(status = 'OK'
+                          OR EXISTS (SELECT 1 FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id
+                                       AND c.role = 'main' AND c.state = 'proved')) AS destinations
+               FROM backup_state s
                WHERE kind = 'file' AND gone_since IS NULL
                GROUP BY id HAVING sum(status <> 'NOT_COVERED') > 0)
          GROUP BY destinations ORDER BY destinations",
@@ -150,9 +153,11 @@ pub(super) const DETAILS: &str =
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
             (SELECT count(*) FROM backup_copy c
              WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved'),
-            (SELECT count((SELECT 1 FROM backup_state o
-                           WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK'))
-             FROM backup_destination d)
+            (SELECT count(*) FROM backup_destination d
+             WHERE EXISTS (SELECT 1 FROM backup_state o
+                           WHERE o.destination = d.id AND o.id = s.id AND o.status = 'OK')
+                OR EXISTS (SELECT 1 FROM backup_copy m WHERE m.destination = d.id AND m.id = s.id
+                             AND m.role = 'main' AND m.state = 'proved'))
      FROM backup_state s
      WHERE destination = ?1 AND kind = 'file' AND id > ?2
        AND (?3 IS NULL OR dataset = ?3) AND (NOT ?4 OR status <> 'OK')

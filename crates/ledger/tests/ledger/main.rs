@@ -77,6 +77,7 @@ macro_rules! suite {
             reports::counts_leave_out_what_is_gone,
             reports::details_can_be_narrowed,
             reports::copies_are_counted_over_destinations,
+            reports::a_copy_counts_whatever_became_of_its_source,
             reports::the_oldest_proof_is_of_what_is_not_gone,
             reports::runs_come_newest_first,
             reports::keys_that_are_taken_are_told,

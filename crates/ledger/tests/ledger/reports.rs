@@ -4,7 +4,7 @@ use dvb_ledger::{EntryKind, Record, RunSummary, Verdict};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 
 use crate::Bench;
-use crate::made::{a_run, copy_all, failed, here, key, main_key, record, run, safe, there, wish};
+use crate::made::{a_run, copy_all, failed, here, key, main_key, now, record, run, safe, there, wish};
 
 pub(crate) fn states_come_in_order_over_pages(bench: &dyn Bench) {
     let ledger = bench.migrated();
@@ -83,6 +83,29 @@ pub(crate) fn copies_are_counted_over_destinations(bench: &dyn Bench) {
     let mut found = Vec::new();
     ledger.visit_details(&here(), None, false, &mut |it| found.push((it.id.0, it.destinations))).unwrap();
     assert_eq!(found, [(1, 1), (2, 2), (3, 2), (4, 0), (5, 0)]);
+}
+
+pub(crate) fn a_copy_counts_whatever_became_of_its_source(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    copy_all(&*ledger, &here(), [1, 2, 3]);
+    copy_all(&*ledger, &there(), [1, 3]);
+    let original = wish(4, ObjectRole::Original, 1, key("10.5072/FK2/ABC/4.orig"));
+    ledger.reserve(&here(), std::slice::from_ref(&original)).unwrap();
+    let half = vec![now(ObjectRole::Original, 1, original.key, b"original")];
+    let bad = vec![(ObjectRole::Main, 1)];
+    let records = [
+        record(1, failed(Status::FailChecksum, vec![], vec![])),
+        record(2, failed(Status::FailRead, vec![], vec![])),
+        record(3, failed(Status::FailVerify, vec![], bad)),
+        record(4, failed(Status::FailWrite, half, vec![])),
+    ];
+    ledger.record(&here(), &run(), &records).unwrap();
+    let mut found = Vec::new();
+    ledger.visit_details(&here(), None, false, &mut |it| found.push((it.id.0, it.destinations))).unwrap();
+    assert_eq!(found, [(1, 2), (2, 1), (3, 1), (4, 0)]);
+    let custody = |id| ledger.custody(DvObjectId(id)).unwrap()[0].detail.destinations;
+    assert_eq!([1, 2, 3, 4].map(custody), [2, 1, 1, 0]);
+    assert_eq!(ledger.spread().unwrap(), [(0, 1), (1, 2), (2, 1)]);
 }
 
 pub(crate) fn details_can_be_narrowed(bench: &dyn Bench) {

@@ -90,8 +90,8 @@ fn a_file_that_is_no_ledger_is_refused() {
     let bench = InFile::new();
     std::fs::create_dir_all(bench.path().parent().unwrap()).unwrap();
     std::fs::write(bench.path(), "not a database, but long enough to look like the header of one ".repeat(20)).unwrap();
-    assert!(matches!(bench.open().migrate(), Err(LedgerError::Query { .. })));
-    assert!(matches!(bench.open().counts(&here()), Err(LedgerError::Query { .. })));
+    assert!(matches!(bench.open().migrate(), Err(LedgerError::Corrupt { .. })));
+    assert!(matches!(bench.open().counts(&here()), Err(LedgerError::Corrupt { .. })));
 }
 
 #[test]

@@ -102,3 +102,23 @@ fn ciphers_are_the_user_s_to_choose() {
         }
     }
 }
+
+#[test]
+fn a_key_is_tried_without_a_server() {
+    let good = KeyFile { path: server().shell().key, passphrase: None };
+    good.check().unwrap();
+    locked(Some(PASSPHRASE)).check().unwrap();
+    for (key, cause, says) in [
+        (
+            KeyFile { path: "/does/not/exist".into(), passphrase: None },
+            Cause::Missing,
+            "/does/not/exist cannot be read",
+        ),
+        (locked(None), Cause::Forbidden, "needs a passphrase"),
+        (locked(Some("wrong")), Cause::Forbidden, "passphrase is wrong"),
+        (KeyFile { path: "/etc/passwd".into(), passphrase: None }, Cause::Forbidden, "no private key"),
+    ] {
+        let error = key.check().unwrap_err();
+        assert!(error.cause == cause && error.chain().contains(says), "{}", error.chain());
+    }
+}
