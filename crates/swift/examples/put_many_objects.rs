@@ -1,4 +1,4 @@
-//! Stores many objects through the sink and tells how long it took: `put_many FILES BYTES SESSIONS PREFIX < settings`.
+//! Stores many objects through the sink and tells how long it took: `put_many_objects FILES BYTES SESSIONS PREFIX < settings`.
 //!
 //! The settings are lines of standard input: login address (version 1), user, password, container.
 #![allow(clippy::print_stdout, reason = "an example")]

@@ -1,4 +1,4 @@
-//! Measures both ledgers: `cargo run --release --example bulk [SAFE [STATES]]` records so many `OK` verdicts in batches of 128
+//! Measures both ledgers: `cargo run --release --example bulk_states [SAFE [STATES]]` records so many `OK` verdicts in batches of 128
 //! (100,000), fills up to so many states (1,000,000), and lists them. It needs the apt package `postgresql`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for developers")]
 
