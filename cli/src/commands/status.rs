@@ -165,11 +165,15 @@ impl Command<'_> {
             self.gone(destination)?;
         }
         let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, Ending::Safe) };
+        let datasets = self.datasets(destination)?;
+        let of_datasets = datasets.iter().map(|it| ending_of(it.status)).min().unwrap_or(Ending::Safe);
+        self.show_datasets(destination, &datasets)?;
         let mut object = json!({
             "destination": destination,
             "counts": all_counts(&counts),
             "gone": gone,
             "claimed_copies": claimed,
+            "datasets": datasets.iter().map(|it| dataset_object(destination, it)).collect::<Vec<_>>(),
             "oldest_proof": oldest,
             "last_run": runs.first().map(run_object),
             "runs": runs.iter().map(run_object).collect::<Vec<_>>(),
@@ -177,7 +181,45 @@ impl Command<'_> {
         if let (Some(files), Some(object)) = (listed, object.as_object_mut()) {
             object.insert("data_files".to_owned(), files.into());
         }
-        Ok((object, if self.args.selects() { found } else { counted }))
+        Ok((object, if self.args.selects() { found } else { counted }.min(of_datasets)))
+    }
+
+    /// The datasets whose own objects (a logo) are not safe, of those that are asked for.
+    fn datasets(&self, destination: &DestinationName) -> Result<Vec<StateDetail>, Failure> {
+        let Args { dataset, file, .. } = self.args;
+        if dataset.is_none() && !file.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for holding in self.ledger.holdings(destination, EntryKind::Dataset) {
+            let detail = holding?.detail;
+            let is_asked_for = dataset.as_ref().is_none_or(|it| detail.dataset.as_ref() == Some(it));
+            if is_asked_for && is_unsafe(&detail) {
+                found.push(detail);
+            }
+        }
+        Ok(found)
+    }
+
+    fn show_datasets(&self, destination: &DestinationName, datasets: &[StateDetail]) -> Result<(), Failure> {
+        let Self { args, screen, .. } = self;
+        if screen.json {
+            let lines = datasets.iter().filter(|_| args.failed);
+            return Ok(lines.map(|it| dataset_object(destination, it)).try_for_each(|it| screen.print_json(&it))?);
+        }
+        if args.lists() {
+            let line = |it: &StateDetail| {
+                report::line(None, it.dataset.as_deref(), Some("its own objects"), it.status, it.reason.as_deref())
+            };
+            datasets.iter().try_for_each(|it| screen.print(&format!("  {}", line(it))))?;
+        } else if !datasets.is_empty() {
+            let count = datasets.len();
+            screen.print(&format!(
+                "  {:<13} {count:>10}  with objects of their own (logos) that are not safe",
+                "datasets"
+            ))?;
+        }
+        Ok(())
     }
 
     /// Prints or gathers the data files that are asked for, and what they come to.
@@ -334,6 +376,18 @@ impl<'a> DataFile<'a> {
             copies: it.destinations,
         }
     }
+}
+
+/// A dataset with objects of its own that are not safe, as `--json` has it.
+fn dataset_object(destination: &DestinationName, it: &StateDetail) -> Value {
+    json!({
+        "destination": destination,
+        "data_file_id": null,
+        "dataset": it.dataset,
+        "status": it.status,
+        "reason": it.reason,
+        "recorded_at": it.recorded_at,
+    })
 }
 
 /// A data file that has left the catalogue, as `--gone --json` has it.

@@ -5,7 +5,7 @@ use std::fs;
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved};
 use dvb_ledger::{Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunSummary, Verdict};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
-use dvb_testkit::postgres;
+use dvb_testkit::{files, postgres};
 use serde_json::Value;
 
 use crate::site::Site;
@@ -316,4 +316,27 @@ fn a_key_that_cannot_be_used_is_a_mistake_in_the_configuration() {
     }
     fs::write(&key, "no key").unwrap();
     site.call(&["run"]).expect(2).says(&[key.to_str().unwrap(), "cannot be opened", "SshKeyPassphrase"]);
+}
+
+#[test]
+fn a_logo_that_is_not_safe_is_told_by_status() {
+    let site = Site::copied();
+    let dataset = site.object(0).parent().unwrap().to_owned();
+    fs::write(dataset.join("dataset_logo_original"), "logo").unwrap();
+    site.call(&["run"]).expect(0);
+    assert_eq!(site.call(&["status", "--json"]).expect(0).json()["destinations"][0]["datasets"], serde_json::json!([]));
+    let copies = files::tree(&site.path("copies"));
+    let (key, _) = copies.iter().find(|(_, bytes)| bytes.as_slice() == b"logo").unwrap();
+    fs::remove_file(site.path("copies").join(key)).unwrap();
+    site.call(&["verify"]).expect(4);
+    site.call(&["status"]).expect(4).says(&["datasets               1  with objects of their own"]);
+    let words = ["FAIL_VERIFY   doi:10.5072/FK2/ABC, its own objects: ", "is missing"];
+    site.call(&["status", "--failed"]).expect(4).says(&words);
+    site.call(&["status", "--dataset", "doi:10.5072/FK2/ABC"]).expect(4).says(&words);
+    let id = site.world.files[0].id.to_string();
+    site.call(&["status", "--file", &id]).expect(0);
+    let line = site.call(&["status", "--failed", "--json"]).expect(4).json();
+    assert_eq!((&line["dataset"], &line["status"]), (&"doi:10.5072/FK2/ABC".into(), &"FAIL_VERIFY".into()));
+    site.call(&["run"]).expect(0);
+    site.call(&["status"]).expect(0);
 }
