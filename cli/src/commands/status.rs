@@ -205,7 +205,7 @@ impl Command<'_> {
         let Self { args, screen, .. } = self;
         if screen.json {
             let lines = datasets.iter().filter(|_| args.failed);
-            return Ok(lines.map(|it| dataset_object(destination, it)).try_for_each(|it| screen.print_json(&it))?);
+            return lines.map(|it| dataset_object(destination, it)).try_for_each(|it| screen.print_json(&it));
         }
         if args.lists() {
             let line = |it: &StateDetail| {
