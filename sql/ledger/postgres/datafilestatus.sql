@@ -32,3 +32,18 @@ WHERE NOT EXISTS (SELECT FROM ours WHERE ours.storage_identifier = o.storageiden
     SELECT FROM ours
     WHERE ours.storage_identifier = 'file://' || o.storageidentifier
       AND ours.dataset_identifier = o.datasetidentifier);
+
+-- Who could read the table can read the view.
+DO $$
+DECLARE
+    reader record;
+BEGIN
+    FOR reader IN
+        SELECT DISTINCT grantee FROM information_schema.role_table_grants
+        WHERE table_schema = current_schema() AND table_name = 'datafilestatus_original' AND privilege_type = 'SELECT'
+    LOOP
+        EXECUTE format('GRANT SELECT ON datafilestatus TO %s',
+                       CASE WHEN reader.grantee = 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(reader.grantee) END);
+    END LOOP;
+END
+$$;

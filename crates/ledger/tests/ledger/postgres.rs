@@ -129,6 +129,25 @@ fn a_role_that_may_not_rename_learns_whose_the_table_must_be() {
 }
 
 #[test]
+fn who_could_read_the_original_table_can_read_the_view() {
+    let bench = OnServer::new();
+    bench.execute(
+        "CREATE TABLE datafilestatus (id integer PRIMARY KEY, datasetidentifier varchar(255),
+        storageidentifier varchar(255) UNIQUE, status varchar(255), createdate timestamp, lastbackuptime timestamp,
+        lastbackupmethod varchar(16));
+        INSERT INTO datafilestatus VALUES (1, '10.5072/A', 'x', 'OK', now(), now(), 'ssh')",
+    );
+    let _stranger = as_stranger(&bench);
+    bench.execute(&format!("GRANT SELECT ON datafilestatus TO \"{}_stranger\"", bench.database.name));
+    bench.migrated();
+    let read = format!(
+        "SET ROLE \"{}_stranger\"; DO $$ BEGIN PERFORM * FROM datafilestatus; END $$; RESET ROLE",
+        bench.database.name
+    );
+    bench.execute(&read);
+}
+
+#[test]
 fn a_role_with_rights_on_the_rows_alone_is_enough_for_a_run() {
     let bench = OnServer::new();
     bench.migrated();
