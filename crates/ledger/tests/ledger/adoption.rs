@@ -6,7 +6,7 @@ use dvb_model::{ObjectRole, Status};
 use crate::Bench;
 use crate::made::{copy_all, failed, here, main_key, now, record, run, safe, there, wish};
 
-const TABLE: &str = "CREATE TABLE datafilestatus (
+pub(crate) const TABLE: &str = "CREATE TABLE datafilestatus (
     id integer PRIMARY KEY, datasetidentifier varchar(255), storageidentifier varchar(255) UNIQUE, status varchar(255),
     createdate timestamp, lastbackuptime timestamp, lastbackupmethod varchar(16))";
 

@@ -113,11 +113,7 @@ fn a_role_that_may_not_create_learns_what_to_grant() {
 #[test]
 fn a_role_that_may_not_rename_learns_whose_the_table_must_be() {
     let bench = OnServer::new();
-    bench.execute(
-        "CREATE TABLE datafilestatus (id integer PRIMARY KEY, datasetidentifier varchar(255),
-        storageidentifier varchar(255) UNIQUE, status varchar(255), createdate timestamp, lastbackuptime timestamp,
-        lastbackupmethod varchar(16))",
-    );
+    bench.execute(crate::adoption::TABLE);
     let stranger = as_stranger(&bench);
     bench.execute(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {}_stranger", bench.database.name));
     let error = stranger.migrate().unwrap_err();
@@ -131,12 +127,7 @@ fn a_role_that_may_not_rename_learns_whose_the_table_must_be() {
 #[test]
 fn who_could_read_the_original_table_can_read_the_view() {
     let bench = OnServer::new();
-    bench.execute(
-        "CREATE TABLE datafilestatus (id integer PRIMARY KEY, datasetidentifier varchar(255),
-        storageidentifier varchar(255) UNIQUE, status varchar(255), createdate timestamp, lastbackuptime timestamp,
-        lastbackupmethod varchar(16));
-        INSERT INTO datafilestatus VALUES (1, '10.5072/A', 'x', 'OK', now(), now(), 'ssh')",
-    );
+    bench.execute(crate::adoption::TABLE);
     let _stranger = as_stranger(&bench);
     bench.execute(&format!("GRANT SELECT ON datafilestatus TO \"{}_stranger\"", bench.database.name));
     bench.migrated();
