@@ -143,7 +143,9 @@ impl FolderWriter {
     /// Once a folder: removes temporaries that no living process holds.
     fn sweep(&self, dir: &Dir, at: &ObjectKey) {
         let folder = at.parent().unwrap_or_default().to_owned();
-        if !self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder) {
+        // Held to the end: another worker's temporary has its lock only a moment after its name.
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !swept.insert(folder) {
             return;
         }
         // What cannot be listed or removed lies in the way of nothing.
