@@ -264,3 +264,18 @@ fn aws_file(variable: &str, name: &str) -> Option<String> {
 fn read(path: &Path) -> Result<Vec<u8>, CloudError> {
     std::fs::read(path).map_err(|source| CloudError::File { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_an_account_is_no_storage_address() {
+        for meant in ["https://h/v1/AUTH_x", "https://h/swift/v1/AUTH_x/", "http://h:8080/v1/AUTH_x"] {
+            assert!(is_storage_url(meant), "{meant}");
+        }
+        for root in ["https://h", "https://h/", "http://h:8080/v1", "https://h/v1/"] {
+            assert!(!is_storage_url(root), "{root}");
+        }
+    }
+}

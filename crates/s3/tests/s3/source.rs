@@ -183,6 +183,18 @@ fn the_configured_bucket_comes_first_and_the_identifiers_second() {
 }
 
 #[test]
+fn without_a_configured_bucket_only_the_identifier_names_one() {
+    let service = seaweed();
+    let named = service.bucket("named");
+    named.put_object("/10.5072/FK2/ABC/x1", b"bytes").unwrap();
+    let store = S3Store::new(&service.store("")).unwrap();
+    let size = |identifier: &str| store.size(&location(identifier, "x1")).unwrap();
+    assert_eq!((size(&format!("s3://{}:x1", named.name())), size("s3://x1")), (Some(5), None));
+    let error = store.open(&location("s3://x1", "x1")).map(|it| it.size).unwrap_err();
+    assert!(error.cause == Cause::Missing && error.chain().contains("no bucket is known"), "{}", error.chain());
+}
+
+#[test]
 fn a_store_that_cannot_be_read_is_told_by_check() {
     let service = seaweed();
     let bucket = service.bucket("checked");
