@@ -66,6 +66,7 @@ impl Lane<'_> {
             let found = snapshot::again(|| connection.with(|it| it.stat(&keys)));
             let is_empty = |it: &Vec<_>| !it.is_empty() && it.iter().all(|it| matches!(it, Ok(None)));
             if found.is_ok_and(|it| is_empty(&it)) {
+                connection.clean_up();
                 return Err(RunError::AllMissing { destination: self.setup.destination.0.clone(), probed: keys.len() });
             }
         }

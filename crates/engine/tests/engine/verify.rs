@@ -462,6 +462,7 @@ fn a_night_without_the_disk_records_no_damage() {
     assert!(matches!(night, Err(RunError::AllMissing { probed: 30, .. })), "{night:#?}");
     assert!(bench.details().values().all(|it| it.status == Status::Ok));
     assert_eq!(files::tree(&bench.backup).len(), 0, "nothing is stored in the wrong place");
+    assert_eq!(fs::read_dir(bench.backup.join(".dataverse-backup/tmp")).unwrap().count(), 0);
     // Whoever is sure says so.
     let rerun = bench.try_run(&Options { rerun: true, ..options() }).unwrap();
     assert_eq!((rerun.files.copied, bench.copies().len()), (30, 30), "{rerun:#?}");
