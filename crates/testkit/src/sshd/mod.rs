@@ -9,6 +9,7 @@ mod keys;
 mod setup;
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -246,7 +247,8 @@ impl Server {
             let mut command = mortal("KILL", None, program(&["/usr/bin/ssh-agent"], "openssh-client"));
             command.arg("-D").arg("-a").arg(&socket);
             let mut agent = Daemon::start("ssh-agent", command, &self.dir.path().join("agent.log"), Signal::TERM);
-            agent.wait(|| socket.exists().then_some(())).unwrap_or_else(|error| panic!("{error}"));
+            // The socket's file is there from bind() on, but nothing is accepted before listen().
+            agent.wait(|| UnixStream::connect(&socket).ok().map(drop)).unwrap_or_else(|error| panic!("{error}"));
             let added = clean("ssh-add").arg("-q").arg(self.key("key_pw_open")).env("SSH_AUTH_SOCK", &socket).output();
             let added = added.expect("start ssh-add: apt-get install openssh-client");
             assert!(added.status.success(), "ssh-add: {}", String::from_utf8_lossy(&added.stderr));
