@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use dvb_testkit::sshd::{Account, Kind, Server};
 
@@ -120,4 +121,33 @@ fn killed_sessions_end_and_new_ones_are_accepted() {
     server.kill_sessions();
     assert_eq!(child.wait().unwrap().code(), Some(255));
     assert!(ssh(&account, "true").status.success());
+}
+
+/// The test plays both parts: it starts itself as the process that ends without ending its agent.
+#[test]
+fn an_agent_ends_with_its_process() {
+    const CHILD: &str = "DVB_TEST_LEAVES_AN_AGENT";
+    if std::env::var_os(CHILD).is_some() {
+        let server = Server::start();
+        writeln!(std::io::stdout(), "\nSOCKET {}", server.agent_socket().display()).unwrap();
+        std::mem::forget(server);
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "an_agent_ends_with_its_process", "--nocapture"]).env(CHILD, "1").stdin(Stdio::null());
+    let output = child.output().unwrap();
+    let printed = text(&output.stdout);
+    let socket = printed.lines().find_map(|it| it.strip_prefix("SOCKET "));
+    let socket = socket.unwrap_or_else(|| panic!("{printed}{}", text(&output.stderr)));
+    // Its folder, and the socket with it, is removed in either case.
+    let runs = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut commands = processes.filter_map(|it| std::fs::read(it.path().join("cmdline")).ok());
+        commands.any(|it| text(&it).contains(socket))
+    };
+    let end = Instant::now() + Duration::from_secs(10);
+    while runs() {
+        assert!(Instant::now() < end, "the agent at {socket} outlived the process that started it");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

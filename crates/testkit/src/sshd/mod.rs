@@ -244,7 +244,10 @@ impl Server {
     pub fn agent_socket(&self) -> PathBuf {
         let socket = self.dir.path().join("agent.sock");
         self.agent.get_or_init(|| {
-            let mut command = mortal("KILL", None, program(&["/usr/bin/ssh-agent"], "openssh-client"));
+            // Debian's ssh-agent is set-group-ID, and the kernel frees such a one from dying with its parent (prctl(2),
+            // PR_SET_PDEATHSIG), unless it gains nothing by it.
+            let mut command = mortal("KILL", None, program(&["/usr/bin/setpriv", "/bin/setpriv"], "util-linux"));
+            command.arg("--no-new-privs").arg("--").arg(program(&["/usr/bin/ssh-agent"], "openssh-client"));
             command.arg("-D").arg("-a").arg(&socket);
             let mut agent = Daemon::start("ssh-agent", command, &self.dir.path().join("agent.log"), Signal::TERM);
             // The socket's file is there from bind() on, but nothing is accepted before listen().
