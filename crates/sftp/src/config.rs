@@ -4,11 +4,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use dvb_storage::{Cause, Demand, SinkError};
-use ssh2::{ErrorCode, Session};
+use russh::keys::{self, PrivateKey};
 
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
 #[derive(Debug, Clone)]
@@ -54,9 +53,6 @@ pub struct KeyFile {
     pub passphrase: Option<String>,
 }
 
-/// LIBSSH2_ERROR_FILE and LIBSSH2_ERROR_KEYFILE_AUTH_FAILED: the key was not understood, and nothing was sent.
-const NO_KEY: [i32; 2] = [-16, -48];
-
 impl KeyFile {
     /// Whether there is a key that this passphrase opens. No server is asked.
     ///
@@ -72,20 +68,20 @@ impl KeyFile {
             };
             return Err(SinkError::because(cause, format!("the private key {path} cannot be read"), error));
         }
-        let (file, passphrase) = (self.path.clone(), self.passphrase.clone());
-        // In a thread, with which the errors go that libssh2 leaves in OpenSSL's queue.
-        let tried = thread::spawn(move || {
-            // Without a connection, a login gets as far as the key, and no further.
-            Session::new()?.userauth_pubkey_file("nobody", None, &file, passphrase.as_deref())
-        });
-        match tried.join() {
-            Ok(Err(error)) if NO_KEY.iter().any(|it| error.code() == ErrorCode::Session(*it)) => {
-                let hint = if self.passphrase.is_some() { "the passphrase is wrong" } else { "it needs a passphrase" };
-                let text = format!("the private key {path} cannot be opened: {hint}, or it is no private key");
-                Err(SinkError::because(Cause::Forbidden, text, error))
-            }
-            Ok(_) | Err(_) => Ok(()),
-        }
+        self.load().map(drop).map_err(|error| {
+            let hint = if self.passphrase.is_some() { "the passphrase is wrong" } else { "it needs a passphrase" };
+            let text = format!("the private key {path} cannot be opened: {hint}, or it is no private key");
+            SinkError::because(Cause::Forbidden, text, error)
+        })
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// [`keys::Error`], when there is none that the passphrase opens.
+    pub(crate) fn load(&self) -> Result<PrivateKey, keys::Error> {
+        let key = keys::load_secret_key(&self.path, self.passphrase.as_deref())?;
+        if key.is_encrypted() { Err(keys::Error::KeyIsEncrypted) } else { Ok(key) }
     }
 }
 

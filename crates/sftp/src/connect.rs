@@ -1,33 +1,103 @@
-//! From a name to a session that is logged in, each step bounded in time.
+//! From a name to a connection that is logged in, each step bounded in time.
 
+use std::borrow::Cow;
+use std::future::Future;
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dvb_storage::{Cause, SinkError};
-use ssh2::{ErrorCode, MethodType, Session};
+use russh::client::{self, Handle};
+use russh::keys::PublicKeyOrCertificate;
+use russh::{AlgorithmKind, Preferred, cipher};
+use tokio::runtime::{self, Runtime};
+use tokio::time::timeout;
 
 use crate::config::SftpConfig;
+use crate::heard::{Heard, Wire};
 use crate::hostkey::KnownKeys;
+use crate::login::log_in;
 
-/// libssh2 is about twice as fast with the first as with the others, which it gives to OpenSSL 16 bytes at a time.
-const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,\
-                       aes192-ctr,aes256-ctr";
+/// AES in Galois/counter mode is the fastest by far where the processor computes it, and slower than the other without.
+const CIPHERS: [&str; 6] = [
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+];
 /// What is waiting to be read back, at most: more than OpenSSH's 2 MiB, for long lines.
-pub(crate) const WINDOW: u32 = 8 * 1024 * 1024;
-
+const WINDOW: u32 = 8 * 1024 * 1024;
+/// SSH packets of this size are what every implementation takes (RFC 4253, section 6.1).
+const PACKET: u32 = 32 * 1024;
+/// How long a connection whose channels have ended may take to say why.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Steps that are each given [`SftpConfig::connect_timeout`]: TCP, key exchange, login.
 const STEPS: u32 = 3;
 
-/// Reaches the host, makes sure that it is the right one, and logs in. The session is left in blocking mode.
+/// A connection that is logged in, and the runtime that it lives in.
+pub(crate) struct Connection {
+    pub(crate) runtime: Runtime,
+    pub(crate) life: Life,
+    /// When the server was heard last.
+    pub(crate) heard: Arc<Heard>,
+    pub(crate) socket: TcpStream,
+}
+
+/// The connection's own side: opens channels, and tells how it ended.
+pub(crate) struct Life(Option<Handle<Guard>>);
+
+impl Life {
+    /// For opening channels; `None` after its end.
+    pub(crate) fn handle(&self) -> Option<&Handle<Guard>> {
+        self.0.as_ref()
+    }
+
+    /// Why it ended; `None` while it lives, or where it ended in peace.
+    pub(crate) async fn last_words(&mut self) -> Option<io::Error> {
+        let handle = self.0.as_mut()?;
+        let ended = timeout(LAST_WORDS, handle).await.ok()?;
+        self.0 = None;
+        ended.err().map(io::Error::other)
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// It is not the host that was agreed on.
+    #[error("the host key is not trusted")]
+    Untrusted(SinkError),
+    /// SSH failed.
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+}
+
+/// Looks at the host key.
+pub(crate) struct Guard {
+    known: KnownKeys,
+}
+
+impl client::Handler for Guard {
+    type Error = Refused;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Refused> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
+        let bytes = key.to_bytes().map_err(russh::Error::from)?;
+        self.known.check(&bytes).map(|()| true).map_err(Refused::Untrusted)
+    }
+}
+
+/// Reaches the host, makes sure that it is the right one, and logs in.
 ///
 /// # Errors
 /// [`SinkError`], as [`Sink::connect`](dvb_storage::Sink::connect) promises.
-pub(crate) fn connect(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
-    // Looking up a name, asking an agent and reading a key file have no limit of their own. The thread that waits for
-    // such a one goes when it answers, or with the process. With the thread go the errors that libssh2 leaves in
-    // OpenSSL's queue of it, which the next TLS read of this one (from the backup database) would take for its own.
+pub(crate) fn connect(config: &SftpConfig) -> Result<Connection, SinkError> {
+    // Looking up a name and reading a key file have no limit of their own. The thread that waits for such a one goes
+    // when it answers, or with the process.
     let (sender, receiver) = mpsc::channel();
     let for_thread = config.clone();
     thread::Builder::new()
@@ -42,41 +112,74 @@ pub(crate) fn connect(config: &SftpConfig) -> Result<(Session, TcpStream), SinkE
     })
 }
 
-fn attempt(config: &SftpConfig) -> Result<(Session, TcpStream), SinkError> {
+fn attempt(config: &SftpConfig) -> Result<Connection, SinkError> {
+    let known = KnownKeys::read(&config.host, config.port, &config.known_hosts)?;
+    let ssh = Arc::new(client::Config {
+        window_size: WINDOW,
+        maximum_packet_size: PACKET,
+        preferred: preferred(config, &known)?,
+        // Silence is judged by the link; this makes a server that is at work on a long digest answer.
+        keepalive_interval: Some((config.idle_timeout / 4).max(Duration::from_millis(250))),
+        keepalive_max: 0,
+        ..client::Config::default()
+    });
+    let here = |attempt: &str, error| SinkError::because(Cause::Io, attempt, error);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|it| here("set up SSH", it))?;
     let socket = dial(config)?;
-    let mut session = Session::new().map_err(|it| SinkError::because(Cause::Io, "set up SSH", it))?;
-    let clone = socket.try_clone().map_err(|it| SinkError::because(Cause::Io, "set up the socket", it))?;
-    session.set_tcp_stream(clone);
-    session.set_timeout(millis(config.connect_timeout));
-    let known = KnownKeys::read(&session, &config.host, config.port, &config.known_hosts)?;
-    prefer(&session, config, &known)?;
-    session.handshake().map_err(|it| {
-        let methods = it.code() == ErrorCode::Session(-5) || it.code() == ErrorCode::Session(-8);
-        let hint =
-            if methods { "; the server may share no cipher, key exchange or key type with this program" } else { "" };
-        let attempt = format!("agree with {}:{} on SSH{hint}", config.host, config.port);
-        SinkError::because(Cause::Unavailable, attempt, it)
-    })?;
-    let shown = session.host_key().map(|(key, _)| key.to_vec()).unwrap_or_default();
-    known.check(&shown)?;
-    log_in(&session, config)?;
-    Ok((session, socket))
-}
-
-pub(crate) fn millis(limit: Duration) -> u32 {
-    u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1)
-}
-
-fn prefer(session: &Session, config: &SftpConfig, known: &KnownKeys) -> Result<(), SinkError> {
-    let set = |kind, list: &str, what: &str| {
-        session.method_pref(kind, list).map_err(|it| {
-            SinkError::because(Cause::Unavailable, format!("none of the {what} {list:?} is known; see SshCiphers"), it)
-        })
+    let heard = Arc::new(Heard::new());
+    let wire = {
+        let clone = socket.try_clone().map_err(|it| here("set up the socket", it))?;
+        let _in_runtime = runtime.enter();
+        Wire::new(clone, Arc::clone(&heard)).map_err(|it| here("set up the socket", it))?
     };
-    let ciphers = config.ciphers.as_deref().unwrap_or(CIPHERS);
-    set(MethodType::CryptCs, ciphers, "ciphers")?;
-    set(MethodType::CryptSc, ciphers, "ciphers")?;
-    set(MethodType::HostKey, &known.preference(), "host key types")
+    let handle = runtime.block_on(async {
+        let agreed = within(config, client::connect_stream(ssh, wire, Guard { known })).await;
+        let mut handle = agreed.map_err(|it| disagreed(config, it))?;
+        log_in(&mut handle, config).await?;
+        Ok(handle)
+    })?;
+    Ok(Connection { runtime, life: Life(Some(handle)), heard, socket })
+}
+
+/// Gives one step its time.
+pub(crate) async fn within<T, E: From<russh::Error>>(
+    config: &SftpConfig,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(config.connect_timeout, step).await.unwrap_or_else(|_| Err(russh::Error::ConnectionTimeout.into()))
+}
+
+fn disagreed(config: &SftpConfig, refused: Refused) -> SinkError {
+    let error = match refused {
+        Refused::Untrusted(error) => return error,
+        Refused::Ssh(error) => error,
+    };
+    let hint = match &error {
+        russh::Error::NoCommonAlgo { kind: AlgorithmKind::Cipher, .. } => "; see SshCiphers",
+        russh::Error::NoCommonAlgo { .. } | russh::Error::Kex | russh::Error::KexInit => {
+            "; the server may share no key exchange or key type with this program"
+        }
+        _ => "",
+    };
+    let attempt = format!("agree with {}:{} on SSH{hint}", config.host, config.port);
+    SinkError::because(Cause::Unavailable, attempt, error)
+}
+
+fn preferred(config: &SftpConfig, known: &KnownKeys) -> Result<Preferred, SinkError> {
+    let ciphers: Vec<_> = match &config.ciphers {
+        Some(list) => list.split(',').filter_map(|it| cipher_named(it.trim())).collect(),
+        None => CIPHERS.into_iter().filter_map(cipher_named).collect(),
+    };
+    if ciphers.is_empty() {
+        let text = format!("none of the ciphers {:?} is known; see SshCiphers", config.ciphers.as_deref().unwrap_or(""));
+        return Err(SinkError::new(Cause::Unavailable, text));
+    }
+    Ok(Preferred { cipher: Cow::Owned(ciphers), key: Cow::Owned(known.preference()), ..Preferred::default() })
+}
+
+/// A cipher that hides something: the library knows one that does not.
+fn cipher_named(name: &str) -> Option<cipher::Name> {
+    cipher::Name::try_from(name).ok().filter(|it| *it != cipher::CLEAR && *it != cipher::NONE)
 }
 
 /// Tries every address of the host.
@@ -87,7 +190,7 @@ fn dial(config: &SftpConfig) -> Result<TcpStream, SinkError> {
         .to_socket_addrs()
         .map_err(|it| unavailable(format!("find the address of {}", config.host), it))?;
     let until = Instant::now() + config.connect_timeout;
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&address, left) {
@@ -104,71 +207,3 @@ fn dial(config: &SftpConfig) -> Result<TcpStream, SinkError> {
     Err(unavailable(format!("reach {place}; is the host up, the port right and the firewall open?"), last))
 }
 
-fn log_in(session: &Session, config: &SftpConfig) -> Result<(), SinkError> {
-    let mut tried = Vec::new();
-    for key in &config.keys {
-        let Err(error) = session.userauth_pubkey_file(&config.username, None, &key.path, key.passphrase.as_deref())
-        else {
-            return Ok(());
-        };
-        lost(session, config, &error, &tried)?;
-        let locked = if key.passphrase.is_none() { ", no passphrase given" } else { "" };
-        tried.push(format!("key {} ({}{locked})", key.path.display(), error.message()));
-    }
-    if let Some(socket) = &config.agent {
-        match ask_agent(session, config, socket) {
-            Ok(None) => return Ok(()),
-            Ok(Some(words)) => tried.push(words),
-            Err(error) => {
-                lost(session, config, &error, &tried)?;
-                tried.push(format!("agent at {} ({})", socket.display(), error.message()));
-            }
-        }
-    }
-    let tried = if tried.is_empty() { "nothing: neither key file nor agent is given".into() } else { tried.join("; ") };
-    Err(SinkError::new(
-        Cause::Forbidden,
-        format!(
-            "{} does not let {:?} log in. Tried: {tried}. Is the public key in the account's authorized_keys?",
-            config.host, config.username
-        ),
-    ))
-}
-
-/// Tries each key of an agent: `None` when one was accepted, else words for what was tried.
-fn ask_agent(session: &Session, config: &SftpConfig, socket: &std::path::Path) -> Result<Option<String>, ssh2::Error> {
-    let mut agent = session.agent()?;
-    agent.set_identity_path(socket)?;
-    agent.connect()?;
-    agent.list_identities()?;
-    let keys = agent.identities()?;
-    for key in &keys {
-        match agent.userauth(&config.username, key) {
-            Ok(()) => return Ok(None),
-            Err(error) if is_refusal(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(format!("the {} keys of the agent at {}", keys.len(), socket.display())))
-}
-
-/// LIBSSH2_ERROR_AUTHENTICATION_FAILED and LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED: the server said no to this key.
-fn is_refusal(error: &ssh2::Error) -> bool {
-    matches!(error.code(), ErrorCode::Session(-18 | -19))
-}
-
-/// Whether a login failed because the connection did: a timeout, or a socket error.
-fn lost(session: &Session, config: &SftpConfig, error: &ssh2::Error, tried: &[String]) -> Result<(), SinkError> {
-    let after = if tried.is_empty() {
-        String::new()
-    } else {
-        format!(", after: {}; many servers hang up after some keys that they do not know", tried.join("; "))
-    };
-    match error.code() {
-        ErrorCode::Session(-7 | -9 | -13 | -30 | -43) if !session.authenticated() => Err(SinkError::new(
-            Cause::Unavailable,
-            format!("log in to {}:{}: the connection failed ({}){after}", config.host, config.port, error.message()),
-        )),
-        ErrorCode::Session(_) | ErrorCode::SFTP(_) => Ok(()),
-    }
-}

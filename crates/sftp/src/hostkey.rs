@@ -7,15 +7,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use dvb_fixity::{Algorithm, Measured};
 use dvb_storage::{Cause, SinkError};
-use ssh2::{CheckResult, KnownHostFileKind, Session};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use russh::keys::{Algorithm as KeyType, EcdsaCurve, HashAlg};
+use sha1::Sha1;
 
 /// Key types, each with the signature algorithms that prove it, in OpenSSH's order of preference.
-const TYPES: [(&str, &str); 5] = [
-    ("ssh-ed25519", "ssh-ed25519"),
-    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp256"),
-    ("ecdsa-sha2-nistp384", "ecdsa-sha2-nistp384"),
-    ("ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521"),
-    ("ssh-rsa", "rsa-sha2-512,rsa-sha2-256,ssh-rsa"),
+const TYPES: [(&str, &[KeyType]); 5] = [
+    ("ssh-ed25519", &[KeyType::Ed25519]),
+    ("ecdsa-sha2-nistp256", &[KeyType::Ecdsa { curve: EcdsaCurve::NistP256 }]),
+    ("ecdsa-sha2-nistp384", &[KeyType::Ecdsa { curve: EcdsaCurve::NistP384 }]),
+    ("ecdsa-sha2-nistp521", &[KeyType::Ecdsa { curve: EcdsaCurve::NistP521 }]),
+    (
+        "ssh-rsa",
+        &[
+            KeyType::Rsa { hash: Some(HashAlg::Sha512) },
+            KeyType::Rsa { hash: Some(HashAlg::Sha256) },
+            KeyType::Rsa { hash: None },
+        ],
+    ),
 ];
 
 /// What the files say of one host.
@@ -40,7 +49,7 @@ impl KnownKeys {
     ///
     /// # Errors
     /// [`SinkError`] with [`Cause::Untrusted`], when a file cannot be read.
-    pub(crate) fn read(session: &Session, host: &str, port: u16, files: &[PathBuf]) -> Result<Self, SinkError> {
+    pub(crate) fn read(host: &str, port: u16, files: &[PathBuf]) -> Result<Self, SinkError> {
         let host = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
         let mut known = Vec::new();
         for file in files {
@@ -54,7 +63,7 @@ impl KnownKeys {
             };
             let text = String::from_utf8_lossy(&bytes);
             for (n, line) in text.lines().enumerate() {
-                if let Some((revoked, kind, key)) = entry_for(session, &host, line) {
+                if let Some((revoked, kind, key)) = entry_for(&host, line) {
                     known.push(KnownKey { file: file.clone(), line: n + 1, revoked, kind, key });
                 }
             }
@@ -64,10 +73,10 @@ impl KnownKeys {
 
     /// Signature algorithms for the key exchange: those first whose keys are known, as ssh(1) does, so that a server
     /// with several keys shows the one that can be checked.
-    pub(crate) fn preference(&self) -> String {
+    pub(crate) fn preference(&self) -> Vec<KeyType> {
         let is_known = |kind: &str| self.known.iter().any(|it| !it.revoked && it.kind == kind);
         let (first, rest): (Vec<_>, Vec<_>) = TYPES.iter().partition(|(kind, _)| is_known(kind));
-        first.iter().chain(&rest).map(|(_, algorithms)| *algorithms).collect::<Vec<_>>().join(",")
+        first.iter().chain(&rest).flat_map(|(_, algorithms)| algorithms.iter().cloned()).collect()
     }
 
     /// Whether the key that the server showed and proved is a known one.
@@ -128,7 +137,7 @@ fn kind_of(key: &[u8]) -> String {
 }
 
 /// Marker, type and key of a line that names the host. Certificate authorities are not supported, their lines passed over.
-fn entry_for(session: &Session, host: &str, line: &str) -> Option<(bool, String, String)> {
+fn entry_for(host: &str, line: &str) -> Option<(bool, String, String)> {
     let mut words = line.split_whitespace();
     let mut first = words.next().filter(|it| !it.starts_with('#'))?;
     let revoked = first == "@revoked";
@@ -139,17 +148,16 @@ fn entry_for(session: &Session, host: &str, line: &str) -> Option<(bool, String,
         first = words.next()?;
     }
     let (kind, key) = (words.next()?, words.next()?);
-    let named = if first.starts_with('|') { is_hashed(session, host, first) } else { is_listed(host, first) };
+    let named = if first.starts_with('|') { is_hashed(host, first) } else { is_listed(host, first) };
     named.then(|| (revoked, kind.to_owned(), key.to_owned()))
 }
 
-/// Whether a hashed name is this host's. libssh2 knows how to hash; it is asked with a line of our own making, and a
-/// key that is nobody's.
-fn is_hashed(session: &Session, host: &str, hashed: &str) -> bool {
-    let Ok(mut known) = session.known_hosts() else { return false };
-    let line = format!("{hashed} ssh-rsa {}\n", STANDARD.encode(b"\0\0\0\x07ssh-rsa"));
-    known.read_str(&line, KnownHostFileKind::OpenSSH).is_ok()
-        && matches!(known.check(host, b"\0\0\0\x07nothing"), CheckResult::Mismatch | CheckResult::Match)
+/// Whether a hashed name is this host's: `|1|`, a salt, `|`, and the HMAC-SHA-1 of the name by that salt (sshd(8)).
+fn is_hashed(host: &str, hashed: &str) -> bool {
+    let Some((salt, hash)) = hashed.strip_prefix("|1|").and_then(|it| it.split_once('|')) else { return false };
+    let (Ok(salt), Ok(hash)) = (STANDARD.decode(salt), STANDARD.decode(hash)) else { return false };
+    let Ok(mac) = Hmac::<Sha1>::new_from_slice(&salt) else { return false };
+    mac.chain_update(host.to_lowercase()).verify_slice(&hash).is_ok()
 }
 
 /// Whether a list of patterns names the host: `*`, `?`, and `!` for exceptions (ssh_config(5), PATTERNS).
@@ -195,11 +203,10 @@ mod tests {
     #[test]
     fn hashed_names_are_found() {
         // Made by: ssh-keygen -H, from the name "[127.0.0.1]:2222".
-        let session = Session::new().unwrap();
         let salted = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg=";
         // From sshd(8)'s own example, the host name is 192.168.1.61.
-        assert!(is_hashed(&session, "192.168.1.61", salted));
-        assert!(!is_hashed(&session, "192.168.1.62", salted));
+        assert!(is_hashed("192.168.1.61", salted));
+        assert!(!is_hashed("192.168.1.62", salted));
     }
 
     #[test]
@@ -209,7 +216,8 @@ mod tests {
             files: vec![],
             known: vec![KnownKey { file: "f".into(), line: 1, revoked: false, kind: kind.into(), key: String::new() }],
         };
-        assert!(known("ssh-rsa").preference().starts_with("rsa-sha2-512,rsa-sha2-256,ssh-rsa,ssh-ed25519"));
-        assert!(known("other").preference().starts_with("ssh-ed25519,"));
+        let names = |kind| known(kind).preference().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        assert!(names("ssh-rsa").starts_with("rsa-sha2-512,rsa-sha2-256,ssh-rsa,ssh-ed25519"));
+        assert!(names("other").starts_with("ssh-ed25519,"));
     }
 }

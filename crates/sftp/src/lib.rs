@@ -1,6 +1,6 @@
 //! Destinations on an SSH server, many files in few round trips.
 //!
-//! [`SftpSink`] speaks SFTP version 3 itself, over a channel of libssh2, with hundreds of requests of many files in
+//! [`SftpSink`] speaks SFTP version 3 itself, over a channel of russh, with hundreds of requests of many files in
 //! flight; the digests that prove the copies come from one shell that lives as long as the session, or, where the
 //! account may run nothing, from reading back.
 //!
@@ -17,8 +17,10 @@ mod download;
 mod durable;
 mod error;
 mod folders;
+mod heard;
 mod hostkey;
 mod link;
+mod login;
 mod listing;
 mod measure;
 mod prove;

@@ -1,30 +1,38 @@
-//! The channels of one SSH connection, read and written without blocking, with one place that waits.
+//! The channels of one SSH connection, with one place that sends, receives and waits.
+//!
+//! The connection lives in a runtime of its own, on the thread of whoever uses it: while nobody waits here, nothing is
+//! sent or received.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::future::{pending, ready};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ssh2::{BlockDirections, Channel, Session};
+use bytes::Bytes;
+use russh::client::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::yield_now;
+use tokio::time::sleep;
 
+use crate::connect::Connection;
 use crate::error::Fault;
 
-/// libssh2 may hold what it has read itself, so no wait is longer than this, whatever poll(2) says.
-const SLICE: Duration = Duration::from_millis(100);
 /// Unsent bytes above which nothing more is asked for: enough to keep the cipher busy, little enough for flat memory.
 const HIGH_WATER: usize = 1024 * 1024;
+/// How much of that is handed to the connection at once, so that room is told of early.
+const PIECE: usize = 128 * 1024;
+/// How often silence is looked at.
+const SLICE: Duration = Duration::from_millis(100);
+/// Long enough for a look at the socket, too short to be felt.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// A server that answers keepalives but not the question is given up after this many times the limit of silence.
 const PATIENCE: u32 = 10;
 /// The least that a digest on the server is expected to go through in a second.
 const SLOWEST_DIGEST: u64 = 1024 * 1024;
-
-/// A channel's place in the link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lane {
-    Sftp,
-    Shell,
-}
 
 /// What [`Link::pump`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,65 +44,40 @@ pub(crate) enum Until {
 }
 
 struct Line {
-    channel: Channel,
     name: &'static str,
     out: Vec<u8>,
-    sent: usize,
+    /// Bytes that the connection has taken over and not yet sent.
+    pending: Arc<AtomicUsize>,
+    to_carry: UnboundedSender<Bytes>,
+    reader: ChannelReadHalf,
     input: Vec<u8>,
     over: bool,
 }
 
 /// One connection with up to two channels.
 pub(crate) struct Link {
-    session: Session,
-    socket: TcpStream,
+    connection: Connection,
     sftp: Line,
     shell: Option<Line>,
-    /// The channel whose packet libssh2 has sent in part: it must go on before the other may send.
-    midway: Option<Lane>,
+    /// Told whenever bytes were sent.
+    moved: Arc<Notify>,
     idle: Duration,
     /// How long a living server may take for one answer.
     patience: Duration,
-    scratch: Box<[u8]>,
 }
 
 impl Link {
-    /// Takes over a session that is logged in, and its SFTP channel.
-    pub(crate) fn new(session: Session, socket: TcpStream, sftp: Channel, idle: Duration) -> Self {
-        session.set_blocking(false);
-        session.set_keepalive(true, u32::try_from(idle.as_secs() / 4).unwrap_or(60).max(2));
-        Self {
-            session,
-            socket,
-            sftp: Line::new(sftp, "SFTP"),
-            shell: None,
-            midway: None,
-            idle,
-            patience: idle * PATIENCE,
-            scratch: vec![0; 64 * 1024].into(),
-        }
+    /// Takes over a connection that is logged in, its SFTP channel, and that of a shell.
+    pub(crate) fn new(connection: Connection, sftp: Channel<Msg>, shell: Option<Channel<Msg>>, idle: Duration) -> Self {
+        let moved = Arc::new(Notify::new());
+        let line = |channel, name| Line::new(&connection, channel, name, &moved);
+        let (sftp, shell) = (line(sftp, "SFTP"), shell.map(|it| line(it, "command")));
+        Self { connection, sftp, shell, moved, idle, patience: idle * PATIENCE }
     }
 
-    /// Adds the channel of a shell.
-    pub(crate) fn add_shell(&mut self, channel: Channel) {
-        self.shell = Some(Line::new(channel, "command"));
-    }
-
-    /// Expects no more of the shell, and keeps nothing for it that was not sent.
+    /// Expects no more of the shell, and closes its channel.
     pub(crate) fn forget_shell(&mut self) {
-        if let Some(shell) = &mut self.shell {
-            shell.over = true;
-            shell.input = Vec::new();
-        }
-    }
-
-    /// Starts a blocking exchange of the session's own, such as opening a channel.
-    pub(crate) fn blocking<T>(&mut self, limit: Duration, work: impl FnOnce(&Session) -> T) -> T {
-        self.session.set_timeout(u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
-        self.session.set_blocking(true);
-        let done = work(&self.session);
-        self.session.set_blocking(false);
-        done
+        self.shell = None;
     }
 
     /// How long a server that lives may work on this many bytes.
@@ -142,39 +125,43 @@ impl Link {
         self.sftp.pending() == 0
     }
 
-    fn line(&mut self, lane: Lane) -> Option<&mut Line> {
-        match lane {
-            Lane::Sftp => Some(&mut self.sftp),
-            Lane::Shell => self.shell.as_mut(),
-        }
-    }
-
     /// Sends and receives what it can; waits while that brings nothing of what is wanted.
     ///
     /// # Errors
     /// [`Fault`], when the connection is lost or silent for too long.
     pub(crate) fn pump(&mut self, until: Until) -> Result<(), Fault> {
-        let mut quiet = Duration::ZERO;
+        self.hand_over();
+        let Self { connection: Connection { runtime, life, heard, .. }, sftp, shell, moved, idle, patience } = self;
         let began = Instant::now();
-        loop {
-            self.write()?;
-            let had_window = self.sftp.channel.write_window().remaining > 0;
-            if self.read()? {
-                return Ok(());
+        runtime.block_on(async {
+            // The connection's turn, also where there is room already.
+            yield_now().await;
+            loop {
+                if take_what_is_there(sftp, shell).await {
+                    return Ok(());
+                }
+                if sftp.over {
+                    return Err(life.last_words().await.map_or(Fault::Ended(sftp.name), Fault::Lost));
+                }
+                if until == Until::Room && sftp.pending() < HIGH_WATER {
+                    return Ok(());
+                }
+                let quiet = heard.last().max(began).elapsed();
+                if quiet >= *idle || began.elapsed() >= *patience {
+                    return Err(Fault::Silent(began.elapsed().as_secs()));
+                }
+                let came = tokio::select! {
+                    came = sftp.receive() => came,
+                    came = receive_from(shell) => came,
+                    () = moved.notified(), if until == Until::Room => false,
+                    () = sleep(SLICE) => false,
+                };
+                if came {
+                    take_what_is_there(sftp, shell).await;
+                    return Ok(());
+                }
             }
-            if until == Until::Room && self.has_room() {
-                return Ok(());
-            }
-            // Sending reads as well: a window may have opened, or data come in, without the socket telling.
-            let opened = !had_window && self.sftp.channel.write_window().remaining > 0;
-            if opened || self.holds_data() {
-                continue;
-            }
-            quiet = self.wait(quiet)?;
-            if quiet >= self.idle || began.elapsed() >= self.patience {
-                return Err(Fault::Silent(began.elapsed().as_secs()));
-            }
-        }
+        })
     }
 
     /// Sends and receives what it can without waiting, so that the server's own questions are answered.
@@ -182,137 +169,108 @@ impl Link {
     /// # Errors
     /// [`Fault`], when the connection is lost.
     pub(crate) fn tend(&mut self) -> Result<(), Fault> {
-        self.write()?;
-        self.read().map(drop)
-    }
-
-    /// Waits for the socket, and tells how long it has been silent.
-    fn wait(&mut self, quiet: Duration) -> Result<Duration, Fault> {
-        let wants_out = matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
-        let pending = self.sftp.pending() + self.shell.as_ref().map_or(0, Line::pending) > 0;
-        let flags = if wants_out && pending { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let slice = SLICE.min(self.idle.saturating_sub(quiet)).max(Duration::from_millis(1));
-        let timeout = Timespec { tv_sec: 0, tv_nsec: slice.subsec_nanos().into() };
-        let began = Instant::now();
-        let mut fds = [PollFd::new(&self.socket, flags)];
-        match poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Fault::System("poll", error.into())),
-        }
-        let events = fds[0].revents();
-        if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-            return Ok(Duration::ZERO);
-        }
-        let quiet = quiet + began.elapsed();
-        if !pending && events.is_empty() && quiet > SLICE && self.takes_more() {
-            // A server at work on a long digest is alive as long as it answers this.
-            self.session.keepalive_send().map_err(|it| Fault::Lost(it.into()))?;
-        }
-        Ok(quiet)
-    }
-
-    /// Whether the socket takes some hundred bytes at once: libssh2 could not finish a keepalive that was sent in part.
-    fn takes_more(&self) -> bool {
-        let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
-    }
-
-    fn holds_data(&self) -> bool {
-        let holds = |it: &Line| it.channel.read_window().available > 0;
-        holds(&self.sftp) || self.shell.as_ref().is_some_and(|it| !it.over && holds(it))
-    }
-
-    fn write(&mut self) -> Result<(), Fault> {
-        let order = match self.midway {
-            Some(Lane::Shell) => [Lane::Shell, Lane::Sftp],
-            Some(Lane::Sftp) | None => [Lane::Sftp, Lane::Shell],
-        };
-        for lane in order {
-            let midway = self.midway == Some(lane);
-            let Some(line) = self.line(lane) else { continue };
-            if line.over && !midway {
-                line.forget();
+        self.hand_over();
+        let Self { connection: Connection { runtime, life, .. }, sftp, shell, .. } = self;
+        runtime.block_on(async {
+            sleep(GLANCE).await;
+            take_what_is_there(sftp, shell).await;
+            if sftp.over {
+                return Err(life.last_words().await.map_or(Fault::Ended(sftp.name), Fault::Lost));
             }
-            if line.write()? {
-                self.midway = None;
-            } else if matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both) {
-                self.midway = Some(lane);
-                return Ok(());
-            }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// Reads both channels empty; whether anything came, the end of the shell included.
-    fn read(&mut self) -> Result<bool, Fault> {
-        let mut came = self.sftp.read(&mut self.scratch)?;
-        // Of one that is over, nothing is read: it can fill its window and no more.
-        if let Some(shell) = self.shell.as_mut().filter(|it| !it.over) {
-            came |= shell.read(&mut self.scratch)?;
-            if shell.channel.eof() {
-                shell.over = true;
-                came = true;
-            }
+    fn hand_over(&mut self) {
+        self.sftp.hand_over();
+        if let Some(shell) = &mut self.shell {
+            shell.hand_over();
         }
-        if !came && self.sftp.channel.eof() {
-            return Err(Fault::Ended(self.sftp.name));
-        }
-        Ok(came)
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Everything was answered, or does not matter any more: without a socket, libssh2 frees all without waiting.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        // Everything was answered, or does not matter any more.
+        let _ = self.connection.socket.shutdown(Shutdown::Both);
     }
 }
 
+/// Takes what has come in the meantime; whether anything did, the end of a channel included.
+async fn take_what_is_there(sftp: &mut Line, shell: &mut Option<Line>) -> bool {
+    let mut came = false;
+    loop {
+        came |= tokio::select! {
+            biased;
+            it = sftp.receive() => it,
+            it = receive_from(shell) => it,
+            () = ready(()) => return came,
+        };
+    }
+}
+
+/// Waits for the shell; for ever, where there is none.
+async fn receive_from(shell: &mut Option<Line>) -> bool {
+    match shell {
+        Some(shell) => shell.receive().await,
+        None => pending().await,
+    }
+}
+
+/// Sends what is handed over, as fast as the server takes it; closes the channel when no more will come.
+async fn carry(
+    writer: ChannelWriteHalf<Msg>,
+    mut to_send: UnboundedReceiver<Bytes>,
+    pending: Arc<AtomicUsize>,
+    moved: Arc<Notify>,
+) {
+    while let Some(mut bytes) = to_send.recv().await {
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            let len = piece.len();
+            if writer.data_bytes(piece).await.is_err() {
+                return;
+            }
+            pending.fetch_sub(len, Ordering::Relaxed);
+            moved.notify_one();
+        }
+    }
+    let _ = writer.close().await;
+}
+
 impl Line {
-    fn new(channel: Channel, name: &'static str) -> Self {
-        Self { channel, name, out: Vec::new(), sent: 0, input: Vec::new(), over: false }
+    fn new(connection: &Connection, channel: Channel<Msg>, name: &'static str, moved: &Arc<Notify>) -> Self {
+        let (reader, writer) = channel.split();
+        let (to_carry, to_send) = unbounded_channel();
+        let pending = Arc::new(AtomicUsize::new(0));
+        connection.runtime.spawn(carry(writer, to_send, Arc::clone(&pending), Arc::clone(moved)));
+        Self { name, out: Vec::new(), pending, to_carry, reader, input: Vec::new(), over: false }
     }
 
     fn pending(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.len() + self.pending.load(Ordering::Relaxed)
     }
 
-    fn forget(&mut self) {
-        self.out.clear();
-        self.sent = 0;
-    }
-
-    /// Sends until all is sent (`true`) or the socket or the window is full.
-    fn write(&mut self) -> Result<bool, Fault> {
-        while self.sent < self.out.len() {
-            match self.channel.write(&self.out[self.sent..]) {
-                Ok(0) => return Ok(false),
-                Ok(n) => self.sent += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // libssh2 has copied what it sends in part, so moving the bytes is safe.
-                    if self.sent >= HIGH_WATER {
-                        self.out.drain(..self.sent);
-                        self.sent = 0;
-                    }
-                    return Ok(false);
-                }
-                Err(error) => return Err(Fault::Lost(error)),
-            }
+    fn hand_over(&mut self) {
+        if self.out.is_empty() || self.over {
+            return;
         }
-        self.forget();
-        Ok(true)
+        let bytes = Bytes::from(std::mem::take(&mut self.out));
+        self.pending.fetch_add(bytes.len(), Ordering::Relaxed);
+        // Nobody takes it where the connection is lost, which is what the reader will find.
+        let _ = self.to_carry.send(bytes);
     }
 
-    fn read(&mut self, scratch: &mut [u8]) -> Result<bool, Fault> {
-        let before = self.input.len();
-        loop {
-            match self.channel.read(scratch) {
-                Ok(0) => break,
-                Ok(n) => self.input.extend_from_slice(&scratch[..n]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Fault::Lost(error)),
-            }
+    /// Waits for the next message; whether it brought something, the end included. Waits for ever after that.
+    async fn receive(&mut self) -> bool {
+        if self.over {
+            return pending().await;
         }
-        Ok(self.input.len() > before)
+        match self.reader.wait().await {
+            Some(ChannelMsg::Data { data }) => self.input.extend_from_slice(&data),
+            Some(ChannelMsg::Eof | ChannelMsg::Close | ChannelMsg::Failure) | None => self.over = true,
+            Some(_) => return false,
+        }
+        true
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{Cause, Demand, Payload, PayloadError, SinkError, StageRequest};
-use ssh2::{Channel, ErrorCode, ExtendedData};
+use russh::Channel;
+use russh::client::Msg;
 
 use crate::client::Client;
 use crate::config::SftpConfig;
-use crate::connect::{WINDOW, connect, millis};
+use crate::connect::{Connection, connect, within};
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
@@ -20,8 +21,6 @@ use crate::shell;
 use crate::upload::{Names, Upload};
 use crate::wire::{Reply, Request};
 
-/// SSH packets of this size are what every implementation takes (RFC 4253, section 6.1).
-const PACKET: u32 = 32 * 1024;
 /// How the names of a session's own trial files begin.
 pub(crate) const PROBE: &str = "probe-";
 
@@ -41,10 +40,9 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
             error
         }
     };
-    let (session, socket) = connect(config)?;
-    let sftp = open_sftp(&session, &who)?;
-    session.set_timeout(millis(config.idle_timeout));
-    let link = Link::new(session, socket, sftp, config.idle_timeout);
+    let connection = connect(config)?;
+    let (sftp, shell) = open_channels(&connection, config, &who)?;
+    let link = Link::new(connection, sftp, shell, config.idle_timeout);
     let mut client = Client::start(link, config.connect_timeout).map_err(fault("start SFTP with"))?;
     let root = find_root(&mut client, config, &who).map_err(fault("look for the folder on"))??;
     let mut it = SftpSession {
@@ -80,20 +78,34 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
     Ok(it)
 }
 
-fn open_sftp(session: &ssh2::Session, who: &str) -> Result<Channel, SinkError> {
-    let open = || {
-        let mut channel = session.channel_open("session", WINDOW, PACKET, None)?;
-        channel.handle_extended_data(ExtendedData::Ignore)?;
-        channel.subsystem("sftp")?;
-        Ok(channel)
+/// Opens a channel for SFTP, and one for a shell where digests are wanted. What the server says to the requests in
+/// them comes later, before the first answer or instead of it.
+fn open_channels(
+    connection: &Connection,
+    config: &SftpConfig,
+    who: &str,
+) -> Result<(Channel<Msg>, Option<Channel<Msg>>), SinkError> {
+    let unavailable = |it: russh::Error| {
+        let attempt = format!("start SFTP with {who}; does the server offer it to this account?");
+        SinkError::because(Cause::Unavailable, attempt, it)
     };
-    open().map_err(|it: ssh2::Error| {
-        SinkError::because(
-            Cause::Unavailable,
-            format!("start SFTP with {who}; does the server offer it to this account?"),
-            it,
-        )
-    })
+    let Some(handle) = connection.life.handle() else { return Err(unavailable(russh::Error::Disconnect)) };
+    let sftp = async {
+        let channel = handle.channel_open_session().await?;
+        channel.request_subsystem(true, "sftp").await?;
+        Ok::<_, russh::Error>(channel)
+    };
+    let shell = async {
+        if config.demand == Demand::ReadBack {
+            return Ok::<_, russh::Error>(None);
+        }
+        // A server that allows only one channel, or no commands, is served by reading back.
+        let Ok(channel) = handle.channel_open_session().await else { return Ok(None) };
+        channel.exec(true, "exec sh").await?;
+        Ok(Some(channel))
+    };
+    let both = async { tokio::try_join!(sftp, shell) };
+    connection.runtime.block_on(within(config, both)).map_err(unavailable)
 }
 
 /// A run's id as the name of a folder: whatever could be more than a name is written as `%XX`.
@@ -183,7 +195,7 @@ impl SftpSession {
                 return Ok(None);
             }
         }
-        if demand != Demand::ReadBack {
+        if demand != Demand::ReadBack && !self.client.link.shell_ended() {
             self.tools = self.find_tools(&names[0], &Measured::of(&secret, &Algorithm::ALL), limit)?;
         }
         if let Some(best) = self.tools.as_ref().and_then(Tools::best) {
@@ -206,18 +218,6 @@ impl SftpSession {
 
     /// A shell that sees the same files as SFTP and has a program for digests.
     fn find_tools(&mut self, name: &str, truth: &Measured, limit: Duration) -> Result<Option<Tools>, Fault> {
-        let opened: Result<Channel, ssh2::Error> = self.client.link.blocking(limit, |session| {
-            let mut channel = session.channel_session()?;
-            channel.handle_extended_data(ExtendedData::Ignore)?;
-            channel.exec("exec sh")?;
-            Ok(channel)
-        });
-        match opened {
-            Ok(channel) => self.client.link.add_shell(channel),
-            // LIBSSH2_ERROR_CHANNEL_FAILURE, LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED: the server says no.
-            Err(error) if matches!(error.code(), ErrorCode::Session(-21 | -22)) => return Ok(None),
-            Err(error) => return Err(Fault::Lost(ssh2::Error::into(error))),
-        }
         match Tools::probe(&mut self.client, &self.temp, name, truth, limit) {
             Ok(tools) => Ok(tools.best().is_some().then_some(tools)),
             Err(Fault::Ended(_) | Fault::Silent(_)) => {

@@ -1,0 +1,75 @@
+//! A socket that remembers when the other side was heard last: an answer to a keepalive is heard nowhere else.
+
+use std::io;
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// When anything was received last.
+pub(crate) struct Heard {
+    start: Instant,
+    /// Since the start.
+    millis: AtomicU64,
+}
+
+impl Heard {
+    /// Starts now.
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), millis: AtomicU64::new(0) }
+    }
+
+    /// The last time, to the millisecond.
+    pub(crate) fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) {
+        self.millis.store(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// The socket.
+pub(crate) struct Wire {
+    socket: tokio::net::TcpStream,
+    heard: Arc<Heard>,
+}
+
+impl Wire {
+    /// Takes over a connected socket, in the runtime that is entered.
+    ///
+    /// # Errors
+    /// [`io::Error`], when the system refuses.
+    pub(crate) fn new(socket: TcpStream, heard: Arc<Heard>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: tokio::net::TcpStream::from_std(socket)?, heard })
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.heard.now();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
