@@ -1,12 +1,14 @@
 //! Where the server is and how to log in: everything is told by the caller.
 
+use std::error::Error;
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dvb_storage::{Cause, Demand, SinkError};
+use openssl::pkey::PKey;
 use russh::keys::{self, PrivateKey};
 
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
@@ -78,12 +80,22 @@ impl KeyFile {
     /// The key.
     ///
     /// # Errors
-    /// [`keys::Error`], when there is none that the passphrase opens.
-    pub(crate) fn load(&self) -> Result<PrivateKey, keys::Error> {
-        let key = keys::load_secret_key(&self.path, self.passphrase.as_deref())?;
-        if key.is_encrypted() { Err(keys::Error::KeyIsEncrypted) } else { Ok(key) }
+    /// Whatever is wrong with the file or the passphrase.
+    pub(crate) fn load(&self) -> Result<PrivateKey, Box<dyn Error + Send + Sync>> {
+        let mut text = fs::read_to_string(&self.path)?;
+        if let Some(passphrase) = self.passphrase.as_ref().filter(|_| text.contains(PEM_ENCRYPTED)) {
+            let key = PKey::private_key_from_pem_passphrase(text.as_bytes(), passphrase.as_bytes())?;
+            text = String::from_utf8(key.private_key_to_pem_pkcs8()?)?;
+        }
+        // A passphrase that a key does not need is no fault.
+        let key = keys::decode_secret_key(&text, self.passphrase.as_deref())
+            .or_else(|error| keys::decode_secret_key(&text, None).map_err(|_| error))?;
+        if key.is_encrypted() { Err(keys::Error::KeyIsEncrypted.into()) } else { Ok(key) }
     }
 }
+
+/// PEM's own encryption (RFC 1421), of which russh knows one cipher, and that for RSA only: OpenSSL knows them all.
+const PEM_ENCRYPTED: &str = "Proc-Type: 4,ENCRYPTED";
 
 impl fmt::Debug for KeyFile {
     /// Never shows the passphrase.

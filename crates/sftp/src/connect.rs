@@ -171,7 +171,8 @@ fn preferred(config: &SftpConfig, known: &KnownKeys) -> Result<Preferred, SinkEr
         None => CIPHERS.into_iter().filter_map(cipher_named).collect(),
     };
     if ciphers.is_empty() {
-        let text = format!("none of the ciphers {:?} is known; see SshCiphers", config.ciphers.as_deref().unwrap_or(""));
+        let text =
+            format!("none of the ciphers {:?} is known; see SshCiphers", config.ciphers.as_deref().unwrap_or(""));
         return Err(SinkError::new(Cause::Unavailable, text));
     }
     Ok(Preferred { cipher: Cow::Owned(ciphers), key: Cow::Owned(known.preference()), ..Preferred::default() })
@@ -206,4 +207,3 @@ fn dial(config: &SftpConfig) -> Result<TcpStream, SinkError> {
     }
     Err(unavailable(format!("reach {place}; is the host up, the port right and the firewall open?"), last))
 }
-

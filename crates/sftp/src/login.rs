@@ -56,7 +56,7 @@ enum No {
 
 async fn by_key(session: &mut Handle<Guard>, config: &SftpConfig, file: &KeyFile) -> Result<(), No> {
     let key = Arc::new(file.load().map_err(|it| No::Key(it.to_string()))?);
-    for hash in hashes(session, config, &key.algorithm()).await? {
+    for hash in hashes(session, config, key.algorithm()).await? {
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key), hash);
         let answer = within(config, session.authenticate_publickey(&config.username, key)).await.map_err(No::Lost)?;
         if answer.success() {
@@ -71,17 +71,19 @@ async fn by_agent(session: &mut Handle<Guard>, config: &SftpConfig, socket: &Pat
     let deaf = |it: russh::keys::Error| No::Key(format!("agent at {} ({it})", socket.display()));
     let mut agent = AgentClient::connect_uds(socket).await.map_err(deaf)?;
     let identities = agent.request_identities().await.map_err(deaf)?;
-    let keys: Vec<_> = identities
-        .into_iter()
-        .filter_map(|it| match it {
-            AgentIdentity::PublicKey { key, .. } => Some(key),
-            AgentIdentity::Certificate { .. } => None,
-        })
-        .collect();
-    let count = keys.len();
-    for key in keys {
-        for hash in hashes(session, config, &key.algorithm()).await? {
-            match session.authenticate_publickey_with(&config.username, key.clone(), hash, &mut agent).await {
+    let count = identities.len();
+    for identity in identities {
+        for hash in hashes(session, config, identity.public_key().algorithm()).await? {
+            let user = &config.username;
+            let answer = match &identity {
+                AgentIdentity::PublicKey { key, .. } => {
+                    session.authenticate_publickey_with(user, key.clone(), hash, &mut agent).await
+                }
+                AgentIdentity::Certificate { certificate, .. } => {
+                    session.authenticate_certificate_with(user, certificate.clone(), hash, &mut agent).await
+                }
+            };
+            match answer {
                 Ok(answer) if answer.success() => return Ok(()),
                 // An agent may hold a key that it does not sign with; the next may do.
                 Ok(_) | Err(AgentAuthError::Key(_)) => still_there(session)?,
@@ -96,7 +98,7 @@ async fn by_agent(session: &mut Handle<Guard>, config: &SftpConfig, socket: &Pat
 async fn hashes(
     session: &Handle<Guard>,
     config: &SftpConfig,
-    algorithm: &Algorithm,
+    algorithm: Algorithm,
 ) -> Result<Vec<Option<HashAlg>>, No> {
     if !matches!(algorithm, Algorithm::Rsa { .. }) {
         return Ok(vec![None]);

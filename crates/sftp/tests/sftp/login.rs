@@ -1,11 +1,13 @@
 //! Who is let in, and who learns why not.
 
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dvb_sftp::{KeyFile, SftpConfig};
 use dvb_storage::{Cause, Demand};
-use dvb_testkit::sshd::PASSPHRASE;
+use dvb_testkit::sshd::{PASSPHRASE, Server};
 
 use crate::{config, connect_with, refused, server};
 
@@ -107,6 +109,7 @@ fn ciphers_are_the_user_s_to_choose() {
 fn a_key_is_tried_without_a_server() {
     let good = KeyFile { path: server().shell().key, passphrase: None };
     good.check().unwrap();
+    KeyFile { passphrase: Some("not needed".into()), ..good }.check().unwrap();
     locked(Some(PASSPHRASE)).check().unwrap();
     for (key, cause, says) in [
         (
@@ -120,5 +123,81 @@ fn a_key_is_tried_without_a_server() {
     ] {
         let error = key.check().unwrap_err();
         assert!(error.cause == cause && error.chain().contains(says), "{}", error.chain());
+    }
+}
+
+#[test]
+fn a_certificate_that_an_agent_holds_opens() {
+    let folder = dvb_testkit::temp_folder("certificate");
+    let run = |program: &str, args: &[&str], socket: &Path| {
+        let mut command = Command::new(program);
+        let output = command.args(args).current_dir(folder.path()).env("SSH_AUTH_SOCK", socket).output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+    };
+    let none = Path::new("/dev/null");
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", "authority"], none);
+    let lines = format!("TrustedUserCAKeys {}\n", folder.path().join("authority.pub").display());
+    let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
+    let account = server.shell().fresh("certificate");
+    let agent = server.agent_socket();
+    run("ssh-add", &["-q", "-D"], &agent);
+    let config = |agent| SftpConfig { keys: vec![], agent: Some(agent), ..config(&account, Demand::ReadBack) };
+    for kind in ["ed25519", "rsa", "ecdsa"] {
+        run("ssh-keygen", &["-q", "-t", kind, "-N", "", "-f", kind], none);
+        run("ssh-add", &["-q", kind], &agent);
+        assert_eq!(refused(config(agent.clone())).cause, Cause::Forbidden, "{kind}: without a certificate");
+        run("ssh-keygen", &["-q", "-s", "authority", "-I", "us", "-n", &account.user, &format!("{kind}.pub")], none);
+        run("ssh-add", &["-q", kind], &agent);
+        connect_with(config(agent.clone())).unwrap_or_else(|it| panic!("{kind}: {}", it.chain()));
+        run("ssh-add", &["-q", "-D"], &agent);
+    }
+}
+
+/// Makes keys by command lines in which `FILE` stands for the key's file; each with its passphrase.
+fn make_keys(folder: &Path) -> Vec<KeyFile> {
+    let mut lines: Vec<(String, &str)> = Vec::new();
+    for words in ["", PASSPHRASE] {
+        lines.push((format!("ssh-keygen -q -t ed25519 -N '{words}' -f FILE"), words));
+        for kind in ["rsa -b 2048", "ecdsa -b 256", "ecdsa -b 384", "ecdsa -b 521"] {
+            for format in ["RFC4716", "PEM", "PKCS8"] {
+                lines.push((format!("ssh-keygen -q -t {kind} -m {format} -N '{words}' -f FILE"), words));
+            }
+        }
+    }
+    for line in ["openssl genrsa -traditional -out FILE 2048", "openssl ecparam -name prime256v1 -genkey -out FILE"] {
+        lines.push((line.to_owned(), ""));
+    }
+    for line in [
+        "openssl genrsa -aes128 -traditional -passout pass:secret -out FILE 2048",
+        "openssl genrsa -aes256 -traditional -passout pass:secret -out FILE 2048",
+        "openssl genpkey -algorithm rsa -aes256 -pass pass:secret -out FILE",
+    ] {
+        lines.push((line.to_owned(), PASSPHRASE));
+    }
+    let made = lines.into_iter().enumerate().map(|(n, (line, words))| {
+        let path = folder.join(format!("{n}"));
+        let line = line.replace("FILE", &path.display().to_string());
+        let output = Command::new("sh").args(["-c", &format!("umask 077; {line}")]).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        KeyFile { path, passphrase: Some(words.to_owned()).filter(|it| !it.is_empty()) }
+    });
+    made.collect()
+}
+
+#[test]
+fn keys_of_every_type_and_format_open() {
+    let server = Server::start();
+    let account = server.shell().fresh("formats");
+    let folder = dvb_testkit::temp_folder("keys");
+    let allowed = account.key.with_file_name("authorized_keys");
+    for key in make_keys(folder.path()) {
+        let words = key.passphrase.clone().unwrap_or_default();
+        let public = Command::new("ssh-keygen").args(["-y", "-P", &words, "-f"]).arg(&key.path).output().unwrap();
+        assert!(public.status.success(), "{public:?}");
+        std::fs::write(&allowed, public.stdout).unwrap();
+        key.check().unwrap_or_else(|it| panic!("{}\n{}", it.chain(), std::fs::read_to_string(&key.path).unwrap()));
+        let text = std::fs::read_to_string(&key.path).unwrap();
+        let config = SftpConfig { keys: vec![key], agent: None, ..config(&account, Demand::ReadBack) };
+        connect_with(config).unwrap_or_else(|it| panic!("{}\n{text}", it.chain()));
     }
 }
