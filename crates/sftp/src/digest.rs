@@ -50,6 +50,16 @@ pub(crate) struct Target<'a> {
     pub(crate) size: u64,
 }
 
+/// What is flushed to stable storage while digests are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    Nothing,
+    /// The files that are hashed; few enough for one command.
+    These,
+    /// Their file system.
+    All,
+}
+
 impl Tools {
     /// Goes to `folder` and hashes `name` there by all programs: only the answer counts, for some servers answer
     /// every command with nothing and success.
@@ -129,8 +139,8 @@ impl Tools {
         self.found.iter().find(|it| it.0 == algorithm).map(|it| it.1.as_str())
     }
 
-    /// Asks for the digests of many files in few commands, and to flush them where told; [`Tools::read`] takes the
-    /// answer.
+    /// Asks for the digests of many files in few commands, and meanwhile to flush them where told; [`Tools::read`]
+    /// takes the answer.
     ///
     /// # Errors
     /// [`Fault`], when there is no shell.
@@ -139,11 +149,17 @@ impl Tools {
         client: &mut Client,
         targets: &[Target<'_>],
         algorithm: Algorithm,
-        flush: bool,
+        flush: Flush,
     ) -> Result<Asked, Fault> {
         let mut script = String::new();
-        if flush {
-            script.push_str("sync -f . & s=$!\n");
+        match flush {
+            Flush::Nothing => {}
+            // Of few files, each on its own: the rest of the file system may be somebody else's.
+            Flush::These => {
+                let names: Vec<String> = targets.iter().map(|it| quoted(it.name)).collect();
+                script.push_str(&format!("sync {} & s=$!\n", names.join(" ")));
+            }
+            Flush::All => script.push_str("sync -f . & s=$!\n"),
         }
         let mut lines: HashMap<&str, String> = HashMap::new();
         for (n, target) in targets.iter().enumerate() {
@@ -165,7 +181,7 @@ impl Tools {
         for (program, line) in lines {
             script.push_str(&format!("{program}{line} </dev/null\n"));
         }
-        if flush {
+        if flush != Flush::Nothing {
             script.push_str("wait $s && printf 'flush|ok\\n'\n");
         }
         let limit = client.link.patience_for(targets.iter().map(|it| it.size).sum());

@@ -4,7 +4,7 @@ use dvb_fixity::{Algorithm, Measured};
 use dvb_model::ObjectKey;
 use dvb_storage::{Cause, SinkError};
 
-use crate::digest::{Target, Tools};
+use crate::digest::{Flush, Target, Tools};
 use crate::download::Download;
 use crate::error::{Fault, refusal};
 use crate::session::SftpSession;
@@ -79,7 +79,7 @@ impl SftpSession {
         let mut found: Vec<Vec<_>> = files.iter().map(|_| Vec::new()).collect();
         let asked: Vec<_> = algorithms
             .iter()
-            .map(|it| tools.ask(&mut self.client, &targets, *it, false).map(|asked| (*it, asked)))
+            .map(|it| tools.ask(&mut self.client, &targets, *it, Flush::Nothing).map(|asked| (*it, asked)))
             .collect::<Result<_, _>>()?;
         for (algorithm, asked) in asked {
             let answer = Tools::read(&mut self.client, &asked, &targets, algorithm)?;

@@ -3,11 +3,11 @@
 use dvb_fixity::{Algorithm, Evidence, Mismatch, Observed, Proved};
 use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 
-use crate::digest::{Target, Tools};
+use crate::digest::{Flush, Target, Tools};
 use crate::download::Download;
 use crate::error::{Fault, refusal};
 use crate::publish::Unmade;
-use crate::session::SftpSession;
+use crate::session::{MANY, SftpSession};
 
 impl SftpSession {
     pub(crate) fn commit_all(&mut self, batch: &[CommitRequest]) -> Result<Vec<Result<Proved, Unstaged>>, Fault> {
@@ -72,12 +72,17 @@ impl SftpSession {
             .iter()
             .map(|it| Target { name: &it.staged.handle[name(&it.staged.handle)..], size: it.staged.measured.size })
             .collect();
+        let unflushed = batch.iter().any(|it| !self.flushed.contains(&it.staged.handle));
+        let flush = match unflushed && tools.can_flush() {
+            false => Flush::Nothing,
+            true if batch.len() < MANY => Flush::These,
+            true => Flush::All,
+        };
         // While the server hashes, the folders are made.
-        let flush = tools.can_flush() && batch.iter().any(|it| !self.flushed.contains(&it.staged.handle));
         let asked = tools.ask(&mut self.client, &targets, best, flush)?;
         let unmade = self.folders.make(&mut self.client, parents.into_iter())?;
         let answer = Tools::read(&mut self.client, &asked, &targets, best)?;
-        let safe = !flush || answer.flushed;
+        let safe = flush == Flush::Nothing || answer.flushed;
         let observed = answer.digests.into_iter().zip(batch).map(|(digest, it)| {
             if !safe {
                 let attempt = format!("{} could not flush {} to stable storage", self.who, it.staged.key);

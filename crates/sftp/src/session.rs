@@ -130,14 +130,14 @@ impl SinkSession for SftpSession {
         self.guarded("store a batch on", |it| {
             let keys: Vec<_> = batch.iter().map(|it| (it.key.clone(), it.payload.size_hint())).collect();
             let paths: Vec<_> = batch.iter().map(|_| format!("{}/{}", it.temp, it.names.take())).collect();
-            let one_by_one = paths.len() < MANY || !it.tools.as_ref().is_some_and(Tools::can_flush);
-            let mut upload = Upload::new(paths.iter().cloned().zip(batch).collect(), &it.temp, FILE_MODE, one_by_one);
+            let flush_each = !it.tools.as_ref().is_some_and(Tools::can_flush);
+            let mut upload = Upload::new(paths.iter().cloned().zip(batch).collect(), &it.temp, FILE_MODE, flush_each);
             it.client.drive(&mut upload)?;
             let mut results = Vec::with_capacity(paths.len());
             for ((outcome, handle), (key, hint)) in upload.outcomes().into_iter().zip(paths).zip(keys) {
                 results.push(match outcome {
                     Some(Ok(measured)) => {
-                        if one_by_one && it.client.offers.fsync {
+                        if flush_each && it.client.offers.fsync {
                             it.flushed.insert(handle.clone());
                         }
                         Ok(Staged { key, measured, handle })
