@@ -4,6 +4,7 @@
 //! become a [`Proved`] by comparison with what the other side says it holds.
 
 mod algorithm;
+mod apart;
 mod hasher;
 mod proof;
 mod recorded;
