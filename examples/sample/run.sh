@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 if [ "$(id -u)" = 0 ]; then
     ./.ci/packages build
 elif ! command -v cc >/dev/null || ! command -v pkg-config >/dev/null || ! pkg-config --exists openssl; then
-    echo "first, as root: apt-get install gcc libc6-dev pkg-config libssl-dev zlib1g-dev" >&2
+    echo "first, as root: apt-get install gcc libc6-dev pkg-config libssl-dev" >&2
     exit 1
 fi
 cargo build --release --locked
