@@ -58,11 +58,16 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Greets the server and asks for its limits; each answer may take as long as `limit`.
+    /// Greets the server, asks for its limits and, in the same round trip, `first`; each answer may take as long as
+    /// `limit`.
     ///
     /// # Errors
     /// [`Fault`], when the answer is late or no SFTP.
-    pub(crate) fn start(link: Link, limit: Duration) -> Result<Self, Fault> {
+    pub(crate) fn start(
+        link: Link,
+        limit: Duration,
+        first: &[Request<'_>],
+    ) -> Result<(Self, Vec<Reply<'static>>), Fault> {
         let limits = Limits { read: 0, write: 0, handles: 0 };
         let mut client = Self { link, offers: Extensions::default(), limits, tickets: Vec::new(), free: Vec::new() };
         let usual = client.link.patience_for(0);
@@ -75,13 +80,14 @@ impl Client {
             }
         };
         client.offers = wire::parse_version(&version)?;
-        if client.offers.limits
-            && let [Reply::Extended(body)] = client.ask(&[Request::Limits])?.as_slice()
-        {
-            client.limits = wire::parse_limits(body)?;
+        let mut requests = first.to_vec();
+        requests.extend(client.offers.limits.then_some(Request::Limits));
+        let mut replies = client.ask(&requests)?;
+        if let Some(Reply::Extended(body)) = replies.drain(first.len()..).next() {
+            client.limits = wire::parse_limits(&body)?;
         }
         client.link.set_patience(usual);
-        Ok(client)
+        Ok((client, replies))
     }
 
     /// Bytes for one READ.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dvb_storage::{Cause, SinkError};
 use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{AlgorithmKind, Preferred, cipher};
+use russh::{AlgorithmKind, Preferred, cipher, kex, mac};
 use tokio::runtime::{self, Runtime};
 use tokio::time::timeout;
 
@@ -28,6 +28,34 @@ const CIPHERS: [&str; 6] = [
     "aes128-ctr",
     "aes192-ctr",
     "aes256-ctr",
+];
+/// As OpenSSH's client offers by default (ssh_config(5)): the library's own lists leave out what some servers, such as
+/// those held to FIPS 140, have only.
+const KEYS: [kex::Name; 14] = [
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::ECDH_SHA2_NISTP256,
+    kex::ECDH_SHA2_NISTP384,
+    kex::ECDH_SHA2_NISTP521,
+    kex::DH_GEX_SHA256,
+    kex::DH_G16_SHA512,
+    kex::DH_G18_SHA512,
+    kex::DH_G14_SHA256,
+    // Not a method, but what is understood beside: EXT_INFO (RFC 8308), and strict exchange against Terrapin.
+    kex::EXTENSION_SUPPORT_AS_CLIENT,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
+/// For ciphers that do not authenticate by themselves.
+const MACS: [mac::Name; 6] = [
+    mac::HMAC_SHA256_ETM,
+    mac::HMAC_SHA512_ETM,
+    mac::HMAC_SHA1_ETM,
+    mac::HMAC_SHA256,
+    mac::HMAC_SHA512,
+    mac::HMAC_SHA1,
 ];
 /// What is waiting to be read back, at most: more than OpenSSH's 2 MiB, for long lines.
 const WINDOW: u32 = 8 * 1024 * 1024;
@@ -175,7 +203,13 @@ fn preferred(config: &SftpConfig, known: &KnownKeys) -> Result<Preferred, SinkEr
             format!("none of the ciphers {:?} is known; see SshCiphers", config.ciphers.as_deref().unwrap_or(""));
         return Err(SinkError::new(Cause::Unavailable, text));
     }
-    Ok(Preferred { cipher: Cow::Owned(ciphers), key: Cow::Owned(known.preference()), ..Preferred::default() })
+    Ok(Preferred {
+        kex: Cow::Borrowed(&KEYS),
+        key: Cow::Owned(known.preference()),
+        cipher: Cow::Owned(ciphers),
+        mac: Cow::Borrowed(&MACS),
+        ..Preferred::default()
+    })
 }
 
 /// A cipher that hides something: the library knows one that does not.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::client::Client;
+use crate::client::{Client, done};
 use crate::error::Fault;
 use crate::wire::{Reply, Request, Status};
 
@@ -63,30 +63,24 @@ impl Folders {
         Ok(failed)
     }
 
-    /// Tries to make all; asks which of the refused are there already.
+    /// Tries to make all, and in the same breath asks which of them are there.
     fn round(&mut self, client: &mut Client, wanted: &BTreeSet<String>) -> Result<Vec<(String, Status)>, Fault> {
-        let paths: Vec<(&String, String)> = wanted.iter().map(|it| (it, self.path(it))).collect();
-        let requests: Vec<_> = paths.iter().map(|(_, path)| Request::MakeDir { path, mode: FOLDER_MODE }).collect();
-        let made = client.order(&requests)?;
-        let mut refused = Vec::new();
-        for ((folder, path), made) in paths.into_iter().zip(made) {
-            match made {
-                Ok(()) => {
+        let paths: Vec<String> = wanted.iter().map(|it| self.path(it)).collect();
+        let both = |path| [Request::MakeDir { path, mode: FOLDER_MODE }, Request::Stat { path }];
+        let requests: Vec<_> = paths.iter().flat_map(|it| both(it.as_str())).collect();
+        let mut replies = client.ask(&requests)?.into_iter();
+        let mut failed = Vec::new();
+        for folder in wanted {
+            let (Some(made), Some(seen)) = (replies.next(), replies.next()) else { break };
+            match (done(made)?, seen) {
+                (Ok(()), _) => {
                     self.changed.insert(folder.rsplit_once('/').map_or("", |it| it.0).to_owned());
                     self.known.insert(folder.clone());
                 }
-                Err(status) => refused.push((folder, path, status)),
-            }
-        }
-        let looks: Vec<_> = refused.iter().map(|(_, path, _)| Request::Stat { path }).collect();
-        let seen = client.ask(&looks)?;
-        let mut failed = Vec::new();
-        for ((folder, _, status), seen) in refused.into_iter().zip(seen) {
-            match seen {
-                Reply::Attributes(it) if it.is_folder() || it.mode.is_none() => {
+                (Err(_), Reply::Attributes(it)) if it.is_folder() || it.mode.is_none() => {
                     self.known.insert(folder.clone());
                 }
-                _ => failed.push((folder.clone(), status)),
+                (Err(status), _) => failed.push((folder.clone(), status)),
             }
         }
         Ok(failed)

@@ -43,8 +43,10 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
     let connection = connect(config)?;
     let (sftp, shell) = open_channels(&connection, config, &who)?;
     let link = Link::new(connection, sftp, shell, config.idle_timeout);
-    let mut client = Client::start(link, config.connect_timeout).map_err(fault("start SFTP with"))?;
-    let root = find_root(&mut client, config, &who).map_err(fault("look for the folder on"))??;
+    let given = given_root(config);
+    let first = [Request::Stat { path: given }, Request::RealPath { path: given }];
+    let (mut client, seen) = Client::start(link, config.connect_timeout, &first).map_err(fault("start SFTP with"))?;
+    let root = find_root(&mut client, given, seen, &who).map_err(fault("look for the folder on"))??;
     let mut it = SftpSession {
         temp: format!("{root}/{TEMP}/{}", encode_run(run)),
         names: Names::new(shell::random_word().map_err(fault("set up"))?.split_off(24)),
@@ -131,22 +133,30 @@ pub(crate) fn decode_run(name: &[u8]) -> Option<RunId> {
     String::from_utf8(bytes).ok().map(RunId)
 }
 
-/// Where the copies lie, by its absolute name, so that SFTP and the shell mean the same.
-fn find_root(client: &mut Client, config: &SftpConfig, who: &str) -> Result<Result<String, SinkError>, Fault> {
-    let given = config.root.strip_prefix("~/").unwrap_or(&config.root).trim_end_matches('/');
-    let given = match given {
+/// Where the copies lie, as it is asked for.
+fn given_root(config: &SftpConfig) -> &str {
+    match config.root.strip_prefix("~/").unwrap_or(&config.root).trim_end_matches('/') {
         "" if config.root.starts_with('/') => "/",
         "" | "~" => ".",
         it => it,
-    };
-    let is_there = |client: &mut Client, path: &str| {
-        let seen = client.ask(&[Request::Stat { path }])?;
-        Ok::<_, Fault>(matches!(seen.as_slice(), [Reply::Attributes(it)] if it.is_folder() || it.mode.is_none()))
-    };
-    if !is_there(client, given)? {
+    }
+}
+
+/// Where the copies lie, by its absolute name, so that SFTP and the shell mean the same. `seen` is what the server said
+/// to STAT and REALPATH.
+fn find_root(
+    client: &mut Client,
+    given: &str,
+    mut seen: Vec<Reply<'static>>,
+    who: &str,
+) -> Result<Result<String, SinkError>, Fault> {
+    let is_folder =
+        |it: Option<&Reply<'_>>| matches!(it, Some(Reply::Attributes(it)) if it.is_folder() || it.mode.is_none());
+    if !is_folder(seen.first()) {
         let made = client.order(&[Request::MakeDir { path: given, mode: crate::folders::FOLDER_MODE }])?.remove(0);
+        seen = client.ask(&[Request::Stat { path: given }, Request::RealPath { path: given }])?;
         if let Err(status) = made
-            && !is_there(client, given)?
+            && !is_folder(seen.first())
         {
             let mut error = refusal(
                 format!("{who}: the folder is not there and cannot be made; make it, or mend BackupDirectory"),
@@ -158,8 +168,8 @@ fn find_root(client: &mut Client, config: &SftpConfig, who: &str) -> Result<Resu
             return Ok(Err(error));
         }
     }
-    let path = match client.ask(&[Request::RealPath { path: given }])?.remove(0) {
-        Reply::Names(entries) => entries.into_iter().next().and_then(|it| String::from_utf8(it.name).ok()),
+    let path = match seen.pop() {
+        Some(Reply::Names(entries)) => entries.into_iter().next().and_then(|it| String::from_utf8(it.name).ok()),
         _ => None,
     };
     Ok(path.filter(|it| it.starts_with('/')).map(|it| it.trim_end_matches('/').to_owned()).ok_or_else(|| {

@@ -9,11 +9,12 @@ pub(crate) mod thin;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter};
-use dvb_fixity::{Algorithm, Proved};
+use dvb_fixity::{Algorithm, Hasher, Proved};
 use dvb_ledger::LedgerError;
 use dvb_model::{KeyError, ObjectKey, RunId, Status};
 use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged};
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use crate::connection::{Connection, Lost};
 use crate::lane::Lane;
 use crate::observer::Event;
+use crate::payload::Reading;
 use crate::plan::Catalogue;
 use crate::spool::Subject;
 use crate::tally::About;
@@ -250,9 +252,15 @@ impl<'a> Draft<'a> {
         let stored = match failure {
             Some(failure) => Err(failure),
             None => lines.finish().and_then(|file| {
-                let sha256 = store(lane, &mut connection, &name, file)?;
-                let link = SnapshotLink { name: name.clone(), sha256 };
-                store(lane, &mut connection, &thin::digest_of(&name), in_words(&lane.options.spool_folder, &link)?)?;
+                let link = SnapshotLink { name: name.clone(), sha256: sha256_of(&file)? };
+                let words = in_words(&lane.options.spool_folder, &link)?;
+                let digest_name = thin::digest_of(&name);
+                let proved = store(lane, &mut connection, [(&name, file), (&digest_name, words)])?;
+                let sent = proved[0].measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
+                if sent.as_ref() != Some(&link.sha256) {
+                    let why = "the spooled snapshot changed while it was sent; is the disk of SpoolDirectory in order?";
+                    return Err(Failure::Said(Ending::NotSafe, why.to_owned()));
+                }
                 Ok(link)
             }),
         };
@@ -327,22 +335,41 @@ fn in_words(folder: &Path, link: &SnapshotLink) -> io::Result<File> {
     Ok(file)
 }
 
-/// Stores one of the backup's own objects, and gives its SHA-256.
-fn store(lane: &Lane<'_>, connection: &mut Connection<'_>, name: &str, file: File) -> Result<String, Failure> {
-    let file = Arc::new(file);
-    let key = ObjectKey::own(name)?;
+fn sha256_of(file: &File) -> io::Result<String> {
+    let (mut hasher, mut buffer, mut at) = (Hasher::new(&[]), vec![0; 1 << 18], 0);
+    loop {
+        let n = file.read_at(&mut buffer, at)?;
+        if n == 0 {
+            let measured = hasher.finish();
+            let digest = measured.digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
+            return digest.ok_or_else(|| io::Error::other("no SHA-256 was made of the snapshot"));
+        }
+        hasher.update(&buffer[..n]);
+        at += n as u64;
+    }
+}
+
+/// Stores objects of the backup's own together: all of them or, but for what a destination that fails keeps, none.
+fn store<const N: usize>(
+    lane: &Lane<'_>,
+    connection: &mut Connection<'_>,
+    objects: [(&str, File); N],
+) -> Result<Vec<Proved>, Failure> {
+    let mut keyed = Vec::with_capacity(N);
+    for (name, file) in objects {
+        keyed.push((ObjectKey::own(name)?, Arc::new(file)));
+    }
     let mut attempt = 0;
-    let proved = loop {
+    loop {
         if !lane.is_locked() {
             let why = "the lock on the destination was lost with the connection to the backup database";
             return Err(Failure::Said(Ending::Unreachable, why.to_owned()));
         }
-        // What lies at its name can only be what an attempt before left there that nobody heard of.
-        let payload = |algorithms: &[Algorithm]| SpooledFile::new(&file, algorithms, &lane.reading);
-        let done = connection.with(|session| stage_and_commit(session, &key, payload, attempt > 0));
+        // What lies at their names can only be what an attempt before left there that nobody heard of.
+        let done = connection.with(|session| stage_and_commit(session, &keyed, &lane.reading, attempt > 0));
         attempt += 1;
         match done {
-            Ok(Ok(proved)) => break proved,
+            Ok(Ok(proved)) => return Ok(proved),
             Err(Lost::Session(_)) if attempt < ATTEMPTS => {}
             Ok(Err(Failed::Object(Unstaged::Sink(error)))) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
             }
@@ -350,9 +377,7 @@ fn store(lane: &Lane<'_>, connection: &mut Connection<'_>, name: &str, file: Fil
             Ok(Err(Failed::Spool(error))) => return Err(error.into()),
             Err(lost) => return Err(lost.into()),
         }
-    };
-    let missing = || Failure::Said(Ending::NotSafe, "no digest of it was made".to_owned());
-    proved.measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex).ok_or_else(missing)
+    }
 }
 
 enum Failed {
@@ -360,24 +385,46 @@ enum Failed {
     Spool(io::Error),
 }
 
+/// Nothing gets its name unless all were stored. Where one is then refused its name, those that have theirs are taken back.
 fn stage_and_commit(
     session: &mut dyn SinkSession,
-    key: &ObjectKey,
-    payload: impl Fn(&[Algorithm]) -> io::Result<SpooledFile>,
+    objects: &[(ObjectKey, Arc<File>)],
+    reading: &Reading,
     replace: bool,
-) -> Result<Result<Proved, Failed>, SinkError> {
-    let payload = match payload(session.algorithms()) {
-        Ok(it) => Box::new(it),
-        Err(error) => return Ok(Err(Failed::Spool(error))),
-    };
-    let nothing = || SinkError::new(Cause::Io, format!("the destination said nothing of {key}"));
-    let request = StageRequest { key: key.clone(), payload };
-    let staged = match session.stage(vec![request])?.pop().ok_or_else(nothing)? {
-        Ok(staged) => staged,
-        Err(error) => return Ok(Err(Failed::Object(error))),
-    };
-    let proved = session.commit(vec![CommitRequest { staged, replace }])?.pop().ok_or_else(nothing)?;
-    Ok(proved.map_err(Failed::Object))
+) -> Result<Result<Vec<Proved>, Failed>, SinkError> {
+    let mut requests = Vec::with_capacity(objects.len());
+    for (key, file) in objects {
+        match SpooledFile::new(file, session.algorithms(), reading) {
+            Ok(payload) => requests.push(StageRequest { key: key.clone(), payload: Box::new(payload) }),
+            Err(error) => return Ok(Err(Failed::Spool(error))),
+        }
+    }
+    let (staged, failed): (Vec<_>, Vec<_>) = session.stage(requests)?.into_iter().partition(Result::is_ok);
+    let staged: Vec<_> = staged.into_iter().flatten().collect();
+    if let Some(Err(error)) = failed.into_iter().next() {
+        session.discard(staged)?;
+        return Ok(Err(Failed::Object(error)));
+    }
+    let commits = staged.into_iter().map(|staged| CommitRequest { staged, replace }).collect();
+    let mut proved = Vec::with_capacity(objects.len());
+    let mut failed = None;
+    for ((key, _), result) in objects.iter().zip(session.commit(commits)?) {
+        match result {
+            Ok(it) => proved.push((key, it)),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match failed {
+        None if proved.len() == objects.len() => Ok(Ok(proved.into_iter().map(|it| it.1).collect())),
+        None => Err(SinkError::new(Cause::Io, "the destination said nothing of the snapshot")),
+        Some(error) => {
+            for (key, _) in proved {
+                // An account that may not remove has a checksum there without its snapshot, which harms nothing.
+                let _ = session.remove_own(key);
+            }
+            Ok(Err(Failed::Object(error)))
+        }
+    }
 }
 
 /// Removes what is older than need be. What cannot be removed lies in the way of nothing: a later run tries again, and

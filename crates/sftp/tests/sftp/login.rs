@@ -9,7 +9,7 @@ use dvb_sftp::{KeyFile, SftpConfig};
 use dvb_storage::{Cause, Demand};
 use dvb_testkit::sshd::{PASSPHRASE, Server};
 
-use crate::{config, connect_with, refused, server};
+use crate::{config, connect_with, put, refused, server};
 
 fn with_keys(keys: Vec<KeyFile>, agent: bool) -> SftpConfig {
     let agent = agent.then(|| server().agent_socket());
@@ -102,6 +102,30 @@ fn ciphers_are_the_user_s_to_choose() {
             Ok(_) => assert!(known, "{ciphers}"),
             Err(error) => assert!(!known && error.attempt.contains("SshCiphers"), "{ciphers}: {}", error.chain()),
         }
+    }
+}
+
+#[test]
+fn servers_that_know_little_are_understood() {
+    for lines in [
+        "KexAlgorithms ecdh-sha2-nistp256",
+        "KexAlgorithms ecdh-sha2-nistp384",
+        "KexAlgorithms ecdh-sha2-nistp521",
+        "KexAlgorithms diffie-hellman-group14-sha256",
+        "KexAlgorithms diffie-hellman-group16-sha512",
+        "KexAlgorithms diffie-hellman-group-exchange-sha256",
+        "HostKeyAlgorithms rsa-sha2-256",
+        "Ciphers chacha20-poly1305@openssh.com",
+        "Ciphers aes256-gcm@openssh.com",
+        "Ciphers aes192-ctr\nMACs hmac-sha1",
+        "Ciphers aes256-ctr\nMACs hmac-sha2-256-etm@openssh.com",
+    ] {
+        let server =
+            Server::start_with(dvb_testkit::sshd::Options { lines: format!("{lines}\n"), ..Default::default() });
+        let account = server.shell().fresh("little");
+        let mut session =
+            connect_with(config(&account, Demand::Auto)).unwrap_or_else(|it| panic!("{lines}: {}", it.chain()));
+        put(session.as_mut(), "a", b"bytes").unwrap_or_else(|it| panic!("{lines}: {it}"));
     }
 }
 
