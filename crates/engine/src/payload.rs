@@ -108,6 +108,10 @@ impl Payload for ObjectPayload {
         self.size_hint
     }
 
+    fn promised(&self) -> Option<u64> {
+        self.body.is_some().then_some(self.size_hint)
+    }
+
     fn open(&mut self) -> Result<(), PayloadError> {
         if self.reading.stop.signalled().is_some() {
             return Err(PayloadError::Stopped);

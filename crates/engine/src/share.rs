@@ -149,7 +149,15 @@ impl Share {
         }
         let receiver = want.receivers.remove(&lane)?;
         let pump = want.pump.clone()?;
-        Some(SharedPayload { pump, receiver, reading: reading.clone(), size_hint, piece: None, measured: None })
+        Some(SharedPayload {
+            pump,
+            receiver,
+            reading: reading.clone(),
+            size_hint,
+            promised: None,
+            piece: None,
+            measured: None,
+        })
     }
 }
 
@@ -214,6 +222,7 @@ pub(crate) struct SharedPayload {
     receiver: Receiver<Piece>,
     reading: Reading,
     size_hint: u64,
+    promised: Option<u64>,
     piece: Option<(Arc<[u8]>, usize)>,
     measured: Option<Measured>,
 }
@@ -241,10 +250,15 @@ impl Payload for SharedPayload {
         self.size_hint
     }
 
+    fn promised(&self) -> Option<u64> {
+        self.promised
+    }
+
     fn open(&mut self) -> Result<(), PayloadError> {
         self.pump.start();
         if let Piece::Opened(size) = self.receive()? {
             self.size_hint = size;
+            self.promised = Some(size);
         }
         Ok(())
     }

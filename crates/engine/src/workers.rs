@@ -14,6 +14,10 @@ use crate::{Ending, Stop, chain};
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;
+/// A batch costs round trips and a flush to disk: so many small files come together, as long as no worker stays without any.
+const SMALL_FILES: usize = 32;
+/// The bytes that files are small up to, all of such a batch together.
+const SMALL_BYTES: u64 = 2 << 20;
 /// Bytes in one batch, unless one data file alone has more.
 const BATCH_BYTES: u64 = 64 << 20;
 /// The same where what is read once waits in memory for the slower one of several destinations.
@@ -34,14 +38,21 @@ struct Queue<'a> {
     left: Option<u64>,
 }
 
+/// How much may be in one batch.
+struct Most {
+    files: usize,
+    bytes: u64,
+    /// More files than those, where they are small.
+    small_files: usize,
+}
+
 /// The workers of a run.
 pub(crate) struct Workers<'a> {
     /// By the destinations' numbers; `None` for one that takes no part.
     lanes: &'a [Option<Lane<'a>>],
     stop: &'a Stop,
     jobs: usize,
-    batch_files: usize,
-    batch_bytes: u64,
+    most: Most,
     queue: Mutex<Queue<'a>>,
 }
 
@@ -59,16 +70,14 @@ impl<'a> Workers<'a> {
     ) -> Self {
         let active = || lanes.iter().flatten();
         let jobs = active().map(|it| it.options.jobs).max().unwrap_or(1).max(1);
-        // Few files are spread over all workers.
-        let share = usize::try_from(files).unwrap_or(usize::MAX) / (jobs * 2);
-        Self {
-            lanes,
-            stop,
-            jobs,
-            batch_files: share.clamp(1, BATCH_FILES),
-            batch_bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
-            queue: Mutex::new(Queue { due, next: None, left: limit }),
-        }
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let most = Most {
+            // Few files are spread over all workers, twice: so none waits long for the last one.
+            files: (files / (jobs * 2)).clamp(1, BATCH_FILES),
+            bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
+            small_files: SMALL_FILES.min(files.div_ceil(jobs)),
+        };
+        Self { lanes, stop, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
     }
 
     fn active(&self) -> impl Iterator<Item = &'a Lane<'a>> {
@@ -139,7 +148,7 @@ impl<'a> Workers<'a> {
             if !self.active().any(Lane::goes_on) {
                 return None;
             }
-            let lines = match queue.take(self.batch_files, self.batch_bytes) {
+            let lines = match queue.take(&self.most) {
                 Ok(lines) if lines.is_empty() => return None,
                 Ok(lines) => lines,
                 Err(error) => {
@@ -179,7 +188,8 @@ impl<'a> Workers<'a> {
         let began = Instant::now();
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.left = None;
-        while let Ok(lines) = queue.take(BATCH_FILES * 4, u64::MAX) {
+        let most = Most { files: BATCH_FILES * 4, bytes: u64::MAX, small_files: 0 };
+        while let Ok(lines) = queue.take(&most) {
             if lines.is_empty() {
                 return;
             }
@@ -203,13 +213,14 @@ fn leave(lane: &Lane<'_>, due: &[Due], may_record: bool) {
 }
 
 impl Queue<'_> {
-    fn take(&mut self, files: usize, most: u64) -> io::Result<Vec<Line>> {
+    fn take(&mut self, most: &Most) -> io::Result<Vec<Line>> {
         let mut lines = Vec::new();
         let mut bytes = 0_u64;
-        while lines.len() < files && self.left != Some(0) {
+        while lines.len() < most.files.max(most.small_files) && self.left != Some(0) {
             let Some(line) = self.next.take().map(Ok).or_else(|| self.due.next()).transpose()? else { break };
             let more = bytes.saturating_add(line.subject.bytes());
-            if more > most && !lines.is_empty() {
+            let room = if lines.len() < most.files { most.bytes } else { SMALL_BYTES };
+            if more > room && !lines.is_empty() {
                 self.next = Some(line);
                 break;
             }
@@ -220,5 +231,35 @@ impl Queue<'_> {
             lines.push(line);
         }
         Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn line(size: u64) -> Line {
+        let file = serde_json::json!({"id": 1, "checksum_type": "MD5", "checksum_value": "", "content_type": "", "size": size});
+        let line = serde_json::json!({"subject": {"DataFile": file}, "fingerprint": "", "lanes": []});
+        serde_json::from_value(line).unwrap()
+    }
+
+    /// Files in each batch.
+    fn batches(sizes: Vec<u64>, most: &Most) -> Vec<usize> {
+        let mut queue = Queue { due: Box::new(sizes.into_iter().map(|it| Ok(line(it)))), next: None, left: None };
+        let next = || Some(queue.take(most).unwrap().len()).filter(|it| *it > 0);
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn small_files_come_many_together() {
+        let most = Most { files: 2, bytes: 64 << 20, small_files: 4 };
+        assert_eq!(batches(vec![1000; 9], &most), [4, 4, 1]);
+        assert_eq!(batches(vec![30 << 20; 5], &most), [2, 2, 1]);
+        assert_eq!(batches(vec![40 << 20; 3], &most), [1, 1, 1]);
+        assert_eq!(batches(vec![1000, 1000, 30 << 20, 1000, 1000], &most), [2, 2, 1]);
+        let many = Most { files: 256, bytes: 64 << 20, small_files: 32 };
+        assert_eq!(batches(vec![64 << 10; 600], &many), [256, 256, 88]);
     }
 }

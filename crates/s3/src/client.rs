@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 use url::Url;
 
@@ -13,6 +14,7 @@ use crate::answers::ErrorAnswer;
 use crate::config::{S3Endpoint, TimeLimits};
 use crate::credentials::Wallet;
 use crate::error::{ENDED, Fault, Refusal};
+use crate::hosts::Hosts;
 use crate::sign::{hex, insert, sign};
 
 /// SHA-256 of no bytes.
@@ -304,7 +306,7 @@ fn agent(endpoint: &S3Endpoint) -> Result<Agent, Fault> {
         .timeout_connect(Some(limits.connect))
         .timeout_per_read(Some(limits.idle))
         .timeout_per_write(Some(limits.idle));
-    Ok(config.build().new_agent())
+    Ok(Agent::with_parts(config.build(), DefaultConnector::default(), <Hosts>::default()))
 }
 
 /// The answer, unless it says no.

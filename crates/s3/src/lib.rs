@@ -15,6 +15,7 @@ mod commit;
 mod config;
 mod credentials;
 mod error;
+mod hosts;
 mod journal;
 mod listing;
 mod notes;

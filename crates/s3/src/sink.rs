@@ -1,11 +1,11 @@
 //! The destination as the engine holds it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, ObjectSession, ObjectSink, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, Demand, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
 
 use crate::budget::Budget;
 use crate::client::{Call, Client};
@@ -19,7 +19,7 @@ use crate::session::S3Session;
 /// Copies in a bucket. Its sessions share connections and memory.
 pub struct S3Sink {
     shared: Arc<Shared>,
-    probed: Mutex<Option<Probed>>,
+    probed: SharedAnswer<Probed>,
     next: AtomicU64,
 }
 
@@ -74,17 +74,23 @@ impl S3Sink {
             held: Budget::new(config.held_memory),
             config,
         };
-        Ok(Self { shared: Arc::new(shared), probed: Mutex::new(None), next: AtomicU64::new(0) })
+        Ok(Self { shared: Arc::new(shared), probed: SharedAnswer::default(), next: AtomicU64::new(0) })
     }
 
-    /// What the service can do, found out once; later sessions only try that it is there.
-    fn probe(&self) -> Result<Probed, Fault> {
-        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(it) = &*probed {
-            it.try_again(&self.shared)?;
-            return Ok(it.clone());
-        }
-        Ok(probed.insert(Probed::find_out(&self.shared)?).clone())
+    /// What the service can do, found out once; later it is only tried that it is there.
+    fn probe(&self, known: Option<&Probed>) -> Result<Probed, SinkError> {
+        let probed = match known {
+            None => Probed::find_out(&self.shared),
+            Some(it) => it.try_again(&self.shared).map(|()| it.clone()),
+        };
+        probed.map_err(|fault| {
+            let is_transport = matches!(fault, Fault::Transport(_));
+            let mut error = fault.sink(format!("cannot use {}", self.shared.describe()));
+            if is_transport {
+                error.cause = Cause::Unavailable;
+            }
+            error
+        })
     }
 }
 
@@ -119,14 +125,7 @@ impl ObjectSink for S3Sink {
 
 impl S3Sink {
     fn open(&self, run: &RunId) -> Result<S3Session, SinkError> {
-        let probed = self.probe().map_err(|fault| {
-            let is_transport = matches!(fault, Fault::Transport(_));
-            let mut error = fault.sink(format!("cannot use {}", self.shared.describe()));
-            if is_transport {
-                error.cause = Cause::Unavailable;
-            }
-            error
-        })?;
+        let probed = self.probed.get(|known| self.probe(known))?;
         let evidence = match (self.shared.config.demand, probed.server.has_digest()) {
             (Demand::ReadBack, _) | (Demand::Auto, false) => Evidence::ReadBack,
             (Demand::Auto | Demand::RemoteHash, true) => Evidence::RemoteHash,

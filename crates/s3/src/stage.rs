@@ -183,8 +183,11 @@ where
         let shared = self.stage.shared;
         let mut start = Vec::new();
         let opened = payload.open().and_then(|()| {
-            // One byte more than may be held shows that there is more.
-            fill(payload.as_mut(), &mut start, shared.config.single_put + 1)
+            // One byte more than may be held shows that there is more. Most objects need much less room.
+            let most = shared.config.single_put + 1;
+            let likely = payload.size_hint().saturating_add(1).min(most);
+            fill(payload.as_mut(), &mut start, likely)?;
+            if start.len() as u64 == likely { fill(payload.as_mut(), &mut start, most) } else { Ok(()) }
         });
         if let Err(error) = opened {
             return Reading::Broken(error.into(), None);

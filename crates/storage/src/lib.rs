@@ -13,6 +13,7 @@ pub mod conformance;
 mod error;
 mod object_writer;
 mod read_ahead;
+mod shared_answer;
 mod sink;
 mod source;
 mod target;
@@ -20,6 +21,7 @@ mod target;
 pub use error::{Cause, SinkError, SourceError};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
+pub use shared_answer::SharedAnswer;
 pub use sink::{
     CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged,
     Unstaged,

@@ -86,6 +86,7 @@ impl Drop for ReadAhead {
 /// A payload that is read ahead, as a payload.
 struct Ahead {
     hint: u64,
+    promised: Option<u64>,
     reader: ReadAhead,
     piece: Vec<u8>,
     at: usize,
@@ -95,13 +96,17 @@ struct Ahead {
 /// Reads a payload that was opened on a thread of its own, for whoever sends it as it comes; pieces of `size` bytes.
 #[must_use]
 pub fn read_ahead(payload: Box<dyn Payload>, size: usize) -> Box<dyn Payload> {
-    let hint = payload.size_hint();
-    Box::new(Ahead { hint, reader: ReadAhead::start(payload, size), piece: Vec::new(), at: 0, end: None })
+    let (hint, promised) = (payload.size_hint(), payload.promised());
+    Box::new(Ahead { hint, promised, reader: ReadAhead::start(payload, size), piece: Vec::new(), at: 0, end: None })
 }
 
 impl Payload for Ahead {
     fn size_hint(&self) -> u64 {
         self.hint
+    }
+
+    fn promised(&self) -> Option<u64> {
+        self.promised
     }
 
     /// It is open already.

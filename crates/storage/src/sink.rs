@@ -27,6 +27,12 @@ pub trait Payload: Send {
     /// Their number as far as it is known; more or fewer may come.
     fn size_hint(&self) -> u64;
 
+    /// Their number, where the source told it when it was opened. If it breaks its word, the object may fail, as
+    /// [`Cause::Transient`](crate::Cause::Transient).
+    fn promised(&self) -> Option<u64> {
+        None
+    }
+
     /// Opens the bytes. Called once, before the first [`Payload::read`].
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use dvb_fixity::Digest;
-use dvb_storage::{Payload, PayloadError};
+use dvb_storage::{Cause, Payload, PayloadError, SourceError};
 use md5::{Digest as _, Md5};
 
 const BUFFER: usize = 256 << 10;
@@ -53,9 +53,9 @@ impl<'a> Feed<'a> {
         Ok(!self.ended)
     }
 
-    /// The next bytes, at most `bytes` of them.
-    pub(crate) fn segment(&mut self, bytes: u64, hashed: bool) -> Segment<'a, '_> {
-        Segment { feed: self, left: bytes, sent: 0, md5: hashed.then(Md5::new) }
+    /// The next bytes, at most `most` of them; exactly `length`, where that was promised.
+    pub(crate) fn segment(&mut self, most: u64, length: Option<u64>, hashed: bool) -> Segment<'a, '_> {
+        Segment { feed: self, left: length.unwrap_or(most), length, sent: 0, md5: hashed.then(Md5::new) }
     }
 
     pub(crate) fn take_error(&mut self) -> Option<PayloadError> {
@@ -82,6 +82,7 @@ impl<'a> Feed<'a> {
 pub(crate) struct Segment<'a, 'b> {
     feed: &'b mut Feed<'a>,
     left: u64,
+    length: Option<u64>,
     sent: u64,
     md5: Option<Md5>,
 }
@@ -107,6 +108,11 @@ impl Read for Segment<'_, '_> {
                 return Err(told);
             }
         };
+        if n == 0 && self.length.is_some() {
+            let attempt = "an object ended early: it shrank while it was read";
+            self.feed.error = Some(SourceError::new(Cause::Transient, attempt).into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if let Some(md5) = &mut self.md5 {
             md5.update(&buffer[..n]);
         }
@@ -135,7 +141,7 @@ mod tests {
             let whole = first.and_then(|most| feed.whole(most).unwrap());
             let mut found = whole.unwrap_or_default();
             while feed.has_more().unwrap() {
-                let mut segment = feed.segment(cut, true);
+                let mut segment = feed.segment(cut, None, true);
                 let mut part = Vec::new();
                 segment.read_to_end(&mut part).unwrap();
                 let (sent, md5) = segment.finish();

@@ -5,10 +5,12 @@ use std::io::Read;
 
 use ureq::http::HeaderMap;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
 use crate::config::SwiftAccount;
 use crate::error::Failure;
+use crate::hosts::Hosts;
 
 /// Connections that stay open for the next request.
 const IDLE_CONNECTIONS: usize = 64;
@@ -37,7 +39,7 @@ pub(crate) fn agent(account: &SwiftAccount) -> Result<Agent, Failure> {
         .timeout_per_write(Some(patience.idle))
         .user_agent(concat!("dataverse-backup/", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(config.into())
+    Ok(Agent::with_parts(config, DefaultConnector::default(), <Hosts>::default()))
 }
 
 fn roots(account: &SwiftAccount) -> Result<RootCerts, Failure> {

@@ -16,6 +16,7 @@ mod container;
 mod download;
 mod error;
 mod feed;
+mod hosts;
 mod http;
 mod keystone;
 mod manifest;

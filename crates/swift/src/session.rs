@@ -50,14 +50,14 @@ impl Session {
         payload.open()?;
         let handle = format!("{}-{}", self.name, self.next);
         self.next += 1;
-        let size = payload.size_hint();
+        let (size, promised) = (payload.size_hint(), payload.promised());
         if size > self.place.limits.held_object {
             payload = read_ahead(payload, AHEAD);
         }
         let mut feed = Feed::new(payload.as_mut());
         let waiting = match self.hold(&mut feed, size)? {
             Some(it) => it,
-            None => Waiting::Upload(Upload::store(&self.place, &self.run, handle.clone(), &mut feed, size)?),
+            None => Waiting::Upload(Upload::store(&self.place, &self.run, handle.clone(), &mut feed, size, promised)?),
         };
         let measured = payload.finish();
         if let Waiting::Upload(upload) = &waiting

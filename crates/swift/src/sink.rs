@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::RunId;
-use dvb_storage::{Cause, ObjectSession, ObjectSink, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
 
 use crate::budget::Budget;
 use crate::client::Client;
@@ -19,6 +19,7 @@ pub struct SwiftSink {
     config: SwiftSinkConfig,
     budget: Arc<Budget>,
     client: Mutex<Option<Arc<Client>>>,
+    place: SharedAnswer<Arc<Place>>,
     /// In a store of Dataverse, a container for segments is made only when there are some.
     segments: bool,
 }
@@ -28,7 +29,7 @@ impl SwiftSink {
     #[must_use]
     pub fn new(config: SwiftSinkConfig) -> Self {
         let budget = Budget::new(config.limits.held_total);
-        Self { config, budget, client: Mutex::new(None), segments: true }
+        Self { config, budget, client: Mutex::new(None), place: SharedAnswer::default(), segments: true }
     }
 
     /// A container of Dataverse, as a sink.
@@ -46,14 +47,15 @@ impl SwiftSink {
         Ok(client)
     }
 
-    fn place(&self) -> Result<Place, Failure> {
+    /// Looks that the containers are there. What the server says of itself is asked for once.
+    fn place(&self, known: Option<&Arc<Place>>) -> Result<Arc<Place>, Failure> {
         let client = self.client()?;
-        let server = Server::ask(&client)?;
+        let server = known.map_or_else(|| Server::ask(&client), |it| Ok(it.server.clone()))?;
         container::ensure(&client, &self.config.container)?;
         if self.segments {
             container::ensure(&client, &segments_of(&self.config.container))?;
         }
-        Ok(Place {
+        Ok(Arc::new(Place {
             client,
             container: self.config.container.clone(),
             server,
@@ -61,7 +63,7 @@ impl SwiftSink {
             budget: Arc::clone(&self.budget),
             requests: self.config.requests,
             demand: self.config.demand,
-        })
+        }))
     }
 }
 
@@ -91,14 +93,15 @@ impl ObjectSink for SwiftSink {
 
 impl SwiftSink {
     fn open(&self, run: &RunId) -> Result<Session, SinkError> {
-        let place = self.place().map_err(|failure| {
+        let failed = |failure: Failure| {
             let cause = match failure {
                 Failure::LoginRefused { .. } => Cause::Forbidden,
                 _ => Cause::Unavailable,
             };
             let attempt = format!("cannot use the {}; check that it may be entered, or made", Sink::describe(self));
             SinkError::because(cause, attempt, failure)
-        })?;
-        Ok(Session::new(Arc::new(place), run.clone()))
+        };
+        let place = self.place.get(|known| self.place(known).map_err(failed))?;
+        Ok(Session::new(place, run.clone()))
     }
 }

@@ -34,6 +34,7 @@ impl Upload {
         name: String,
         feed: &mut Feed<'_>,
         size: u64,
+        promised: Option<u64>,
     ) -> Result<Self, Unstaged> {
         let failed = |failure: Failure| {
             failure.into_sink(format!("cannot begin to store a large object in {}", place.segments()))
@@ -46,7 +47,7 @@ impl Upload {
         container::ensure(&place.client, &place.segments()).map_err(failed)?;
         let path = Path::object(&place.segments(), &mark(run, &upload.name));
         place.client.send(Request::new(Method::PUT, &path)).map_err(failed)?.why();
-        let stored = upload.store_segments(place, feed, size);
+        let stored = upload.store_segments(place, feed, size, promised);
         if stored.is_err() {
             // Its own failure is no news beside the one at hand; a later run sweeps what is left.
             let _ = upload.remove(place);
@@ -54,27 +55,42 @@ impl Upload {
         stored.map(|()| upload)
     }
 
-    fn store_segments(&mut self, place: &Place, feed: &mut Feed<'_>, size: u64) -> Result<(), Unstaged> {
+    fn store_segments(
+        &mut self,
+        place: &Place,
+        feed: &mut Feed<'_>,
+        size: u64,
+        promised: Option<u64>,
+    ) -> Result<(), Unstaged> {
         let cut = place.server.segment(place.limits.segment, size);
         // The payload computes the MD5 of the whole: where that is one segment, it is not computed twice.
         self.compared = size > cut;
         let cut = if self.compared { cut } else { place.server.max_file_size };
         while feed.has_more()? {
             if self.segments.len() == 1 && !self.compared {
-                let why = "an object grew beyond the largest segment while it was read".to_owned();
+                let why = "an object grew while it was read".to_owned();
                 return Err(SinkError::new(dvb_storage::Cause::Transient, why).into());
             }
-            self.store_segment(place, feed, cut)?;
+            let stored: u64 = self.segments.iter().map(|it| it.bytes).sum();
+            // Behind all that was promised more may come, nobody knows how much.
+            let left = promised.map(|it| it.saturating_sub(stored).min(cut)).filter(|it| *it > 0);
+            self.store_segment(place, feed, cut, left)?;
         }
         Ok(())
     }
 
-    fn store_segment(&mut self, place: &Place, feed: &mut Feed<'_>, cut: u64) -> Result<(), Unstaged> {
+    fn store_segment(
+        &mut self,
+        place: &Place,
+        feed: &mut Feed<'_>,
+        cut: u64,
+        length: Option<u64>,
+    ) -> Result<(), Unstaged> {
         let name = self.next_segment();
         let path = Path::object(&place.segments(), &name);
-        let mut segment = feed.segment(cut, self.compared);
+        let mut segment = feed.segment(cut, length, self.compared);
         let request = Request::new(Method::PUT, &path).header("Content-Type", "application/octet-stream");
-        let answer = place.client.send(request.body(Body::Stream(&mut segment as &mut dyn Read)));
+        let answer = place.client.send(request.body(Body::Stream(&mut segment as &mut dyn Read, length)));
         let (bytes, own) = segment.finish();
         // A payload that failed broke the connection, not the other way round.
         if let Some(error) = feed.take_error() {

@@ -161,9 +161,12 @@ fn split(bytes: Vec<u8>) -> (String, Vec<u8>) {
     (String::from_utf8_lossy(&bytes[..end]).into_owned(), bytes[end..].to_vec())
 }
 
-/// The whole body is taken first: a reset would overtake the answer.
+/// The whole body is taken first, unless the client holds it back: a reset would overtake the answer.
 fn say(client: &mut TcpStream, request: &str, early: usize, status: u16, headers: &str) -> std::io::Result<()> {
-    let length = request.to_lowercase().lines().find_map(|it| it.strip_prefix("content-length:")?.trim().parse().ok());
+    let request = request.to_lowercase();
+    let waits = request.contains("expect: 100-continue");
+    let length = request.lines().find_map(|it| it.strip_prefix("content-length:")?.trim().parse().ok());
+    let length = length.filter(|_| !waits);
     let left = length.unwrap_or(0).max(early as u64) - early as u64;
     std::io::copy(&mut client.try_clone()?.take(left), &mut std::io::sink())?;
     write!(client, "HTTP/1.1 {status} Because\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")?;

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dvb_fixity::Measured;
 use dvb_storage::conformance::{Bytes, End, some_bytes};
-use dvb_storage::{Cause, SinkSession, Unstaged};
+use dvb_storage::{Cause, Payload, PayloadError, SinkError, SinkSession, SourceError, Unstaged};
 use dvb_swift::SwiftAccount;
 use dvb_testkit::swift::{self, Server};
 
@@ -318,6 +319,65 @@ fn a_source_that_breaks_leaves_nothing() {
         let answer = stage_payload(stage.session.as_mut(), &key(AT), payload);
         assert!(matches!(answer, Err(Unstaged::Payload(_))), "{answer:?}");
         assert!(stage.is_empty());
+    }
+}
+
+/// A payload that promises another size than it has.
+struct Said(Box<Bytes>, u64);
+
+impl Payload for Said {
+    fn size_hint(&self) -> u64 {
+        self.1
+    }
+
+    fn promised(&self) -> Option<u64> {
+        Some(self.1)
+    }
+
+    fn open(&mut self) -> Result<(), PayloadError> {
+        self.0.open()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
+        self.0.read(buffer)
+    }
+
+    fn finish(self: Box<Self>) -> Measured {
+        self.0.finish()
+    }
+}
+
+#[test]
+fn an_object_that_grows_or_shrinks_while_it_is_read_is_whole_or_not_there() {
+    let mut stage = Stage::set();
+    for (size, said, is_whole) in [
+        (600_000, 700_000, false),
+        (2_500_000, 2_600_000, false),
+        (700_000, 600_000, false),
+        (600_000, 0, true),
+        // It ends where a segment does: what was read is what is stored.
+        (2 << 20, 2_500_000, true),
+        (2_500_000, 1_500_000, true),
+        (2_500_000, 1 << 21, true),
+    ] {
+        let at = key(&format!("10.5072/{size}-{said}"));
+        let bytes = some_bytes(8, size);
+        let payload = Bytes::new(bytes.clone(), stage.session.algorithms(), End::Whole);
+        let staged = stage_payload(stage.session.as_mut(), &at, Box::new(Said(Box::new(payload), said)));
+        match staged {
+            Ok(staged) if is_whole => {
+                commit(stage.session.as_mut(), staged).unwrap();
+                assert!(stage.is_stored(&at.to_string(), &bytes), "{size} {said}");
+            }
+            Err(
+                Unstaged::Payload(PayloadError::Source(SourceError { cause, .. }))
+                | Unstaged::Sink(SinkError { cause, .. }),
+            ) if !is_whole => {
+                assert_eq!(cause, Cause::Transient, "{size} {said}");
+                assert!(stage.is_empty());
+            }
+            other => panic!("{size} {said}: {other:?}"),
+        }
     }
 }
 

@@ -114,6 +114,10 @@ impl Payload for Hooked {
         self.size
     }
 
+    fn promised(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
     fn open(&mut self) -> Result<(), PayloadError> {
         Ok(())
     }
