@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ureq::http::{HeaderMap, Method, Request, Response};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::RootCerts;
 use ureq::{Agent, Body};
 use url::Url;
 
@@ -123,27 +123,13 @@ impl Client {
 }
 
 fn agent(patience: &Patience) -> Agent {
+    let limits = dvb_http::Limits { connect: patience.connect, idle: patience.idle };
     // What the system trusts, as everywhere in this program.
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        // The default would be read from the environment.
-        .proxy(None)
-        .http_status_as_error(false)
-        // They are looked at before they are followed.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .input_buffer_size(256 << 10)
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_send_request(Some(patience.idle))
-        .timeout_recv_response(Some(patience.idle))
-        // Not for the whole body, which may be of any size.
-        .timeout_per_read(Some(patience.idle))
-        .timeout_per_write(Some(patience.idle))
-        .user_agent(concat!("dataverse-backup/", env!("CARGO_PKG_VERSION")))
-        .build();
-    config.into()
+    dvb_http::agent(RootCerts::PlatformVerifier, limits, |it| {
+        it.input_buffer_size(256 << 10)
+            .timeout_send_request(Some(patience.idle))
+            .timeout_recv_response(Some(patience.idle))
+    })
 }
 
 /// Seconds, or a date (RFC 9110, 10.2.3).

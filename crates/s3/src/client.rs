@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use dvb_http::NotTrusted;
 use ureq::http::{HeaderMap, Request, Response};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::tls::RootCerts;
 use ureq::{Agent, Body};
 use url::Url;
 
@@ -14,7 +14,6 @@ use crate::answers::ErrorAnswer;
 use crate::config::{S3Endpoint, TimeLimits};
 use crate::credentials::Wallet;
 use crate::error::{ENDED, Fault, Refusal};
-use crate::hosts::Hosts;
 use crate::sign::{hex, insert, sign};
 
 /// SHA-256 of no bytes.
@@ -272,41 +271,22 @@ fn is_label(bucket: &str) -> bool {
 fn agent(endpoint: &S3Endpoint) -> Result<Agent, Fault> {
     let roots = match &endpoint.ca {
         None => RootCerts::PlatformVerifier,
-        Some(pem) => {
-            let mut found: Vec<Certificate<'static>> = Vec::new();
-            for item in ureq::tls::parse_pem(pem) {
-                if let PemItem::Certificate(it) = item.map_err(Fault::Transport)? {
-                    found.push(it);
-                }
-            }
-            if found.is_empty() {
-                return Err(Fault::Unsendable("the file of trusted certificates has none in PEM".into()));
-            }
-            RootCerts::new_with_certs(&found)
-        }
+        Some(pem) => dvb_http::trusted(pem).map_err(|it| match it {
+            NotTrusted::Unreadable(error) => Fault::Transport(error),
+            NotTrusted::None => Fault::Unsendable("the file of trusted certificates has none in PEM".into()),
+        })?,
     };
     let proxy = endpoint.proxy.as_deref().map(ureq::Proxy::new).transpose().map_err(Fault::Transport)?;
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
-    let limits = endpoint.limits;
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        .proxy(proxy)
-        .http_status_as_error(false)
-        // A signature is for one host: what a redirect says goes into the message.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .accept_encoding("identity")
-        .user_agent("dataverse-backup")
-        .no_delay(true)
-        .max_idle_connections(256)
-        .max_idle_connections_per_host(256)
-        .output_buffer_size(128 << 10)
-        .input_buffer_size(128 << 10)
-        .timeout_resolve(Some(limits.connect))
-        .timeout_connect(Some(limits.connect))
-        .timeout_per_read(Some(limits.idle))
-        .timeout_per_write(Some(limits.idle));
-    Ok(Agent::with_parts(config.build(), DefaultConnector::default(), <Hosts>::default()))
+    let limits = dvb_http::Limits { connect: endpoint.limits.connect, idle: endpoint.limits.idle };
+    Ok(dvb_http::agent(roots, limits, |it| {
+        it.proxy(proxy)
+            .accept_encoding("identity")
+            .no_delay(true)
+            .max_idle_connections(256)
+            .max_idle_connections_per_host(256)
+            .output_buffer_size(128 << 10)
+            .input_buffer_size(128 << 10)
+    }))
 }
 
 /// The answer, unless it says no.

@@ -15,7 +15,6 @@ mod commit;
 mod config;
 mod credentials;
 mod error;
-mod hosts;
 mod journal;
 mod listing;
 mod notes;

@@ -1,45 +1,30 @@
-//! The HTTP client below: time limits, trust, no redirects, nothing from the environment.
+//! The HTTP client below, and what it answers.
 
 use std::fs;
 use std::io::Read;
 
 use ureq::http::HeaderMap;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::tls::RootCerts;
 use ureq::{Agent, Body};
 
 use crate::config::SwiftAccount;
 use crate::error::Failure;
-use crate::hosts::Hosts;
 
 /// Connections that stay open for the next request.
 const IDLE_CONNECTIONS: usize = 64;
 /// What is read of a body that only says why, or is a small document.
 const SMALL: u64 = 16 << 20;
 
-/// A client for one account; cheap to clone, its connections are shared.
+/// A client for one account.
 pub(crate) fn agent(account: &SwiftAccount) -> Result<Agent, Failure> {
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots(account)?).build();
     let patience = &account.patience;
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        // The default would be read from the environment.
-        .proxy(None)
-        .http_status_as_error(false)
-        // A token must not follow to wherever an answer points.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .max_idle_connections(IDLE_CONNECTIONS)
-        .max_idle_connections_per_host(IDLE_CONNECTIONS)
-        .output_buffer_size(256 << 10)
-        .input_buffer_size(256 << 10)
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_per_read(Some(patience.idle))
-        .timeout_per_write(Some(patience.idle))
-        .user_agent(concat!("dataverse-backup/", env!("CARGO_PKG_VERSION")))
-        .build();
-    Ok(Agent::with_parts(config, DefaultConnector::default(), <Hosts>::default()))
+    let limits = dvb_http::Limits { connect: patience.connect, idle: patience.idle };
+    Ok(dvb_http::agent(roots(account)?, limits, |it| {
+        it.max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS)
+            .output_buffer_size(256 << 10)
+            .input_buffer_size(256 << 10)
+    }))
 }
 
 fn roots(account: &SwiftAccount) -> Result<RootCerts, Failure> {
@@ -48,16 +33,7 @@ fn roots(account: &SwiftAccount) -> Result<RootCerts, Failure> {
         Failure::Setting(format!("cannot {what} the certificates in {}", file.display()), error)
     };
     let text = fs::read(file).map_err(|it| failed("read", it.into()))?;
-    let mut certificates: Vec<Certificate<'static>> = Vec::new();
-    for item in parse_pem(&text) {
-        if let PemItem::Certificate(it) = item.map_err(|it| failed("parse", it.into()))? {
-            certificates.push(it);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(failed("find", "there is none".into()));
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
+    dvb_http::trusted(&text).map_err(|it| failed("use", it.into()))
 }
 
 /// An answer whose status was looked at.

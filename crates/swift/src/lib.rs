@@ -16,7 +16,6 @@ mod container;
 mod download;
 mod error;
 mod feed;
-mod hosts;
 mod http;
 mod keystone;
 mod manifest;
