@@ -35,9 +35,10 @@ command_of() {
         rclone-hash) rclone_command "$2" "$3" "$4" ;;
         rclone) rclone_command "$2" "$3" "$4" --ignore-checksum --sftp-disable-hashcheck ;;
         sftp)
-            # Both numbers are the best for a long line; by default it keeps fewer, smaller requests under way.
+            # Both numbers are the best for a long line; by default it keeps fewer, smaller requests under way. The
+            # cipher is the one that we choose, and faster than its own choice.
             printf 'put -r "%s" "%s"\n' "$3/files" "$4" >"$folder/sftp.batch"
-            command=(sftp -q -B 261120 -R 128 -F "$ssh/config.$2" -b "$folder/sftp.batch" bench)
+            command=(sftp -q -B 261120 -R 128 -c aes128-gcm@openssh.com -F "$ssh/config.$2" -b "$folder/sftp.batch" bench)
             ;;
     esac
 }
