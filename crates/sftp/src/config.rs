@@ -11,6 +11,8 @@ use dvb_storage::{Cause, Demand, SinkError};
 use openssl::pkey::PKey;
 use russh::keys::{self, PrivateKey};
 
+use crate::short_key;
+
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
 #[derive(Debug, Clone)]
 pub struct SftpConfig {
@@ -89,7 +91,11 @@ impl KeyFile {
         }
         // A passphrase that a key does not need is no fault.
         let key = keys::decode_secret_key(&text, self.passphrase.as_deref())
-            .or_else(|error| keys::decode_secret_key(&text, None).map_err(|_| error))?;
+            .or_else(|error| keys::decode_secret_key(&text, None).map_err(|_| error))
+            .or_else(|error| match short_key::to_pkcs8(&text, self.passphrase.as_deref()) {
+                Some(text) => keys::decode_secret_key(&text, None),
+                None => Err(error),
+            })?;
         if key.is_encrypted() { Err(keys::Error::KeyIsEncrypted.into()) } else { Ok(key) }
     }
 }

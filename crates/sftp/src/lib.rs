@@ -28,6 +28,7 @@ mod publish;
 mod reading;
 mod session;
 mod shell;
+mod short_key;
 mod sink;
 mod start;
 mod sweep;

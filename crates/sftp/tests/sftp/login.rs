@@ -1,6 +1,7 @@
 //! Who is let in, and who learns why not.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -208,13 +209,26 @@ fn make_keys(folder: &Path) -> Vec<KeyFile> {
     made.collect()
 }
 
+/// Keys with a number that begins with a zero byte, as one in 256 has it: another one each time would hide it.
+fn short_keys(folder: &Path) -> Vec<KeyFile> {
+    let all = [("p256_short", None), ("p256_short_locked", Some(PASSPHRASE))];
+    let copy = |(name, words): (&str, Option<&str>)| {
+        let path = folder.join(name);
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name), &path).unwrap();
+        // ssh-keygen reads no key that others may read.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        KeyFile { path, passphrase: words.map(str::to_owned) }
+    };
+    all.map(copy).into()
+}
+
 #[test]
 fn keys_of_every_type_and_format_open() {
     let server = Server::start();
     let account = server.shell().fresh("formats");
     let folder = dvb_testkit::temp_folder("keys");
     let allowed = account.key.with_file_name("authorized_keys");
-    for key in make_keys(folder.path()) {
+    for key in make_keys(folder.path()).into_iter().chain(short_keys(folder.path())) {
         let words = key.passphrase.clone().unwrap_or_default();
         let public = Command::new("ssh-keygen").args(["-y", "-P", &words, "-f"]).arg(&key.path).output().unwrap();
         assert!(public.status.success(), "{public:?}");
