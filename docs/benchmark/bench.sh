@@ -56,7 +56,8 @@ folder=$(realpath "$folder")
 . "$here/servers.sh"
 # shellcheck source=docs/benchmark/tools.sh
 . "$here/tools.sh"
-trap stop_servers EXIT
+trap 'stop_servers; rm -rf "$folder/copies"' EXIT
+rm -rf "$folder/copies"
 start_sshd
 results=$folder/results.tsv
 : >"$results"

@@ -48,7 +48,7 @@ cloud_measure() {
     local set=$1 route=$2 tool=$3 store=$4 from=$4/files to=copies-$RANDOM$RANDOM place
     if [[ $route = s3-* ]]; then from=s3:source-$set; fi
     case $route in
-        *-sftp) to=$folder/copies place=bench:$to ;;
+        *-sftp) to=$(new_destination) place=bench:$to ;;
         *-s3) place=s3:$to ;;
         *-swift) place=swift:$to ;;
     esac
@@ -64,7 +64,10 @@ cloud_measure() {
         command=("${rclone[@]}" copy --transfers $in_flight "$from" "$place")
     fi
     clock "$set" "$route" "$tool" is_at "$store/files" "$place"
-    "${rclone[@]}" purge "$place"
+    case $route in
+        *-sftp) remove_large "$set" "$to" ;;
+        *) "${rclone[@]}" purge "$place" ;;
+    esac
 }
 
 # Whether a place of rclone's has the names and sizes of a folder.

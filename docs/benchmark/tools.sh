@@ -87,15 +87,27 @@ rclone_knows_ssh() {
     RCLONE_CONFIG_BENCH_USER=$(id -un)
 }
 
-# measure SET LINK TOOL STORE: one measurement, to an empty destination, with the files read once before.
+# measure SET LINK TOOL STORE: one measurement, to a destination of its own, with the files read once before.
 measure() {
-    local set=$1 link=$2 tool=$3 store=$4 to=$folder/copies
-    rm -rf "$to" "$folder/ours"
+    local set=$1 link=$2 tool=$3 store=$4 to
+    to=$(new_destination)
+    rm -rf "$folder/ours"
     mkdir -p "$folder/ours"
     if [ "$tool" != sftp ]; then mkdir "$to"; fi # `put -r` makes it, or else goes one level deeper
     command_of "$tool" "$link" "$store" "$to"
     clock "$set" "$link" "$tool" same_files "$store/files" "$to"
-    rm -rf "$to"
+    remove_large "$set" "$to"
+}
+
+# Copies of many files stay until the end: ext4 passes over each inode that was freed in the last minute, one by one,
+# which costs the next program more than its own work.
+new_destination() {
+    mkdir -p "$folder/copies"
+    mktemp -du "$folder/copies/XXXXXXXX"
+}
+
+remove_large() {
+    if [ "$1" = large ]; then rm -rf "$2"; fi
 }
 
 # clock SET LINK TOOL CHECK...: runs `command`, then the check of what it made. Its result is a line of results.tsv.
@@ -140,9 +152,10 @@ compare() {
 
 # compare_verify SET FILES BYTES: copies of the set, made by this program, are looked at again by every tool.
 compare_verify() {
-    local set=verify files=$2 bytes=$3 store=$folder/$1-$2-$3 to=$folder/copies round tool
+    local set=verify files=$2 bytes=$3 store=$folder/$1-$2-$3 to round tool
     make_store "$store" "$files" "$bytes"
-    rm -rf "$to" "$folder/ours"
+    to=$(new_destination)
+    rm -rf "$folder/ours"
     mkdir -p "$to" "$folder/ours"
     command_of ours near "$store" "$to"
     "${command[@]}"
@@ -159,7 +172,6 @@ compare_verify() {
         done
     done
     print_table $set near "$files" "$bytes"
-    rm -rf "$to"
 }
 
 make_store() {

@@ -109,7 +109,8 @@ impl Subject {
 
 /// A list on disk: written first, then read from the start, twice if need be. The file has no name: it goes with the process.
 pub(crate) struct Spool<T> {
-    writer: Option<zstd::Encoder<'static, BufWriter<File>>>,
+    /// Buffered on both sides: a line comes as many small pieces.
+    writer: Option<BufWriter<zstd::Encoder<'static, BufWriter<File>>>>,
     file: File,
     of: PhantomData<fn() -> T>,
 }
@@ -118,7 +119,7 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
         let writer = zstd::Encoder::new(BufWriter::new(file.try_clone()?), 1)?;
-        Ok(Self { writer: Some(writer), file, of: PhantomData })
+        Ok(Self { writer: Some(BufWriter::new(writer)), file, of: PhantomData })
     }
 
     pub(crate) fn push(&mut self, line: &T) -> io::Result<()> {
@@ -149,7 +150,8 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     /// The compressed bytes of all lines.
     fn rewound(&mut self) -> io::Result<File> {
         if let Some(writer) = self.writer.take() {
-            writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let encoder = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         }
         let mut file = self.file.try_clone()?;
         file.rewind()?;

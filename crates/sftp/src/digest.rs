@@ -10,8 +10,7 @@ use crate::error::Fault;
 use crate::shell::{self, Asked, quoted};
 use crate::wire::{self, Status};
 
-/// Programs that print a digest first and then the name, best first. `openssl` comes last for the many small files of
-/// a batch, as it starts slowly.
+/// Programs that print a digest first and then the name, best first. `openssl` comes last, as it starts slowly.
 const PROGRAMS: [(Algorithm, &[&str]); 4] = [
     (Algorithm::Sha256, &["sha256sum", "shasum -a 256", "sha256 -r", FOR_LARGE]),
     (Algorithm::Sha512, &["sha512sum", "shasum -a 512", "sha512 -r", "openssl dgst -sha512 -r"]),
@@ -20,8 +19,8 @@ const PROGRAMS: [(Algorithm, &[&str]); 4] = [
 ];
 /// Uses the processor's SHA instructions, which the coreutils of many systems do not: three to four times as fast.
 const FOR_LARGE: &str = "openssl dgst -sha256 -r";
-/// From this size on, speed counts more than a slow start.
-const LARGE: u64 = 4 * 1024 * 1024;
+/// Bytes in one batch from which on speed counts more than a slow start.
+const LARGE: u64 = 1024 * 1024;
 /// Flushes the file system (syncfs(2)) and tells of errors; other programs of that name flush less, or do not wait.
 const FLUSH: &str = "case $(sync --version </dev/null) in *coreutils*) sync -f . && printf 'flush|ok\\n';; esac\n";
 /// Bytes of names in one command: every system takes this much (POSIX's `ARG_MAX` is larger wherever SSH runs).
@@ -132,8 +131,9 @@ impl Tools {
         Err(Fault::Flush(Status { code: wire::FAILURE, message: "sync -f failed".into() }))
     }
 
-    fn program(&self, algorithm: Algorithm, size: u64) -> Option<&str> {
-        if algorithm == Algorithm::Sha256 && self.large && size >= LARGE {
+    /// The program for a batch of so many bytes.
+    fn program(&self, algorithm: Algorithm, bytes: u64) -> Option<&str> {
+        if algorithm == Algorithm::Sha256 && self.large && bytes >= LARGE {
             return Some(FOR_LARGE);
         }
         self.found.iter().find(|it| it.0 == algorithm).map(|it| it.1.as_str())
@@ -161,30 +161,14 @@ impl Tools {
             }
             Flush::All => script.push_str("sync -f . & s=$!\n"),
         }
-        let mut lines: HashMap<&str, String> = HashMap::new();
-        for (n, target) in targets.iter().enumerate() {
-            let Some(program) = self.program(algorithm, target.size) else { continue };
-            if is_plain(target.name) {
-                let line = lines.entry(program).or_default();
-                if line.len() > LINE {
-                    script.push_str(&format!("{program}{line} </dev/null\n"));
-                    line.clear();
-                }
-                line.push(' ');
-                line.push_str(&quoted(target.name));
-            } else {
-                // Programs write such a name in ways of their own, so it is not shown to them.
-                let name = quoted(target.name);
-                script.push_str(&format!("printf '\\n%s ' {n}; {program} <{name}\nprintf '\\n'\n"));
-            }
-        }
-        for (program, line) in lines {
-            script.push_str(&format!("{program}{line} </dev/null\n"));
+        let bytes = targets.iter().map(|it| it.size).sum();
+        if let Some(program) = self.program(algorithm, bytes) {
+            hash(&mut script, program, targets);
         }
         if flush != Flush::Nothing {
             script.push_str("wait $s && printf 'flush|ok\\n'\n");
         }
-        let limit = client.link.patience_for(targets.iter().map(|it| it.size).sum());
+        let limit = client.link.patience_for(bytes);
         shell::send(client, &script, limit)
     }
 
@@ -200,6 +184,28 @@ impl Tools {
     ) -> Result<Answer, Fault> {
         let answer = shell::wait(client, asked)?;
         Ok(Answer { digests: in_answer(&answer, targets, algorithm), flushed: is_flushed(&answer) })
+    }
+}
+
+/// Has `program` hash all targets, in few commands.
+fn hash(script: &mut String, program: &str, targets: &[Target<'_>]) {
+    let mut line = String::new();
+    for (n, target) in targets.iter().enumerate() {
+        let name = quoted(target.name);
+        if !is_plain(target.name) {
+            // Programs write such a name in ways of their own, so it is not shown to them.
+            script.push_str(&format!("printf '\\n%s ' {n}; {program} <{name}\nprintf '\\n'\n"));
+            continue;
+        }
+        if line.len() > LINE {
+            script.push_str(&format!("{program}{line} </dev/null\n"));
+            line.clear();
+        }
+        line.push(' ');
+        line.push_str(&name);
+    }
+    if !line.is_empty() {
+        script.push_str(&format!("{program}{line} </dev/null\n"));
     }
 }
 
@@ -253,5 +259,29 @@ mod tests {
         let answer = format!("{}  /a b\n{} */é\n\n2 {}  -\n\njunk\n", of("1"), of("2"), of("3"));
         let found = in_answer(answer.as_bytes(), &targets, Algorithm::Sha256);
         assert_eq!(found, [Some(of("1")), Some(of("2")), Some(of("3")), None]);
+    }
+
+    #[test]
+    fn a_batch_of_many_bytes_goes_to_the_faster_program() {
+        let mut tools = Tools { found: vec![(Algorithm::Sha256, "sha256sum".into())], large: true, flush: false };
+        assert_eq!(tools.program(Algorithm::Sha256, LARGE - 1), Some("sha256sum"));
+        assert_eq!(tools.program(Algorithm::Sha256, LARGE), Some(FOR_LARGE));
+        assert_eq!(tools.program(Algorithm::Md5, LARGE), None);
+        tools.large = false;
+        assert_eq!(tools.program(Algorithm::Sha256, LARGE), Some("sha256sum"));
+    }
+
+    #[test]
+    fn commands_are_no_longer_than_a_system_takes_and_name_each_file_once() {
+        let names: Vec<String> = (0..4000).map(|n| format!("/tmp/{n}-{}", "x".repeat(40))).collect();
+        let mut targets: Vec<_> = names.iter().map(|name| Target { name, size: 1 }).collect();
+        targets.insert(7, Target { name: "/tmp/new\nline", size: 1 });
+        let mut script = String::new();
+        hash(&mut script, "sha256sum", &targets);
+        assert!(script.lines().all(|it| it.len() < LINE + 200));
+        for name in &names {
+            assert_eq!(script.matches(&quoted(name)).count(), 1, "{name}");
+        }
+        assert!(script.contains("\\n%s ' 7; sha256sum <'/tmp/new\nline'\n"));
     }
 }

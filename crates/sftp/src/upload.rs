@@ -15,6 +15,10 @@ const LARGE: u64 = 4 * 1024 * 1024;
 const SOURCE_SLICE: Duration = Duration::from_millis(20);
 /// The least that is asked of a payload at once: it may be larger than its hint.
 const LEAST: u64 = 4096;
+/// Bytes of the objects that are under way, from OPEN to the answer to CLOSE. OpenSSH's `sftp-server` takes in 16 KiB for
+/// each request that it answers: behind many OPENs, WRITEs would pile up in a buffer that it copies whole whenever it
+/// grows. Each object takes two round trips, so that this limits a session to a MiB a round trip.
+const UNDER_WAY: u64 = 2 << 20;
 
 const OPEN: u8 = 0;
 const WRITE: u8 = 1;
@@ -65,6 +69,8 @@ pub(crate) struct Upload {
     flush: bool,
     opened: usize,
     current: usize,
+    /// Bytes that are expected of the objects under way.
+    under_way: u64,
 }
 
 impl Upload {
@@ -81,7 +87,7 @@ impl Upload {
             outcome: None,
         };
         let jobs = batch.into_iter().map(job).collect();
-        Self { jobs, folder: folder.to_owned(), mode, flush, opened: 0, current: 0 }
+        Self { jobs, folder: folder.to_owned(), mode, flush, opened: 0, current: 0, under_way: 0 }
     }
 
     /// What became of each object.
@@ -93,11 +99,19 @@ impl Upload {
         Ticket { job, step, ..Ticket::default() }
     }
 
+    /// Whether the next object can be opened while others are under way.
+    fn may_open(&self, client: &Client) -> bool {
+        let Some(job) = self.jobs.get(self.opened) else { return false };
+        let room = self.under_way + job.expected() <= UNDER_WAY && self.opened < self.current + client.open_ahead();
+        room || self.opened == self.current
+    }
+
     fn open_next(&mut self, client: &mut Client) {
         let job = &mut self.jobs[self.opened];
         let request = Request::Open { path: &job.path, flags: wire::CREATE_NEW, mode: Some(self.mode) };
         client.send(Self::ticket(self.opened, OPEN), &request);
         job.waiting += 1;
+        self.under_way += job.expected();
         self.opened += 1;
     }
 
@@ -143,6 +157,7 @@ impl Upload {
     fn settle(&mut self, n: usize, client: &mut Client) {
         let job = &mut self.jobs[n];
         job.phase = Phase::Over;
+        self.under_way -= job.expected();
         match job.outcome {
             Some(Err(Failure::Refused(_, _, None))) if client.offers.statvfs => {
                 client.send(Self::ticket(n, ROOM), &Request::StatVfs { path: &self.folder });
@@ -154,6 +169,11 @@ impl Upload {
 }
 
 impl Job {
+    /// Bytes to reckon with.
+    fn expected(&self) -> u64 {
+        self.hint.max(LEAST)
+    }
+
     fn refuse(&mut self, attempt: &'static str, status: Status) {
         if !matches!(self.outcome, Some(Err(_))) {
             self.outcome = Some(Err(Failure::Refused(attempt, status, None)));
@@ -230,7 +250,7 @@ impl Job {
 
 impl Work for Upload {
     fn feed(&mut self, client: &mut Client) -> Result<Feed, Fault> {
-        if self.opened < self.jobs.len() && self.opened < self.current + client.open_ahead() {
+        if self.may_open(client) {
             self.open_next(client);
             return Ok(Feed::More);
         }
