@@ -41,6 +41,28 @@ fn round_trips_do_not_grow_with_the_number_of_files() {
     }
 }
 
+/// `sftp-server` copies all that waits for it whenever more comes: few bytes may stand behind the OPENs.
+#[test]
+fn no_more_files_are_open_than_can_be_filled() {
+    let server = Server::start();
+    let account = server.account(Kind::External).fresh("ahead");
+    let proxy = Proxy::start(account.port, Options { delay: Duration::from_millis(50), ..Options::default() });
+    let mut session = connect_with(through(&proxy, config(&account, Demand::Auto))).unwrap();
+    for (size, files, most_open) in [(65_536, 80, 32), (400_000, 12, 5), (3_000_000, 3, 1)] {
+        let before = server.external_log().len();
+        let bytes = some_bytes(size, usize::try_from(size).unwrap());
+        let batch = (0..files).map(|n| request(&format!("{size}/{n}"), &bytes)).collect();
+        session.stage(batch).unwrap().into_iter().for_each(|it| drop(it.unwrap()));
+        let (mut open, mut most) = (0, 0);
+        for line in server.external_log().split_off(before).lines() {
+            open += usize::from(line.contains("open \""));
+            open -= usize::from(line.contains("close \""));
+            most = most.max(open);
+        }
+        assert_eq!(most, most_open, "of {size} bytes each");
+    }
+}
+
 #[test]
 fn thousands_of_files_go_over_several_sessions() {
     let account = server().shell().fresh("many");
