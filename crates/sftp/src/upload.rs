@@ -169,9 +169,9 @@ impl Upload {
 }
 
 impl Job {
-    /// Bytes to reckon with.
+    /// Bytes of what may be under way; a hint can be any number.
     fn expected(&self) -> u64 {
-        self.hint.max(LEAST)
+        self.hint.clamp(LEAST, UNDER_WAY)
     }
 
     fn refuse(&mut self, attempt: &'static str, status: Status) {
