@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dvb_catalog::SnapshotCatalog;
-use dvb_engine::{Access, Ending, Event, Observer, Options, Selection, Setup, Stop, Store, Stores, new_run_id, run};
+use dvb_engine::{
+    Access, Ending, Event, Observer, Options, Overrides, Selection, Setup, Stop, Store, Stores, new_run_id, run,
+};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
 use dvb_ledger::{Ledger as _, SqliteLedger};
 use dvb_model::{DestinationName, DriverId, StoreKind};
@@ -68,7 +70,7 @@ fn options(spool_folder: &Path) -> Options {
         auxiliary_objects: true,
         cached_exports: false,
         max_disappearance: 0.05,
-        accept_disappearance: false,
+        overrides: Overrides::default(),
         spool_folder: spool_folder.to_owned(),
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use dvb_engine::{
-    Ending, Options, Origin, Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Stop,
-    new_run_id, repair,
+    Ending, Options, Origin, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary,
+    Stop, new_run_id, repair,
 };
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -84,7 +84,7 @@ impl Args {
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,
             max_disappearance: repository.max_disappearance,
-            accept_disappearance: false,
+            overrides: Overrides::default(),
             spool_folder: wiring::spool_folder(&context.config),
         };
         RepairOptions { apply: self.apply, all: self.all, how }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dvb_engine::{Ending, Options, RunError, Setup, Stop, Summary, new_run_id, run_together};
+use dvb_engine::{Ending, Options, Overrides, RunError, Setup, Stop, Summary, new_run_id, run_together};
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
@@ -68,6 +68,13 @@ pub(crate) struct Args {
     /// case.
     #[arg(long)]
     accept_disappearance: bool,
+
+    /// All copies at the destination are lost: look at everything, and make again what is not there
+    ///
+    /// A run that finds none of the copies that it looks for first is refused (exit code 7), for the disk may not be
+    /// mounted, or it may be the wrong folder.
+    #[arg(long)]
+    copies_lost: bool,
 }
 
 impl Args {
@@ -87,7 +94,7 @@ impl Args {
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,
             max_disappearance: repository.max_disappearance,
-            accept_disappearance: self.accept_disappearance,
+            overrides: Overrides { disappearance: self.accept_disappearance, copies_lost: self.copies_lost },
             spool_folder: wiring::spool_folder(&context.config),
         }
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
 use dvb_engine::{
-    Options, RebuildSetup, Selection, Setup, Silent, Stop, Stores, Summary, Which, claim_snapshot, fetch_snapshot,
-    new_run_id, run,
+    Options, Overrides, RebuildSetup, Selection, Setup, Silent, Stop, Stores, Summary, Which, claim_snapshot,
+    fetch_snapshot, new_run_id, run,
 };
 use dvb_fixity::{Evidence, Measured, Observed, Proved};
 use dvb_fs::{DirectorySink, DirectorySinkConfig};
@@ -120,7 +120,7 @@ fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &T
         auxiliary_objects: false,
         cached_exports: false,
         max_disappearance: 0.05,
-        accept_disappearance: false,
+        overrides: Overrides::default(),
         spool_folder: folder.path().to_owned(),
     };
     let setup = Setup {

@@ -40,10 +40,6 @@ impl Lane<'_> {
             return Ok(());
         }
         let link = snapshot::newest_known(self)?;
-        if link.is_none() && self.tally.lock().due.files > 0 {
-            // The workers will see whether it is there.
-            return Ok(());
-        }
         let mut connection = self.connection();
         let looked = snapshot::again(|| {
             connection.with(|session| link.as_ref().map_or(Ok(Newest::Good), |it| look(session, it)))
@@ -60,8 +56,9 @@ impl Lane<'_> {
                 return Ok(());
             }
         };
-        // Whoever asks for `--rerun` wants to have made again what is lost.
-        if matches!(newest, Newest::Missing) && !self.options.rerun {
+        // A run that never came to its snapshot has left copies all the same.
+        let is_in_doubt = link.is_none() || matches!(newest, Newest::Missing);
+        if is_in_doubt && !self.options.overrides.copies_lost {
             let keys = self.some_copies()?;
             let found = snapshot::again(|| connection.with(|it| it.stat(&keys)));
             let is_empty = |it: &Vec<_>| !it.is_empty() && it.iter().all(|it| matches!(it, Ok(None)));

@@ -90,8 +90,8 @@ impl Lane<'_> {
     fn recheck(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
         let mut wanted: Vec<(usize, ObjectRole, u32, ObjectKey, Option<u64>)> = Vec::new();
         for (n, job) in jobs.iter().enumerate() {
-            let to_look =
-                matches!(job.stage, JobStage::Recheck) || (self.options.rerun && matches!(job.stage, JobStage::List));
+            let to_look = matches!(job.stage, JobStage::Recheck)
+                || (self.options.looks_again() && matches!(job.stage, JobStage::List));
             if to_look {
                 let copies = job.newest_proved();
                 wanted.extend(copies.map(|it| (n, it.role.clone(), it.version, it.key.clone(), it.size)));

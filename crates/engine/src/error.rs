@@ -55,7 +55,8 @@ pub enum RunError {
     /// Nothing is where the copies were: more likely another folder than all lost at once.
     #[error(
         "none of {probed} copies that were looked for is at destination {destination}: is it mounted, and is it the right \
-         folder? Nothing was recorded. If all copies are really lost, `run --rerun` makes them again"
+         folder? Nothing was stored or recorded. If all copies are really lost, this makes them again: \
+         run --copies-lost --destination {destination}"
     )]
     AllMissing {
         /// Name of the destination.

@@ -46,7 +46,7 @@ pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummar
 pub use ending::Ending;
 pub use error::RunError;
 pub use observer::{Event, Observer, Silent};
-pub use options::{Options, Selection};
+pub use options::{Options, Overrides, Selection};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,

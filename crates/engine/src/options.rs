@@ -36,10 +36,36 @@ pub struct Options {
     pub cached_exports: bool,
     /// The share of the known data files that may leave the catalogue between two runs, 0.05 for 5 %.
     pub max_disappearance: f64,
-    /// Go on although more have left.
-    pub accept_disappearance: bool,
+    /// Which brakes the caller takes off.
+    pub overrides: Overrides,
     /// A folder with room for the list of what is due (about 100 bytes a data file).
     pub spool_folder: PathBuf,
+}
+
+/// What the administrator has looked into and takes upon himself. Each takes off one brake of a run and nothing else, and
+/// stands in its summary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// More data files than [`Options::max_disappearance`] may have left the catalogue.
+    pub disappearance: bool,
+    /// All copies of the destination are lost: what is recorded as proved is looked at, and copied again.
+    pub copies_lost: bool,
+}
+
+impl Overrides {
+    /// Those that were given, as the command line spells them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [(self.disappearance, "accept-disappearance"), (self.copies_lost, "copies-lost")];
+        all.into_iter().filter(|it| it.0).map(|it| it.1).collect()
+    }
+}
+
+impl Options {
+    /// Whether copies that are recorded as proved are looked at again, at the destination.
+    pub(crate) fn looks_again(&self) -> bool {
+        self.rerun || self.overrides.copies_lost
+    }
 }
 
 /// Which data files are meant. Several of one kind widen it, several kinds narrow it.

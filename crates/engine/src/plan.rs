@@ -241,7 +241,7 @@ impl<'a> Lane<'a> {
     fn look_at_dataset(&mut self, dataset: &Dataset) -> Result<Option<LaneDue>, LedgerError> {
         let known = self.datasets.of(dataset.id)?;
         let wanted = self.options.auxiliary_objects || self.options.cached_exports;
-        let recheck = self.options.rerun && known.as_ref().is_some_and(|it| it.status == Status::Ok);
+        let recheck = self.options.looks_again() && known.as_ref().is_some_and(|it| it.status == Status::Ok);
         let claimed = known.as_ref().and_then(claimed);
         let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()), claimed };
         Ok((wanted && self.options.selection.has_dataset(&dataset.pid)).then_some(due))
@@ -261,7 +261,7 @@ impl<'a> Lane<'a> {
             *self.counts.unknown_drivers.entry(driver.clone()).or_default() += 1;
         }
         let mut basis = None;
-        let recheck = match decide(scope, fingerprint, state.as_ref(), self.options.rerun, file) {
+        let recheck = match decide(scope, fingerprint, state.as_ref(), self.options.looks_again(), file) {
             Decision::Stands(fate) => {
                 self.counts.count(fate);
                 return Ok(None);
@@ -299,7 +299,7 @@ fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), 
     // Counts of files are far below 2^52.
     #[allow(clippy::cast_precision_loss)]
     let too_many = missing as f64 > options.max_disappearance * known as f64;
-    if !too_many || options.accept_disappearance {
+    if !too_many || options.overrides.disappearance {
         return Ok(());
     }
     let limit = options.max_disappearance * 100.0;

@@ -128,7 +128,9 @@ impl<'a> Entry<'a> {
             Ok(it) => (it.files.catalogued, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
             Err(error) => {
                 let text = crate::chain(error);
-                (0, Ending::from(error).code(), serde_json::json!({ "error": text }).to_string())
+                let overrides = self.options.overrides.names();
+                let object = serde_json::json!({ "error": text, "overrides": overrides });
+                (0, Ending::from(error).code(), object.to_string())
             }
         };
         let end = RunSummary { finished: now(), catalogued, exit_code, json };
@@ -293,6 +295,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         notes_total: counts.notes.total,
         snapshot: counts.snapshot,
         catalogue_digest: counts.catalogue_digest,
+        overrides: options.overrides.names(),
         aborted: counts.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,

@@ -91,6 +91,8 @@ pub struct Summary {
     pub snapshot: Option<SnapshotLink>,
     /// Of the catalogue that the snapshot describes: when the next run finds another one, it writes a snapshot of it.
     pub catalogue_digest: Option<String>,
+    /// The brakes that were taken off for it, as the command line spells them.
+    pub overrides: Vec<&'static str>,
     /// Why the run gave up before its end.
     pub aborted: Option<String>,
     /// The ending's exit code.

@@ -199,7 +199,7 @@ fn is_needed(lane: &Lane<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
     let last = earlier(lane, RUNS)?.next().unwrap_or_default();
     let is_same = !changed && last.catalogue_digest.as_ref() == Some(&catalogue.digest);
     let Some(last) = last.snapshot.filter(|_| is_same) else { return Ok(true) };
-    if lane.options.rerun && !is_there(lane, &last)? {
+    if lane.options.looks_again() && !is_there(lane, &last)? {
         return Ok(true);
     }
     lane.is_described(last, catalogue);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog};
 use dvb_engine::{
-    Access, Event, Observer, Options, RunError, Selection, Setup, Stop, Store, Stores, Summary, new_run_id, run,
+    Access, Event, Observer, Options, Overrides, RunError, Selection, Setup, Stop, Store, Stores, Summary, new_run_id,
+    run,
 };
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
 use dvb_ledger::{Ledger, PostgresLedger, SqliteLedger, StateDetail};
@@ -25,6 +26,11 @@ pub(crate) enum LedgerKind {
     Sqlite,
     Postgres,
 }
+
+/// Very many have left the catalogue, and that is meant.
+pub(crate) const GONE: Overrides = Overrides { disappearance: true, copies_lost: false };
+/// All copies are lost, and that is known.
+pub(crate) const LOST: Overrides = Overrides { disappearance: false, copies_lost: true };
 
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -138,7 +144,7 @@ impl Bench {
             auxiliary_objects: true,
             cached_exports: false,
             max_disappearance: 0.05,
-            accept_disappearance: false,
+            overrides: Overrides::default(),
             spool_folder: self.folder.path().to_owned(),
         }
     }

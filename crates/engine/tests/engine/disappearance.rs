@@ -2,7 +2,7 @@
 
 use dvb_engine::{Ending, Options, RunError};
 
-use crate::bench::{Bench, destination};
+use crate::bench::{Bench, GONE, destination};
 
 fn delete(bench: &Bench, count: usize) -> Vec<i64> {
     let ids: Vec<i64> = bench.world.files.iter().take(count).map(|it| it.id).collect();
@@ -37,7 +37,7 @@ fn many_are_refused_until_confirmed() {
     assert!(matches!(refused, RunError::Disappearance { missing: 3, known: 40, .. }), "{refused:?}");
     assert_eq!(Ending::from(&refused).code(), 7);
     assert!(bench.details()[&gone[0]].gone_since.is_none());
-    let confirmed = bench.try_run(&Options { accept_disappearance: true, ..bench.options() }).unwrap();
+    let confirmed = bench.try_run(&Options { overrides: GONE, ..bench.options() }).unwrap();
     assert_eq!((confirmed.gone, confirmed.exit_code), (3, 0));
     assert_eq!(bench.run().exit_code, 0);
 }
@@ -57,7 +57,7 @@ fn one_that_comes_back_is_known_again() {
     let id = bench.world.files[0].id;
     // Not a thing that happens; but a restore of the database from its dump looks the same.
     bench.database.execute("UPDATE dataset SET harvestingclient_id = 1");
-    bench.try_run(&Options { accept_disappearance: true, ..bench.options() }).unwrap();
+    bench.try_run(&Options { overrides: GONE, ..bench.options() }).unwrap();
     assert!(bench.details()[&id].gone_since.is_some());
     bench.database.execute("UPDATE dataset SET harvestingclient_id = NULL");
     let back = bench.run();

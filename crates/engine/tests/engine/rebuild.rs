@@ -15,7 +15,7 @@ use dvb_storage::Sink;
 use dvb_testkit::dataverse::{Expect, Schema};
 use dvb_testkit::files;
 
-use crate::bench::{Bench, LedgerKind, destination, new_ledger};
+use crate::bench::{Bench, GONE, LedgerKind, destination, new_ledger};
 use crate::faults::{Fault, Faulty, Plan};
 use crate::{orphans, verify};
 
@@ -330,7 +330,7 @@ fn a_snapshot_of_a_fast_clock_does_not_stand_for_what_came_after() {
     for table in ["filemetadata WHERE datafile_id", "datafile WHERE id", "dvobject WHERE id"] {
         bench.database.execute(&format!("DELETE FROM {table} = {left}"));
     }
-    let later = bench.try_run(&Options { accept_disappearance: true, ..bench.options() }).unwrap().snapshot.unwrap();
+    let later = bench.try_run(&Options { overrides: GONE, ..bench.options() }).unwrap().snapshot.unwrap();
     assert!(own.join(&later.name).exists() && own.join(fast).exists());
     let bench = without_ledger(bench, LedgerKind::Sqlite);
     let made = rebuilt(&bench);

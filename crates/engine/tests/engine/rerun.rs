@@ -2,10 +2,29 @@
 
 use std::fs;
 
-use dvb_engine::Ending;
+use dvb_engine::{Ending, Options, RunError};
 use dvb_model::Status;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, LOST};
+
+#[test]
+fn an_empty_mount_point_is_refused_until_it_is_said_that_the_copies_are_lost() {
+    let bench = Bench::of_files(30);
+    bench.run();
+    fs::remove_dir_all(&bench.backup).unwrap();
+    fs::create_dir(&bench.backup).unwrap();
+    for rerun in [false, true] {
+        let refused = bench.try_run(&Options { rerun, ..bench.options() }).unwrap_err();
+        assert!(matches!(refused, RunError::AllMissing { probed: 30, .. }), "{refused:?}");
+        assert_eq!(Ending::from(&refused).code(), 7);
+        assert!(refused.to_string().contains("run --copies-lost --destination default"), "{refused}");
+        assert!(bench.copies().is_empty(), "nothing was stored");
+    }
+    let made = bench.try_run(&Options { overrides: LOST, ..bench.options() }).unwrap();
+    assert_eq!((made.files.copied, made.overrides.as_slice()), (30, ["copies-lost"].as_slice()));
+    dvb_testkit::files::assert_same(&bench.world.expected_copies(), &bench.copies());
+    assert_eq!(bench.rerun().exit_code, 0);
+}
 
 #[test]
 fn a_copy_that_is_missing_or_cut_short_is_named_and_made_again() {

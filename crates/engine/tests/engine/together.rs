@@ -11,7 +11,7 @@ use dvb_storage::{Location, Sink, Source, SourceError, StoredObject};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
-use crate::bench::{Bench, LedgerKind, sink_at};
+use crate::bench::{Bench, GONE, LedgerKind, sink_at};
 use crate::faults::{Fault, Faulty, Plan};
 
 /// Counts how often each object is opened.
@@ -184,6 +184,6 @@ fn a_catalogue_that_cannot_be_read_fails_both() {
     assert_eq!(endings, [Ending::Unreachable, Ending::Unreachable]);
     let text = results[1].as_ref().unwrap_err().to_string();
     assert!(text.contains("datafile"), "{text}");
-    let options = Options { accept_disappearance: true, ..bench.options() };
+    let options = Options { overrides: GONE, ..bench.options() };
     assert!(bench.try_run(&options).is_err());
 }
