@@ -143,9 +143,13 @@ impl Checks<'_> {
         };
         let counted = probed.and_then(|probe| Ok((probe, count(&reader)?)));
         match counted {
-            Ok((probe, (files, named))) => {
+            Ok((probe, Counted { files, named, placeless, first })) => {
                 let text = probe.unwrap_or_else(|| report::data_files(files));
                 self.add(Check::fine(what, format!("{place}: {text}")))?;
+                if let Some(first) = first {
+                    let text = format!("{} cannot be copied, the first: {first}", report::data_files(placeless));
+                    self.add(Check::bad("rows of the catalogue", Ending::NotSafe, text))?;
+                }
                 Ok(Some(named))
             }
             Err(error) => {
@@ -255,19 +259,34 @@ fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n      ")
 }
 
+/// What the catalogue has.
+#[derive(Default)]
+struct Counted {
+    files: u64,
+    named: Named,
+    /// Data files whose rows do not say where they are, and what is wrong with the first one.
+    placeless: u64,
+    first: Option<String>,
+}
+
 /// Reads the whole catalogue: nothing less tells which stores it names, and that every row can be read.
-fn count(reader: &CatalogueReader) -> Result<(u64, Named), dvb_catalog::CatalogError> {
-    let (mut all, mut named) = (0, Named::new());
+fn count(reader: &CatalogueReader) -> Result<Counted, dvb_catalog::CatalogError> {
+    let mut counted = Counted::default();
+    let Counted { files, named, placeless, first } = &mut counted;
     reader.as_catalog().read(Detail::Essential, &mut |entry| {
         if let Entry::DataFile(file) = entry {
-            all += 1;
+            *files += 1;
+            if let Some(why) = file.unknown_place() {
+                *placeless += 1;
+                first.get_or_insert_with(|| format!("data file {}: {why}", file.id));
+            }
             if let Ok(identifier) = StorageIdentifier::parse(file.storage_identifier.as_deref()) {
                 *named.entry(identifier.driver).or_default() += 1;
             }
         }
         ControlFlow::Continue(())
     })?;
-    Ok((all, named))
+    Ok(counted)
 }
 
 /// Who holds the lock. It is taken for a moment: nothing else tells.

@@ -3,6 +3,7 @@
 
 mod audit;
 mod check;
+mod databases;
 mod ledger;
 mod listeners;
 mod orphans;

@@ -75,8 +75,12 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::within(postgres::shared().create_database("site"))
+    }
+
+    /// The same in an empty database of its own.
+    pub(crate) fn within(database: Database) -> Self {
         let folder = dvb_testkit::temp_folder("site");
-        let database = postgres::shared().create_database("site");
         let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
         let dataset = world.add_dataset("10.5072", "FK2/ABC").id;
         for number in 0..3 {

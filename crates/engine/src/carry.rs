@@ -148,6 +148,7 @@ impl Lane<'_> {
                 let why = format!("{why}, so it leads nowhere in the store and is not followed");
                 return JobStage::Settled(Settled::Unread { why, lost: false });
             }
+            Scope::Garbled(why) => return JobStage::Settled(Settled::Unread { why, lost: false }),
             Scope::Orphaned => {
                 let why = "orphaned: the data file has no dataset (owner_id is NULL or leads nowhere), so nothing says where \
                            its bytes are; earlier copies are kept. Dataverse 5.11 left such rows: see its 5.11.1 release notes";
@@ -184,6 +185,9 @@ impl Lane<'_> {
     fn list_dataset(&self, job: &mut Job) -> JobStage {
         let Subject::Dataset(dataset) = &job.due.subject else { return JobStage::Unchanged };
         let options = self.options;
+        if let Some(why) = dataset.unknown_place() {
+            return JobStage::Settled(Settled::Unread { lost: false, why });
+        }
         match objects::of_dataset(dataset, self.setup.stores, options.auxiliary_objects, options.cached_exports) {
             Ok(found) => {
                 found.into_iter().for_each(|it| job.add(it));

@@ -86,9 +86,11 @@ impl From<&RunError> for Ending {
 impl From<&LedgerError> for Ending {
     fn from(error: &LedgerError) -> Self {
         match error {
-            LedgerError::Locked { .. } => Self::Locked,
+            LedgerError::Locked { .. } | LedgerError::LeftOver { .. } => Self::Locked,
             // Something is to be set up: trying again later does not help.
             LedgerError::NotMigrated { .. }
+            | LedgerError::Pooled { .. }
+            | LedgerError::Encoding { .. }
             | LedgerError::Corrupt { .. }
             | LedgerError::Newer { .. }
             | LedgerError::TwoOriginals { .. } => Self::Usage,

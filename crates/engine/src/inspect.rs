@@ -244,6 +244,7 @@ impl<'a> Inspector<'a> {
             Scope::Refused(why) => {
                 return Ok(Verdict::bad(Count::Unreadable, Condition::Unreadable, why.to_string()));
             }
+            Scope::Garbled(why) => return Ok(Verdict::bad(Count::Unreadable, Condition::Unreadable, why)),
             Scope::Orphaned => {
                 let why = "the data file has no dataset (owner_id is NULL or leads nowhere)";
                 return Ok(Verdict::bad(Count::Unreadable, Condition::Orphaned, why));

@@ -233,6 +233,7 @@ mod tests {
             provenance_entity: None,
             auxiliary: Vec::new(),
             versions: Vec::new(),
+            garbled: Vec::new(),
         }
     }
 

@@ -55,6 +55,8 @@ pub(crate) enum Scope {
     NotCovered(NotCovered),
     /// Its name must not be used.
     Refused(KeyError),
+    /// Its row does not say where its bytes are, for this reason.
+    Garbled(String),
     /// It has no dataset, so it has no place (facts 5.4).
     Orphaned,
     /// Its store cannot be opened now.
@@ -99,6 +101,9 @@ pub(crate) struct Place {
 
 impl Stores {
     pub(crate) fn scope(&self, file: &DataFile) -> Scope {
+        if let Some(why) = file.unknown_place() {
+            return Scope::Garbled(why);
+        }
         let Some(dataset) = &file.dataset else { return Scope::Orphaned };
         let Some(pid) = dataset.storage_pids.first() else { return Scope::Orphaned };
         let identifier = match StorageIdentifier::parse(file.storage_identifier.as_deref()) {

@@ -27,6 +27,48 @@ pub enum LedgerError {
         #[source]
         source: Source,
     },
+    /// Its lock is held by a session whose run is over: a connection pooler keeps it.
+    #[error(
+        "the lock on destination {destination:?} is held by {holder}, and that run is over: a connection pooler keeps \
+         its session. End it, as a superuser or the same role: \
+         psql -d {database} -c 'SELECT pg_terminate_backend({backend})'"
+    )]
+    LeftOver {
+        /// The destination.
+        destination: String,
+        /// Who took the lock.
+        holder: Box<Holder>,
+        /// The database.
+        database: String,
+        /// The server process that has it.
+        backend: i32,
+    },
+    /// Locks and settings do not last in its sessions.
+    #[error(
+        "the backup database {target} is behind a connection pooler that shares its sessions (pgbouncer with \
+         pool_mode = transaction or statement), where no lock is safe: set [Database] BackupHost and BackupPort to \
+         PostgreSQL itself, or pool_mode = session for database {database} in the pooler"
+    )]
+    Pooled {
+        /// Host and database.
+        target: String,
+        /// The database alone.
+        database: String,
+    },
+    /// It cannot hold every name.
+    #[error(
+        "the backup database {target} has the encoding {encoding}, which cannot hold every file name. Make one that \
+         can: createdb -E UTF8 -T template0 --locale=C NAME; set [Database] BackupDatabase to it; if a ledger is in \
+         the old one already: pg_dump {database} | psql -d NAME; then `dataverse-backup init`"
+    )]
+    Encoding {
+        /// Host and database.
+        target: String,
+        /// The database alone.
+        database: String,
+        /// As the server calls it.
+        encoding: String,
+    },
     /// Its tables are missing or older than this program.
     #[error("the backup database {target} has no tables of this version yet: run `dataverse-backup init`")]
     NotMigrated {
@@ -138,6 +180,9 @@ impl LedgerError {
         match self {
             Self::Unreachable { .. } | Self::Locked { .. } => true,
             Self::NotMigrated { .. }
+            | Self::LeftOver { .. }
+            | Self::Pooled { .. }
+            | Self::Encoding { .. }
             | Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Denied { .. }

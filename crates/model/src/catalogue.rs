@@ -40,6 +40,10 @@ pub struct Dataset {
     /// A lock with reason `Ingest` is on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ingest_locked: bool,
+    /// Columns that say where its objects are and hold bytes that are not UTF-8: what stands here for them is escaped, and
+    /// names no place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub garbled: Vec<String>,
 }
 
 /// A data file that was ingested as a table (at least one row of `datatable`).
@@ -156,9 +160,36 @@ pub struct DataFile {
     /// What it is called in each version, oldest first; empty where the catalogue was asked not to read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<FileVersion>,
+    /// As [`Dataset::garbled`], of its own row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub garbled: Vec<String>,
+}
+
+impl Dataset {
+    /// Why nobody knows where its objects are, in a sentence.
+    #[must_use]
+    pub fn unknown_place(&self) -> Option<String> {
+        unknown_place(&self.garbled)
+    }
+}
+
+fn unknown_place(garbled: &[String]) -> Option<String> {
+    let columns = garbled.join(", ");
+    (!garbled.is_empty()).then(|| {
+        format!(
+            "Dataverse's database holds bytes that are not UTF-8 as {columns}, so that nobody knows where its objects are: \
+             correct that row there"
+        )
+    })
 }
 
 impl DataFile {
+    /// Why nobody knows where its objects are, in a sentence.
+    #[must_use]
+    pub fn unknown_place(&self) -> Option<String> {
+        unknown_place(&self.garbled).or_else(|| self.dataset.as_ref()?.unknown_place())
+    }
+
     /// Whether Dataverse keeps it as a package.
     #[must_use]
     pub fn is_package(&self) -> bool {

@@ -5,11 +5,13 @@
 mod connect;
 mod error;
 mod pool;
+mod session;
 mod target;
 pub mod tls;
 
 pub use connect::connect;
 pub use error::{PgError, is_connection};
 pub use pool::{Manager, Pool, pool};
+pub use session::is_pooled;
 pub use target::PostgresTarget;
 pub use tls::SslMode;

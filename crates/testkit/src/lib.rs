@@ -11,6 +11,7 @@ pub mod files;
 pub mod http;
 pub mod keystone;
 pub mod netfault;
+pub mod pgbouncer;
 pub mod postgres;
 mod procfs;
 pub mod seaweed;

@@ -144,6 +144,20 @@ impl Server {
         Database { name, ..self.maintenance() }
     }
 
+    /// The same in an encoding of its own, for example `SQL_ASCII`.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[must_use]
+    pub fn create_encoded(&self, prefix: &str, encoding: &str) -> Database {
+        let database = self.create_database(prefix);
+        let name = &database.name;
+        self.maintenance().execute(&format!("DROP DATABASE {name}"));
+        let options = format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+        self.maintenance().execute(&format!("CREATE DATABASE {name} {options}"));
+        database
+    }
+
     /// The database `postgres`, for roles and the like.
     #[must_use]
     pub fn maintenance(&self) -> Database {
@@ -214,7 +228,7 @@ fn binaries() -> PathBuf {
 }
 
 /// PostgreSQL refuses to run as root.
-fn user() -> Option<User> {
+pub(crate) fn user() -> Option<User> {
     is_root().then(|| User::named("postgres").expect("there is no user postgres: apt-get install postgresql"))
 }
 

@@ -6,6 +6,7 @@ mod rows;
 mod schema;
 mod session;
 mod sql;
+mod text;
 
 use std::ops::ControlFlow;
 

@@ -1,8 +1,10 @@
-//! Rows of the queries, made into the model. NULL where Dataverse never writes one is empty text or nothing: one odd row must not
-//! keep all others from their backup.
+//! Rows of the queries, made into the model. NULL where Dataverse never writes one is empty text or nothing, and a byte that is not
+//! UTF-8 is escaped: one odd row must not keep all others from their backup.
 
 use dvb_model::{AuxiliaryFile, DataFile, Dataset, DvObjectId, Embargo, FileVersion, Retention, StoragePid, Tabular};
 use postgres::{Error, Row};
+
+use super::text::Text;
 
 /// Between authority and identifier, where the database does not say otherwise.
 const SEPARATOR: &str = "/";
@@ -14,13 +16,27 @@ const DATASET: usize = 11;
 pub(super) fn dataset(row: &Row, at: usize) -> Result<Option<Dataset>, Error> {
     let Some(id) = row.try_get(at)? else { return Ok(None) };
     let [protocol, authority, separator, identifier] =
-        [row.try_get(at + 1)?, row.try_get(at + 2)?, row.try_get(at + 3)?, row.try_get(at + 4)?];
+        [optional(row, at + 1)?, optional(row, at + 2)?, optional(row, at + 3)?, optional(row, at + 4)?];
+    let designated = designated(row, at)?;
+    let mut garbled = Vec::new();
+    if designated.is_empty() {
+        garbled.extend(garbled_in(row, at + 2, "the authority of its dataset")?);
+        garbled.extend(garbled_in(row, at + 4, "the identifier of its dataset")?);
+    } else if designated.iter().any(|(_, is_utf8)| !is_utf8) {
+        garbled.push("the alternative PID of its dataset".to_owned());
+    }
+    let mut storage_pids: Vec<StoragePid> = designated.into_iter().map(|(pid, _)| pid).collect();
+    if storage_pids.is_empty() {
+        let [authority, identifier] = [&authority, &identifier].map(|it| it.clone().unwrap_or_default());
+        storage_pids.push(StoragePid { authority, identifier });
+    }
     Ok(Some(Dataset {
         id: DvObjectId(id),
-        pid: pid(protocol, authority, separator, identifier),
-        storage_pids: storage_pids(row, at, authority, identifier)?,
-        storage_identifier: row.try_get(at + 5)?,
+        pid: pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), identifier.as_deref()),
+        storage_pids,
+        storage_identifier: optional(row, at + 5)?,
         ingest_locked: row.try_get(at + 6)?,
+        garbled,
     }))
 }
 
@@ -32,51 +48,42 @@ fn pid(protocol: Option<&str>, authority: Option<&str>, separator: Option<&str>,
     format!("{protocol}:{authority}{}{identifier}", separator.unwrap_or(SEPARATOR))
 }
 
-/// The designated alternative PIDs, or its own (facts 2.1).
-fn storage_pids(
-    row: &Row,
-    at: usize,
-    authority: Option<&str>,
-    identifier: Option<&str>,
-) -> Result<Vec<StoragePid>, Error> {
-    let storage_pid = |authority: &str, identifier: &str| StoragePid {
-        authority: authority.to_owned(),
-        identifier: identifier.to_owned(),
+/// The designated alternative PIDs (facts 2.1), each with whether it is UTF-8.
+fn designated(row: &Row, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
+    let authorities: Option<Vec<Text<'_>>> = row.try_get(at + 7)?;
+    let identifiers: Option<Vec<Text<'_>>> = row.try_get(at + 8)?;
+    let pairs = authorities.unwrap_or_default().into_iter().zip(identifiers.unwrap_or_default());
+    let pid = |(authority, identifier): (Text<'_>, Text<'_>)| {
+        let pid = StoragePid { authority: authority.shown(), identifier: identifier.shown() };
+        (pid, authority.is_utf8() && identifier.is_utf8())
     };
-    let authorities: Option<Vec<&str>> = row.try_get(at + 7)?;
-    let identifiers: Option<Vec<&str>> = row.try_get(at + 8)?;
-    Ok(match authorities.zip(identifiers) {
-        Some((authorities, identifiers)) => {
-            authorities.into_iter().zip(identifiers).map(|(authority, it)| storage_pid(authority, it)).collect()
-        }
-        None => vec![storage_pid(authority.unwrap_or_default(), identifier.unwrap_or_default())],
-    })
+    Ok(pairs.map(pid).collect())
 }
 
 /// A data file without what is read beside it.
 pub(super) fn data_file(row: &Row) -> Result<DataFile, Error> {
-    let period = |at| row.try_get::<_, Option<String>>(at);
     Ok(DataFile {
         id: DvObjectId(row.try_get(0)?),
         dataset: dataset(row, DATASET)?,
-        storage_identifier: row.try_get(1)?,
+        storage_identifier: optional(row, 1)?,
         checksum_type: text(row, 2)?,
         checksum_value: text(row, 3)?,
         content_type: text(row, 4)?,
         size: size(row, 5)?,
         tabular: None,
-        ingest_status: row.try_get::<_, Option<&str>>(6)?.and_then(|it| it.chars().next()),
+        ingest_status: optional(row, 6)?.and_then(|it| it.chars().next()),
         restricted: row.try_get::<_, Option<bool>>(7)?.unwrap_or_default(),
-        embargo: period(8)?.map(|until| Embargo { until }),
-        retention: period(9)?.map(|until| Retention { until }),
-        provenance_entity: row.try_get(10)?,
+        embargo: optional(row, 8)?.map(|until| Embargo { until }),
+        retention: optional(row, 9)?.map(|until| Retention { until }),
+        provenance_entity: optional(row, 10)?,
         auxiliary: Vec::new(),
         versions: Vec::new(),
+        garbled: garbled_in(row, 1, "its storageidentifier")?.into_iter().collect(),
     })
 }
 
 pub(super) fn table(row: &Row) -> Result<Tabular, Error> {
-    Ok(Tabular { original_format: row.try_get(1)?, original_size: size(row, 2)?, original_name: row.try_get(3)? })
+    Ok(Tabular { original_format: optional(row, 1)?, original_size: size(row, 2)?, original_name: optional(row, 3)? })
 }
 
 /// One of a file's rows of `datatable`, oldest first: what the first does not know, another may.
@@ -92,9 +99,9 @@ pub(super) fn auxiliary_file(row: &Row) -> Result<AuxiliaryFile, Error> {
     Ok(AuxiliaryFile {
         format_tag: text(row, 1)?,
         format_version: text(row, 2)?,
-        content_type: row.try_get(3)?,
+        content_type: optional(row, 3)?,
         size: size(row, 4)?,
-        checksum: row.try_get(5)?,
+        checksum: optional(row, 5)?,
     })
 }
 
@@ -120,7 +127,7 @@ pub(super) fn named(row: &Row) -> Result<Named, Error> {
         state: text(row, 2)?,
         version: major.map(|it| format!("{it}.{}", minor.unwrap_or_default())),
         label: text(row, 5)?,
-        directory: row.try_get(6)?,
+        directory: optional(row, 6)?,
     };
     Ok(Named { order: (major.is_none(), major, minor, id), name })
 }
@@ -132,7 +139,17 @@ pub(super) fn versions(mut names: Vec<Named>) -> Vec<FileVersion> {
 }
 
 fn text(row: &Row, at: usize) -> Result<String, Error> {
-    Ok(row.try_get::<_, Option<String>>(at)?.unwrap_or_default())
+    Ok(optional(row, at)?.unwrap_or_default())
+}
+
+fn optional(row: &Row, at: usize) -> Result<Option<String>, Error> {
+    Ok(row.try_get::<_, Option<Text<'_>>>(at)?.map(Text::shown))
+}
+
+/// `name`, where the column is not UTF-8.
+fn garbled_in(row: &Row, at: usize, name: &str) -> Result<Option<String>, Error> {
+    let found = row.try_get::<_, Option<Text<'_>>>(at)?;
+    Ok(found.filter(|it| !it.is_utf8()).map(|_| name.to_owned()))
 }
 
 /// A size in bytes; -1 stands for an unknown one (facts 3.6).

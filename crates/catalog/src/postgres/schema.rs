@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postgres::types::Type;
+
 use super::session::Session;
 use crate::CatalogError;
 
@@ -146,7 +148,7 @@ impl Found {
         let tables: BTreeSet<&str> = KNOWN.iter().flat_map(|it| it.iter()).map(|it| it.0).collect();
         let tables: Vec<&str> = tables.into_iter().collect();
         let mut found = Self::default();
-        for row in session.query("look for its tables", LOOK, &[&tables])? {
+        for row in session.query("look for its tables", LOOK, &[(&tables, Type::TEXT_ARRAY)])? {
             let of = |error| session.error("look for its tables", error);
             if row.try_get(3).map_err(of)? {
                 let columns = found.columns.entry(row.try_get(0).map_err(of)?).or_default();

@@ -3,25 +3,31 @@
 use std::vec;
 
 use dvb_pg::PostgresTarget;
-use postgres::types::ToSql;
-use postgres::{Client, IsolationLevel, Portal, Row, Transaction};
+use postgres::types::{ToSql, Type};
+use postgres::{Client, IsolationLevel, Row, Transaction};
 
 use crate::CatalogError;
 
 /// Rows fetched at a time: a few megabytes.
-const PAGE: i32 = 5_000;
+const PAGE: usize = 5_000;
 
-/// A portal's rows are not worked out by parallel workers, nor are they worth compiling: without these settings the
-/// server would plan for both. Where a policy hides rows from the role, an error is better than a shorter catalogue.
-/// Which settings exist depends on the server's version.
+/// A cursor's rows are not worked out by parallel workers, nor are they worth compiling, and all of them are fetched: without
+/// these settings the server would plan otherwise. Where a policy hides rows from the role, an error is better than a shorter catalogue.
+/// Which settings exist depends on the server's version. Of a database that checks no encoding the server would refuse to
+/// give a row that is not UTF-8, and all others with it.
 const SETTINGS: &str = "SELECT set_config(s.name, w.value, true)
 FROM pg_settings s JOIN (
-    VALUES ('jit', 'off'), ('max_parallel_workers_per_gather', '0'), ('row_security', 'off')
-) w (name, value) USING (name)";
+    VALUES ('jit', 'off'), ('max_parallel_workers_per_gather', '0'), ('cursor_tuple_fraction', '1'), ('row_security', 'off')
+) w (name, value) USING (name)
+UNION ALL SELECT set_config('client_encoding', 'SQL_ASCII', true) WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
 /// Reads, and shows what was there when it began, however long it takes.
+///
+/// Nothing in it needs more than the transaction, so that a pooler may be in between: prepared statements with a name would be
+/// those of a session.
 pub(super) struct Session<'a> {
     target: &'a PostgresTarget,
+    cursors: u32,
     transaction: Transaction<'a>,
 }
 
@@ -33,7 +39,7 @@ impl<'a> Session<'a> {
             .read_only(true)
             .start()
             .map_err(|it| CatalogError::statement(target, "begin a transaction", it))?;
-        let mut session = Self { target, transaction };
+        let mut session = Self { target, cursors: 0, transaction };
         session.query("take settings for a transaction", SETTINGS, &[])?;
         Ok(session)
     }
@@ -42,15 +48,19 @@ impl<'a> Session<'a> {
         &mut self,
         what: &'static str,
         sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
+        parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, CatalogError> {
-        self.transaction.query(sql, parameters).map_err(|it| self.error(what, it))
+        self.transaction.query_typed(sql, parameters).map_err(|it| self.error(what, it))
     }
 
     /// Begins a query whose rows are too many for memory.
     pub(super) fn open(&mut self, what: &'static str, sql: &str) -> Result<Cursor, CatalogError> {
-        let portal = self.transaction.bind(sql, &[]).map_err(|it| self.error(what, it))?;
-        Ok(Cursor { what, portal: Some(portal), page: Vec::new().into_iter() })
+        self.cursors += 1;
+        let name = format!("page_{}", self.cursors);
+        let declare = format!("DECLARE {name} NO SCROLL CURSOR FOR {sql}");
+        self.transaction.batch_execute(&declare).map_err(|it| self.error(what, it))?;
+        let fetch = format!("FETCH FORWARD {PAGE} FROM {name}");
+        Ok(Cursor { what, fetch: Some(fetch), page: Vec::new().into_iter() })
     }
 
     pub(super) fn error(&self, what: &'static str, error: postgres::Error) -> CatalogError {
@@ -74,7 +84,7 @@ impl<'a> Session<'a> {
 /// The rows of a query, page by page. Several may be open in one [`Session`].
 pub(super) struct Cursor {
     pub(super) what: &'static str,
-    portal: Option<Portal>, // until its last page
+    fetch: Option<String>, // until its last page
     page: vec::IntoIter<Row>,
 }
 
@@ -83,11 +93,11 @@ impl Cursor {
         if let Some(row) = self.page.next() {
             return Ok(Some(row));
         }
-        let Some(portal) = &self.portal else { return Ok(None) };
-        let page = session.transaction.query_portal(portal, PAGE).map_err(|it| session.error(self.what, it))?;
+        let Some(fetch) = &self.fetch else { return Ok(None) };
+        let page = session.query(self.what, fetch, &[])?;
         // A server that gave fewer has none left.
-        if i32::try_from(page.len()).is_ok_and(|it| it < PAGE) {
-            self.portal = None;
+        if page.len() < PAGE {
+            self.fetch = None;
         }
         self.page = page.into_iter();
         Ok(self.page.next())

@@ -27,6 +27,7 @@ fn dataset(made: &made::Dataset) -> Dataset {
         storage_pids,
         storage_identifier: made.storage_identifier.clone(),
         ingest_locked: made.locks.iter().any(|it| it == "Ingest"),
+        garbled: Vec::new(),
     }
 }
 
@@ -53,6 +54,7 @@ fn file(world: &World, made: &made::DataFile, detail: Detail) -> Option<DataFile
         provenance_entity: made.provenance_entity.clone(),
         auxiliary: auxiliary_files(made),
         versions: if full { versions(world, made) } else { Vec::new() },
+        garbled: Vec::new(),
     })
 }
 

@@ -20,6 +20,7 @@ fn dataset() -> Dataset {
         storage_pids: vec![StoragePid { authority: "10.5072".into(), identifier: "FK2/A".into() }],
         storage_identifier: None,
         ingest_locked: false,
+        garbled: Vec::new(),
     }
 }
 

@@ -45,6 +45,7 @@ fn dataset(id: i64) -> Dataset {
         storage_pids: vec![StoragePid { authority: "10.5072".into(), identifier: format!("FK2/{id}") }],
         storage_identifier: Some(format!("file://10.5072/FK2/{id}")),
         ingest_locked: id % 2 == 1,
+        garbled: Vec::new(),
     }
 }
 
@@ -70,6 +71,7 @@ fn file(id: i64) -> DataFile {
             label: "a.csv".into(),
             directory: None,
         }],
+        garbled: Vec::new(),
     }
 }
 
@@ -296,9 +298,10 @@ prop_compose! {
     fn any_dataset()(
         id in any::<i64>(), pid in any::<String>(), storage in prop::collection::vec(any::<(String, String)>(), 1..3),
         storage_identifier in any::<Option<String>>(), ingest_locked in any::<bool>(),
+        garbled in prop::collection::vec(any::<String>(), 0..2),
     ) -> Dataset {
         let storage_pids = storage.into_iter().map(|(authority, identifier)| StoragePid { authority, identifier }).collect();
-        Dataset { id: DvObjectId(id), pid, storage_pids, storage_identifier, ingest_locked }
+        Dataset { id: DvObjectId(id), pid, storage_pids, storage_identifier, ingest_locked, garbled }
     }
 }
 
@@ -328,12 +331,13 @@ prop_compose! {
         id in any::<i64>(), dataset in prop::option::of(any_dataset()), storage_identifier in any::<Option<String>>(),
         texts in any::<[String; 3]>(), size in any::<Option<u64>>(), ingest_status in any::<Option<char>>(),
         restricted in any::<bool>(), provenance_entity in any::<Option<String>>(), parts in any_parts(),
+        garbled in prop::collection::vec(any::<String>(), 0..2),
     ) -> DataFile {
         let [checksum_type, checksum_value, content_type] = texts;
         let (tabular, auxiliary, versions, embargo, retention) = parts;
         DataFile {
             id: DvObjectId(id), dataset, storage_identifier, checksum_type, checksum_value, content_type, size, tabular,
-            ingest_status, restricted, embargo, retention, provenance_entity, auxiliary, versions,
+            ingest_status, restricted, embargo, retention, provenance_entity, auxiliary, versions, garbled,
         }
     }
 }

@@ -32,6 +32,9 @@ pub(crate) struct Home {
 impl Home {
     /// `keys` are those of its copies: of several storage PIDs, which is a mistake in Dataverse, they tell the one.
     pub(crate) fn of_file(file: &DataFile, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
+        if let Some(why) = file.unknown_place() {
+            return Err(why);
+        }
         let dataset = file.dataset.as_ref().ok_or("it has no dataset, so it has no place in a store")?;
         let pid = choose(&dataset.storage_pids, keys).ok_or("its dataset has no PID, so it has no place in a store")?;
         let identifier = StorageIdentifier::parse(file.storage_identifier.as_deref()).map_err(|it| it.to_string())?;
@@ -45,6 +48,9 @@ impl Home {
     }
 
     pub(crate) fn of_dataset(dataset: &Dataset, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
+        if let Some(why) = dataset.unknown_place() {
+            return Err(why);
+        }
         let pid = choose(&dataset.storage_pids, keys).ok_or("it has no PID, so it has no place in a store")?;
         let (driver, store) = match stores.of_dataset(dataset) {
             Some((driver, store)) => (driver.clone(), Some(store)),

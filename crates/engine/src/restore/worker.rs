@@ -286,7 +286,7 @@ impl Verdict<'_> {
                 }
                 format!("there is nothing to give back: {}", why.reason(file))
             }
-            Scope::Covered(_) | Scope::Refused(_) | Scope::Orphaned | Scope::Unavailable(..) => {
+            Scope::Covered(_) | Scope::Refused(_) | Scope::Garbled(_) | Scope::Orphaned | Scope::Unavailable(..) => {
                 let in_place = matches!(self.shared.setup.to, Goal::InPlace(_)) || options.missing;
                 let no_copy = "no destination has a proved copy of it";
                 match (in_place && home.is_ok_and(is_there)).then(|| self.in_store(file)) {

@@ -7,6 +7,7 @@ use dvb_fixity::{Algorithm, Measured};
 use dvb_model::{DestinationName, RunId};
 use dvb_pg::PostgresTarget;
 use postgres::Client;
+use serde::{Deserialize, Serialize};
 
 use super::{Fault, open};
 use crate::{Holder, LedgerError, Lock};
@@ -23,14 +24,36 @@ macro_rules! holds {
     };
 }
 
+/// When the session of a row of `pg_stat_activity` began.
+macro_rules! began {
+    ($row:literal) => {
+        concat!("to_char(", $row, ".backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+    };
+}
+
+/// Who has signed for the lock `$1` on the destination `$2`; a process of the server that began later than the one that
+/// signed has only its number. Sessions of other roles do not show their beginning.
 const HOLDER: &str = concat!(
-    "SELECT h.holder FROM backup_lock h JOIN pg_locks k ON k.pid = h.backend_pid AND ",
+    "SELECT h.holder, h.backend_pid, ",
+    began!("a"),
+    " FROM backup_lock h JOIN pg_locks k ON k.pid = h.backend_pid AND ",
     holds!(),
-    " WHERE h.destination = $2"
+    " LEFT JOIN pg_stat_activity a ON a.pid = k.pid WHERE h.destination = $2"
 );
 
-const IS_HELD: &str =
-    concat!("SELECT EXISTS (SELECT FROM pg_locks k WHERE k.pid = pg_backend_pid() AND ", holds!(), ")");
+/// Whether the process `$2` is ours, has the lock `$1`, and `$4` stands signed for the destination `$3`.
+const IS_HELD: &str = concat!(
+    "SELECT pg_backend_pid() = $2 AND EXISTS (SELECT FROM pg_locks k WHERE k.pid = $2 AND ",
+    holds!(),
+    ") AND EXISTS (SELECT FROM backup_lock WHERE destination = $3 AND backend_pid = $2 AND holder = $4)"
+);
+
+const OURSELVES: &str =
+    concat!("SELECT pg_backend_pid(), ", began!("a"), " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()");
+
+/// Of a run that is over a lock is held for a moment more.
+const IS_OVER: &str =
+    "SELECT EXISTS (SELECT FROM backup_run WHERE id = $1 AND finished < now() - interval '10 minutes')";
 
 /// The server finds out within a minute that the holder's host is gone, and never ends the session for being idle.
 const SETTINGS: &str = "
@@ -43,6 +66,17 @@ pub(super) struct SessionLock {
     client: Mutex<Client>,
     key: i64,
     destination: String,
+    backend: i32,
+    signature: String,
+}
+
+/// What is written beside a lock: its holder, and which session of the server is meant, for numbers of processes come back.
+#[derive(Serialize, Deserialize)]
+struct Signature {
+    #[serde(flatten)]
+    holder: Holder,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session_began: Option<String>,
 }
 
 impl SessionLock {
@@ -52,39 +86,66 @@ impl SessionLock {
         holder: &Holder,
     ) -> Result<Self, LedgerError> {
         let client = open::connect(target)?;
-        attempt(client, destination, holder).map_err(|it| match it {
+        let lock = attempt(client, target, destination, holder).map_err(|it| match it {
             Fault::Sql(error) => open::error(target, "lock the destination", error),
             Fault::Ledger(error) => error,
-        })
+        })?;
+        // In another transaction, which a pooler may have given to another session.
+        if lock.is_held() { Ok(lock) } else { Err(open::pooled(target)) }
     }
 }
 
-fn attempt(mut client: Client, destination: &DestinationName, holder: &Holder) -> Result<SessionLock, Fault> {
+fn attempt(
+    mut client: Client,
+    target: &PostgresTarget,
+    destination: &DestinationName,
+    holder: &Holder,
+) -> Result<SessionLock, Fault> {
     client.batch_execute(SETTINGS)?;
     let key = key(&mut client, destination)?;
     for _ in 0..LOOKS {
         if client.query_one("SELECT pg_try_advisory_lock($1)", &[&key])?.try_get(0)? {
-            sign(&mut client, destination, holder)?;
-            return Ok(SessionLock { client: Mutex::new(client), key, destination: destination.0.clone() });
+            let (backend, signature) = sign(&mut client, destination, holder)?;
+            let destination = destination.0.clone();
+            return Ok(SessionLock { client: Mutex::new(client), key, destination, backend, signature });
         }
-        if let Some(row) = client.query_opt(HOLDER, &[&key, &destination.0])? {
-            let text: String = row.try_get(0)?;
-            return Err(locked(destination, serde_json::from_str(&text).unwrap_or_else(|_| unknown())).into());
+        if let Some((other, backend)) = holder_of(&mut client, key, destination)? {
+            let over: bool = client.query_one(IS_OVER, &[&other.run.0])?.try_get(0)?;
+            return Err(
+                if over { left_over(target, destination, other, backend) } else { locked(destination, other) }.into()
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     }
     Err(locked(destination, unknown()).into())
 }
 
-fn sign(client: &mut Client, destination: &DestinationName, holder: &Holder) -> Result<(), Fault> {
+/// Who holds the lock, and by which process of the server; `None` as long as nobody has signed for it.
+fn holder_of(
+    client: &mut Client,
+    key: i64,
+    destination: &DestinationName,
+) -> Result<Option<(Holder, i32)>, postgres::Error> {
+    let Some(row) = client.query_opt(HOLDER, &[&key, &destination.0])? else { return Ok(None) };
+    let (text, backend, began): (String, i32, Option<String>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let Ok(Signature { holder, session_began }) = serde_json::from_str(&text) else {
+        return Ok(Some((unknown(), backend)));
+    };
+    let is_another = session_began.zip(began).is_some_and(|(signed, there)| signed != there);
+    Ok((!is_another).then_some((holder, backend)))
+}
+
+fn sign(client: &mut Client, destination: &DestinationName, holder: &Holder) -> Result<(i32, String), Fault> {
+    let row = client.query_one(OURSELVES, &[])?;
+    let (backend, session_began): (i32, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
     let bad = |_| LedgerError::BadRow { what: "holder of the lock".into(), value: holder.to_string() };
-    let text = serde_json::to_string(holder).map_err(bad)?;
+    let text = serde_json::to_string(&Signature { holder: holder.clone(), session_began }).map_err(bad)?;
     client.execute(
-        "INSERT INTO backup_lock (destination, backend_pid, holder) VALUES ($1, pg_backend_pid(), $2)
+        "INSERT INTO backup_lock (destination, backend_pid, holder) VALUES ($1, $2, $3)
          ON CONFLICT (destination) DO UPDATE SET backend_pid = excluded.backend_pid, holder = excluded.holder",
-        &[&destination.0, &text],
+        &[&destination.0, &backend, &text],
     )?;
-    Ok(())
+    Ok((backend, text))
 }
 
 /// Advisory locks are of a database: several ledgers in one are told apart by their schema.
@@ -100,6 +161,11 @@ fn locked(destination: &DestinationName, holder: Holder) -> LedgerError {
     LedgerError::Locked { destination: destination.0.clone(), holder }
 }
 
+fn left_over(target: &PostgresTarget, destination: &DestinationName, holder: Holder, backend: i32) -> LedgerError {
+    let (destination, database) = (destination.0.clone(), target.database.clone());
+    LedgerError::LeftOver { destination, holder: Box::new(holder), database, backend }
+}
+
 fn unknown() -> Holder {
     Holder { host: "an unknown host".into(), pid: 0, run: RunId("unknown".into()), since: "unknown".into() }
 }
@@ -107,7 +173,9 @@ fn unknown() -> Holder {
 impl Lock for SessionLock {
     fn is_held(&self) -> bool {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        client.query_one(IS_HELD, &[&self.key]).and_then(|it| it.try_get(0)).unwrap_or(false)
+        let ours = client.query_one(IS_HELD, &[&self.key, &self.backend, &self.destination, &self.signature]);
+        // What cannot be asked is not known to be held.
+        ours.and_then(|it| it.try_get(0)).unwrap_or(false)
     }
 }
 
@@ -116,8 +184,8 @@ impl Drop for SessionLock {
         let client = self.client.get_mut().unwrap_or_else(PoisonError::into_inner);
         // The server would find out from the closed connection too, but later than whoever waits for this one to end.
         let _ = client.execute(
-            "DELETE FROM backup_lock WHERE destination = $1 AND backend_pid = pg_backend_pid()",
-            &[&self.destination],
+            "DELETE FROM backup_lock WHERE destination = $1 AND backend_pid = $2 AND holder = $3",
+            &[&self.destination, &self.backend, &self.signature],
         );
         let _ = client.execute("SELECT pg_advisory_unlock($1)", &[&self.key]);
     }

@@ -2,7 +2,7 @@
 
 use dvb_pg::{PostgresTarget, is_connection};
 use postgres::error::SqlState;
-use postgres::{Client, Error};
+use postgres::{Client, Error, SimpleQueryMessage};
 
 use crate::LedgerError;
 
@@ -16,8 +16,32 @@ pub(super) fn connect(target: &PostgresTarget) -> Result<Client, LedgerError> {
 
 pub(super) fn pool(target: &PostgresTarget, connections: u32) -> Result<dvb_pg::Pool, LedgerError> {
     // A pool tells only its time-out: the cause comes from a connection of our own.
-    connect(target)?;
+    let mut client = connect(target)?;
+    refuse_encoding(target, &mut client)?;
+    if dvb_pg::is_pooled(target, &mut client).map_err(|it| unreachable(target, it))? {
+        return Err(pooled(target));
+    }
     Ok(dvb_pg::pool(target, connections))
+}
+
+pub(super) fn pooled(target: &PostgresTarget) -> LedgerError {
+    LedgerError::Pooled { target: describe(target), database: target.database.clone() }
+}
+
+/// Names of files are in any script. `SQL_ASCII` takes whatever bytes it is given, and ours are UTF-8.
+fn refuse_encoding(target: &PostgresTarget, client: &mut Client) -> Result<(), LedgerError> {
+    // By the simple protocol: it is not known yet whether a pooler is in between.
+    let messages = client.simple_query("SHOW server_encoding").map_err(|it| error(target, "tell its encoding", it))?;
+    let row = messages.iter().find_map(|it| match it {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None, // the driver's enum is open
+    });
+    let encoding = row.unwrap_or_default();
+    if ["UTF8", "SQL_ASCII"].contains(&encoding) {
+        return Ok(());
+    }
+    let (database, encoding) = (target.database.clone(), encoding.to_owned());
+    Err(LedgerError::Encoding { target: describe(target), database, encoding })
 }
 
 pub(super) fn no_connection(target: &PostgresTarget, error: r2d2::Error) -> LedgerError {

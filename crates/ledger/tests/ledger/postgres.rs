@@ -5,10 +5,11 @@ use std::time::Duration;
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger};
 use dvb_model::{DvObjectId, Status};
 use dvb_pg::{PostgresTarget, SslMode};
+use dvb_testkit::pgbouncer::{PoolMode, Pooler};
 use dvb_testkit::postgres::{self as server, Database};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
-use crate::made::{copy_all, here, holder};
+use crate::made::{a_run, copy_all, here, holder, run};
 use crate::{Bench, told};
 
 struct OnServer {
@@ -247,4 +248,98 @@ fn ledgers_of_two_schemas_do_not_share_locks() {
     bench.execute(&format!("CREATE SCHEMA other; ALTER DATABASE {} SET search_path = other", bench.database.name));
     let second = bench.migrated().lock(&here(), &holder("r")).unwrap();
     assert!(first.is_held() && second.is_held());
+}
+
+fn through(pooler: &Pooler, bench: &OnServer) -> PostgresTarget {
+    PostgresTarget { port: pooler.port, ..bench.target() }
+}
+
+#[test]
+fn a_pooler_that_shares_sessions_is_refused() {
+    let bench = OnServer::new();
+    bench.migrated();
+    let in_turn = "server_round_robin = 1";
+    let poolers = [
+        (PoolMode::Transaction, 1, ""),
+        (PoolMode::Transaction, 5, ""),
+        (PoolMode::Transaction, 5, in_turn),
+        (PoolMode::Transaction, 5, "server_reset_query_always = 1"),
+        (PoolMode::Statement, 5, ""),
+    ];
+    for (mode, connections, settings) in poolers {
+        let pooler = Pooler::with_settings(server::shared(), mode, connections, settings);
+        // What others did leaves server connections in the pool.
+        for _ in 0..2 {
+            let error = PostgresLedger::open(through(&pooler, &bench), 1).map(drop).unwrap_err();
+            assert!(matches!(error, LedgerError::Pooled { .. }) && !error.is_transient(), "{mode:?}: {error:?}");
+            let text = told(&error);
+            assert!(text.contains("BackupHost") && text.contains("pool_mode = session"), "{text}");
+        }
+    }
+    // Nothing is left that would keep others out.
+    drop(bench.open().lock(&here(), &holder("r")).unwrap());
+}
+
+#[test]
+fn a_pooler_that_keeps_sessions_is_as_good_as_the_server() {
+    let bench = OnServer::new();
+    bench.migrated();
+    let pooler = Pooler::start(server::shared(), PoolMode::Session, 20);
+    let ledger = PostgresLedger::open(through(&pooler, &bench), 2).unwrap();
+    let lock = ledger.lock(&here(), &holder("r")).unwrap();
+    copy_all(&ledger, &here(), [1]);
+    assert!(lock.is_held());
+    assert!(matches!(bench.open().lock(&here(), &holder("x")).map(drop), Err(LedgerError::Locked { .. })));
+    drop(lock);
+    drop(bench.open().lock(&here(), &holder("x")).unwrap());
+}
+
+#[test]
+fn a_lock_is_known_by_what_was_signed_for_it() {
+    let bench = OnServer::new();
+    let lock = bench.migrated().lock(&here(), &holder("first")).unwrap();
+    assert!(lock.is_held());
+    bench.execute(r#"UPDATE backup_lock SET holder = replace(holder, '"first"', '"other"')"#);
+    assert!(!lock.is_held());
+    // A row of a session that began before this one, with its number, is nobody's.
+    bench.execute(
+        r#"UPDATE backup_lock SET holder = regexp_replace(holder, '"session_began":"....', '"session_began":"1999')"#,
+    );
+    let Err(LedgerError::Locked { holder, .. }) = bench.open().lock(&here(), &holder("x")).map(drop) else { panic!() };
+    assert_eq!(holder.run.0, "unknown");
+}
+
+#[test]
+fn a_lock_of_a_run_that_is_over_says_what_to_end() {
+    let bench = OnServer::new();
+    let ledger = bench.migrated();
+    let _lock = ledger.lock(&here(), &holder(&run().0)).unwrap();
+    ledger.begin_run(&a_run(&run().0, "2026-01-02T03:04:05.000Z")).unwrap();
+    let refused = || bench.open().lock(&here(), &holder("next")).map(drop).unwrap_err();
+    assert!(matches!(refused(), LedgerError::Locked { .. }));
+    bench.execute("UPDATE backup_run SET finished = now() - interval '1 hour'");
+    let error = refused();
+    let LedgerError::LeftOver { backend, .. } = error else { panic!("{error:?}") };
+    assert!(error.to_string().contains(&format!("pg_terminate_backend({backend})")), "{error}");
+    bench.execute(&format!("SELECT pg_terminate_backend({backend}, 10000)"));
+    drop(bench.open().lock(&here(), &holder("next")).unwrap());
+}
+
+fn encoded(encoding: &str) -> OnServer {
+    OnServer { database: server::shared().create_encoded("ledger", encoding) }
+}
+
+#[test]
+fn a_ledger_that_cannot_hold_every_name_is_refused() {
+    let bench = encoded("LATIN1");
+    let error = PostgresLedger::open(bench.target(), 1).map(drop).unwrap_err();
+    assert!(matches!(&error, LedgerError::Encoding { encoding, .. } if encoding == "LATIN1"), "{error:?}");
+    assert!(error.to_string().contains("createdb -E UTF8 -T template0"), "{error}");
+    let bench = encoded("SQL_ASCII");
+    // A role of LATIN1 clients is a client of UTF-8 here.
+    bench.execute(&format!("ALTER DATABASE {} SET client_encoding = 'LATIN1'", bench.database.name));
+    let ledger = bench.migrated();
+    let odd = dvb_model::DestinationName("naïve 数据 ☃".into());
+    copy_all(&*ledger, &odd, [1]);
+    assert_eq!(bench.open().counts(&odd).unwrap(), (vec![(Status::Ok, 1)], 0));
 }
