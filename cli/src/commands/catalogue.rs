@@ -1,7 +1,6 @@
 //! `catalogue export`: the catalogue as a snapshot.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -69,18 +68,26 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
         remedy: "look at its folder, and the rights and the room there",
         source,
     };
-    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?.to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&temporary).map_err(failed).and_then(|mut file| {
-        let counts = write(catalog, &mut file, name.ends_with(".zst"))?;
-        file.flush().and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path)).map_err(failed)?;
-        Ok(counts)
-    });
-    if written.is_err() {
-        // It was not there before, and is of no use.
-        let _ = fs::remove_file(&temporary);
+    let compress = path.extension().is_some_and(|it| it == "zst");
+    // It names drafts and restricted files.
+    dvb_fs::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
+        |it| match it {
+            Unwritten::Catalogue(failure) => failure,
+            Unwritten::File(error) => failed(error),
+        },
+    )
+}
+
+/// Why a snapshot is not in its file.
+enum Unwritten {
+    Catalogue(Failure),
+    File(io::Error),
+}
+
+impl From<io::Error> for Unwritten {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
     }
-    written
 }
 
 fn tell(context: &Context, path: &Path, counts: &SnapshotCounts) -> Result<(), Failure> {

@@ -1,9 +1,8 @@
 //! Numbers of the last run, for the textfile collector of Prometheus' node exporter.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use dvb_engine::FileCounts;
@@ -142,18 +141,8 @@ fn escaped(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
-/// The collector must never see half a file, and reads only names that end in `.prom`.
+/// The collector must never see half a file, and reads only names that end in `.prom`. Another account's exporter reads
+/// it; there is nothing secret in it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        // Another account's exporter reads it; there is nothing secret in it.
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    dvb_fs::replace_file(path, 0o644, |file| file.write_all(text.as_bytes()))
 }

@@ -4,12 +4,16 @@
 //! link, leads out of it.
 
 mod error;
+mod flush;
+mod kinds;
 mod listing;
 mod publish;
+mod replace;
 mod sink;
 mod source;
 mod writer;
 
+pub use replace::replace_file;
 pub use sink::{DirectorySink, DirectorySinkConfig};
 pub use source::FileStore;
 pub use writer::{FileStoreWriter, FolderWriter, Manner};

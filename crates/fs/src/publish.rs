@@ -1,10 +1,14 @@
-//! Giving a file its name for good: never over another, unless asked.
+//! Giving a file its name for good: never over another, unless asked; and the folders that names lie in.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, RenameFlags, linkat, renameat_with, unlinkat};
 use rustix::io::Errno;
+
+use crate::flush::{Notes, sync_dir};
 
 /// Moves `from` in `source` to `to` in `target`; fails with `AlreadyExists` where `to` is taken.
 pub(crate) fn rename_new(source: &Dir, from: &str, target: &Dir, to: &str) -> io::Result<()> {
@@ -28,23 +32,66 @@ fn link_then_unlink(source: &Dir, from: &str, target: &Dir, to: &str) -> io::Res
     }
 }
 
-/// Flushes a folder's entries to stable storage. Where the file system cannot (CIFS), its own guarantees have to do.
-pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
-    match rustix::fs::fsync(dir) {
-        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::BADF) => Ok(()),
-        other => Ok(other?),
+/// Folders below a root in which names were made or looked at, to be flushed once for a batch with all that they lie
+/// in: a process that died may have made any of them and flushed none.
+pub(crate) struct Touched<'a> {
+    root: &'a Dir,
+    /// Where the root is.
+    at: &'a Path,
+    /// The root itself is empty. Only names: a handle each would be too many.
+    paths: BTreeSet<String>,
+    /// The one that was made or opened last.
+    last: Option<(String, Dir)>,
+}
+
+impl<'a> Touched<'a> {
+    pub(crate) fn new(root: &'a Dir, at: &'a Path) -> Self {
+        Self { root, at, paths: BTreeSet::new(), last: None }
+    }
+
+    /// The folder at `path`, where `None` is the root; what is missing of it is made.
+    pub(crate) fn make(&mut self, path: Option<&str>) -> io::Result<&Dir> {
+        let path = path.unwrap_or_default();
+        let dir = match self.last.take().filter(|(last, _)| last == path) {
+            Some((_, dir)) => dir,
+            None => {
+                self.look(path);
+                make_dirs(self.root, path)?
+            }
+        };
+        Ok(&self.last.insert((path.to_owned(), dir)).1)
+    }
+
+    /// The folder at `path` is flushed as well.
+    pub(crate) fn look(&mut self, path: &str) {
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([0, path.len()]);
+        self.paths.extend(ends.map(|end| path[..end].to_owned()));
+    }
+
+    /// Flushes them; fails with the folder where that failed.
+    pub(crate) fn flush(self, notes: &Notes) -> Result<(), (String, io::Error)> {
+        for path in self.paths {
+            let at = || self.at.to_owned();
+            let flushed = if path.is_empty() {
+                sync_dir(self.root, at)
+            } else {
+                self.root.open_dir(&path).and_then(|it| sync_dir(&it, at))
+            };
+            notes.add(flushed.map_err(|it| (path, it))?);
+        }
+        Ok(())
     }
 }
 
-/// Opens the folder at `path` below `root`, making what is missing of it, each new entry flushed.
-pub(crate) fn make_dirs(root: &Dir, path: &str) -> io::Result<Dir> {
+/// Opens the folder at `path` below `root`, making what is missing of it. Nothing is flushed.
+fn make_dirs(root: &Dir, path: &str) -> io::Result<Dir> {
     let mut dir = root.try_clone()?;
-    for part in path.split('/') {
+    for part in path.split('/').filter(|it| !it.is_empty()) {
         dir = match dir.open_dir(part) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match dir.create_dir_with(part, &permissions()) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => sync_dir(&dir)?,
+                    Ok(()) | Err(_) => {}
                 }
                 dir.open_dir(part)?
             }

@@ -1,9 +1,10 @@
-//! A destination in a folder: temporary name, all bytes, fsync, reading back, rename.
+//! A destination in a folder: temporary names, all bytes, one flush for a batch, reading back, renames, one flush of each
+//! folder.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::ambient_authority;
@@ -14,13 +15,19 @@ use dvb_storage::{
     Cause, CommitRequest, Demand, Existing, Listed, Listing, Payload, Sink, SinkError, SinkSession, StageRequest,
     Staged, Unstaged,
 };
+use rustix::fs::Advice;
 
 use crate::error::{reading_error, sink_error};
+use crate::flush::{Bytes, Notes, sync_dir, write_out};
 use crate::listing::walk;
-use crate::publish::{make_dirs, rename_new, sync_dir};
+use crate::publish::{Touched, rename_new};
 
 const TEMPORARY: &str = ".dataverse-backup/tmp";
 const BUFFER: usize = 1 << 20;
+/// Bytes of a large file after which the disk begins with them.
+const STRIDE: u64 = 8 << 20;
+/// Files that are read back at the same time, so that the disk has several to fetch.
+const ABREAST: usize = 32;
 
 /// Where, and by which evidence.
 #[derive(Debug, Clone)]
@@ -36,13 +43,26 @@ pub struct DirectorySink {
     config: DirectorySinkConfig,
     // Sessions of one process share the run's temporary folder.
     next: AtomicU64,
+    notes: Notes,
 }
 
 impl DirectorySink {
     /// A destination that is opened when a session connects.
     #[must_use]
     pub fn new(config: DirectorySinkConfig) -> Self {
-        Self { config, next: AtomicU64::new(0) }
+        Self { config, next: AtomicU64::new(0), notes: Notes::default() }
+    }
+
+    /// Makes the root where it is missing. Its own name is as durable as those in it.
+    fn make_root(&self) -> io::Result<()> {
+        let root = &self.config.root;
+        match std::fs::create_dir(root) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            other => other?,
+        }
+        let parent = root.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.notes.add(sync_dir(std::fs::File::open(parent)?, || parent.to_owned())?);
+        Ok(())
     }
 }
 
@@ -53,6 +73,10 @@ impl Sink for DirectorySink {
 
     fn method(&self) -> &'static str {
         "directory"
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.all()
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
@@ -68,16 +92,18 @@ impl Sink for DirectorySink {
             );
             SinkError::because(Cause::Unavailable, attempt, error)
         };
-        match std::fs::create_dir(root) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unavailable(error)),
-            _ => {}
-        }
+        self.make_root().map_err(unavailable)?;
         let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(unavailable)?;
-        let own = make_dirs(&dir, &format!("{TEMPORARY}/{run}")).map_err(unavailable)?;
+        let mut touched = Touched::new(&dir, root);
+        let own = touched.make(Some(&format!("{TEMPORARY}/{run}"))).and_then(Dir::try_clone).map_err(unavailable)?;
+        touched.flush(&self.notes).map_err(|(_, error)| unavailable(error))?;
+        let bytes = Bytes::of(&dir).map_err(unavailable)?;
         Ok(Box::new(DirectorySession {
             root: root.clone(),
             dir,
             own,
+            bytes,
+            notes: self.notes.clone(),
             number: self.next.fetch_add(1, Ordering::Relaxed),
             next: 0,
             buffer: vec![0; BUFFER],
@@ -90,6 +116,8 @@ struct DirectorySession {
     dir: Dir,
     /// This run's folder for temporaries.
     own: Dir,
+    bytes: Bytes,
+    notes: Notes,
     number: u64,
     next: u64,
     buffer: Vec<u8>,
@@ -118,33 +146,69 @@ impl DirectorySession {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o640);
         let mut file = self.own.open_with(handle, &options).map_err(self.failed("write to", ""))?;
+        let (mut written, mut under_way) = (0, 0);
         loop {
             let n = payload.read(&mut self.buffer)?;
             if n == 0 {
                 break;
             }
             file.write_all(&self.buffer[..n]).map_err(|it| sink_error(it, &self.root, "write to", ""))?;
+            written += n as u64;
+            if written - under_way >= STRIDE {
+                write_out(&file, under_way);
+                under_way = written;
+            }
         }
-        file.sync_all().map_err(self.failed("flush a file in", ""))?;
         Ok(())
     }
 
-    fn read_back(&mut self, file: &mut File, wanted: &[Algorithm]) -> io::Result<Measured> {
-        // Ask for the bytes of the disk, not of the cache that they were just written to.
-        let _ = rustix::fs::fadvise(&*file, 0, None, rustix::fs::Advice::DontNeed);
-        let mut hasher = Hasher::new(wanted);
-        loop {
-            match file.read(&mut self.buffer)? {
-                0 => return Ok(hasher.finish()),
-                n => hasher.update(&self.buffer[..n]),
+    /// Flushes what was staged; what cannot be flushed is not staged.
+    fn flush_staged(&self, batch: &mut [Result<Staged, Unstaged>]) {
+        let files = batch.iter().filter(|it| it.is_ok()).count();
+        if self.bytes.flush_all(files) {
+            return;
+        }
+        // All are on their way to the disk before the first is waited for.
+        for staged in batch.iter().flatten() {
+            if let Ok(file) = self.own.open(&staged.handle) {
+                write_out(&file, 0);
+            }
+        }
+        for answer in batch {
+            let Ok(staged) = answer else { continue };
+            // By a handle that may write: to flush by another one is nothing on CIFS.
+            let file = self.own.open_with(&staged.handle, OpenOptions::new().write(true));
+            if let Err(error) = file.and_then(|it| it.sync_all()) {
+                let error = self.failed("flush a new copy of", staged.key.as_str())(error);
+                // A later run sweeps what is left.
+                let _ = self.own.remove_file(&staged.handle);
+                *answer = Err(error.into());
             }
         }
     }
 
-    fn prove(&mut self, staged: &Staged) -> Result<Proved, Unstaged> {
+    /// Flushes what lies at these keys, which may have come there by any hand: bytes and names.
+    fn flush_there(&self, keys: &[ObjectKey]) -> Result<(), SinkError> {
+        if self.bytes.flush_all(usize::MAX) {
+            return Ok(());
+        }
+        let mut touched = Touched::new(&self.dir, &self.root);
+        for key in keys {
+            // Whatever is wrong with it is said where it is read.
+            let Ok(file) = self.open_copy(key) else { continue };
+            file.sync_all().map_err(self.failed("flush", key.as_str()))?;
+            touched.look(key.parent().unwrap_or_default());
+        }
+        self.flush_names(touched)
+    }
+
+    fn flush_names(&self, touched: Touched<'_>) -> Result<(), SinkError> {
+        touched.flush(&self.notes).map_err(|(name, error)| self.failed("flush the folder", &name)(error))
+    }
+
+    fn prove(&mut self, staged: &Staged, file: io::Result<File>) -> Result<Proved, Unstaged> {
         let key = staged.key.as_str();
-        let mut file = self.own.open(&staged.handle).map_err(self.failed("read back", key))?;
-        let measured = self.read_back(&mut file, &[]);
+        let measured = file.and_then(|mut it| read_back(&mut it, &[], &mut self.buffer));
         let measured = measured.map_err(self.failed("read back", key))?;
         let missing = || SinkError::new(Cause::Io, format!("no digest of {key} was made"));
         let digest = measured.digest(Algorithm::Sha256).cloned().ok_or_else(missing)?;
@@ -152,30 +216,18 @@ impl DirectorySession {
         Ok(Proved::by(staged.measured.clone(), &observed)?)
     }
 
-    /// Proves and shows one object; its folder goes to `touched`, to be flushed once for the batch.
-    fn commit_one(&mut self, request: &CommitRequest, touched: &mut BTreeMap<String, Dir>) -> Result<Proved, Unstaged> {
+    /// Shows one object that was proved.
+    fn show(&self, request: &CommitRequest, touched: &mut Touched<'_>) -> Result<(), SinkError> {
         let CommitRequest { staged, replace } = request;
-        let proved = self.prove(staged)?;
-        let folder = self.folder_of(&staged.key, touched)?;
+        let folder = touched.make(staged.key.parent());
+        let folder = folder.map_err(self.failed("make the folder of", staged.key.as_str()))?;
         let name = last_part(&staged.key);
         let renamed = if *replace {
             self.own.rename(&staged.handle, folder, name)
         } else {
             rename_new(&self.own, &staged.handle, folder, name)
         };
-        renamed.map_err(|it| sink_error(it, &self.root, "give a new copy the name", staged.key.as_str()))?;
-        Ok(proved)
-    }
-
-    fn folder_of<'a>(&self, key: &ObjectKey, touched: &'a mut BTreeMap<String, Dir>) -> Result<&'a Dir, SinkError> {
-        let parent = key.parent().unwrap_or(".").to_owned();
-        match touched.entry(parent) {
-            std::collections::btree_map::Entry::Occupied(it) => Ok(it.into_mut()),
-            std::collections::btree_map::Entry::Vacant(it) => {
-                let dir = make_dirs(&self.dir, it.key()).map_err(self.failed("make the folder of", key.as_str()))?;
-                Ok(it.insert(dir))
-            }
-        }
+        renamed.map_err(self.failed("give a new copy the name", staged.key.as_str()))
     }
 
     fn stat_one(&self, key: &ObjectKey) -> Result<Option<Existing>, SinkError> {
@@ -201,6 +253,25 @@ impl DirectorySession {
     }
 }
 
+/// Asks the disk for the first bytes of a file: of the disk, not of the cache that they were just written to.
+fn ask_for(file: io::Result<File>) -> io::Result<File> {
+    let file = file?;
+    write_out(&file, 0);
+    // A hint as well.
+    let _ = rustix::fs::fadvise(&file, 0, NonZeroU64::new(BUFFER as u64), Advice::WillNeed);
+    Ok(file)
+}
+
+fn read_back(file: &mut File, wanted: &[Algorithm], buffer: &mut [u8]) -> io::Result<Measured> {
+    let mut hasher = Hasher::new(wanted);
+    loop {
+        match file.read(buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
 fn last_part(key: &ObjectKey) -> &str {
     key.as_str().rsplit_once('/').map_or(key.as_str(), |(_, name)| name)
 }
@@ -215,23 +286,28 @@ impl SinkSession for DirectorySession {
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
-        Ok(batch.into_iter().map(|it| self.stage_one(it)).collect())
+        let mut answers = batch.into_iter().map(|it| self.stage_one(it)).collect::<Vec<_>>();
+        self.flush_staged(&mut answers);
+        Ok(answers)
     }
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
-        let mut touched = BTreeMap::new();
+        let mut proved = Vec::with_capacity(batch.len());
+        for some in batch.chunks(ABREAST) {
+            let files: Vec<_> = some.iter().map(|it| ask_for(self.own.open(&it.staged.handle))).collect();
+            proved.extend(some.iter().zip(files).map(|(it, file)| self.prove(&it.staged, file)));
+        }
+        let mut touched = Touched::new(&self.dir, &self.root);
         let mut answers = Vec::with_capacity(batch.len());
-        for request in &batch {
-            let answer = self.commit_one(request, &mut touched);
+        for (request, proved) in batch.iter().zip(proved) {
+            let answer = proved.and_then(|it| Ok(self.show(request, &mut touched).map(|()| it)?));
             if answer.is_err() {
                 let _ = self.own.remove_file(&request.staged.handle);
             }
             answers.push(answer);
         }
-        for (name, dir) in &touched {
-            // Names that may be lost with the power are not proved: nothing of this batch may be recorded.
-            sync_dir(dir).map_err(self.failed("flush the folder", name))?;
-        }
+        // Names that may be lost with the power are not proved: nothing of this batch may be recorded.
+        self.flush_names(touched)?;
         Ok(answers)
     }
 
@@ -256,20 +332,29 @@ impl SinkSession for DirectorySession {
         keys: &[ObjectKey],
         wanted: &[Algorithm],
     ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        let one = |key: &ObjectKey| {
-            let mut file = self.open_copy(key)?;
-            self.read_back(&mut file, wanted).map_err(|it| reading_error(it, &self.root, key.as_str()))
-        };
-        Ok(keys.iter().map(one).collect())
+        self.flush_there(keys)?;
+        let mut answers = Vec::with_capacity(keys.len());
+        for some in keys.chunks(ABREAST) {
+            let open = |key: &ObjectKey| {
+                let file = self.open_copy(key)?;
+                ask_for(Ok(file)).map_err(|it| reading_error(it, &self.root, key.as_str()))
+            };
+            let files: Vec<_> = some.iter().map(open).collect();
+            for (key, file) in some.iter().zip(files) {
+                let failed = |error| reading_error(error, &self.root, key.as_str());
+                answers.push(file.and_then(|mut it| read_back(&mut it, wanted, &mut self.buffer).map_err(failed)));
+            }
+        }
+        Ok(answers)
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
         let failed = self.failed("rename a copy to", to.as_str());
-        let source = make_dirs(&self.dir, from.parent().unwrap_or(".")).map_err(&failed)?;
-        let target = make_dirs(&self.dir, to.parent().unwrap_or(".")).map_err(&failed)?;
-        rename_new(&source, last_part(from), &target, last_part(to)).map_err(&failed)?;
-        sync_dir(&target).map_err(&failed)?;
-        sync_dir(&source).map_err(&failed)
+        let mut touched = Touched::new(&self.dir, &self.root);
+        let source = touched.make(from.parent()).and_then(Dir::try_clone).map_err(&failed)?;
+        let target = touched.make(to.parent()).map_err(&failed)?;
+        rename_new(&source, last_part(from), target, last_part(to)).map_err(&failed)?;
+        self.flush_names(touched)
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {

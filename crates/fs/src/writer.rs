@@ -18,7 +18,8 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid
 use rustix::io::Errno;
 
 use crate::error::sink_error;
-use crate::publish::{rename_new, sync_dir};
+use crate::flush::{Notes, sync_dir};
+use crate::publish::rename_new;
 
 /// Begins the name of every file that is not whole yet.
 const TEMPORARY: &str = ".dataverse-backup-restore-";
@@ -44,6 +45,9 @@ pub struct FolderWriter {
     next: AtomicU64,
     /// Folders in which what dead processes left was removed already.
     swept: Mutex<HashSet<String>>,
+    /// Folders whose own names are flushed.
+    named: Mutex<HashSet<String>>,
+    notes: Notes,
 }
 
 /// Owner, group and mode.
@@ -70,8 +74,16 @@ impl FolderWriter {
             Err(error) if manner == Manner::Own && error.kind() == io::ErrorKind::NotFound => None,
             other => Some(other.map_err(unavailable)?),
         };
-        let (next, swept) = (AtomicU64::new(0), Mutex::default());
-        Ok(Self { root: root.to_owned(), dir: Mutex::new(dir), run: run.clone(), manner, next, swept })
+        Ok(Self {
+            root: root.to_owned(),
+            dir: Mutex::new(dir),
+            run: run.clone(),
+            manner,
+            next: AtomicU64::new(0),
+            swept: Mutex::default(),
+            named: Mutex::default(),
+            notes: Notes::default(),
+        })
     }
 
     fn failed<'a>(&'a self, doing: &'a str, at: &'a ObjectKey) -> impl Fn(io::Error) -> SinkError + 'a {
@@ -87,7 +99,7 @@ impl FolderWriter {
     fn root_folder(&self, make: bool) -> io::Result<Dir> {
         let mut dir = self.dir.lock().unwrap_or_else(PoisonError::into_inner);
         if dir.is_none() && make {
-            std::fs::create_dir_all(&self.root)?;
+            make_durably(&self.root)?;
             *dir = Some(Dir::open_ambient_dir(&self.root, ambient_authority())?);
         }
         dir.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()
@@ -137,7 +149,28 @@ impl FolderWriter {
             let _ = rustix::fs::fchown(&made, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)));
             rustix::fs::fchmod(&made, Mode::from_raw_mode(like.st_mode & 0o7777))?;
         }
-        sync_dir(dir)
+        Ok(())
+    }
+
+    /// Flushes the name of a file in `dir`; and, once a folder, the names of those that lead there, whoever made them. What
+    /// the file system cannot do goes to `placed`, once.
+    fn flush_name(&self, dir: &Dir, at: &ObjectKey, placed: &mut Placed) -> io::Result<()> {
+        let root = || self.root.clone();
+        let mut note = sync_dir(dir, root)?;
+        let folder = at.parent().unwrap_or_default();
+        let is_named = |named: &HashSet<String>| named.contains(folder);
+        if !is_named(&self.named.lock().unwrap_or_else(PoisonError::into_inner)) {
+            let mut above = self.root_folder(false)?;
+            for part in folder.split('/').filter(|it| !it.is_empty()) {
+                note = sync_dir(&above, root)?.or(note);
+                above = enter(&above, part)?;
+            }
+            self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        }
+        if let Some(note) = self.notes.add(note) {
+            placed.note = Some(placed.note.take().map_or_else(|| note.clone(), |it| format!("{it}; {note}")));
+        }
+        Ok(())
     }
 
     /// Once a folder: removes temporaries that no living process holds.
@@ -262,6 +295,22 @@ fn dress(file: &File, like: &Like) -> io::Result<Placed> {
     Ok(placed)
 }
 
+/// Makes a folder and what is missing above it, each name flushed.
+fn make_durably(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_durably(parent)?;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // What the file system cannot do is said with the first file, whose folder it cannot flush either.
+    sync_dir(File::open(parent)?, || parent.to_owned())?;
+    Ok(())
+}
+
 fn enter(dir: &Dir, part: &str) -> Result<Dir, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(dir, part, flags, Mode::empty()).map(|it| Dir::from_std_file(it.into()))
@@ -296,12 +345,12 @@ impl Target for FolderWriter {
     fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
         let dir = self.folder_of(at, true).map_err(failed)?;
-        let (temporary, _lock, placed) = self.stage(&dir, at, copy, expected)?;
+        let (temporary, _lock, mut placed) = self.stage(&dir, at, copy, expected)?;
         if let Err(error) = rename_new(&dir, &temporary, &dir, last_part(at)) {
             remove(&dir, &temporary);
             return Err(failed(error));
         }
-        sync_dir(&dir).map_err(failed)?;
+        self.flush_name(&dir, at, &mut placed).map_err(failed)?;
         Ok(placed)
     }
 }
@@ -363,7 +412,7 @@ impl Mender for FolderWriter {
             remove(&dir, &temporary);
             return Err(failed(error));
         }
-        sync_dir(&dir).map_err(failed)?;
+        self.flush_name(&dir, at, &mut placed).map_err(failed)?;
         placed.kept = Some(self.root.join(aside.as_str()).display().to_string());
         Ok(placed)
     }

@@ -7,6 +7,7 @@
 
 mod cache;
 pub mod dataverse;
+pub mod disk;
 pub mod files;
 pub mod http;
 pub mod keystone;

@@ -1,0 +1,150 @@
+//! What was called proved is there after a power cut, with every file system that can promise it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+
+use dvb_fixity::{Algorithm, Hasher, Measured};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FolderWriter, Manner, replace_file};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{
+    CommitRequest, Demand, Expected, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Target,
+};
+use dvb_testkit::disk::{Disk, FileSystem};
+
+struct Bytes(Vec<u8>, Hasher);
+
+fn bytes_of(name: &str) -> Vec<u8> {
+    name.repeat(300).into_bytes()
+}
+
+impl Payload for Bytes {
+    fn size_hint(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn open(&mut self) -> Result<(), PayloadError> {
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
+        let n = self.0.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.0[..n]);
+        self.1.update(&self.0[..n]);
+        self.0.drain(..n);
+        Ok(n)
+    }
+
+    fn finish(self: Box<Self>) -> Measured {
+        self.1.finish()
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new(name).unwrap()
+}
+
+fn stage(session: &mut dyn SinkSession, names: &[String]) -> Vec<Staged> {
+    let request = |it: &String| StageRequest { key: key(it), payload: Box::new(Bytes(bytes_of(it), Hasher::new(&[]))) };
+    session.stage(names.iter().map(request).collect()).unwrap().into_iter().map(Result::unwrap).collect()
+}
+
+fn store(session: &mut dyn SinkSession, names: &[String]) {
+    let staged = stage(session, names);
+    let batch = staged.into_iter().map(|staged| CommitRequest { staged, replace: false }).collect();
+    session.commit(batch).unwrap().into_iter().for_each(|it| drop(it.unwrap()));
+}
+
+fn lost(root: &Path, names: &[String]) -> Vec<String> {
+    let is_lost = |it: &&String| fs::read(root.join(it)).ok() != Some(bytes_of(it));
+    names.iter().filter(is_lost).cloned().collect()
+}
+
+fn each_disk(test: impl Fn(&Disk)) {
+    if Disk::may_be_had() {
+        [FileSystem::Ext4, FileSystem::Xfs].map(Disk::new).iter().for_each(test);
+    }
+}
+
+/// Names in `folders` new folders.
+fn names(prefix: &str, folders: u32, files: u32) -> Vec<String> {
+    let of_folder = |n| (0..files).map(move |m| format!("10.5072/FK2/{prefix}{n}/object-{m}"));
+    (0..folders).flat_map(of_folder).collect()
+}
+
+#[test]
+fn every_proved_copy_outlives_the_power() {
+    each_disk(|disk| {
+        let root = disk.path().join("backup");
+        let sink = DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand: Demand::Auto });
+        let mut session = sink.connect(&RunId("r1".into())).unwrap();
+        // Many are flushed together, few by themselves.
+        for (prefix, folders, files) in [("MANY", 10, 5), ("FEW", 2, 1), ("ONE", 1, 1)] {
+            let names = names(prefix, folders, files);
+            store(session.as_mut(), &names);
+            let left = disk.after_a_power_cut();
+            assert_eq!(lost(&left.path().join("backup"), &names), [""; 0]);
+        }
+        assert_eq!(sink.notes(), [""; 0]);
+        let (from, to) = (names("ONE", 1, 1).remove(0), "10.5072/FK2/NEW/other");
+        session.rename(&key(&from), &key(to)).unwrap();
+        let left = disk.after_a_power_cut().path().join("backup").join(to).exists();
+        assert!(left, "a new name was lost");
+    });
+}
+
+#[test]
+fn what_is_adopted_outlives_the_power() {
+    each_disk(|disk| {
+        let root = disk.path().join("backup");
+        let sink = DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand: Demand::Auto });
+        let mut session = sink.connect(&RunId("r1".into())).unwrap();
+        // By somebody else, who flushes nothing; or by a run that died before it could.
+        let names = names("COPIED", 4, 4);
+        for name in &names {
+            fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
+            fs::write(root.join(name), bytes_of(name)).unwrap();
+        }
+        let keys: Vec<_> = names.iter().map(|it| key(it)).collect();
+        let measured = session.measure(&keys, &[]).unwrap();
+        for (name, measured) in names.iter().zip(measured) {
+            assert_eq!(measured.unwrap(), Measured::of(&bytes_of(name), &[]));
+        }
+        assert_eq!(lost(&disk.after_a_power_cut().path().join("backup"), &names), [""; 0]);
+    });
+}
+
+#[test]
+fn what_was_given_back_outlives_the_power() {
+    each_disk(|disk| {
+        for manner in [Manner::Own, Manner::AsNeighbours] {
+            let below = format!("new/and-new-{manner:?}");
+            let root = disk.path().join(&below);
+            if manner == Manner::AsNeighbours {
+                fs::create_dir_all(&root).unwrap();
+            }
+            let writer = FolderWriter::open(&root, &RunId("r1".into()), manner).unwrap();
+            let mut names = names("BACK", 3, 2);
+            names.push("at-the-root".into());
+            for name in &names {
+                let measured = Measured::of(&bytes_of(name), &[Algorithm::Md5]);
+                let expected = Expected { size: measured.size, digests: measured.digests };
+                let placed = writer.put_new(&key(name), &mut bytes_of(name).as_slice(), &expected).unwrap();
+                assert_eq!(placed.note, None);
+            }
+            assert_eq!(lost(&disk.after_a_power_cut().path().join(below), &names), [""; 0]);
+        }
+    });
+}
+
+#[test]
+fn a_replaced_file_outlives_the_power() {
+    each_disk(|disk| {
+        for text in ["one", "another"] {
+            let write = |file: &mut fs::File| std::io::Write::write_all(file, text.as_bytes());
+            replace_file(&disk.path().join("figures"), 0o600, write).unwrap();
+            let left = disk.after_a_power_cut();
+            assert_eq!(fs::read_to_string(left.path().join("figures")).unwrap(), text);
+        }
+    });
+}

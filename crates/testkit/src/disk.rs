@@ -1,0 +1,97 @@
+//! Disks of one's own: file systems in a file, mounted where only this process sees them.
+//!
+//! A mount lives in a namespace that one process keeps, and is reached through `/proc`. It is gone with that process,
+//! however the test ends.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::spawn::{Daemon, is_root, mortal, run};
+use crate::temp_folder;
+
+/// What lies on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// ext4, which by itself writes names that nobody flushed after five minutes only.
+    Ext4,
+    /// XFS with its defaults.
+    Xfs,
+}
+
+/// A mounted file system; gone when it is dropped.
+pub struct Disk {
+    kind: FileSystem,
+    holder: Daemon,
+    dir: TempDir,
+}
+
+const SIZE: u64 = 320 << 20;
+
+const MOUNT: &str = r#"mount -o "$1" "$2" "$3" || exit
+echo mounted
+exec sleep infinity"#;
+
+impl Disk {
+    /// Whether this process may mount: as root. A test of root that cannot fails.
+    #[must_use]
+    pub fn may_be_had() -> bool {
+        is_root()
+    }
+
+    /// A new, empty one.
+    #[must_use]
+    pub fn new(kind: FileSystem) -> Self {
+        let dir = temp_folder("disk");
+        let image = image(dir.path());
+        File::create(&image).and_then(|it| it.set_len(SIZE)).expect("make the file of a disk");
+        let image = image.to_str().expect("a path in UTF-8").to_owned();
+        match kind {
+            FileSystem::Ext4 => run("/usr/sbin/mkfs.ext4", &["-q", "-F", &image], "e2fsprogs"),
+            FileSystem::Xfs => run("/usr/sbin/mkfs.xfs", &["-q", "-f", &image], "xfsprogs"),
+        };
+        Self::mount(kind, dir)
+    }
+
+    /// What a power cut would leave at this moment: only what has reached the device is there.
+    #[must_use]
+    pub fn after_a_power_cut(&self) -> Self {
+        let dir = temp_folder("disk");
+        let (from, to) = (image(self.dir.path()), image(dir.path()));
+        let paths = [from.to_str(), to.to_str()].map(|it| it.expect("a path in UTF-8"));
+        run("cp", &["--sparse=always", paths[0], paths[1]], "coreutils");
+        Self::mount(self.kind, dir)
+    }
+
+    fn mount(kind: FileSystem, dir: TempDir) -> Self {
+        let options = match kind {
+            FileSystem::Ext4 => "loop,commit=300",
+            // The copy has the same number as the disk that it was made of.
+            FileSystem::Xfs => "loop,nouuid",
+        };
+        let folder = dir.path().join("mounted");
+        std::fs::create_dir(&folder).expect("make a folder");
+        let mut command = mortal("KILL", None, "unshare");
+        command.args(["--mount", "--propagation=private", "/bin/sh", "-c", MOUNT, "mount", options]);
+        command.arg(image(dir.path())).arg(folder);
+        let mut holder = Daemon::start("mount", command, &dir.path().join("log"), Signal::KILL);
+        let log = dir.path().join("log");
+        let is_mounted = || std::fs::read_to_string(&log).ok().filter(|it| it.contains("mounted\n"));
+        holder.wait(is_mounted).unwrap_or_else(|why| panic!("no disk could be mounted by a loop device: {why}"));
+        Self { kind, holder, dir }
+    }
+
+    /// The root of the file system.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        let inside = self.dir.path().join("mounted");
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.pid()));
+        root.join(inside.strip_prefix("/").expect("an absolute path"))
+    }
+}
+
+fn image(dir: &Path) -> PathBuf {
+    dir.join("image")
+}
