@@ -1,8 +1,9 @@
 //! Copies that the original script made: proved by checksum where they lie, renamed where it had other names.
 
 use dvb_fixity::{Digest, Proved, RecordedChecksum};
-use dvb_ledger::Candidate;
+use dvb_ledger::{Candidate, CopyState};
 use dvb_model::{ObjectKey, ObjectRole};
+use dvb_storage::Cause;
 
 use crate::connection::{Connection, Lost};
 use crate::item::{Job, Progress};
@@ -12,42 +13,70 @@ use crate::spool::Subject;
 /// A copy that may be one of ours.
 struct Find {
     job: usize,
-    item: usize,
+    /// The object that the original compared with the recorded checksum, where it is to be stored and there is one.
+    object: Option<(usize, Digest)>,
     /// Where the original put it.
     from: ObjectKey,
-    recorded: Digest,
 }
 
 impl Lane<'_> {
-    /// Adopts what it can of a batch; everything else stays to be copied.
+    /// Adopts what it can of a batch; everything else stays to be copied. What the original called OK was never proved:
+    /// where it turns out to be something else, it gives its name up to a good copy, as any bad one does.
     pub(crate) fn adopt(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
         let finds = self.finds(jobs)?;
-        if finds.is_empty() {
+        for find in &finds {
+            // What another data file has reserved is not at this one's key.
+            let named = jobs[find.job].items.iter_mut().filter(|it| it.key == find.from && it.version == 1);
+            named.for_each(|it| it.is_originals = true);
+        }
+        let provable: Vec<(Find, usize, Digest)> =
+            finds.into_iter().filter_map(|mut it| it.object.take().map(|(item, digest)| (it, item, digest))).collect();
+        if provable.is_empty() {
             return Ok(());
         }
-        let keys: Vec<ObjectKey> = finds.iter().map(|it| it.from.clone()).collect();
-        let mut algorithms: Vec<_> = finds.iter().map(|it| it.recorded.algorithm()).collect();
+        let keys: Vec<ObjectKey> = provable.iter().map(|it| it.0.from.clone()).collect();
+        let mut algorithms: Vec<_> = provable.iter().map(|it| it.2.algorithm()).collect();
         algorithms.sort();
         algorithms.dedup();
         let (held, evidence) = connection.with(|it| Ok((it.measure(&keys, &algorithms)?, it.measures_by())))?;
-        for (find, held) in finds.into_iter().zip(held) {
-            let Find { job, item, from, recorded } = find;
+        for ((Find { job, from, .. }, item, recorded), held) in provable.into_iter().zip(held) {
             let job = &mut jobs[job];
             let proof = match held.map(|it| Proved::recorded(&recorded, it, evidence)) {
                 Ok(Ok(proof)) => proof,
                 Ok(Err(_)) => {
+                    let item = &mut job.items[item];
+                    item.replace = item.is_originals;
                     job.notes.push(format!(
                         "the original script's copy at {from} is not what Dataverse recorded; a new one is made"
                     ));
                     continue;
                 }
-                // It is gone, or cannot be read: then it is copied as if it had never been.
-                Err(_) => continue,
+                // It is gone: then it is copied as if it had never been.
+                Err(error) if error.cause == Cause::Missing => continue,
+                Err(error) => {
+                    job.notes.push(format!(
+                        "the original script's copy at {from} cannot be used ({}); a new one is made",
+                        error.chain()
+                    ));
+                    continue;
+                }
             };
-            let item = &mut job.items[item];
-            let is_named = from == item.key || connection.with(|it| Ok(it.rename(&from, &item.key).is_ok()))?;
-            if is_named {
-                item.progress = Progress::Proved { proof, adopted: true };
+            if from == job.items[item].key {
+                job.items[item].progress = Progress::Proved { proof, adopted: true };
+                continue;
+            }
+            let owner = self.setup.ledger.copy_at(self.setup.destination, &from)?.map(|it| it.id);
+            if owner.is_some_and(|it| it != job.due.id()) {
+                // Two rows of Dataverse name one object: this one gets a copy of its own.
+                continue;
+            }
+            let to = job.items[item].key.clone();
+            match connection.with(|it| Ok(it.rename(&from, &to)))? {
+                Ok(()) => job.items[item].progress = Progress::Proved { proof, adopted: true },
+                Err(error) => job.notes.push(format!(
+                    "the original script's copy at {from} could not be renamed ({}); a new one is made",
+                    error.chain()
+                )),
             }
         }
         Ok(())
@@ -70,10 +99,11 @@ impl Lane<'_> {
     }
 }
 
-/// Nothing of it is on its way yet, and no copy of it is known.
+/// Nothing of it is on its way yet, and no copy of it is known; keys that a run has reserved are none.
 fn is_new(job: &Job) -> bool {
     let untouched = |it: &crate::item::Item| matches!(it.progress, Progress::Todo) && it.tries == 0 && it.version == 1;
-    job.copies.is_empty() && job.items.iter().any(untouched) && job.judgement.is_none()
+    let unproved = job.copies.iter().all(|it| it.state == CopyState::Reserved);
+    unproved && job.items.iter().any(untouched) && job.judgement.is_none()
 }
 
 fn storage_identifier(job: &Job) -> Option<&str> {
@@ -97,7 +127,6 @@ fn find(n: usize, job: &Job, candidates: &[Candidate]) -> Option<Find> {
         return None;
     }
     let Subject::DataFile(file) = &job.due.subject else { return None };
-    let recorded = RecordedChecksum::parse(&file.checksum_value).digest()?.clone();
     let bare = |it: &str| it.strip_prefix("file://").unwrap_or(it).to_owned();
     let (directories, identifier) = (directories(job), bare(storage_identifier(job)?));
     let candidate = candidates
@@ -105,11 +134,11 @@ fn find(n: usize, job: &Job, candidates: &[Candidate]) -> Option<Find> {
         .find(|it| directories.contains(&it.dataset_identifier) && bare(&it.storage_identifier) == identifier)?;
     // It saved the original of a tabular file under the bare name, and compared it with the recorded checksum.
     let role = if file.tabular.is_some() { ObjectRole::Original } else { ObjectRole::Main };
-    let item = job.items.iter().position(|it| it.object.role == role && matches!(it.progress, Progress::Todo))?;
+    let item = job.items.iter().position(|it| it.object.role == role && matches!(it.progress, Progress::Todo));
     let from =
         ObjectKey::new(&format!("{}/{}", candidate.dataset_identifier, bare_name(&candidate.storage_identifier)))
             .ok()?;
-    Some(Find { job: n, item, from, recorded })
+    Some(Find { job: n, object: item.zip(RecordedChecksum::parse(&file.checksum_value).digest().cloned()), from })
 }
 
 /// What the original called a copy: what follows the last `:`, and `//`.

@@ -14,6 +14,7 @@ use dvb_storage::{
 };
 
 use crate::Ending;
+use crate::check::Bad;
 use crate::connection::{Connection, Lost};
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::{self, Judgement, Seen};
@@ -313,6 +314,7 @@ impl Lane<'_> {
         let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.measures_by())))?;
         let same = match held {
             Some(Ok(held)) => observed(&held, evidence).and_then(|it| Proved::by(measured, &it).ok()),
+            Some(Err(error)) if item.is_originals && Bad::is_told_by(&error) => None,
             Some(Err(error)) => {
                 item.progress = Progress::Failed(Trouble::Write(error.chain()));
                 return Ok(());
@@ -321,6 +323,8 @@ impl Lane<'_> {
         };
         match same {
             Some(proof) => item.progress = Progress::Proved { proof, adopted: true },
+            // Somebody else's bytes are left where they are, not what was to be a copy of this and is none.
+            None if item.is_originals => item.take_the_place(),
             None if item.version >= VERSIONS => {
                 let why = format!("every key from {} on is taken by other bytes", item.base_key());
                 item.progress = Progress::Failed(Trouble::Write(why));

@@ -123,6 +123,8 @@ pub(crate) struct Item {
     /// What lies at the key is known to be bad.
     pub(crate) replace: bool,
     pub(crate) reserved: bool,
+    /// What lies at the key, the original script called a copy of this data file, and nobody has proved it.
+    pub(crate) is_originals: bool,
     /// How often something went wrong that may pass.
     pub(crate) tries: u32,
     pub(crate) progress: Progress,
@@ -185,6 +187,7 @@ impl Item {
         Self {
             replace: newest.is_some_and(is_bad),
             reserved: newest.is_some(),
+            is_originals: false,
             progress: if has_good || newest.is_some() { Progress::Compare } else { Progress::Todo },
             object,
             version,
@@ -203,7 +206,13 @@ impl Item {
             Some(left) => (left.version, left.key.clone(), true),
             None => (newest + 1, self.base_key().version(newest + 1), false),
         };
-        self.replace = false;
+        (self.replace, self.is_originals) = (false, false);
+        self.progress = Progress::Todo;
+    }
+
+    /// What lies at its key is bad: the good bytes are stored again, and take its place.
+    pub(crate) fn take_the_place(&mut self) {
+        (self.replace, self.is_originals) = (true, false);
         self.progress = Progress::Todo;
     }
 

@@ -7,6 +7,7 @@ use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, target};
+use crate::verify::bad_copies;
 
 /// The table as the original's `backupdb.sql` makes it.
 const TABLE: &str = "CREATE TABLE datafilestatus (id SERIAL PRIMARY KEY, datasetidentifier varchar(255),
@@ -75,15 +76,85 @@ fn copies_are_proved_where_they_lie_and_tabular_originals_are_renamed() {
 }
 
 #[test]
-fn a_rotten_copy_of_the_original_is_not_adopted_and_not_overwritten() {
+fn a_rotten_copy_of_the_original_is_set_aside_and_the_good_one_has_its_name() {
+    let Archive { bench, .. } = archive();
+    let plain = bench.world.files[2].copies[0].0.clone();
+    fs::write(bench.backup.join(&plain), "rotten").unwrap();
+    // Under the bare name lies what was to be the original, and is neither it nor the .tab.
+    let tab = bench.world.files[5].copies[1].0.clone();
+    fs::write(bench.backup.join(&tab), "rotten, too").unwrap();
+    let summary = bench.run();
+    assert_eq!((summary.files.adopted, summary.files.copied, summary.exit_code), (4, 2, 0), "{summary:#?}");
+    let said = |what: &str| summary.notes.iter().filter(|it| it.reason.contains(what)).count();
+    assert_eq!((said("not what Dataverse recorded"), said("was set aside as")), (2, 2), "{:?}", summary.notes);
+    files::assert_same(&bench.world.expected_copies(), &bench.copies());
+    let kept = bad_copies(&bench);
+    assert_eq!(kept, [(plain, b"rotten".to_vec()), (tab, b"rotten, too".to_vec())].into());
+    assert_eq!(bench.run().files.unchanged, 6);
+}
+
+#[test]
+fn a_rotten_copy_is_left_alone_as_long_as_no_good_one_takes_its_place() {
     let Archive { bench, .. } = archive();
     let key = bench.world.files[2].copies[0].0.clone();
     fs::write(bench.backup.join(&key), "rotten").unwrap();
-    let summary = bench.run();
-    assert_eq!((summary.files.adopted, summary.files.copied, summary.exit_code), (5, 1, 0));
-    assert!(summary.notes[0].reason.contains("not what Dataverse recorded"), "{:?}", summary.notes);
+    let bytes = fs::read(bench.source_of(&key)).unwrap();
+    fs::remove_file(bench.source_of(&key)).unwrap();
+    assert_eq!(bench.run().ending, Ending::SourceDamaged);
     assert_eq!(bench.copies()[&key], b"rotten");
+    // Its key is reserved by now; that is no copy of it.
+    fs::write(bench.source_of(&key), bytes).unwrap();
+    assert_eq!(bench.run().ending, Ending::Safe);
+    files::assert_same(&bench.world.expected_copies(), &bench.copies());
+    assert_eq!(bad_copies(&bench).into_keys().collect::<Vec<_>>(), [key]);
+}
+
+#[test]
+fn what_the_original_never_called_a_copy_is_left_where_it_lies() {
+    let Archive { bench, ledger } = archive();
+    let key = bench.world.files[2].copies[0].0.clone();
+    fs::write(bench.backup.join(&key), "somebody else's").unwrap();
+    let name = World::object_name(2);
+    ledger.execute(&format!("DELETE FROM datafilestatus_original WHERE storageidentifier LIKE '%{name}'"));
+    assert_eq!(bench.run().ending, Ending::Safe);
+    assert_eq!(bench.copies()[&key], b"somebody else's");
     assert_eq!(bench.copies()[&format!("{key}.v2")], b"content 2");
+    assert_eq!(bad_copies(&bench), [].into());
+}
+
+#[test]
+fn without_a_checksum_the_source_decides() {
+    let Archive { bench, .. } = archive();
+    let (rotten, same) = (bench.world.files[2].copies[0].0.clone(), bench.world.files[3].copies[0].0.clone());
+    fs::write(bench.backup.join(&rotten), "rotten").unwrap();
+    let ids = [2, 3].map(|n: usize| bench.world.files[n].id);
+    bench
+        .database
+        .execute(&format!("UPDATE datafile SET checksumvalue = 'Unknown' WHERE id IN ({}, {})", ids[0], ids[1]));
+    let summary = bench.run();
+    assert_eq!((summary.files.adopted, summary.files.copied, summary.exit_code), (5, 1, 0), "{summary:#?}");
+    files::assert_same(&bench.world.expected_copies(), &bench.copies());
+    assert_eq!(bad_copies(&bench).into_keys().collect::<Vec<_>>(), [rotten]);
+    assert!(bench.copies().contains_key(&same));
+}
+
+#[test]
+fn two_rows_that_name_one_object_do_not_take_it_from_each_other() {
+    let Archive { mut bench, .. } = archive();
+    let file = bench.world.files[2].clone();
+    let dataset = bench.world.datasets[0].id;
+    // From before 4.20 it has no prefix.
+    let bare = file.storage_identifier.as_ref().unwrap().replace("file://", "");
+    let second = bench.world.add_row(dataset, Some(&bare), &file.copies[0].1).clone();
+    let database = dvb_testkit::postgres::shared().create_database("engine");
+    bench.world.install(&database);
+    bench.database = database;
+    for _ in 0..2 {
+        assert_eq!(bench.run().ending, Ending::Safe);
+        let copies = bench.copies();
+        assert_eq!(copies[&file.copies[0].0], file.copies[0].1);
+        assert_eq!(copies[&format!("{}.id{}", file.copies[0].0, second.id)], file.copies[0].1);
+    }
 }
 
 #[test]
