@@ -1,7 +1,14 @@
 //! The copies that a snapshot claims, as the databases write them.
 
+use dvb_model::Status;
+
 use crate::raw::version_column;
 use crate::{Claim, Copy, CopyState, LedgerError};
+
+/// What is recorded of a data file or dataset: no snapshot proves a copy, but one does say that there can be none.
+pub(crate) fn status(claim: &Claim) -> &'static str {
+    if claim.not_covered { Status::NotCovered.name() } else { Status::Pending.name() }
+}
 
 /// A row of `backup_copy`.
 pub(crate) struct CopyRow<'a> {

@@ -172,14 +172,15 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Held>, LedgerError>;
 
-    /// Whether nothing is known of a destination: no verdict but `PENDING`, and no proof. What was reserved, and what an
-    /// earlier attempt to [`Ledger::claim`] left, does not count.
+    /// Whether nothing is known of a destination: no verdict but `PENDING` and `NOT_COVERED`, and no proof. What was
+    /// reserved, and what an earlier attempt to [`Ledger::claim`] left, does not count.
     ///
     /// # Errors
     /// [`LedgerError`].
     fn is_blank(&self, destination: &DestinationName) -> Result<bool, LedgerError>;
 
-    /// Takes over what a snapshot says, in one transaction, all of it as `PENDING`. What is known already stays as it is.
+    /// Takes over what a snapshot says, in one transaction, as `PENDING`; what is not covered by rule, as `NOT_COVERED`.
+    /// What is known already stays as it is.
     ///
     /// # Errors
     /// [`LedgerError::Unproved`] for a copy that is neither claimed nor damaged; nothing of the call was recorded.

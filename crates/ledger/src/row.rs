@@ -231,6 +231,8 @@ pub struct Claim {
     pub method: &'static str,
     /// It was `OK`, by this, and is again when all its copies are proved.
     pub basis: Option<Basis>,
+    /// There were no bytes that a backup could read, by rule: `reason` says which. It is that, not `PENDING`.
+    pub not_covered: bool,
     /// Where it comes from, in a sentence.
     pub reason: String,
     /// When it left the catalogue, RFC 3339.

@@ -128,6 +128,7 @@ impl<'a> Claims<'a> {
 
     /// What all have in common.
     fn claim(&self, id: DvObjectId, held: Option<&Held>) -> Claim {
+        let not_covered = held.filter(|it| it.status == Status::NotCovered);
         let was = held.filter(|it| !matches!(it.status, Status::Ok | Status::Pending));
         let was = was.map(|it| match &it.reason {
             Some(why) => format!("; it was {}: {why}", it.status),
@@ -152,7 +153,11 @@ impl<'a> Claims<'a> {
             fingerprint: String::new(),
             method: self.setup.sink.method(),
             basis: [Basis::Dataverse, Basis::FirstSeen].into_iter().find(|it| Some(it.name()) == basis),
-            reason: format!("{}{}", self.reason, was.unwrap_or_default()),
+            not_covered: not_covered.is_some(),
+            reason: match not_covered {
+                Some(it) => it.reason.clone().unwrap_or_default(),
+                None => format!("{}{}", self.reason, was.unwrap_or_default()),
+            },
             gone_since: None,
             copies,
         }

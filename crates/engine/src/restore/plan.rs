@@ -24,8 +24,35 @@ pub(crate) struct Asked {
     pub(crate) unchanged: Vec<bool>,
     /// A run found something wrong with it: its size alone says too little.
     pub(crate) suspect: bool,
+    /// Whether there are bytes that a backup could have.
+    pub(crate) coverage: Coverage,
     /// Where people see it, with [`Layout::NewestNames`] and [`Layout::NamesOf`].
     pub(crate) paths: Option<Paths>,
+}
+
+/// What the ledger says of whether there are bytes that a backup could have. The configuration at hand may name no store
+/// at all, so its silence says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Coverage {
+    /// No destination knows it.
+    Unknown,
+    /// It is to have a copy.
+    Covered,
+    /// It was `NOT_COVERED`, for this reason, wherever it is known.
+    NotCovered(String),
+}
+
+impl Coverage {
+    fn of(known: &[Option<State>]) -> Self {
+        let mut known = known.iter().flatten();
+        match known.next() {
+            None => Self::Unknown,
+            Some(first) if first.status == Status::NotCovered && known.all(|it| it.status == Status::NotCovered) => {
+                Self::NotCovered(first.reason.clone().unwrap_or_default())
+            }
+            Some(_) => Self::Covered,
+        }
+    }
 }
 
 pub(crate) struct Plan {
@@ -183,7 +210,8 @@ impl Planner<'_> {
             return Ok(());
         }
         let suspect = known.iter().flatten().any(|it| it.status != Status::Ok);
-        let asked = Asked { subject: Subject::Dataset(dataset), unchanged: Vec::new(), suspect, paths: None };
+        let coverage = Coverage::Covered;
+        let asked = Asked { subject: Subject::Dataset(dataset), unchanged: Vec::new(), suspect, coverage, paths: None };
         Ok(self.plan.spool.push(&asked)?)
     }
 
@@ -211,9 +239,10 @@ impl Planner<'_> {
         let now = fingerprint::of_data_file(&file, self.options.auxiliary_objects);
         let unchanged = known.iter().map(|it| it.as_ref().is_some_and(|it| it.fingerprint == now)).collect();
         let suspect = known.iter().flatten().any(|it| it.status != Status::Ok);
+        let coverage = Coverage::of(&known);
         self.plan.files += 1;
         self.plan.bytes += Subject::bytes_of(&file);
-        Ok(self.plan.spool.push(&Asked { subject: Subject::DataFile(file), unchanged, suspect, paths })?)
+        Ok(self.plan.spool.push(&Asked { subject: Subject::DataFile(file), unchanged, suspect, coverage, paths })?)
     }
 }
 

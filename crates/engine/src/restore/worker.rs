@@ -12,7 +12,7 @@ use dvb_model::{DataFile, DvObjectId, ObjectKey, ObjectRole, Status};
 
 use super::object::{self, Candidate, Fate, Outcome, Wanted, unpoisoned};
 use super::place::{Home, Lack};
-use super::plan::Asked;
+use super::plan::{Asked, Coverage};
 use super::reach::Reach;
 use super::summary::RestoreFinding;
 use super::{Goal, Shared};
@@ -21,7 +21,7 @@ use crate::inspect::{self, Uncopied};
 use crate::objects::PROVENANCE;
 use crate::observer::Event;
 use crate::spool::Subject;
-use crate::stores::Scope;
+use crate::stores::{NotCovered, Scope};
 
 /// Data files that a worker takes at once: one question to the ledger each time.
 const BATCH: usize = 16;
@@ -277,16 +277,16 @@ impl Verdict<'_> {
     /// No destination has its main object.
     fn without_copy(&mut self, file: &DataFile, home: Result<&Home, &String>) {
         let options = self.shared.options;
-        let reason = match self.shared.setup.stores.scope(file) {
-            Scope::NotCovered(why) => {
+        let reason = match self.not_covered(file) {
+            Some(why) => {
                 self.shared.tally().not_covered += 1;
                 if options.selection.is_everything() {
-                    self.worst.get_or_insert((Status::NotCovered, why.reason(file)));
+                    self.worst.get_or_insert((Status::NotCovered, why));
                     return;
                 }
-                format!("there is nothing to give back: {}", why.reason(file))
+                format!("there is nothing to give back: {why}")
             }
-            Scope::Covered(_) | Scope::Refused(_) | Scope::Garbled(_) | Scope::Orphaned | Scope::Unavailable(..) => {
+            None => {
                 let in_place = matches!(self.shared.setup.to, Goal::InPlace(_)) || options.missing;
                 let no_copy = "no destination has a proved copy of it";
                 match (in_place && home.is_ok_and(is_there)).then(|| self.in_store(file)) {
@@ -316,6 +316,21 @@ impl Verdict<'_> {
         tally.fail(finding);
         drop(tally);
         self.worst.get_or_insert((Status::Pending, reason));
+    }
+
+    /// By which rule there are no bytes that a backup could have: what the ledger or snapshot says. That no store is
+    /// configured says nothing; what is configured to be read now, is to have a copy.
+    fn not_covered(&self, file: &DataFile) -> Option<String> {
+        match (self.shared.setup.stores.scope(file), &self.asked.coverage) {
+            (Scope::NotCovered(NotCovered::UnknownDriver(_)), Coverage::Unknown)
+            | (Scope::NotCovered(_), Coverage::Covered)
+            | (
+                Scope::Covered(_) | Scope::Refused(_) | Scope::Garbled(_) | Scope::Orphaned | Scope::Unavailable(..),
+                _,
+            ) => None,
+            (Scope::NotCovered(_), Coverage::NotCovered(why)) => Some(why.clone()),
+            (Scope::NotCovered(why), Coverage::Unknown) => Some(why.reason(file)),
+        }
     }
 
     fn in_store(&self, file: &DataFile) -> Uncopied {

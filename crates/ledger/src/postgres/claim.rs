@@ -8,13 +8,13 @@ use super::check::{HELD, held};
 use super::read::{self, by_index};
 use super::write;
 use crate::check::place_of;
-use crate::claim::copies;
+use crate::claim::{copies, status};
 use crate::weigh::storable;
 use crate::{Basis, Claim, Copy, Held};
 
 pub(super) fn is_blank(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<bool, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
-    let sql = "SELECT NOT EXISTS (SELECT FROM backup_state WHERE destination = $1 AND status <> 'PENDING')
+    let sql = "SELECT NOT EXISTS (SELECT FROM backup_state WHERE destination = $1 AND status NOT IN ('PENDING', 'NOT_COVERED'))
                   AND NOT EXISTS (SELECT FROM backup_copy WHERE destination = $1 AND state = 'proved')";
     Ok(db.query_one(sql, &[&destination])?.try_get(0)?)
 }
@@ -37,13 +37,13 @@ pub(super) fn claim(
         "INSERT INTO backup_state (
              destination, id, kind, status, fingerprint, reason, basis, provisional, dataset, dataset_identifier,
              storage_identifier, label, method, run, gone_since, first_seen, recorded_at)
-         SELECT $1::integer, w.id, w.kind, 'PENDING', w.fingerprint, w.reason, w.basis, false, w.dataset,
+         SELECT $1::integer, w.id, w.kind, w.status, w.fingerprint, w.reason, w.basis, false, w.dataset,
                 w.dataset_identifier, w.storage_identifier, w.label, w.method, $2::text, w.gone_since::timestamptz,
                 now(), now()
          FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                     $10::text[], $11::text[], $12::text[], $13::text[])
+                     $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
               AS w (id, kind, fingerprint, reason, basis, dataset, dataset_identifier, storage_identifier, label,
-                    method, gone_since)
+                    method, gone_since, status)
          ON CONFLICT DO NOTHING",
         &[
             &destination,
@@ -59,6 +59,7 @@ pub(super) fn claim(
             &column!(claims, it => it.label.as_deref().map(storable)),
             &column!(claims, it => it.method),
             &column!(claims, it => it.gone_since.as_deref()),
+            &column!(claims, it => status(it)),
         ],
     )?;
     db.execute(

@@ -6,13 +6,13 @@ use rusqlite::{Connection, params};
 use super::check::{HELD, held};
 use super::{Fault, read, write};
 use crate::check::place_of;
-use crate::claim::{CopyRow, copies};
+use crate::claim::{CopyRow, copies, status};
 use crate::weigh::storable;
 use crate::{Claim, Copy, Held};
 
 pub(super) fn is_blank(db: &Connection, destination: &DestinationName) -> Result<bool, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
-    let sql = "SELECT NOT EXISTS (SELECT 1 FROM backup_state WHERE destination = ?1 AND status <> 'PENDING')
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM backup_state WHERE destination = ?1 AND status NOT IN ('PENDING', 'NOT_COVERED'))
                   AND NOT EXISTS (SELECT 1 FROM backup_copy WHERE destination = ?1 AND state = 'proved')";
     Ok(db.query_row(sql, [destination], |row| row.get(0))?)
 }
@@ -29,7 +29,7 @@ pub(super) fn claim(
         "INSERT INTO backup_state (
              destination, id, kind, status, fingerprint, reason, basis, provisional, dataset, dataset_identifier,
              storage_identifier, label, method, run, gone_since, first_seen, recorded_at)
-         VALUES (?1, ?2, ?3, 'PENDING', ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12,
+         VALUES (?1, ?2, ?3, ?14, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12,
                  strftime('%Y-%m-%dT%H:%M:%fZ', ?13), {now}, {now})
          ON CONFLICT DO NOTHING"
     ))?;
@@ -48,6 +48,7 @@ pub(super) fn claim(
             it.method,
             run.0,
             it.gone_since,
+            status(it),
         ])?;
     }
     let mut copy = db.prepare_cached(&format!(

@@ -37,6 +37,7 @@ fn claim(id: i64, state: CopyState) -> Claim {
         fingerprint: "f".repeat(32),
         method: "ssh",
         basis: Some(Basis::FirstSeen),
+        not_covered: false,
         reason: "a snapshot says so".into(),
         gone_since: None,
         copies: vec![copy(id, state)],
@@ -120,6 +121,9 @@ pub(crate) fn make_no_ledger_known(bench: &dyn Bench) {
     assert!(ledger.is_blank(&here()).unwrap());
     ledger.claim(&here(), &run(), &[claim(1, CopyState::Claimed), claim(2, CopyState::Damaged)]).unwrap();
     ledger.reserve(&here(), &[wish(3, ObjectRole::Main, 1, main_key(3))]).unwrap();
+    let none = Claim { not_covered: true, basis: None, copies: Vec::new(), ..claim(4, CopyState::Claimed) };
+    ledger.claim(&here(), &run(), &[none]).unwrap();
+    assert_eq!(status_of(&*ledger, 4), Some(Status::NotCovered));
     copy_all(&*ledger, &there(), [1]);
     assert!(ledger.is_blank(&here()).unwrap(), "so far nothing is known here");
     assert!(!ledger.is_blank(&there()).unwrap());
