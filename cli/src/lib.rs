@@ -16,12 +16,16 @@ mod wiring;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use dvb_engine::Ending;
+
 /// Does what the command line says, its first word being the program's name.
 #[must_use]
 pub fn start(words: Vec<OsString>) -> ExitCode {
-    let code = match args::parse(&words) {
+    output::report_mistakes();
+    let perform = || match args::parse(&words) {
         Ok(arguments) => commands::perform(arguments).code(),
         Err(code) => code,
     };
-    ExitCode::from(code)
+    // What the program does wrong is told when it happens, and ends it as anything does that leaves something unsafe.
+    ExitCode::from(std::panic::catch_unwind(perform).unwrap_or(Ending::NotSafe.code()))
 }

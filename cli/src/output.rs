@@ -27,6 +27,14 @@ pub(crate) enum Tint {
     Doubtful,
 }
 
+/// A mistake in the program is said to be one, with the place in it, whichever thread makes it.
+pub(crate) fn report_mistakes() {
+    std::panic::set_hook(Box::new(|panic| {
+        // Where stderr is closed, nobody is there to be told.
+        let _ = writeln!(io::stderr(), "dataverse-backup: internal error (please report): {panic}");
+    }));
+}
+
 /// Stdout and stderr of this process, and how the caller wants them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {

@@ -1,12 +1,14 @@
 //! Files come back from a real SSH server, with and without a shell.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
-use dvb_testkit::dataverse::Schema;
-use dvb_testkit::files;
-use dvb_testkit::sshd::Account;
+use dvb_testkit::dataverse::{Schema, World};
+use dvb_testkit::sshd::{Account, Server};
+use dvb_testkit::{files, temp_folder};
 
-use crate::installation::{Installation, Ledger, sshd};
+use crate::installation::{Installation, Ledger, section, sshd};
 
 fn files_come_back(account: &Account, ledger: Ledger) {
     let account = account.fresh("restore");
@@ -55,4 +57,46 @@ fn files_come_back_from_an_account_with_a_shell() {
 #[test]
 fn files_come_back_from_an_account_with_sftp_only() {
     files_come_back(&sshd().sftp_only(), Ledger::Postgres);
+}
+
+#[test]
+fn an_outage_of_the_server_costs_a_restore_and_a_repair_nothing() {
+    const FILES: u64 = 30;
+    let mut server = Server::start();
+    let account = server.shell().fresh("outage");
+    let folder = temp_folder("e2e");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/ONE").id;
+    for n in 0..FILES {
+        let identifier = format!("file://{}", World::object_name(i64::try_from(n).unwrap()));
+        world.add_file(dataset, &identifier, &files::bytes(n, 100_000));
+    }
+    let mut it = Installation::new(world, Ledger::Sqlite, &account, folder);
+    it.init();
+    assert_eq!(it.json(&["run"]).1, 0);
+    // Slow enough that the server goes away in the middle of it.
+    it.backup = section(&account, "BandwidthLimit: 600KB/s\n");
+    it.write_config();
+    let root = it.world.stores[0].directory.clone();
+    let before = files::tree(&root);
+    for words in [&["restore", "--all", "--to", "out"][..], &["repair", "--dataset", "doi:10.5072/FK2/ONE", "--apply"]]
+    {
+        let into_store = words[0] == "repair";
+        for file in it.world.files.iter().filter(|_| into_store) {
+            fs::remove_file(root.join(&file.copies[0].0)).unwrap();
+        }
+        let (summary, code) = thread::scope(|scope| {
+            let called = scope.spawn(|| it.json(words));
+            thread::sleep(Duration::from_millis(2500));
+            server.stop();
+            thread::sleep(Duration::from_secs(3));
+            server.start_again();
+            called.join().unwrap()
+        });
+        assert_eq!(code, 0, "{summary:#}");
+        let done = summary["objects"]["restored"].as_u64().or(summary["objects"]["mended"].as_u64());
+        assert_eq!(done, Some(FILES), "{summary:#}");
+        let to = if into_store { root.clone() } else { it.folder.path().join("out") };
+        files::assert_same(&before, &files::tree(&to));
+    }
 }

@@ -4,7 +4,7 @@
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,12 +20,15 @@ use crate::observer::Event;
 use crate::run::now;
 use crate::spool::{Line, Spool, Subject};
 use crate::summary::LISTED;
-use crate::{Ending, Observer, RunError, Selection, Stop, Stores, chain};
+use crate::{Ending, Observer, RunError, Selection, Stop, Stores, chain, pool};
 
 /// Data files in one batch: each asks the ledger once.
 const BATCH_FILES: usize = 64;
 /// Bytes in one batch, unless one data file alone has more.
 const BATCH_BYTES: u64 = 64 << 20;
+
+/// How long to wait for a worker that takes the next batch, before another look.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What `audit` works with.
 #[derive(Clone, Copy)]
@@ -293,22 +296,21 @@ impl Pass<'_> {
         let (sender, receiver) = sync_channel(1);
         let receiver = Mutex::new(receiver);
         let inspector = Inspector::new(self.setup, self.options, self.found);
-        thread::scope(|scope| {
-            for _ in 0..self.options.jobs.max(1) {
-                scope.spawn(|| {
-                    while let Some(batch) = next(&receiver) {
-                        if !self.goes_on() {
-                            // What was handed out already is left, like the rest.
-                            continue;
-                        }
-                        if let Err(error) = self.take(&inspector, batch) {
-                            lock(self.found).abort.get_or_insert((Ending::from(&error), chain(&error)));
-                        }
-                    }
-                });
+        let worker = || {
+            // What was handed out already and comes too late is left, like the rest.
+            while let Some(batch) = next(&receiver).filter(|_| self.goes_on()) {
+                if let Err(error) = self.take(&inspector, batch) {
+                    self.abort(Ending::from(&error), chain(&error));
+                }
             }
-            self.hand_out(lines, sender)
-        })
+        };
+        let broke = |why| self.abort(Ending::NotSafe, why);
+        let (_, handed_out) = pool::work(self.options.jobs, worker, broke, |_| self.hand_out(lines, sender));
+        handed_out
+    }
+
+    fn abort(&self, ending: Ending, why: String) {
+        lock(self.found).abort.get_or_insert((ending, why));
     }
 
     fn take(&self, inspector: &Inspector<'_>, batch: Vec<Subjected>) -> Result<(), LedgerError> {
@@ -349,15 +351,27 @@ impl Pass<'_> {
             bytes = bytes.saturating_add(line.subject.bytes());
             batch.push(Subjected { line, states: of_file });
             if batch.len() == BATCH_FILES || bytes > BATCH_BYTES {
-                if !self.goes_on() || sender.send(std::mem::take(&mut batch)).is_err() {
+                if !self.hand(&sender, std::mem::take(&mut batch)) {
                     return Ok(());
                 }
                 bytes = 0;
             }
         }
-        // Nobody listens any more only where all have broken down.
-        let _ = sender.send(batch);
+        self.hand(&sender, batch);
         Ok(())
+    }
+
+    /// Hands a batch to a worker, unless it is over: then nobody may be left to take it.
+    fn hand(&self, sender: &SyncSender<Vec<Subjected>>, mut batch: Vec<Subjected>) -> bool {
+        while self.goes_on() {
+            batch = match sender.try_send(batch) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(it)) => it,
+            };
+            thread::sleep(PAUSE);
+        }
+        false
     }
 }
 

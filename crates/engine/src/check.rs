@@ -1,7 +1,6 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 use std::vec;
 
@@ -10,11 +9,11 @@ use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lo
 use dvb_model::{ObjectKey, Status};
 use dvb_storage::{Cause, SinkError};
 
-use crate::connection::{At, Connection, Lost};
+use crate::connection::{At, Connection, Contact, Lost};
 use crate::observer::Event;
 use crate::summary::LISTED;
 use crate::verify::{CopyCounts, Damage};
-use crate::{Ending, Stop, chain};
+use crate::{Ending, Stop, chain, pool};
 
 /// Copies in one batch at most.
 const BATCH_COPIES: usize = 1024;
@@ -117,6 +116,7 @@ impl Findings {
 /// A pass, shared by its workers.
 pub(crate) struct Pass<'a> {
     at: At<'a>,
+    contact: &'a Contact,
     lock: &'a dyn Lock,
     jobs: usize,
     deadline: Option<Instant>,
@@ -159,7 +159,7 @@ pub(crate) enum Bad {
 impl<'a> Pass<'a> {
     /// A pass over the first `count` of the copies.
     pub(crate) fn new(
-        at: At<'a>,
+        (at, contact): (At<'a>, &'a Contact),
         lock: &'a dyn Lock,
         copies: Copies<'a>,
         count: u64,
@@ -169,6 +169,7 @@ impl<'a> Pass<'a> {
         let share = usize::try_from(count).unwrap_or(usize::MAX) / (jobs.max(1) * 2);
         Self {
             at,
+            contact,
             lock,
             jobs: jobs.max(1),
             deadline,
@@ -181,33 +182,19 @@ impl<'a> Pass<'a> {
 
     /// Looks at all of them, or at as many as there is time for.
     pub(crate) fn work(self) -> Findings {
-        let swept = Mutex::new(false);
-        let swept = &swept;
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(|| self.work_through(swept))).collect();
-            let mut connections = Vec::new();
-            for worker in workers {
-                match worker.join() {
-                    Ok(connection) => connections.push(connection),
-                    Err(_) => {
-                        self.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into())
-                    }
-                }
-            }
-            if let Some(open) = connections.iter_mut().find(|it| it.is_open()) {
-                open.clean_up();
-            }
-        });
+        let broke = |why| self.abort(Ending::NotSafe, why);
+        let (mut connections, ()) = pool::work(self.jobs, || self.work_through(), broke, |_| {});
+        if let Some(open) = connections.iter_mut().find(|it| it.is_open()) {
+            open.clean_up();
+        }
+        drop(connections);
         let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         findings.copies.left = self.count.saturating_sub(findings.copies.checked);
         findings
     }
 
-    fn work_through<'s>(&self, swept: &'s Mutex<bool>) -> Connection<'s>
-    where
-        'a: 's,
-    {
-        let mut connection = Connection::new(self.at, swept);
+    fn work_through(&self) -> Connection<'a> {
+        let mut connection = Connection::new(self.at, self.contact);
         while let Some(batch) = self.next_batch() {
             match self.look_at(batch, &mut connection) {
                 Ok(()) => {}

@@ -1,6 +1,8 @@
-//! A worker's session with the destination: opened when first needed, opened again when it is lost.
+//! A worker's session with the destination: opened when first needed, opened again when it is lost. Every command goes by
+//! this one policy.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_ledger::Ledger;
@@ -24,7 +26,7 @@ const PAUSES: [Duration; 5] = [
 pub(crate) enum Lost {
     /// The session is gone, what was staged with it. A new one may be had.
     Session(SinkError),
-    /// The run cannot go on.
+    /// The destination was given up: nothing more of this command goes there.
     Run(Ending, String),
     /// The run was told to stop.
     Stopped,
@@ -41,24 +43,53 @@ pub(crate) struct At<'a> {
     pub(crate) run: &'a RunId,
 }
 
+/// What all sessions of a command with one destination share.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    /// Held by the worker that sweeps what dead runs left, until that is done; then `true`.
+    swept: Mutex<bool>,
+    /// A session was had before: the destination's address, key and login are right.
+    was_connected: AtomicBool,
+    /// How the command ends therefore, and why the destination was given up.
+    given_up: Mutex<Option<(Ending, String)>>,
+}
+
+impl Contact {
+    /// For a command that holds the destination's lock: the first session sweeps what dead runs left.
+    pub(crate) fn under_lock() -> Self {
+        Self { swept: Mutex::new(false), ..Self::without_lock() }
+    }
+
+    /// For a command that only reads: others may be at work there.
+    pub(crate) fn without_lock() -> Self {
+        Self { swept: Mutex::new(true), was_connected: AtomicBool::new(false), given_up: Mutex::default() }
+    }
+
+    /// How the command ends, where the destination was given up.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.given_up().as_ref().map(|it| it.0)
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, Option<(Ending, String)>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One worker's session.
 pub(crate) struct Connection<'a> {
     at: At<'a>,
-    /// Held by the worker that sweeps what dead runs left, until that is done; then `true`.
-    swept: &'a Mutex<bool>,
+    contact: &'a Contact,
     session: Option<Box<dyn SinkSession>>,
-    /// A session was had before: the destination's address, key and login are right.
-    was_connected: bool,
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(at: At<'a>, swept: &'a Mutex<bool>) -> Self {
-        Self { at, swept, session: None, was_connected: false }
+    pub(crate) fn new(at: At<'a>, contact: &'a Contact) -> Self {
+        Self { at, contact, session: None }
     }
 
     /// Goes on with a session that another connection of the run has left.
     pub(crate) fn going_on(self, session: Option<Box<dyn SinkSession>>) -> Self {
-        Self { was_connected: session.is_some(), session, ..self }
+        Self { session, ..self }
     }
 
     /// Its session, where it has one.
@@ -71,24 +102,41 @@ impl<'a> Connection<'a> {
         &mut self,
         work: impl FnOnce(&mut dyn SinkSession) -> Result<T, SinkError>,
     ) -> Result<T, Lost> {
-        let mut session = match self.session.take() {
-            Some(it) => it,
-            None => self.connect()?,
-        };
+        let mut session = self.take()?;
         let done = work(session.as_mut()).map_err(Lost::Session)?;
-        self.session = Some(session);
+        self.keep(session);
         Ok(done)
     }
 
-    fn connect(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
+    /// The session, to be given back with [`Connection::keep`] unless it is lost.
+    pub(crate) fn take(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
+        match self.session.take() {
+            Some(it) => Ok(it),
+            None => self.connect(),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, session: Box<dyn SinkSession>) {
+        self.session = Some(session);
+    }
+
+    /// What comes next gets a new session.
+    pub(crate) fn hang_up(&mut self) {
+        self.session = None;
+    }
+
+    fn connect(&self) -> Result<Box<dyn SinkSession>, Lost> {
         let mut pauses = PAUSES.iter();
         loop {
             if self.at.stop.signalled().is_some() {
                 return Err(Lost::Stopped);
             }
+            if let Some((ending, why)) = self.contact.given_up().clone() {
+                return Err(Lost::Run(ending, why));
+            }
             let error = match self.at.sink.connect(self.at.run) {
                 Ok(mut session) => {
-                    self.was_connected = true;
+                    self.contact.was_connected.store(true, Ordering::Relaxed);
                     self.sweep_dead(session.as_mut());
                     return Ok(session);
                 }
@@ -97,7 +145,7 @@ impl<'a> Connection<'a> {
             let may_pass = match error.cause {
                 Cause::Transient => true,
                 // At the start, an address that answers nothing is more likely wrong than busy.
-                Cause::Unavailable => self.was_connected,
+                Cause::Unavailable => self.contact.was_connected.load(Ordering::Relaxed),
                 Cause::Missing
                 | Cause::Forbidden
                 | Cause::Refused
@@ -109,7 +157,9 @@ impl<'a> Connection<'a> {
             };
             let Some(pause) = pauses.next().filter(|_| may_pass) else {
                 let why = format!("destination {}: {}", self.at.destination, error.chain());
-                return Err(Lost::Run(Ending::of_cause(error.cause), why));
+                let ending = Ending::of_cause(error.cause);
+                self.contact.given_up().get_or_insert_with(|| (ending, why.clone()));
+                return Err(Lost::Run(ending, why));
             };
             let text = format!("{}; trying again in {} s", error.chain(), pause.as_secs());
             self.at.observer.event(&Event::Warning(&text));
@@ -119,7 +169,7 @@ impl<'a> Connection<'a> {
 
     /// Once a run: under the lock, whatever other run this ledger knows is over.
     fn sweep_dead(&self, session: &mut dyn SinkSession) {
-        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut swept = self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner);
         if *swept {
             return;
         }

@@ -9,15 +9,15 @@ use dvb_ledger::{EntryKind, LedgerError, Lock, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
-use crate::connection::{Connection, Lost};
+use crate::connection::{Connection, Contact, Lost};
 use crate::item::{Item, Job, Progress, Trouble};
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
 use crate::share::Share;
 use crate::spool::{Due, Subject};
 use crate::stores::Scope;
-use crate::tally::{Counts, Tally};
-use crate::{Ending, Options, Setup};
+use crate::tally::{Counts, Fate, Tally};
+use crate::{Ending, Options, Setup, pool};
 
 /// One destination of a run.
 pub(crate) struct Lane<'a> {
@@ -30,7 +30,7 @@ pub(crate) struct Lane<'a> {
     /// Something was at the destination that the ledger does not know.
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
-    pub(crate) swept: Mutex<bool>,
+    pub(crate) contact: Contact,
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
     pub(crate) lock: Box<dyn Lock>,
@@ -59,7 +59,7 @@ impl<'a> Lane<'a> {
             tally,
             reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
             met_strangers: AtomicBool::new(false),
-            swept: Mutex::new(false),
+            contact: Contact::under_lock(),
             spare: Mutex::new(None),
             lock,
             deadline: options.time_budget.map(|it| began + it),
@@ -78,7 +78,7 @@ impl<'a> Lane<'a> {
     /// A connection of this run, with the session that was left, if any.
     pub(crate) fn connection(&self) -> Connection<'_> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Connection::new(self.setup.at(&self.options.run), &self.swept).going_on(spare)
+        Connection::new(self.setup.at(&self.options.run), &self.contact).going_on(spare)
     }
 
     /// Takes a connection back whose session may be of use.
@@ -110,7 +110,12 @@ impl<'a> Lane<'a> {
         let mut free = self.freed.wait_while(free, |it| *it == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;
         drop(free);
-        let done = self.work_on(batch, connection, share);
+        let files = batch.iter().filter(|it| it.is_data_file()).count();
+        // Whatever becomes of it, nobody is to wait for it, and other destinations go on.
+        let done = pool::guarded(|| self.work_on(batch, connection, share)).unwrap_or_else(|why| {
+            (0..files).for_each(|_| self.tally.lock().count(Fate::Pending));
+            Err(Lost::Run(Ending::NotSafe, why))
+        });
         *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.freed.notify_one();
         if let Some(share) = share {

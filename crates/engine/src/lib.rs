@@ -27,6 +27,7 @@ mod orphans;
 mod package;
 mod payload;
 mod plan;
+mod pool;
 mod rebuild;
 mod repair;
 mod restore;

@@ -39,9 +39,9 @@ impl Lane<'_> {
             return Ok(Findings::default());
         }
         let copies = Copies::new(at, &wanted);
-        verify::probe(at, &self.swept, &keys_of_first(Copies::new(at, &wanted), share)?)?;
+        verify::probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
-        Ok(Pass::new(at, self.lock.as_ref(), copies, share, self.options.jobs, self.deadline).work())
+        Ok(Pass::new((at, &self.contact), self.lock.as_ref(), copies, share, self.options.jobs, self.deadline).work())
     }
 
     fn enter(&self, findings: Findings) {

@@ -16,7 +16,7 @@ use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
 use crate::tally::{About, Counts, Tally};
 use crate::workers::Workers;
-use crate::{Ending, Observer, Options, RunError, Stop, Stores};
+use crate::{Ending, Observer, Options, RunError, Stop, Stores, pool};
 
 /// What a run works with.
 #[derive(Clone, Copy)]
@@ -183,9 +183,11 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
     snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
     active.iter().flatten().for_each(Lane::clean_up);
     // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
-    std::thread::scope(|scope| {
-        active.iter().flatten().for_each(|it| drop(scope.spawn(|| it.verify_share())));
-    });
+    for (lane, done) in active.iter().flatten().zip(pool::each(active.iter().flatten(), Lane::verify_share)) {
+        if let Err(why) = done {
+            lane.tally.abort(Ending::NotSafe, why);
+        }
+    }
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
@@ -195,20 +197,15 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
 
 /// Goes to every destination; one that turns out not to be what the ledger knows has no run.
 fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) {
-    let arrived: Vec<_> = std::thread::scope(|scope| {
-        let all: Vec<_> = active.iter().map(|it| it.as_ref().map(|lane| scope.spawn(|| lane.arrive()))).collect();
-        all.into_iter().map(|it| it.map(std::thread::ScopedJoinHandle::join)).collect()
-    });
+    let arrived = pool::each(active.iter(), |it| it.as_ref().map(Lane::arrive));
     for ((entry, lane), arrived) in entries.iter_mut().zip(active).zip(arrived) {
         match (arrived, &lane) {
-            (Some(Ok(Err(error))), _) => {
+            (Ok(Some(Err(error))), _) => {
                 entry.lock = lane.take().map(|it| it.end().1);
                 entry.result = Some(Err(error));
             }
-            (Some(Err(_)), Some(lane)) => {
-                lane.tally.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
-            }
-            (Some(Ok(Ok(()))) | None, _) | (Some(Err(_)), None) => {}
+            (Err(why), Some(lane)) => lane.tally.abort(Ending::NotSafe, why),
+            (Ok(Some(Ok(())) | None), _) | (Err(_), None) => {}
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dvb_ledger::{CopyState, Held, Holder, Ledger, LedgerError, Run, RunSummary};
@@ -9,7 +8,7 @@ use dvb_storage::Sink;
 use serde::Serialize;
 
 use crate::check::{Copies, Findings, Pass, Wanted};
-use crate::connection::{At, Connection, Lost};
+use crate::connection::{At, Connection, Contact, Lost};
 use crate::observer::Event;
 use crate::run::now;
 use crate::{Ending, Observer, RunError, Selection, Stop};
@@ -178,15 +177,16 @@ fn look(
             return Err(RunError::NoCopies { destination: destination.0.clone() });
         }
     }
+    let contact = Contact::under_lock();
     if count > 0 && stop.signalled().is_none() {
-        probe(at, &Mutex::new(false), &probes)?;
+        probe(at, &contact, &probes)?;
     }
     observer.event(&Event::Planned { files: count, bytes });
     let deadline = options.time_budget.map(|it| began + it);
     if count == 0 {
         return Ok(Findings::default());
     }
-    Ok(Pass::new(at, lock, Copies::new(at, &wanted), count, options.jobs, deadline).work())
+    Ok(Pass::new((at, &contact), lock, Copies::new(at, &wanted), count, options.jobs, deadline).work())
 }
 
 struct Plan {
@@ -233,11 +233,11 @@ fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, Le
 }
 
 /// An empty folder where a disk should be mounted is not a million lost copies.
-pub(crate) fn probe(at: At<'_>, swept: &Mutex<bool>, keys: &[ObjectKey]) -> Result<(), RunError> {
+pub(crate) fn probe(at: At<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
     if keys.len() < PROBED_FROM {
         return Ok(());
     }
-    let mut connection = Connection::new(at, swept);
+    let mut connection = Connection::new(at, contact);
     let found = match connection.with(|it| it.stat(keys)) {
         Ok(found) => found,
         Err(Lost::Run(ending, text)) => return Err(RunError::Destination { text, ending }),

@@ -10,7 +10,7 @@ use crate::lane::Lane;
 use crate::share::Share;
 use crate::spool::{Due, Line};
 use crate::tally::Fate;
-use crate::{Ending, Stop, chain};
+use crate::{Ending, Stop, chain, pool};
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;
@@ -22,8 +22,6 @@ const SMALL_BYTES: u64 = 2 << 20;
 const BATCH_BYTES: u64 = 64 << 20;
 /// The same where what is read once waits in memory for the slower one of several destinations.
 const SHARED_BATCH_BYTES: u64 = 16 << 20;
-/// How often the bytes that were read are told to the observer.
-const TICK: Duration = Duration::from_millis(20);
 /// How long after a signal what was not reached may still be recorded as pending.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -86,28 +84,14 @@ impl<'a> Workers<'a> {
 
     /// Works until the list ends, or every destination has.
     pub(crate) fn work(&self) {
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(|| self.work_through())).collect();
-            while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
-                thread::sleep(TICK);
-                self.active().for_each(Lane::tell_bytes);
+        let broke = |why: String| self.active().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+        let show = pool::showing(|| self.active().for_each(Lane::tell_bytes));
+        let (connections, ()) = pool::work(self.jobs, || self.work_through(), broke, show);
+        for (lane, connection) in connections.into_iter().flatten() {
+            if let Some(Some(lane)) = self.lanes.get(lane) {
+                lane.leave(connection);
             }
-            let mut connections = Vec::new();
-            for worker in workers {
-                match worker.join() {
-                    Ok(mine) => connections.extend(mine),
-                    Err(_) => self.active().for_each(|it| {
-                        it.tally.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
-                    }),
-                }
-            }
-            self.active().for_each(Lane::tell_bytes);
-            for (lane, connection) in connections {
-                if let Some(Some(lane)) = self.lanes.get(lane) {
-                    lane.leave(connection);
-                }
-            }
-        });
+        }
     }
 
     /// One worker's way through the list.
@@ -118,23 +102,22 @@ impl<'a> Workers<'a> {
             let wanted = connections.iter().filter(|it| mine(it.0)).count();
             let share = (wanted > 1).then(|| Share::new(wanted));
             let mut batch = batch;
-            thread::scope(|scope| {
-                let mut inline = None;
-                for (lane, connection) in &mut connections {
-                    let due = batch.get_mut(*lane).map(std::mem::take).unwrap_or_default();
-                    let Some(Some(lane)) = self.lanes.get(*lane) else { continue };
-                    if due.is_empty() {
-                        continue;
-                    }
-                    let share = share.as_ref();
-                    match inline {
-                        // The last one, or the only one, needs no thread of its own.
-                        None => inline = Some((lane, due, connection)),
-                        Some(_) => drop(scope.spawn(move || lane.take(due, connection, share))),
-                    }
+            let mut parts = Vec::with_capacity(wanted);
+            for (lane, connection) in &mut connections {
+                let due = batch.get_mut(*lane).map(std::mem::take).unwrap_or_default();
+                if let (Some(Some(lane)), false) = (self.lanes.get(*lane), due.is_empty()) {
+                    parts.push((lane, due, connection));
                 }
-                if let Some((lane, due, connection)) = inline {
-                    lane.take(due, connection, share.as_ref());
+            }
+            // The last one, or the only one, needs no thread of its own.
+            let last = parts.pop();
+            let share = share.as_ref();
+            thread::scope(|scope| {
+                for (lane, due, connection) in parts {
+                    scope.spawn(move || lane.take(due, connection, share));
+                }
+                if let Some((lane, due, connection)) = last {
+                    lane.take(due, connection, share);
                 }
             });
         }

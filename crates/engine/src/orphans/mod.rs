@@ -5,7 +5,6 @@ mod matching;
 mod wanted;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use dvb_catalog::Catalog;
 use dvb_fixity::{Digest, Evidence};
@@ -14,7 +13,7 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::connection::{At, Connection, Lost};
+use crate::connection::{At, Connection, Contact, Lost};
 use crate::run::now;
 use crate::spool::Spool;
 use crate::{Ending, Observer, RunError, Stop, chain};
@@ -201,8 +200,8 @@ pub fn orphans(
     let OrphansSetup { ledger, destination, sink, observer, stop, .. } = *setup;
     let at = At { ledger, destination, sink, observer, stop, run: &options.run };
     // Without the lock, nobody can tell which runs are over: nothing of them is swept.
-    let swept = Mutex::new(true);
-    let mut connection = Connection::new(at, &swept);
+    let contact = Contact::without_lock();
+    let mut connection = Connection::new(at, &contact);
     let mut counts = Counts::default();
     let listed = list::list(at, options, &mut connection, &mut counts);
     let mut found = match listed {

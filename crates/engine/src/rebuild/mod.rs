@@ -7,7 +7,6 @@ mod claims;
 mod fetch;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use dvb_catalog::SnapshotLink;
 use dvb_ledger::{Holder, Ledger, Run, RunSummary};
@@ -15,7 +14,7 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
-use crate::connection::{At, Connection};
+use crate::connection::{At, Connection, Contact};
 use crate::observer::Event;
 use crate::run::now;
 use crate::{Ending, Observer, RunError, Stop, chain};
@@ -135,8 +134,8 @@ pub fn rebuild(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<Reb
 }
 
 fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String) -> Result<RebuildSummary, RunError> {
-    let swept = Mutex::new(false);
-    let mut connection = Connection::new(setup.at(&options.run), &swept);
+    let contact = Contact::under_lock();
+    let mut connection = Connection::new(setup.at(&options.run), &contact);
     let fetched = fetch::fetch(setup, &options.which, &mut connection, &options.spool_folder)?;
     setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
     let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
@@ -178,8 +177,8 @@ pub fn fetch_snapshot(
     run: &RunId,
     folder: &std::path::Path,
 ) -> Result<Fetched, RunError> {
-    let swept = Mutex::new(true);
-    let mut connection = Connection::new(setup.at(run), &swept);
+    let contact = Contact::without_lock();
+    let mut connection = Connection::new(setup.at(run), &contact);
     let fetched = fetch::fetch(setup, which, &mut connection, folder);
     connection.clean_up();
     fetched

@@ -9,12 +9,14 @@ use super::case::{Finder, From, Sides};
 use super::sides::InStore;
 use super::{Halt, Outcome, Repair, RepairItem};
 use crate::restore::object::{Fate, give_back};
-use crate::restore::reach::{Reach, Unread, Watched};
+use crate::restore::reach::{Reach, SESSIONS, Unread, Watched};
 
 /// What came of one attempt to make a copy again.
 enum Made {
-    Yes { proof: Box<dvb_fixity::Proved>, kept: Option<ObjectKey> },
+    Yes(Box<dvb_fixity::Proved>),
     No(String),
+    /// The session was lost on the way. A new one may be had.
+    Lost(String),
 }
 
 impl Repair<'_> {
@@ -87,12 +89,16 @@ impl Repair<'_> {
         item: &mut RepairItem,
         finder: &Finder,
     ) -> Result<(), Halt> {
-        let mut failed = Vec::new();
+        let (mut failed, mut kept) = (Vec::new(), None);
         for source in sources {
             let from = self.name_of(source, sides);
-            match self.copy_again(reach, sides, (n, copy), source)? {
+            match self.copy_until_made(reach, sides, (n, copy), source, &mut kept)? {
                 Made::No(why) => failed.push(format!("from {from}: {why}")),
-                Made::Yes { proof, kept } => {
+                Made::Lost(why) => {
+                    self.out().unreachable = true;
+                    failed.push(format!("from {from}: {why}"));
+                }
+                Made::Yes(proof) => {
                     let check = Check {
                         id: copy.id,
                         role: copy.role.clone(),
@@ -101,7 +107,7 @@ impl Repair<'_> {
                     };
                     let name = self.setup.destinations[n].name;
                     self.setup.ledger.record_checks(name, &self.shared.runs[n], &[check])?;
-                    item.kept = kept.map(|it| it.as_str().to_owned());
+                    item.kept = kept.as_ref().map(|it| it.as_str().to_owned());
                     self.incident(sides, item, finder, proof.measured(), |it| Incident {
                         version: copy.version,
                         side: Side::Destination,
@@ -120,12 +126,34 @@ impl Repair<'_> {
         Ok(())
     }
 
+    /// Over as many sessions as a batch of a run may use up.
+    fn copy_until_made(
+        &self,
+        reach: &mut Reach<'_>,
+        sides: &Sides<'_>,
+        copy: (usize, &Copy),
+        source: &From<'_>,
+        kept: &mut Option<ObjectKey>,
+    ) -> Result<Made, Halt> {
+        for _ in 1..SESSIONS {
+            match self.copy_again(reach, sides, copy, source, kept)? {
+                Made::Lost(why) => {
+                    let text = format!("{why}; the copy is made again");
+                    self.setup.observer.event(&crate::Event::Warning(&text));
+                }
+                made => return Ok(made),
+            }
+        }
+        self.copy_again(reach, sides, copy, source, kept)
+    }
+
     fn copy_again(
         &self,
         reach: &mut Reach<'_>,
         sides: &Sides<'_>,
         (n, copy): (usize, &Copy),
         source: &From<'_>,
+        kept: &mut Option<ObjectKey>,
     ) -> Result<Made, Halt> {
         let (Some(size), Some(sha256)) = (copy.size, copy.sha256.clone()) else {
             return Ok(Made::No("the ledger has no size and digest of it".into()));
@@ -137,7 +165,6 @@ impl Repair<'_> {
             Err(Unread::Lost(why)) => return Ok(Made::No(why)),
             Err(Unread::Copy(error)) => return Ok(Made::No(error.chain())),
         };
-        let mut kept = None;
         let run = &self.shared.runs[n];
         let done = match source {
             From::Store => {
@@ -147,7 +174,7 @@ impl Repair<'_> {
                     Some(Ok(mut object)) => {
                         let mut body = Watched { body: object.body.as_mut(), reading: &self.shared.reading };
                         put_through(session.as_mut(), &copy.key, &mut body, &expected, false, |it| {
-                            aside(it, &copy.key, run, &mut kept)
+                            aside(it, &copy.key, run, kept)
                         })
                     }
                     Some(Err(error)) => return self.given_back(reach, n, session, Made::No(error.chain())),
@@ -157,7 +184,7 @@ impl Repair<'_> {
             From::Copy(other, good) if *other != n => {
                 let read = reach.read(*other, &good.key, |body| {
                     put_through(session.as_mut(), &copy.key, &mut &mut *body, &expected, false, |it| {
-                        aside(it, &copy.key, run, &mut kept)
+                        aside(it, &copy.key, run, kept)
                     })
                 });
                 match read {
@@ -175,11 +202,10 @@ impl Repair<'_> {
             }
         };
         let made = match done {
-            Ok(proof) => Made::Yes { proof: Box::new(proof), kept },
+            Ok(proof) => Made::Yes(Box::new(proof)),
             Err(_) if self.setup.stop.signalled().is_some() => return Err(Halt::Stopped),
             Err(PutError::Target(error)) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => {
-                self.out().unreachable = true;
-                return Ok(Made::No(error.chain()));
+                return Ok(Made::Lost(error.chain()));
             }
             Err(PutError::Target(error)) => Made::No(error.chain()),
             Err(PutError::Read(error)) => Made::No(format!("it could not be read to its end: {error}")),

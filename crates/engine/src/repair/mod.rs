@@ -10,7 +10,6 @@ mod sides;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use dvb_catalog::Catalog;
 use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
@@ -23,7 +22,7 @@ use crate::restore::reach::Reach;
 use crate::restore::{self, Goal, Layout, Origin, RestoreError, RestoreOptions, RestoreSetup, Shared, StoreWriters};
 use crate::run::now;
 use crate::summary::LISTED;
-use crate::{Ending, Observer, Options, RunError, Setup, Stop, Stores, chain, new_run_id, run};
+use crate::{Ending, Observer, Options, RunError, Setup, Stop, Stores, chain, new_run_id, pool, run};
 
 /// Copies in a page of the ledger's list.
 const PAGE: u32 = 5_000;
@@ -375,32 +374,22 @@ impl Repair<'_> {
 
     fn work(&self, cases: impl Iterator<Item = io::Result<Case>> + Send) {
         let list = Mutex::new(cases);
-        thread::scope(|scope| {
-            let work = || {
-                let mut reach = Reach::new(&self.shared);
-                while let Some(case) = self.next(&list) {
-                    match self.one(&mut reach, &case) {
-                        Ok(()) => self.out().looked_at += 1,
-                        Err(Halt::Stopped) => break,
-                        Err(Halt::Ledger(error)) => self.abort(Ending::from(&error), chain(&error)),
-                    }
-                    self.shared.tell_bytes();
-                }
-                reach
-            };
-            let workers: Vec<_> = (0..self.options.how.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-            let mut open = Vec::new();
-            for worker in workers {
-                match worker.join() {
-                    Ok(reach) => open.push(reach),
-                    Err(_) => {
-                        self.abort(Ending::NotSafe, "a worker broke down: this is a mistake in the program".into());
-                    }
+        let worker = || {
+            let mut reach = Reach::new(&self.shared);
+            while let Some(case) = self.next(&list) {
+                match self.one(&mut reach, &case) {
+                    Ok(()) => self.out().looked_at += 1,
+                    Err(Halt::Stopped) => break,
+                    Err(Halt::Ledger(error)) => self.abort(Ending::from(&error), chain(&error)),
                 }
             }
-            // Only now: what is swept are the temporaries of all workers, and the folder that a session makes for them.
-            open.into_iter().for_each(Reach::end);
-        });
+            reach
+        };
+        let broke = |why| self.abort(Ending::NotSafe, why);
+        let show = pool::showing(|| self.shared.tell_bytes());
+        let (open, ()) = pool::work(self.options.how.jobs, worker, broke, show);
+        // Only now: what is swept are the temporaries of all workers, and the folder that a session makes for them.
+        open.into_iter().for_each(Reach::end);
     }
 
     fn abort(&self, ending: Ending, why: String) {

@@ -8,7 +8,7 @@ use dvb_storage::{Cause, SinkError};
 use super::{Halt, Repair};
 use crate::check::{Bad, compare};
 use crate::restore::object::{Fate, Look, Wanted, at_source};
-use crate::restore::reach::{Reach, Unread};
+use crate::restore::reach::{Reach, SESSIONS, Unread};
 
 /// A copy as it was found.
 pub(super) enum Held {
@@ -73,8 +73,7 @@ impl Repair<'_> {
         also: &[Algorithm],
     ) -> Result<Result<(Answers, Evidence), String>, Halt> {
         let mut failed = String::new();
-        // A session that was open may have died since.
-        for _ in 0..2 {
+        for _ in 0..SESSIONS {
             let mut session = match reach.take(destination) {
                 Ok(it) => it,
                 Err(Unread::Stopped) => return Err(Halt::Stopped),

@@ -23,6 +23,7 @@ use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, DriverId, RunId};
 use dvb_storage::{Folder, Sink, StoreWriter};
 
+use crate::connection::Contact;
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
 use crate::stores::{Access, Stores};
@@ -113,7 +114,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) options: &'a RestoreOptions,
     pub(crate) reading: Reading,
     tally: Mutex<summary::Tally>,
-    pub(crate) lost: Vec<reach::Loss>,
+    /// What all sessions with each destination share.
+    pub(crate) contacts: Vec<Contact>,
     told: AtomicU64,
     /// What sessions with each destination are opened for.
     pub(crate) runs: Vec<RunId>,
@@ -127,7 +129,7 @@ impl<'a> Shared<'a> {
             options,
             reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
             tally: Mutex::default(),
-            lost: setup.from.iter().map(|_| reach::Loss::default()).collect(),
+            contacts: setup.from.iter().map(|_| Contact::without_lock()).collect(),
             told: AtomicU64::new(0),
             runs,
         }
@@ -165,7 +167,7 @@ pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Res
     if let Goal::InPlace(writers) = setup.to {
         close(writers, &options.run);
     }
-    let lost = shared.lost.iter().filter_map(reach::Loss::ending).min();
+    let lost = shared.contacts.iter().filter_map(Contact::ending).min();
     let tally = shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(summary::of(setup, options, started, tally, lost))
 }

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use dvb_fixity::{Digest, RecordedChecksum};
 use dvb_ledger::{Copy, CopyState, LedgerError};
@@ -16,41 +15,32 @@ use super::plan::{Asked, Coverage};
 use super::reach::Reach;
 use super::summary::RestoreFinding;
 use super::{Goal, Shared};
-use crate::Ending;
 use crate::inspect::{self, Uncopied};
 use crate::objects::PROVENANCE;
 use crate::observer::Event;
 use crate::spool::Subject;
 use crate::stores::{NotCovered, Scope};
+use crate::{Ending, pool};
 
 /// Data files that a worker takes at once: one question to the ledger each time.
 const BATCH: usize = 16;
-const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<Asked>> + Send, files: u64) {
     let list = Mutex::new(asked);
     let judged = AtomicU64::new(0);
-    let jobs = shared.options.jobs.max(1);
-    let busy = AtomicUsize::new(jobs);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                let mut reach = Reach::new(shared);
-                while let Some(batch) = take(shared, &list) {
-                    if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
-                        shared.tally().abort(Ending::from(&error), crate::chain(&error));
-                    }
-                }
-                reach.end();
-                busy.fetch_sub(1, Ordering::Relaxed);
-            });
+    let worker = || {
+        let mut reach = Reach::new(shared);
+        while let Some(batch) = take(shared, &list) {
+            if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
+                shared.tally().abort(Ending::from(&error), crate::chain(&error));
+            }
         }
-        while busy.load(Ordering::Relaxed) > 0 {
-            std::thread::sleep(TICK);
-            shared.tell_bytes();
-        }
-    });
-    shared.tell_bytes();
+        reach
+    };
+    let broke = |why| shared.tally().abort(Ending::NotSafe, why);
+    let show = pool::showing(|| shared.tell_bytes());
+    let (open, ()) = pool::work(shared.options.jobs, worker, broke, show);
+    open.into_iter().for_each(Reach::end);
     shared.tally().pending = files.saturating_sub(judged.into_inner());
 }
 

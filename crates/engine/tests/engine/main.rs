@@ -11,6 +11,7 @@ mod disappearance;
 mod early_end;
 mod faults;
 mod orphans;
+mod outage;
 mod partial;
 mod rebuild;
 mod repair;

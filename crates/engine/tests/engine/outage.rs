@@ -1,0 +1,362 @@
+//! A destination that goes away for a while, and a worker that breaks down: every command waits for the one, and comes to
+//! its end with the other.
+
+use std::fs;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use dvb_engine::{
+    Access, AuditOptions, AuditSetup, Ending, Goal, Layout, Options, Origin, RepairOptions, RepairSetup,
+    RestoreOptions, RestoreSetup, Selection, Silent, Store, VerifyOptions, VerifySetup, audit, new_run_id, repair,
+    restore, verify,
+};
+use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_fs::{FolderWriter, Manner};
+use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, StoreKind};
+use dvb_storage::{
+    Cause, CommitRequest, Existing, Listed, Listing, Location, Sink, SinkError, SinkSession, Source, SourceError,
+    StageRequest, Staged, StoredObject, Unstaged,
+};
+use dvb_testkit::files;
+
+use crate::bench::{Bench, destination};
+
+/// What is asked of the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Connect,
+    Stage,
+    Measure,
+    Open,
+    Other,
+}
+
+/// Asked before anything is done; an error is that of the whole session, and a panic is one.
+type Before = Arc<dyn Fn(Doing) -> Result<(), SinkError> + Send + Sync>;
+
+/// A destination with something before it.
+struct Guarded<'a> {
+    inner: &'a dyn Sink,
+    before: Before,
+}
+
+struct GuardedSession {
+    inner: Box<dyn SinkSession>,
+    before: Before,
+}
+
+impl Sink for Guarded<'_> {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn method(&self) -> &'static str {
+        self.inner.method()
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        (self.before)(Doing::Connect)?;
+        Ok(Box::new(GuardedSession { inner: self.inner.connect(run)?, before: Arc::clone(&self.before) }))
+    }
+}
+
+impl SinkSession for GuardedSession {
+    fn algorithms(&self) -> &[Algorithm] {
+        self.inner.algorithms()
+    }
+
+    fn evidence(&self) -> Evidence {
+        self.inner.evidence()
+    }
+
+    fn measures_by(&self) -> Evidence {
+        self.inner.measures_by()
+    }
+
+    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
+        (self.before)(Doing::Stage)?;
+        self.inner.stage(batch)
+    }
+
+    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
+        (self.before)(Doing::Other)?;
+        self.inner.commit(batch)
+    }
+
+    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
+        self.inner.discard(batch)
+    }
+
+    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
+        (self.before)(Doing::Other)?;
+        self.inner.stat(keys)
+    }
+
+    fn measure(
+        &mut self,
+        keys: &[ObjectKey],
+        wanted: &[Algorithm],
+    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
+        (self.before)(Doing::Measure)?;
+        self.inner.measure(keys, wanted)
+    }
+
+    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        (self.before)(Doing::Other)?;
+        self.inner.rename(from, to)
+    }
+
+    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
+        (self.before)(Doing::Open)?;
+        self.inner.open(key)
+    }
+
+    fn list(
+        &mut self,
+        which: Listing<'_>,
+        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
+    ) -> Result<(), SinkError> {
+        self.inner.list(which, visit)
+    }
+
+    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
+        self.inner.remove_own(key)
+    }
+
+    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
+        self.inner.sweep(is_dead)
+    }
+}
+
+/// At the n-th thing of its kind the session is lost, and the next `refused` attempts to connect find nobody.
+fn away(what: Doing, at: u32, refused: u32) -> Before {
+    let (done, left) = (AtomicU32::new(0), AtomicU32::new(0));
+    Arc::new(move |doing| {
+        if doing == what && done.fetch_add(1, Ordering::SeqCst) + 1 == at {
+            left.store(refused, Ordering::SeqCst);
+            return Err(SinkError::new(Cause::Transient, "the connection was cut"));
+        }
+        let is_away = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
+        match (doing, is_away) {
+            (Doing::Connect, Ok(_)) => Err(SinkError::new(Cause::Unavailable, "connection refused")),
+            (_, Ok(_)) => {
+                left.fetch_add(1, Ordering::SeqCst);
+                Err(SinkError::new(Cause::Transient, "the connection was cut"))
+            }
+            (_, Err(_)) => Ok(()),
+        }
+    })
+}
+
+fn panics(what: Doing) -> Before {
+    Arc::new(move |doing| {
+        assert_ne!(doing, what, "injected");
+        Ok(())
+    })
+}
+
+/// A store that cannot even be asked for an object.
+struct Panicking(Arc<dyn Source>);
+
+impl Source for Panicking {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn open(&self, _: &Location) -> Result<StoredObject, SourceError> {
+        panic!("injected")
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        self.0.size(at)
+    }
+
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        self.0.members(at)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        self.0.check()
+    }
+}
+
+/// Ends the tests where something never comes to its end.
+fn in_time<T>(work: impl FnOnce() -> T) -> T {
+    let (done, watched) = channel::<()>();
+    std::thread::spawn(move || {
+        if watched.recv_timeout(Duration::from_secs(120)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("it never ends");
+            std::process::abort();
+        }
+    });
+    let result = work();
+    drop(done);
+    result
+}
+
+impl Bench {
+    fn break_source(&mut self) {
+        let file = DriverId("file".into());
+        let Some(Store { access: Access::Readable(inner), .. }) = self.stores.by_id.remove(&file) else {
+            panic!("it is readable")
+        };
+        let access = Access::Readable(Arc::new(Panicking(inner)));
+        self.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+    }
+
+    fn restored_by(&self, sink: &dyn Sink) -> dvb_engine::RestoreSummary {
+        let options = RestoreOptions { layout: Layout::Keys, ..self.restore_options() };
+        let to = FolderWriter::open(&self.out(), &options.run, Manner::Own).unwrap();
+        let catalog = self.catalog();
+        let setup = RestoreSetup {
+            catalog: &catalog,
+            stores: &self.stores,
+            ledger: self.ledger.as_ref(),
+            from: &[Origin { name: &destination(), sink }],
+            to: Goal::Folder(&to),
+            observer: &Silent,
+            stop: &self.stop,
+        };
+        restore(&setup, &options).unwrap()
+    }
+
+    fn repaired_by(&self, sink: &dyn Sink) -> dvb_engine::RepairSummary {
+        let files = self.world.files.iter().map(|it| DvObjectId(it.id)).collect();
+        let how =
+            Options { selection: Selection { files, ..Selection::default() }, run: new_run_id(), ..self.options() };
+        let (catalog, writers) = (self.catalog(), self.writers(&how.run));
+        let setup = RepairSetup {
+            catalog: &catalog,
+            stores: &self.stores,
+            writers: &writers,
+            ledger: self.ledger.as_ref(),
+            destinations: &[Origin { name: &destination(), sink }],
+            observer: &Silent,
+            stop: &self.stop,
+        };
+        repair(&setup, &RepairOptions { apply: true, all: false, how }).unwrap()
+    }
+}
+
+#[test]
+fn a_restore_waits_for_a_destination_that_comes_back() {
+    for doing in [Doing::Open, Doing::Connect] {
+        let bench = Bench::of_files(40);
+        bench.run();
+        // The second worker may find nobody at its first attempt.
+        let at = if doing == Doing::Open { 5 } else { 2 };
+        let before = away(doing, at, 2);
+        let summary = bench.restored_by(&Guarded { inner: bench.sink.as_ref(), before });
+        assert_eq!((summary.ending, summary.objects.restored), (Ending::Safe, 40), "{summary:#?}");
+        files::assert_same(&bench.world.expected_copies(), &files::tree(&bench.out()));
+    }
+}
+
+#[test]
+fn a_repair_waits_for_a_destination_that_comes_back() {
+    for doing in [Doing::Measure, Doing::Open, Doing::Stage] {
+        let bench = Bench::of_files(20);
+        bench.run();
+        for (n, file) in bench.world.files.iter().enumerate() {
+            let key = &file.copies[0].0;
+            match n % 4 {
+                0 => fs::write(bench.backup.join(key), "rotten").unwrap(),
+                1 => fs::remove_file(bench.source_of(key)).unwrap(),
+                _ => {}
+            }
+        }
+        let before = away(doing, 3, 2);
+        let summary = bench.repaired_by(&Guarded { inner: bench.sink.as_ref(), before });
+        assert_eq!((summary.ending, summary.objects.mended), (Ending::Safe, 10), "{doing:?}: {summary:#?}");
+        files::assert_same(&bench.world.expected_copies(), &bench.copies());
+    }
+}
+
+#[track_caller]
+fn assert_is_a_mistake(ending: Ending, aborted: Option<&str>) {
+    let why = aborted.unwrap_or_default();
+    assert!(why.starts_with("internal error (please report): ") && why.contains("injected"), "{why}");
+    assert_eq!(ending, Ending::NotSafe);
+}
+
+#[test]
+fn a_run_ends_with_a_worker_that_breaks_down() {
+    let mut bench = Bench::of_files(300);
+    let sink = Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Stage) };
+    let summary = in_time(|| bench.run_onto(&sink, &bench.options()).unwrap());
+    assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
+    assert_eq!((summary.files.pending, summary.files.catalogued), (300, 300));
+    bench.break_source();
+    let summary = in_time(|| bench.run());
+    assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
+    assert_eq!(bench.temporaries(), [""; 0]);
+}
+
+#[test]
+fn a_verify_ends_with_a_worker_that_breaks_down() {
+    let bench = Bench::of_files(10);
+    bench.run();
+    let options = VerifyOptions {
+        run: new_run_id(),
+        host: "h".into(),
+        selection: Selection::default(),
+        default_store: DriverId("file".into()),
+        older_than: None,
+        sample: None,
+        jobs: 2,
+        time_budget: None,
+    };
+    let setup = VerifySetup {
+        ledger: bench.ledger.as_ref(),
+        destination: &destination(),
+        sink: &Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Measure) },
+        observer: &Silent,
+        stop: &bench.stop,
+    };
+    let summary = in_time(|| verify(&setup, &options).unwrap());
+    assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
+    assert_eq!(summary.copies.left, 10);
+}
+
+#[test]
+fn an_audit_ends_with_a_worker_that_breaks_down() {
+    let mut bench = Bench::of_files(400);
+    bench.break_source();
+    let options = AuditOptions {
+        run: new_run_id(),
+        selection: Selection::default(),
+        sample: None,
+        jobs: 2,
+        time_budget: None,
+        auxiliary_objects: true,
+        spool_folder: bench.folder.path().to_owned(),
+    };
+    let catalog = bench.catalog();
+    let setup = AuditSetup {
+        catalog: &catalog,
+        stores: &bench.stores,
+        ledger: bench.ledger.as_ref(),
+        destinations: &[destination()],
+        observer: &Silent,
+        stop: &bench.stop,
+    };
+    let summary = in_time(|| audit(&setup, &options).unwrap());
+    assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
+}
+
+#[test]
+fn a_restore_and_a_repair_end_with_a_worker_that_breaks_down() {
+    let bench = Bench::of_files(100);
+    bench.run();
+    let sink = Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Open) };
+    let summary = in_time(|| bench.restored_by(&sink));
+    assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
+    assert_eq!(summary.pending, 100);
+    let sink = Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Measure) };
+    let summary = in_time(|| bench.repaired_by(&sink));
+    assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
+}
