@@ -315,13 +315,12 @@ impl Pass<'_> {
 
     fn take(&self, inspector: &Inspector<'_>, batch: Vec<Subjected>) -> Result<(), LedgerError> {
         let ids: Vec<DvObjectId> = batch.iter().filter_map(|it| it.states.first()).map(|it| it.id).collect();
-        let mut copies = Vec::new();
+        let mut known = Known::default();
         for destination in self.setup.destinations {
             if !ids.is_empty() {
-                copies.extend(self.setup.ledger.copies(destination, &ids)?);
+                known.add(destination, self.setup.ledger.copies(destination, &ids)?);
             }
         }
-        let known = Known::of(copies);
         let looked = batch.iter().take_while(|_| self.goes_on());
         let damage: Vec<SourceDamage> = looked.filter_map(|it| inspector.look_at(it, &known)).collect();
         if !damage.is_empty() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
 use dvb_ledger::{CopyState, LedgerError, Reservation};
-use dvb_model::{DvObjectId, ObjectKey, ObjectRole};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole};
 use dvb_storage::{
     Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged,
 };
@@ -162,7 +162,12 @@ impl Lane<'_> {
         if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
             return JobStage::Settled(Settled::Unreachable(format!("store {}: {why}", place.driver)));
         }
-        match objects::of_data_file(file, &place, self.options.auxiliary_objects) {
+        match objects::of_data_file(
+            file,
+            &job.on_record(self.setup.destination),
+            &place,
+            self.options.auxiliary_objects,
+        ) {
             Ok(listed) => {
                 if listed.ambiguous {
                     job.notes.push(format!(
@@ -176,9 +181,7 @@ impl Lane<'_> {
                 listed.objects.into_iter().for_each(|it| job.add(it));
                 JobStage::Carry
             }
-            Err(Unlisted::Source(error)) => {
-                JobStage::Settled(Settled::Unread { lost: error.cause == Cause::Missing, why: reason(&error) })
-            }
+            Err(Unlisted::Source(error)) => unlisted(&error),
             Err(Unlisted::Name(why)) => JobStage::Settled(Settled::Unread { why: why.to_string(), lost: false }),
         }
     }
@@ -206,7 +209,12 @@ impl Lane<'_> {
                     Some(_) | None => JobStage::Carry,
                 }
             }
-            Err(Unlisted::Source(error)) => JobStage::Settled(Settled::Unread { lost: false, why: reason(&error) }),
+            Err(Unlisted::Source(error)) => match unlisted(&error) {
+                JobStage::Settled(Settled::Unread { why, .. }) => {
+                    JobStage::Settled(Settled::Unread { why, lost: false })
+                }
+                other => other,
+            },
             // A name that could be none has no object.
             Err(Unlisted::Name(_)) => JobStage::Unchanged,
         }
@@ -415,7 +423,7 @@ impl Lane<'_> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_read()) {
             let may_show = match &job.judgement {
-                Some(Judgement::Good { .. } | Judgement::Unread(_) | Judgement::Missing(_)) => true,
+                Some(Judgement::Good { .. } | Judgement::Unread(_) | Judgement::Missing { .. }) => true,
                 Some(Judgement::Damaged(_) | Judgement::Later(_) | Judgement::TryOriginal) | None => false,
             };
             for (m, item) in job.items.iter().enumerate() {
@@ -457,7 +465,7 @@ impl Lane<'_> {
             }
             Err(Unstaged::Sink(error)) => self.unwritten(item, &error),
             Err(Unstaged::Verify(mismatch)) => unverified(item, mismatch.to_string()),
-            Err(Unstaged::Payload(error)) => Progress::Failed(Trouble::Read(error.to_string())),
+            Err(Unstaged::Payload(error)) => Progress::Failed(Trouble::Read(error.to_string(), false)),
         };
         Ok(())
     }
@@ -543,10 +551,36 @@ fn settle_comparison(item: &mut Item, measured: Measured) {
 }
 
 fn unread(item: &Item, error: &SourceError) -> Progress {
+    let at = || item.object.source.place(&item.object.at);
     match error.cause {
-        Cause::Missing if item.object.optional => Progress::Absent,
-        Cause::Missing => Progress::Failed(Trouble::Missing(reason(error))),
-        _ => Progress::Failed(Trouble::Read(reason(error))),
+        Cause::Missing if item.object.optional => Progress::Absent(at()),
+        Cause::Missing => Progress::Failed(Trouble::Missing(at())),
+        _ => Progress::Failed(Trouble::Read(reason(error), may_pass(error.cause))),
+    }
+}
+
+/// Why the objects of a data file or dataset could not be listed.
+fn unlisted(error: &SourceError) -> JobStage {
+    let why = reason(error);
+    JobStage::Settled(if may_pass(error.cause) {
+        Settled::Unreachable(why)
+    } else {
+        Settled::Unread { lost: error.cause == Cause::Missing, why }
+    })
+}
+
+/// Whether the store may be as it was at another time.
+pub(crate) fn may_pass(cause: Cause) -> bool {
+    match cause {
+        Cause::Transient | Cause::Unavailable => true,
+        Cause::Missing
+        | Cause::Forbidden
+        | Cause::Refused
+        | Cause::Untrusted
+        | Cause::Full
+        | Cause::Exists
+        | Cause::Broken
+        | Cause::Io => false,
     }
 }
 
@@ -589,6 +623,8 @@ fn judgement(job: &Job) -> Option<Judgement> {
     let Subject::DataFile(file) = &job.due.subject else {
         return Some(Judgement::Good { basis: dvb_ledger::Basis::FirstSeen, notes: Vec::new() });
     };
+    // Where the copies are is no matter here.
+    let known = job.on_record(&DestinationName(String::new()));
     if let Some(manifest) = &job.package {
         let mut members: Vec<(&str, Seen<'_>)> = Vec::with_capacity(job.items.len());
         for item in &job.items {
@@ -596,12 +632,12 @@ fn judgement(job: &Job) -> Option<Judgement> {
                 members.push((path, item.seen()?));
             }
         }
-        return Some(judge::package(file, manifest, &members));
+        return Some(judge::package(file, &known, manifest, &members));
     }
     let main = job.item(&ObjectRole::Main)?.seen()?;
     let original = match job.item(&ObjectRole::Original) {
         Some(it) => Some(it.seen()?),
         None => None,
     };
-    Some(judge::pair(file, main, original))
+    Some(judge::pair(file, &known, main, original))
 }

@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
-use dvb_ledger::{Copy, CopyState, SourceDamage};
-use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole, RunId, Status};
+use dvb_ledger::{Copy, SourceDamage};
+use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole, RunId, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
 use crate::Selection;
 use crate::audit::{AuditFinding, AuditOptions, AuditSetup, Condition, Found, Subjected};
-use crate::carry::reason;
+use crate::carry::{may_pass, reason};
 use crate::judge::{self, Judgement, Seen};
 use crate::objects::{self, Listed, Object, Unlisted};
 use crate::observer::Event;
+use crate::on_record::OnRecord;
 use crate::payload::{ObjectPayload, Reading};
 use crate::restore::RestoreSetup;
 use crate::spool::{Line, Subject};
@@ -25,41 +26,27 @@ use crate::stores::{Place, Scope};
 /// How often an object is tried whose reading fails for a reason that may pass.
 const TRIES: u32 = 3;
 
-/// The digests that were first seen: of the newest copy of each object.
-pub(crate) struct Known(HashMap<(DvObjectId, ObjectRole), Vec<(u32, Digest)>>);
+/// What the ledger knows of the data files of a batch.
+#[derive(Default)]
+pub(crate) struct Known(HashMap<DvObjectId, OnRecord>);
 
 impl Known {
-    pub(crate) fn of(copies: Vec<Copy>) -> Self {
-        let mut known: HashMap<_, Vec<(u32, Digest)>> = HashMap::new();
+    pub(crate) fn add(&mut self, destination: &DestinationName, copies: Vec<Copy>) {
         for copy in copies {
-            let Copy { id, role, version, state, sha256: Some(sha256), .. } = copy else { continue };
-            if state == CopyState::Reserved {
-                continue;
-            }
-            let digests = known.entry((id, role)).or_default();
-            let newest = digests.iter().map(|it| it.0).max().unwrap_or(0);
-            if version > newest {
-                digests.clear();
-            }
-            // Another destination may have seen other bytes last.
-            if version >= newest {
-                digests.push((version, sha256));
-            }
+            self.0.entry(copy.id).or_default().add(destination, copy);
         }
-        Self(known)
     }
 
-    /// Whether these bytes were seen before; `None` where none were.
-    fn has(&self, id: DvObjectId, role: &ObjectRole, read: &Measured) -> Option<bool> {
-        let digests = self.0.get(&(id, role.clone()))?;
-        Some(digests.iter().any(|it| read.digest(Algorithm::Sha256) == Some(&it.1)))
+    fn of(&self, id: DvObjectId) -> OnRecord {
+        self.0.get(&id).cloned().unwrap_or_default()
     }
 }
 
 /// What came of reading an object.
 enum Look {
     Read(Measured),
-    Missing,
+    /// Where it was looked for.
+    Missing(String),
     /// Why, and whether it may pass.
     Failed(String, bool),
 }
@@ -68,7 +55,7 @@ impl Look {
     fn seen(&self) -> Seen<'_> {
         match self {
             Self::Read(it) => Seen::Read(it),
-            Self::Missing => Seen::Missing,
+            Self::Missing(at) => Seen::Missing(at),
             Self::Failed(why, _) => Seen::Failed(why),
         }
     }
@@ -140,7 +127,7 @@ pub(crate) fn without_copies(setup: &RestoreSetup<'_>, auxiliary_objects: bool, 
     let found = Mutex::default();
     let inspector = Inspector::new(&setup, &options, &found);
     let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), lanes: Vec::new() };
-    let (subject, known) = (Subjected { line, states: Vec::new() }, Known::of(Vec::new()));
+    let (subject, known) = (Subjected { line, states: Vec::new() }, OnRecord::default());
     // Twice where it is bad, as everywhere.
     let mut verdict = inspector.verdict(&subject, file, &known);
     if verdict.as_ref().is_ok_and(|it| matches!(it.count, Count::Damaged | Count::Missing)) {
@@ -175,6 +162,7 @@ impl<'a> Inspector<'a> {
     /// What is to be recorded, where the source of a data file is missing or not what Dataverse recorded.
     pub(crate) fn look_at(&self, file: &Subjected, known: &Known) -> Option<SourceDamage> {
         let Subject::DataFile(data_file) = &file.line.subject else { return None };
+        let known = &known.of(data_file.id);
         let mut verdict = self.verdict(file, data_file, known).ok()?;
         if matches!(verdict.count, Count::Damaged | Count::Missing) {
             // Memory and network err too, and Dataverse may be moving it just now.
@@ -237,7 +225,7 @@ impl<'a> Inspector<'a> {
         by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() })
     }
 
-    fn verdict(&self, subject: &Subjected, file: &DataFile, known: &Known) -> Result<Verdict, Stopped> {
+    fn verdict(&self, subject: &Subjected, file: &DataFile, known: &OnRecord) -> Result<Verdict, Stopped> {
         let place = match self.setup.stores.scope(file) {
             Scope::Covered(place) => place,
             Scope::NotCovered(_) => return Ok(Verdict::of(Count::NotCovered)),
@@ -254,15 +242,15 @@ impl<'a> Inspector<'a> {
         if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
             return Ok(unreachable(&place.driver, &why));
         }
-        let listed = match objects::of_data_file(file, &place, self.options.auxiliary_objects) {
+        let listed = match objects::of_data_file(file, known, &place, self.options.auxiliary_objects) {
             Ok(it) => it,
-            Err(error) => return Ok(unlisted(error)),
+            Err(error) => return Ok(unlisted(error, known)),
         };
         let mut looked = Vec::with_capacity(listed.objects.len());
         for object in &listed.objects {
             looked.push((object.clone(), self.read(file, object)?));
         }
-        let (judgement, is_swapped) = self.judge(file, &place, &listed, &mut looked)?;
+        let (judgement, is_swapped) = self.judge(file, known, &place, &listed, &mut looked)?;
         let mut verdict = conclude(subject, file, known, judgement, &looked);
         if is_swapped && verdict.count == Count::Good {
             let why = "Dataverse says that it is not tabular, but the recorded checksum is that of its saved original";
@@ -276,6 +264,7 @@ impl<'a> Inspector<'a> {
     fn judge(
         &self,
         file: &DataFile,
+        known: &OnRecord,
         place: &Place,
         listed: &Listed,
         looked: &mut Looked,
@@ -288,9 +277,9 @@ impl<'a> Inspector<'a> {
                     _ => None,
                 })
                 .collect();
-            return Ok((judge::package(file, manifest, &members), false));
+            return Ok((judge::package(file, known, manifest, &members), false));
         }
-        let judgement = judge_pair(file, looked);
+        let judgement = judge_pair(file, known, looked);
         if judgement != Judgement::TryOriginal {
             return Ok((judgement, false));
         }
@@ -301,7 +290,7 @@ impl<'a> Inspector<'a> {
             Ok(original) => {
                 let look = self.read(file, &original)?;
                 looked.push((original, look));
-                let judgement = judge_pair(file, looked);
+                let judgement = judge_pair(file, known, looked);
                 let is_swapped = matches!(judgement, Judgement::Good { .. });
                 Ok((judgement, is_swapped))
             }
@@ -326,9 +315,11 @@ impl<'a> Inspector<'a> {
                     return Ok(Look::Read(measured));
                 }
                 Err(PayloadError::Stopped) => break,
-                Err(PayloadError::Source(error)) if error.cause == Cause::Missing => return Ok(Look::Missing),
+                Err(PayloadError::Source(error)) if error.cause == Cause::Missing => {
+                    return Ok(Look::Missing(object.source.place(&object.at)));
+                }
                 Err(PayloadError::Source(error)) => {
-                    let may_pass = matches!(error.cause, Cause::Transient | Cause::Unavailable);
+                    let may_pass = may_pass(error.cause);
                     if error.cause != Cause::Transient || tries == TRIES {
                         return Ok(Look::Failed(reason(&error), may_pass));
                     }
@@ -358,35 +349,41 @@ fn unreachable(driver: &DriverId, why: &str) -> Verdict {
     Verdict { unreachable: true, ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why) }
 }
 
-fn unlisted(error: Unlisted) -> Verdict {
+fn unlisted(error: Unlisted, known: &OnRecord) -> Verdict {
     match error {
         Unlisted::Source(error) if error.cause == Cause::Missing => {
-            Verdict::bad(Count::Missing, Condition::Missing, reason(&error))
+            let why = format!("{}; {}", reason(&error), known.where_it_is(None));
+            Verdict::bad(Count::Missing, Condition::Missing, why)
         }
         Unlisted::Source(error) => {
-            let unreachable = matches!(error.cause, Cause::Transient | Cause::Unavailable);
+            let unreachable = may_pass(error.cause);
             Verdict { unreachable, ..Verdict::bad(Count::Unreadable, Condition::Unreadable, reason(&error)) }
         }
         Unlisted::Name(why) => Verdict::bad(Count::Unreadable, Condition::Unreadable, why.to_string()),
     }
 }
 
-fn judge_pair(file: &DataFile, looked: &Looked) -> Judgement {
+fn judge_pair(file: &DataFile, known: &OnRecord, looked: &Looked) -> Judgement {
     let seen = |role| looked.iter().find(|it| it.0.role == role).map(|it| it.1.seen());
-    judge::pair(file, seen(ObjectRole::Main).unwrap_or(Seen::Missing), seen(ObjectRole::Original))
+    // A main object is always among those that are listed.
+    let main = seen(ObjectRole::Main).unwrap_or(Seen::Missing("where nobody looked"));
+    judge::pair(file, known, main, seen(ObjectRole::Original))
 }
 
 /// Joins the judgement by Dataverse's checksum with the comparison with what was first seen.
-fn conclude(subject: &Subjected, file: &DataFile, known: &Known, judgement: Judgement, looked: &Looked) -> Verdict {
+fn conclude(subject: &Subjected, file: &DataFile, known: &OnRecord, judgement: Judgement, looked: &Looked) -> Verdict {
     let is_primary = |it: &Object| !matches!(it.role, ObjectRole::Auxiliary(_) | ObjectRole::DatasetLevel(_));
     match judgement {
         Judgement::Later(_) => return Verdict::of(Count::Left),
-        Judgement::Missing(why) => return Verdict::bad(Count::Missing, Condition::Missing, why),
+        Judgement::Missing { what, why } => {
+            let why = format!("missing: {why}; {}", known.where_it_is(Some(&what)));
+            return Verdict::bad(Count::Missing, Condition::Missing, why);
+        }
         Judgement::Unread(why) => return Verdict::bad(Count::Unreadable, Condition::Unreadable, why),
         Judgement::Damaged(why) => {
             let mut read = looked.iter().filter(|it| is_primary(&it.0)).filter_map(|(object, look)| match look {
-                Look::Read(it) => Some(known.has(file.id, &object.role, it)),
-                Look::Missing | Look::Failed(..) => None,
+                Look::Read(it) => Some(known.has(&object.role, it)),
+                Look::Missing(_) | Look::Failed(..) => None,
             });
             // An original that was looked for by chance has no copy; the bytes that have one must be those.
             let all: Vec<Option<bool>> = read.by_ref().collect();
@@ -414,7 +411,14 @@ fn conclude(subject: &Subjected, file: &DataFile, known: &Known, judgement: Judg
 }
 
 /// What the checksum of the data file does not speak of: the `.tab`, auxiliary files.
-fn one_object(verdict: &mut Verdict, file: &DataFile, known: &Known, object: &Object, look: &Look, is_same_row: bool) {
+fn one_object(
+    verdict: &mut Verdict,
+    file: &DataFile,
+    known: &OnRecord,
+    object: &Object,
+    look: &Look,
+    is_same_row: bool,
+) {
     let role = &object.role;
     let worse = |verdict: &mut Verdict, count, what, why| {
         if verdict.count == Count::Good {
@@ -428,7 +432,8 @@ fn one_object(verdict: &mut Verdict, file: &DataFile, known: &Known, object: &Ob
             let checksum = RecordedChecksum::parse(&file.checksum_value);
             if differs {
                 worse(verdict, Count::Damaged, Condition::Damaged, format!("{role} is not what its own checksum says"));
-            } else if known.has(file.id, role, read) == Some(false) {
+                verdict.by_checksum = true;
+            } else if known.has(role, read) == Some(false) {
                 if is_same_row && checksum.describes(read) != Some(true) {
                     let why = format!(
                         "{role} has other bytes than were first seen, and nothing in Dataverse's database has changed"
@@ -440,11 +445,14 @@ fn one_object(verdict: &mut Verdict, file: &DataFile, known: &Known, object: &Ob
                 }
             }
         }
-        Look::Missing if object.optional => {}
-        Look::Missing => {
+        Look::Missing(_) if object.optional => {}
+        Look::Missing(at) => {
             // Whether the main object and the original must be there, the judgement has said.
             if matches!(role, ObjectRole::Auxiliary(_)) {
-                worse(verdict, Count::Missing, Condition::Missing, format!("{role} is not there"));
+                let copy = known.where_it_is(Some(role));
+                let why = format!("{role}: missing: it is not at {at}; {copy}");
+                worse(verdict, Count::Missing, Condition::Missing, why);
+                verdict.by_checksum = true;
             }
         }
         Look::Failed(why, _) => worse(verdict, Count::Unreadable, Condition::Unreadable, why.clone()),

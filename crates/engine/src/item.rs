@@ -2,11 +2,12 @@
 
 use dvb_fixity::{Algorithm, Measured, Proved};
 use dvb_ledger::{Basis, Copy, CopyState, ObjectProof};
-use dvb_model::{ObjectKey, ObjectRole};
+use dvb_model::{DestinationName, ObjectKey, ObjectRole};
 use dvb_storage::Staged;
 
 use crate::judge::{Judgement, Seen};
 use crate::objects::Object;
+use crate::on_record::OnRecord;
 use crate::package::Manifest;
 use crate::spool::Due;
 use crate::stores::Place;
@@ -92,6 +93,22 @@ impl Job {
         self.items.iter().find(|it| it.object.role == *role)
     }
 
+    /// What the ledger knows of its objects, without the copies that were found bad meanwhile.
+    pub(crate) fn on_record(&self, destination: &DestinationName) -> OnRecord {
+        let mut all = OnRecord::default();
+        for copy in &self.copies {
+            let is_bad = self.damaged.iter().any(|(role, version)| *role == copy.role && *version == copy.version);
+            let state = if is_bad { CopyState::Damaged } else { copy.state };
+            all.add(destination, Copy { state, ..copy.clone() });
+        }
+        all
+    }
+
+    /// Whether something of it could not be read for a reason that may pass.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.items.iter().any(|it| matches!(it.progress, Progress::Failed(Trouble::Read(_, true))))
+    }
+
     /// The newest copy that is, or should be, there of each role.
     pub(crate) fn newest_proved(&self) -> impl Iterator<Item = &Copy> {
         // The ledger lists them in the order of role and version.
@@ -155,18 +172,18 @@ pub(crate) enum Progress {
     },
     /// Read, and not to be shown.
     Dropped(Measured),
-    /// It may be absent, and is.
-    Absent,
+    /// It may be absent, and is: where it was looked for.
+    Absent(String),
     Failed(Trouble),
 }
 
 /// Why an object is not at the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// Not at the source.
+    /// Not at the source: where it was looked for.
     Missing(String),
-    /// Could not be read.
-    Read(String),
+    /// Could not be read: why, and whether that may pass.
+    Read(String, bool),
     /// Could not be stored.
     Write(String),
     /// Stored, and found to be other bytes.
@@ -227,15 +244,17 @@ impl Item {
             Progress::Staged(it) => Some(&it.measured),
             Progress::Held { measured, .. } | Progress::Dropped(measured) => Some(measured),
             Progress::Proved { proof, .. } => Some(proof.measured()),
-            Progress::Compare | Progress::Todo | Progress::Kept { .. } | Progress::Absent | Progress::Failed(_) => None,
+            Progress::Compare | Progress::Todo | Progress::Kept { .. } | Progress::Absent(_) | Progress::Failed(_) => {
+                None
+            }
         }
     }
 
     /// For the judgement; `None` where it is still on its way, or its reading is no matter of the source.
     pub(crate) fn seen(&self) -> Option<Seen<'_>> {
         match &self.progress {
-            Progress::Absent | Progress::Failed(Trouble::Missing(_)) => Some(Seen::Missing),
-            Progress::Failed(Trouble::Read(why)) => Some(Seen::Failed(why)),
+            Progress::Absent(at) | Progress::Failed(Trouble::Missing(at)) => Some(Seen::Missing(at)),
+            Progress::Failed(Trouble::Read(why, _)) => Some(Seen::Failed(why)),
             Progress::Compare
             | Progress::Todo
             | Progress::Kept { .. }
@@ -270,7 +289,7 @@ impl Item {
             | Progress::Todo
             | Progress::Staged(_)
             | Progress::Dropped(_)
-            | Progress::Absent
+            | Progress::Absent(_)
             | Progress::Failed(_) => None,
         }
     }

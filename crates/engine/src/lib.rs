@@ -22,6 +22,7 @@ mod mend;
 mod nightly;
 mod objects;
 mod observer;
+mod on_record;
 mod options;
 mod orphans;
 mod package;

@@ -8,6 +8,7 @@ use dvb_model::{
 };
 use dvb_storage::{Location, ObjectAddress, Source, SourceError};
 
+use crate::on_record::OnRecord;
 use crate::package::Manifest;
 use crate::stores::{Access, Place, Store, Stores};
 
@@ -76,8 +77,14 @@ pub(crate) struct Listed {
     pub(crate) directory: String,
 }
 
-/// Lists the objects of a data file. Only names that stand in no table are looked for at the source.
-pub(crate) fn of_data_file(file: &DataFile, place: &Place, auxiliary: bool) -> Result<Listed, Unlisted> {
+/// Lists the objects of a data file. Only names that stand in no table are looked for at the source; what was copied of
+/// them and is gone is listed too, as long as the table says that there is some.
+pub(crate) fn of_data_file(
+    file: &DataFile,
+    known: &OnRecord,
+    place: &Place,
+    auxiliary: bool,
+) -> Result<Listed, Unlisted> {
     let pid = choose_pid(file, place)?;
     let site = Site { place, directory: pid.directory(), pid };
     let (mut objects, package) = match site.package(file)? {
@@ -85,7 +92,7 @@ pub(crate) fn of_data_file(file: &DataFile, place: &Place, auxiliary: bool) -> R
         None => (site.main_and_original(file)?, None),
     };
     if auxiliary {
-        site.auxiliary(file, &mut objects)?;
+        site.auxiliary(file, known, &mut objects)?;
     }
     Ok(Listed { objects, package, ambiguous: place.pids.len() > 1, directory: site.directory })
 }
@@ -165,9 +172,10 @@ impl Site<'_> {
         let name = &self.place.name;
         let folder = self.object(ObjectRole::Main, ObjectAddress::Main(name.clone()), name)?;
         let Some(members) = self.place.source.members(&folder.at)? else { return Ok(None) };
+        let place = self.place.source.place(&folder.at);
         let manifest = match Manifest::name_among(&members) {
-            Some(it) => Manifest::read(it, &self.member(it)?)?,
-            None => Manifest::none(),
+            Some(it) => Manifest::read(place, it, &self.member(it)?)?,
+            None => Manifest::none(place),
         };
         let mut objects = Vec::with_capacity(members.len());
         for path in &members {
@@ -183,7 +191,7 @@ impl Site<'_> {
         self.object(ObjectRole::Member(path.to_owned()), address, &name.member(path)?)
     }
 
-    fn auxiliary(&self, file: &DataFile, objects: &mut Vec<Object>) -> Result<(), Unlisted> {
+    fn auxiliary(&self, file: &DataFile, known: &OnRecord, objects: &mut Vec<Object>) -> Result<(), Unlisted> {
         for row in &file.auxiliary {
             let tag = row.tag();
             let object = self.tagged(ObjectRole::Auxiliary(tag.clone()), &tag, row.size.unwrap_or(0))?;
@@ -191,8 +199,11 @@ impl Site<'_> {
             objects.push(Object { expected: auxiliary_digest(row), optional, ..object });
         }
         let provenance = self.tagged(ObjectRole::Auxiliary(PROVENANCE.to_owned()), PROVENANCE, 0)?;
-        if let Some(size) = provenance.source.size(&provenance.at)? {
-            objects.push(Object { size_hint: size, ..provenance });
+        match provenance.source.size(&provenance.at)? {
+            Some(size) => objects.push(Object { size_hint: size, ..provenance }),
+            // Dataverse takes the name of its entity from the row when it deletes it.
+            None if file.provenance_entity.is_some() && known.knows(&provenance.role) => objects.push(provenance),
+            None => {}
         }
         Ok(())
     }

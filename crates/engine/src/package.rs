@@ -16,14 +16,21 @@ const LONGEST: u64 = 256 << 20;
 /// What a package's manifest says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Manifest {
+    /// Where the package's folder is, for messages.
+    folder: String,
     /// Path of the manifest among the members, and what was read of it; `None` where there is none.
     file: Option<(String, Measured)>,
     digests: BTreeMap<String, Digest>,
 }
 
 impl Manifest {
-    pub(crate) fn none() -> Self {
-        Self { file: None, digests: BTreeMap::new() }
+    pub(crate) fn none(folder: String) -> Self {
+        Self { folder, file: None, digests: BTreeMap::new() }
+    }
+
+    /// Where the package's folder is, for messages.
+    pub(crate) fn folder(&self) -> &str {
+        &self.folder
     }
 
     /// Its path among the members.
@@ -40,14 +47,14 @@ impl Manifest {
         candidates.next().filter(|_| candidates.next().is_none()).map(String::as_str)
     }
 
-    pub(crate) fn read(path: &str, object: &Object) -> Result<Self, SourceError> {
+    pub(crate) fn read(folder: String, path: &str, object: &Object) -> Result<Self, SourceError> {
         let stored = object.source.open(&object.at)?;
         let mut text = Vec::new();
         stored.body.take(LONGEST).read_to_end(&mut text).map_err(|error| {
             SourceError::because(Cause::Io, format!("cannot read the manifest {path} of a package"), error)
         })?;
         let digests = parse(&String::from_utf8_lossy(&text));
-        Ok(Self { file: Some((path.to_owned(), Measured::of(&text, &[]))), digests })
+        Ok(Self { folder, file: Some((path.to_owned(), Measured::of(&text, &[]))), digests })
     }
 
     /// The digest of a member by its path; `None` for the manifest itself and for what it does not list.

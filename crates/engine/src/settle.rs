@@ -1,13 +1,14 @@
 //! The end of a batch: each job's verdict, recorded with its proofs in one transaction, then counted and shown.
 
 use dvb_ledger::{Basis, CopyState, EntryKind, ObjectProof, Record, Verdict};
-use dvb_model::{ObjectRole, Status};
+use dvb_model::{DestinationName, ObjectRole, Status};
 
 use crate::connection::Lost;
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::Judgement;
 use crate::lane::Lane;
 use crate::observer::Event;
+use crate::on_record::OnRecord;
 use crate::spool::Subject;
 use crate::tally::{Counts, Fate};
 
@@ -35,7 +36,7 @@ impl Outcome {
 impl Lane<'_> {
     /// Records and counts what a batch has come to.
     pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Lost> {
-        let outcomes: Vec<Outcome> = jobs.iter().map(outcome).collect();
+        let outcomes: Vec<Outcome> = jobs.iter().map(|it| outcome(it, self.setup.destination)).collect();
         let records: Vec<Record> = jobs.iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
         if !records.is_empty() {
             self.setup.ledger.record(self.setup.destination, &self.options.run, &records)?;
@@ -113,7 +114,7 @@ fn is_news(job: &Job, outcome: &Outcome) -> bool {
     outcome.verdict.is_some() && (is_other || !job.damaged.is_empty() || job.items.iter().any(is_proved))
 }
 
-fn outcome(job: &Job) -> Outcome {
+fn outcome(job: &Job, destination: &DestinationName) -> Outcome {
     match &job.stage {
         JobStage::Claimed(basis) => claimed(job, *basis),
         JobStage::Unchanged => Outcome::new(Fate::Unchanged, Status::Ok),
@@ -123,13 +124,13 @@ fn outcome(job: &Job) -> Outcome {
             verdict: Some(Verdict::NotCovered { reason: why.clone() }),
             ..Outcome::new(Fate::NotCovered, Status::NotCovered)
         },
-        JobStage::Settled(Settled::Unread { why, lost }) => {
-            Outcome { source_damaged: *lost, ..failed(job, Status::FailRead, why.clone()) }
+        JobStage::Settled(Settled::Unread { why, lost: true }) => {
+            let why = format!("{why}; {}", job.on_record(destination).where_it_is(None));
+            Outcome { source_damaged: true, ..failed(job, Status::FailRead, why) }
         }
-        JobStage::Settled(Settled::Unreachable(why)) => {
-            Outcome { unreachable: true, ..failed(job, Status::FailRead, why.clone()) }
-        }
-        JobStage::Carry => carried(job),
+        JobStage::Settled(Settled::Unread { why, lost: false }) => unread(job, why, false),
+        JobStage::Settled(Settled::Unreachable(why)) => unread(job, why, true),
+        JobStage::Carry => carried(job, destination),
     }
 }
 
@@ -180,6 +181,26 @@ fn failed(job: &Job, status: Status, reason: String) -> Outcome {
     }
 }
 
+/// What could not be read says nothing of the bytes. A verdict that is known stands until they are read again: an outage
+/// takes none away, and damage that was found is not undone by an account that may not read any more.
+fn unread(job: &Job, why: &str, may_pass: bool) -> Outcome {
+    let stands = match job.due.was {
+        Some(Status::FailChecksum | Status::FailVerify) => true,
+        Some(Status::Ok | Status::FailRead | Status::FailWrite) => may_pass,
+        Some(Status::Pending | Status::NotCovered) | None => false,
+    };
+    let found = match job.due.was {
+        _ if !job.damaged.is_empty() => failed(job, Status::FailVerify, why.to_owned()),
+        Some(was) if stands => {
+            let reason = format!("{why}; what was found before stands ({was})");
+            let status = if was == Status::Ok { Status::FailRead } else { was };
+            Outcome { reason: Some(reason), bytes: bytes_sent(job), ..Outcome::new(Fate::Failed, status) }
+        }
+        Some(_) | None => failed(job, Status::FailRead, why.to_owned()),
+    };
+    Outcome { unreachable: may_pass, source_damaged: found.status == Status::FailChecksum, ..found }
+}
+
 fn bytes_sent(job: &Job) -> u64 {
     let sent = |it: &Item| match &it.progress {
         Progress::Proved { proof, adopted: false } => proof.measured().size,
@@ -188,7 +209,7 @@ fn bytes_sent(job: &Job) -> u64 {
     job.items.iter().map(sent).sum()
 }
 
-fn carried(job: &Job) -> Outcome {
+fn carried(job: &Job, destination: &DestinationName) -> Outcome {
     let is_stopped = |it: &Item| {
         matches!(
             it.progress,
@@ -198,21 +219,24 @@ fn carried(job: &Job) -> Outcome {
     if job.items.iter().any(is_stopped) {
         return pending(job, None);
     }
+    let known = job.on_record(destination);
     match &job.judgement {
         Some(Judgement::Damaged(why)) => {
             Outcome { source_damaged: true, ..failed(job, Status::FailChecksum, why.clone()) }
         }
-        Some(Judgement::Missing(why)) => {
-            Outcome { source_damaged: true, ..failed(job, Status::FailRead, format!("missing: {why}")) }
+        Some(Judgement::Missing { what, why }) => {
+            let copy = known.where_it_is(Some(what));
+            Outcome { source_damaged: true, ..failed(job, Status::FailRead, format!("missing: {why}; {copy}")) }
         }
-        Some(Judgement::Unread(why)) => failed(job, Status::FailRead, why.clone()),
+        Some(Judgement::Unread(why)) => unread(job, why, job.is_cut_off()),
         Some(Judgement::Later(why)) => pending(job, Some(why.clone())),
-        Some(Judgement::Good { basis, notes }) => match job.items.iter().find_map(trouble) {
+        Some(Judgement::Good { basis, notes }) => match job.items.iter().find_map(|it| trouble(it, &known)) {
+            Some(Found { status: Status::FailRead, why, source_damaged: false }) => unread(job, &why, job.is_cut_off()),
             Some(Found { status, why, source_damaged }) => Outcome { source_damaged, ..failed(job, status, why) },
             None => safe(job, *basis, notes),
         },
         Some(Judgement::TryOriginal) | None => {
-            let found = job.items.iter().find_map(trouble);
+            let found = job.items.iter().find_map(|it| trouble(it, &known));
             // Nothing else leaves a job without a judgement.
             let Found { status, why, source_damaged } = found.unwrap_or_else(|| Found {
                 status: Status::FailRead,
@@ -231,7 +255,7 @@ struct Found {
 }
 
 /// What is wrong with one object, beyond the judgement on its data file.
-fn trouble(item: &Item) -> Option<Found> {
+fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
     let found = |status, why: &str, source_damaged| {
         let why = match &item.object.role {
             ObjectRole::Main => why.to_owned(),
@@ -245,9 +269,12 @@ fn trouble(item: &Item) -> Option<Found> {
     // The judgement has taken account of those that it is about.
     let is_judged = matches!(item.object.role, ObjectRole::Main | ObjectRole::Original | ObjectRole::Member(_));
     match &item.progress {
-        Progress::Failed(Trouble::Missing(_) | Trouble::Read(_)) if is_judged => None,
-        Progress::Failed(Trouble::Missing(why)) => found(Status::FailRead, why, true),
-        Progress::Failed(Trouble::Read(why)) => found(Status::FailRead, why, false),
+        Progress::Failed(Trouble::Missing(_) | Trouble::Read(..)) if is_judged => None,
+        Progress::Failed(Trouble::Missing(at)) => {
+            let why = format!("missing: it is not at {at}; {}", known.where_it_is(Some(&item.object.role)));
+            found(Status::FailRead, &why, true)
+        }
+        Progress::Failed(Trouble::Read(why, _)) => found(Status::FailRead, why, false),
         Progress::Failed(Trouble::Write(why)) => found(Status::FailWrite, why, false),
         Progress::Failed(Trouble::Verify(why)) => found(Status::FailVerify, why, false),
         Progress::Compare
@@ -257,7 +284,7 @@ fn trouble(item: &Item) -> Option<Found> {
         | Progress::Kept { .. }
         | Progress::Proved { .. }
         | Progress::Dropped(_)
-        | Progress::Absent
+        | Progress::Absent(_)
         | Progress::Failed(Trouble::Stopped) => None,
     }
 }

@@ -54,6 +54,10 @@ impl Source for FileStore {
         self.root.display().to_string()
     }
 
+    fn place(&self, at: &Location) -> String {
+        self.root.join(path_of(at)).display().to_string()
+    }
+
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
         let name = path_of(at);
         let failed = |error| source_error(error, &self.root, &name);

@@ -35,6 +35,8 @@ pub(crate) struct RawCopy {
     pub(crate) state: String,
     pub(crate) size: Option<i64>,
     pub(crate) sha256: Option<Vec<u8>>,
+    /// MD5, SHA-1, SHA-512.
+    pub(crate) others: [Option<Vec<u8>>; 3],
     pub(crate) evidence: Option<String>,
     pub(crate) proved_at: Option<String>,
 }
@@ -55,6 +57,7 @@ impl RawCopy {
             state,
             size: self.size.map(|it| number(it, "size", id)).transpose()?,
             sha256: self.sha256.map(|it| digest(&it, id)).transpose()?,
+            others: self.others.into_iter().flatten().map(|it| digest(&it, id)).collect::<Result<_, _>>()?,
             evidence: self.evidence.map(|it| parsed::<Evidence>(&it, "evidence", id)).transpose()?,
             proved_at: self.proved_at,
         })

@@ -109,10 +109,21 @@ pub struct Copy {
     pub size: Option<u64>,
     /// Our own SHA-256; `None` while reserved.
     pub sha256: Option<Digest>,
+    /// Its digests by other algorithms, as far as the source was hashed with them when these bytes were proved.
+    pub others: Vec<Digest>,
     /// By which evidence it was proved last.
     pub evidence: Option<Evidence>,
     /// When it was proved last.
     pub proved_at: Option<String>,
+}
+
+impl Copy {
+    /// Whether its bytes have this digest; `None` where the ledger cannot tell.
+    #[must_use]
+    pub fn has(&self, digest: &Digest) -> Option<bool> {
+        let mut known = self.sha256.iter().chain(&self.others);
+        known.find(|it| it.algorithm() == digest.algorithm()).map(|it| it == digest)
+    }
 }
 
 /// A wish for a key.

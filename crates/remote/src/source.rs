@@ -77,6 +77,13 @@ impl Source for RemoteStore {
         shown(self.client.base.url())
     }
 
+    fn place(&self, at: &Location) -> String {
+        match self.url(at) {
+            Ok(Some(url)) => shown(&url),
+            Ok(None) | Err(_) => format!("{} in {}", at.object, self.describe()),
+        }
+    }
+
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
         let Some(url) = self.url(at)? else {
             let attempt =

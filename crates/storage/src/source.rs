@@ -74,6 +74,12 @@ pub trait Source: Send + Sync {
     /// What is read, for messages: a folder, a bucket.
     fn describe(&self) -> String;
 
+    /// Where an object is looked for, for messages: a path, or a key with its bucket.
+    fn place(&self, at: &Location) -> String {
+        let key = at.key().map_or_else(|_| at.object.to_string(), |it| it.to_string());
+        format!("{key} in {}", self.describe())
+    }
+
     /// What was met so far that an administrator should know and no object's own result says, each once.
     fn notes(&self) -> Vec<String> {
         Vec::new()

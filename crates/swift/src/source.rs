@@ -119,6 +119,13 @@ impl Source for SwiftStore {
         format!("Swift at {}", urls.join(", "))
     }
 
+    fn place(&self, at: &Location) -> String {
+        match address(at) {
+            Ok(Address { endpoint, container, object }) => format!("{object} in container {container} of {endpoint}"),
+            Err(_) => format!("{} in {}", at.object, self.describe()),
+        }
+    }
+
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
         let (client, path, what) = self.find(at)?;
         let body = Download::open(&client, path).map_err(|it| it.into_source(&what))?;

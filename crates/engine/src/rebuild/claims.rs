@@ -263,6 +263,7 @@ fn copy(id: DvObjectId, it: &HeldObject, state: CopyState) -> Option<Copy> {
         state,
         size: Some(it.size),
         sha256: Some(it.sha256.parse().ok()?),
+        others: Vec::new(),
         evidence: Some(it.evidence.parse().ok()?),
         proved_at: Some(it.proved_at.clone()),
     })

@@ -148,6 +148,52 @@ fn bytes_that_no_checksum_of_dataverse_covers_are_compared_with_what_was_first_s
     assert_eq!((details[&tab.id].status, details[&empty.id].status), (Status::Ok, Status::Ok));
 }
 
+/// Each object of every kind of data file in turn: it was copied, and is gone from its store.
+#[test]
+fn an_object_that_is_gone_is_missing_whatever_it_is() {
+    let bench = Bench::of_every_kind(Schema::V6_9, LedgerKind::Sqlite);
+    bench.run();
+    let of_store = |key: &str| {
+        let paths = bench.world.stores.iter().map(|it| it.directory.join(key));
+        paths.into_iter().find(|it| it.exists()).unwrap_or_else(|| panic!("{key} is in no store"))
+    };
+    let mut looked_at = 0;
+    for file in bench.world.files.iter().filter(|it| matches!(it.expect, Expect::Ok | Expect::OkNote)) {
+        if file.ingest_status.is_some_and(|it| it != 'A') || bench.details()[&file.id].provisional {
+            continue;
+        }
+        let selection = Selection { files: [DvObjectId(file.id)].into(), ..Selection::default() };
+        for (key, bytes) in &file.copies {
+            let kind = format!("{key} of {}", file.kind);
+            if key.contains(".id") || key.contains("NcML") {
+                continue;
+            }
+            let path = of_store(key);
+            fs::remove_file(&path).unwrap();
+            let named = path.display().to_string();
+            let is_named = |reason: &str| {
+                let tells = reason.contains("missing") && reason.contains("proved copy is at destination default");
+                tells && (reason.contains(&named) || reason.contains("of the package") || key.contains(".sha"))
+            };
+            let audit = try_audit(&bench, &AuditOptions { selection: selection.clone(), ..options(&bench) }).unwrap();
+            assert_eq!(found(&audit, file.id), [Condition::Missing], "{kind}: {audit:#?}");
+            assert!(is_named(&audit.findings[0].reason), "{kind}: {audit:#?}");
+            let recorded = bench.details()[&file.id].clone();
+            assert_eq!(recorded.status, Status::FailRead, "{kind}: {recorded:?}");
+            assert!(is_named(recorded.reason.as_deref().unwrap()), "{kind}: {recorded:?}");
+            let run = bench.try_run(&dvb_engine::Options { selection: selection.clone(), ..bench.options() }).unwrap();
+            assert_eq!((run.ending, run.failures.len()), (Ending::SourceDamaged, 1), "{kind}: {run:#?}");
+            assert_eq!(run.failures[0].status, Status::FailRead, "{kind}: {run:#?}");
+            assert!(is_named(&run.failures[0].reason), "{kind}: {run:#?}");
+            fs::write(&path, bytes).unwrap();
+            let run = bench.try_run(&dvb_engine::Options { selection: selection.clone(), ..bench.options() }).unwrap();
+            assert_eq!((run.ending, run.bytes_copied), (Ending::Safe, 0), "{kind}: {run:#?}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 20, "{looked_at}");
+}
+
 #[test]
 fn a_file_that_came_back_is_told_of() {
     let bench = Bench::of_files(3);

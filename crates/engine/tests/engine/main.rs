@@ -20,6 +20,7 @@ mod restore;
 mod snapshots;
 mod together;
 mod uncopied;
+mod unreadable;
 mod verify;
 mod versions;
 mod worlds;

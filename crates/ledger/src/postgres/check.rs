@@ -51,7 +51,8 @@ pub(super) fn damaged_copies(
 
 pub(super) const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence,
                 to_char(c.proved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
-                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+                coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL,
+                c.md5, c.sha1, c.sha512
          FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
 
 pub(super) fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {

@@ -31,7 +31,7 @@ const COPIES: &str = concat!(
     time!("proved_at"),
     ", ",
     time!("first_seen"),
-    ", adopted FROM backup_copy WHERE destination = $1 AND id = $2"
+    ", adopted, md5, sha1, sha512 FROM backup_copy WHERE destination = $1 AND id = $2"
 );
 
 pub(super) fn custody(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Custody>, Fault> {

@@ -75,7 +75,7 @@ pub(super) fn states(
 pub(super) const COPY: &str = concat!(
     "SELECT id, role, version, key, state, size, sha256, evidence, ",
     time!("proved_at"),
-    " FROM backup_copy WHERE destination = $1"
+    ", md5, sha1, sha512 FROM backup_copy WHERE destination = $1"
 );
 
 pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
@@ -91,6 +91,7 @@ pub(super) fn raw_copy(row: &Row) -> Result<RawCopy, postgres::Error> {
         state: row.try_get(4)?,
         size: row.try_get(5)?,
         sha256: row.try_get(6)?,
+        others: [row.try_get("md5")?, row.try_get("sha1")?, row.try_get("sha512")?],
         evidence: row.try_get(7)?,
         proved_at: row.try_get(8)?,
     })

@@ -40,7 +40,8 @@ macro_rules! held {
     ($index:literal) => {
         concat!(
             "SELECT c.id, c.role, c.version, c.key, c.state, c.size, c.sha256, c.evidence, c.proved_at,
-                    coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL
+                    coalesce(s.kind, 'file'), s.dataset, s.storage_identifier, s.label, s.gone_since IS NOT NULL,
+                    c.md5, c.sha1, c.sha512
              FROM backup_copy c ",
             $index,
             " LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id"

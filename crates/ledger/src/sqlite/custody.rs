@@ -26,7 +26,8 @@ pub(super) fn custody(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, F
     )?;
     let rows = states.query_map([id.0], |row| Ok((row.get::<_, i64>(0)?, raw_custody(row)?)))?;
     let mut copies = db.prepare_cached(
-        "SELECT id, role, version, key, state, size, sha256, evidence, proved_at, first_seen, adopted
+        "SELECT id, role, version, key, state, size, sha256, evidence, proved_at, first_seen, adopted,
+                md5, sha1, sha512
          FROM backup_copy WHERE destination = ?1 AND id = ?2",
     )?;
     let mut found = Vec::new();

@@ -51,7 +51,7 @@ pub(super) fn states(
 }
 
 pub(super) const COPY: &str =
-    "SELECT id, role, version, key, state, size, sha256, evidence, proved_at FROM backup_copy";
+    "SELECT id, role, version, key, state, size, sha256, evidence, proved_at, md5, sha1, sha512 FROM backup_copy";
 
 pub(super) fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
     Ok(RawCopy {
@@ -62,6 +62,7 @@ pub(super) fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
         state: row.get(4)?,
         size: row.get(5)?,
         sha256: row.get(6)?,
+        others: [row.get("md5")?, row.get("sha1")?, row.get("sha512")?],
         evidence: row.get(7)?,
         proved_at: row.get(8)?,
     })

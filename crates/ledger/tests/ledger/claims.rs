@@ -21,6 +21,7 @@ fn copy(id: i64, state: CopyState) -> Copy {
         state,
         size: Some(5),
         sha256: Some(digest(b"bytes")),
+        others: Vec::new(),
         evidence: Some(Evidence::RemoteHash),
         proved_at: Some("2024-01-02T03:04:05.678Z".into()),
     }
