@@ -206,7 +206,7 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
         }
     }
     if let Some(directory) = &config.repository.file_system_directory {
-        let store = StoreType::File { directory: directory.clone() };
+        let store = StoreType::File { directory: directory.clone(), extra_roots: Vec::new() };
         rows.insert(file_store(), StoreRow::new(Origin::Repository, &store));
     }
     for store in &config.stores {
@@ -275,7 +275,9 @@ impl StoreTable {
 
 fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, String> {
     match store {
-        StoreType::File { directory } => Ok(Box::new(FileStoreWriter::open(directory, run).map_err(|it| it.chain())?)),
+        StoreType::File { directory, .. } => {
+            Ok(Box::new(FileStoreWriter::open(directory, run).map_err(|it| it.chain())?))
+        }
         StoreType::S3 { .. } => {
             let config = s3_config(store).map_err(|it| chain(&it))?;
             Ok(Box::new(S3StoreWriter::new(config, writer_run(run))))
@@ -292,7 +294,7 @@ fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, String
 
 fn access(store: &StoreType) -> Access {
     match store {
-        StoreType::File { directory } => open_folder(directory),
+        StoreType::File { directory, extra_roots } => open_folder(directory, extra_roots),
         StoreType::S3 { .. } => {
             let made = s3_config(store).and_then(|it| Ok(S3Store::new(&it)?));
             made.map_or_else(|it| Access::Unavailable(chain(&it)), |it| Access::Readable(Arc::new(it)))
@@ -365,7 +367,7 @@ fn type_name(kind: StoreKind) -> &'static str {
 /// Where the bytes of a store are, for people.
 fn place(store: &StoreType) -> String {
     match store {
-        StoreType::File { directory } => directory.display().to_string(),
+        StoreType::File { directory, .. } => directory.display().to_string(),
         StoreType::S3 { bucket_name, custom_endpoint_url, .. } => {
             let bucket =
                 bucket_name.as_ref().map_or("the bucket of each identifier".to_owned(), |it| format!("bucket {it}"));
@@ -396,8 +398,8 @@ fn shown_url(url: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-fn open_folder(directory: &Path) -> Access {
-    match FileStore::open(directory) {
+fn open_folder(directory: &Path, extra_roots: &[PathBuf]) -> Access {
+    match FileStore::with_extra_roots(directory, extra_roots) {
         Ok(store) => Access::Readable(Arc::new(store)),
         Err(error) => Access::Unavailable(error.chain()),
     }

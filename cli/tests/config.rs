@@ -208,6 +208,7 @@ fn every_kind_of_store_is_read() {
         [store local]
         type = file
         directory = /data
+        extraroots = /mnt/disk 2, /mnt/disk3
         [Store swift]
         Type: swift
         DefaultEndpoint: end1
@@ -235,7 +236,8 @@ fn every_kind_of_store_is_read() {
         panic!("{:?}", config.stores[0])
     };
     assert_eq!((bucket_name.as_deref(), keys.access_key.as_str(), keys.secret_key.expose()), (Some("b"), "id", "key"));
-    assert_eq!(config.stores[1].kind, StoreType::File { directory: "/data".into() });
+    let extra_roots = vec!["/mnt/disk 2".into(), "/mnt/disk3".into()];
+    assert_eq!(config.stores[1].kind, StoreType::File { directory: "/data".into(), extra_roots });
     let StoreType::Swift { endpoints, .. } = &config.stores[2].kind else { panic!() };
     let seen: Vec<_> = endpoints.iter().map(|it| (it.name.as_str(), it.auth_type, it.password.expose())).collect();
     assert_eq!(seen, [("end1", SwiftAuthType::Keystone, "p"), ("two", SwiftAuthType::KeystoneV3, "from env")]);

@@ -71,7 +71,7 @@ fn why(domain: &DomainXml, id: &str) -> String {
 
 fn directory(domain: &DomainXml, id: &str) -> PathBuf {
     match described(domain, id) {
-        StoreType::File { directory } => directory.clone(),
+        StoreType::File { directory, .. } => directory.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -152,6 +152,12 @@ impl<'a> Fields<'a> {
         self.required(key).map(|it| self.around.path(&it))
     }
 
+    /// Paths on this machine with commas between, absolute.
+    pub(super) fn paths(&self, key: &str) -> Vec<PathBuf> {
+        let written = self.entry(key).map_or("", |it| it.value.as_str());
+        written.split(',').map(str::trim).filter(|it| !it.is_empty()).map(|it| self.around.path(it)).collect()
+    }
+
     /// A path that stands in a value behind a prefix such as `file:`.
     pub(super) fn resolve(&self, written: &str) -> PathBuf {
         self.around.path(written)

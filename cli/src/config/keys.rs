@@ -104,6 +104,7 @@ pub(super) const REPOSITORY: &[Key] = &[
 pub(super) const STORE: &[Key] = &[
     plain("Type", "what kind of store it is, as dataverse.files.ID.type says"),
     plain("Directory", "the folder of a store of type file"),
+    plain("ExtraRoots", "further folders that links in a store of type file may lead to"),
     plain("BucketName", "the bucket of a store of type s3"),
     plain("Profile", "the profile in ~/.aws with the credentials"),
     plain("CustomEndpointUrl", "the address of an S3 service that is not Amazon's"),

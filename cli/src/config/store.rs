@@ -24,6 +24,8 @@ pub enum StoreType {
     File {
         /// The folder.
         directory: PathBuf,
+        /// Further folders that links in it may lead to.
+        extra_roots: Vec<PathBuf>,
     },
     /// A bucket.
     S3 {
@@ -135,7 +137,9 @@ impl StoreType {
 
 pub(super) fn read(id: &DriverId, fields: &mut Fields<'_>) -> Option<Store> {
     let kind = match fields.required_parsed("Type", kind)? {
-        StoreKind::File => StoreType::File { directory: fields.required_path("Directory")? },
+        StoreKind::File => {
+            StoreType::File { directory: fields.required_path("Directory")?, extra_roots: fields.paths("ExtraRoots") }
+        }
         StoreKind::S3 => read_s3(fields)?,
         StoreKind::Swift => read_swift(fields)?,
         StoreKind::Remote => {

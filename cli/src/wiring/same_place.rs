@@ -22,7 +22,7 @@ enum Place {
 pub(crate) fn refuse_one_place(config: &Config, stores: &StoreTable) -> Result<(), WiringError> {
     let destinations: Vec<_> = config.destinations.iter().map(|it| (&it.name, of_destination(&it.kind))).collect();
     for (n, (name, place)) in destinations.iter().enumerate() {
-        let stores = stores.described().filter(|it| of_store(it.1).as_ref() == Some(place));
+        let stores = stores.described().filter(|it| of_store(it.1).contains(place));
         let earlier = destinations[..n].iter().filter(|it| it.1 == *place);
         let mut others =
             stores.map(|it| format!("store {}", it.0)).chain(earlier.map(|it| format!("destination {}", it.0)));
@@ -53,14 +53,18 @@ fn of_destination(kind: &DestinationKind) -> Place {
     }
 }
 
-fn of_store(store: &StoreType) -> Option<Place> {
+fn of_store(store: &StoreType) -> Vec<Place> {
     match store {
-        StoreType::File { directory } => Some(Place::Folder(real(directory))),
+        StoreType::File { directory, extra_roots } => {
+            std::iter::once(directory).chain(extra_roots).map(|it| Place::Folder(real(it))).collect()
+        }
         StoreType::S3 { bucket_name: Some(name), custom_endpoint_url, .. } => {
-            Some(bucket(custom_endpoint_url.as_deref(), name, ""))
+            vec![bucket(custom_endpoint_url.as_deref(), name, "")]
         }
         // A Swift store has a container for each authority.
-        StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. } => None,
+        StoreType::S3 { .. } | StoreType::Swift { .. } | StoreType::Remote { .. } | StoreType::Globus { .. } => {
+            Vec::new()
+        }
     }
 }
 

@@ -224,7 +224,7 @@ pub(crate) fn of_dataset(
     logo: bool,
     exports: bool,
 ) -> Result<Vec<Object>, Unlisted> {
-    let Some((_, Store { access: Access::Readable(source), .. })) = stores.of_dataset(dataset) else {
+    let Some((_, Store { access: Access::Readable(source), kind })) = stores.of_dataset(dataset) else {
         return Ok(Vec::new());
     };
     let exported = EXPORTS.iter().filter(|_| exports).map(|it| format!("export_{it}.cached"));
@@ -233,16 +233,17 @@ pub(crate) fn of_dataset(
     for tag in wanted {
         for pid in &dataset.storage_pids {
             let name = ObjectName::new(&tag)?;
+            // A dataset's identifier may be junk that leads nowhere: then nothing is there.
+            let Ok(pid) = pid.in_store(*kind) else { continue };
+            let Ok(key) = ObjectKey::of(&pid.directory(), &name) else { continue };
             let at = Location {
-                storage_pid: pid.clone(),
+                storage_pid: pid,
                 identifier: dataset
                     .storage_identifier
                     .as_deref()
                     .and_then(|it| StorageIdentifier::parse(Some(it)).ok()),
                 object: ObjectAddress::DatasetLevel(name.clone()),
             };
-            // A dataset's identifier may be junk that leads nowhere: then nothing is there.
-            let Ok(key) = ObjectKey::of(&pid.directory(), &name) else { continue };
             if let Some(size) = source.size(&at)? {
                 objects.push(Object {
                     role: ObjectRole::DatasetLevel(tag.clone()),

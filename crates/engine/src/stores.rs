@@ -105,7 +105,9 @@ impl Stores {
             return Scope::Garbled(why);
         }
         let Some(dataset) = &file.dataset else { return Scope::Orphaned };
-        let Some(pid) = dataset.storage_pids.first() else { return Scope::Orphaned };
+        if dataset.storage_pids.is_empty() {
+            return Scope::Orphaned;
+        }
         let identifier = match StorageIdentifier::parse(file.storage_identifier.as_deref()) {
             Ok(it) => it,
             Err(why) => return Scope::NotCovered(NotCovered::Identifier(why)),
@@ -119,14 +121,10 @@ impl Stores {
             Access::Reference(why) => return Scope::NotCovered(NotCovered::Reference(driver, why.clone())),
             Access::Unavailable(why) => return Scope::Unavailable(driver, why.clone()),
         };
-        let name = match identifier.object_name(store.kind, &pid.identifier) {
-            Ok(it) => it,
-            Err(why) => return Scope::Refused(why),
-        };
-        if let Err(why) = ObjectKey::of(&pid.directory(), &name) {
-            return Scope::Refused(why);
+        match places_in(store.kind, &identifier, dataset) {
+            Ok((pids, name)) => Scope::Covered(Place { driver, source, identifier, name, pids }),
+            Err(why) => Scope::Refused(why),
         }
-        Scope::Covered(Place { driver, source, identifier, name, pids: dataset.storage_pids.clone() })
     }
 
     /// The store of a dataset's own objects: only the driver of its identifier means anything (facts 2.9).
@@ -138,4 +136,17 @@ impl Stores {
             .map_or_else(|| self.default.clone(), |(driver, _)| DriverId(driver.to_owned()));
         self.by_id.get_key_value(&driver)
     }
+}
+
+/// The storage PIDs as a store of this kind makes paths of them, and the object's name below them.
+fn places_in(
+    kind: StoreKind,
+    identifier: &StorageIdentifier,
+    dataset: &Dataset,
+) -> Result<(Vec<StoragePid>, ObjectName), KeyError> {
+    let pids = dataset.storage_pids.iter().map(|it| it.in_store(kind)).collect::<Result<Vec<_>, _>>()?;
+    let first = pids.first().ok_or(KeyError::Empty)?;
+    let name = identifier.object_name(kind, &first.identifier)?;
+    ObjectKey::of(&first.directory(), &name)?;
+    Ok((pids, name))
 }

@@ -9,6 +9,7 @@ mod kinds;
 mod listing;
 mod publish;
 mod replace;
+mod roots;
 mod sink;
 mod source;
 mod writer;

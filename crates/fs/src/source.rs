@@ -3,41 +3,42 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
 use rustix::fs::OFlags;
 
-use crate::error::source_error;
+use crate::roots::Roots;
 
 /// The folder of a store.
 pub struct FileStore {
-    root: PathBuf,
-    dir: Dir,
+    roots: Roots,
 }
 
 impl FileStore {
-    /// Opens the folder. It may be a symbolic link; what lies in it is not followed out of it.
+    /// Opens the folder. It may be a symbolic link; links in it are followed where they end below it.
     ///
     /// # Errors
     /// [`Cause::Unavailable`], when it is not there or may not be entered.
     pub fn open(root: &Path) -> Result<Self, SourceError> {
-        let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(|error| {
-            let attempt = format!(
-                "cannot open the store's folder {}; check that it exists, is mounted, and that this account may enter it",
-                root.display()
-            );
-            SourceError::because(Cause::Unavailable, attempt, error)
-        })?;
-        Ok(Self { root: root.to_owned(), dir })
+        Self::with_extra_roots(root, &[])
     }
 
-    fn open_file(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        // A pipe or device under a data file's name must not hang the run.
-        options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-        self.dir.open_with(name, &options)
+    /// The same, where links may also end below any folder of `extra`: those that lead to another disk.
+    ///
+    /// # Errors
+    /// As [`FileStore::open`], for each of the folders.
+    pub fn with_extra_roots(root: &Path, extra: &[PathBuf]) -> Result<Self, SourceError> {
+        Ok(Self { roots: Roots::open(root, extra)? })
     }
+}
+
+fn open_file(dir: &Dir, path: &Path) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    // A pipe or device under a data file's name must not hang the run.
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = dir.open_with(path, &options)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
 }
 
 fn path_of(at: &Location) -> String {
@@ -51,62 +52,55 @@ fn path_of(at: &Location) -> String {
 
 impl Source for FileStore {
     fn describe(&self) -> String {
-        self.root.display().to_string()
+        self.roots.own().display().to_string()
     }
 
     fn place(&self, at: &Location) -> String {
-        self.root.join(path_of(at)).display().to_string()
+        self.roots.own().join(path_of(at)).display().to_string()
     }
 
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
         let name = path_of(at);
-        let failed = |error| source_error(error, &self.root, &name);
-        let file = self.open_file(&name).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        let (file, metadata) = self.roots.with(&name, open_file)?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() { "a folder" } else { "no ordinary file" };
-            let attempt = format!("{} is {what}", self.root.join(&name).display());
+            let attempt = format!("{} is {what}", self.roots.own().join(&name).display());
             return Err(SourceError::new(Cause::Io, attempt));
         }
         Ok(StoredObject { size: metadata.len(), body: Box::new(file.into_std()) })
     }
 
     fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        let name = path_of(at);
-        match self.dir.metadata(&name) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-            Ok(_) => Ok(None),
-            Err(error) => match source_error(error, &self.root, &name) {
-                it if it.cause == Cause::Missing => Ok(None),
-                it => Err(it),
-            },
+        match self.roots.with(&path_of(at), |dir, path| dir.metadata(path)) {
+            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
+            Err(error) if error.cause == Cause::Missing => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        let name = path_of(at);
-        let failed = |error| source_error(error, &self.root, &name);
-        if !self.dir.metadata(&name).map_err(failed)?.is_dir() {
-            return Ok(None);
-        }
-        let folder = self.dir.open_dir(&name).map_err(failed)?;
-        let mut found = Vec::new();
-        collect(&folder, "", &mut found).map_err(failed)?;
-        found.sort();
-        Ok(Some(found))
+        self.roots.with(&path_of(at), |dir, path| {
+            if !dir.metadata(path)?.is_dir() {
+                return Ok(None);
+            }
+            let mut found = Vec::new();
+            collect(&dir.open_dir(path)?, "", &mut found)?;
+            found.sort();
+            Ok(Some(found))
+        })
     }
 
     fn check(&self) -> Result<(), SourceError> {
-        let failed = |error| {
-            let attempt = format!("cannot list the store's folder {}", self.root.display());
-            SourceError::because(Cause::Unavailable, attempt, error)
-        };
-        if self.dir.entries().map_err(failed)?.next().is_none() {
-            let attempt = format!(
-                "the store's folder {} is empty although the catalogue names files in it; check that it is mounted",
-                self.root.display()
-            );
-            return Err(SourceError::new(Cause::Unavailable, attempt));
+        for (at, dir) in self.roots.all() {
+            let at = at.display();
+            let failed =
+                |error| SourceError::because(Cause::Unavailable, format!("cannot list the store's folder {at}"), error);
+            if dir.entries().map_err(failed)?.next().is_none() {
+                let attempt = format!(
+                    "the store's folder {at} is empty although the catalogue names files in it; check that it is mounted"
+                );
+                return Err(SourceError::new(Cause::Unavailable, attempt));
+            }
         }
         Ok(())
     }

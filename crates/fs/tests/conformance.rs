@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -118,6 +119,85 @@ fn a_folder_keeps_the_promises_of_a_source() {
     assert_eq!(store.members(&location("package")).unwrap().unwrap(), ["a/b", "c"]);
     assert_eq!(store.members(&location("plain")).unwrap(), None);
     assert_eq!(store.open(&location("package")).err().unwrap().cause, Cause::Io);
+}
+
+/// What is read, or the cause and the whole text of the failure.
+fn read(store: &FileStore, name: &str) -> Result<Vec<u8>, (Cause, String)> {
+    let mut found = Vec::new();
+    let failed = |it: dvb_storage::SourceError| (it.cause, it.chain());
+    store.open(&location(name)).map_err(failed)?.body.read_to_end(&mut found).unwrap();
+    assert_eq!(store.size(&location(name)).unwrap(), Some(found.len() as u64));
+    Ok(found)
+}
+
+#[test]
+fn links_are_followed_to_where_they_may_lead_and_named_where_they_may_not() {
+    let folder = TempDir::new().unwrap();
+    let [root, second, third] = ["files", "disk2", "disk3"].map(|it| folder.path().join(it));
+    let [dataset, old] = ["FK2/ABC", "FK2/OLD"].map(|it| root.join("10.5072").join(it));
+    for it in [&dataset, &old, &second.join("moved"), &third] {
+        fs::create_dir_all(it).unwrap();
+    }
+    for (at, bytes) in
+        [(old.join("x"), "old"), (second.join("moved/y"), "second"), (third.join("z"), "third"), (root.join("w"), "w")]
+    {
+        fs::write(at, bytes).unwrap();
+    }
+    let link = |to: &Path, name: &str| symlink(to, dataset.join(name)).unwrap();
+    // Inside, as another path of it, by a relative link that goes round outside, and from the second disk back in.
+    link(&old.join("x"), "absolute");
+    link(&old, "folder");
+    link(Path::new("../../../../files/w"), "round");
+    symlink(old.join("x"), second.join("back")).unwrap();
+    link(&second.join("moved"), "moved");
+    link(&second.join("back"), "back");
+    link(&second, "whole");
+    link(&third.join("z"), "out");
+    link(&second.join("none"), "dangling");
+    symlink(&root, folder.path().join("alias")).unwrap();
+    link(&folder.path().join("alias/10.5072/FK2/OLD/x"), "alias");
+    // A neighbour whose name only begins like that of the store.
+    fs::create_dir(folder.path().join("files2")).unwrap();
+    fs::write(folder.path().join("files2/v"), "v").unwrap();
+    link(&folder.path().join("files2/v"), "beside");
+
+    let store = FileStore::open(&root).unwrap();
+    for name in ["absolute", "folder/x", "alias", "back"] {
+        assert_eq!(read(&store, name), Ok(b"old".to_vec()), "{name}");
+    }
+    assert_eq!(read(&store, "round"), Ok(b"w".to_vec()));
+    for (name, link, to) in [
+        ("moved/y", "moved", second.join("moved")),
+        ("out", "out", third.join("z")),
+        ("beside", "beside", folder.path().join("files2/v")),
+    ] {
+        let (cause, text) = read(&store, name).unwrap_err();
+        assert_eq!(cause, Cause::Refused, "{text}");
+        let expected = [dataset.join(name).display().to_string(), "ExtraRoots".into()];
+        let link = format!("the link {} leads to {}", dataset.join(link).display(), to.display());
+        assert!(expected.iter().chain([&link]).all(|it| text.contains(it)), "{text}");
+        assert_eq!(store.size(&location(name)).unwrap_err().cause, Cause::Refused);
+    }
+    let (cause, text) = read(&store, "dangling").unwrap_err();
+    assert_eq!(cause, Cause::Missing);
+    assert!(text.contains("dangling leads to") && text.contains("disk2/none"), "{text}");
+
+    let store = FileStore::with_extra_roots(&root, std::slice::from_ref(&second)).unwrap();
+    for name in ["moved/y", "whole/moved/y"] {
+        assert_eq!(read(&store, name), Ok(b"second".to_vec()), "{name}");
+    }
+    assert_eq!(store.members(&location("moved")).unwrap().unwrap(), ["y"]);
+    assert_eq!(store.members(&location("whole")).unwrap().unwrap(), ["back", "moved/y"]);
+    assert_eq!(read(&store, "out").unwrap_err().0, Cause::Refused);
+    assert!(store.check().is_ok());
+    // A disk that is not mounted is not a store that lost its files.
+    fs::remove_dir_all(&second).unwrap();
+    fs::create_dir(&second).unwrap();
+    let store = FileStore::with_extra_roots(&root, std::slice::from_ref(&second)).unwrap();
+    assert_eq!(store.check().unwrap_err().cause, Cause::Unavailable);
+    fs::remove_dir(&second).unwrap();
+    let gone = FileStore::with_extra_roots(&root, &[second]);
+    assert_eq!(gone.err().unwrap().cause, Cause::Unavailable);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::DvObjectId;
+use crate::key::collapse;
+use crate::{DvObjectId, KeyError, ObjectKey, StoreKind};
 
 /// Content type of a package: on a file store its object is a folder (`DataFileServiceBean.MIME_TYPE_PACKAGE_FILE`).
 pub const PACKAGE_CONTENT_TYPE: &str = "application/vnd.dataverse.file-package";
@@ -20,7 +21,29 @@ impl StoragePid {
     /// `<authority>/<identifier>`, the dataset's folder in a store and at a destination.
     #[must_use]
     pub fn directory(&self) -> String {
-        format!("{}/{}", self.authority, self.identifier)
+        let Self { authority, identifier } = self;
+        match (authority.is_empty(), identifier.is_empty()) {
+            (true, _) => identifier.clone(),
+            (false, true) => authority.clone(),
+            (false, false) => format!("{authority}/{identifier}"),
+        }
+    }
+
+    /// As a store of this kind makes paths of it. In a folder, empty parts mean nothing (`Paths.get` in `FileAccessIO`): of
+    /// `//FK2//ABC` it makes `FK2/ABC`, and of an empty authority nothing at all. Elsewhere each slash is part of a key.
+    ///
+    /// # Errors
+    /// [`KeyError`], when it makes no path below the store's root.
+    pub fn in_store(&self, kind: StoreKind) -> Result<Self, KeyError> {
+        let pid = match kind {
+            StoreKind::File => Self { authority: collapse(&self.authority), identifier: collapse(&self.identifier) },
+            StoreKind::S3 | StoreKind::Swift | StoreKind::Remote | StoreKind::Globus => {
+                ObjectKey::new(&format!("{}/{}", self.authority, self.identifier))?;
+                self.clone()
+            }
+        };
+        ObjectKey::new(&pid.directory())?;
+        Ok(pid)
     }
 }
 

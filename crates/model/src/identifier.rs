@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::key::collapse;
 use crate::{DriverId, KeyError, ObjectName};
 
 /// The type of a store, `dataverse.files.<id>.type`. It comes from configuration, never from the driver's name.
@@ -74,7 +75,7 @@ impl StorageIdentifier {
     /// [`KeyError`], when the name is none that a store could hold.
     pub fn object_name(&self, kind: StoreKind, directory_identifier: &str) -> Result<ObjectName, KeyError> {
         match kind {
-            StoreKind::File => ObjectName::new(&self.rest),
+            StoreKind::File => ObjectName::new(&collapse(&self.rest)),
             StoreKind::S3 => ObjectName::new(after_last_colon(&self.rest)),
             StoreKind::Swift => {
                 let object = self.rest.splitn(3, ':').nth(2).unwrap_or(&self.rest);
@@ -120,6 +121,10 @@ mod tests {
             ("Archive-2_x://15b2-9f0", StoreKind::File, "15b2-9f0"),
             ("sub/dir/name.txt", StoreKind::File, "sub/dir/name.txt"),
             ("file://a:b", StoreKind::File, "a:b"),
+            ("file:///15b2-9f0", StoreKind::File, "15b2-9f0"),
+            ("file://15b2-9f0/", StoreKind::File, "15b2-9f0"),
+            ("file:////sub//./name", StoreKind::File, "sub/name"),
+            ("file:///etc/passwd", StoreKind::File, "etc/passwd"),
             ("s3://bucket:15b2-9f0", StoreKind::S3, "15b2-9f0"),
             ("s3://15b2-9f0", StoreKind::S3, "15b2-9f0"),
             ("s3://bucket:package_folder.zip", StoreKind::S3, "package_folder.zip"),
@@ -146,6 +151,22 @@ mod tests {
             (Some("://x"), Unreadable::Temporary),
         ] {
             assert_eq!(StorageIdentifier::parse(column), Err(why), "{column:?}");
+        }
+    }
+
+    #[test]
+    fn no_name_climbs_out_of_a_store() {
+        for (identifier, kind) in [
+            ("file://../x", StoreKind::File),
+            ("file:///..", StoreKind::File),
+            ("file://a//../../x", StoreKind::File),
+            ("file:///", StoreKind::File),
+            ("file://./", StoreKind::File),
+            ("s3://bucket:/x", StoreKind::S3),
+            ("s3://bucket:x/", StoreKind::S3),
+        ] {
+            let parsed = StorageIdentifier::parse(Some(identifier)).unwrap();
+            assert!(parsed.object_name(kind, "FK2/ABC").is_err(), "{identifier}");
         }
     }
 

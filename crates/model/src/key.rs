@@ -44,6 +44,13 @@ fn check(text: &str) -> Result<(), KeyError> {
     Ok(())
 }
 
+/// A path as a file system reads it, and Java's `Paths.get` writes it: empty parts and `.` mean nothing, so it never
+/// begins or ends with `/`. What climbs stays as it is, for `check` to refuse.
+pub(crate) fn collapse(text: &str) -> String {
+    let parts: Vec<&str> = text.split('/').filter(|it| !matches!(*it, "" | ".")).collect();
+    parts.join("/")
+}
+
 /// The name of an object within its dataset's folder: relative, never climbing, perhaps with folders of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName(String); // invariant: `check` holds

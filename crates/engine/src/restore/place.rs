@@ -36,29 +36,30 @@ impl Home {
             return Err(why);
         }
         let dataset = file.dataset.as_ref().ok_or("it has no dataset, so it has no place in a store")?;
-        let pid = choose(&dataset.storage_pids, keys).ok_or("its dataset has no PID, so it has no place in a store")?;
         let identifier = StorageIdentifier::parse(file.storage_identifier.as_deref()).map_err(|it| it.to_string())?;
         let driver = identifier.driver.clone().unwrap_or_else(|| stores.default.clone());
         let store = stores.by_id.get(&driver);
         let kind = store.map_or(StoreKind::File, |it| it.kind);
+        let pid = choose(dataset, kind, keys)?.ok_or("its dataset has no PID, so it has no place in a store")?;
         let name = identifier.object_name(kind, &pid.identifier).map_err(|it| it.to_string())?;
         ObjectKey::of(&pid.directory(), &name).map_err(|it| it.to_string())?;
         let source = readable(&driver, store);
-        Ok(Self { driver, pid: pid.clone(), identifier: Some(identifier), name: Some(name), source })
+        Ok(Self { driver, pid, identifier: Some(identifier), name: Some(name), source })
     }
 
     pub(crate) fn of_dataset(dataset: &Dataset, stores: &Stores, keys: &[&ObjectKey]) -> Result<Self, String> {
         if let Some(why) = dataset.unknown_place() {
             return Err(why);
         }
-        let pid = choose(&dataset.storage_pids, keys).ok_or("it has no PID, so it has no place in a store")?;
         let (driver, store) = match stores.of_dataset(dataset) {
             Some((driver, store)) => (driver.clone(), Some(store)),
             None => (stores.default.clone(), None),
         };
+        let kind = store.map_or(StoreKind::File, |it| it.kind);
+        let pid = choose(dataset, kind, keys)?.ok_or("it has no PID, so it has no place in a store")?;
         let identifier = StorageIdentifier::parse(dataset.storage_identifier.as_deref()).ok();
         let source = readable(&driver, store);
-        Ok(Self { driver, pid: pid.clone(), identifier, name: None, source })
+        Ok(Self { driver, pid, identifier, name: None, source })
     }
 
     /// Path below a store's folder.
@@ -79,12 +80,14 @@ impl Home {
     }
 }
 
-fn choose<'a>(pids: &'a [StoragePid], keys: &[&ObjectKey]) -> Option<&'a StoragePid> {
+fn choose(dataset: &Dataset, kind: StoreKind, keys: &[&ObjectKey]) -> Result<Option<StoragePid>, String> {
+    let pids = dataset.storage_pids.iter().map(|it| it.in_store(kind));
+    let pids = pids.collect::<Result<Vec<_>, KeyError>>().map_err(|it| it.to_string())?;
     let holds = |pid: &&StoragePid| {
         let folder = format!("{}/", pid.directory());
         keys.iter().any(|it| it.as_str().starts_with(&folder))
     };
-    pids.iter().find(holds).or(pids.first())
+    Ok(pids.iter().find(holds).or(pids.first()).cloned())
 }
 
 fn readable(driver: &DriverId, store: Option<&Store>) -> Result<Arc<dyn Source>, Lack> {

@@ -13,6 +13,7 @@ mod faults;
 mod orphans;
 mod outage;
 mod partial;
+mod paths;
 mod rebuild;
 mod repair;
 mod rerun;
