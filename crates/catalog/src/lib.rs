@@ -67,4 +67,8 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// [`CatalogError`]; entries that were visited before it stay visited.
     fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError>;
+
+    /// Cuts off whoever waits for it, now or later: a run's time is over, and the database hangs. Such a call fails as
+    /// [`CatalogError::Unreachable`]. Returns at once. A file has nothing to be cut off from.
+    fn interrupt(&self) {}
 }

@@ -42,6 +42,11 @@ pub trait Ledger: Send + Sync {
     /// What it is, for messages: host and database, or the file.
     fn describe(&self) -> String;
 
+    /// Cuts off whoever waits for it, now or later: a run's time is over, and the database hangs. Such a call fails as
+    /// [`LedgerError::Unreachable`]; what it was to record may be recorded or not, as after any loss of a connection.
+    /// Returns at once. A file on this machine has nothing to be cut off from: a lock on it is waited for some seconds.
+    fn interrupt(&self) {}
+
     /// Makes the tables or brings them up to date, and adopts an original `datafilestatus` table (its rows become [`Candidate`]s,
     /// its place is taken by a view of the same columns). Idempotent, and safe when two start at once.
     ///

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dvb_pg::{PgError, PostgresTarget, SslMode, connect, pool};
+use dvb_pg::{Interrupt, Patience, PgError, PostgresTarget, SslMode, connect, connect_with, pool};
 use dvb_testkit::postgres::{Database, PASSWORD, Server, shared};
 
 const MODES: [SslMode; 5] =
@@ -26,6 +26,10 @@ fn target(database: &Database, ssl_mode: SslMode) -> PostgresTarget {
 
 fn scram(ssl_mode: SslMode) -> PostgresTarget {
     target(&shared().maintenance().as_user("scram"), ssl_mode)
+}
+
+fn patience(seconds: u64) -> Patience {
+    Patience { silence: Duration::from_secs(seconds), interrupt: Interrupt::new() }
 }
 
 /// Whether the connection is encrypted, where there is one.
@@ -181,7 +185,7 @@ fn a_connection_that_broke_is_told_from_a_statement_that_failed() {
 fn a_pool_opens_a_new_connection_for_one_that_broke() {
     let mut server = Server::start();
     let target = target(&server.maintenance(), SslMode::Prefer);
-    let pool = pool(&target, 2);
+    let pool = pool(&target, 2, &patience(300));
     pool.get().unwrap().batch_execute("SELECT 1").unwrap();
     server.cut_connections();
     pool.get().unwrap().batch_execute("SELECT 1").unwrap();
@@ -189,4 +193,49 @@ fn a_pool_opens_a_new_connection_for_one_that_broke() {
     assert!(connect(&target).is_err());
     server.start_again();
     pool.get().unwrap().batch_execute("SELECT 1").unwrap();
+}
+
+/// By each mode, for TLS has buffers of its own.
+const BOTH: [SslMode; 2] = [SslMode::Disable, SslMode::Require];
+
+#[test]
+fn a_server_that_is_stopped_is_not_waited_for_for_ever() {
+    let server = Server::start();
+    for mode in BOTH {
+        let target = target(&server.maintenance(), mode);
+        let mut client = connect_with(&target, &patience(2)).unwrap();
+        client.batch_execute("SELECT 1").unwrap();
+        // Silence without a question is none, and a slow answer is no silence as long as there is patience.
+        std::thread::sleep(Duration::from_secs(6));
+        client.batch_execute("SELECT pg_sleep(1)").unwrap();
+        let (frozen, began) = (server.freeze(), Instant::now());
+        let error = PgError::statement(&target, "count", client.simple_query("SELECT 1").unwrap_err());
+        assert!(matches!(error, PgError::Unreachable { .. }), "{mode}: {error:?}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{mode}: {:?}", began.elapsed());
+        assert!(client.is_closed(), "{mode}: nothing more is to be asked by it");
+        drop(frozen);
+    }
+}
+
+#[test]
+fn whoever_waits_is_interrupted_and_so_is_whoever_comes_later() {
+    let server = Server::start();
+    for mode in BOTH {
+        let (target, patience) = (target(&server.maintenance(), mode), patience(300));
+        let mut client = connect_with(&target, &patience).unwrap();
+        let pool = pool(&target, 2, &patience);
+        pool.get().unwrap().batch_execute("SELECT 1").unwrap();
+        let _frozen = server.freeze();
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| client.simple_query("SELECT 1").unwrap_err());
+            std::thread::sleep(Duration::from_millis(500));
+            patience.interrupt.interrupt();
+            let error = PgError::statement(&target, "count", waiting.join().unwrap());
+            assert!(matches!(error, PgError::Unreachable { .. }), "{mode}: {error:?}");
+        });
+        assert!(pool.get().is_err());
+        assert!(matches!(connect_with(&target, &patience), Err(PgError::Unreachable { .. })));
+        assert!(began.elapsed() < Duration::from_secs(20), "{mode}: {:?}", began.elapsed());
+    }
 }

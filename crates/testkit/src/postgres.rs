@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ::postgres::{Client, Config, NoTls};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::spawn::{Daemon, Port, User, clean, is_root, mortal};
 use crate::tls::Certificate;
-use crate::{cache, temp};
+use crate::{cache, procfs, temp};
 
 /// The password of every role; `postgres` is let in without asking.
 pub const PASSWORD: &str = "secret";
@@ -52,6 +52,24 @@ pub struct Database {
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(Server::start)
+}
+
+/// A [`Server`] that is stopped; it goes on when this is dropped.
+pub struct Frozen(Vec<u32>);
+
+impl Frozen {
+    fn signal(&self, signal: Signal) {
+        for pid in self.0.iter().filter_map(|it| Pid::from_raw(i32::try_from(*it).ok()?)) {
+            // A session may have ended by itself.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(Signal::CONT);
+    }
 }
 
 impl Server {
@@ -128,6 +146,19 @@ impl Server {
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
              WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
         );
+    }
+
+    /// Stops the server and its sessions as a hung machine does: connections are accepted and bytes acknowledged by the
+    /// system, and nobody answers. What is given back lets it go on when it is dropped.
+    ///
+    /// # Panics
+    /// When the server is not running.
+    #[must_use]
+    pub fn freeze(&self) -> Frozen {
+        let server = self.daemon.as_ref().expect("it runs").pid();
+        let frozen = Frozen(std::iter::once(server).chain(procfs::descendants(server)).collect());
+        frozen.signal(Signal::STOP);
+        frozen
     }
 
     /// A new empty database, entered as `postgres`, with a name of its own that begins with `prefix`.

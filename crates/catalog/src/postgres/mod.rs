@@ -9,8 +9,9 @@ mod sql;
 mod text;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
-use dvb_pg::PostgresTarget;
+use dvb_pg::{Interrupt, Patience, PostgresTarget};
 
 pub use probe::Probe;
 pub use schema::PidPlace;
@@ -20,6 +21,9 @@ use self::schema::Schema;
 use self::session::Session;
 use crate::{Catalog, CatalogError, Detail, Entry};
 
+/// How long the database may say nothing: before the first row of a long list, it sorts all of them.
+const SILENCE: Duration = Duration::from_secs(900);
+
 /// Dataverse's PostgreSQL database, 4.8 or later, by a connection of its own for each reading.
 ///
 /// The tables are looked at before each reading, and the queries made of what is there: nothing is concluded from a
@@ -28,13 +32,14 @@ use crate::{Catalog, CatalogError, Detail, Entry};
 #[derive(Debug, Clone)]
 pub struct PostgresCatalog {
     target: PostgresTarget,
+    patience: Patience,
 }
 
 impl PostgresCatalog {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(target: PostgresTarget) -> Self {
-        Self { target }
+        Self { target, patience: Patience { silence: SILENCE, interrupt: Interrupt::new() } }
     }
 
     /// Looks at the tables and counts, without reading the catalogue.
@@ -50,7 +55,8 @@ impl PostgresCatalog {
         &self,
         work: impl FnOnce(&mut Session<'_>, &Schema) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        let mut client = dvb_pg::connect(&self.target).map_err(|it| CatalogError::connecting(&self.target, it))?;
+        let client = dvb_pg::connect_with(&self.target, &self.patience);
+        let mut client = client.map_err(|it| CatalogError::connecting(&self.target, it))?;
         let mut session = Session::begin(&mut client, &self.target)?;
         let schema = Schema::probe(&mut session)?;
         work(&mut session, &schema)
@@ -60,6 +66,10 @@ impl PostgresCatalog {
 impl Catalog for PostgresCatalog {
     fn describe(&self) -> String {
         self.target.describe()
+    }
+
+    fn interrupt(&self) {
+        self.patience.interrupt.interrupt();
     }
 
     fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError> {

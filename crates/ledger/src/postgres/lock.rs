@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Measured};
 use dvb_model::{DestinationName, RunId};
-use dvb_pg::PostgresTarget;
+use dvb_pg::{Patience, PostgresTarget};
 use postgres::Client;
 use serde::{Deserialize, Serialize};
 
@@ -82,10 +82,11 @@ struct Signature {
 impl SessionLock {
     pub(super) fn take(
         target: &PostgresTarget,
+        patience: &Patience,
         destination: &DestinationName,
         holder: &Holder,
     ) -> Result<Self, LedgerError> {
-        let client = open::connect(target)?;
+        let client = open::connect(target, patience)?;
         let lock = attempt(client, target, destination, holder).map_err(|it| match it {
             Fault::Sql(error) => open::error(target, "lock the destination", error),
             Fault::Ledger(error) => error,

@@ -12,9 +12,10 @@ mod write;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
-use dvb_pg::PostgresTarget;
+use dvb_pg::{Interrupt, Patience, PostgresTarget};
 use postgres::Transaction;
 
 use crate::pages::Pages;
@@ -23,11 +24,15 @@ use crate::{
     Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
 };
 
+/// How long the database may say nothing while an answer is waited for.
+const SILENCE: Duration = Duration::from_secs(300);
+
 /// The backup database in PostgreSQL, by a pool of connections that are opened when they are needed.
 ///
 /// A transaction whose connection breaks, or that the server gives up for another one, is done once more.
 pub struct PostgresLedger {
     target: PostgresTarget,
+    patience: Patience,
     pool: dvb_pg::Pool,
     tables_checked: AtomicBool,
 }
@@ -56,8 +61,9 @@ impl PostgresLedger {
     /// # Errors
     /// [`LedgerError::Unreachable`].
     pub fn open(target: PostgresTarget, connections: u32) -> Result<Self, LedgerError> {
-        let pool = open::pool(&target, connections)?;
-        Ok(Self { target, pool, tables_checked: AtomicBool::new(false) })
+        let patience = Patience { silence: SILENCE, interrupt: Interrupt::new() };
+        let pool = open::pool(&target, connections, &patience)?;
+        Ok(Self { target, patience, pool, tables_checked: AtomicBool::new(false) })
     }
 
     /// Does `work`, which must be the same done twice, in a transaction.
@@ -98,14 +104,20 @@ impl Ledger for PostgresLedger {
         open::describe(&self.target)
     }
 
+    fn interrupt(&self) {
+        self.patience.interrupt.interrupt();
+    }
+
     fn migrate(&self) -> Result<Migration, LedgerError> {
-        let mut connection = self.pool.get().map_err(|it| open::no_connection(&self.target, it))?;
+        // To change a table of many rows takes its time.
+        let patience = Patience { silence: SILENCE * 12, ..self.patience.clone() };
+        let mut connection = open::connect(&self.target, &patience)?;
         migrate::migrate(&mut connection, &self.target).map_err(|it| self.error("make its tables", it))
     }
 
     fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError> {
         self.transact("look up its version", |_| Ok(()))?;
-        Ok(Box::new(lock::SessionLock::take(&self.target, destination, holder)?))
+        Ok(Box::new(lock::SessionLock::take(&self.target, &self.patience, destination, holder)?))
     }
 
     fn begin_run(&self, run: &Run) -> Result<(), LedgerError> {

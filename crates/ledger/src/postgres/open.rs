@@ -1,6 +1,6 @@
 //! Connections, and the meaning of the server's errors.
 
-use dvb_pg::{PostgresTarget, is_connection};
+use dvb_pg::{Patience, PgError, PostgresTarget, is_connection};
 use postgres::error::SqlState;
 use postgres::{Client, Error, SimpleQueryMessage};
 
@@ -10,18 +10,22 @@ pub(super) fn describe(target: &PostgresTarget) -> String {
     target.describe()
 }
 
-pub(super) fn connect(target: &PostgresTarget) -> Result<Client, LedgerError> {
-    dvb_pg::connect(target).map_err(|it| unreachable(target, it))
+pub(super) fn connect(target: &PostgresTarget, patience: &Patience) -> Result<Client, LedgerError> {
+    dvb_pg::connect_with(target, patience).map_err(|it| unreachable(target, it))
 }
 
-pub(super) fn pool(target: &PostgresTarget, connections: u32) -> Result<dvb_pg::Pool, LedgerError> {
+pub(super) fn pool(
+    target: &PostgresTarget,
+    connections: u32,
+    patience: &Patience,
+) -> Result<dvb_pg::Pool, LedgerError> {
     // A pool tells only its time-out: the cause comes from a connection of our own.
-    let mut client = connect(target)?;
+    let mut client = connect(target, patience)?;
     refuse_encoding(target, &mut client)?;
     if dvb_pg::is_pooled(target, &mut client).map_err(|it| unreachable(target, it))? {
         return Err(pooled(target));
     }
-    Ok(dvb_pg::pool(target, connections))
+    Ok(dvb_pg::pool(target, connections, patience))
 }
 
 pub(super) fn pooled(target: &PostgresTarget) -> LedgerError {
@@ -44,7 +48,7 @@ fn refuse_encoding(target: &PostgresTarget, client: &mut Client) -> Result<(), L
     Err(LedgerError::Encoding { target: describe(target), database, encoding })
 }
 
-pub(super) fn no_connection(target: &PostgresTarget, error: r2d2::Error) -> LedgerError {
+pub(super) fn no_connection(target: &PostgresTarget, error: PgError) -> LedgerError {
     unreachable(target, error)
 }
 

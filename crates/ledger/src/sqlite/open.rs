@@ -12,7 +12,7 @@ use super::migrate;
 use crate::LedgerError;
 
 /// How long a writer waits for another process's transaction, which takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection that may write to a file with tables of this version.
 pub(super) fn existing(path: &Path) -> Result<Connection, LedgerError> {
