@@ -6,6 +6,7 @@ mod args;
 mod commands;
 pub mod config;
 mod exit;
+mod last_resort;
 pub mod notify;
 mod output;
 mod progress;

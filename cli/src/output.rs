@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::args::Arguments;
 use crate::exit::Failure;
+use crate::last_resort;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,7 @@ impl Screen {
     /// Prints the result as JSON, in one line.
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|it| Failure::Output(it.into()))?;
+        last_resort::result_is_coming();
         self.print(&text)
     }
 

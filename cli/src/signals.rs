@@ -4,9 +4,11 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use dvb_engine::Stop;
+use dvb_engine::{Ending, Stop};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::last_resort;
 
 /// How long a run may take to end in order.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,19 +21,21 @@ pub(crate) fn watch(stop: Stop) -> io::Result<()> {
         let mut first = None;
         for signal in signals.forever() {
             if let Some(first) = first {
-                end(first);
+                last_resort::end(&stop, "a second signal came", ending(first));
             }
             first = Some(signal);
             stop.signal(signal);
+            let stop = stop.clone();
             thread::spawn(move || {
                 thread::sleep(PATIENCE);
-                end(signal);
+                let why = format!("a signal came {} s ago", PATIENCE.as_secs());
+                last_resort::end(&stop, &why, ending(signal));
             });
         }
     })?;
     Ok(())
 }
 
-fn end(signal: i32) {
-    signal_hook::low_level::exit(128 + signal);
+fn ending(signal: i32) -> Ending {
+    Ending::Signalled(u8::try_from(signal).unwrap_or(0))
 }

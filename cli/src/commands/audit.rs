@@ -13,7 +13,7 @@ use super::looking::Looking;
 use crate::exit::Failure;
 use crate::output::plain;
 use crate::progress::Progress;
-use crate::{report, signals, wiring};
+use crate::{last_resort, report, signals, wiring};
 
 /// How many findings are named on stderr.
 const NAMED: usize = 20;
@@ -44,8 +44,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let config = &context.config;
     let destinations = context.destinations(&args.looking.destination)?;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
-    let stop = Stop::new();
+    let stop = Stop::new().within(args.looking.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    last_resort::watch(&stop, args.looking.time_budget);
     let stores = wiring::store_table(config)?.into_stores();
     let catalogue = wiring::catalogue(config)?;
     let ledger = wiring::ledger(config, jobs)?;

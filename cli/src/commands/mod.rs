@@ -24,6 +24,7 @@ use dvb_engine::Ending;
 use crate::args::Arguments;
 use crate::config::Config;
 use crate::exit::Failure;
+use crate::last_resort;
 use crate::output::{self, Screen, Tint};
 use crate::wiring;
 
@@ -53,10 +54,12 @@ pub(crate) struct Context {
 /// Does what was asked, and says why where it cannot.
 pub(crate) fn perform(arguments: Arguments) -> Ending {
     let screen = Screen::new(&arguments);
+    last_resort::prepare(screen);
     dispatch(arguments, screen).unwrap_or_else(|failure| {
         let (text, ending) = (failure.text(), failure.ending());
         screen.complain("error", Tint::Bad, &text);
         if screen.json {
+            last_resort::result_is_coming();
             output::print_error_object(&text, ending.code());
         }
         ending

@@ -18,7 +18,7 @@ use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
 use crate::wiring::WiringError;
-use crate::{signals, wiring};
+use crate::{last_resort, signals, wiring};
 
 /// Copy what is not yet safe
 ///
@@ -51,7 +51,8 @@ pub(crate) struct Args {
 
     /// Begin no more work after this long (45s, 90m, 5h, 1h30m), instead of TimeBudget in the configuration
     ///
-    /// What is left is pending, and the exit code 8. It counts for each destination.
+    /// What is in flight then has ended within 30 seconds, whoever hangs. What is left is pending, and the exit code 8.
+    /// It counts for each destination.
     #[arg(long, value_name = "D", value_parser = args::duration)]
     time_budget: Option<Duration>,
 
@@ -111,8 +112,12 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let destinations = context.destinations(&args.destination)?;
-    let stop = Stop::new();
+    // The longest one: where one has none, the command has none.
+    let budgets: Option<Vec<Duration>> = destinations.iter().map(|it| args.time_budget.or(it.time_budget)).collect();
+    let budget = budgets.and_then(|it| it.into_iter().max());
+    let stop = Stop::new().within(budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    last_resort::watch(&stop, budget);
     let several = destinations.len() > 1;
     let outcomes = copy(args, context, &destinations, &stop);
     if args.is_whole() {
@@ -120,6 +125,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     }
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
     show(context, &outcomes, several, ending);
+    last_resort::is_decided(ending);
     if !args.dry_run {
         mail(context, &outcomes);
     }

@@ -18,7 +18,7 @@ use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::{Tint, plain};
 use crate::progress::Progress;
-use crate::{report, signals, wiring};
+use crate::{last_resort, report, signals, wiring};
 
 /// How many damaged copies are named on stderr.
 const NAMED: usize = 20;
@@ -78,8 +78,9 @@ struct Outcome<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let destinations = context.destinations(&args.looking.destination)?;
-    let stop = Stop::new();
+    let stop = Stop::new().within(args.looking.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    last_resort::watch(&stop, args.looking.time_budget);
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, None);
     progress.begin("reading what is known");

@@ -36,7 +36,7 @@ impl Lane<'_> {
     /// # Errors
     /// [`RunError::AllMissing`], when nothing is there that should be.
     pub(crate) fn arrive(&self) -> Result<(), RunError> {
-        if self.setup.stop.signalled().is_some() {
+        if !self.setup.stop.may_begin() {
             return Ok(());
         }
         let link = snapshot::newest_known(self)?;

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dvb_catalog::{Catalog, Detail, Entry};
 use dvb_ledger::{EntryKind, Ledger, LedgerError, SourceDamage, State};
 use dvb_model::{DestinationName, DvObjectId, RunId};
 use serde::Serialize;
 
+use crate::cut::{Cut, watched};
 use crate::fingerprint;
 use crate::inspect::{Inspector, Known};
 use crate::observer::Event;
@@ -192,7 +193,14 @@ impl Found {
 /// # Errors
 /// [`RunError`], when no data file was looked at. What goes wrong later is in the [`AuditSummary`].
 pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
-    let (began, started) = (Instant::now(), now());
+    let stop = setup.stop.within(options.time_budget);
+    let setup = AuditSetup { stop: &stop, ..*setup };
+    let databases = Cut::databases(&stop, Some(setup.catalog), setup.ledger);
+    watched(vec![Cut::new(&stop, || setup.stores.interrupt()), databases], || audit_until(&setup, options))
+}
+
+fn audit_until(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
+    let started = now();
     let mut plan = plan(setup, options)?;
     if plan.seen == 0 && !options.selection.is_everything() {
         return Err(RunError::NothingSelected);
@@ -200,7 +208,7 @@ pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSumm
     setup.observer.event(&Event::Planned { files: plan.files, bytes: plan.bytes });
     let lines = plan.spool.read().map_err(|source| spool_error(options, source))?;
     let found = Mutex::new(Found::default());
-    let pass = Pass { setup, options, found: &found, deadline: options.time_budget.map(|it| began + it) };
+    let pass = Pass { setup, options, found: &found };
     if let Err(error) = pass.work(lines) {
         lock(&found).abort.get_or_insert((Ending::from(&error), chain(&error)));
     }
@@ -253,7 +261,7 @@ fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError
         let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
         let pushed = plan.spool.push(&Line { subject: Subject::DataFile(file), fingerprint, lanes: Vec::new() });
         match pushed {
-            Ok(()) if setup.stop.signalled().is_some() => ControlFlow::Break(()),
+            Ok(()) if !setup.stop.may_begin() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failure = Some(error);
@@ -278,7 +286,6 @@ struct Pass<'a> {
     setup: &'a AuditSetup<'a>,
     options: &'a AuditOptions,
     found: &'a Mutex<Found>,
-    deadline: Option<Instant>,
 }
 
 fn lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
@@ -287,8 +294,7 @@ fn lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
 
 impl Pass<'_> {
     fn goes_on(&self) -> bool {
-        let is_in_time = self.deadline.is_none_or(|it| Instant::now() < it);
-        is_in_time && self.setup.stop.signalled().is_none() && lock(self.found).abort.is_none()
+        self.setup.stop.may_begin() && lock(self.found).abort.is_none()
     }
 
     /// One thread walks the list in step with the ledger's states, the others read what it hands out.

@@ -52,6 +52,8 @@ impl Lane<'_> {
     ) -> Result<(), Lost> {
         for session in 1..=SESSIONS {
             match self.carry_once(jobs, connection, share) {
+                // To do it again would be to begin it.
+                Err(Lost::Session(_)) if !self.setup.stop.may_begin() => return Err(Lost::Stopped),
                 Err(Lost::Session(error)) if session < SESSIONS => {
                     let text = format!("{}; its batch is done again", error.chain());
                     self.setup.observer.event(&crate::Event::Warning(&text));
@@ -129,7 +131,7 @@ impl Lane<'_> {
     /// Lists the objects of each job that is to be looked at.
     fn list(&self, jobs: &mut [Job]) -> Result<(), Lost> {
         for job in jobs.iter_mut().filter(|it| matches!(it.stage, JobStage::List)) {
-            if self.setup.stop.signalled().is_some() {
+            if !self.setup.stop.may_begin() {
                 return Err(Lost::Stopped);
             }
             job.stage = match &job.due.subject {
@@ -230,6 +232,9 @@ impl Lane<'_> {
                         Ok(measured) => settle_comparison(item, measured),
                         Err(PayloadError::Stopped) => return Err(Lost::Stopped),
                         Err(PayloadError::Source(error)) if self.may_try_again(item, error.cause) => continue,
+                        Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => {
+                            return Err(Lost::Stopped);
+                        }
                         Err(PayloadError::Source(error)) => item.progress = unread(item, &error),
                     }
                     break;
@@ -387,6 +392,8 @@ impl Lane<'_> {
                 Err(Unstaged::Payload(PayloadError::Source(error))) => {
                     if self.may_try_again(item, error.cause) {
                         Progress::Todo
+                    } else if self.setup.stop.is_no_verdict(error.cause) {
+                        Progress::Failed(Trouble::Stopped)
                     } else {
                         unread(item, &error)
                     }
@@ -495,10 +502,10 @@ impl Lane<'_> {
     }
 
     fn may_try_again(&self, item: &mut Item, cause: Cause) -> bool {
-        let may = cause == Cause::Transient && item.tries + 1 < TRIES;
+        let may = cause == Cause::Transient && item.tries + 1 < TRIES && self.setup.stop.may_begin();
         if may {
             item.tries += 1;
-            self.setup.stop.sleep(Duration::from_secs(item.tries.into()));
+            self.setup.stop.pause(Duration::from_secs(item.tries.into()));
         }
         may
     }
@@ -506,6 +513,8 @@ impl Lane<'_> {
     fn unwritten(&self, item: &mut Item, error: &SinkError) -> Progress {
         if self.may_try_again(item, error.cause) {
             Progress::Todo
+        } else if self.setup.stop.is_no_verdict(error.cause) {
+            Progress::Failed(Trouble::Stopped)
         } else {
             Progress::Failed(Trouble::Write(error.chain()))
         }

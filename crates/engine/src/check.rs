@@ -1,7 +1,7 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::vec;
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Mismatch, Proved};
@@ -119,7 +119,6 @@ pub(crate) struct Pass<'a> {
     contact: &'a Contact,
     lock: &'a dyn Lock,
     jobs: usize,
-    deadline: Option<Instant>,
     batch_copies: usize,
     /// Copies that were planned.
     count: u64,
@@ -164,7 +163,6 @@ impl<'a> Pass<'a> {
         copies: Copies<'a>,
         count: u64,
         jobs: usize,
-        deadline: Option<Instant>,
     ) -> Self {
         let share = usize::try_from(count).unwrap_or(usize::MAX) / (jobs.max(1) * 2);
         Self {
@@ -172,7 +170,6 @@ impl<'a> Pass<'a> {
             contact,
             lock,
             jobs: jobs.max(1),
-            deadline,
             batch_copies: share.clamp(1, BATCH_COPIES),
             count,
             queue: Mutex::new(Queue { copies, next: None, left: count }),
@@ -220,8 +217,7 @@ impl<'a> Pass<'a> {
     }
 
     fn goes_on(&self) -> bool {
-        let is_in_time = self.deadline.is_none_or(|it| Instant::now() < it);
-        is_in_time && self.at.stop.signalled().is_none() && self.findings().abort.is_none()
+        self.at.stop.may_begin() && self.findings().abort.is_none()
     }
 
     fn next_batch(&self) -> Option<Vec<Look>> {
@@ -269,7 +265,7 @@ impl<'a> Pass<'a> {
     }
 
     fn look_once(&self, batch: &mut [Look], connection: &mut Connection<'_>) -> Result<(), Lost> {
-        if self.at.stop.signalled().is_some() {
+        if !self.at.stop.may_begin() {
             return Err(Lost::Stopped);
         }
         let waiting: Vec<usize> = (0..batch.len()).filter(|n| batch[*n].end.is_none()).collect();
@@ -280,7 +276,7 @@ impl<'a> Pass<'a> {
         for (n, answer) in waiting.into_iter().zip(answers) {
             pause = pause.max(self.take(&mut batch[n], answer, evidence));
         }
-        self.at.stop.sleep(Duration::from_secs(pause.into()));
+        self.at.stop.pause(Duration::from_secs(pause.into()));
         Ok(())
     }
 
@@ -304,6 +300,8 @@ impl<'a> Pass<'a> {
                 Err(bad) => bad,
             },
             Err(error) if Bad::is_told_by(&error) => Bad::of(error),
+            // The next look finds that there is no time.
+            Err(error) if self.at.stop.is_no_verdict(error.cause) => return 0,
             Err(error) => {
                 look.tries += 1;
                 if look.tries < TRIES {
@@ -470,7 +468,7 @@ pub(crate) fn read_back(
         };
         let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
         loop {
-            if stop.signalled().is_some() {
+            if !stop.may_go_on() {
                 return Ok(None);
             }
             match body.read(&mut buffer) {

@@ -10,6 +10,7 @@ use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 
 use crate::observer::Event;
+use crate::waits::Wait;
 use crate::{Ending, Observer, Stop};
 
 /// Waits between attempts to connect: half a minute in all.
@@ -103,9 +104,16 @@ impl<'a> Connection<'a> {
         work: impl FnOnce(&mut dyn SinkSession) -> Result<T, SinkError>,
     ) -> Result<T, Lost> {
         let mut session = self.take()?;
+        let wait = self.waits();
         let done = work(session.as_mut()).map_err(Lost::Session)?;
+        drop(wait);
         self.keep(session);
         Ok(done)
+    }
+
+    fn waits(&self) -> Wait {
+        let destination = self.at.destination.clone();
+        self.at.stop.waits(move || format!("destination {destination}"))
     }
 
     /// The session, to be given back with [`Connection::keep`] unless it is lost.
@@ -128,13 +136,16 @@ impl<'a> Connection<'a> {
     fn connect(&self) -> Result<Box<dyn SinkSession>, Lost> {
         let mut pauses = PAUSES.iter();
         loop {
-            if self.at.stop.signalled().is_some() {
+            if !self.at.stop.may_go_on() {
                 return Err(Lost::Stopped);
             }
             if let Some((ending, why)) = self.contact.given_up().clone() {
                 return Err(Lost::Run(ending, why));
             }
-            let error = match self.at.sink.connect(self.at.run) {
+            let wait = self.waits();
+            let connected = self.at.sink.connect(self.at.run);
+            drop(wait);
+            let error = match connected {
                 Ok(mut session) => {
                     self.contact.was_connected.store(true, Ordering::Relaxed);
                     self.sweep_dead(session.as_mut());
@@ -142,10 +153,14 @@ impl<'a> Connection<'a> {
                 }
                 Err(error) => error,
             };
+            let was_connected = self.contact.was_connected.load(Ordering::Relaxed);
+            if was_connected && self.at.stop.must_cut() {
+                return Err(Lost::Stopped);
+            }
             let may_pass = match error.cause {
                 Cause::Transient => true,
                 // At the start, an address that answers nothing is more likely wrong than busy.
-                Cause::Unavailable => self.contact.was_connected.load(Ordering::Relaxed),
+                Cause::Unavailable => was_connected,
                 Cause::Missing
                 | Cause::Forbidden
                 | Cause::Refused

@@ -76,6 +76,7 @@ impl From<&RunError> for Ending {
             RunError::NoSnapshot { .. } => Self::DestinationDamaged,
             RunError::NothingSelected | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
+            RunError::Stopped => Self::Stopped,
             RunError::Spool { .. } => Self::Unreachable,
             RunError::Ledger(it) => it.into(),
             RunError::Catalog(it) => it.into(),

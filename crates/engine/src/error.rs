@@ -40,6 +40,9 @@ pub enum RunError {
         /// How the run ends therefore.
         ending: crate::Ending,
     },
+    /// There was a signal, or no time was left.
+    #[error("stopped before it was known what is due; nothing was done")]
+    Stopped,
     /// The selection names nothing that the catalogue has.
     #[error("the catalogue has no data file of this selection; check the PID, id, storage identifier or store")]
     NothingSelected,

@@ -318,12 +318,13 @@ impl<'a> Inspector<'a> {
                 Err(PayloadError::Source(error)) if error.cause == Cause::Missing => {
                     return Ok(Look::Missing(object.source.place(&object.at)));
                 }
+                Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => break,
                 Err(PayloadError::Source(error)) => {
                     let may_pass = may_pass(error.cause);
                     if error.cause != Cause::Transient || tries == TRIES {
                         return Ok(Look::Failed(reason(&error), may_pass));
                     }
-                    self.setup.stop.sleep(Duration::from_secs(tries.into()));
+                    self.setup.stop.pause(Duration::from_secs(tries.into()));
                 }
             }
         }

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
 
 use dvb_ledger::{EntryKind, LedgerError, Lock, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
-use crate::connection::{Connection, Contact, Lost};
+use crate::connection::{At, Connection, Contact, Lost};
 use crate::item::{Item, Job, Progress, Trouble};
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
@@ -17,7 +16,7 @@ use crate::share::Share;
 use crate::spool::{Due, Subject};
 use crate::stores::Scope;
 use crate::tally::{Counts, Fate, Tally};
-use crate::{Ending, Options, Setup, pool};
+use crate::{Ending, Options, Setup, Stop, pool};
 
 /// One destination of a run.
 pub(crate) struct Lane<'a> {
@@ -27,6 +26,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) options: &'a Options,
     pub(crate) tally: Tally,
     pub(crate) reading: Reading,
+    /// For what describes the copies at the end: it has a little longer than what is in flight.
+    pub(crate) at_the_end: Stop,
     /// Something was at the destination that the ledger does not know.
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
@@ -34,9 +35,10 @@ pub(crate) struct Lane<'a> {
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
     pub(crate) lock: Box<dyn Lock>,
-    pub(crate) deadline: Option<Instant>,
     stores: Mutex<HashMap<DriverId, Result<(), String>>>,
     told: AtomicU64,
+    /// Data files that have a verdict which stands, or are due.
+    in_scope: u64,
     /// Batches that may be under way besides those that are: a run has as many workers as the busiest destination wants.
     free: Mutex<usize>,
     freed: Condvar,
@@ -49,20 +51,23 @@ impl<'a> Lane<'a> {
         options: &'a Options,
         tally: Tally,
         lock: Box<dyn Lock>,
-        began: Instant,
     ) -> Self {
         let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
+        let counts = tally.lock();
+        let in_scope = counts.files.catalogued + counts.due.files;
+        drop(counts);
         Self {
+            in_scope,
             number,
             setup,
             options,
             tally,
             reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
+            at_the_end: setup.stop.for_snapshot(),
             met_strangers: AtomicBool::new(false),
             contact: Contact::under_lock(),
             spare: Mutex::new(None),
             lock,
-            deadline: options.time_budget.map(|it| began + it),
             stores: Mutex::new(HashMap::new()),
             told: AtomicU64::new(0),
             free: Mutex::new(options.jobs.max(1)),
@@ -79,6 +84,13 @@ impl<'a> Lane<'a> {
     pub(crate) fn connection(&self) -> Connection<'_> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         Connection::new(self.setup.at(&self.options.run), &self.contact).going_on(spare)
+    }
+
+    /// The same for what describes the copies at the end.
+    pub(crate) fn last_connection(&self) -> Connection<'_> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let at = At { stop: &self.at_the_end, ..self.setup.at(&self.options.run) };
+        Connection::new(at, &self.contact).going_on(spare)
     }
 
     /// Takes a connection back whose session may be of use.
@@ -100,8 +112,7 @@ impl<'a> Lane<'a> {
 
     /// Whether it takes more work.
     pub(crate) fn goes_on(&self) -> bool {
-        let is_in_time = self.deadline.is_none_or(|it| Instant::now() < it);
-        is_in_time && self.setup.stop.signalled().is_none() && !self.tally.is_aborted()
+        self.setup.stop.may_begin() && !self.tally.is_aborted()
     }
 
     /// Carries a batch, and records whatever came of it; what ends the whole lane is kept in the tally.
@@ -215,6 +226,14 @@ impl<'a> Lane<'a> {
             method: self.setup.sink.method(),
             verdict: Verdict::Pending,
         })
+    }
+
+    /// Counts what is due and was not even looked at as pending.
+    pub(crate) fn count_rest(&self) {
+        let files = &mut self.tally.lock().files;
+        let rest = self.in_scope.saturating_sub(files.catalogued);
+        files.pending += rest;
+        files.catalogued += rest;
     }
 
     /// Whether a store can be read at all, tried once a run: a mount that is missing is not a thousand missing files.

@@ -11,6 +11,7 @@ mod carry;
 mod check;
 mod claimed;
 mod connection;
+mod cut;
 mod ending;
 mod error;
 mod fingerprint;
@@ -42,6 +43,7 @@ mod stores;
 mod summary;
 mod tally;
 mod verify;
+mod waits;
 mod workers;
 
 pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, audit};
@@ -59,7 +61,7 @@ pub use restore::{
     StoreWriters, restore, writer_run,
 };
 pub use run::{Setup, new_run_id, run, run_together};
-pub use stop::Stop;
+pub use stop::{ENDS_WITHIN, Stop};
 pub use stores::{Access, Store, Stores};
 pub use summary::{Due, FileCounts, Finding, LISTED, Summary};
 pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};

@@ -9,6 +9,7 @@ use dvb_fixity::{Algorithm, Hasher, Measured};
 use dvb_storage::{Cause, Location, Payload, PayloadError, Source, SourceError};
 
 use crate::stop::Stop;
+use crate::waits::Wait;
 
 /// What all payloads of a run share.
 #[derive(Clone)]
@@ -86,6 +87,13 @@ impl ObjectPayload {
     }
 }
 
+impl ObjectPayload {
+    fn waits(&self) -> Wait {
+        let (source, object) = (Arc::clone(&self.source), self.at.object.clone());
+        self.reading.stop.waits(move || format!("{object} of store {}", source.describe()))
+    }
+}
+
 /// What an error of reading an object means.
 pub(crate) fn read_error(source: &dyn Source, at: &Location, error: io::Error) -> SourceError {
     let cause = match error.kind() {
@@ -113,19 +121,22 @@ impl Payload for ObjectPayload {
     }
 
     fn open(&mut self) -> Result<(), PayloadError> {
-        if self.reading.stop.signalled().is_some() {
+        if !self.reading.stop.may_begin() {
             return Err(PayloadError::Stopped);
         }
+        let wait = self.waits();
         let object = self.source.open(&self.at)?;
+        drop(wait);
         self.size_hint = object.size;
         self.body = Some(object.body);
         Ok(())
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
-        if self.reading.stop.signalled().is_some() {
+        if !self.reading.stop.may_go_on() {
             return Err(PayloadError::Stopped);
         }
+        let wait = self.waits();
         let Some(body) = &mut self.body else { return Ok(0) };
         let n = loop {
             match body.read(buffer) {
@@ -134,6 +145,7 @@ impl Payload for ObjectPayload {
                 Err(error) => return Err(read_error(self.source.as_ref(), &self.at, error).into()),
             }
         };
+        drop(wait);
         if n == 0 {
             // A batch may hold hundreds of objects: their handles must not wait for its end.
             self.body = None;

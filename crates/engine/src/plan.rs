@@ -96,7 +96,11 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let mut planner = Planner { lanes, entries, spool, seen: 0 };
     let mut failure = None;
     first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
-        Ok(()) => ControlFlow::Continue(()),
+        Ok(()) if setups.iter().any(|it| it.0.stop.may_go_on()) => ControlFlow::Continue(()),
+        Ok(()) => {
+            failure = Some(Failure::Stopped);
+            ControlFlow::Break(())
+        }
         Err(error) => {
             failure = Some(error);
             ControlFlow::Break(())
@@ -105,6 +109,7 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     match failure {
         Some(Failure::Ledger(error)) => return Err(error.into()),
         Some(Failure::Spool(error)) => return Err(failed(error)),
+        Some(Failure::Stopped) => return Err(RunError::Stopped),
         None => {}
     }
     let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
@@ -116,6 +121,7 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
 enum Failure {
     Ledger(LedgerError),
     Spool(io::Error),
+    Stopped,
 }
 
 impl From<LedgerError> for Failure {

@@ -8,6 +8,7 @@ use dvb_model::{DestinationName, RunId, Status};
 use dvb_storage::Sink;
 
 use crate::connection::At;
+use crate::cut::{Cut, watched};
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
@@ -71,10 +72,29 @@ pub fn run(setup: &Setup<'_>, options: &Options) -> Result<Summary, RunError> {
 #[must_use]
 pub fn run_together(destinations: &[(Setup<'_>, Options)]) -> Vec<Result<Summary, RunError>> {
     let (began, started) = (Instant::now(), now());
-    let mut entries: Vec<Entry<'_>> =
-        destinations.iter().map(|(setup, options)| Entry::new(setup, options, &started)).collect();
-    plan_and_work(&mut entries, began);
-    entries.into_iter().map(Entry::finish).collect()
+    let stops: Vec<Stop> = destinations
+        .iter()
+        .map(|(setup, options)| setup.stop.until(options.time_budget.map(|it| began + it)))
+        .collect();
+    let destinations: Vec<(Setup<'_>, &Options)> =
+        destinations.iter().zip(&stops).map(|((setup, options), stop)| (Setup { stop, ..*setup }, options)).collect();
+    watched(cuts(&destinations), || {
+        let mut entries: Vec<Entry<'_>> =
+            destinations.iter().map(|(setup, options)| Entry::new(setup, options, &started)).collect();
+        plan_and_work(&mut entries);
+        entries.into_iter().map(Entry::finish).collect()
+    })
+}
+
+/// What is cut off, and when: each destination at its own time, what they share when the last one's is over.
+fn cuts<'a>(destinations: &'a [(Setup<'a>, &Options)]) -> Vec<Cut<'a>> {
+    let mut cuts: Vec<Cut<'_>> =
+        destinations.iter().map(|(Setup { stop, sink, .. }, _)| Cut::new(stop, || sink.interrupt())).collect();
+    if let Some((last, _)) = destinations.iter().max_by_key(|it| it.0.stop.latest()) {
+        cuts.push(Cut::new(last.stop, || last.stores.interrupt()));
+        cuts.push(Cut::databases(last.stop, Some(last.catalog), last.ledger));
+    }
+    cuts
 }
 
 /// One destination from its lock to its result.
@@ -152,17 +172,17 @@ pub(crate) fn now() -> String {
 }
 
 /// Plans and works for every destination that may.
-fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
+fn plan_and_work(entries: &mut [Entry<'_>]) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
-    let Some((first, options)) = setups.first().copied() else { return };
+    let Some((_, options)) = setups.first().copied() else { return };
     let Plan { mut catalogue, mut spool, lanes } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
     let mut active: Vec<Option<Lane<'_>>> = Vec::with_capacity(lanes.len());
     for (number, (entry, plan)) in taking_part.iter_mut().zip(lanes).enumerate() {
-        active.push(start(number, entry, plan, began));
+        active.push(start(number, entry, plan));
     }
     if active.iter().all(Option::is_none) {
         return;
@@ -176,7 +196,7 @@ fn plan_and_work(entries: &mut [Entry<'_>], began: Instant) {
         }
     };
     let files = active.iter().flatten().map(|it| it.tally.lock().due.files).max().unwrap_or(0);
-    let workers = Workers::new(&active, first.stop, Box::new(due), files, options.limit);
+    let workers = Workers::new(&active, Box::new(due), files, options.limit);
     workers.work();
     workers.leave_rest();
     drop(workers);
@@ -222,7 +242,7 @@ fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
 }
 
 /// The lane of one destination, where there is work to be done and nothing against it.
-fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan, began: Instant) -> Option<Lane<'a>> {
+fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lane<'a>> {
     let LanePlan { mut counts, gone } = plan;
     let (setup, options) = (entry.setup, entry.options);
     if options.dry_run && !matches!(gone, Err(RunError::NothingSelected)) {
@@ -244,7 +264,7 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan, began: Instan
     warn_of_drivers(setup, &mut counts);
     setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
     let lock = entry.lock.take()?;
-    Some(Lane::new(number, setup, options, Tally::of(counts), lock, began))
+    Some(Lane::new(number, setup, options, Tally::of(counts), lock))
 }
 
 /// Files of a driver that nobody configured are not covered by mistake, unlike all others (facts R10).

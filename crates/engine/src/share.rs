@@ -230,7 +230,7 @@ pub(crate) struct SharedPayload {
 impl SharedPayload {
     fn receive(&self) -> Result<Piece, PayloadError> {
         loop {
-            if self.reading.stop.signalled().is_some() {
+            if !self.reading.stop.may_go_on() {
                 return Err(PayloadError::Stopped);
             }
             match self.receiver.recv_timeout(Duration::from_millis(200)) {
@@ -255,6 +255,9 @@ impl Payload for SharedPayload {
     }
 
     fn open(&mut self) -> Result<(), PayloadError> {
+        if !self.reading.stop.may_begin() {
+            return Err(PayloadError::Stopped);
+        }
         self.pump.start();
         if let Piece::Opened(size) = self.receive()? {
             self.size_hint = size;

@@ -45,6 +45,15 @@ impl Stores {
         };
         self.by_id.iter().flat_map(of_store).collect()
     }
+
+    /// Cuts off whoever still waits for one of them.
+    pub(crate) fn interrupt(&self) {
+        for store in self.by_id.values() {
+            if let Access::Readable(source) = &store.access {
+                source.interrupt();
+            }
+        }
+    }
 }
 
 /// What the rules say of a data file, before any byte is read (facts R4, R10).

@@ -61,6 +61,8 @@ pub(crate) struct Counts {
     pub(crate) source_damaged: bool,
     /// A proved copy was found missing or changed, or the destination kept other bytes than were sent.
     pub(crate) destination_damaged: bool,
+    /// There was no time for something that is to be done besides the files.
+    pub(crate) cut_short: bool,
     /// A store could not be opened.
     pub(crate) unreachable: bool,
     /// Something in scope is not safe for whatever reason.
@@ -135,7 +137,7 @@ impl Counts {
             (self.destination_damaged, Ending::DestinationDamaged),
             (self.source_damaged, Ending::SourceDamaged),
             (self.not_safe || self.files.failed > 0, Ending::NotSafe),
-            (self.files.pending > 0, Ending::Stopped),
+            (self.files.pending > 0 || self.cut_short, Ending::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);

@@ -1,6 +1,6 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dvb_ledger::{CopyState, Held, Holder, Ledger, LedgerError, Run, RunSummary};
 use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, RunId};
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::check::{Copies, Findings, Pass, Wanted};
 use crate::connection::{At, Connection, Contact, Lost};
+use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::run::now;
 use crate::{Ending, Observer, RunError, Selection, Stop};
@@ -132,13 +133,20 @@ pub struct VerifySummary {
 /// # Errors
 /// [`RunError`], when no copy was looked at. What goes wrong later is in the [`VerifySummary`].
 pub fn verify(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
-    let (began, started) = (Instant::now(), now());
+    let stop = setup.stop.within(options.time_budget);
+    let setup = VerifySetup { stop: &stop, ..*setup };
+    let cuts = vec![Cut::new(&stop, || setup.sink.interrupt()), Cut::databases(&stop, None, setup.ledger)];
+    watched(cuts, || verify_until(&setup, options))
+}
+
+fn verify_until(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
+    let started = now();
     let VerifySetup { ledger, destination, .. } = *setup;
     let (run, host, pid) = (options.run.clone(), options.host.clone(), std::process::id());
     let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
     let lock = ledger.lock(destination, &holder)?;
     ledger.begin_run(&Run { id: run, destination: destination.clone(), started: started.clone(), host, pid })?;
-    let looked = look(setup, options, lock.as_ref(), began);
+    let looked = look(setup, options, lock.as_ref());
     let done = looked.and_then(|findings| Ok(summary(setup, options, started, findings)?));
     let (checked, exit_code, json) = match &done {
         Ok(it) => (it.copies.checked, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
@@ -159,12 +167,7 @@ pub fn verify(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<Verify
     }
 }
 
-fn look(
-    setup: &VerifySetup<'_>,
-    options: &VerifyOptions,
-    lock: &dyn dvb_ledger::Lock,
-    began: Instant,
-) -> Result<Findings, RunError> {
+fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger::Lock) -> Result<Findings, RunError> {
     let VerifySetup { ledger, destination, sink, observer, stop } = *setup;
     let at = At { ledger, destination, sink, observer, stop, run: &options.run };
     let filter = |it: &Held| options.selection.has_copy(it, &options.default_store.0);
@@ -178,15 +181,14 @@ fn look(
         }
     }
     let contact = Contact::under_lock();
-    if count > 0 && stop.signalled().is_none() {
+    if count > 0 && stop.may_begin() {
         probe(at, &contact, &probes)?;
     }
     observer.event(&Event::Planned { files: count, bytes });
-    let deadline = options.time_budget.map(|it| began + it);
     if count == 0 {
         return Ok(Findings::default());
     }
-    Ok(Pass::new((at, &contact), lock, Copies::new(at, &wanted), count, options.jobs, deadline).work())
+    Ok(Pass::new((at, &contact), lock, Copies::new(at, &wanted), count, options.jobs).work())
 }
 
 struct Plan {
@@ -218,7 +220,7 @@ fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, Le
                 *probe = held.copy.key;
             }
         }
-        if plan.count.is_multiple_of(1024) && at.stop.signalled().is_some() {
+        if plan.count.is_multiple_of(1024) && !at.stop.may_begin() {
             break;
         }
     }

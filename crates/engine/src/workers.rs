@@ -10,7 +10,7 @@ use crate::lane::Lane;
 use crate::share::Share;
 use crate::spool::{Due, Line};
 use crate::tally::Fate;
-use crate::{Ending, Stop, chain, pool};
+use crate::{Ending, chain, pool};
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;
@@ -22,7 +22,7 @@ const SMALL_BYTES: u64 = 2 << 20;
 const BATCH_BYTES: u64 = 64 << 20;
 /// The same where what is read once waits in memory for the slower one of several destinations.
 const SHARED_BATCH_BYTES: u64 = 16 << 20;
-/// How long after a signal what was not reached may still be recorded as pending.
+/// How long after a signal or the time budget what was not reached may still be recorded as pending.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The list of what is due.
@@ -48,7 +48,6 @@ struct Most {
 pub(crate) struct Workers<'a> {
     /// By the destinations' numbers; `None` for one that takes no part.
     lanes: &'a [Option<Lane<'a>>],
-    stop: &'a Stop,
     jobs: usize,
     most: Most,
     queue: Mutex<Queue<'a>>,
@@ -59,13 +58,7 @@ type Batch = Vec<Vec<Due>>;
 
 impl<'a> Workers<'a> {
     /// `files` is how many data files the list has at most, `limit` how many of them are to be looked at.
-    pub(crate) fn new(
-        lanes: &'a [Option<Lane<'a>>],
-        stop: &'a Stop,
-        due: DueList<'a>,
-        files: u64,
-        limit: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(lanes: &'a [Option<Lane<'a>>], due: DueList<'a>, files: u64, limit: Option<u64>) -> Self {
         let active = || lanes.iter().flatten();
         let jobs = active().map(|it| it.options.jobs).max().unwrap_or(1).max(1);
         let files = usize::try_from(files).unwrap_or(usize::MAX);
@@ -75,7 +68,7 @@ impl<'a> Workers<'a> {
             bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
             small_files: SMALL_FILES.min(files.div_ceil(jobs)),
         };
-        Self { lanes, stop, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
+        Self { lanes, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
     }
 
     fn active(&self) -> impl Iterator<Item = &'a Lane<'a>> {
@@ -176,12 +169,18 @@ impl<'a> Workers<'a> {
             if lines.is_empty() {
                 return;
             }
-            let may_record = self.stop.signalled().is_none() || began.elapsed() < LAST_WORDS;
+            if began.elapsed() > LAST_WORDS && !self.active().any(|it| it.setup.stop.may_go_on()) {
+                break;
+            }
+            let is_early = began.elapsed() < LAST_WORDS;
             let batch = self.for_lanes(lines);
             for lane in self.active() {
+                let may_record = is_early || lane.setup.stop.may_begin();
                 leave(lane, batch.get(lane.number).map_or(&[], Vec::as_slice), may_record);
             }
         }
+        // Whatever line was not looked at: a long list takes longer than there is time.
+        self.active().for_each(Lane::count_rest);
     }
 }
 

@@ -39,6 +39,9 @@ pub trait ObjectSink: Send + Sync {
     /// # Errors
     /// As [`Sink::connect`](crate::Sink::connect).
     fn session(&self, run: &RunId) -> Result<Box<dyn ObjectSession>, SinkError>;
+
+    /// As [`Sink::interrupt`](crate::Sink::interrupt).
+    fn interrupt(&self) {}
 }
 
 /// A bucket or container that objects are given back to.
@@ -63,6 +66,11 @@ impl<S: ObjectSink> ObjectWriter<S> {
         // What cannot be removed is small, and lies in the way of nothing.
         let _ = session.sweep(is_dead);
         session.tidy();
+    }
+
+    /// See [`StoreWriter::interrupt`](crate::StoreWriter::interrupt).
+    pub fn interrupt(&self) {
+        self.sink.interrupt();
     }
 
     fn take(&self) -> Result<Box<dyn ObjectSession>, SinkError> {

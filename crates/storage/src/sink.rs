@@ -145,6 +145,19 @@ pub trait Sink: Send + Sync {
     /// [`SinkError`]: [`Cause::Untrusted`](crate::Cause::Untrusted) where the host's key is changed or unknown, `Forbidden` where login is refused,
     /// `Unavailable` where the destination cannot be reached or used.
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError>;
+
+    /// Cuts everything off that its sessions wait for, now or later: a run's time is over, and somebody hangs. Called by
+    /// another thread than those that wait, once or more often, and never undone.
+    ///
+    /// - It returns at once: it waits for no network, no disk, and no lock that a waiting session may hold.
+    /// - Within a second or two, each call of a session that waits for the destination fails as a whole with
+    ///   [`Cause::Unavailable`](crate::Cause::Unavailable); so do later calls, [`Sink::connect`] and the reading of bodies
+    ///   that a session has opened. What waits for a payload does not count: the run ends its payloads itself.
+    /// - It is as if the connection had broken off: nothing shows at a key that was not proved, what is not finished is
+    ///   left for a later run to continue or to sweep. Nothing is tidied up, for that would be waiting again.
+    ///
+    /// A sink that wraps another one passes it on. What only waits for a local disk has nothing that it could cut.
+    fn interrupt(&self) {}
 }
 
 /// One session with a destination, used by one thread. In every answer to a batch, the n-th result belongs to the n-th request.

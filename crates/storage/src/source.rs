@@ -108,4 +108,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`] with [`Cause::Unavailable`](crate::Cause::Unavailable) and what to do.
     fn check(&self) -> Result<(), SourceError>;
+
+    /// Cuts everything off that is waited for here, now or later: as [`Sink::interrupt`](crate::Sink::interrupt), for a
+    /// source. Within a second or two, what waits fails with [`Cause::Unavailable`](crate::Cause::Unavailable), and the
+    /// reading of a body that was opened with an error of any kind; so does whatever is called later. Returns at once.
+    ///
+    /// A source that wraps another one passes it on. What only waits for a local disk has nothing that it could cut.
+    fn interrupt(&self) {}
 }

@@ -108,4 +108,7 @@ pub trait StoreWriter: Send + Sync {
 
     /// Takes away, as well as can be, what it made for itself, and what writers of these runs left behind.
     fn close(&self, is_dead: &dyn Fn(&RunId) -> bool);
+
+    /// Cuts everything off that is waited for here, as [`Sink::interrupt`](crate::Sink::interrupt).
+    fn interrupt(&self) {}
 }

@@ -96,11 +96,7 @@ fn list_once(
             }
         };
         failure = done.err();
-        if failure.is_some() || at.stop.signalled().is_some() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if failure.is_some() || !at.stop.may_begin() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let listed = connection.with(|session| match session.list(Listing::Copies, &mut visit) {
         // The session is well, so there is nothing to be done again.

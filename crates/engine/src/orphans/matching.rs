@@ -132,7 +132,7 @@ impl Matcher<'_, '_> {
             return Ok(Vec::new());
         }
         for session in 1..=SESSIONS {
-            if self.setup.stop.signalled().is_some() {
+            if !self.setup.stop.may_begin() {
                 return Err(Lost::Stopped);
             }
             match self.measure_once(keys, sizes, algorithms) {

@@ -14,6 +14,7 @@ use dvb_storage::Sink;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::connection::{At, Connection, Contact, Lost};
+use crate::cut::{Cut, watched};
 use crate::run::now;
 use crate::spool::Spool;
 use crate::{Ending, Observer, RunError, Stop, chain};
@@ -196,6 +197,15 @@ pub fn orphans(
     options: &OrphansOptions,
     show: &mut dyn FnMut(&Orphan),
 ) -> Result<OrphansSummary, RunError> {
+    let databases = Cut::databases(setup.stop, Some(setup.catalog), setup.ledger);
+    watched(vec![Cut::new(setup.stop, || setup.sink.interrupt()), databases], || orphans_until(setup, options, show))
+}
+
+fn orphans_until(
+    setup: &OrphansSetup<'_>,
+    options: &OrphansOptions,
+    show: &mut dyn FnMut(&Orphan),
+) -> Result<OrphansSummary, RunError> {
     let started = now();
     let OrphansSetup { ledger, destination, sink, observer, stop, .. } = *setup;
     let at = At { ledger, destination, sink, observer, stop, run: &options.run };
@@ -209,7 +219,7 @@ pub fn orphans(
         Err(Failure::Run(error)) => return Err(error),
         Err(Failure::Lost(lost)) => return Err(lost_error(destination, lost)),
     };
-    if found.count > 0 && stop.signalled().is_none() {
+    if found.count > 0 && stop.may_begin() {
         match find_owners(setup, options, &mut connection, &mut found, &mut counts) {
             Ok(()) | Err(Failure::Lost(Lost::Stopped)) => {}
             // The list is worth having all the same.

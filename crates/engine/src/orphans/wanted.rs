@@ -93,7 +93,7 @@ pub(super) fn of(setup: &OrphansSetup<'_>, options: &OrphansOptions, sizes: &Siz
         let elsewhere: Vec<Holding> =
             others.iter_mut().filter_map(|it| it.reach(file.id).transpose()).collect::<Result<_, _>>()?;
         missing += u64::from(one_file(&file, held.as_ref(), &elsewhere, &mut list)?);
-        if setup.stop.signalled().is_some() {
+        if !setup.stop.may_begin() {
             break;
         }
     }
@@ -147,11 +147,7 @@ fn catalogue(setup: &OrphansSetup<'_>, options: &OrphansOptions) -> Result<Spool
     setup.catalog.read(Detail::Full, &mut |entry| {
         let Entry::DataFile(file) = entry else { return ControlFlow::Continue(()) };
         failure = spool.push(&Catalogued::of(&file)).err();
-        if failure.is_some() || setup.stop.signalled().is_some() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if failure.is_some() || !setup.stop.may_begin() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     failure.map_or(Ok(spool), |it| Err(options.spool_error(it)))
 }

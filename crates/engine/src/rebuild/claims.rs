@@ -64,7 +64,7 @@ impl<'a> Claims<'a> {
             self.batch.extend(self.claim_of(entry));
             let full = self.batch.len() >= BATCH;
             match if full { self.record(connection.as_deref_mut()) } else { Ok(()) } {
-                Ok(()) if self.setup.stop.signalled().is_none() => ControlFlow::Continue(()),
+                Ok(()) if self.setup.stop.may_begin() => ControlFlow::Continue(()),
                 Ok(()) => ControlFlow::Break(()),
                 Err(aborted) => {
                     failure = Some(aborted);

@@ -215,7 +215,7 @@ fn download(
     let mut out = BufWriter::new(io::Seek::rewind(&mut &*file).map(|()| file).map_err(here)?);
     let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 17]);
     loop {
-        if stop.signalled().is_some() {
+        if !stop.may_go_on() {
             return Ok(Err("stopped".to_owned()));
         }
         match body.read(&mut buffer) {

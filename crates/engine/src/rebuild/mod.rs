@@ -15,6 +15,7 @@ use dvb_storage::Sink;
 use serde::Serialize;
 
 use crate::connection::{At, Connection, Contact};
+use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::run::now;
 use crate::{Ending, Observer, RunError, Stop, chain};
@@ -111,6 +112,11 @@ pub struct RebuildSummary {
 /// # Errors
 /// [`RunError`], when nothing was taken over. What goes wrong later is in the [`RebuildSummary`].
 pub fn rebuild(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<RebuildSummary, RunError> {
+    let databases = Cut::databases(setup.stop, None, setup.ledger);
+    watched(vec![Cut::new(setup.stop, || setup.sink.interrupt()), databases], || rebuild_until(setup, options))
+}
+
+fn rebuild_until(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<RebuildSummary, RunError> {
     let started = now();
     let RebuildSetup { ledger, destination, .. } = *setup;
     let (run, host, pid) = (options.run.clone(), options.host.clone(), std::process::id());
@@ -178,10 +184,12 @@ pub fn fetch_snapshot(
     folder: &std::path::Path,
 ) -> Result<Fetched, RunError> {
     let contact = Contact::without_lock();
-    let mut connection = Connection::new(setup.at(run), &contact);
-    let fetched = fetch::fetch(setup, which, &mut connection, folder);
-    connection.clean_up();
-    fetched
+    watched(vec![Cut::new(setup.stop, || setup.sink.interrupt())], || {
+        let mut connection = Connection::new(setup.at(run), &contact);
+        let fetched = fetch::fetch(setup, which, &mut connection, folder);
+        connection.clean_up();
+        fetched
+    })
 }
 
 /// Takes over what a snapshot says without a look at the destination: for a ledger that lives as long as a command.

@@ -203,7 +203,7 @@ impl Repair<'_> {
         };
         let made = match done {
             Ok(proof) => Made::Yes(Box::new(proof)),
-            Err(_) if self.setup.stop.signalled().is_some() => return Err(Halt::Stopped),
+            Err(_) if !self.setup.stop.may_go_on() => return Err(Halt::Stopped),
             Err(PutError::Target(error)) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => {
                 return Ok(Made::Lost(error.chain()));
             }

@@ -16,13 +16,14 @@ use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
+use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::restore::plan::Asked;
 use crate::restore::reach::Reach;
 use crate::restore::{self, Goal, Layout, Origin, RestoreError, RestoreOptions, RestoreSetup, Shared, StoreWriters};
 use crate::run::now;
 use crate::summary::LISTED;
-use crate::{Ending, Observer, Options, RunError, Setup, Stop, Stores, chain, new_run_id, pool, run};
+use crate::{Ending, Observer, Options, RunError, Setup, Stop, Stores, chain, new_run_id, pool};
 
 /// Copies in a page of the ledger's list.
 const PAGE: u32 = 5_000;
@@ -44,6 +45,15 @@ pub struct RepairSetup<'a> {
     pub observer: &'a dyn Observer,
     /// Who can end it early.
     pub stop: &'a Stop,
+}
+
+impl RepairSetup<'_> {
+    /// Cuts off whoever still waits for a store or a destination.
+    fn interrupt(&self) {
+        self.stores.interrupt();
+        self.destinations.iter().for_each(|it| it.sink.interrupt());
+        self.writers.values().flatten().for_each(|it| it.interrupt());
+    }
 }
 
 /// What the caller decides.
@@ -212,6 +222,13 @@ struct Case {
 /// # Errors
 /// [`RestoreError`], when nothing was looked at. What goes wrong later is in the [`RepairSummary`].
 pub fn repair(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<RepairSummary, RestoreError> {
+    let stop = setup.stop.within(options.how.time_budget);
+    let setup = RepairSetup { stop: &stop, ..*setup };
+    let databases = Cut::databases(&stop, Some(setup.catalog), setup.ledger);
+    watched(vec![Cut::new(&stop, || setup.interrupt()), databases], || repair_until(&setup, options))
+}
+
+fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<RepairSummary, RestoreError> {
     let (started, how) = (now(), &options.how);
     let runs: Vec<RunId> = setup.destinations.iter().map(|_| new_run_id()).collect();
     let locks = if options.apply { begin(setup, options, &runs, &started)? } else { Vec::new() };
@@ -397,7 +414,7 @@ impl Repair<'_> {
     }
 
     fn next(&self, list: &Mutex<impl Iterator<Item = io::Result<Case>>>) -> Option<Case> {
-        if self.setup.stop.signalled().is_some() || self.out().abort.is_some() {
+        if !self.setup.stop.may_begin() || self.out().abort.is_some() {
             return None;
         }
         if !self.locks.iter().all(|it| it.is_held()) {
@@ -417,13 +434,14 @@ impl Repair<'_> {
 
 /// Lets a run at each destination look at what was mended, and record the verdict.
 fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvObjectId>) -> Vec<(Settled, Ending)> {
-    if files.is_empty() || setup.stop.signalled().is_some() {
+    if files.is_empty() || !setup.stop.may_begin() {
         return Vec::new();
     }
     let mut settled = Vec::new();
     for Origin { name, sink } in setup.destinations {
-        let mut how =
-            Options { run: new_run_id(), rerun: false, dry_run: false, verify_every: None, ..options.how.clone() };
+        // The time budget is that of the repair, and `stop` knows its end.
+        let (run, time_budget, verify_every) = (new_run_id(), None, None);
+        let mut how = Options { run, rerun: false, dry_run: false, verify_every, time_budget, ..options.how.clone() };
         how.selection = crate::Selection { files: files.clone(), ..crate::Selection::default() };
         let run_setup = Setup {
             catalog: setup.catalog,
@@ -434,7 +452,7 @@ fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvO
             observer: setup.observer,
             stop: setup.stop,
         };
-        let (ending, error) = match run(&run_setup, &how) {
+        let (ending, error) = match crate::run(&run_setup, &how) {
             Ok(summary) => (summary.ending, None),
             // All of it has left Dataverse.
             Err(RunError::NothingSelected) => continue,

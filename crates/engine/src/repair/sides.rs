@@ -88,7 +88,7 @@ impl Repair<'_> {
                 }
                 Err(error) => failed = error.chain(),
             }
-            if self.setup.stop.signalled().is_some() {
+            if !self.setup.stop.may_go_on() {
                 return Err(Halt::Stopped);
             }
         }

@@ -24,6 +24,7 @@ use dvb_model::{DestinationName, DriverId, RunId};
 use dvb_storage::{Folder, Sink, StoreWriter};
 
 use crate::connection::Contact;
+use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
 use crate::stores::{Access, Stores};
@@ -70,6 +71,17 @@ pub struct RestoreSetup<'a> {
     pub observer: &'a dyn Observer,
     /// Who can end it early.
     pub stop: &'a Stop,
+}
+
+impl RestoreSetup<'_> {
+    /// Cuts off whoever still waits for a store or a destination.
+    pub(crate) fn interrupt(&self) {
+        self.stores.interrupt();
+        self.from.iter().for_each(|it| it.sink.interrupt());
+        if let Goal::InPlace(writers) = self.to {
+            writers.values().flatten().for_each(|it| it.interrupt());
+        }
+    }
 }
 
 /// Which version of a dataset is laid out as people see it.
@@ -154,6 +166,11 @@ impl<'a> Shared<'a> {
 /// # Errors
 /// [`RestoreError`], when nothing was looked at. What goes wrong later is in the [`RestoreSummary`].
 pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
+    let databases = Cut::databases(setup.stop, Some(setup.catalog), setup.ledger);
+    watched(vec![Cut::new(setup.stop, || setup.interrupt()), databases], || restore_until(setup, options))
+}
+
+fn restore_until(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
     let started = now();
     let planned = plan::make(setup, options, None).map_err(|it| gone::explain(it, setup, options))?;
     let plan::Plan { mut spool, files, bytes, hidden } = planned;

@@ -229,7 +229,7 @@ fn in_folder(shared: &Shared<'_>, target: &dyn Folder, wanted: &Wanted) -> Look 
         Err(error) => Err(error),
     };
     let fate = match found {
-        _ if shared.reading.stop.signalled().is_some() => Fate::Stopped,
+        _ if !shared.reading.stop.may_go_on() => Fate::Stopped,
         Ok(true) => Fate::AlreadyGood,
         Ok(false) => Fate::Failed(format!("{} holds other bytes, and is left alone", path(target, &wanted.path))),
         Err(error) => Fate::Failed(error.chain()),
@@ -245,7 +245,7 @@ fn is_same(shared: &Shared<'_>, target: &dyn Folder, wanted: &Wanted) -> Result<
     let mut file = target.open(&wanted.path)?;
     let (mut hasher, mut buffer) = (Hasher::new(&[]), vec![0; 1 << 18]);
     let reading = Reading { rate: None, ..shared.reading.clone() };
-    while reading.stop.signalled().is_none() {
+    while reading.stop.may_go_on() {
         match file.body.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {
@@ -384,7 +384,7 @@ fn one_copy(
     let mut mismatches = 0;
     let mut broken = 0;
     loop {
-        if shared.reading.stop.signalled().is_some() {
+        if !shared.reading.stop.may_go_on() {
             return Copied::Stopped;
         }
         match reach.read(n, key, |body| place.put(body)) {
@@ -419,7 +419,7 @@ fn one_copy(
             }
             Ok(Err(PutError::Read(error))) => {
                 reach.hang_up(n);
-                if shared.reading.stop.signalled().is_some() {
+                if !shared.reading.stop.may_go_on() {
                     return Copied::Stopped;
                 }
                 broken += 1;
@@ -427,7 +427,7 @@ fn one_copy(
                     let name = shared.setup.from[n].name;
                     return Copied::Failed(format!("cannot read {key} at destination {name}: {error}"));
                 }
-                shared.setup.stop.sleep(Duration::from_secs(u64::from(broken)));
+                shared.setup.stop.pause(Duration::from_secs(u64::from(broken)));
             }
         }
     }

@@ -73,6 +73,9 @@ impl<'a> Reach<'a> {
             match opened {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(error)) => return Err(Unread::Copy(error)),
+                Err(Lost::Session(error)) if self.shared.setup.stop.is_no_verdict(error.cause) => {
+                    return Err(Unread::Stopped);
+                }
                 Err(Lost::Session(_)) if sessions < SESSIONS => sessions += 1,
                 Err(lost) => return Err(lost.into()),
             }
@@ -107,7 +110,7 @@ pub(crate) struct Watched<'a> {
 
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.reading.stop.signalled().is_some() {
+        if !self.reading.stop.may_go_on() {
             return Err(io::Error::other("stopped"));
         }
         let n = self.body.read(buffer)?;

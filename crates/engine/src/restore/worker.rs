@@ -46,7 +46,7 @@ pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<A
 
 /// The next batch; `None` at the end, or when the restore is over.
 fn take(shared: &Shared<'_>, list: &Mutex<impl Iterator<Item = io::Result<Asked>>>) -> Option<Vec<Asked>> {
-    if shared.setup.stop.signalled().is_some() || shared.tally().aborted.is_some() {
+    if !shared.setup.stop.may_begin() || shared.tally().aborted.is_some() {
         return None;
     }
     match unpoisoned(list).by_ref().take(BATCH).collect::<io::Result<Vec<_>>>() {

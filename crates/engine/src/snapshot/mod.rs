@@ -27,7 +27,7 @@ use crate::payload::Reading;
 use crate::plan::Catalogue;
 use crate::spool::Subject;
 use crate::tally::About;
-use crate::{Ending, Stop, chain};
+use crate::{Ending, chain};
 use lines::Lines;
 use payload::SpooledFile;
 
@@ -92,8 +92,7 @@ impl From<Unstaged> for Failure {
 /// not about.
 pub(crate) fn leave(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
     let mut drafts: Vec<Draft<'_>> = lanes.iter().filter_map(|it| begin(it, catalogue)).collect();
-    let Some(setup) = drafts.first().map(|it| it.lane.setup) else { return };
-    let broken = describe(&mut drafts, catalogue, setup.stop).err();
+    let broken = describe(&mut drafts, catalogue).err();
     for mut draft in drafts {
         draft.failure = draft.failure.or_else(|| broken.clone());
         let lane = draft.lane;
@@ -105,10 +104,11 @@ pub(crate) fn leave(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
 }
 
 /// Enters the whole catalogue into every draft, as long as there is one that goes on.
-fn describe(drafts: &mut [Draft<'_>], catalogue: &mut Catalogue, stop: &Stop) -> Result<(), Failure> {
+fn describe(drafts: &mut [Draft<'_>], catalogue: &mut Catalogue) -> Result<(), Failure> {
     for (n, entry) in catalogue.entries.read()?.enumerate() {
-        if n.is_multiple_of(LINES) && stop.signalled().is_some() {
-            return Err(Failure::Stopped);
+        if n.is_multiple_of(LINES) {
+            let cut_short = drafts.iter_mut().filter(|it| !it.lane.at_the_end.may_go_on());
+            cut_short.for_each(|it| it.failure = it.failure.take().or(Some(Failure::Stopped)));
         }
         let entry = entry?;
         drafts.iter_mut().for_each(|it| it.enter(&entry));
@@ -131,7 +131,7 @@ impl Lane<'_> {
 fn begin<'a>(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
     // What is under a signal, or has lost its lock or its destination, leaves it to the next run, which sees that by the
     // summary.
-    if lane.setup.stop.signalled().is_some() || lane.tally.is_aborted() || !lane.is_locked() {
+    if !lane.at_the_end.may_go_on() || lane.tally.is_aborted() || !lane.is_locked() {
         return None;
     }
     let begun = is_needed(lane, catalogue);
@@ -144,7 +144,14 @@ fn begin<'a>(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
 
 /// Says that there is no snapshot, where it is not said already.
 fn tell(lane: &Lane<'_>, failure: Failure) {
-    let Failure::Said(ending, why) = failure else { return };
+    let Failure::Said(ending, why) = failure else {
+        if lane.setup.stop.is_over() {
+            let why = "the time budget was over before a snapshot of the catalogue was there; the next run leaves one";
+            lane.setup.observer.event(&Event::Warning(why));
+            lane.tally.lock().cut_short = true;
+        }
+        return;
+    };
     let why = format!("no snapshot of the catalogue could be left at the destination: {why}");
     lane.setup.observer.event(&Event::Warning(&why));
     let mut counts = lane.tally.lock();
@@ -219,7 +226,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
-        let mut connection = lane.connection();
+        let mut connection = lane.last_connection();
         let others = list(&mut connection)?;
         let previous = previous(lane, &mut connection, others.as_deref())?;
         let run = &lane.options.run;
@@ -275,7 +282,7 @@ impl<'a> Draft<'a> {
 
 fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
     let key = ObjectKey::own(&link.name)?;
-    let mut connection = lane.connection();
+    let mut connection = lane.last_connection();
     let found = connection.with(|it| it.stat(std::slice::from_ref(&key)))?.pop();
     lane.leave(connection);
     Ok(matches!(found, Some(Ok(Some(_)))))
@@ -359,6 +366,7 @@ fn store<const N: usize>(
     for (name, file) in objects {
         keyed.push((ObjectKey::own(name)?, Arc::new(file)));
     }
+    let reading = Reading { stop: lane.at_the_end.clone(), ..lane.reading.clone() };
     let mut attempt = 0;
     loop {
         if !lane.is_locked() {
@@ -366,10 +374,11 @@ fn store<const N: usize>(
             return Err(Failure::Said(Ending::Unreachable, why.to_owned()));
         }
         // What lies at their names can only be what an attempt before left there that nobody heard of.
-        let done = connection.with(|session| stage_and_commit(session, &keyed, &lane.reading, attempt > 0));
+        let done = connection.with(|session| stage_and_commit(session, &keyed, &reading, attempt > 0));
         attempt += 1;
         match done {
             Ok(Ok(proved)) => return Ok(proved),
+            Err(Lost::Session(_)) if !lane.at_the_end.may_go_on() => return Err(Failure::Stopped),
             Err(Lost::Session(_)) if attempt < ATTEMPTS => {}
             Ok(Err(Failed::Object(Unstaged::Sink(error)))) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
             }

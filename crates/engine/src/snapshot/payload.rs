@@ -36,7 +36,7 @@ impl Payload for SpooledFile {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
-        if self.reading.stop.signalled().is_some() {
+        if !self.reading.stop.may_go_on() {
             return Err(PayloadError::Stopped);
         }
         let n = match self.file.read_at(buffer, self.at) {

@@ -19,6 +19,7 @@ mod repair;
 mod rerun;
 mod restore;
 mod snapshots;
+mod time_budget;
 mod together;
 mod uncopied;
 mod unreadable;
