@@ -84,6 +84,7 @@ impl Lane<'_> {
             self.commit(jobs, connection)?;
             let on_its_way = |it: &Item| matches!(it.progress, Progress::Todo | Progress::Staged(_));
             if !jobs.iter().flat_map(|it| &it.items).any(on_its_way) {
+                note_names(jobs);
                 return Ok(());
             }
         }
@@ -385,6 +386,12 @@ impl Lane<'_> {
         let requests = at.iter().map(request).collect();
         let answers = connection.with(|session| session.stage(requests))?;
         for ((n, m), answer) in at.into_iter().zip(answers) {
+            if let Err(Unstaged::Sink(error)) = &answer
+                && error.cause == Cause::Unnameable
+            {
+                name_otherwise(&mut jobs[n].items[m], error);
+                continue;
+            }
             let item = &mut jobs[n].items[m];
             item.progress = match answer {
                 Ok(staged) => Progress::Staged(staged),
@@ -521,6 +528,29 @@ impl Lane<'_> {
     }
 }
 
+/// A medium that cannot have a name (exFAT, SMB) gets the object under another one, once.
+fn name_otherwise(item: &mut Item, error: &SinkError) {
+    let other = item.key.for_any_medium();
+    if item.named_otherwise.is_some() || other == item.key {
+        item.progress = Progress::Failed(Trouble::Write(error.chain()));
+    } else {
+        (item.key, item.reserved, item.named_otherwise) = (other, false, Some(error.chain()));
+    }
+}
+
+/// Says where the copies are that have another name than their objects.
+fn note_names(jobs: &mut [Job]) {
+    for job in jobs {
+        let stored = job.items.iter().filter(|it| matches!(it.progress, Progress::Proved { .. }));
+        let note = |it: &Item| {
+            let why = it.named_otherwise.as_ref()?;
+            Some(format!("{why}: the copy of {} is at {}", it.object.key, it.key))
+        };
+        let notes: Vec<String> = stored.filter_map(note).collect();
+        job.notes.extend(notes);
+    }
+}
+
 fn add_original(job: &mut Job) {
     let Subject::DataFile(file) = &job.due.subject else { return };
     let main = job.item(&ObjectRole::Main).map(|it| &it.object);
@@ -589,6 +619,7 @@ pub(crate) fn may_pass(cause: Cause) -> bool {
         | Cause::Full
         | Cause::Exists
         | Cause::Broken
+        | Cause::Unnameable
         | Cause::Io => false,
     }
 }
@@ -610,6 +641,7 @@ pub(crate) fn reason(error: &SourceError) -> String {
         | Cause::Full
         | Cause::Exists
         | Cause::Broken
+        | Cause::Unnameable
         | Cause::Io => "",
     };
     format!("{kind}{}", error.chain())

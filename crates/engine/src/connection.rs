@@ -168,6 +168,7 @@ impl<'a> Connection<'a> {
                 | Cause::Full
                 | Cause::Exists
                 | Cause::Broken
+                | Cause::Unnameable
                 | Cause::Io => false,
             };
             let Some(pause) = pauses.next().filter(|_| may_pass) else {

@@ -126,6 +126,7 @@ impl Ending {
             | Cause::Full
             | Cause::Exists
             | Cause::Broken
+            | Cause::Unnameable
             | Cause::Io => Self::Unreachable,
         }
     }

@@ -142,6 +142,8 @@ pub(crate) struct Item {
     pub(crate) reserved: bool,
     /// What lies at the key, the original script called a copy of this data file, and nobody has proved it.
     pub(crate) is_originals: bool,
+    /// Why it got another key: the medium cannot have its own.
+    pub(crate) named_otherwise: Option<String>,
     /// How often something went wrong that may pass.
     pub(crate) tries: u32,
     pub(crate) progress: Progress,
@@ -205,6 +207,7 @@ impl Item {
             replace: newest.is_some_and(is_bad),
             reserved: newest.is_some(),
             is_originals: false,
+            named_otherwise: None,
             progress: if has_good || newest.is_some() { Progress::Compare } else { Progress::Todo },
             object,
             version,

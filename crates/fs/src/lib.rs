@@ -7,6 +7,7 @@ mod error;
 mod flush;
 mod kinds;
 mod listing;
+mod names;
 mod publish;
 mod replace;
 mod roots;

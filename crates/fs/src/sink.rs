@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, DirEntry, File, OpenOptions, OpenOptionsExt};
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Observed, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
@@ -19,7 +19,9 @@ use rustix::fs::Advice;
 
 use crate::error::{reading_error, sink_error};
 use crate::flush::{Bytes, Notes, sync_dir, write_out};
+use crate::kinds;
 use crate::listing::walk;
+use crate::names::Names;
 use crate::publish::{Touched, rename_new};
 
 const TEMPORARY: &str = ".dataverse-backup/tmp";
@@ -97,6 +99,8 @@ impl Sink for DirectorySink {
         let mut touched = Touched::new(&dir, root);
         let own = touched.make(Some(&format!("{TEMPORARY}/{run}"))).and_then(Dir::try_clone).map_err(unavailable)?;
         touched.flush(&self.notes).map_err(|(_, error)| unavailable(error))?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let names = Names::new(own.try_clone().map_err(unavailable)?, format!("names-{number}"));
         let bytes = Bytes::of(&dir).map_err(unavailable)?;
         Ok(Box::new(DirectorySession {
             root: root.clone(),
@@ -104,7 +108,8 @@ impl Sink for DirectorySink {
             own,
             bytes,
             notes: self.notes.clone(),
-            number: self.next.fetch_add(1, Ordering::Relaxed),
+            names,
+            number,
             next: 0,
             buffer: vec![0; BUFFER],
         }))
@@ -117,6 +122,7 @@ struct DirectorySession {
     /// This run's folder for temporaries.
     own: Dir,
     bytes: Bytes,
+    names: Names,
     notes: Notes,
     number: u64,
     next: u64,
@@ -130,6 +136,7 @@ impl DirectorySession {
 
     fn stage_one(&mut self, request: StageRequest) -> Result<Staged, Unstaged> {
         let StageRequest { key, mut payload } = request;
+        self.refuse_impossible(&key)?;
         payload.open()?;
         let handle = format!("{}-{}", self.number, self.next);
         self.next += 1;
@@ -140,6 +147,19 @@ impl DirectorySession {
         }
         written?;
         Ok(Staged { key, measured: payload.finish(), handle })
+    }
+
+    /// Before any byte is read in vain.
+    fn refuse_impossible(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
+        match self.names.impossible(key.as_str()) {
+            Ok(None) => Ok(()),
+            Ok(Some(part)) => {
+                let (root, kind) = (self.root.display(), kinds::name(&self.dir));
+                let attempt = format!("the file system of {root} ({kind}) cannot have the name {part:?}");
+                Err(SinkError::new(Cause::Unnameable, attempt))
+            }
+            Err(error) => Err(self.failed("try names in", TEMPORARY)(error)),
+        }
     }
 
     fn write_temporary(&mut self, handle: &str, payload: &mut dyn Payload) -> Result<(), Unstaged> {
@@ -388,9 +408,13 @@ impl SinkSession for DirectorySession {
             if !is_dead(&RunId(name.clone())) {
                 continue;
             }
-            let count = entry.open_dir().and_then(|it| it.entries()).map_err(&failed)?.count();
+            // A folder in it is only where names were tried.
+            let is_file =
+                |it: &io::Result<DirEntry>| it.as_ref().is_ok_and(|it| !it.file_type().is_ok_and(|kind| kind.is_dir()));
+            let entries = entry.open_dir().and_then(|it| it.entries()).map_err(&failed)?;
+            let files = entries.filter(is_file).count();
             folder.remove_dir_all(&name).map_err(&failed)?;
-            removed += count as u64;
+            removed += files as u64;
         }
         Ok(removed)
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use dvb_fixity::{Algorithm, Measured};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -175,6 +176,42 @@ impl ObjectKey {
     }
 }
 
+/// Bytes in a part of a key that every medium can have, with room for what is put behind it.
+const MOST: usize = 120;
+
+/// What Windows, and with it exFAT and SMB, refuses in a name; and the sign that stands for it.
+const ODD: [char; 9] = [':', '*', '?', '"', '<', '>', '|', '\\', '%'];
+
+impl ObjectKey {
+    /// A key in the place of this one that every medium can have: of simple characters, each other one as `%` and its two
+    /// digits; a long part is cut, and a digest of it put behind.
+    #[must_use]
+    pub fn for_any_medium(&self) -> Self {
+        Self(self.parts().map(simple).collect::<Vec<_>>().join("/"))
+    }
+}
+
+fn simple(part: &str) -> String {
+    let body = part.trim_end_matches(['.', ' ']);
+    let is_odd = |it: char| it.is_control() || !it.is_ascii() || ODD.contains(&it);
+    let mut text = String::new();
+    for (at, it) in part.char_indices() {
+        if at < body.len() && !is_odd(it) {
+            text.push(it);
+        } else {
+            let mut bytes = [0; 4];
+            text.extend(it.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")));
+        }
+    }
+    if text.len() <= MOST {
+        return text;
+    }
+    let digest = Measured::of(part.as_bytes(), &[]).digest(Algorithm::Sha256).map(ToString::to_string);
+    let digest = digest.unwrap_or_default();
+    // All of it is ASCII.
+    format!("{}~{}", &text[..MOST - 17], &digest[..digest.len().min(16)])
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -233,7 +270,26 @@ mod tests {
         .prop_map(|parts| parts.concat())
     }
 
+    #[test]
+    fn every_medium_has_a_key() {
+        let simple = |it: &str| ObjectKey::new(it).unwrap().for_any_medium().as_str().to_owned();
+        assert_eq!(simple("10.5072/FK2/ABC/18f3-a_b.orig"), "10.5072/FK2/ABC/18f3-a_b.orig");
+        assert_eq!(simple("10.5072/A:B/x?.. /%"), "10.5072/A%3AB/x%3F%2E%2E%20/%25");
+        assert_eq!(simple("a b/é.v2"), "a b/%C3%A9.v2");
+        let long = |end: &str| simple(&format!("a/{}{end}", "x".repeat(250)));
+        assert_eq!(long("").len(), 2 + MOST);
+        assert_ne!(long("1"), long("2"));
+        assert_eq!(simple(&long("1")), long("1"));
+    }
+
     proptest! {
+        #[test]
+        fn no_two_keys_have_one_for_any_medium(one in "[a:%.A3 ~]{1,5}", other in "[a:%.A3 ~]{1,5}") {
+            let [Ok(one), Ok(other)] = [&one, &other].map(|it| ObjectKey::new(it)) else { return Ok(()) };
+            prop_assert_eq!(one == other, one.for_any_medium() == other.for_any_medium());
+            prop_assert!(ObjectKey::new(one.for_any_medium().as_str()).is_ok());
+        }
+
         #[test]
         fn no_text_makes_a_key_that_leaves_the_root(directory in nasty(), name in nasty(), tag in nasty()) {
             let Ok(name) = ObjectName::new(&name) else { return Ok(()) };

@@ -164,9 +164,13 @@ impl Fault {
                 Cause::Forbidden => io::ErrorKind::PermissionDenied,
                 Cause::Transient => io::ErrorKind::TimedOut,
                 Cause::Exists => io::ErrorKind::StaleNetworkFileHandle,
-                Cause::Refused | Cause::Unavailable | Cause::Untrusted | Cause::Full | Cause::Broken | Cause::Io => {
-                    io::ErrorKind::Other
-                }
+                Cause::Refused
+                | Cause::Unavailable
+                | Cause::Untrusted
+                | Cause::Full
+                | Cause::Broken
+                | Cause::Unnameable
+                | Cause::Io => io::ErrorKind::Other,
             },
         };
         io::Error::new(kind, self)

@@ -24,6 +24,8 @@ pub enum Cause {
     /// What is there is no object any more: a folder, a link or a pipe of that name, or parts of it are lost. It does
     /// not pass by itself.
     Broken,
+    /// The destination's medium cannot have such a name; another key may do.
+    Unnameable,
     /// Anything else: I/O error, protocol violation.
     Io,
 }

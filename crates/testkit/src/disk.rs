@@ -19,6 +19,8 @@ pub enum FileSystem {
     Ext4,
     /// XFS with its defaults.
     Xfs,
+    /// exFAT by FUSE: no colons and the like in names, no links, no owners.
+    ExFat,
 }
 
 /// A mounted file system; gone when it is dropped.
@@ -30,9 +32,21 @@ pub struct Disk {
 
 const SIZE: u64 = 320 << 20;
 
-const MOUNT: &str = r#"mount -o "$1" "$2" "$3" || exit
-echo mounted
-exec sleep infinity"#;
+/// Whoever serves a FUSE must not be the last one in a namespace with its mount: it would wait for itself, for ever. So
+/// this process leaves with a copy of the mount, which is the only one then.
+const MOUNT: &str = r#"if [ "$1" != exfat ]; then
+    mount -o "$1" "$2" "$3" || exit
+    echo mounted
+    exec sleep infinity
+fi
+device=$(losetup -f --show "$2") || exit
+mount.exfat-fuse "$device" "$3" || { echo "apt-get install exfat-fuse"; losetup -d "$device"; exit 1; }
+losetup -d "$device" # when it is not used any more
+(
+    while [ "$(readlink "/proc/$$/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ]; do sleep 0.02; done
+    umount -l "$3"
+) &
+exec unshare --mount --propagation=private /bin/sh -c 'echo mounted; exec sleep infinity'"#;
 
 impl Disk {
     /// Whether this process may mount: as root. A test of root that cannot fails.
@@ -51,6 +65,7 @@ impl Disk {
         match kind {
             FileSystem::Ext4 => run("/usr/sbin/mkfs.ext4", &["-q", "-F", &image], "e2fsprogs"),
             FileSystem::Xfs => run("/usr/sbin/mkfs.xfs", &["-q", "-f", &image], "xfsprogs"),
+            FileSystem::ExFat => run("/usr/sbin/mkfs.exfat", &[&image], "exfatprogs"),
         };
         Self::mount(kind, dir)
     }
@@ -70,6 +85,7 @@ impl Disk {
             FileSystem::Ext4 => "loop,commit=300",
             // The copy has the same number as the disk that it was made of.
             FileSystem::Xfs => "loop,nouuid",
+            FileSystem::ExFat => "exfat",
         };
         let folder = dir.path().join("mounted");
         std::fs::create_dir(&folder).expect("make a folder");

@@ -82,6 +82,7 @@ impl Fate {
             | Cause::Full
             | Cause::Exists
             | Cause::Broken
+            | Cause::Unnameable
             | Cause::Io => Self::Failed(why),
         }
     }
@@ -187,6 +188,7 @@ pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
             | Cause::Untrusted
             | Cause::Full
             | Cause::Broken
+            | Cause::Unnameable
             | Cause::Exists => Look::Done(Fate::of(error.cause, error.chain())),
         },
     }

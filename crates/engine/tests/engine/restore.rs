@@ -52,7 +52,7 @@ impl Bench {
         }
     }
 
-    fn give(
+    pub(crate) fn give(
         &self,
         from: &[(&DestinationName, &dyn Sink)],
         to: Goal<'_>,
