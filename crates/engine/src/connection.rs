@@ -10,6 +10,7 @@ use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 
 use crate::observer::Event;
+use crate::spelling;
 use crate::waits::Wait;
 use crate::{Ending, Observer, Stop};
 
@@ -189,8 +190,11 @@ impl<'a> Connection<'a> {
         if *swept {
             return;
         }
-        let is_dead =
-            |run: &RunId| run != self.at.run && self.at.ledger.knows_run(self.at.destination, run).unwrap_or(false);
+        let is_dead = |run: &RunId| {
+            // Some destinations make letters small.
+            let run = &RunId(spelling::of_run(&run.0));
+            run != self.at.run && self.at.ledger.knows_run(self.at.destination, run).unwrap_or(false)
+        };
         if let Err(error) = session.sweep(&is_dead) {
             // What is left lies in the way of nothing; a later run tries again.
             self.at.observer.event(&Event::Warning(&error.chain()));
@@ -206,7 +210,7 @@ impl<'a> Connection<'a> {
     /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
     pub(crate) fn clean_up(&mut self) {
         if let Some(session) = &mut self.session
-            && let Err(error) = session.sweep(&|run| run == self.at.run)
+            && let Err(error) = session.sweep(&|run| spelling::is_run(run, self.at.run))
         {
             self.at.observer.event(&Event::Warning(&error.chain()));
         }

@@ -37,6 +37,7 @@ mod run;
 mod settle;
 mod share;
 mod snapshot;
+mod spelling;
 mod spool;
 mod stop;
 mod stores;

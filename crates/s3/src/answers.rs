@@ -41,6 +41,7 @@ pub(crate) struct Uploads {
     pub(crate) is_truncated: bool,
     pub(crate) next_key_marker: String,
     pub(crate) next_upload_id_marker: String,
+    pub(crate) encoding_type: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,6 +58,7 @@ pub(crate) struct Page {
     pub(crate) contents: Vec<Row>,
     pub(crate) is_truncated: bool,
     pub(crate) next_continuation_token: String,
+    pub(crate) encoding_type: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -160,6 +160,7 @@ impl Client {
                 Fault::Refused(it) => it.is_transient(),
                 Fault::Credentials(_)
                 | Fault::Unsendable(_)
+                | Fault::TooLarge { .. }
                 | Fault::Xml(_)
                 | Fault::Lacking(_)
                 | Fault::NoBucket

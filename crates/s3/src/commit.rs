@@ -146,6 +146,7 @@ impl Commit<'_> {
             call.headers.push(("if-none-match", "*".into()));
         }
         let (answer, was_repeated) = self.shared.client.ask_once(&call);
+        let answer = answer.map_err(|it| self.shared.refused_put(it, bytes.len()));
         let shown = answer.map(|it| Shown::Now {
             version: it.header("x-amz-version-id").map(str::to_owned),
             observed: self.told_at_once(&it, measured),

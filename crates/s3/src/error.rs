@@ -16,6 +16,15 @@ pub(crate) enum Fault {
     /// The service refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The service refused so many bytes at once; sent again, they come in smaller parts.
+    #[error("{size} bytes at once are too large for the service, and are sent again in smaller parts")]
+    TooLarge {
+        /// How many.
+        size: usize,
+        /// What it said.
+        #[source]
+        refusal: Refusal,
+    },
     /// There are no keys to sign with.
     #[error("no credentials")]
     Credentials(#[from] CredentialsError),
@@ -106,7 +115,7 @@ impl Fault {
             Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => {
                 Cause::Unavailable
             }
-            Self::Transport(_) | Self::Body(_) => Cause::Transient,
+            Self::Transport(_) | Self::Body(_) | Self::TooLarge { .. } => Cause::Transient,
             Self::NoBucket => Cause::Missing,
             Self::Unsendable(_) | Self::Xml(_) | Self::Lacking(_) => Cause::Io,
         }
@@ -116,6 +125,25 @@ impl Fault {
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self, Self::Transport(_) | Self::Credentials(_))
             || matches!(self, Self::Refused(it) if it.code == "NoSuchBucket" || ENDED.contains(&it.code.as_str()))
+    }
+
+    /// The body was larger than the service takes.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.is_code(&["EntityTooLarge", "MaxMessageLengthExceeded"]) || self.is_status(&[413])
+    }
+
+    /// A page of a listing that the service cannot give, or gives so that nobody can read it.
+    pub(crate) fn is_unlistable(&self) -> bool {
+        match self {
+            Self::Xml(_) | Self::Lacking(_) => true,
+            Self::Refused(it) => it.status == 500,
+            Self::Transport(_)
+            | Self::TooLarge { .. }
+            | Self::Credentials(_)
+            | Self::Unsendable(_)
+            | Self::NoBucket
+            | Self::Body(_) => false,
+        }
     }
 
     pub(crate) fn is_missing(&self) -> bool {
@@ -134,6 +162,7 @@ impl Fault {
         let remedy = match self {
             Self::Refused(it) => it.remedy(),
             Self::Transport(_)
+            | Self::TooLarge { .. }
             | Self::Credentials(_)
             | Self::Unsendable(_)
             | Self::Xml(_)

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::RunId;
 
-use crate::answers::{Uploads, parse};
+use crate::answers::{OpenUpload, Uploads};
 use crate::error::Fault;
-use crate::listing::list;
+use crate::listing::{ask, decode, list};
 use crate::sink::Shared;
 use crate::{parallel, upload};
 
@@ -82,6 +82,8 @@ fn journals(shared: &Shared) -> Result<BTreeMap<String, RunId>, Fault> {
     let folder = shared.own_key(FOLDER);
     let mut found = BTreeMap::new();
     list(shared, &folder, false, &mut |row| {
+        // A name that is no text is none of ours.
+        let Ok(row) = row else { return ControlFlow::Continue(()) };
         if let Some((run, _)) = row.key.strip_prefix(&folder).and_then(|it| it.split_once('/')) {
             let run = RunId(run.to_owned());
             found.insert(row.key, run);
@@ -102,19 +104,23 @@ fn read(shared: &Shared, journal: &str) -> Result<Vec<String>, Fault> {
 /// Every open upload below our prefix: its key and its id.
 fn open_uploads(shared: &Shared) -> Result<Vec<(String, String)>, Fault> {
     let mut found = Vec::new();
-    let (mut key, mut id) = (String::new(), String::new());
+    let (mut key, mut id, mut encoded) = (String::new(), String::new(), true);
     loop {
         let mut call = shared.call("GET", "");
         call.query = vec![("uploads", String::new()), ("prefix", shared.prefix.clone())];
         if !key.is_empty() {
             call.query.extend([("key-marker", key), ("upload-id-marker", id)]);
         }
-        let page: Uploads = parse(&shared.client.ask(&call)?.text)?;
-        found.extend(page.uploads.into_iter().map(|it| (it.key, it.upload_id)));
-        (key, id) = (page.next_key_marker, page.next_upload_id_marker);
-        if !page.is_truncated || key.is_empty() {
+        let page: Uploads = ask(shared, call, &mut encoded)?;
+        let told = page.encoding_type.as_deref();
+        // A key that is no text is none of ours.
+        let ours = |it: OpenUpload| Some((decode(told, it.key).ok()?, it.upload_id));
+        found.extend(page.uploads.into_iter().filter_map(ours));
+        if !page.is_truncated || page.next_key_marker.is_empty() {
             return Ok(found);
         }
+        key = decode(told, page.next_key_marker).map_err(|_| Fault::Lacking("NextKeyMarker that is text"))?;
+        id = page.next_upload_id_marker;
     }
 }
 

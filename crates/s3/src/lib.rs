@@ -16,6 +16,7 @@ mod config;
 mod credentials;
 mod error;
 mod journal;
+mod largest;
 mod listing;
 mod notes;
 mod parallel;

@@ -42,8 +42,14 @@ pub(crate) fn second(shared: &Shared, server: Server, from: &str, to: &str) -> R
     let size = length(&old.headers).ok_or(Fault::Lacking("Content-Length")).map_err(failed)?;
     let etag = old.etag().unwrap_or_default().to_owned();
     let make = |etag: &str| match size <= LARGEST_COPY {
-        true => copy(shared, server, from, to, etag),
-        false => copy_parts(shared, server, from, to, etag, size),
+        true => match copy(shared, server, from, to, etag) {
+            // It makes a new object of the whole, and takes none as large.
+            Err(fault) if fault.is_too_large() => {
+                copy_parts(shared, server, from, to, etag, (size, shared.part_size()))
+            }
+            done => done,
+        },
+        false => copy_parts(shared, server, from, to, etag, (size, COPIED_PART)),
     };
     match make(&etag) {
         Ok(()) => {}
@@ -90,9 +96,16 @@ fn copy(shared: &Shared, server: Server, from: &str, to: &str, etag: &str) -> Re
     }
 }
 
-fn copy_parts(shared: &Shared, server: Server, from: &str, to: &str, etag: &str, size: u64) -> Result<(), Fault> {
+fn copy_parts(
+    shared: &Shared,
+    server: Server,
+    from: &str,
+    to: &str,
+    etag: &str,
+    (size, part_size): (u64, u64),
+) -> Result<(), Fault> {
     let id = upload::create(shared, server, to)?;
-    let part_size = upload::part_size(COPIED_PART, size, 1);
+    let part_size = upload::part_size(part_size, size, 1);
     let numbers: Vec<u64> = (0..size.div_ceil(part_size)).collect();
     let copied: Result<Vec<Part>, Fault> = parallel::each(numbers, shared.config.parallel, |n| {
         let (first, last) = (n * part_size, ((n + 1) * part_size).min(size) - 1);

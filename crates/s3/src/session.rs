@@ -188,7 +188,17 @@ impl SinkSession for S3Session {
             Listing::Copies => (root.clone(), false),
             Listing::Own(prefix) => (format!("{own}{prefix}"), true),
         };
+        let place = self.shared.describe();
+        let mut last = String::new();
         let listed = list(&self.shared, &prefix, here, &mut |row| {
+            let row = match row {
+                Ok(row) => row,
+                Err(name) => {
+                    let text = format!("a name in {place} is no UTF-8, and cannot be asked for: {name}");
+                    return visit(Err(SinkError::new(Cause::Io, text)));
+                }
+            };
+            last.clone_from(&row.key);
             // A folder may have an object of its own, which other programs make.
             let is_folder = row.key.ends_with('/') && row.size == 0;
             match row.key.strip_prefix(root.as_str()) {
@@ -198,7 +208,15 @@ impl SinkSession for S3Session {
                 _ => ControlFlow::Continue(()),
             }
         });
-        listed.map_err(|fault| self.failed(fault, "list", &prefix))
+        match listed {
+            // The service is there, and cannot say what lies behind: what it said before is worth having.
+            Err(fault) if !here && fault.is_unlistable() => {
+                let behind = if last.is_empty() { "anything".to_owned() } else { format!("what lies behind {last:?}") };
+                let _ = visit(Err(self.failed(fault, &format!("list {behind} below"), &prefix))); // it ends here anyway
+                Ok(())
+            }
+            listed => listed.map_err(|fault| self.failed(fault, "list", &prefix)),
+        }
     }
 
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {

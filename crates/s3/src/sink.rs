@@ -12,6 +12,7 @@ use crate::client::{Call, Client};
 use crate::config::S3SinkConfig;
 use crate::error::Fault;
 use crate::journal::Journal;
+use crate::largest::Largest;
 use crate::notes::Notes;
 use crate::probe::Probed;
 use crate::session::S3Session;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) notes: Notes,
     pub(crate) parts: Arc<Budget>,
     pub(crate) held: Arc<Budget>,
+    pub(crate) largest: Largest,
 }
 
 impl Shared {
@@ -45,6 +47,37 @@ impl Shared {
 
     pub(crate) fn call<'a>(&'a self, method: &'static str, key: &'a str) -> Call<'a> {
         Call { method, bucket: &self.config.bucket, key, ..Call::default() }
+    }
+
+    /// Of a part, usually.
+    pub(crate) fn part_size(&self) -> u64 {
+        self.config.part_size.min(self.largest.part())
+    }
+
+    /// What becomes of a PUT of so many bytes that failed: one that was too large is made again, in parts.
+    pub(crate) fn refused_put(&self, fault: Fault, size: usize) -> Fault {
+        if !fault.is_too_large() {
+            return fault;
+        }
+        self.largest.refuse_put(size as u64);
+        self.smaller(fault, size)
+    }
+
+    /// The same of a part: smaller ones are made.
+    pub(crate) fn refused_part(&self, fault: Fault, size: usize) -> Fault {
+        if fault.is_too_large() && self.largest.refuse_part(size as u64) { self.smaller(fault, size) } else { fault }
+    }
+
+    fn smaller(&self, fault: Fault, size: usize) -> Fault {
+        self.notes.add(format!(
+            "{} takes less at once than S3 services do ({fault}); what is too large is sent again in smaller parts. \
+             S3PartSize: 5MiB makes them small from the start",
+            self.describe()
+        ));
+        match fault {
+            Fault::Refused(refusal) => Fault::TooLarge { size, refusal },
+            other => other,
+        }
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -72,6 +105,7 @@ impl S3Sink {
             notes: Notes::default(),
             parts: Budget::new(config.part_memory),
             held: Budget::new(config.held_memory),
+            largest: Largest::new(),
             config,
         };
         Ok(Self { shared: Arc::new(shared), probed: SharedAnswer::default(), next: AtomicU64::new(0) })

@@ -140,7 +140,10 @@ impl<'a> Stage<'a> {
                 }
             }
         };
-        upload::send_part(self.shared, self.server, upload.key, &id, number, bytes)
+        upload::send_part(self.shared, self.server, upload.key, &id, number, bytes).map_err(|it| match it {
+            PartFailure::Fault(fault) => self.shared.refused_part(fault, bytes.len()).into(),
+            mismatch @ PartFailure::Mismatch(_) => mismatch,
+        })
     }
 }
 
@@ -182,9 +185,10 @@ where
     fn read(&mut self, mut payload: Box<dyn Payload>, key: &'a str) -> Reading<'a> {
         let shared = self.stage.shared;
         let mut start = Vec::new();
+        let single_put = shared.config.single_put.min(shared.largest.put());
         let opened = payload.open().and_then(|()| {
             // One byte more than may be held shows that there is more. Most objects need much less room.
-            let most = shared.config.single_put + 1;
+            let most = single_put + 1;
             let likely = payload.size_hint().saturating_add(1).min(most);
             fill(payload.as_mut(), &mut start, likely)?;
             if start.len() as u64 == likely { fill(payload.as_mut(), &mut start, most) } else { Ok(()) }
@@ -192,7 +196,7 @@ where
         if let Err(error) = opened {
             return Reading::Broken(error.into(), None);
         }
-        if start.len() as u64 <= shared.config.single_put {
+        if start.len() as u64 <= single_put {
             start.shrink_to_fit();
             match shared.held.take(start) {
                 Ok(room) => return Reading::Held(payload.finish(), room),
@@ -217,7 +221,7 @@ where
         let hint = payload.size_hint();
         let mut left = &start[..];
         for number in 1.. {
-            let size = upload::part_size(shared.config.part_size, hint, number);
+            let size = upload::part_size(shared.part_size(), hint, number);
             let mut room = shared.parts.wait(size);
             let taken = left.len().min(usize::try_from(size).unwrap_or(usize::MAX));
             room.buffer.extend_from_slice(&left[..taken]);

@@ -48,21 +48,23 @@ pub(crate) fn walk(
         let delimiter = if by_folder { "&delimiter=/" } else { "" };
         let query = format!("?format=json&prefix={}{delimiter}&marker={}", quote(prefix), quote(&marker));
         let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
-        let page = rows.as_array().map(Vec::as_slice).unwrap_or_default();
-        if page.is_empty() {
-            return Ok(());
-        }
-        let mut has_name = false;
+        let strange = |it: &str| Failure::Protocol(it.to_owned());
+        // To pass over anything here would be to say that it is not there.
+        let page = rows.as_array().ok_or_else(|| strange("a listing is not a JSON array"))?;
+        let before = marker.clone();
         for row in page {
-            let Some(name) = row["name"].as_str().or_else(|| row["subdir"].as_str()) else { continue };
-            has_name = true;
+            let name = row["name"].as_str().or_else(|| row["subdir"].as_str());
+            let name = name.ok_or_else(|| strange("a listing has a row without a name"))?;
             name.clone_into(&mut marker);
             if visit(name, row["bytes"].as_u64()).is_break() {
                 return Ok(());
             }
         }
-        if !has_name {
-            return Err(Failure::Protocol("a listing has rows without a name".to_owned()));
+        if page.is_empty() {
+            return Ok(());
+        }
+        if marker == before {
+            return Err(strange("a listing begins anew behind its own end"));
         }
     }
 }
@@ -88,6 +90,7 @@ pub(crate) fn rows(
     let marker = first.char_indices().next_back().map_or("", |(at, _)| &first[..at]);
     let query = format!("?format=json&limit={limit}&marker={}&end_marker={}!", quote(marker), quote(last));
     let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
+    // What lacks its hash is asked for by itself.
     let row = |it: &Value| {
         let (name, hash) = (it["name"].as_str()?.to_owned(), it["hash"].as_str()?.to_owned());
         Some(Row { name, hash, bytes: it["bytes"].as_u64()? })

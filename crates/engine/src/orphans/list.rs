@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 
 use dvb_storage::{Cause, Listed, Listing, SinkError};
 
+use super::respelled::Names;
 use super::{Counts, Failure, Orphan, Orphans, OrphansOptions};
 use crate::connection::{At, Connection, Lost};
 use crate::observer::Event;
+use crate::spelling::folded;
 use crate::spool::Spool;
 use crate::{Ending, RunError};
 
@@ -23,6 +25,10 @@ pub(super) struct Found {
     pub(super) count: u64,
     /// Sizes that an orphan has.
     pub(super) sizes: Sizes,
+    /// What the ledger names and was listed, as the ledger spells it.
+    pub(super) listed: Names,
+    /// What the ledger does not name, folded.
+    pub(super) unknown: Names,
 }
 
 /// A set of sizes in a memory that does not grow: it may say yes by mistake, and never no.
@@ -79,7 +85,9 @@ fn list_once(
     counts: &mut Counts,
 ) -> Result<Found, Failure> {
     let orphans = Spool::create(&options.spool_folder).map_err(|it| options.spool_error(it))?;
-    let mut sieve = Sieve { at, page: Vec::new(), found: Found { orphans, count: 0, sizes: Sizes::new() } };
+    let (listed, unknown) = (Names::new(), Names::new());
+    let found = Found { orphans, count: 0, sizes: Sizes::new(), listed, unknown };
+    let mut sieve = Sieve { at, page: Vec::new(), found };
     let mut failure = None;
     let mut visit = |listed: Result<Listed, SinkError>| {
         let done = match listed {
@@ -134,7 +142,12 @@ impl Sieve<'_> {
             return Ok(());
         }
         let known = self.at.ledger.known_keys(self.at.destination, &keys)?;
-        for Listed { name, size } in self.page.drain(..).filter(|it| !known.contains(&it.name)) {
+        for Listed { name, size } in self.page.drain(..) {
+            if known.contains(&name) {
+                self.found.listed.add(&name);
+                continue;
+            }
+            self.found.unknown.add(&folded(&name));
             self.found.count += 1;
             self.found.sizes.add(size);
             let orphan = Orphan { key: name, size, is: Vec::new(), unreadable: None, digests: Vec::new() };

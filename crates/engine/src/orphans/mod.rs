@@ -2,6 +2,7 @@
 
 mod list;
 mod matching;
+mod respelled;
 mod wanted;
 
 use std::path::PathBuf;
@@ -220,7 +221,9 @@ fn orphans_until(
         Err(Failure::Lost(lost)) => return Err(lost_error(destination, lost)),
     };
     if found.count > 0 && stop.may_begin() {
-        match find_owners(setup, options, &mut connection, &mut found, &mut counts) {
+        let compared = respelled::leave_out(setup, options, &mut connection, &mut found)
+            .and_then(|()| find_owners(setup, options, &mut connection, &mut found, &mut counts));
+        match compared {
             Ok(()) | Err(Failure::Lost(Lost::Stopped)) => {}
             // The list is worth having all the same.
             Err(Failure::Run(error)) => counts.abort = Some((Ending::from(&error), chain(&error))),

@@ -78,7 +78,7 @@ pub(super) fn fetch(
         Which::Newest => {
             let listed = again(connection, |it| match it.list_own(thin::BEFORE) {
                 Err(error) if error.cause == Cause::Forbidden => Ok(Err(error.chain())),
-                listed => listed.map(Ok),
+                listed => listed.map(|it| Ok(thin::as_spelled(it))),
             })?;
             let names = listed.map_err(|why| {
                 none(vec![format!("{why}; the summary of each run names its snapshot, and --snapshot takes a name")])

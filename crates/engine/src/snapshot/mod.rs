@@ -294,7 +294,7 @@ fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
         connection.with(|session| match session.list_own(thin::BEFORE) {
             // Without the right to do so, the ledger has to know what is there.
             Err(error) if error.cause == Cause::Forbidden => Ok(None),
-            listed => listed.map(Some),
+            listed => listed.map(|it| Some(thin::as_spelled(it))),
         })
     })
 }

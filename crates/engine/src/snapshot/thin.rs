@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 
+use crate::spelling;
+
 /// Days on which each has its snapshot.
 const DAYS: i32 = 31;
 
@@ -17,6 +19,16 @@ const DIGEST: &str = ".sha256";
 /// The name of the snapshot that a run leaves.
 pub(crate) fn name_of(run: &str) -> String {
     format!("{BEFORE}{run}{BEHIND}")
+}
+
+/// The names of snapshots as this program spells them, which is how they are asked for: some destinations list them in small
+/// letters.
+pub(crate) fn as_spelled(names: Vec<String>) -> Vec<String> {
+    let spelled = |name: String| match name.strip_prefix(BEFORE) {
+        Some(run) => format!("{BEFORE}{}", spelling::of_run(run)),
+        None => name,
+    };
+    names.into_iter().map(spelled).collect()
 }
 
 /// The run that left a snapshot of this name, if it is one of ours.

@@ -18,6 +18,7 @@ mod paths;
 mod rebuild;
 mod repair;
 mod rerun;
+mod respelled;
 mod restore;
 mod snapshots;
 mod time_budget;

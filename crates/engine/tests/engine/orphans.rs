@@ -49,6 +49,10 @@ pub(crate) fn list(bench: &Bench) -> (OrphansSummary, Found) {
     try_list(bench, &bench.catalog(), bench.sink.as_ref(), &[]).unwrap()
 }
 
+pub(crate) fn list_at(bench: &Bench, sink: &dyn Sink) -> (OrphansSummary, Found) {
+    try_list(bench, &bench.catalog(), sink, &[]).unwrap()
+}
+
 /// Puts bytes at the destination that no run put there.
 fn put(bench: &Bench, key: &str, bytes: &[u8]) {
     let path = bench.backup.join(key);

@@ -3,6 +3,7 @@
 
 mod faults;
 mod memory;
+mod odd;
 mod promises;
 mod proxy;
 mod roles;
