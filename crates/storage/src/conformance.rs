@@ -2,6 +2,7 @@
 //!
 //! The functions return the first promise that is broken as text, so that they serve tests without being one.
 
+mod continued;
 mod target;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::{
     StageRequest, Staged, Unstaged,
 };
 
+pub use continued::continued;
 pub use target::{Seen, target};
 
 /// A broken promise, or the way to it barred.

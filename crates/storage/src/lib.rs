@@ -23,8 +23,8 @@ pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use shared_answer::SharedAnswer;
 pub use sink::{
-    CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged,
-    Unstaged,
+    CONTINUED_FOR, CONTINUED_FROM, CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink,
+    SinkSession, StageRequest, Staged, Unstaged,
 };
 pub use source::{Location, ObjectAddress, Source, StoredObject};
 pub use target::{Expected, Folder, Mender, Placed, PutError, StoreWriter, Target};

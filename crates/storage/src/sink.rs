@@ -2,12 +2,18 @@
 
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Mismatch, Proved};
 use dvb_model::{ObjectKey, RunId};
 use thiserror::Error;
 
 use crate::{SinkError, SourceError};
+
+/// An upload that was cut is worth going on with when so many bytes of it are there.
+pub const CONTINUED_FROM: u64 = 16 << 20;
+/// So long after its last byte somebody may go on with it; then it is swept like any other temporary.
+pub const CONTINUED_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// Which evidence of a copy is demanded (`Verify:` of a `[Backup]` section).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +174,13 @@ pub trait Sink: Send + Sync {
 /// - An object that failed leaves nothing at its key; the others of the batch are not affected.
 /// - A method fails as a whole (outer `Err`) only when the session itself is lost: reconnect, and do the batch again.
 /// - Requests of one batch travel together: the number of round trips does not grow with the number of objects.
+/// - An upload that was cut, for its payload said [`PayloadError::Stopped`] or the session was lost, stays where nobody looks,
+///   where the protocol can go on with it and [`CONTINUED_FROM`] bytes of it are there. [`SinkSession::sweep`] spares it for
+///   [`CONTINUED_FOR`] and remembers it for all sessions of the sink; whoever stages an object for the same key later goes on
+///   with it, and only one does. The payload is read and hashed from its start all the same: only the sending is saved.
+///   What lies there is compared with what is read, part by part where the protocol tells digests of parts, else by the proof
+///   of the whole at the end; what differs is sent anew. So an object that changed at the source meanwhile is never joined of
+///   two halves. A sink need not keep this promise; one that does runs [`conformance::continued`](crate::conformance::continued).
 pub trait SinkSession: Send {
     /// What a [`Measured`] must hold, besides SHA-256, so that this session's evidence can be compared.
     fn algorithms(&self) -> &[Algorithm];
@@ -186,6 +199,11 @@ pub trait SinkSession: Send {
     /// # Errors
     /// [`SinkError`], when the session is lost.
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError>;
+
+    /// Bytes that this session did not send because an upload that was cut had them there already.
+    fn spared(&self) -> u64 {
+        0
+    }
 
     /// Proves each staged object, then lets it show at its key. What cannot be proved is removed.
     ///
@@ -267,7 +285,8 @@ pub trait SinkSession: Send {
     /// [`SinkError`]: [`Cause::Refused`](crate::Cause::Refused) for any other key.
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError>;
 
-    /// Removes temporaries of runs that `is_dead` says are over, and tells how many objects went. A run that names itself
+    /// Removes temporaries of runs that `is_dead` says are over, and tells how many objects went; uploads that were cut and
+    /// somebody may go on with are spared, as above. A run that names itself
     /// dead is done: this session must not stage any more.
     ///
     /// # Errors
