@@ -135,7 +135,8 @@ impl Stop {
             | Cause::Untrusted
             | Cause::Full
             | Cause::Exists
-            | Cause::Broken => false,
+            | Cause::Broken
+            | Cause::Unnameable => false,
         }
     }
 
