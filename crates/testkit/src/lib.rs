@@ -5,6 +5,7 @@
 //! the test process, however that ends.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a harness: a panic is how it reports
 
+pub mod asyncssh;
 mod cache;
 pub mod dataverse;
 pub mod disk;
@@ -15,6 +16,7 @@ pub mod netfault;
 pub mod pgbouncer;
 pub mod postgres;
 mod procfs;
+pub mod proftpd;
 pub mod seaweed;
 mod spawn;
 pub mod sshd;

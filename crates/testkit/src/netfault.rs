@@ -21,6 +21,8 @@ pub struct Options {
     pub refuse: bool,
     /// Nothing is passed on any more, and nothing is cut either.
     pub hang: bool,
+    /// What comes from the server is passed on byte by byte, with this pause after each.
+    pub drip: Option<Duration>,
 }
 
 struct State {
@@ -154,7 +156,7 @@ impl State {
             let limit = if up { self.options().cut_up } else { self.options().cut_down };
             let left = limit.map_or(u64::MAX, |it| it.saturating_sub(passed));
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-            if to.write_all(&bytes[..n]).is_err() {
+            if self.write(&mut to, &bytes[..n], up).is_err() {
                 break;
             }
             passed += n as u64;
@@ -167,6 +169,19 @@ impl State {
             }
         }
         let _ = to.shutdown(Shutdown::Write);
+    }
+
+    fn write(&self, to: &mut TcpStream, bytes: &[u8], up: bool) -> std::io::Result<()> {
+        for (n, byte) in bytes.iter().enumerate() {
+            match self.options().drip {
+                Some(pause) if !up && !self.closed.load(Ordering::Relaxed) => {
+                    to.write_all(&[*byte])?;
+                    thread::sleep(pause);
+                }
+                _ => return to.write_all(&bytes[n..]),
+            }
+        }
+        Ok(())
     }
 
     fn reset(&self) {

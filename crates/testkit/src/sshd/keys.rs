@@ -9,7 +9,7 @@ use crate::spawn::run;
 /// What the encrypted key is encrypted with.
 pub const PASSPHRASE: &str = "secret";
 
-pub(super) fn lay_out(dir: &Path) {
+pub(crate) fn lay_out(dir: &Path) {
     cache::copy_of("ssh-keys-1", dir, make);
 }
 
@@ -35,4 +35,18 @@ fn generate(dir: &Path, name: &str, kind: &[&str]) {
     let path = dir.join(name);
     let path = path.to_str().expect("a path in UTF-8");
     run("ssh-keygen", &[&["-q", "-N", "", "-C", name, "-f", path], kind].concat(), "openssh-client");
+}
+
+/// Lines for a `known_hosts` file: the host keys, for these ports of 127.0.0.1.
+pub(crate) fn known(dir: &Path, ports: &[u16]) -> String {
+    let public = |name: &str| fs::read_to_string(dir.join(name)).expect("read a public key");
+    let key = |it: String| it.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let keys = ["host_ed25519.pub", "host_rsa.pub"].map(|it| key(public(it)));
+    let lines = ports.iter().flat_map(|port| keys.iter().map(move |key| format!("[127.0.0.1]:{port} {key}\n")));
+    lines.collect()
+}
+
+/// A public key as RFC 4716 has it.
+pub(crate) fn rfc4716(public: &Path) -> String {
+    run("ssh-keygen", &["-e", "-f", public.to_str().expect("a path in UTF-8")], "openssh-client")
 }

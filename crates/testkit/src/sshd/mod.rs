@@ -5,7 +5,7 @@
 //! mount) everybody logs in as the calling user, without chroot, and there is no full disk.
 
 mod jail;
-mod keys;
+pub(crate) mod keys;
 mod setup;
 
 use std::fs;
