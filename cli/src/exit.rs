@@ -72,6 +72,7 @@ impl Failure {
     pub(crate) fn ending(&self) -> Ending {
         match self {
             Self::Config(ConfigError::Exposed { .. }) => Ending::Refused,
+            Self::Wiring(WiringError::SshKey { source, .. }) if source.cause == Cause::Untrusted => Ending::Refused,
             Self::Config(
                 ConfigError::NotFound { .. }
                 | ConfigError::Unreadable { .. }

@@ -72,7 +72,16 @@ pub(crate) enum WiringError {
         #[source]
         source: CloudError,
     },
-    /// A key that could never let anybody in.
+    /// An algorithm that nobody here knows.
+    #[error("destination {destination} cannot be used")]
+    Ssh {
+        /// Its name.
+        destination: String,
+        /// Which one.
+        #[source]
+        source: SinkError,
+    },
+    /// A key that could never let anybody in, or that others can read.
     #[error("destination {destination} cannot be used; see SshKeyFile and SshKeyPassphrase")]
     SshKey {
         /// Its name.
@@ -421,6 +430,7 @@ pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, WiringErr
     match &destination.kind {
         DestinationKind::Ssh(target) => {
             let config = sftp(target, demand);
+            config.check().map_err(|source| WiringError::Ssh { destination: destination.name.0.clone(), source })?;
             // The one that was named; of the usual ones, any may do.
             if target.key_file.is_some() {
                 let wrong = |source| WiringError::SshKey { destination: destination.name.0.clone(), source };
@@ -461,6 +471,10 @@ fn sftp(target: &SshTarget, demand: Demand) -> SftpConfig {
         agent,
         known_hosts,
         ciphers: target.ciphers.clone(),
+        exchanges: target.exchanges.clone(),
+        macs: target.macs.clone(),
+        host_key_types: target.host_key_types.clone(),
+        open_files: target.open_files.and_then(|it| usize::try_from(it).ok()),
         demand,
         connect_timeout: target.connect_timeout,
         idle_timeout: target.idle_timeout,

@@ -258,6 +258,10 @@ fn every_kind_of_destination_is_read() {
         SshKeyFile: ~/.ssh/id
         SshKnownHosts: known_hosts
         SshCiphers: a@x.org, b
+        SshKexAlgorithms: +c
+        SshMacs: ^d, e
+        SshHostKeyAlgorithms: -f
+        SshOpenFiles: 1
         ConnectTimeout: 5s
         IdleTimeout: 2m
         Verify: read-back
@@ -294,7 +298,9 @@ fn every_kind_of_destination_is_read() {
     assert_eq!((ssh.host.as_str(), ssh.port, ssh.directory.as_str()), ("::1", 2222, "copies"));
     assert_eq!(ssh.key_file.as_deref(), Some(Path::new("/home/dv/.ssh/id")));
     assert_eq!(ssh.known_hosts.as_deref(), Some(config.path.with_file_name("known_hosts").as_path()));
-    assert_eq!(ssh.ciphers.as_deref(), Some("a@x.org,b"));
+    let lists = [&ssh.ciphers, &ssh.exchanges, &ssh.macs, &ssh.host_key_types].map(Option::as_deref);
+    assert_eq!(lists, [Some("a@x.org,b"), Some("+c"), Some("^d,e"), Some("-f")]);
+    assert_eq!(ssh.open_files, Some(1));
     assert_eq!((ssh.connect_timeout.as_secs(), ssh.idle_timeout.as_secs()), (5, 120));
     assert_eq!(config.destinations[1].kind, DestinationKind::Directory("/mnt/tape".into()));
     let DestinationKind::S3(s3) = &config.destinations[2].kind else { panic!() };

@@ -25,6 +25,8 @@ use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable};
 
 /// Size of what is written to a destination and removed again.
 const PROBE: usize = 100_000;
+/// How its name begins.
+const PROBE_NAME: &str = "check-";
 
 /// Try everything that the configuration names
 ///
@@ -335,10 +337,17 @@ fn try_destination(destination: &Destination) -> Check {
         Err(error) => return Check::failed(what, error),
     };
     match probe(sink.as_ref()) {
-        Ok(evidence) => {
+        Ok((evidence, left)) => {
             let why = why(evidence, destination.verify);
-            let text = format!("{}: a probe was written, proved, renamed and removed; proof by {why}", sink.describe());
-            Check::fine(what, text)
+            let done = match left {
+                None => "a probe was written, proved, renamed and removed".to_owned(),
+                Some(key) => format!(
+                    "a probe was written, proved and renamed. The account may remove nothing (append-only), which copies do \
+                     not need: the probe stays at {key} for the next check, and old snapshots stay too"
+                ),
+            };
+            let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
+            Check::fine(what, format!("{}: {done}; proof by {why}{notes}", sink.describe()))
         }
         Err(failure) => Check::failed(what, failure),
     }
@@ -354,12 +363,16 @@ fn why(evidence: Evidence, demand: Verify) -> &'static str {
     }
 }
 
-/// Writes, proves, renames and removes an object in the folder that is the program's own.
-fn probe(sink: &dyn Sink) -> Result<Evidence, Failure> {
+/// Writes, proves, renames and removes an object in the folder that is the program's own; gives its key where it could not
+/// be removed.
+fn probe(sink: &dyn Sink) -> Result<(Evidence, Option<ObjectKey>), Failure> {
     let run = probe_run();
     let mut session = sink.connect(&run)?;
-    let (key, renamed) = (own(&format!("check-{run}"))?, own(&format!("check-{run}-renamed"))?);
-    let done = pass_through(session.as_mut(), &key, &renamed);
+    // One that could not be removed is used again. Where nothing can be listed, nobody knows of one.
+    let left = session.list_own(PROBE_NAME).unwrap_or_default().into_iter().next();
+    let key = own(left.as_deref().unwrap_or(&format!("{PROBE_NAME}{run}")))?;
+    let renamed = own(&format!("{PROBE_NAME}{run}-renamed"))?;
+    let done = pass_through(session.as_mut(), &key, &renamed, left.is_some());
     if done.is_err() {
         // What is left of it: where it cannot be removed, the error at hand says more.
         let _ = session.remove_own(&key);
@@ -367,9 +380,9 @@ fn probe(sink: &dyn Sink) -> Result<Evidence, Failure> {
     }
     let swept = session.sweep(&|it| *it == run);
     let evidence = session.evidence();
-    done?;
+    let removed = done?;
     swept?;
-    Ok(evidence)
+    Ok((evidence, (!removed).then_some(renamed)))
 }
 
 fn own(name: &str) -> Result<ObjectKey, Failure> {
@@ -377,19 +390,28 @@ fn own(name: &str) -> Result<ObjectKey, Failure> {
     Ok(ObjectKey::own(name).map_err(refused)?)
 }
 
-fn pass_through(session: &mut dyn SinkSession, key: &ObjectKey, renamed: &ObjectKey) -> Result<(), Failure> {
+/// Whether it could be removed in the end.
+fn pass_through(
+    session: &mut dyn SinkSession,
+    key: &ObjectKey,
+    renamed: &ObjectKey,
+    replace: bool,
+) -> Result<bool, Failure> {
     let bytes = some_bytes(u64::from(std::process::id()), PROBE);
     let payload = Box::new(Bytes::new(bytes, session.algorithms(), End::Whole));
     let staged = session.stage(vec![StageRequest { key: key.clone(), payload }])?;
     for staged in staged {
-        let commit = CommitRequest { staged: staged?, replace: false };
+        let commit = CommitRequest { staged: staged?, replace };
         for proved in session.commit(vec![commit])? {
             proved?;
         }
     }
     session.rename(key, renamed)?;
-    session.remove_own(renamed)?;
-    Ok(())
+    match session.remove_own(renamed) {
+        Ok(()) => Ok(true),
+        Err(error) if error.cause == Cause::Forbidden => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a file could be replaced in its folder.

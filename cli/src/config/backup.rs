@@ -61,6 +61,14 @@ pub struct SshTarget {
     pub known_hosts: Option<PathBuf>,
     /// Ciphers to offer, best first, comma-separated without blanks; `None`: the program's own choice.
     pub ciphers: Option<String>,
+    /// Key exchanges, in the same way.
+    pub exchanges: Option<String>,
+    /// Message authentication codes, in the same way.
+    pub macs: Option<String>,
+    /// Types of host key, in the same way.
+    pub host_key_types: Option<String>,
+    /// Files that the server lets be open at once; `None`: found out.
+    pub open_files: Option<u32>,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
     /// How long to wait for a server that says nothing.
@@ -196,6 +204,10 @@ fn read_ssh(fields: &mut Fields<'_>) -> Option<SshTarget> {
     let key_passphrase = fields.secret("SshKeyPassphrase");
     let connect_timeout = fields.parsed("ConnectTimeout", value::duration).unwrap_or(seconds(30));
     let idle_timeout = fields.parsed("IdleTimeout", value::duration).unwrap_or(seconds(120));
+    let open_files = fields.parsed("SshOpenFiles", |text| value::number(text, 1, 1000));
+    let mut list = |key: &str| fields.text(key).map(|it| it.split_whitespace().collect::<String>());
+    let [ciphers, exchanges, macs, host_key_types] =
+        ["SshCiphers", "SshKexAlgorithms", "SshMacs", "SshHostKeyAlgorithms"].map(&mut list);
     Some(SshTarget {
         host: host?,
         port,
@@ -205,7 +217,11 @@ fn read_ssh(fields: &mut Fields<'_>) -> Option<SshTarget> {
         key_file: fields.path("SshKeyFile"),
         key_passphrase,
         known_hosts: fields.path("SshKnownHosts"),
-        ciphers: fields.text("SshCiphers").map(|it| it.split_whitespace().collect()),
+        ciphers,
+        exchanges,
+        macs,
+        host_key_types,
+        open_files,
         connect_timeout,
         idle_timeout,
     })

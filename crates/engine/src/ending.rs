@@ -118,9 +118,10 @@ impl Ending {
     pub fn of_cause(cause: Cause) -> Self {
         match cause {
             Cause::Untrusted => Self::Refused,
+            // What both sides could agree on, the configuration does not allow.
+            Cause::Refused => Self::Usage,
             Cause::Missing
             | Cause::Forbidden
-            | Cause::Refused
             | Cause::Transient
             | Cause::Unavailable
             | Cause::Full

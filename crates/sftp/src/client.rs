@@ -1,8 +1,10 @@
 //! Many SFTP requests in flight, each answer handed to the work that asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Fault;
+use crate::lessons::Handles;
 use crate::link::{Link, Until};
 use crate::wire::{self, Extensions, Limits, Malformed, Reply, Request, Status};
 
@@ -14,6 +16,9 @@ const MAX_PACKET: usize = 1024 * 1024;
 const SAFE_CHUNK: u64 = 32 * 1024;
 /// The most that is asked for in one READ or WRITE.
 const LARGE_CHUNK: u64 = 255 * 1024;
+/// Pauses before something is tried again that a server refuses without a reason: many cannot touch a file for a while
+/// that was just closed, for it is scanned or carried on to another place.
+const PAUSES: [u64; 6] = [100, 250, 500, 1000, 2000, 4000];
 
 /// What an answer belongs to, in the words of the work that asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +29,7 @@ pub(crate) struct Ticket {
     pub(crate) step: u8,
     /// Of a READ.
     pub(crate) offset: u64,
-    /// Of a READ.
+    /// Of a READ or a WRITE.
     pub(crate) len: u32,
 }
 
@@ -53,12 +58,20 @@ pub(crate) struct Client {
     pub(crate) link: Link,
     pub(crate) offers: Extensions,
     limits: Limits,
+    handles: Arc<Handles>,
+    /// Those of them that this session holds.
+    held: usize,
     tickets: Vec<Option<Ticket>>,
     free: Vec<u32>,
 }
 
+/// Whether a refusal gives no reason: it may pass.
+pub(crate) fn is_vague(status: &Status) -> bool {
+    !matches!(status.code, wire::NO_SUCH_FILE | wire::PERMISSION_DENIED | wire::UNSUPPORTED | wire::EOF)
+}
+
 impl Client {
-    /// Greets the server, asks for its limits and, in the same round trip, `first`; each answer may take as long as
+    /// Greets the server, asks for its limits and, in the same round trip, `first`; all of that may take as long as
     /// `limit`.
     ///
     /// # Errors
@@ -66,12 +79,14 @@ impl Client {
     pub(crate) fn start(
         link: Link,
         limit: Duration,
+        handles: Arc<Handles>,
         first: &[Request<'_>],
     ) -> Result<(Self, Vec<Reply<'static>>), Fault> {
         let limits = Limits { read: 0, write: 0, handles: 0 };
-        let mut client = Self { link, offers: Extensions::default(), limits, tickets: Vec::new(), free: Vec::new() };
-        let usual = client.link.patience_for(0);
-        client.link.set_patience(limit);
+        let (tickets, free) = (Vec::new(), Vec::new());
+        let mut client = Self { link, offers: Extensions::default(), limits, handles, held: 0, tickets, free };
+        let usual = client.link.pace.for_bytes(0);
+        client.link.pace.set(limit);
         wire::init(client.out());
         let version = loop {
             client.link.pump(Until::Input)?;
@@ -86,7 +101,7 @@ impl Client {
         if let Some(Reply::Extended(body)) = replies.drain(first.len()..).next() {
             client.limits = wire::parse_limits(&body)?;
         }
-        client.link.set_patience(usual);
+        client.link.pace.set(usual);
         Ok((client, replies))
     }
 
@@ -102,11 +117,46 @@ impl Client {
 
     /// How many files may be open ahead of the one that is under way.
     pub(crate) fn open_ahead(&self) -> usize {
-        if self.limits.handles == 0 {
+        let told = if self.limits.handles == 0 {
             32
         } else {
             usize::try_from(self.limits.handles / 8).unwrap_or(256).clamp(1, 256)
+        };
+        told.min(self.handles.most())
+    }
+
+    /// Whether the server is known to open no file more, while this work has so many open.
+    pub(crate) fn is_crowded(&self, open: usize) -> bool {
+        open >= self.handles.most() || self.handles.are_all_taken()
+    }
+
+    /// Whether the server was told, or seen, to allow few open files.
+    pub(crate) fn allows_few(&self) -> bool {
+        self.handles.most() < usize::MAX
+    }
+
+    /// A file was opened, after a refusal or not.
+    pub(crate) fn took_handle(&mut self, was_refused: bool) {
+        self.handles.take();
+        self.held += 1;
+        if was_refused {
+            self.handles.confirm();
         }
+    }
+
+    /// A file was closed.
+    pub(crate) fn gave_handle(&mut self) {
+        self.handles.give(1);
+        self.held -= 1;
+    }
+
+    /// A file was not opened. Whether that may be because others are open: then it is worth another try when fewer are.
+    pub(crate) fn may_be_crowded(&self) -> bool {
+        let held = self.handles.held();
+        if held > 0 {
+            self.handles.no_more_than(held);
+        }
+        held > 0
     }
 
     /// Requests without an answer yet.
@@ -144,7 +194,7 @@ impl Client {
 
     /// Puts a WRITE of these bytes on its way.
     pub(crate) fn send_bytes(&mut self, ticket: Ticket, handle: &[u8], offset: u64, bytes: &[u8]) {
-        let id = self.id_for(ticket);
+        let id = self.id_for(Ticket { len: bytes.len() as u32, ..ticket });
         let out = self.out();
         let begun = wire::begin_write(out, id, handle, offset);
         out.extend_from_slice(bytes);
@@ -172,6 +222,9 @@ impl Client {
             Ok(n) if n > 0 => {
                 out.truncate(at + n);
                 wire::end_write(out, begun);
+                if let Some(Some(ticket)) = self.tickets.get_mut(id as usize) {
+                    ticket.len = n as u32;
+                }
             }
             Ok(_) | Err(_) => {
                 wire::abandon_write(out, begun);
@@ -225,6 +278,10 @@ impl Client {
         while let Some(end) = packet_end(&input[at..])? {
             let (id, reply) = wire::parse(&input[at + 4..at + end])?;
             let ticket = self.release(id).ok_or(Malformed("an answer to nothing that was asked"))?;
+            match &reply {
+                Reply::Data(data) => self.link.pace.received(data.len() as u64),
+                _ => self.link.pace.answered(ticket.len.into()),
+            }
             work.answer(self, ticket, reply)?;
             at += end;
         }
@@ -244,12 +301,37 @@ impl Client {
         Ok(replies.ok_or(Malformed("a request without an answer"))?)
     }
 
+    /// Asks until nothing is refused without a reason, after growing pauses: `ask` is given the numbers of what is to be
+    /// asked, all of them at first, and gives the numbers of what was refused so.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn patiently(
+        &mut self,
+        count: usize,
+        mut ask: impl FnMut(&mut Self, &[usize]) -> Result<Vec<usize>, Fault>,
+    ) -> Result<(), Fault> {
+        let mut again: Vec<usize> = (0..count).collect();
+        let mut pauses = PAUSES.iter();
+        loop {
+            again = ask(self, &again)?;
+            let Some(pause) = pauses.next().filter(|_| !again.is_empty()) else { return Ok(()) };
+            self.link.pause(Duration::from_millis(*pause))?;
+        }
+    }
+
     /// As [`Client::ask`], for requests that are answered by a status.
     ///
     /// # Errors
     /// [`Fault`], when the session is lost.
     pub(crate) fn order(&mut self, requests: &[Request<'_>]) -> Result<Vec<Result<(), Status>>, Fault> {
         self.ask(requests)?.into_iter().map(done).collect()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.handles.give(self.held);
     }
 }
 

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use dvb_storage::{Cause, Demand, SinkError};
 use openssl::pkey::PKey;
 use russh::keys::{self, PrivateKey};
 
+use crate::offers::Offers;
 use crate::short_key;
 
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
@@ -30,8 +32,16 @@ pub struct SftpConfig {
     pub agent: Option<PathBuf>,
     /// Files of trusted host keys in OpenSSH's format (sshd(8)); one that is missing counts as empty.
     pub known_hosts: Vec<PathBuf>,
-    /// Ciphers in order of preference, by comma; `None` for what is fastest.
+    /// Ciphers in order of preference, as `Ciphers` of ssh_config(5) has them; `None` for what is fastest.
     pub ciphers: Option<String>,
+    /// Key exchanges, as `KexAlgorithms` there; `None` for what is safe.
+    pub exchanges: Option<String>,
+    /// Message authentication codes, as `MACs` there; `None` for what is safe.
+    pub macs: Option<String>,
+    /// Types and signatures of the host key, as `HostKeyAlgorithms` there; `None` for what is known of the host.
+    pub host_key_types: Option<String>,
+    /// Files that the server lets be open at once; `None` where it is to be found out.
+    pub open_files: Option<usize>,
     /// Which evidence is demanded.
     pub demand: Demand,
     /// Limit for each step of connecting: TCP, key exchange, login, start of SFTP.
@@ -41,6 +51,14 @@ pub struct SftpConfig {
 }
 
 impl SftpConfig {
+    /// Whether the algorithms are known. No server is asked.
+    ///
+    /// # Errors
+    /// [`SinkError`] that names the one that is not.
+    pub fn check(&self) -> Result<(), SinkError> {
+        Offers::of(self).map(drop)
+    }
+
     /// User, host and folder, for messages.
     pub(crate) fn describe(&self) -> String {
         let port = if self.port == 22 { String::new() } else { format!(":{}", self.port) };
@@ -72,11 +90,24 @@ impl KeyFile {
             };
             return Err(SinkError::because(cause, format!("the private key {path} cannot be read"), error));
         }
+        if let Some(mode) = self.open_to_others() {
+            let attempt = format!(
+                "the private key {path} is not encrypted, and open to group or others (mode {mode:04o}): chmod 600 {path}"
+            );
+            return Err(SinkError::new(Cause::Untrusted, attempt));
+        }
         self.load().map(drop).map_err(|error| {
             let hint = if self.passphrase.is_some() { "the passphrase is wrong" } else { "it needs a passphrase" };
             let text = format!("the private key {path} cannot be opened: {hint}, or it is no private key");
             SinkError::because(Cause::Forbidden, text, error)
         })
+    }
+
+    /// The permission bits of a key that needs no passphrase, where others than its owner can do something with it.
+    pub(crate) fn open_to_others(&self) -> Option<u32> {
+        let mode = fs::metadata(&self.path).ok()?.permissions().mode() & 0o7777;
+        let open = Self { path: self.path.clone(), passphrase: None };
+        (mode & 0o077 != 0 && open.load().is_ok()).then_some(mode)
     }
 
     /// The key.

@@ -1,62 +1,26 @@
 //! From a name to a connection that is logged in, each step bounded in time.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dvb_storage::{Cause, SinkError};
 use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
-use russh::{AlgorithmKind, Preferred, cipher, kex, mac};
 use tokio::runtime::{self, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::config::SftpConfig;
 use crate::heard::{Heard, Wire};
 use crate::hostkey::KnownKeys;
 use crate::login::log_in;
+use crate::offers::{self, Offers};
+use crate::pace::Interrupt;
 
-/// AES in Galois/counter mode is the fastest by far where the processor computes it, and slower than the other without.
-const CIPHERS: [&str; 6] = [
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-];
-/// As OpenSSH's client offers by default (ssh_config(5)): the library's own lists leave out what some servers, such as
-/// those held to FIPS 140, have only.
-const KEYS: [kex::Name; 14] = [
-    kex::MLKEM768X25519_SHA256,
-    kex::CURVE25519,
-    kex::CURVE25519_PRE_RFC_8731,
-    kex::ECDH_SHA2_NISTP256,
-    kex::ECDH_SHA2_NISTP384,
-    kex::ECDH_SHA2_NISTP521,
-    kex::DH_GEX_SHA256,
-    kex::DH_G16_SHA512,
-    kex::DH_G18_SHA512,
-    kex::DH_G14_SHA256,
-    // Not a method, but what is understood beside: EXT_INFO (RFC 8308), and strict exchange against Terrapin.
-    kex::EXTENSION_SUPPORT_AS_CLIENT,
-    kex::EXTENSION_SUPPORT_AS_SERVER,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
-];
-/// For ciphers that do not authenticate by themselves.
-const MACS: [mac::Name; 6] = [
-    mac::HMAC_SHA256_ETM,
-    mac::HMAC_SHA512_ETM,
-    mac::HMAC_SHA1_ETM,
-    mac::HMAC_SHA256,
-    mac::HMAC_SHA512,
-    mac::HMAC_SHA1,
-];
 /// What is waiting to be read back, at most: more than OpenSSH's 2 MiB, for long lines.
 const WINDOW: u32 = 8 * 1024 * 1024;
 /// SSH packets of this size are what every implementation takes (RFC 4253, section 6.1).
@@ -65,6 +29,8 @@ const PACKET: u32 = 32 * 1024;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Steps that are each given [`SftpConfig::connect_timeout`]: TCP, key exchange, login.
 const STEPS: u32 = 3;
+/// How often somebody who waits looks whether there is time left.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// A connection that is logged in, and the runtime that it lives in.
 pub(crate) struct Connection {
@@ -113,9 +79,16 @@ impl client::Handler for Guard {
     type Error = Refused;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Refused> {
-        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
-        let bytes = key.to_bytes().map_err(russh::Error::from)?;
-        self.known.check(&bytes).map(|()| true).map_err(Refused::Untrusted)
+        let checked = match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => {
+                self.known.check(&key.to_bytes().map_err(russh::Error::from)?)
+            }
+            PublicKeyOrCertificate::Certificate(it) => {
+                let key = shown.public_key().to_bytes().map_err(russh::Error::from)?;
+                self.known.check_certificate(it, &key)
+            }
+        };
+        checked.map(|()| true).map_err(Refused::Untrusted)
     }
 }
 
@@ -123,7 +96,7 @@ impl client::Handler for Guard {
 ///
 /// # Errors
 /// [`SinkError`], as [`Sink::connect`](dvb_storage::Sink::connect) promises.
-pub(crate) fn connect(config: &SftpConfig) -> Result<Connection, SinkError> {
+pub(crate) fn connect(config: &SftpConfig, interrupt: &Interrupt) -> Result<Connection, SinkError> {
     // Looking up a name and reading a key file have no limit of their own. The thread that waits for such a one goes
     // when it answers, or with the process.
     let (sender, receiver) = mpsc::channel();
@@ -132,7 +105,14 @@ pub(crate) fn connect(config: &SftpConfig) -> Result<Connection, SinkError> {
         .name("ssh-connect".into())
         .spawn(move || drop(sender.send(attempt(&for_thread))))
         .map_err(|it| SinkError::because(Cause::Io, "start a thread", it))?;
-    receiver.recv_timeout(config.connect_timeout * STEPS).unwrap_or_else(|_| {
+    let until = Instant::now() + config.connect_timeout * STEPS;
+    let answer = loop {
+        match receiver.recv_timeout(GLANCE) {
+            Err(RecvTimeoutError::Timeout) if Instant::now() < until && !interrupt.is_set() => {}
+            answer => break answer,
+        }
+    };
+    answer.unwrap_or_else(|_| {
         let agent = if config.agent.is_some() { ", or the ssh-agent here" } else { "" };
         let text =
             format!("log in to {}:{}: the name service, the server{agent} did not answer", config.host, config.port);
@@ -142,10 +122,11 @@ pub(crate) fn connect(config: &SftpConfig) -> Result<Connection, SinkError> {
 
 fn attempt(config: &SftpConfig) -> Result<Connection, SinkError> {
     let known = KnownKeys::read(&config.host, config.port, &config.known_hosts)?;
+    let offers = Offers::of(config)?;
     let ssh = Arc::new(client::Config {
         window_size: WINDOW,
         maximum_packet_size: PACKET,
-        preferred: preferred(config, &known)?,
+        preferred: offers.preferred(&known),
         // Silence is judged by the link; this makes a server that is at work on a long digest answer.
         keepalive_interval: Some((config.idle_timeout / 4).max(Duration::from_millis(250))),
         keepalive_max: 0,
@@ -163,7 +144,7 @@ fn attempt(config: &SftpConfig) -> Result<Connection, SinkError> {
     let handle = runtime.block_on(async {
         let agreed = within(config, client::connect_stream(ssh, wire, Guard { known })).await;
         let mut handle = agreed.map_err(|it| disagreed(config, it))?;
-        log_in(&mut handle, config).await?;
+        log_in(&mut handle, config, offers.allow_sha1()).await?;
         Ok(handle)
     })?;
     Ok(Connection { runtime, life: Life(Some(handle)), heard, socket })
@@ -177,44 +158,35 @@ pub(crate) async fn within<T, E: From<russh::Error>>(
     timeout(config.connect_timeout, step).await.unwrap_or_else(|_| Err(russh::Error::ConnectionTimeout.into()))
 }
 
+/// Waits for something as long as there is time.
+pub(crate) async fn unless<T>(
+    interrupt: &Interrupt,
+    step: impl Future<Output = Result<T, russh::Error>>,
+) -> Result<T, russh::Error> {
+    let no_time = async {
+        while !interrupt.is_set() {
+            sleep(GLANCE).await;
+        }
+    };
+    tokio::select! {
+        done = step => done,
+        () = no_time => Err(russh::Error::ConnectionTimeout),
+    }
+}
+
 fn disagreed(config: &SftpConfig, refused: Refused) -> SinkError {
     let error = match refused {
         Refused::Untrusted(error) => return error,
         Refused::Ssh(error) => error,
     };
-    let hint = match &error {
-        russh::Error::NoCommonAlgo { kind: AlgorithmKind::Cipher, .. } => "; see SshCiphers",
-        russh::Error::NoCommonAlgo { .. } | russh::Error::Kex | russh::Error::KexInit => {
-            "; the server may share no key exchange or key type with this program"
+    let place = format!("{}:{}", config.host, config.port);
+    match &error {
+        russh::Error::NoCommonAlgo { kind, theirs, .. } => {
+            let remedy = offers::remedy(kind, theirs);
+            SinkError::new(Cause::Refused, format!("cannot agree with {place} on SSH: {remedy}"))
         }
-        _ => "",
-    };
-    let attempt = format!("agree with {}:{} on SSH{hint}", config.host, config.port);
-    SinkError::because(Cause::Unavailable, attempt, error)
-}
-
-fn preferred(config: &SftpConfig, known: &KnownKeys) -> Result<Preferred, SinkError> {
-    let ciphers: Vec<_> = match &config.ciphers {
-        Some(list) => list.split(',').filter_map(|it| cipher_named(it.trim())).collect(),
-        None => CIPHERS.into_iter().filter_map(cipher_named).collect(),
-    };
-    if ciphers.is_empty() {
-        let text =
-            format!("none of the ciphers {:?} is known; see SshCiphers", config.ciphers.as_deref().unwrap_or(""));
-        return Err(SinkError::new(Cause::Unavailable, text));
+        _ => SinkError::because(Cause::Unavailable, format!("agree with {place} on SSH"), error),
     }
-    Ok(Preferred {
-        kex: Cow::Borrowed(&KEYS),
-        key: Cow::Owned(known.preference()),
-        cipher: Cow::Owned(ciphers),
-        mac: Cow::Borrowed(&MACS),
-        ..Preferred::default()
-    })
-}
-
-/// A cipher that hides something: the library knows one that does not.
-fn cipher_named(name: &str) -> Option<cipher::Name> {
-    cipher::Name::try_from(name).ok().filter(|it| *it != cipher::CLEAR && *it != cipher::NONE)
 }
 
 /// Tries every address of the host.

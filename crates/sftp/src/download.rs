@@ -6,6 +6,7 @@ use dvb_fixity::{Algorithm, Hasher, Measured};
 
 use crate::client::{Client, Feed, Ticket, Work, done};
 use crate::error::Fault;
+use crate::opening::Opening;
 use crate::wire::{self, Malformed, Reply, Request, Status};
 
 /// Bytes asked for and not yet used, at most: what keeps a long line full, and memory flat.
@@ -22,9 +23,16 @@ enum Use {
     Keep(VecDeque<Vec<u8>>),
 }
 
+/// A file to be read, and its size where somebody else knows it: not all servers say.
+pub(crate) struct Wanted {
+    pub(crate) path: String,
+    pub(crate) size: Option<u64>,
+}
+
 struct Job {
     path: String,
     handle: Option<Vec<u8>>,
+    expected: Option<u64>,
     size: Option<u64>,
     /// Where the next request begins.
     asked: u64,
@@ -41,10 +49,11 @@ struct Job {
 }
 
 impl Job {
-    fn new(path: String, bytes: Use) -> Self {
+    fn new(Wanted { path, size: expected }: Wanted, bytes: Use) -> Self {
         Self {
             path,
             handle: None,
+            expected,
             size: None,
             asked: 0,
             used: 0,
@@ -85,8 +94,7 @@ impl Job {
 /// Files on their way here.
 pub(crate) struct Download {
     jobs: Vec<Job>,
-    opened: usize,
-    current: usize,
+    opening: Opening,
     /// Asked for and neither used nor known to be past the end.
     outstanding: u64,
     /// No more is wanted.
@@ -95,17 +103,17 @@ pub(crate) struct Download {
 
 impl Download {
     /// Hashes files by SHA-256 and `wanted`.
-    pub(crate) fn hash(paths: impl IntoIterator<Item = String>, wanted: &[Algorithm]) -> Self {
-        Self::of(paths.into_iter().map(|it| Job::new(it, Use::Hash(Box::new(Hasher::new(wanted))))).collect())
+    pub(crate) fn hash(files: impl IntoIterator<Item = Wanted>, wanted: &[Algorithm]) -> Self {
+        Self::of(files.into_iter().map(|it| Job::new(it, Use::Hash(Box::new(Hasher::new(wanted))))).collect())
     }
 
     /// Keeps the bytes of one file for [`Download::next`].
     pub(crate) fn keep(path: String) -> Self {
-        Self::of(vec![Job::new(path, Use::Keep(VecDeque::new()))])
+        Self::of(vec![Job::new(Wanted { path, size: None }, Use::Keep(VecDeque::new()))])
     }
 
     fn of(jobs: Vec<Job>) -> Self {
-        Self { jobs, opened: 0, current: 0, outstanding: 0, stopped: false }
+        Self { opening: Opening::of(jobs.len()), jobs, outstanding: 0, stopped: false }
     }
 
     /// What each file holds, by the server's words on what could not be read.
@@ -142,12 +150,25 @@ impl Download {
         self.stopped = true;
     }
 
-    fn open_next(&mut self, client: &mut Client) {
-        let path = &self.jobs[self.opened].path;
-        let ticket = |step| Ticket { job: self.opened, step, ..Ticket::default() };
+    fn open(&mut self, n: usize, client: &mut Client) {
+        let path = &self.jobs[n].path;
+        let ticket = |step| Ticket { job: n, step, ..Ticket::default() };
         client.send(ticket(OPEN), &Request::Open { path, flags: wire::READ, mode: None });
-        client.send(ticket(SIZE), &Request::Stat { path });
-        self.opened += 1;
+        if self.jobs[n].size.is_none() {
+            client.send(ticket(SIZE), &Request::Stat { path });
+        }
+        self.opening.asked(n);
+    }
+
+    /// A file is not opened: in another moment it may be.
+    fn not_opened(&mut self, n: usize, status: Status, client: &Client) {
+        let job = &mut self.jobs[n];
+        if job.failure.is_some() || status.code == wire::NO_SUCH_FILE {
+            self.opening.given_up();
+        } else if self.opening.refused(n, client) {
+            return;
+        }
+        job.failure.get_or_insert(status);
     }
 
     fn read(&mut self, n: usize, offset: u64, len: u32, client: &mut Client) {
@@ -158,9 +179,9 @@ impl Download {
         self.outstanding += u64::from(len);
     }
 
-    /// Sends the next READ of the current file; the last one goes past its end, to see that it ends there.
-    fn read_next(&mut self, client: &mut Client) {
-        let (n, chunk) = (self.current, client.read_chunk());
+    /// Sends the next READ of a file; the last one goes past its end, to see that it ends there.
+    fn read_next(&mut self, n: usize, client: &mut Client) {
+        let chunk = client.read_chunk();
         let job = &mut self.jobs[n];
         let left = job.size.unwrap_or(0).saturating_sub(job.asked);
         let len = u32::try_from(left).unwrap_or(chunk).min(chunk).max(1);
@@ -197,9 +218,12 @@ impl Download {
                 let missing = ticket.len - data.len() as u32;
                 if missing > 0 {
                     self.read(n, end, missing, client);
-                } else if self.jobs[n].size.is_some_and(|size| end > size) {
-                    // It has grown: go on until the server says that this is all.
-                    self.read(n, end, client.read_chunk(), client);
+                }
+                let job = &mut self.jobs[n];
+                if let Some(size) = job.size.filter(|size| end > *size) {
+                    // Nobody asked for more, and a server can go on without end.
+                    let message = format!("it has more than the {size} bytes that were told before");
+                    job.failure = Some(Status { code: wire::FAILURE, message });
                 }
             }
             reply => {
@@ -221,33 +245,51 @@ impl Work for Download {
             self.close_if_over(0, client);
             return Ok(Feed::Done);
         }
-        if self.opened < self.jobs.len() && self.opened < self.current + client.open_ahead() {
-            self.open_next(client);
+        if let Some(n) = self.opening.next(client) {
+            self.open(n, client);
             return Ok(Feed::More);
         }
-        let Some(job) = self.jobs.get(self.current) else { return Ok(Feed::Done) };
+        let Some(n) = self.opening.front() else {
+            return Ok(if self.opening.is_over() { Feed::Done } else { Feed::Blocked });
+        };
+        let job = &self.jobs[n];
         if job.is_asked() {
-            self.current += 1;
+            self.opening.leave(n);
             return Ok(Feed::More);
         }
         if job.handle.is_none() || job.size.is_none() || self.outstanding >= WINDOW {
             return Ok(Feed::Blocked);
         }
-        self.read_next(client);
+        self.read_next(n, client);
         Ok(Feed::More)
     }
 
     fn answer(&mut self, client: &mut Client, ticket: Ticket, reply: Reply<'_>) -> Result<(), Fault> {
         let job = &mut self.jobs[ticket.job];
         match (ticket.step, reply) {
-            (OPEN, Reply::Handle(handle)) => job.handle = Some(handle),
-            (SIZE, Reply::Attributes(it)) => job.size = Some(it.size.unwrap_or(0)),
-            (OPEN | SIZE, reply) => {
-                let status = done(reply)?.err();
-                job.failure = Some(status.ok_or(Malformed("OPEN or STAT answered by success alone"))?);
+            (OPEN, Reply::Handle(handle)) => {
+                job.handle = Some(handle);
+                self.opening.opened(ticket.job, client);
+            }
+            (SIZE, Reply::Attributes(it)) => match it.size.or(job.expected) {
+                Some(size) => job.size = Some(size),
+                None => {
+                    let message = "the server does not say how large it is".to_owned();
+                    job.failure = Some(Status { code: wire::FAILURE, message });
+                }
+            },
+            (OPEN, reply) => {
+                let status = done(reply)?.err().ok_or(Malformed("OPEN answered by success alone"))?;
+                self.not_opened(ticket.job, status, client);
+            }
+            (SIZE, reply) => {
+                job.failure = Some(done(reply)?.err().ok_or(Malformed("STAT answered by success alone"))?);
             }
             (DATA, reply) => self.took(client, ticket, reply)?,
-            _ => return Ok(()),
+            (_, _) => {
+                self.opening.closed(client);
+                return Ok(());
+            }
         }
         self.close_if_over(ticket.job, client);
         Ok(())

@@ -17,8 +17,14 @@ pub(crate) enum Fault {
     #[error("the server ended the {0} channel")]
     Ended(&'static str),
     /// Answers are due, and none came.
-    #[error("the server was silent for {0} seconds with answers due")]
+    #[error("the server was silent for {0} seconds with answers due, or slower than 1 KiB/s")]
     Silent(u64),
+    /// Not even whole packets come.
+    #[error("the server sent no more than a trickle of bytes for {0} seconds with answers due")]
+    Trickle(u64),
+    /// The time that there was is over.
+    #[error("no time was left to wait for the server")]
+    Interrupted,
     /// The server does not keep to the protocol.
     #[error("the server broke the protocol")]
     Protocol(#[from] Malformed),
@@ -34,7 +40,8 @@ impl Fault {
     /// The failure that the engine sees.
     pub(crate) fn into_error(self, attempt: impl Into<String>) -> SinkError {
         let cause = match self {
-            Self::Lost(_) | Self::Ended(_) | Self::Silent(_) => Cause::Transient,
+            Self::Interrupted => Cause::Unavailable,
+            Self::Lost(_) | Self::Ended(_) | Self::Silent(_) | Self::Trickle(_) => Cause::Transient,
             Self::Protocol(_) | Self::Flush(_) | Self::System(..) => Cause::Io,
         };
         SinkError::because(cause, attempt, self)

@@ -1,4 +1,4 @@
-//! A socket that remembers when the other side was heard last: an answer to a keepalive is heard nowhere else.
+//! A socket that remembers when the other side was heard last, and how: an answer to a keepalive is heard nowhere else.
 
 use std::io;
 use std::net::TcpStream;
@@ -10,17 +10,23 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// When anything was received last.
+/// Fewer bytes than the smallest packet of SSH has: whoever sends whole packets is not read in such pieces.
+const CRUMB: usize = 16;
+
+/// When anything was received last, and what.
 pub(crate) struct Heard {
     start: Instant,
     /// Since the start.
     millis: AtomicU64,
+    bytes: AtomicU64,
+    crumbs: AtomicU64,
 }
 
 impl Heard {
     /// Starts now.
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), millis: AtomicU64::new(0) }
+        let none = || AtomicU64::new(0);
+        Self { start: Instant::now(), millis: none(), bytes: none(), crumbs: none() }
     }
 
     /// The last time, to the millisecond.
@@ -28,7 +34,16 @@ impl Heard {
         self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
-    fn now(&self) {
+    /// Bytes that were received, and how many times it was only a crumb of a packet.
+    pub(crate) fn amount(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.crumbs.load(Ordering::Relaxed))
+    }
+
+    fn took(&self, bytes: usize, is_all_that_fits: bool) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if bytes < CRUMB && !is_all_that_fits {
+            self.crumbs.fetch_add(1, Ordering::Relaxed);
+        }
         self.millis.store(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
@@ -52,9 +67,10 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         if polled.is_ready() {
-            self.heard.now();
+            self.heard.took(buf.filled().len() - before, buf.remaining() == 0);
         }
         polled
     }

@@ -2,14 +2,18 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use dvb_fixity::{Algorithm, Measured};
 use dvb_storage::{Cause, SinkError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use russh::keys::{Algorithm as KeyType, EcdsaCurve, HashAlg};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::{Algorithm as KeyType, Certificate, EcdsaCurve, HashAlg, PublicKey};
 use sha1::Sha1;
+
+use crate::offers::is_sha1;
 
 /// Key types, each with the signature algorithms that prove it, in OpenSSH's order of preference.
 const TYPES: [(&str, &[KeyType]); 5] = [
@@ -17,18 +21,13 @@ const TYPES: [(&str, &[KeyType]); 5] = [
     ("ecdsa-sha2-nistp256", &[KeyType::Ecdsa { curve: EcdsaCurve::NistP256 }]),
     ("ecdsa-sha2-nistp384", &[KeyType::Ecdsa { curve: EcdsaCurve::NistP384 }]),
     ("ecdsa-sha2-nistp521", &[KeyType::Ecdsa { curve: EcdsaCurve::NistP521 }]),
-    (
-        "ssh-rsa",
-        &[
-            KeyType::Rsa { hash: Some(HashAlg::Sha512) },
-            KeyType::Rsa { hash: Some(HashAlg::Sha256) },
-            KeyType::Rsa { hash: None },
-        ],
-    ),
+    ("ssh-rsa", &[KeyType::Rsa { hash: Some(HashAlg::Sha512) }, KeyType::Rsa { hash: Some(HashAlg::Sha256) }]),
 ];
 
 /// What the files say of one host.
 pub(crate) struct KnownKeys {
+    /// Its bare name, in lower case, as certificates have it.
+    name: String,
     host: String,
     files: Vec<PathBuf>,
     known: Vec<KnownKey>,
@@ -37,10 +36,21 @@ pub(crate) struct KnownKeys {
 struct KnownKey {
     file: PathBuf,
     line: usize,
-    revoked: bool,
+    mark: Mark,
     kind: String,
     /// In base64, as it stands in the file.
     key: String,
+}
+
+/// What a line says of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// It is the host's.
+    Host,
+    /// It signs for hosts.
+    Authority,
+    /// It is not to be trusted any more.
+    Revoked,
 }
 
 impl KnownKeys {
@@ -50,6 +60,7 @@ impl KnownKeys {
     /// # Errors
     /// [`SinkError`] with [`Cause::Untrusted`], when a file cannot be read.
     pub(crate) fn read(host: &str, port: u16, files: &[PathBuf]) -> Result<Self, SinkError> {
+        let name = host.to_lowercase();
         let host = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
         let mut known = Vec::new();
         for file in files {
@@ -63,18 +74,28 @@ impl KnownKeys {
             };
             let text = String::from_utf8_lossy(&bytes);
             for (n, line) in text.lines().enumerate() {
-                if let Some((revoked, kind, key)) = entry_for(&host, line) {
-                    known.push(KnownKey { file: file.clone(), line: n + 1, revoked, kind, key });
+                if let Some((mark, kind, key)) = entry_for(&host, &name, line) {
+                    known.push(KnownKey { file: file.clone(), line: n + 1, mark, kind, key });
                 }
             }
         }
-        Ok(Self { host, files: files.to_vec(), known })
+        Ok(Self { name, host, files: files.to_vec(), known })
+    }
+
+    /// Signature algorithms that are offered unless somebody says otherwise, in order.
+    pub(crate) fn all_types() -> impl Iterator<Item = KeyType> {
+        TYPES.iter().flat_map(|(_, algorithms)| algorithms.iter().cloned())
+    }
+
+    /// Whether a certificate may speak for the host.
+    pub(crate) fn has_authority(&self) -> bool {
+        self.known.iter().any(|it| it.mark == Mark::Authority)
     }
 
     /// Signature algorithms for the key exchange: those first whose keys are known, as ssh(1) does, so that a server
     /// with several keys shows the one that can be checked.
     pub(crate) fn preference(&self) -> Vec<KeyType> {
-        let is_known = |kind: &str| self.known.iter().any(|it| !it.revoked && it.kind == kind);
+        let is_known = |kind: &str| self.known.iter().any(|it| it.mark == Mark::Host && it.kind == kind);
         let (first, rest): (Vec<_>, Vec<_>) = TYPES.iter().partition(|(kind, _)| is_known(kind));
         first.iter().chain(&rest).flat_map(|(_, algorithms)| algorithms.iter().cloned()).collect()
     }
@@ -85,21 +106,12 @@ impl KnownKeys {
     /// [`SinkError`] with [`Cause::Untrusted`], saying what to do.
     pub(crate) fn check(&self, shown: &[u8]) -> Result<(), SinkError> {
         let (kind, encoded) = (kind_of(shown), STANDARD.encode(shown));
-        let mut same = self.known.iter().filter(|it| it.key == encoded);
         let untrusted = |text: String| Err(SinkError::new(Cause::Untrusted, text));
-        if let Some(it) = same.clone().find(|it| it.revoked) {
-            return untrusted(format!(
-                "the host key of {} ({}) is marked as revoked in {}, line {}; do not use this server",
-                self.host,
-                fingerprint(shown),
-                it.file.display(),
-                it.line
-            ));
-        }
-        if same.next().is_some() {
+        self.refuse_revoked(shown, "host key")?;
+        if self.known.iter().any(|it| it.mark == Mark::Host && it.key == encoded) {
             return Ok(());
         }
-        if let Some(it) = self.known.iter().find(|it| !it.revoked && it.kind == kind) {
+        if let Some(it) = self.known.iter().find(|it| it.mark == Mark::Host && it.kind == kind) {
             let old = STANDARD.decode(&it.key).map_or_else(|_| "unreadable".to_owned(), |it| fingerprint(&it));
             return untrusted(format!(
                 "THE HOST KEY OF {} HAS CHANGED: it was {old} ({}, line {}), now it is {} ({kind}). Somebody may be \
@@ -123,6 +135,78 @@ impl KnownKeys {
     }
 }
 
+impl KnownKeys {
+    fn refuse_revoked(&self, shown: &[u8], what: &str) -> Result<(), SinkError> {
+        let encoded = STANDARD.encode(shown);
+        let Some(it) = self.known.iter().find(|it| it.mark == Mark::Revoked && it.key == encoded) else {
+            return Ok(());
+        };
+        let attempt = format!(
+            "the {what} of {} ({}) is marked as revoked in {}, line {}; do not use this server",
+            self.host,
+            fingerprint(shown),
+            it.file.display(),
+            it.line
+        );
+        Err(SinkError::new(Cause::Untrusted, attempt))
+    }
+
+    /// Whether a certificate that the server showed, and whose key it proved, was made for this host by an authority that
+    /// is trusted here. One of another authority is taken for the bare key in it, as ssh(1) does.
+    ///
+    /// # Errors
+    /// [`SinkError`] with [`Cause::Untrusted`], saying what is wrong with it.
+    pub(crate) fn check_certificate(&self, shown: &Certificate, key: &[u8]) -> Result<(), SinkError> {
+        let authority = PublicKey::new(shown.signature_key().clone(), "").to_bytes().unwrap_or_default();
+        let encoded = STANDARD.encode(&authority);
+        let Some(line) = self.known.iter().find(|it| it.mark == Mark::Authority && it.key == encoded) else {
+            return self.check(key);
+        };
+        self.refuse_revoked(key, "host key")?;
+        self.refuse_revoked(&authority, "certificate authority")?;
+        let wrong = self.wrong_with(shown).map_or(Ok(()), Err);
+        wrong.map_err(|why| {
+            let attempt = format!(
+                "the certificate {:?} of {} is not accepted: {why}. It was signed by the authority in {}, line {}; ask the \
+                 server's administrator for a new one",
+                shown.key_id(),
+                self.host,
+                line.file.display(),
+                line.line
+            );
+            SinkError::new(Cause::Untrusted, attempt)
+        })
+    }
+
+    /// What is wrong with a certificate of an authority that is trusted.
+    fn wrong_with(&self, shown: &Certificate) -> Option<String> {
+        let authority = PublicKey::new(shown.signature_key().clone(), "").fingerprint(HashAlg::Sha256);
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |it| it.as_secs());
+        if shown.cert_type() != CertType::Host {
+            return Some("it is for a user, not for a host".into());
+        }
+        if now < shown.valid_after() {
+            return Some("it is not valid yet; is the clock here right?".into());
+        }
+        if now >= shown.valid_before() {
+            return Some("it has expired".into());
+        }
+        let principals = shown.valid_principals();
+        if !principals.is_empty() && !principals.iter().any(|it| it.to_lowercase() == self.name) {
+            return Some(format!("it is for {}, not for {}", principals.join(", "), self.name));
+        }
+        // What is critical must be understood, and for hosts nothing is defined.
+        if let Some((name, _)) = shown.critical_options().iter().next() {
+            return Some(format!("it has the critical option {name:?}, which nobody here knows"));
+        }
+        if is_sha1(&shown.signature().algorithm()) {
+            return Some("it is signed by SHA-1".into());
+        }
+        // The signature comes last, so that the other texts say what is wrong with a good one.
+        shown.validate_at(now, [&authority]).err().map(|it| format!("its signature is wrong ({it})"))
+    }
+}
+
 /// As ssh-keygen prints it: `SHA256:` and base64 without padding.
 fn fingerprint(key: &[u8]) -> String {
     let measured = Measured::of(key, &[]);
@@ -136,20 +220,24 @@ fn kind_of(key: &[u8]) -> String {
     key.get(4..4 + len.min(64)).map_or_else(String::new, |it| String::from_utf8_lossy(it).into_owned())
 }
 
-/// Marker, type and key of a line that names the host. Certificate authorities are not supported, their lines passed over.
-fn entry_for(host: &str, line: &str) -> Option<(bool, String, String)> {
+/// Marker, type and key of a line that names the host. An authority is for a host whatever its port is.
+fn entry_for(host: &str, name: &str, line: &str) -> Option<(Mark, String, String)> {
     let mut words = line.split_whitespace();
     let mut first = words.next().filter(|it| !it.starts_with('#'))?;
-    let revoked = first == "@revoked";
-    if first.starts_with('@') {
-        if !revoked {
-            return None;
-        }
+    let mark = match first {
+        "@revoked" => Mark::Revoked,
+        "@cert-authority" => Mark::Authority,
+        _ if first.starts_with('@') => return None,
+        _ => Mark::Host,
+    };
+    if mark != Mark::Host {
         first = words.next()?;
     }
     let (kind, key) = (words.next()?, words.next()?);
-    let named = if first.starts_with('|') { is_hashed(host, first) } else { is_listed(host, first) };
-    named.then(|| (revoked, kind.to_owned(), key.to_owned()))
+    let is_named = |host: &str| if first.starts_with('|') { is_hashed(host, first) } else { is_listed(host, first) };
+    // Who revokes a key or trusts an authority hardly thinks of ports.
+    let named = is_named(host) || (mark != Mark::Host && is_named(name));
+    named.then(|| (mark, kind.to_owned(), key.to_owned()))
 }
 
 /// Whether a hashed name is this host's: `|1|`, a salt, `|`, and the HMAC-SHA-1 of the name by that salt (sshd(8)).
@@ -212,12 +300,19 @@ mod tests {
     #[test]
     fn known_types_come_first() {
         let known = |kind: &str| KnownKeys {
+            name: "h".into(),
             host: "h".into(),
             files: vec![],
-            known: vec![KnownKey { file: "f".into(), line: 1, revoked: false, kind: kind.into(), key: String::new() }],
+            known: vec![KnownKey {
+                file: "f".into(),
+                line: 1,
+                mark: Mark::Host,
+                kind: kind.into(),
+                key: String::new(),
+            }],
         };
         let names = |kind| known(kind).preference().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        assert!(names("ssh-rsa").starts_with("rsa-sha2-512,rsa-sha2-256,ssh-rsa,ssh-ed25519"));
+        assert!(names("ssh-rsa").starts_with("rsa-sha2-512,rsa-sha2-256,ssh-ed25519"));
         assert!(names("other").starts_with("ssh-ed25519,"));
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use crate::connect::Connection;
 use crate::error::Fault;
+use crate::pace::{Interrupt, Pace};
 
 /// Unsent bytes above which nothing more is asked for: enough to keep the cipher busy, little enough for flat memory.
 const HIGH_WATER: usize = 1024 * 1024;
@@ -28,11 +29,6 @@ const PIECE: usize = 128 * 1024;
 const SLICE: Duration = Duration::from_millis(100);
 /// Long enough for a look at the socket, too short to be felt.
 const GLANCE: Duration = Duration::from_millis(1);
-
-/// A server that answers keepalives but not the question is given up after this many times the limit of silence.
-const PATIENCE: u32 = 10;
-/// The least that a digest on the server is expected to go through in a second.
-const SLOWEST_DIGEST: u64 = 1024 * 1024;
 
 /// What [`Link::pump`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,33 +57,28 @@ pub(crate) struct Link {
     shell: Option<Line>,
     /// Told whenever bytes were sent.
     moved: Arc<Notify>,
-    idle: Duration,
-    /// How long a living server may take for one answer.
-    patience: Duration,
+    /// How long the server is waited for.
+    pub(crate) pace: Pace,
 }
 
 impl Link {
     /// Takes over a connection that is logged in, its SFTP channel, and that of a shell.
-    pub(crate) fn new(connection: Connection, sftp: Channel<Msg>, shell: Option<Channel<Msg>>, idle: Duration) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        sftp: Channel<Msg>,
+        shell: Option<Channel<Msg>>,
+        idle: Duration,
+        interrupt: Interrupt,
+    ) -> Self {
         let moved = Arc::new(Notify::new());
         let line = |channel, name| Line::new(&connection, channel, name, &moved);
         let (sftp, shell) = (line(sftp, "SFTP"), shell.map(|it| line(it, "command")));
-        Self { connection, sftp, shell, moved, idle, patience: idle * PATIENCE }
+        Self { connection, sftp, shell, moved, pace: Pace::new(idle, interrupt) }
     }
 
     /// Expects no more of the shell, and closes its channel.
     pub(crate) fn forget_shell(&mut self) {
         self.shell = None;
-    }
-
-    /// How long a server that lives may work on this many bytes.
-    pub(crate) fn patience_for(&self, bytes: u64) -> Duration {
-        self.idle * PATIENCE + Duration::from_secs(bytes / SLOWEST_DIGEST)
-    }
-
-    /// Gives up on an answer after this long, from now on.
-    pub(crate) fn set_patience(&mut self, limit: Duration) {
-        self.patience = limit;
     }
 
     /// The bytes to be sent by SFTP; more are appended by the caller.
@@ -131,9 +122,10 @@ impl Link {
     /// [`Fault`], when the connection is lost or silent for too long.
     pub(crate) fn pump(&mut self, until: Until) -> Result<(), Fault> {
         self.hand_over();
-        let Self { connection: Connection { runtime, life, heard, .. }, sftp, shell, moved, idle, patience } = self;
+        let Self { connection: Connection { runtime, life, heard, .. }, sftp, shell, moved, pace } = self;
         let began = Instant::now();
-        runtime.block_on(async {
+        pace.check(began, heard)?;
+        let pumped = runtime.block_on(async {
             // The connection's turn, also where there is room already.
             yield_now().await;
             loop {
@@ -146,10 +138,7 @@ impl Link {
                 if until == Until::Room && sftp.pending() < HIGH_WATER {
                     return Ok(());
                 }
-                let quiet = heard.last().max(began).elapsed();
-                if quiet >= *idle || began.elapsed() >= *patience {
-                    return Err(Fault::Silent(began.elapsed().as_secs()));
-                }
+                pace.check(began, heard)?;
                 let came = tokio::select! {
                     came = sftp.receive() => came,
                     came = receive_from(shell) => came,
@@ -161,7 +150,21 @@ impl Link {
                     return Ok(());
                 }
             }
-        })
+        });
+        pace.waited(began.elapsed());
+        pumped
+    }
+
+    /// Waits, while the server's own questions are answered.
+    ///
+    /// # Errors
+    /// [`Fault`], when the connection is lost, or there is no time left.
+    pub(crate) fn pause(&mut self, time: Duration) -> Result<(), Fault> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.tend_for(SLICE.min(until.saturating_duration_since(Instant::now())))?;
+        }
+        Ok(())
     }
 
     /// Sends and receives what it can without waiting, so that the server's own questions are answered.
@@ -169,10 +172,15 @@ impl Link {
     /// # Errors
     /// [`Fault`], when the connection is lost.
     pub(crate) fn tend(&mut self) -> Result<(), Fault> {
+        self.tend_for(GLANCE)
+    }
+
+    fn tend_for(&mut self, time: Duration) -> Result<(), Fault> {
         self.hand_over();
-        let Self { connection: Connection { runtime, life, .. }, sftp, shell, .. } = self;
+        let Self { connection: Connection { runtime, life, heard, .. }, sftp, shell, pace, .. } = self;
+        pace.check(Instant::now(), heard)?;
         runtime.block_on(async {
-            sleep(GLANCE).await;
+            sleep(time).await;
             take_what_is_there(sftp, shell).await;
             if sftp.over {
                 return Err(life.last_words().await.map_or(Fault::Ended(sftp.name), Fault::Lost));

@@ -12,6 +12,12 @@ use crate::wire::{self, Attributes, Entry, Reply, Request, Status};
 const OPEN: usize = 32;
 /// READDIR requests under way, over all of them.
 const ASKED: usize = 64;
+/// More than any folder that a store of Dataverse was seen to have; a server can make up names without end.
+const MOST_IN_FOLDER: u64 = 20_000_000;
+/// Levels below the root; a key has three or four.
+const DEEPEST: usize = 64;
+/// Answers without a single name, one after the other.
+const MOST_EMPTY: u32 = 1000;
 
 const LINK: u32 = 0o120_000;
 const FILE: u32 = 0o100_000;
@@ -20,6 +26,38 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(Result<Listed, SinkError>) -> Cont
 
 /// Takes some entries of the n-th folder.
 type Take<'a> = &'a mut dyn FnMut(&mut SftpSession, usize, Vec<Entry>) -> Result<ControlFlow<()>, Fault>;
+
+/// What one folder has listed so far.
+#[derive(Default)]
+struct Seen {
+    count: u64,
+    empty: u32,
+    /// A name that was listed, a later one each time that the count has doubled.
+    mark: Vec<u8>,
+    next_mark: u64,
+    /// How often such a name came again.
+    again: u32,
+}
+
+impl Seen {
+    /// Takes an answer. What is no folder, but an endless tale, is refused.
+    fn take(&mut self, entries: &[Entry]) -> Result<(), Status> {
+        self.empty = if entries.is_empty() { self.empty + 1 } else { 0 };
+        for entry in entries {
+            self.count += 1;
+            // A file that is renamed meanwhile may show twice.
+            self.again += u32::from(self.mark == entry.name);
+            if self.count >= self.next_mark {
+                (self.mark, self.next_mark) = (entry.name.clone(), 2 * self.count);
+            }
+        }
+        if self.count > MOST_IN_FOLDER || self.empty > MOST_EMPTY || self.again > 3 {
+            let message = "the listing of this folder has no end".to_owned();
+            return Err(Status { code: wire::FAILURE, message });
+        }
+        Ok(())
+    }
+}
 
 impl SftpSession {
     /// Shows the files below the root, folders side by side. A folder's name is relative to the root, which is the empty one.
@@ -33,7 +71,8 @@ impl SftpSession {
         let mut alone = Vec::new();
         while let Some(next) = waiting.pop().or_else(|| alone.pop()) {
             let mut group = vec![next];
-            group.extend(waiting.drain(waiting.len().saturating_sub(OPEN - 1)..));
+            let others = OPEN.min(self.client.open_ahead()) - 1;
+            group.extend(waiting.drain(waiting.len().saturating_sub(others)..));
             let mut vague = Vec::new();
             let paths: Vec<String> = group.iter().map(|it| self.below_root(it)).collect();
             let read = self.read_folders(&paths, &mut |session, n, entries| {
@@ -48,7 +87,7 @@ impl SftpSession {
                     Ok(()) => {}
                     // It was removed meanwhile, or nothing was stored yet.
                     Err(status) if status.code == wire::NO_SUCH_FILE => {}
-                    Err(status) if group.len() > 1 && status.code != wire::PERMISSION_DENIED => {
+                    Err(_) if group.len() > 1 => {
                         vague.push(folder.clone());
                     }
                     Err(status) => {
@@ -103,6 +142,7 @@ impl SftpSession {
             }
         }
         let handles: Vec<Vec<u8>> = open.iter().map(|it| it.1.clone()).collect();
+        let mut seen: Vec<Seen> = paths.iter().map(|_| Seen::default()).collect();
         let mut flow = ControlFlow::Continue(());
         while !open.is_empty() && flow.is_continue() {
             let each = (ASKED / open.len()).max(1);
@@ -113,9 +153,15 @@ impl SftpSession {
             for (at, reply) in asked.into_iter().zip(replies) {
                 match reply {
                     Reply::Names(mut entries) => {
+                        let n = open[at].0;
+                        if let Err(endless) = seen[n].take(&entries) {
+                            ended[at] = true;
+                            results[n] = Err(endless);
+                            continue;
+                        }
                         entries.retain(|it| it.name != b"." && it.name != b"..");
                         if flow.is_continue() {
-                            flow = take(self, open[at].0, entries)?;
+                            flow = take(self, n, entries)?;
                         }
                     }
                     Reply::Status(it) if it.code == wire::EOF => ended[at] = true,
@@ -156,6 +202,10 @@ impl SftpSession {
             let kind = attributes.mode.map_or(FILE, |it| it & 0o170_000);
             let found = match which {
                 Listing::Copies if attributes.is_folder() && name == OWN => continue,
+                Listing::Copies if attributes.is_folder() && name.matches('/').count() >= DEEPEST => {
+                    let attempt = format!("cannot list the folder {name:?} on {}: it lies too deep", self.who);
+                    Err(SinkError::new(Cause::Io, attempt))
+                }
                 Listing::Copies if attributes.is_folder() && is_text => {
                     waiting.push(name);
                     continue;

@@ -17,10 +17,10 @@ use crate::connect::{Guard, within};
 ///
 /// # Errors
 /// [`Cause::Forbidden`] with what was tried; [`Cause::Unavailable`] when the connection failed meanwhile.
-pub(crate) async fn log_in(session: &mut Handle<Guard>, config: &SftpConfig) -> Result<(), SinkError> {
+pub(crate) async fn log_in(session: &mut Handle<Guard>, config: &SftpConfig, sha1: bool) -> Result<(), SinkError> {
     let mut tried = Vec::new();
     for key in &config.keys {
-        match by_key(session, config, key).await {
+        match by_key(session, config, key, sha1).await {
             Ok(()) => return Ok(()),
             Err(No::Lost(error)) => return Err(lost(config, &tried, error)),
             Err(No::Key(words)) => {
@@ -30,7 +30,7 @@ pub(crate) async fn log_in(session: &mut Handle<Guard>, config: &SftpConfig) -> 
         }
     }
     if let Some(socket) = &config.agent {
-        match by_agent(session, config, socket).await {
+        match by_agent(session, config, socket, sha1).await {
             Ok(()) => return Ok(()),
             Err(No::Lost(error)) => return Err(lost(config, &tried, error)),
             Err(No::Key(words)) => tried.push(words),
@@ -54,9 +54,12 @@ enum No {
     Lost(russh::Error),
 }
 
-async fn by_key(session: &mut Handle<Guard>, config: &SftpConfig, file: &KeyFile) -> Result<(), No> {
+async fn by_key(session: &mut Handle<Guard>, config: &SftpConfig, file: &KeyFile, sha1: bool) -> Result<(), No> {
+    if let Some(mode) = file.open_to_others() {
+        return Err(No::Key(format!("it is open to group or others, mode {mode:04o}: chmod 600")));
+    }
     let key = Arc::new(file.load().map_err(|it| No::Key(it.to_string()))?);
-    for hash in hashes(session, config, key.algorithm()).await? {
+    for hash in hashes(session, config, key.algorithm(), sha1).await? {
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key), hash);
         let answer = within(config, session.authenticate_publickey(&config.username, key)).await.map_err(No::Lost)?;
         if answer.success() {
@@ -67,13 +70,13 @@ async fn by_key(session: &mut Handle<Guard>, config: &SftpConfig, file: &KeyFile
     Err(No::Key("the server refused it".into()))
 }
 
-async fn by_agent(session: &mut Handle<Guard>, config: &SftpConfig, socket: &Path) -> Result<(), No> {
+async fn by_agent(session: &mut Handle<Guard>, config: &SftpConfig, socket: &Path, sha1: bool) -> Result<(), No> {
     let deaf = |it: russh::keys::Error| No::Key(format!("agent at {} ({it})", socket.display()));
     let mut agent = AgentClient::connect_uds(socket).await.map_err(deaf)?;
     let identities = agent.request_identities().await.map_err(deaf)?;
     let count = identities.len();
     for identity in identities {
-        for hash in hashes(session, config, identity.public_key().algorithm()).await? {
+        for hash in hashes(session, config, identity.public_key().algorithm(), sha1).await? {
             let user = &config.username;
             let answer = match &identity {
                 AgentIdentity::PublicKey { key, .. } => {
@@ -99,14 +102,21 @@ async fn hashes(
     session: &Handle<Guard>,
     config: &SftpConfig,
     algorithm: Algorithm,
+    sha1: bool,
 ) -> Result<Vec<Option<HashAlg>>, No> {
     if !matches!(algorithm, Algorithm::Rsa { .. }) {
         return Ok(vec![None]);
     }
     match within(config, session.best_supported_rsa_hash()).await.map_err(No::Lost)? {
+        Some(None) if !sha1 => {
+            let words = "the server takes signatures of RSA keys by SHA-1 only; use an Ed25519 key, or, if it must be, \
+                         SshHostKeyAlgorithms: +ssh-rsa";
+            Err(No::Key(words.into()))
+        }
         Some(best) => Ok(vec![best]),
         // A server from before 2016, or one that does not tell.
-        None => Ok(vec![Some(HashAlg::Sha256), None]),
+        None if sha1 => Ok(vec![Some(HashAlg::Sha256), None]),
+        None => Ok(vec![Some(HashAlg::Sha256)]),
     }
 }
 

@@ -5,20 +5,23 @@ use dvb_model::ObjectKey;
 use dvb_storage::{Cause, SinkError};
 
 use crate::digest::{Flush, Target, Tools};
-use crate::download::Download;
+use crate::download::{Download, Wanted};
 use crate::error::{Fault, refusal};
 use crate::session::SftpSession;
 use crate::wire::{self, Attributes, Reply, Request};
 
 impl SftpSession {
-    /// Size of each file, through symbolic links that an administrator may have set.
+    /// Size of each file. A symbolic link is none: what it leads to can be changed without a trace here.
     pub(crate) fn look(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<u64>, SinkError>>, Fault> {
         let paths: Vec<String> = keys.iter().map(|it| self.path(it)).collect();
-        let requests: Vec<_> = paths.iter().map(|path| Request::Stat { path }).collect();
+        let requests: Vec<_> = paths.iter().map(|path| Request::Lstat { path }).collect();
         let replies = self.client.ask(&requests)?;
         let each = replies.into_iter().zip(keys).map(|(reply, key)| match reply {
             Reply::Attributes(it) if it.is_folder() => {
                 Err(SinkError::new(Cause::Broken, format!("{key} on {} is a folder, not a file", self.who)))
+            }
+            Reply::Attributes(it) if it.is_link() => {
+                Err(SinkError::new(Cause::Broken, format!("{key} on {} is a symbolic link, not a file", self.who)))
             }
             Reply::Attributes(it) if it.is_special() => {
                 let attempt = format!("{key} on {} is a pipe, a device or a socket, not a file", self.who);
@@ -59,7 +62,8 @@ impl SftpSession {
             results[n] = Some(Ok(measured));
         }
         let rest: Vec<usize> = (0..keys.len()).filter(|n| results[*n].is_none()).collect();
-        let mut download = Download::hash(rest.iter().map(|n| self.path(&keys[*n])), &algorithms);
+        let wanted = |n: &usize| Wanted { path: self.path(&keys[*n]), size: None };
+        let mut download = Download::hash(rest.iter().map(wanted), &algorithms);
         self.client.drive(&mut download)?;
         for (n, measured) in rest.into_iter().zip(download.measured()) {
             let failed = |status| refusal(format!("read {} from {}", keys[n], self.who), status);
@@ -82,7 +86,8 @@ impl SftpSession {
             .map(|it| tools.ask(&mut self.client, &targets, *it, Flush::Nothing).map(|asked| (*it, asked)))
             .collect::<Result<_, _>>()?;
         for (algorithm, asked) in asked {
-            let answer = Tools::read(&mut self.client, &asked, &targets, algorithm)?;
+            let answer = Tools::read(&mut self.client, &asked, &targets, algorithm);
+            let answer = answer.inspect_err(|fault| self.blame_shell(fault))?;
             for (digests, digest) in found.iter_mut().zip(answer.digests) {
                 digests.extend(digest);
             }

@@ -3,11 +3,13 @@
 use dvb_fixity::{Algorithm, Evidence, Mismatch, Observed, Proved};
 use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 
+use crate::client::is_vague;
 use crate::digest::{Flush, Target, Tools};
-use crate::download::Download;
+use crate::download::{Download, Wanted};
 use crate::error::{Fault, refusal};
-use crate::publish::Unmade;
+use crate::publish::{Move, Unmade};
 use crate::session::{MANY, SftpSession};
+use crate::wire::Status;
 
 impl SftpSession {
     pub(crate) fn commit_all(&mut self, batch: &[CommitRequest]) -> Result<Vec<Result<Proved, Unstaged>>, Fault> {
@@ -28,7 +30,11 @@ impl SftpSession {
         let good: Vec<usize> = (0..batch.len()).filter(|n| results[*n].is_ok()).collect();
         let moves: Vec<_> = good
             .iter()
-            .map(|n| (batch[*n].staged.handle.clone(), self.path(&batch[*n].staged.key), batch[*n].replace))
+            .map(|n| {
+                let CommitRequest { staged, replace } = &batch[*n];
+                let (from, to) = (staged.handle.clone(), self.path(&staged.key));
+                Move { from, to, replace: *replace, size: Some(staged.measured.size) }
+            })
             .collect();
         for (n, shown) in good.into_iter().zip(self.publish(&moves)?) {
             if let Err(refused) = shown {
@@ -49,7 +55,7 @@ impl SftpSession {
             .filter(|(_, result)| result.is_err())
             .map(|(request, _)| request.staged.handle.as_str())
             .collect();
-        self.remove(&bad)?;
+        self.drop_files(&bad)?;
         Ok(results)
     }
 
@@ -81,7 +87,8 @@ impl SftpSession {
         // While the server hashes, the folders are made.
         let asked = tools.ask(&mut self.client, &targets, best, flush)?;
         let unmade = self.folders.make(&mut self.client, parents.into_iter())?;
-        let answer = Tools::read(&mut self.client, &asked, &targets, best)?;
+        let answer = Tools::read(&mut self.client, &asked, &targets, best);
+        let answer = answer.inspect_err(|fault| self.blame_shell(fault))?;
         let safe = flush == Flush::Nothing || answer.flushed;
         let observed = answer.digests.into_iter().zip(batch).map(|(digest, it)| {
             if !safe {
@@ -96,9 +103,25 @@ impl SftpSession {
     }
 
     pub(crate) fn read_back(&mut self, batch: &[CommitRequest]) -> Result<Vec<Result<Observed, SinkError>>, Fault> {
-        let mut download = Download::hash(batch.iter().map(|it| it.staged.handle.clone()), &[]);
-        self.client.drive(&mut download)?;
-        let each = download.measured().into_iter().zip(batch).map(|(measured, it)| {
+        let mut measured: Vec<Result<_, _>> = Vec::new();
+        self.client.patiently(batch.len(), |client, which| {
+            let wanted = |n: &usize| {
+                let staged = &batch[*n].staged;
+                Wanted { path: staged.handle.clone(), size: Some(staged.measured.size) }
+            };
+            let mut download = Download::hash(which.iter().map(wanted), &[]);
+            client.drive(&mut download)?;
+            let found = download.measured();
+            let vague = |it: &Result<_, Status>| it.as_ref().is_err_and(is_vague);
+            let again = which.iter().zip(&found).filter(|(_, it)| vague(it)).map(|it| *it.0).collect();
+            if measured.is_empty() {
+                measured = found;
+            } else {
+                which.iter().zip(found).for_each(|(n, it)| measured[*n] = it);
+            }
+            Ok(again)
+        })?;
+        let each = measured.into_iter().zip(batch).map(|(measured, it)| {
             let failed = |status| refusal(format!("read {} back from {}", it.staged.key, self.who), status);
             let measured = measured.map_err(failed)?;
             let lacking = || SinkError::new(Cause::Io, format!("hash {}", it.staged.key));

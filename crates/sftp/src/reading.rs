@@ -72,7 +72,7 @@ impl Read for Reading<'_> {
                 return Ok(0);
             }
             let download = &mut self.download;
-            let more = self.session.guarded("read a copy from", |it| it.client.turn(download));
+            let more = self.session.going_on("read a copy from", |it| it.client.turn(download));
             self.over = !more.map_err(|it| io::Error::new(io::ErrorKind::ConnectionAborted, it))?;
         }
         let n = buffer.len().min(self.piece.len() - self.at);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
@@ -10,12 +11,14 @@ use dvb_storage::{
     Cause, CommitRequest, Existing, Listed, Listing, SinkError, SinkSession, StageRequest, Staged, Unstaged,
 };
 
-use crate::client::Client;
+use crate::client::{Client, is_vague};
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
+use crate::lessons::Lessons;
+use crate::publish::Move;
 use crate::reading::Reading;
-use crate::upload::{Failure, Names, Upload};
+use crate::upload::{Failure, Names, Temporary, Upload};
 use crate::wire::{self, Reply, Request, Status};
 
 /// What is the backup's own, below the root.
@@ -48,6 +51,9 @@ pub(crate) struct SftpSession {
     pub(crate) flushed: HashSet<String>,
     /// Whether FSYNC of a folder was seen to work.
     pub(crate) flushes_folders: bool,
+    /// Whether the account was seen not to be able to remove a file of its own.
+    pub(crate) keeps_all: bool,
+    pub(crate) lessons: Arc<Lessons>,
     pub(crate) lost: bool,
 }
 
@@ -62,6 +68,19 @@ impl SftpSession {
         doing: &str,
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, SinkError> {
+        self.client.link.pace.renew();
+        self.going_on(doing, work)
+    }
+
+    /// The same for the next part of what is under way already.
+    pub(crate) fn going_on<T>(
+        &mut self,
+        doing: &str,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, SinkError> {
+        if self.client.link.pace.is_over() {
+            return Err(Fault::Interrupted.into_error(format!("{doing} {}", self.who)));
+        }
         if self.lost {
             return Err(SinkError::new(Cause::Transient, format!("{doing} {}: the session is lost", self.who)));
         }
@@ -109,6 +128,53 @@ impl SftpSession {
         }
     }
 
+    /// Where the next object is stored.
+    fn temporary(&mut self) -> Temporary {
+        let new = format!("{}/{}", self.temp, self.names.take());
+        match self.lessons.take_left() {
+            Some(left) => Temporary::Left(left, new),
+            None => Temporary::New(new),
+        }
+    }
+
+    /// Removes temporaries; where that cannot be, empties them and uses their names for what comes next.
+    pub(crate) fn drop_files(&mut self, paths: &[&str]) -> Result<(), Fault> {
+        if !self.keeps_all {
+            return self.remove(paths).map(drop);
+        }
+        let opens: Vec<_> =
+            paths.iter().map(|path| Request::Open { path, flags: wire::EMPTY, mode: Some(FILE_MODE) }).collect();
+        let mut empty = Vec::new();
+        for opens in opens.chunks(self.client.open_ahead()) {
+            let replies = self.client.ask(opens)?;
+            let handles: Vec<Vec<u8>> = replies
+                .into_iter()
+                .zip(opens)
+                .filter_map(|(reply, open)| match (reply, open) {
+                    (Reply::Handle(handle), Request::Open { path, .. }) => {
+                        empty.push((*path).to_owned());
+                        Some(handle)
+                    }
+                    _ => None,
+                })
+                .collect();
+            self.client.order(&handles.iter().map(|handle| Request::Close { handle }).collect::<Vec<_>>())?;
+        }
+        self.lessons.keep(empty);
+        Ok(())
+    }
+
+    /// A digest that does not come ends the session; the next ones do without.
+    pub(crate) fn blame_shell(&self, fault: &Fault) {
+        if matches!(fault, Fault::Silent(_)) && !self.client.link.shell_ended() {
+            self.lessons.give_up_shell(format!(
+                "the command for digests on {} did not end in time, so that copies are proved by reading them back: look \
+                 for a disk or a program that hangs there",
+                self.who
+            ));
+        }
+    }
+
     pub(crate) fn remove(&mut self, paths: &[&str]) -> Result<Vec<Result<(), Status>>, Fault> {
         self.client.order(&paths.iter().map(|path| Request::Remove { path }).collect::<Vec<_>>())
     }
@@ -129,12 +195,12 @@ impl SinkSession for SftpSession {
         }
         self.guarded("store a batch on", |it| {
             let keys: Vec<_> = batch.iter().map(|it| (it.key.clone(), it.payload.size_hint())).collect();
-            let paths: Vec<_> = batch.iter().map(|_| format!("{}/{}", it.temp, it.names.take())).collect();
             let flush_each = !it.tools.as_ref().is_some_and(Tools::can_flush);
-            let mut upload = Upload::new(paths.iter().cloned().zip(batch).collect(), &it.temp, FILE_MODE, flush_each);
+            let batch = batch.into_iter().map(|request| (it.temporary(), request)).collect();
+            let mut upload = Upload::new(batch, &it.temp, FILE_MODE, flush_each);
             it.client.drive(&mut upload)?;
-            let mut results = Vec::with_capacity(paths.len());
-            for ((outcome, handle), (key, hint)) in upload.outcomes().into_iter().zip(paths).zip(keys) {
+            let mut results = Vec::with_capacity(keys.len());
+            for ((handle, outcome), (key, hint)) in upload.outcomes().into_iter().zip(keys) {
                 results.push(match outcome {
                     Some(Ok(measured)) => {
                         if flush_each && it.client.offers.fsync {
@@ -142,7 +208,12 @@ impl SinkSession for SftpSession {
                         }
                         Ok(Staged { key, measured, handle })
                     }
-                    Some(Err(failure)) => Err(it.failed(&key, hint, failure)),
+                    Some(Err(failure)) => {
+                        if it.keeps_all {
+                            it.drop_files(&[&handle])?;
+                        }
+                        Err(it.failed(&key, hint, failure))
+                    }
                     None => return Err(wire::Malformed("a batch ended early").into()),
                 });
             }
@@ -159,7 +230,7 @@ impl SinkSession for SftpSession {
             for staged in &batch {
                 it.flushed.remove(&staged.handle);
             }
-            it.remove(&batch.iter().map(|it| it.handle.as_str()).collect::<Vec<_>>()).map(|_| ())
+            it.drop_files(&batch.iter().map(|it| it.handle.as_str()).collect::<Vec<_>>())
         })
     }
 
@@ -182,7 +253,8 @@ impl SinkSession for SftpSession {
             if let Some(error) = it.no_folder(to, &unmade)? {
                 return Ok(Some(error));
             }
-            match it.publish(&[(it.path(from), it.path(to), false)])?.remove(0) {
+            let wanted = Move { from: it.path(from), to: it.path(to), replace: false, size: None };
+            match it.publish(&[wanted])?.remove(0) {
                 Ok(()) => {
                     it.flush_names(&[from, to].map(|it| it.parent().unwrap_or_default()))?;
                     Ok(None)
@@ -210,7 +282,14 @@ impl SinkSession for SftpSession {
             return Err(SinkError::new(Cause::Refused, format!("{key} is a copy, and copies are never removed")));
         }
         let path = self.path(key);
-        let done = self.guarded("remove an object on", |it| Ok(it.remove(&[&path])?.remove(0)))?;
+        let done = self.guarded("remove an object on", |it| {
+            let mut done = Ok(());
+            it.client.patiently(1, |client, _| {
+                done = client.order(&[Request::Remove { path: &path }])?.remove(0);
+                Ok(if done.as_ref().is_err_and(is_vague) { vec![0] } else { Vec::new() })
+            })?;
+            Ok(done)
+        })?;
         done.map_err(|status| refusal(format!("remove {key} on {}", self.who), status))
     }
 

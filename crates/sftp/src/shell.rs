@@ -47,10 +47,10 @@ pub(crate) fn send(client: &mut Client, script: &str, limit: Duration) -> Result
 /// # Errors
 /// [`Fault`], when the shell ended or the session is lost.
 pub(crate) fn wait(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
-    let usual = client.link.patience_for(0);
-    client.link.set_patience(asked.limit);
+    let usual = client.link.pace.for_bytes(0);
+    client.link.pace.set(asked.limit);
     let answer = wait_within(client, asked);
-    client.link.set_patience(usual);
+    client.link.pace.set(usual);
     answer
 }
 

@@ -1,22 +1,32 @@
 //! The destination as the engine holds it.
 
+use std::sync::Arc;
+
 use dvb_model::RunId;
 use dvb_storage::{Sink, SinkError, SinkSession};
 
 use crate::config::SftpConfig;
+use crate::lessons::Lessons;
+use crate::pace::Interrupt;
 use crate::start::start;
 
 /// A folder on an SSH server. Each session is a connection of its own.
 #[derive(Debug, Clone)]
 pub struct SftpSink {
     config: SftpConfig,
+    lessons: Arc<Lessons>,
+    interrupt: Interrupt,
 }
 
 impl SftpSink {
     /// A destination; nothing is contacted yet.
     #[must_use]
     pub fn new(config: SftpConfig) -> Self {
-        Self { config }
+        let lessons = Lessons::default();
+        if let Some(most) = config.open_files {
+            lessons.handles.no_more_than(most);
+        }
+        Self { config, lessons: Arc::new(lessons), interrupt: Interrupt::default() }
     }
 }
 
@@ -29,7 +39,15 @@ impl Sink for SftpSink {
         "ssh"
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.lessons.notes()
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        Ok(Box::new(start(&self.config, run)?))
+        Ok(Box::new(start(&self.config, run, &self.lessons, &self.interrupt)?))
+    }
+
+    fn interrupt(&self) {
+        self.interrupt.set();
     }
 }

@@ -1,7 +1,8 @@
 //! The start of a session: the root, a folder for temporaries, and what the server turns out to be able to do.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
@@ -9,26 +10,40 @@ use dvb_storage::{Cause, Demand, Payload, PayloadError, SinkError, StageRequest}
 use russh::Channel;
 use russh::client::Msg;
 
-use crate::client::Client;
+use crate::client::{Client, is_vague};
 use crate::config::SftpConfig;
-use crate::connect::{Connection, connect, within};
+use crate::connect::{Connection, connect, unless, within};
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
+use crate::lessons::Lessons;
 use crate::link::Link;
+use crate::pace::Interrupt;
 use crate::session::{SCARCE, SftpSession, TEMP};
 use crate::shell;
-use crate::upload::{Names, Upload};
-use crate::wire::{Reply, Request};
+use crate::upload::{Names, Temporary, Upload};
+use crate::wire::{self, Reply, Request};
 
 /// How the names of a session's own trial files begin.
 pub(crate) const PROBE: &str = "probe-";
+/// The folder of temporaries at a destination where nothing can be removed: one for all runs, for it stays. No run's
+/// folder has this name.
+pub(crate) const KEPT: &str = ".kept";
+/// What stands between a run and the rest of a name there.
+pub(crate) const OF_RUN: char = '~';
+/// A shell that takes longer to start is worth a note.
+const SLOW_SHELL: Duration = Duration::from_secs(5);
 
 /// Connects and tries out what can be had.
 ///
 /// # Errors
 /// [`SinkError`], as [`Sink::connect`](dvb_storage::Sink::connect) promises.
-pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, SinkError> {
+pub(crate) fn start(
+    config: &SftpConfig,
+    run: &RunId,
+    lessons: &Arc<Lessons>,
+    interrupt: &Interrupt,
+) -> Result<SftpSession, SinkError> {
     let who = config.describe();
     let fault = |doing: &'static str| {
         let who = who.clone();
@@ -40,16 +55,27 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
             error
         }
     };
-    let connection = connect(config)?;
-    let (sftp, shell) = open_channels(&connection, config, &who)?;
-    let link = Link::new(connection, sftp, shell, config.idle_timeout);
+    let connection = connect(config, interrupt)?;
+    let shell_since = Instant::now();
+    let wants_shell = config.demand != Demand::ReadBack && lessons.may_use_shell();
+    let (sftp, shell) = open_channels(&connection, config, wants_shell, interrupt, &who)?;
+    let link = Link::new(connection, sftp, shell, config.idle_timeout, interrupt.clone());
     let given = given_root(config);
-    let first = [Request::Stat { path: given }, Request::RealPath { path: given }];
-    let (mut client, seen) = Client::start(link, config.connect_timeout, &first).map_err(fault("start SFTP with"))?;
+    let kept = format!("{given}/{TEMP}/{KEPT}");
+    let first = [Request::Stat { path: given }, Request::RealPath { path: given }, Request::Stat { path: &kept }];
+    let handles = Arc::clone(&lessons.handles);
+    let begun = Client::start(link, config.connect_timeout, handles, &first);
+    let (mut client, mut seen) = begun.map_err(fault("start SFTP with"))?;
+    let keeps_all = matches!(seen.pop(), Some(Reply::Attributes(it)) if it.is_folder());
     let root = find_root(&mut client, given, seen, &who).map_err(fault("look for the folder on"))??;
+    let word = shell::random_word().map_err(fault("set up"))?.split_off(24);
+    let (folder, before) = match keeps_all {
+        true => (KEPT.to_owned(), format!("{}{OF_RUN}", encode_run(run))),
+        false => (encode_run(run), String::new()),
+    };
     let mut it = SftpSession {
-        temp: format!("{root}/{TEMP}/{}", encode_run(run)),
-        names: Names::new(shell::random_word().map_err(fault("set up"))?.split_off(24)),
+        temp: format!("{root}/{TEMP}/{folder}"),
+        names: Names::new(before, word),
         folders: Folders::new(root.clone()),
         client,
         who: who.clone(),
@@ -61,19 +87,27 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
         refuses_taken: false,
         flushed: HashSet::new(),
         flushes_folders: false,
+        keeps_all,
+        lessons: Arc::clone(lessons),
         lost: false,
     };
-    let full = it.prepare(config.demand, config.connect_timeout, run).map_err(fault("try out"))?;
+    let shell = wants_shell.then_some((shell_since, config.connect_timeout));
+    let full = it.prepare(&folder, shell).map_err(fault("try out"))?;
     if config.demand == Demand::RemoteHash && it.tools.is_none() {
         return Err(match (it.writable, full) {
             (Err((cause, words)), _) => SinkError::new(cause, words),
             (Ok(()), Some(error)) => error,
             (Ok(()), None) => SinkError::new(
                 Cause::Unavailable,
-                format!(
-                    "{who} computes no digest: the account may run no command, or has none of sha256sum, shasum, sha256 and \
-                     openssl. Allow it, or set Verify to auto or read-back"
-                ),
+                match lessons.may_use_shell() {
+                    true => format!(
+                        "{who} computes no digest: the account may run no command, or has none of sha256sum, shasum, sha256 \
+                         and openssl. Allow it, or set Verify to auto or read-back"
+                    ),
+                    false => {
+                        format!("{}; or set Verify to auto or read-back", lessons.notes().join("; "))
+                    }
+                },
             ),
         });
     }
@@ -85,6 +119,8 @@ pub(crate) fn start(config: &SftpConfig, run: &RunId) -> Result<SftpSession, Sin
 fn open_channels(
     connection: &Connection,
     config: &SftpConfig,
+    wants_shell: bool,
+    interrupt: &Interrupt,
     who: &str,
 ) -> Result<(Channel<Msg>, Option<Channel<Msg>>), SinkError> {
     let unavailable = |it: russh::Error| {
@@ -98,7 +134,7 @@ fn open_channels(
         Ok::<_, russh::Error>(channel)
     };
     let shell = async {
-        if config.demand == Demand::ReadBack {
+        if !wants_shell {
             return Ok::<_, russh::Error>(None);
         }
         // A server that allows only one channel, or no commands, is served by reading back.
@@ -107,7 +143,7 @@ fn open_channels(
         Ok(Some(channel))
     };
     let both = async { tokio::try_join!(sftp, shell) };
-    connection.runtime.block_on(within(config, both)).map_err(unavailable)
+    connection.runtime.block_on(unless(interrupt, within(config, both))).map_err(unavailable)
 }
 
 /// A run's id as the name of a folder: whatever could be more than a name is written as `%XX`.
@@ -180,23 +216,31 @@ fn find_root(
 impl SftpSession {
     /// Makes the folder for temporaries, and tries with two small files what the server can do; tells why not, where
     /// that may pass.
-    fn prepare(&mut self, demand: Demand, limit: Duration, run: &RunId) -> Result<Option<SinkError>, Fault> {
-        let temp = format!("{TEMP}/{}", encode_run(run));
+    fn prepare(&mut self, folder: &str, shell: Option<(Instant, Duration)>) -> Result<Option<SinkError>, Fault> {
+        let temp = format!("{TEMP}/{folder}");
         let refused = self.folders.make(&mut self.client, [temp.as_str()].into_iter())?;
         if let Some((folder, status)) = refused.into_iter().next() {
             self.not_writable(&format!("make the folder {folder}"), status)?;
             return Ok(None);
         }
         let secret = shell::random_word()?.into_bytes();
-        let names = [(); 2].map(|()| format!("{PROBE}{}", self.names.take()));
-        let paths = names.each_ref().map(|it| format!("{}/{it}", self.temp));
-        let requests = paths.iter().map(|path| Some((path.clone(), probe(&secret)?))).collect::<Option<Vec<_>>>();
+        // What cannot be removed is not made without need.
+        let count = if self.keeps_all { usize::from(shell.is_some()) } else { 2 };
+        let names = (0..count).map(|_| format!("{}/{}", self.temp, self.names.take_for(PROBE)));
+        let names: Vec<String> = names.collect();
+        let temporaries = names.into_iter().map(|new| match self.lessons.take_left().filter(|_| self.keeps_all) {
+            Some(left) => Temporary::Left(left, new),
+            None => Temporary::New(new),
+        });
+        let requests = temporaries.map(|it| Some((it, probe(&secret)?))).collect::<Option<Vec<_>>>();
         let mut upload = Upload::new(requests.unwrap_or_default(), &self.temp, FILE_MODE, false);
         self.client.drive(&mut upload)?;
-        for outcome in upload.outcomes() {
+        let outcomes = upload.outcomes();
+        let paths: Vec<String> = outcomes.iter().map(|it| it.0.clone()).collect();
+        for (_, outcome) in outcomes {
             if let Some(Err(crate::upload::Failure::Refused(attempt, status, room))) = outcome {
                 let error = self.refused(attempt, status.clone(), room, SCARCE);
-                self.remove(&paths.each_ref().map(String::as_str))?;
+                self.drop_files(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
                 // Room may be found again while the session lasts; permission will not.
                 if error.cause == Cause::Full {
                     return Ok(Some(error));
@@ -205,19 +249,55 @@ impl SftpSession {
                 return Ok(None);
             }
         }
-        if demand != Demand::ReadBack && !self.client.link.shell_ended() {
-            self.tools = self.find_tools(&names[0], &Measured::of(&secret, &Algorithm::ALL), limit)?;
+        if let (Some((since, limit)), Some(path)) = (shell, paths.first().filter(|_| !self.client.link.shell_ended())) {
+            self.tools = self.find_tools(path, &Measured::of(&secret, &Algorithm::ALL), since, limit)?;
         }
         if let Some(best) = self.tools.as_ref().and_then(Tools::best) {
             self.algorithms = vec![best];
             self.evidence = Evidence::RemoteHash;
         }
-        // A server that refuses this will not let one copy take the place of another.
-        let [a, b] = &paths;
-        let tried = [Request::Rename { from: a, to: b }, Request::Remove { path: a }, Request::Remove { path: b }];
-        self.refuses_taken = self.client.order(&tried)?[0].is_err();
+        match paths.as_slice() {
+            [a, b] => self.try_to_rename_and_remove(a, b)?,
+            rest => self.drop_files(&rest.iter().map(String::as_str).collect::<Vec<_>>())?,
+        }
+        if self.keeps_all {
+            self.lessons.note(format!(
+                "the account of {} can remove nothing: temporary files that come to nothing stay in {TEMP}/{KEPT}, and later \
+                 ones take their place",
+                self.who
+            ));
+        }
         self.try_to_flush_folders()?;
         Ok(None)
+    }
+
+    /// Whether one file can take another's place by RENAME, and whether files can be removed.
+    fn try_to_rename_and_remove(&mut self, a: &str, b: &str) -> Result<(), Fault> {
+        let tried = [Request::Rename { from: a, to: b }, Request::Remove { path: a }, Request::Remove { path: b }];
+        let (mut attempts, mut refuses) = (0, false);
+        let mut left = Vec::new();
+        self.client.patiently(1, |client, _| {
+            attempts += 1;
+            let answers = client.order(&tried)?;
+            refuses = answers[0].is_err();
+            let still = |it: &&(&str, &Result<(), wire::Status>)| {
+                it.1.as_ref().is_err_and(|status| status.code != wire::NO_SUCH_FILE)
+            };
+            let files: Vec<_> = [a, b].into_iter().zip(&answers[1..]).collect();
+            left = files.iter().filter(still).map(|it| it.0).collect();
+            let again = files.iter().filter(still).any(|it| it.1.as_ref().is_err_and(is_vague));
+            Ok(if again { vec![0] } else { Vec::new() })
+        })?;
+        // A server that refuses this will not let one copy take the place of another; one that refuses everything for
+        // a moment has said nothing of it.
+        self.refuses_taken = refuses && attempts == 1;
+        self.keeps_all = !left.is_empty();
+        if self.keeps_all {
+            let kept = format!("{TEMP}/{KEPT}");
+            self.folders.make(&mut self.client, [kept.as_str()].into_iter())?;
+            self.drop_files(&left)?;
+        }
+        Ok(())
     }
 
     fn not_writable(&mut self, attempt: &str, status: crate::wire::Status) -> Result<(), Fault> {
@@ -227,10 +307,35 @@ impl SftpSession {
     }
 
     /// A shell that sees the same files as SFTP and has a program for digests.
-    fn find_tools(&mut self, name: &str, truth: &Measured, limit: Duration) -> Result<Option<Tools>, Fault> {
-        match Tools::probe(&mut self.client, &self.temp, name, truth, limit) {
-            Ok(tools) => Ok(tools.best().is_some().then_some(tools)),
+    fn find_tools(
+        &mut self,
+        path: &str,
+        truth: &Measured,
+        since: Instant,
+        limit: Duration,
+    ) -> Result<Option<Tools>, Fault> {
+        let probed = Tools::probe(&mut self.client, &self.temp, path, truth, limit);
+        let took = since.elapsed();
+        match probed {
+            Ok(tools) => {
+                if took >= SLOW_SHELL {
+                    let (who, took) = (&self.who, took.as_secs());
+                    self.lessons.note(format!(
+                        "the login shell of {who} took {took} s to start, and each session waits for it: look what its \
+                         start-up files (.bashrc, .profile) do where nobody sits at a terminal"
+                    ));
+                }
+                Ok(tools.best().is_some().then_some(tools))
+            }
             Err(Fault::Ended(_) | Fault::Silent(_)) => {
+                if took >= limit {
+                    let (who, took) = (&self.who, took.as_secs());
+                    self.lessons.give_up_shell(format!(
+                        "the login shell of {who} did not answer for {took} s, so that copies are proved by reading them back: \
+                         look what its start-up files (.bashrc, .profile) do where nobody sits at a terminal; \
+                         ConnectTimeout says how long it is waited for"
+                    ));
+                }
                 self.client.link.forget_shell();
                 Ok(None)
             }

@@ -4,7 +4,7 @@ use dvb_model::RunId;
 
 use crate::error::Fault;
 use crate::session::{SftpSession, TEMP};
-use crate::start::{PROBE, decode_run};
+use crate::start::{KEPT, OF_RUN, PROBE, decode_run};
 use crate::wire::{self, Request, Status};
 
 impl SftpSession {
@@ -18,6 +18,13 @@ impl SftpSession {
         };
         let mut removed = 0;
         for folder in folders {
+            if folder.name == KEPT.as_bytes() {
+                match self.sweep_kept(&format!("{temp}/{KEPT}"), is_dead)? {
+                    Ok(n) => removed += n,
+                    Err(status) => return Ok(Err(status)),
+                }
+                continue;
+            }
             if let (Some(run), Ok(name)) = (decode_run(&folder.name), std::str::from_utf8(&folder.name))
                 && folder.attributes.is_folder()
                 && is_dead(&run)
@@ -31,6 +38,37 @@ impl SftpSession {
         Ok(Ok(removed))
     }
 
+    /// Removes what dead runs left in the folder that all share, or takes it for what is stored next.
+    fn sweep_kept(&mut self, folder: &str, is_dead: &dyn Fn(&RunId) -> bool) -> Result<Result<u64, Status>, Fault> {
+        let entries = match self.entries(folder)? {
+            Ok(entries) => entries,
+            Err(status) => return Ok(Err(status)),
+        };
+        let names = entries.iter().filter_map(|it| std::str::from_utf8(&it.name).ok());
+        let dead = names.filter_map(|name| {
+            let (run, rest) = name.split_once(OF_RUN)?;
+            is_dead(&decode_run(run.as_bytes())?).then(|| (format!("{folder}/{name}"), rest.starts_with(PROBE)))
+        });
+        let dead: Vec<(String, bool)> = dead.collect();
+        let paths: Vec<&str> = dead.iter().map(|it| it.0.as_str()).collect();
+        if self.keeps_all {
+            return self.take_over(&paths).map(Ok);
+        }
+        let gone = self.remove(&paths)?;
+        Ok(Ok(gone.iter().zip(&dead).filter(|(gone, (_, probe))| gone.is_ok() && !probe).count() as u64))
+    }
+
+    /// Empties what cannot be removed, for what is stored next. Each is given a name of this session first: another one,
+    /// maybe of another host, that takes it too would write over what was proved.
+    fn take_over(&mut self, paths: &[&str]) -> Result<u64, Fault> {
+        let own: Vec<String> = paths.iter().map(|_| format!("{}/{}", self.temp, self.names.take())).collect();
+        let moves: Vec<_> = paths.iter().zip(&own).map(|(from, to)| Request::Rename { from, to }).collect();
+        let moved = self.client.order(&moves)?;
+        let taken: Vec<&str> = own.iter().zip(&moved).filter(|it| it.1.is_ok()).map(|it| it.0.as_str()).collect();
+        self.drop_files(&taken)?;
+        Ok(0)
+    }
+
     /// Removes a run's folder with all that is in it, and tells how many objects went.
     fn remove_run(&mut self, folder: &str) -> Result<Result<u64, Status>, Fault> {
         let entries = match self.entries(folder)? {
@@ -42,6 +80,10 @@ impl SftpSession {
         let names: Vec<_> = entries.iter().filter_map(|it| std::str::from_utf8(&it.name).ok()).collect();
         let paths: Vec<String> = names.iter().map(|it| format!("{folder}/{it}")).collect();
         let gone = self.remove(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
+        if self.keeps_all {
+            let left: Vec<&str> = paths.iter().zip(&gone).filter(|it| it.1.is_err()).map(|it| it.0.as_str()).collect();
+            return self.take_over(&left).map(Ok);
+        }
         let objects = names.iter().zip(&gone).filter(|(name, gone)| gone.is_ok() && !name.starts_with(PROBE)).count();
         if let Some(status) = gone.into_iter().filter_map(Result::err).find(|it| it.code != wire::NO_SUCH_FILE) {
             return Ok(Err(status));

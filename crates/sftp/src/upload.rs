@@ -7,6 +7,7 @@ use dvb_storage::{Next, Payload, PayloadError, ReadAhead, StageRequest, fill};
 
 use crate::client::{Client, Feed, Ticket, Work, done};
 use crate::error::Fault;
+use crate::opening::Opening;
 use crate::wire::{self, Malformed, Reply, Request, Room, Status};
 
 /// Larger payloads are read on a thread of their own.
@@ -49,8 +50,18 @@ enum Phase {
     Over,
 }
 
+/// Where the bytes of an object go until they have their name.
+pub(crate) enum Temporary {
+    /// A name that nobody has.
+    New(String),
+    /// A file that could not be removed, and the name to take where it cannot be emptied either.
+    Left(String, String),
+}
+
 struct Job {
     path: String,
+    /// The name to take instead of `path`, which is there.
+    instead: Option<String>,
     hint: u64,
     bytes: Bytes,
     phase: Phase,
@@ -67,17 +78,22 @@ pub(crate) struct Upload {
     mode: u32,
     /// Whether each file is to be flushed on its own.
     flush: bool,
-    opened: usize,
-    current: usize,
+    opening: Opening,
     /// Bytes that are expected of the objects under way.
     under_way: u64,
 }
 
 impl Upload {
     /// A batch, each object with its temporary path in `folder`.
-    pub(crate) fn new(batch: Vec<(String, StageRequest)>, folder: &str, mode: u32, flush: bool) -> Self {
-        let job = |(path, request): (String, StageRequest)| Job {
-            path,
+    pub(crate) fn new(batch: Vec<(Temporary, StageRequest)>, folder: &str, mode: u32, flush: bool) -> Self {
+        let job = |(at, request): (Temporary, StageRequest)| Job {
+            instead: match &at {
+                Temporary::New(_) => None,
+                Temporary::Left(_, instead) => Some(instead.clone()),
+            },
+            path: match at {
+                Temporary::New(path) | Temporary::Left(path, _) => path,
+            },
             hint: request.payload.size_hint(),
             bytes: Bytes::Waiting(request.payload),
             phase: Phase::Opening,
@@ -86,61 +102,76 @@ impl Upload {
             waiting: 0,
             outcome: None,
         };
-        let jobs = batch.into_iter().map(job).collect();
-        Self { jobs, folder: folder.to_owned(), mode, flush, opened: 0, current: 0, under_way: 0 }
+        let jobs: Vec<Job> = batch.into_iter().map(job).collect();
+        let opening = Opening::of(jobs.len());
+        Self { jobs, folder: folder.to_owned(), mode, flush, opening, under_way: 0 }
     }
 
-    /// What became of each object.
-    pub(crate) fn outcomes(self) -> Vec<Option<Result<Measured, Failure>>> {
-        self.jobs.into_iter().map(|it| it.outcome).collect()
+    /// Where each object is, and what became of it.
+    pub(crate) fn outcomes(self) -> Vec<(String, Option<Result<Measured, Failure>>)> {
+        self.jobs.into_iter().map(|it| (it.path, it.outcome)).collect()
     }
 
     fn ticket(job: usize, step: u8) -> Ticket {
         Ticket { job, step, ..Ticket::default() }
     }
 
-    /// Whether the next object can be opened while others are under way.
-    fn may_open(&self, client: &Client) -> bool {
-        let Some(job) = self.jobs.get(self.opened) else { return false };
-        let room = self.under_way + job.expected() <= UNDER_WAY && self.opened < self.current + client.open_ahead();
-        room || self.opened == self.current
+    /// The next object, where it can be opened while others are under way.
+    fn next(&self, client: &Client) -> Option<usize> {
+        let next = self.opening.next(client)?;
+        let room = self.under_way + self.jobs[next].expected() <= UNDER_WAY;
+        (room || self.opening.is_idle()).then_some(next)
     }
 
-    fn open_next(&mut self, client: &mut Client) {
-        let job = &mut self.jobs[self.opened];
-        let request = Request::Open { path: &job.path, flags: wire::CREATE_NEW, mode: Some(self.mode) };
-        client.send(Self::ticket(self.opened, OPEN), &request);
+    fn open(&mut self, n: usize, client: &mut Client) {
+        let job = &mut self.jobs[n];
+        let flags = if job.instead.is_some() { wire::EMPTY } else { wire::CREATE_NEW };
+        client.send(Self::ticket(n, OPEN), &Request::Open { path: &job.path, flags, mode: Some(self.mode) });
         job.waiting += 1;
         self.under_way += job.expected();
-        self.opened += 1;
+        self.opening.asked(n);
+    }
+
+    /// What follows where a file is not opened: another name, another moment, or the end of it.
+    fn not_opened(&mut self, n: usize, status: Status, client: &mut Client) {
+        let job = &mut self.jobs[n];
+        job.waiting -= 1;
+        if let Some(instead) = job.instead.take() {
+            job.path = instead;
+            self.opening.missed(n);
+        } else if !self.opening.refused(n, client) {
+            job.refuse("create a temporary file", status);
+            job.bytes = Bytes::Gone;
+            // Nothing to remove: the answer to that is of no interest.
+            return self.settle(n, client);
+        }
+        self.under_way -= job.expected();
     }
 
     /// Reads and sends a piece of the current object.
-    fn write_next(&mut self, client: &mut Client) -> Feed {
-        let n = self.current;
+    fn write_next(&mut self, n: usize, client: &mut Client) -> Feed {
         let job = &mut self.jobs[n];
         if job.outcome.is_some() {
-            self.close(client);
+            self.close(n, client);
             return Feed::More;
         }
         match job.write(n, client) {
             Ok(Feed::More) => Feed::More,
             Ok(Feed::Blocked) => Feed::Blocked,
             Ok(Feed::Done) => {
-                self.close(client);
+                self.close(n, client);
                 Feed::More
             }
             Err(error) => {
                 job.outcome = Some(Err(Failure::Payload(error)));
-                self.close(client);
+                self.close(n, client);
                 Feed::More
             }
         }
     }
 
     /// Sends what follows the last byte, and turns to the next object.
-    fn close(&mut self, client: &mut Client) {
-        let n = self.current;
+    fn close(&mut self, n: usize, client: &mut Client) {
         let job = &mut self.jobs[n];
         job.bytes = Bytes::Gone;
         if self.flush && client.offers.fsync && matches!(job.outcome, Some(Ok(_))) {
@@ -150,7 +181,7 @@ impl Upload {
         client.send(Self::ticket(n, CLOSE), &Request::Close { handle: &job.handle });
         job.waiting += 1;
         job.phase = Phase::Closing;
-        self.current += 1;
+        self.opening.leave(n);
     }
 
     /// The last answer for an object is there: what failed is looked into, then removed.
@@ -250,16 +281,18 @@ impl Job {
 
 impl Work for Upload {
     fn feed(&mut self, client: &mut Client) -> Result<Feed, Fault> {
-        if self.may_open(client) {
-            self.open_next(client);
+        if let Some(n) = self.next(client) {
+            self.open(n, client);
             return Ok(Feed::More);
         }
-        let Some(job) = self.jobs.get(self.current) else { return Ok(Feed::Done) };
-        Ok(match job.phase {
+        let Some(n) = self.opening.front() else {
+            return Ok(if self.opening.is_over() { Feed::Done } else { Feed::Blocked });
+        };
+        Ok(match self.jobs[n].phase {
             Phase::Opening => Feed::Blocked,
-            Phase::Open => self.write_next(client),
+            Phase::Open => self.write_next(n, client),
             Phase::Closing | Phase::Over => {
-                self.current += 1;
+                self.opening.leave(n);
                 Feed::More
             }
         })
@@ -273,13 +306,11 @@ impl Work for Upload {
                 job.waiting -= 1;
                 job.handle = handle;
                 job.phase = Phase::Open;
+                self.opening.opened(n, client);
             }
             (OPEN, reply) => {
                 let status = done(reply)?.err().ok_or(Malformed("OPEN answered without a handle"))?;
-                job.refuse("create a temporary file", status);
-                job.bytes = Bytes::Gone;
-                // Nothing to remove: the answer to that is of no interest.
-                self.settle(n, client);
+                self.not_opened(n, status, client);
             }
             (ROOM, reply) => {
                 if let (Reply::Extended(body), Some(Err(Failure::Refused(_, _, room)))) = (reply, &mut job.outcome) {
@@ -290,6 +321,9 @@ impl Work for Upload {
             (REMOVE, _) => {}
             (step, reply) => {
                 job.waiting -= 1;
+                if step == CLOSE {
+                    self.opening.closed(client);
+                }
                 match done(reply)? {
                     Err(status) if step == WRITE => job.refuse("write a temporary file", status),
                     Err(status) if step == FLUSH && status.code != wire::UNSUPPORTED => {
@@ -309,19 +343,26 @@ impl Work for Upload {
 
 /// Makes names for temporaries that no other session makes.
 pub(crate) struct Names {
-    prefix: String,
+    /// The run, where several share a folder.
+    run: String,
+    word: String,
     next: u64,
 }
 
 impl Names {
-    /// Names that begin with this session's own word.
-    pub(crate) fn new(prefix: String) -> Self {
-        Self { prefix, next: 0 }
+    /// Names that begin with the run, which may be empty, and this session's own word.
+    pub(crate) fn new(run: String, word: String) -> Self {
+        Self { run, word, next: 0 }
     }
 
     /// A new name.
     pub(crate) fn take(&mut self) -> String {
+        self.take_for("")
+    }
+
+    /// A new name for a purpose.
+    pub(crate) fn take_for(&mut self, purpose: &str) -> String {
         self.next += 1;
-        format!("{}-{}", self.prefix, self.next)
+        format!("{}{purpose}{}-{}", self.run, self.word, self.next)
     }
 }

@@ -5,6 +5,8 @@ use thiserror::Error;
 /// OPEN flags: read; and create a file that must not be there, to write.
 pub(crate) const READ: u32 = 0x01;
 pub(crate) const CREATE_NEW: u32 = 0x02 | 0x08 | 0x20;
+/// Make a file empty that may be there, to write.
+pub(crate) const EMPTY: u32 = 0x02 | 0x08 | 0x10;
 
 /// Status codes that mean something of their own.
 pub(crate) const OK: u32 = 0;
@@ -72,6 +74,11 @@ impl Attributes {
     /// Whether it is known to be a folder.
     pub(crate) fn is_folder(self) -> bool {
         self.mode.is_some_and(|it| it & 0o170_000 == 0o040_000)
+    }
+
+    /// Whether it is known to be a symbolic link.
+    pub(crate) fn is_link(self) -> bool {
+        self.mode.is_some_and(|it| it & 0o170_000 == 0o120_000)
     }
 
     /// Whether it is known to be none of file, folder and link: to read it may take for ever.

@@ -159,6 +159,20 @@ pub fn sink(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     dead_runs_are_swept(sink, prefix)
 }
 
+/// Those of the same promises that an account can keep which may store and rename, and remove nothing.
+///
+/// # Errors
+/// The first promise that is broken.
+pub fn append_only(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
+    let run = RunId("20000101T000000Z-conformance".to_owned());
+    let mut session = sink.connect(&run).map_err(lost)?;
+    let session = session.as_mut();
+    a_batch_shows_whole_after_commit(session, prefix)?;
+    a_failing_payload_harms_no_other(session, prefix)?;
+    large_objects_arrive(session, prefix)?;
+    renaming_keeps_the_bytes(session, prefix)
+}
+
 fn a_batch_shows_whole_after_commit(session: &mut dyn SinkSession, prefix: &str) -> Result<(), Broken> {
     let names =
         ["a", "b/c/d", "with blank", "quo'te\"", "$(touch x);`y`", "back\\slash", "-dash", "ünï", "*?[", "a.orig"];

@@ -149,7 +149,7 @@ pub trait Sink: Send + Sync {
     ///
     /// # Errors
     /// [`SinkError`]: [`Cause::Untrusted`](crate::Cause::Untrusted) where the host's key is changed or unknown, `Forbidden` where login is refused,
-    /// `Unavailable` where the destination cannot be reached or used.
+    /// `Unavailable` where the destination cannot be reached or used, `Refused` where the configuration allows nothing that it offers.
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError>;
 
     /// Cuts everything off that its sessions wait for, now or later: a run's time is over, and somebody hangs. Called by
@@ -217,7 +217,7 @@ pub trait SinkSession: Send {
     /// [`SinkError`], when the session is lost.
     fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError>;
 
-    /// What lies at each key.
+    /// What lies at each key. A symbolic link is no copy, but [`Cause::Broken`](crate::Cause::Broken).
     ///
     /// # Errors
     /// [`SinkError`], when the session is lost.

@@ -102,6 +102,73 @@ fn lines_are_read_as_ssh_reads_them() {
     assert!(error.attempt.contains("revoked"), "{error}");
 }
 
+/// An sshd that shows this certificate of its Ed25519 key, made by `ssh-keygen -s authority ARGS`.
+fn certified(folder: &Path, args: &[&str]) -> Server {
+    let run = |args: &[&str]| {
+        let output = Command::new("ssh-keygen").args(args).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    for name in ["authority", "certified"] {
+        if !folder.join(name).exists() {
+            run(&["-q", "-t", "ed25519", "-N", "", "-f", name]);
+        }
+    }
+    run(&[&["-q", "-s", "authority", "-I", "test"], args, &["certified.pub"]].concat());
+    let at = folder.display();
+    let lines = format!("HostKey {at}/certified\nHostCertificate {at}/certified-cert.pub\n");
+    Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() })
+}
+
+fn public(folder: &Path, name: &str) -> String {
+    let text = fs::read_to_string(folder.join(name)).unwrap();
+    text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn certificates_of_a_trusted_authority_are_accepted_for_their_host() {
+    let folder = dvb_testkit::temp_folder("authority");
+    let file = folder.path().join("known");
+    let known = |lines: &str| fs::write(&file, lines).unwrap();
+    let server = certified(folder.path(), &["-h", "-n", "other.example.org,127.0.0.1"]);
+    let account = server.shell().fresh("certified");
+    let (authority, key) = (public(folder.path(), "authority.pub"), public(folder.path(), "certified.pub"));
+    for names in ["127.0.0.1".to_owned(), "127.*".into(), "*".into(), format!("[127.0.0.1]:{}", account.port)] {
+        known(&format!("@cert-authority {names} {authority}\n"));
+        connect_with(knowing(&account, &file)).unwrap_or_else(|it| panic!("{names}: {}", it.chain()));
+    }
+    for (lines, says) in [
+        (format!("@cert-authority other {authority}\n"), "is unknown"),
+        (format!("@cert-authority * {key}\n"), "is unknown"),
+        (format!("@cert-authority * {authority}\n@revoked * {authority}\n"), "revoked"),
+        (format!("@cert-authority * {authority}\n@revoked * {key}\n"), "revoked"),
+    ] {
+        known(&lines);
+        let error = untrusted(knowing(&account, &file));
+        assert!(error.attempt.contains(says), "{lines}: {error}");
+    }
+    // The bare key may be known too; then the authority does not matter.
+    known(&format!(
+        "@cert-authority * {}\n[127.0.0.1]:{} {key}\n",
+        public(folder.path(), "certified.pub"),
+        account.port
+    ));
+    connect_with(knowing(&account, &file)).unwrap();
+    drop(server);
+
+    known(&format!("@cert-authority * {authority}\n"));
+    let critical = ["-h", "-n", "127.0.0.1", "-O", "critical:strange@example.org=1"];
+    for (args, says) in [
+        (&["-h", "-n", "other.example.org"][..], "it is for other.example.org"),
+        (&["-h", "-n", "127.0.0.1", "-V", "20200101:20210101"], "has expired"),
+        (&["-h", "-n", "127.0.0.1", "-V", "20990101:20991231"], "not valid yet"),
+        (&critical, "critical option"),
+    ] {
+        let server = certified(folder.path(), args);
+        let error = untrusted(knowing(&server.shell(), &file));
+        assert!(error.attempt.contains(says), "{args:?}: {error}");
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_not_taken_for_an_empty_one() {
     let account = server().shell().fresh("unreadable");

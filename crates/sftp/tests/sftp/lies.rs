@@ -7,7 +7,9 @@ use dvb_storage::conformance::some_bytes;
 use dvb_storage::{Cause, CommitRequest, Demand, Unstaged};
 use dvb_testkit::sshd::Kind;
 
-use crate::{commit, config, connect, connect_with, get, server, shown, sink_error, stage, stage_one, temporaries};
+use crate::{
+    commit, config, connect, connect_with, get, key, server, shown, sink_error, stage, stage_one, temporaries,
+};
 
 #[test]
 fn bytes_that_changed_after_they_were_sent_do_not_show() {
@@ -74,6 +76,38 @@ fn what_came_to_the_key_in_the_meantime_stays() {
         assert_eq!(fs::read_link(account.local.join("d/link")).unwrap().to_str(), Some("/nowhere"));
         assert!(account.local.join("d/folder").is_dir());
         assert!(temporaries(&account).is_empty());
+    }
+}
+
+#[test]
+fn a_name_that_was_not_given_is_no_proof() {
+    for (quirk, replace) in [("idle-rename", false), ("idle-posix-rename", true)] {
+        let server = dvb_testkit::asyncssh::Server::start(&[quirk]);
+        let account = server.account().fresh("idle");
+        let mut session = connect(&account);
+        if replace {
+            fs::write(account.local.join("a"), "dated").unwrap();
+        }
+        let staged = stage_one(session.as_mut(), "a", b"bytes");
+        let error = sink_error(commit(session.as_mut(), staged, replace));
+        assert_eq!(error.cause, Cause::Io, "{quirk}: {}", error.chain());
+        assert!(error.attempt.contains("not to be trusted"), "{quirk}: {}", error.chain());
+        assert!(fs::read(account.local.join("a")).ok() != Some(b"bytes".to_vec()), "{quirk}: the test shows nothing");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_copy_is_no_copy() {
+    for kind in [Kind::Shell, Kind::SftpOnly, Kind::Bare] {
+        let account = server().account(kind).fresh("link");
+        fs::write(account.local.join("elsewhere"), "bytes").unwrap();
+        account.hand_over(&account.local.join("elsewhere"));
+        std::os::unix::fs::symlink("elsewhere", account.local.join("a")).unwrap();
+        let mut session = connect(&account);
+        let at = [key("a")];
+        assert_eq!(session.stat(&at).unwrap().remove(0).unwrap_err().cause, Cause::Broken, "{kind:?}");
+        assert_eq!(session.measure(&at, &[]).unwrap().remove(0).unwrap_err().cause, Cause::Broken, "{kind:?}");
+        assert_eq!(session.open(&at[0]).map(drop).unwrap_err().cause, Cause::Broken, "{kind:?}");
     }
 }
 

@@ -118,7 +118,7 @@ fn servers_that_know_little_are_understood() {
         "HostKeyAlgorithms rsa-sha2-256",
         "Ciphers chacha20-poly1305@openssh.com",
         "Ciphers aes256-gcm@openssh.com",
-        "Ciphers aes192-ctr\nMACs hmac-sha1",
+        "Ciphers aes192-ctr\nMACs hmac-sha2-512",
         "Ciphers aes256-ctr\nMACs hmac-sha2-256-etm@openssh.com",
     ] {
         let server =
@@ -128,6 +128,54 @@ fn servers_that_know_little_are_understood() {
             connect_with(config(&account, Demand::Auto)).unwrap_or_else(|it| panic!("{lines}: {}", it.chain()));
         put(session.as_mut(), "a", b"bytes").unwrap_or_else(|it| panic!("{lines}: {it}"));
     }
+}
+
+/// What is offered only on demand, by what the server alone has, and the key of the configuration that allows it.
+type OnDemand = (&'static str, &'static str, fn(&mut SftpConfig));
+
+#[test]
+fn old_servers_are_agreed_with_only_on_demand() {
+    let cases: [OnDemand; 4] = [
+        ("Ciphers aes256-cbc", "SshCiphers", |it| it.ciphers = Some("+aes256-cbc".into())),
+        ("KexAlgorithms diffie-hellman-group14-sha1", "SshKexAlgorithms", |it| {
+            it.exchanges = Some("+diffie-hellman-group14-sha1".into());
+        }),
+        ("Ciphers aes128-ctr\nMACs hmac-sha1", "SshMacs", |it| it.macs = Some("+hmac-sha1".into())),
+        ("HostKeyAlgorithms ssh-rsa", "SshHostKeyAlgorithms", |it| it.host_key_types = Some("+ssh-rsa".into())),
+    ];
+    for (lines, key, allow) in cases {
+        let server =
+            Server::start_with(dvb_testkit::sshd::Options { lines: format!("{lines}\n"), ..Default::default() });
+        let mut config = config(&server.shell().fresh("old"), Demand::ReadBack);
+        let error = refused(config.clone());
+        assert_eq!(error.cause, Cause::Refused, "{lines}: {}", error.chain());
+        let offered = lines.rsplit(' ').next().unwrap();
+        assert!(error.attempt.contains(key) && error.attempt.contains(offered), "{lines}: {error}");
+        allow(&mut config);
+        config.check().unwrap();
+        connect_with(config).unwrap_or_else(|it| panic!("{lines}: {}", it.chain()));
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_not_used() {
+    let folder = dvb_testkit::temp_folder("open");
+    let copy = |from: &Path, name: &str| {
+        let to = folder.path().join(name);
+        std::fs::copy(from, &to).unwrap();
+        std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o640)).unwrap();
+        to
+    };
+    let open = KeyFile { path: copy(&server().shell().key, "open"), passphrase: None };
+    let error = open.check().unwrap_err();
+    assert_eq!(error.cause, Cause::Untrusted);
+    assert!(error.attempt.contains("chmod 600") && error.attempt.contains("0640"), "{error}");
+    let error = refused(with_keys(vec![open.clone()], false));
+    assert!(error.cause == Cause::Forbidden && error.attempt.contains("chmod 600"), "{error}");
+    let encrypted = copy(&server().key_with_passphrase(), "encrypted");
+    KeyFile { path: encrypted, passphrase: Some(PASSPHRASE.into()) }.check().unwrap();
+    std::fs::set_permissions(&open.path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    open.check().unwrap();
 }
 
 #[test]

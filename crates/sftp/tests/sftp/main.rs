@@ -9,8 +9,10 @@ mod lies;
 mod listing;
 mod login;
 mod names;
+mod others;
 mod promises;
 mod refusals;
+mod slow;
 mod trips;
 
 use std::io::Read as _;
@@ -41,6 +43,10 @@ fn config(account: &Account, demand: Demand) -> SftpConfig {
         agent: None,
         known_hosts: vec![account.known_hosts.clone()],
         ciphers: None,
+        exchanges: None,
+        macs: None,
+        host_key_types: None,
+        open_files: None,
         demand,
         connect_timeout: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(20),
