@@ -19,7 +19,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
     0  everything in scope is safe
     1  finished, but some data files are not safe
-    2  the call or the configuration makes no sense
+    2  invalid command line or configuration (also a login that is refused, a folder that is missing)
     3  finished, and damage was found at the source
     4  finished, and damage was found at the destination
     5  a database, store or destination cannot be reached: try again later
@@ -27,7 +27,7 @@ Exit codes:
     7  refused for safety: host key, permissions, mass disappearance
     8  stopped at its time budget or limit, the rest is pending
   128+N  ended by signal N
-Where several apply, the first of 7, 5, 4, 3, 1, 8 counts. Unknown codes mean failure.";
+Where several apply, the first of 7, 5, 2, 4, 3, 1, 8 counts. Unknown codes mean failure.";
 
 /// Proved backup of the data files of a Dataverse.
 ///

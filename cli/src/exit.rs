@@ -80,8 +80,12 @@ impl Failure {
                 | ConfigError::Invalid { .. },
             )
             | Self::Wiring(_)
-            | Self::Usage(_)
-            | Self::File { .. } => Ending::Usage,
+            | Self::Usage(_) => Ending::Usage,
+            Self::File { source, .. } => match Ending::of_io(source) {
+                full @ Ending::NoSpace => full,
+                // A path that was given, or what it may be used for.
+                _ => Ending::Usage,
+            },
             Self::Ledger(it) => it.into(),
             Self::Catalog(it) => it.into(),
             Self::Run(it) => it.into(),
@@ -90,7 +94,7 @@ impl Failure {
             Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => Ending::of_cause(it.cause),
             Self::Probe(Unstaged::Verify(_)) => Ending::DestinationDamaged,
             Self::Probe(Unstaged::Payload(_)) => Ending::of_cause(Cause::Io),
-            Self::Signals(_) | Self::Output(_) => Ending::Unreachable,
+            Self::Signals(it) | Self::Output(it) => Ending::of_io(it),
         }
     }
 

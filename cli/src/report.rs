@@ -39,14 +39,22 @@ pub(crate) fn line(
     status: Status,
     reason: Option<&str>,
 ) -> String {
-    let mut text = format!("{:<13} ", status.name());
-    let id = id.map(|it| format!("file {it}"));
-    let parts = [id.as_deref(), dataset, name];
-    text += &parts.into_iter().flatten().map(plain).collect::<Vec<_>>().join(", ");
+    let mut text = format!("{:<13} {}", status.name(), names(id, dataset, name));
     if let Some(reason) = reason {
         let _ = write!(text, ": {}", plain(reason));
     }
     text
+}
+
+/// Which data file, in the words that there are.
+fn names(id: Option<DvObjectId>, dataset: Option<&str>, name: Option<&str>) -> String {
+    let id = id.map(|it| format!("file {it}"));
+    let parts = [id.as_deref(), dataset, name];
+    parts.into_iter().flatten().map(plain).collect::<Vec<_>>().join(", ")
+}
+
+fn who(it: &Finding) -> String {
+    names(it.data_file_id, it.dataset.as_deref(), it.name.as_deref().or(it.storage_identifier.as_deref()))
 }
 
 fn finding(it: &Finding) -> String {
@@ -64,6 +72,22 @@ fn list(findings: &[Finding], total: u64, limit: usize, more: &str) -> String {
     text
 }
 
+/// What is not safe: a line for each data file, and one for all that have the same reason.
+fn failures(it: &Summary, limit: usize) -> String {
+    let many: Vec<_> = it.reasons.iter().filter(|it| it.files > 1).collect();
+    let is_among =
+        |finding: &&Finding| many.iter().any(|it| it.status == finding.status && it.reason == finding.reason);
+    let mut text = String::new();
+    for reason in many.iter().take(limit) {
+        let _ = write!(text, "  {:<13} {}: {}", reason.status.name(), data_files(reason.files), plain(&reason.reason));
+        let first = it.failures.iter().find(|it| it.status == reason.status && it.reason == reason.reason);
+        let _ = writeln!(text, "{}", first.map(|it| format!("; the first is {}", who(it))).unwrap_or_default());
+    }
+    let single: Vec<_> = it.failures.iter().filter(|it| !is_among(it)).cloned().collect();
+    let rest = it.failures_total.saturating_sub(many.iter().map(|it| it.files).sum());
+    text + &list(&single, rest, limit, "; see dataverse-backup status --failed")
+}
+
 /// `1 data file`, `2 data files`.
 pub(crate) fn data_files(count: u64) -> String {
     format!("{count} data file{}", if count == 1 { "" } else { "s" })
@@ -77,7 +101,7 @@ pub(crate) fn bytes(count: u64) -> String {
 /// A short summary of a run for a terminal, without the line end of its last line.
 pub(crate) fn summary(it: &Summary) -> String {
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
-    let mut text = format!("destination {}: {}\n", it.destination, it.ending.text());
+    let mut text = format!("destination {}: {}\n", it.destination, it.headline());
     if it.dry_run {
         text = format!("destination {}: dry run, nothing was changed\n", it.destination);
         let _ = writeln!(text, "  to look at:  {}, {}", data_files(it.due.files), bytes(it.due.bytes));
@@ -106,7 +130,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
     if it.ending == Ending::Safe {
         return String::new();
     }
-    let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
+    let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.headline(), it.exit_code);
     if let Some(why) = &it.aborted {
         // It may name the destination too.
         let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
@@ -114,7 +138,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
     }
     let FileCounts { catalogued, failed, pending, .. } = it.files;
     let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));
-    text += &list(&it.failures, it.failures_total, NAMED, "; see dataverse-backup status --failed");
+    text += &failures(it, NAMED);
     text.trim_end().to_owned()
 }
 
@@ -148,9 +172,9 @@ fn first_line(files: &FileCounts) -> String {
 
 fn section(outcome: &Outcome) -> String {
     let Outcome { destination, started, finished, result, ending } = outcome;
+    let headline = result.as_ref().map_or_else(|_| ending.text().to_owned(), Summary::headline);
     let mut text = format!(
-        "Destination {destination}: {} (exit code {})\nFrom {} to {}\n",
-        ending.text(),
+        "Destination {destination}: {headline} (exit code {})\nFrom {} to {}\n",
         ending.code(),
         time(*started),
         time(*finished)
@@ -189,9 +213,7 @@ fn counts(it: &Summary) -> String {
         let _ = writeln!(text, "{checked:>12}  copies verified again: {damaged} damaged, {missing} missing");
     }
     if it.failures_total > 0 {
-        let more = "; see dataverse-backup status --failed";
-        let listed = list(&it.failures, it.failures_total, usize::MAX, more);
-        let _ = write!(text, "\nNot safe:\n{listed}");
+        let _ = write!(text, "\nNot safe:\n{}", failures(it, usize::MAX));
     }
     if it.notes_total > 0 {
         let _ = write!(text, "\nTo be noted:\n{}", list(&it.notes, it.notes_total, usize::MAX, ""));

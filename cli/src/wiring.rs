@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Access, StoreWriters, Stores, writer_run};
+use dvb_engine::{Access, NoStore, StoreWriters, Stores, writer_run};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, Manner};
 use dvb_ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
 use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
-use dvb_storage::{Demand, Folder, Sink, SinkError, StoreWriter};
+use dvb_storage::{Cause, Demand, Folder, Sink, SinkError, StoreWriter};
 use dvb_swift::{SwiftStore, SwiftStoreWriter};
 use jiff::ZonedDateTime;
 use thiserror::Error;
@@ -179,7 +179,10 @@ impl StoreRow {
             type_name: if type_name.is_empty() { "?" } else { type_name }.to_owned(),
             origin: Origin::DomainXml,
             place: "?".to_owned(),
-            store: dvb_engine::Store { kind: StoreKind::File, access: Access::Unavailable(why) },
+            store: dvb_engine::Store {
+                kind: StoreKind::File,
+                access: Access::Unavailable(NoStore::misconfigured(why)),
+            },
             described: None,
         }
     }
@@ -276,19 +279,18 @@ impl StoreTable {
         let writer = |row: &StoreRow| match (&row.described, row.access()) {
             (Some(store), _) => writer(store, run),
             (None, Access::Unavailable(why)) => Err(why.clone()),
-            (None, Access::Readable(_) | Access::Reference(_)) => Err("nothing describes it".to_owned()),
+            (None, Access::Readable(_) | Access::Reference(_)) => Err(NoStore::misconfigured("nothing describes it")),
         };
         self.rows.iter().map(|(id, row)| (id.clone(), writer(row))).collect()
     }
 }
 
-fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, String> {
+fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, NoStore> {
+    let unusable = |it: SinkError| NoStore { cause: it.cause, why: it.chain() };
     match store {
-        StoreType::File { directory, .. } => {
-            Ok(Box::new(FileStoreWriter::open(directory, run).map_err(|it| it.chain())?))
-        }
+        StoreType::File { directory, .. } => Ok(Box::new(FileStoreWriter::open(directory, run).map_err(unusable)?)),
         StoreType::S3 { .. } => {
-            let config = s3_config(store).map_err(|it| chain(&it))?;
+            let config = s3_config(store).map_err(|it| NoStore::misconfigured(chain(&it)))?;
             Ok(Box::new(S3StoreWriter::new(config, writer_run(run))))
         }
         StoreType::Swift { default_endpoint, endpoints } => {
@@ -296,7 +298,9 @@ fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, String
             Ok(Box::new(SwiftStoreWriter::new(config, writer_run(run))))
         }
         StoreType::Remote { .. } | StoreType::Globus { .. } => {
-            Err("its bytes are elsewhere, and nothing is written there; restore into a folder with --to".to_owned())
+            let why =
+                "its bytes are elsewhere, and nothing is written there; restore into a folder with --to".to_owned();
+            Err(NoStore { cause: Cause::Refused, why })
         }
     }
 }
@@ -306,7 +310,8 @@ fn access(store: &StoreType) -> Access {
         StoreType::File { directory, extra_roots } => open_folder(directory, extra_roots),
         StoreType::S3 { .. } => {
             let made = s3_config(store).and_then(|it| Ok(S3Store::new(&it)?));
-            made.map_or_else(|it| Access::Unavailable(chain(&it)), |it| Access::Readable(Arc::new(it)))
+            let unusable = |it| Access::Unavailable(NoStore::misconfigured(chain(&it)));
+            made.map_or_else(unusable, |it| Access::Readable(Arc::new(it)))
         }
         StoreType::Swift { default_endpoint, endpoints } => {
             let config = cloud::swift_store(default_endpoint.as_deref(), endpoints);
@@ -359,7 +364,7 @@ fn remote(base_url: &str, secret_key: Option<&Secret>, layout: Layout) -> Access
     };
     match RemoteStore::new(&config) {
         Ok(store) => Access::Readable(Arc::new(store)),
-        Err(error) => Access::Unavailable(error.chain()),
+        Err(error) => Access::Unavailable(NoStore::of(&error)),
     }
 }
 
@@ -410,7 +415,7 @@ fn shown_url(url: &str) -> String {
 fn open_folder(directory: &Path, extra_roots: &[PathBuf]) -> Access {
     match FileStore::with_extra_roots(directory, extra_roots) {
         Ok(store) => Access::Readable(Arc::new(store)),
-        Err(error) => Access::Unavailable(error.chain()),
+        Err(error) => Access::Unavailable(NoStore::of(&error)),
     }
 }
 

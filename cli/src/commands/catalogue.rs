@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use dvb_catalog::{Catalog, SnapshotCounts, write_snapshot};
+use dvb_catalog::{Catalog, CatalogError, SnapshotCounts, write_snapshot};
 use dvb_engine::Ending;
 use jiff::Timestamp;
 
@@ -72,6 +72,9 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
     // It names drafts and restricted files.
     dvb_fs::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
         |it| match it {
+            Unwritten::Catalogue(Failure::Catalog(CatalogError::Full { source, .. })) => {
+                Failure::Catalog(CatalogError::Full { place: format!("for {}", path.display()), source })
+            }
             Unwritten::Catalogue(failure) => failure,
             Unwritten::File(error) => failed(error),
         },

@@ -324,8 +324,8 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
             }
             Err(error) => Check::failed(what, error),
         },
-        Access::Unavailable(why) if is_idle => Check::fine(what, format!("not needed{count} (else: {why})")),
-        Access::Unavailable(why) => Check::bad(what, Ending::Unreachable, format!("{why}{count}")),
+        Access::Unavailable(it) if is_idle => Check::fine(what, format!("not needed{count} (else: {})", it.why)),
+        Access::Unavailable(it) => Check::bad(what, Ending::of_cause(it.cause), format!("{}{count}", it.why)),
         Access::Reference(why) => Check::fine(what, format!("{why}{count}")),
     }
 }

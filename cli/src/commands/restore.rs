@@ -286,6 +286,7 @@ fn trouble(it: &RestoreSummary) -> String {
         Ending::Signalled(_) => "ended by a signal; call it again to go on",
         Ending::Refused
         | Ending::Unreachable
+        | Ending::NoSpace
         | Ending::Locked
         | Ending::Usage
         | Ending::SourceDamaged

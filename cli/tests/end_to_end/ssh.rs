@@ -60,7 +60,12 @@ fn a_full_disk_leaves_no_half_object() {
     assert_eq!(code, 1, "{summary:#}");
     let failures = summary["failures"].as_array().unwrap();
     assert!(failures.iter().all(|it| it["status"] == "FAIL_WRITE"), "{summary:#}");
-    assert!(failures[0]["reason"].as_str().unwrap().contains("no room"), "{summary:#}");
+    assert!(failures[0]["reason"].as_str().unwrap().contains("no space left at"), "{summary:#}");
+    let reasons = summary["reasons"].as_array().unwrap();
+    assert_eq!(
+        (reasons.len(), &reasons[0]["files"], &reasons[0]["no_space"]),
+        (1, &failures.len().into(), &true.into())
+    );
     let (copies, expected) = (it.copies(), it.world.expected_copies());
     assert_eq!(copies.len() as u64, summary["files"]["copied"].as_u64().unwrap());
     assert!(copies.iter().all(|(key, bytes)| expected[key] == *bytes));
@@ -74,6 +79,6 @@ fn a_login_that_is_refused_leaves_all_pending() {
     it.backup = section(&Account { key: sshd().stranger_key(), ..account }, "");
     it.write_config();
     let (summary, code) = it.json(&["run"]);
-    assert_eq!((code, summary["files"]["pending"].as_u64()), (5, Some(2)), "{summary:#}");
+    assert_eq!((code, summary["files"]["pending"].as_u64()), (2, Some(2)), "{summary:#}");
     assert!(summary["aborted"].as_str().unwrap().contains("authorized_keys"), "{summary:#}");
 }

@@ -61,6 +61,6 @@ fn damage_is_named_and_remembered_and_nothing_else_is_changed() {
 fn a_store_that_cannot_be_had_is_no_damage() {
     let mut site = Site::copied();
     site.set("Repository", "FileSystemDirectory: /nowhere/at/all");
-    let json = site.call(&["audit", "--json"]).expect(5).json();
+    let json = site.call(&["audit", "--json"]).expect(2).json();
     assert_eq!((&json["files"]["unreadable"], &json["files"]["missing"]), (&3.into(), &0.into()));
 }

@@ -4,6 +4,8 @@
 mod audit;
 mod check;
 mod databases;
+mod exit_codes;
+mod full;
 mod ledger;
 mod listeners;
 mod orphans;

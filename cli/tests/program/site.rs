@@ -75,11 +75,20 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new() -> Self {
-        Self::within(postgres::shared().create_database("site"))
+        Self::with(|_, _| {})
+    }
+
+    /// With what is added to its world and its dataset.
+    pub(crate) fn with(add: impl FnOnce(&mut World, i64)) -> Self {
+        Self::made(postgres::shared().create_database("site"), add)
     }
 
     /// The same in an empty database of its own.
     pub(crate) fn within(database: Database) -> Self {
+        Self::made(database, |_, _| {})
+    }
+
+    fn made(database: Database, add: impl FnOnce(&mut World, i64)) -> Self {
         let folder = dvb_testkit::temp_folder("site");
         let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
         let dataset = world.add_dataset("10.5072", "FK2/ABC").id;
@@ -87,6 +96,7 @@ impl Site {
             let name = World::object_name(number);
             world.add_file(dataset, &format!("file://{name}"), format!("content {number}").as_bytes());
         }
+        add(&mut world, dataset);
         world.install(&database);
         Self { sections: sections(&folder, &database), folder, database, world }
     }

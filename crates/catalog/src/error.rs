@@ -87,6 +87,15 @@ pub enum CatalogError {
         #[source]
         source: Cause,
     },
+    /// The disk of the server, or the one that a snapshot goes to, is full.
+    #[error("no space left {place}; make room there")]
+    Full {
+        /// Where: `on the disk of …`.
+        place: String,
+        /// What said so.
+        #[source]
+        source: Cause,
+    },
     /// The server refused a statement, or gave what cannot be read.
     #[error("Dataverse's database {target} failed to {what}")]
     Query {
@@ -160,11 +169,12 @@ impl CatalogError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Conflict { .. } => true,
-            Self::Refused { .. }
+            Self::Query { source, .. } => source.downcast_ref().is_some_and(dvb_pg::may_pass),
+            Self::Full { .. }
+            | Self::Refused { .. }
             | Self::Tls { .. }
             | Self::Denied { .. }
             | Self::UnknownSchema { .. }
-            | Self::Query { .. }
             | Self::Unreadable { .. }
             | Self::NotASnapshot { .. }
             | Self::NewerSnapshot { .. }
@@ -179,6 +189,7 @@ impl CatalogError {
         let described = target.describe();
         match error {
             PgError::Unreachable { source, .. } => Self::Unreachable { target: described, source },
+            PgError::Full { source, .. } => Self::Full { place: server_disk(&described), source },
             PgError::Refused { username, source, .. } => Self::Refused { target: described, role: username, source },
             error @ (PgError::Tls { .. } | PgError::RootCert { .. } | PgError::NoRootCert { .. }) => {
                 Self::Tls { target: described, source: Box::new(error) }
@@ -194,10 +205,21 @@ impl CatalogError {
         let is_conflict = error.code().is_some_and(|it| it.code().starts_with("40"));
         if dvb_pg::is_connection(&error) {
             Self::Unreachable { target: described, source: error.into() }
+        } else if dvb_pg::is_full(&error) {
+            Self::Full { place: server_disk(&described), source: error.into() }
         } else if is_conflict {
             Self::Conflict { target: described, source: error.into() }
         } else {
             Self::Query { target: described, what, source: error.into() }
+        }
+    }
+
+    /// The meaning of an error while a snapshot is written.
+    pub(crate) fn writing(source: io::Error) -> Self {
+        if dvb_model::is_full(&source) {
+            Self::Full { place: "for the catalogue snapshot".to_owned(), source: source.into() }
+        } else {
+            Self::Write { source }
         }
     }
 
@@ -210,4 +232,8 @@ impl CatalogError {
             _ => Self::Unreadable { path, source },
         }
     }
+}
+
+fn server_disk(target: &str) -> String {
+    format!("on the disk of Dataverse's database server {target}")
 }

@@ -52,7 +52,7 @@ impl Lane<'_> {
                 return Ok(());
             }
             Err(Lost::Session(error)) => {
-                self.tally.abort(Ending::Unreachable, error.chain());
+                self.tally.abort(Ending::of_cause(error.cause), error.chain());
                 return Ok(());
             }
         };

@@ -162,7 +162,7 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
     pub(crate) findings: Vec<AuditFinding>,
     pub(crate) findings_total: u64,
-    pub(crate) unreachable: bool,
+    pub(crate) unusable: Option<Ending>,
     pub(crate) abort: Option<(Ending, String)>,
 }
 
@@ -176,14 +176,18 @@ impl Found {
 
     fn ending(&self, signalled: Option<u8>) -> Ending {
         let found = [
-            (self.unreachable, Ending::Unreachable),
             (self.files.damaged + self.files.missing > 0, Ending::SourceDamaged),
             (self.files.unreadable > 0, Ending::NotSafe),
             (self.files.left > 0, Ending::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
-        endings.chain(signalled.map(Ending::Signalled)).chain(aborted).min().unwrap_or(Ending::Safe)
+        endings
+            .chain(self.unusable)
+            .chain(signalled.map(Ending::Signalled))
+            .chain(aborted)
+            .min()
+            .unwrap_or(Ending::Safe)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::objects::{self, Object, Unlisted};
 use crate::payload::ObjectPayload;
 use crate::share::{Share, Wanted};
 use crate::spool::Subject;
-use crate::stores::Scope;
+use crate::stores::{NoStore, Scope};
 
 /// How often one object is tried before what goes wrong with it is its verdict.
 const TRIES: u32 = 3;
@@ -60,7 +60,7 @@ impl Lane<'_> {
                     forget_staged(jobs, &Progress::Todo);
                 }
                 Err(Lost::Session(error)) => {
-                    let why = Trouble::Write(error.chain());
+                    let why = self.trouble(&error);
                     forget_staged(jobs, &Progress::Failed(why));
                     return Ok(());
                 }
@@ -158,12 +158,14 @@ impl Lane<'_> {
                            its bytes are; earlier copies are kept. Dataverse 5.11 left such rows: see its 5.11.1 release notes";
                 return JobStage::Settled(Settled::Unread { why: why.into(), lost: false });
             }
-            Scope::Unavailable(driver, why) => {
-                return JobStage::Settled(Settled::Unreachable(format!("store {driver}: {why}")));
+            Scope::Unavailable(driver, NoStore { cause, why }) => {
+                let why = format!("store {driver}: {why}");
+                return JobStage::Settled(Settled::NoStore { why, ending: Ending::of_cause(cause) });
             }
         };
-        if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
-            return JobStage::Settled(Settled::Unreachable(format!("store {}: {why}", place.driver)));
+        if let Err(NoStore { cause, why }) = self.store_is_there(&place.driver, place.source.as_ref()) {
+            let why = format!("store {}: {why}", place.driver);
+            return JobStage::Settled(Settled::NoStore { why, ending: Ending::of_cause(cause) });
         }
         match objects::of_data_file(
             file,
@@ -330,7 +332,7 @@ impl Lane<'_> {
             Some(Ok(held)) => observed(&held, evidence).and_then(|it| Proved::by(measured, &it).ok()),
             Some(Err(error)) if item.is_originals && Bad::is_told_by(&error) => None,
             Some(Err(error)) => {
-                item.progress = Progress::Failed(Trouble::Write(error.chain()));
+                item.progress = Progress::Failed(self.trouble(&error));
                 return Ok(());
             }
             None => None,
@@ -479,7 +481,7 @@ impl Lane<'_> {
             }
             Err(Unstaged::Sink(error)) => self.unwritten(item, &error),
             Err(Unstaged::Verify(mismatch)) => unverified(item, mismatch.to_string()),
-            Err(Unstaged::Payload(error)) => Progress::Failed(Trouble::Read(error.to_string(), false)),
+            Err(Unstaged::Payload(error)) => Progress::Failed(Trouble::Read(error.to_string(), None)),
         };
         Ok(())
     }
@@ -523,7 +525,25 @@ impl Lane<'_> {
         } else if self.setup.stop.is_no_verdict(error.cause) {
             Progress::Failed(Trouble::Stopped)
         } else {
-            Progress::Failed(Trouble::Write(error.chain()))
+            Progress::Failed(self.trouble(error))
+        }
+    }
+
+    /// What a failure of the destination means to an object. A full one is said in the same words for all.
+    fn trouble(&self, error: &SinkError) -> Trouble {
+        match error.cause {
+            Cause::Full => Trouble::Full(no_space(&self.setup.sink.describe(), error)),
+            Cause::Missing
+            | Cause::Forbidden
+            | Cause::Refused
+            | Cause::Transient
+            | Cause::Unavailable
+            | Cause::Misconfigured
+            | Cause::Untrusted
+            | Cause::Exists
+            | Cause::Broken
+            | Cause::Unnameable
+            | Cause::Io => Trouble::Write(error.chain()),
         }
     }
 }
@@ -594,34 +614,17 @@ fn unread(item: &Item, error: &SourceError) -> Progress {
     match error.cause {
         Cause::Missing if item.object.optional => Progress::Absent(at()),
         Cause::Missing => Progress::Failed(Trouble::Missing(at())),
-        _ => Progress::Failed(Trouble::Read(reason(error), may_pass(error.cause))),
+        _ => Progress::Failed(Trouble::Read(reason(error), Ending::of_all(error.cause))),
     }
 }
 
 /// Why the objects of a data file or dataset could not be listed.
 fn unlisted(error: &SourceError) -> JobStage {
     let why = reason(error);
-    JobStage::Settled(if may_pass(error.cause) {
-        Settled::Unreachable(why)
-    } else {
-        Settled::Unread { lost: error.cause == Cause::Missing, why }
+    JobStage::Settled(match Ending::of_all(error.cause) {
+        Some(ending) => Settled::NoStore { why, ending },
+        None => Settled::Unread { lost: error.cause == Cause::Missing, why },
     })
-}
-
-/// Whether the store may be as it was at another time.
-pub(crate) fn may_pass(cause: Cause) -> bool {
-    match cause {
-        Cause::Transient | Cause::Unavailable => true,
-        Cause::Missing
-        | Cause::Forbidden
-        | Cause::Refused
-        | Cause::Untrusted
-        | Cause::Full
-        | Cause::Exists
-        | Cause::Broken
-        | Cause::Unnameable
-        | Cause::Io => false,
-    }
 }
 
 fn unverified(item: &mut Item, why: String) -> Progress {
@@ -637,6 +640,7 @@ pub(crate) fn reason(error: &SourceError) -> String {
         Cause::Refused => "refused: ",
         Cause::Transient
         | Cause::Unavailable
+        | Cause::Misconfigured
         | Cause::Untrusted
         | Cause::Full
         | Cause::Exists
@@ -645,6 +649,15 @@ pub(crate) fn reason(error: &SourceError) -> String {
         | Cause::Io => "",
     };
     format!("{kind}{}", error.chain())
+}
+
+/// What is said of a place that is full, whichever object found it out.
+pub(crate) fn no_space(place: &str, error: &SinkError) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    format!("no space left at {place}; make room there ({deepest})")
 }
 
 fn recorded_algorithm(subject: &Subject) -> Option<Algorithm> {

@@ -93,8 +93,8 @@ pub(crate) struct Findings {
     pub(crate) bytes: u64,
     pub(crate) damaged: Vec<Damage>,
     pub(crate) unreadable: Vec<Damage>,
-    /// A copy could not be read for a reason that may pass.
-    pub(crate) unreachable: bool,
+    /// A copy could not be read for a reason that concerns all of them.
+    pub(crate) unusable: Option<Ending>,
     pub(crate) abort: Option<(Ending, String)>,
 }
 
@@ -102,14 +102,18 @@ impl Findings {
     /// How the pass ended, by all that was found (design section 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
         let found = [
-            (self.unreachable, Ending::Unreachable),
             (self.copies.damaged + self.copies.missing > 0, Ending::DestinationDamaged),
             (self.copies.unreadable > 0, Ending::NotSafe),
             (self.copies.left > 0, Ending::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
-        endings.chain(signalled.map(Ending::Signalled)).chain(aborted).min().unwrap_or(Ending::Safe)
+        endings
+            .chain(self.unusable)
+            .chain(signalled.map(Ending::Signalled))
+            .chain(aborted)
+            .min()
+            .unwrap_or(Ending::Safe)
     }
 }
 
@@ -144,7 +148,7 @@ struct Look {
 enum End {
     Good(Proved),
     Bad(Bad),
-    Unreadable { why: String, may_pass: bool },
+    Unreadable { why: String, of_all: Option<Ending> },
 }
 
 pub(crate) enum Bad {
@@ -199,7 +203,7 @@ impl<'a> Pass<'a> {
                 Err(Lost::Run(ending, why)) => self.abort(ending, why),
                 Err(Lost::Session(error)) => {
                     let why = format!("destination {}: {}", self.at.destination, error.chain());
-                    self.abort(Ending::Unreachable, why);
+                    self.abort(Ending::of_cause(error.cause), why);
                 }
             }
         }
@@ -307,8 +311,7 @@ impl<'a> Pass<'a> {
                 if look.tries < TRIES {
                     return look.tries;
                 }
-                let may_pass = matches!(error.cause, Cause::Transient | Cause::Unavailable);
-                look.end = Some(End::Unreadable { why: error.chain(), may_pass });
+                look.end = Some(End::Unreadable { why: error.chain(), of_all: Ending::of_all(error.cause) });
                 return 0;
             }
         };
@@ -400,9 +403,9 @@ impl Findings {
                 }
                 (bad.what(), reason(&look.held, bad))
             }
-            Some(End::Unreadable { why, may_pass }) => {
+            Some(End::Unreadable { why, of_all }) => {
                 copies.unreadable += 1;
-                self.unreachable |= may_pass;
+                Ending::worsen(&mut self.unusable, *of_all);
                 ("unreadable", why.clone())
             }
         };
@@ -463,7 +466,7 @@ pub(crate) fn read_back(
     let read = connection.with(|session| {
         let mut body = match session.open(key) {
             Ok(it) => it,
-            Err(error) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => return Err(error),
+            Err(error) if error.cause.is_of_all() => return Err(error),
             Err(error) => return Ok(Some(Err(error))),
         };
         let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);

@@ -163,6 +163,7 @@ impl<'a> Connection<'a> {
                 // At the start, an address that answers nothing is more likely wrong than busy.
                 Cause::Unavailable => was_connected,
                 Cause::Missing
+                | Cause::Misconfigured
                 | Cause::Forbidden
                 | Cause::Refused
                 | Cause::Untrusted

@@ -13,11 +13,13 @@ pub enum Ending {
     Signalled(u8),
     /// Refused for safety: the host key changed, or too much has left the catalogue.
     Refused,
+    /// A disk or a quota is full, and the command could not go on: somebody has to make room.
+    NoSpace,
     /// A database, store or destination cannot be reached: try again later.
     Unreachable,
     /// Another run holds the lock.
     Locked,
-    /// The call makes no sense as it is.
+    /// The command line is invalid, or the configuration names what cannot be used: trying again does not help.
     Usage,
     /// Finished, and damage was found at the destination.
     DestinationDamaged,
@@ -41,7 +43,7 @@ impl Ending {
             Self::Usage => 2,
             Self::SourceDamaged => 3,
             Self::DestinationDamaged => 4,
-            Self::Unreachable => 5,
+            Self::NoSpace | Self::Unreachable => 5,
             Self::Locked => 6,
             Self::Refused => 7,
             Self::Stopped => 8,
@@ -55,9 +57,10 @@ impl Ending {
         match self {
             Self::Safe => "everything in scope is safe",
             Self::NotSafe => "finished, but some data files are not safe",
-            Self::Usage => "the call or the configuration makes no sense",
+            Self::Usage => "invalid command line or configuration",
             Self::SourceDamaged => "finished, and damage was found at the source",
             Self::DestinationDamaged => "finished, and damage was found at the destination",
+            Self::NoSpace => "no space left on a disk or in a quota; make room there and try again",
             Self::Unreachable => "a database, store or destination could not be reached; try again later",
             Self::Locked => "another run holds the lock",
             Self::Refused => "refused for safety",
@@ -77,7 +80,7 @@ impl From<&RunError> for Ending {
             RunError::NothingSelected | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
             RunError::Stopped => Self::Stopped,
-            RunError::Spool { .. } => Self::Unreachable,
+            RunError::Spool { source, .. } => Self::of_io(source),
             RunError::Ledger(it) => it.into(),
             RunError::Catalog(it) => it.into(),
         }
@@ -88,47 +91,75 @@ impl From<&LedgerError> for Ending {
     fn from(error: &LedgerError) -> Self {
         match error {
             LedgerError::Locked { .. } | LedgerError::LeftOver { .. } => Self::Locked,
-            // Something is to be set up: trying again later does not help.
-            LedgerError::NotMigrated { .. }
+            LedgerError::Full { .. } => Self::NoSpace,
+            LedgerError::Unreachable { .. } => Self::Unreachable,
+            LedgerError::Query { .. } if error.is_transient() => Self::Unreachable,
+            // Something is to be set up, or to be made good by hand: trying again later does not help.
+            LedgerError::Unusable { .. }
             | LedgerError::Pooled { .. }
             | LedgerError::Encoding { .. }
+            | LedgerError::NotMigrated { .. }
             | LedgerError::Corrupt { .. }
             | LedgerError::Newer { .. }
-            | LedgerError::TwoOriginals { .. } => Self::Usage,
-            LedgerError::Unreachable { .. }
+            | LedgerError::TwoOriginals { .. }
             | LedgerError::Denied { .. }
             | LedgerError::Unproved { .. }
             | LedgerError::Settled { .. }
             | LedgerError::UnknownRun { .. }
             | LedgerError::BadRow { .. }
-            | LedgerError::Query { .. } => Self::Unreachable,
+            | LedgerError::Query { .. } => Self::Usage,
         }
     }
 }
 
 impl From<&CatalogError> for Ending {
-    fn from(_: &CatalogError) -> Self {
-        Self::Unreachable
+    fn from(error: &CatalogError) -> Self {
+        match error {
+            CatalogError::Unreachable { .. } | CatalogError::Conflict { .. } => Self::Unreachable,
+            CatalogError::Full { .. } => Self::NoSpace,
+            CatalogError::Query { .. } if error.is_transient() => Self::Unreachable,
+            CatalogError::Refused { .. }
+            | CatalogError::Tls { .. }
+            | CatalogError::Denied { .. }
+            | CatalogError::UnknownSchema { .. }
+            | CatalogError::Query { .. }
+            | CatalogError::Unreadable { .. }
+            | CatalogError::NotASnapshot { .. }
+            | CatalogError::NewerSnapshot { .. }
+            | CatalogError::BadLine { .. }
+            | CatalogError::CutOff { .. }
+            | CatalogError::Write { .. } => Self::Usage,
+        }
     }
 }
 
 impl Ending {
-    /// Of a destination that could not be used at all.
+    /// Of a destination or a store that could not be used at all. Only what may pass by itself is worth another try.
     #[must_use]
     pub fn of_cause(cause: Cause) -> Self {
         match cause {
             Cause::Untrusted => Self::Refused,
-            // What both sides could agree on, the configuration does not allow.
-            Cause::Refused => Self::Usage,
-            Cause::Missing
-            | Cause::Forbidden
-            | Cause::Transient
-            | Cause::Unavailable
-            | Cause::Full
-            | Cause::Exists
-            | Cause::Broken
-            | Cause::Unnameable
-            | Cause::Io => Self::Unreachable,
+            Cause::Full => Self::NoSpace,
+            Cause::Misconfigured | Cause::Forbidden | Cause::Refused | Cause::Missing => Self::Usage,
+            Cause::Transient | Cause::Unavailable | Cause::Exists | Cause::Broken | Cause::Unnameable | Cause::Io => {
+                Self::Unreachable
+            }
         }
+    }
+
+    /// Of a store or destination that failed as a whole or is full; `None` where the failure concerns one object alone.
+    pub(crate) fn of_all(cause: Cause) -> Option<Self> {
+        (cause.is_of_all() || cause == Cause::Full).then(|| Self::of_cause(cause))
+    }
+
+    /// Of a file of this machine that could not be read or written.
+    #[must_use]
+    pub fn of_io(error: &std::io::Error) -> Self {
+        if dvb_model::is_full(error) { Self::NoSpace } else { Self::Unreachable }
+    }
+
+    /// Keeps the worse of what is known and of what was met.
+    pub(crate) fn worsen(known: &mut Option<Self>, met: Option<Self>) {
+        *known = known.iter().copied().chain(met).min();
     }
 }

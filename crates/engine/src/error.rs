@@ -93,7 +93,7 @@ pub enum RunError {
         why: Vec<String>,
     },
     /// The list of what is due could not be kept.
-    #[error("cannot keep the list of what is due in {}; it needs about 200 bytes a data file", folder.display())]
+    #[error("{}", spool_text(folder, source))]
     Spool {
         /// The folder.
         folder: PathBuf,
@@ -101,4 +101,16 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+}
+
+fn spool_text(folder: &std::path::Path, source: &std::io::Error) -> String {
+    let folder = folder.display();
+    if dvb_model::is_full(source) {
+        format!(
+            "no space left in {folder} for the list of what is due, which needs about 200 bytes a data file; make room \
+             there, or set TMPDIR to a folder that has room"
+        )
+    } else {
+        format!("cannot keep the list of what is due in {folder}; check that it exists and may be written to")
+    }
 }

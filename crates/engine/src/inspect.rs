@@ -11,9 +11,8 @@ use dvb_ledger::{Copy, SourceDamage};
 use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole, RunId, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
-use crate::Selection;
 use crate::audit::{AuditFinding, AuditOptions, AuditSetup, Condition, Found, Subjected};
-use crate::carry::{may_pass, reason};
+use crate::carry::reason;
 use crate::judge::{self, Judgement, Seen};
 use crate::objects::{self, Listed, Object, Unlisted};
 use crate::observer::Event;
@@ -21,7 +20,8 @@ use crate::on_record::OnRecord;
 use crate::payload::{ObjectPayload, Reading};
 use crate::restore::RestoreSetup;
 use crate::spool::{Line, Subject};
-use crate::stores::{Place, Scope};
+use crate::stores::{NoStore, Place, Scope};
+use crate::{Ending, Selection};
 
 /// How often an object is tried whose reading fails for a reason that may pass.
 const TRIES: u32 = 3;
@@ -48,7 +48,7 @@ enum Look {
     /// Where it was looked for.
     Missing(String),
     /// Why, and whether it may pass.
-    Failed(String, bool),
+    Failed(String, Option<Ending>),
 }
 
 impl Look {
@@ -67,7 +67,7 @@ type Looked = Vec<(Object, Look)>;
 struct Verdict {
     count: Count,
     findings: Vec<(Condition, String)>,
-    unreachable: bool,
+    unusable: Option<Ending>,
     /// A run that looks again says the same, by Dataverse's checksum or because something is missing. Where only the digest
     /// first seen tells the damage, it would keep what is there now as a new version, so it is not sent there.
     by_checksum: bool,
@@ -85,12 +85,12 @@ enum Count {
 
 impl Verdict {
     fn of(count: Count) -> Self {
-        Self { count, findings: Vec::new(), unreachable: false, by_checksum: false }
+        Self { count, findings: Vec::new(), unusable: None, by_checksum: false }
     }
 
     fn bad(count: Count, what: Condition, why: impl Into<String>) -> Self {
         let by_checksum = matches!(count, Count::Damaged | Count::Missing);
-        Self { count, findings: vec![(what, why.into())], unreachable: false, by_checksum }
+        Self { count, findings: vec![(what, why.into())], unusable: None, by_checksum }
     }
 }
 
@@ -104,7 +104,8 @@ pub(crate) enum Uncopied {
     Damaged(String),
     Unread {
         why: String,
-        may_pass: bool,
+        /// Where its store as a whole cannot be used.
+        of_all: Option<Ending>,
     },
     /// An ingest is under way: nobody can say now.
     Undecided,
@@ -133,13 +134,13 @@ pub(crate) fn without_copies(setup: &RestoreSetup<'_>, auxiliary_objects: bool, 
     if verdict.as_ref().is_ok_and(|it| matches!(it.count, Count::Damaged | Count::Missing)) {
         verdict = inspector.verdict(&subject, file, &known);
     }
-    let Ok(Verdict { count, findings, unreachable, .. }) = verdict else { return Uncopied::Stopped };
+    let Ok(Verdict { count, findings, unusable, .. }) = verdict else { return Uncopied::Stopped };
     let why = findings.into_iter().map(|it| it.1).collect::<Vec<_>>().join("; ");
     match count {
         Count::Good | Count::NotCovered => Uncopied::Good,
         Count::Missing => Uncopied::Missing(why),
         Count::Damaged => Uncopied::Damaged(why),
-        Count::Unreadable => Uncopied::Unread { why, may_pass: unreachable },
+        Count::Unreadable => Uncopied::Unread { why, of_all: unusable },
         Count::Left => Uncopied::Undecided,
     }
 }
@@ -150,7 +151,7 @@ pub(crate) struct Inspector<'a> {
     options: &'a AuditOptions,
     found: &'a Mutex<Found>,
     reading: Reading,
-    stores: Mutex<HashMap<DriverId, Result<(), String>>>,
+    stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
 }
 
 impl<'a> Inspector<'a> {
@@ -188,7 +189,7 @@ impl<'a> Inspector<'a> {
     }
 
     fn enter(&self, file: &DataFile, verdict: Verdict) -> Option<SourceDamage> {
-        let Verdict { count, findings, unreachable, by_checksum } = verdict;
+        let Verdict { count, findings, unusable, by_checksum } = verdict;
         let dataset = file.dataset.as_ref().map(|it| it.pid.clone());
         let mut found = self.found();
         let files = &mut found.files;
@@ -201,7 +202,7 @@ impl<'a> Inspector<'a> {
             Count::Left => (&mut files.left, Status::Pending),
         };
         *counter += 1;
-        found.unreachable |= unreachable;
+        Ending::worsen(&mut found.unusable, unusable);
         for (what, reason) in &findings {
             found.add(AuditFinding {
                 data_file_id: file.id,
@@ -237,10 +238,10 @@ impl<'a> Inspector<'a> {
                 let why = "the data file has no dataset (owner_id is NULL or leads nowhere)";
                 return Ok(Verdict::bad(Count::Unreadable, Condition::Orphaned, why));
             }
-            Scope::Unavailable(driver, why) => return Ok(unreachable(&driver, &why)),
+            Scope::Unavailable(driver, why) => return Ok(without_store(&driver, &why)),
         };
         if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
-            return Ok(unreachable(&place.driver, &why));
+            return Ok(without_store(&place.driver, &why));
         }
         let listed = match objects::of_data_file(file, known, &place, self.options.auxiliary_objects) {
             Ok(it) => it,
@@ -256,7 +257,11 @@ impl<'a> Inspector<'a> {
             let why = "Dataverse says that it is not tabular, but the recorded checksum is that of its saved original";
             verdict.findings.push((Condition::SwappedPair, why.to_owned()));
         }
-        verdict.unreachable |= looked.iter().any(|it| matches!(it.1, Look::Failed(_, true)));
+        for (_, look) in &looked {
+            if let Look::Failed(_, of_all) = look {
+                Ending::worsen(&mut verdict.unusable, *of_all);
+            }
+        }
         Ok(verdict)
     }
 
@@ -320,9 +325,8 @@ impl<'a> Inspector<'a> {
                 }
                 Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => break,
                 Err(PayloadError::Source(error)) => {
-                    let may_pass = may_pass(error.cause);
                     if error.cause != Cause::Transient || tries == TRIES {
-                        return Ok(Look::Failed(reason(&error), may_pass));
+                        return Ok(Look::Failed(reason(&error), Ending::of_all(error.cause)));
                     }
                     self.setup.stop.pause(Duration::from_secs(tries.into()));
                 }
@@ -332,9 +336,9 @@ impl<'a> Inspector<'a> {
     }
 
     /// Whether a store can be read at all, tried once: a mount that is missing is not a thousand missing files.
-    fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), String> {
+    fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), NoStore> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| it.chain())).clone()
+        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| NoStore::of(&it))).clone()
     }
 }
 
@@ -345,9 +349,9 @@ fn is_bad(status: Status) -> bool {
     }
 }
 
-fn unreachable(driver: &DriverId, why: &str) -> Verdict {
+fn without_store(driver: &DriverId, NoStore { cause, why }: &NoStore) -> Verdict {
     let why = format!("store {driver}: {why}");
-    Verdict { unreachable: true, ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why) }
+    Verdict { unusable: Some(Ending::of_cause(*cause)), ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why) }
 }
 
 fn unlisted(error: Unlisted, known: &OnRecord) -> Verdict {
@@ -356,10 +360,10 @@ fn unlisted(error: Unlisted, known: &OnRecord) -> Verdict {
             let why = format!("{}; {}", reason(&error), known.where_it_is(None));
             Verdict::bad(Count::Missing, Condition::Missing, why)
         }
-        Unlisted::Source(error) => {
-            let unreachable = may_pass(error.cause);
-            Verdict { unreachable, ..Verdict::bad(Count::Unreadable, Condition::Unreadable, reason(&error)) }
-        }
+        Unlisted::Source(error) => Verdict {
+            unusable: Ending::of_all(error.cause),
+            ..Verdict::bad(Count::Unreadable, Condition::Unreadable, reason(&error))
+        },
         Unlisted::Name(why) => Verdict::bad(Count::Unreadable, Condition::Unreadable, why.to_string()),
     }
 }

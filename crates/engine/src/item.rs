@@ -53,8 +53,11 @@ pub(crate) enum Settled {
         why: String,
         lost: bool,
     },
-    /// As above, because the store cannot be reached.
-    Unreachable(String),
+    /// As above, because the store cannot be used.
+    NoStore {
+        why: String,
+        ending: crate::Ending,
+    },
 }
 
 impl Job {
@@ -104,9 +107,13 @@ impl Job {
         all
     }
 
-    /// Whether something of it could not be read for a reason that may pass.
-    pub(crate) fn is_cut_off(&self) -> bool {
-        self.items.iter().any(|it| matches!(it.progress, Progress::Failed(Trouble::Read(_, true))))
+    /// How the run ends because its store failed as a whole, where something of it could not be read for that.
+    pub(crate) fn cut_off(&self) -> Option<crate::Ending> {
+        let of_all = |it: &Item| match it.progress {
+            Progress::Failed(Trouble::Read(_, of_all)) => of_all,
+            _ => None,
+        };
+        self.items.iter().filter_map(of_all).min()
     }
 
     /// The newest copy that is, or should be, there of each role.
@@ -184,10 +191,12 @@ pub(crate) enum Progress {
 pub(crate) enum Trouble {
     /// Not at the source: where it was looked for.
     Missing(String),
-    /// Could not be read: why, and whether that may pass.
-    Read(String, bool),
+    /// Could not be read: why, and where its store failed as a whole, how the run ends.
+    Read(String, Option<crate::Ending>),
     /// Could not be stored.
     Write(String),
+    /// Could not be stored, for the destination is full; the words are the same for every object.
+    Full(String),
     /// Stored, and found to be other bytes.
     Verify(String),
     /// The run ends.
@@ -261,7 +270,7 @@ impl Item {
             Progress::Compare
             | Progress::Todo
             | Progress::Kept { .. }
-            | Progress::Failed(Trouble::Write(_) | Trouble::Verify(_) | Trouble::Stopped) => None,
+            | Progress::Failed(Trouble::Write(_) | Trouble::Full(_) | Trouble::Verify(_) | Trouble::Stopped) => None,
             Progress::Staged(_) | Progress::Held { .. } | Progress::Proved { .. } | Progress::Dropped(_) => {
                 self.measured().map(Seen::Read)
             }

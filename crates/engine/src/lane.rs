@@ -14,7 +14,7 @@ use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
 use crate::share::Share;
 use crate::spool::{Due, Subject};
-use crate::stores::Scope;
+use crate::stores::{NoStore, Scope};
 use crate::tally::{Counts, Fate, Tally};
 use crate::{Ending, Options, Setup, Stop, pool};
 
@@ -35,7 +35,7 @@ pub(crate) struct Lane<'a> {
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
     pub(crate) lock: Box<dyn Lock>,
-    stores: Mutex<HashMap<DriverId, Result<(), String>>>,
+    stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
     told: AtomicU64,
     /// Data files that have a verdict which stands, or are due.
     in_scope: u64,
@@ -135,7 +135,7 @@ impl<'a> Lane<'a> {
         match done {
             Ok(()) | Err(Lost::Stopped) => {}
             Err(Lost::Run(ending, why)) => self.tally.abort(ending, why),
-            Err(Lost::Session(error)) => self.tally.abort(Ending::Unreachable, error.chain()),
+            Err(Lost::Session(error)) => self.tally.abort(Ending::of_cause(error.cause), error.chain()),
         }
     }
 
@@ -237,9 +237,9 @@ impl<'a> Lane<'a> {
     }
 
     /// Whether a store can be read at all, tried once a run: a mount that is missing is not a thousand missing files.
-    pub(crate) fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), String> {
+    pub(crate) fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), NoStore> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| it.chain())).clone()
+        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| NoStore::of(&it))).clone()
     }
 
     /// Tells the observer what was read since it was told last. Called by one thread.

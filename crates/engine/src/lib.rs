@@ -63,8 +63,8 @@ pub use restore::{
 };
 pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::{ENDS_WITHIN, Stop};
-pub use stores::{Access, Store, Stores};
-pub use summary::{Due, FileCounts, Finding, LISTED, Summary};
+pub use stores::{Access, NoStore, Store, Stores};
+pub use summary::{Due, FileCounts, Finding, LISTED, ReasonCount, Summary};
 pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
 
 /// An error with the causes behind it, in one line.

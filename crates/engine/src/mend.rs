@@ -1,7 +1,6 @@
 //! Copies that were found bad: kept, out of the way of the good ones that take their place.
 
 use dvb_model::ObjectKey;
-use dvb_storage::Cause;
 
 use crate::carry::ItemAt;
 use crate::connection::{Connection, Lost};
@@ -49,7 +48,7 @@ impl Lane<'_> {
             Err(error) => return Ok(Err(error.to_string())),
         };
         let mut moved = connection.with(|it| Ok(it.rename(key, &to)))?;
-        if moved.as_ref().is_err_and(|it| matches!(it.cause, Cause::Transient | Cause::Unavailable)) {
+        if moved.as_ref().is_err_and(|it| it.cause.is_of_all()) {
             // Where the session is lost, this look fails as a whole, and the batch is done again.
             let found = connection.with(|it| it.stat(std::slice::from_ref(key)))?.pop();
             moved = match found {

@@ -48,7 +48,7 @@ impl Lane<'_> {
         let mut counts = self.tally.lock();
         // What was not reached is no reason for another ending: the next run has it first.
         counts.verified = Some(findings.copies);
-        counts.unreachable |= findings.unreachable;
+        Ending::worsen(&mut counts.unusable, findings.unusable);
         counts.not_safe |= findings.copies.unreadable > 0;
         let damaged = findings.copies.damaged + findings.copies.missing > 0;
         counts.destination_damaged |= damaged;

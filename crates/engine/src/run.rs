@@ -308,6 +308,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         verified: counts.verified,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
+        reasons: counts.failures.reasons,
         notes: counts.notes.listed,
         notes_total: counts.notes.total,
         snapshot: counts.snapshot,

@@ -3,6 +3,7 @@
 use dvb_ledger::{Basis, CopyState, EntryKind, ObjectProof, Record, Verdict};
 use dvb_model::{DestinationName, ObjectRole, Status};
 
+use crate::Ending;
 use crate::connection::Lost;
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::Judgement;
@@ -22,14 +23,17 @@ struct Outcome {
     verdict: Option<Verdict>,
     /// Something is missing or damaged at the source.
     source_damaged: bool,
-    unreachable: bool,
+    /// Its store cannot be used: how the run ends therefore.
+    unusable: Option<Ending>,
+    /// The destination is full.
+    full: bool,
     /// Bytes sent and proved.
     bytes: u64,
 }
 
 impl Outcome {
     fn new(fate: Fate, status: Status) -> Self {
-        Self { fate, status, reason: None, verdict: None, source_damaged: false, unreachable: false, bytes: 0 }
+        Self { fate, status, reason: None, verdict: None, source_damaged: false, unusable: None, full: false, bytes: 0 }
     }
 }
 
@@ -95,12 +99,12 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
     counts.bytes_copied += outcome.bytes;
     counts.changed |= is_news(job, outcome);
     counts.source_damaged |= outcome.source_damaged;
-    counts.unreachable |= outcome.unreachable;
+    Ending::worsen(&mut counts.unusable, outcome.unusable);
     counts.destination_damaged |= !job.damaged.is_empty() || outcome.status == Status::FailVerify;
     counts.not_safe |= outcome.fate == Fate::Failed || job.is_later();
     let Some(reason) = &outcome.reason else { return };
     match outcome.fate {
-        Fate::Failed => counts.fail(&job.due.subject, outcome.status, reason),
+        Fate::Failed => counts.fail(&job.due.subject, outcome.status, reason, outcome.full),
         Fate::Pending if job.is_later() => counts.note(&job.due.subject, outcome.status, reason),
         Fate::Unchanged | Fate::Copied | Fate::Adopted => counts.note(&job.due.subject, outcome.status, reason),
         Fate::NotCovered | Fate::Pending => {}
@@ -128,8 +132,8 @@ fn outcome(job: &Job, destination: &DestinationName) -> Outcome {
             let why = format!("{why}; {}", job.on_record(destination).where_it_is(None));
             Outcome { source_damaged: true, ..failed(job, Status::FailRead, why) }
         }
-        JobStage::Settled(Settled::Unread { why, lost: false }) => unread(job, why, false),
-        JobStage::Settled(Settled::Unreachable(why)) => unread(job, why, true),
+        JobStage::Settled(Settled::Unread { why, lost: false }) => unread(job, why, None),
+        JobStage::Settled(Settled::NoStore { why, ending }) => unread(job, why, Some(*ending)),
         JobStage::Carry => carried(job, destination),
     }
 }
@@ -183,10 +187,10 @@ fn failed(job: &Job, status: Status, reason: String) -> Outcome {
 
 /// What could not be read says nothing of the bytes. A verdict that is known stands until they are read again: an outage
 /// takes none away, and damage that was found is not undone by an account that may not read any more.
-fn unread(job: &Job, why: &str, may_pass: bool) -> Outcome {
+fn unread(job: &Job, why: &str, of_all: Option<Ending>) -> Outcome {
     let stands = match job.due.was {
         Some(Status::FailChecksum | Status::FailVerify) => true,
-        Some(Status::Ok | Status::FailRead | Status::FailWrite) => may_pass,
+        Some(Status::Ok | Status::FailRead | Status::FailWrite) => of_all.is_some(),
         Some(Status::Pending | Status::NotCovered) | None => false,
     };
     let found = match job.due.was {
@@ -198,7 +202,7 @@ fn unread(job: &Job, why: &str, may_pass: bool) -> Outcome {
         }
         Some(_) | None => failed(job, Status::FailRead, why.to_owned()),
     };
-    Outcome { unreachable: may_pass, source_damaged: found.status == Status::FailChecksum, ..found }
+    Outcome { unusable: of_all, source_damaged: found.status == Status::FailChecksum, ..found }
 }
 
 fn bytes_sent(job: &Job) -> u64 {
@@ -228,22 +232,27 @@ fn carried(job: &Job, destination: &DestinationName) -> Outcome {
             let copy = known.where_it_is(Some(what));
             Outcome { source_damaged: true, ..failed(job, Status::FailRead, format!("missing: {why}; {copy}")) }
         }
-        Some(Judgement::Unread(why)) => unread(job, why, job.is_cut_off()),
+        Some(Judgement::Unread(why)) => unread(job, why, job.cut_off()),
         Some(Judgement::Later(why)) => pending(job, Some(why.clone())),
         Some(Judgement::Good { basis, notes }) => match job.items.iter().find_map(|it| trouble(it, &known)) {
-            Some(Found { status: Status::FailRead, why, source_damaged: false }) => unread(job, &why, job.is_cut_off()),
-            Some(Found { status, why, source_damaged }) => Outcome { source_damaged, ..failed(job, status, why) },
+            Some(Found { status: Status::FailRead, why, source_damaged: false, .. }) => {
+                unread(job, &why, job.cut_off())
+            }
+            Some(Found { status, why, source_damaged, full }) => {
+                Outcome { source_damaged, full, ..failed(job, status, why) }
+            }
             None => safe(job, *basis, notes),
         },
         Some(Judgement::TryOriginal) | None => {
             let found = job.items.iter().find_map(|it| trouble(it, &known));
             // Nothing else leaves a job without a judgement.
-            let Found { status, why, source_damaged } = found.unwrap_or_else(|| Found {
+            let Found { status, why, source_damaged, full } = found.unwrap_or_else(|| Found {
                 status: Status::FailRead,
                 why: "it could not be judged".into(),
                 source_damaged: false,
+                full: false,
             });
-            Outcome { source_damaged, ..failed(job, status, why) }
+            Outcome { source_damaged, full, ..failed(job, status, why) }
         }
     }
 }
@@ -252,6 +261,7 @@ struct Found {
     status: Status,
     why: String,
     source_damaged: bool,
+    full: bool,
 }
 
 /// What is wrong with one object, beyond the judgement on its data file.
@@ -261,7 +271,7 @@ fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
             ObjectRole::Main => why.to_owned(),
             role => format!("{role}: {why}"),
         };
-        Some(Found { status, why, source_damaged })
+        Some(Found { status, why, source_damaged, full: false })
     };
     if item.is_unexpected() {
         return found(Status::FailChecksum, "it has not the digest that Dataverse recorded for it", true);
@@ -276,6 +286,9 @@ fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
         }
         Progress::Failed(Trouble::Read(why, _)) => found(Status::FailRead, why, false),
         Progress::Failed(Trouble::Write(why)) => found(Status::FailWrite, why, false),
+        Progress::Failed(Trouble::Full(why)) => {
+            Some(Found { status: Status::FailWrite, why: why.clone(), source_damaged: false, full: true })
+        }
         Progress::Failed(Trouble::Verify(why)) => found(Status::FailVerify, why, false),
         Progress::Compare
         | Progress::Todo

@@ -130,6 +130,7 @@ impl Stop {
             Cause::Transient | Cause::Unavailable => !self.may_begin(),
             Cause::Io => self.must_cut(),
             Cause::Missing
+            | Cause::Misconfigured
             | Cause::Forbidden
             | Cause::Refused
             | Cause::Untrusted

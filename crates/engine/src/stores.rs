@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dvb_model::{
     DataFile, Dataset, DriverId, KeyError, ObjectKey, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
 };
-use dvb_storage::Source;
+use dvb_storage::{Cause, Source, SourceError};
 
 /// A store of Dataverse, by its driver id.
 #[derive(Clone)]
@@ -24,8 +24,31 @@ pub enum Access {
     Readable(Arc<dyn Source>),
     /// Not at all, by rule, with the reason: somebody else holds them, or this program cannot read them.
     Reference(String),
-    /// Not now: the store is configured but cannot be opened, with the reason. Its files are not safe.
-    Unavailable(String),
+    /// Not as it is: the store is configured but cannot be used. Its files are not safe.
+    Unavailable(NoStore),
+}
+
+/// Why a store cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoStore {
+    /// Whether that may pass by itself ([`Cause::Unavailable`]) or not ([`Cause::Misconfigured`]).
+    pub cause: Cause,
+    /// In words.
+    pub why: String,
+}
+
+impl NoStore {
+    /// What opening or trying it said.
+    #[must_use]
+    pub fn of(error: &SourceError) -> Self {
+        Self { cause: error.cause, why: error.chain() }
+    }
+
+    /// What the configuration says of it makes no store.
+    #[must_use]
+    pub fn misconfigured(why: impl Into<String>) -> Self {
+        Self { cause: Cause::Misconfigured, why: why.into() }
+    }
 }
 
 /// All stores that the configuration names.
@@ -69,7 +92,7 @@ pub(crate) enum Scope {
     /// It has no dataset, so it has no place (facts 5.4).
     Orphaned,
     /// Its store cannot be opened now.
-    Unavailable(DriverId, String),
+    Unavailable(DriverId, NoStore),
 }
 
 /// Why a data file is not covered.

@@ -54,6 +54,19 @@ pub struct Finding {
     pub reason: String,
 }
 
+/// How many data files failed for one and the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReasonCount {
+    /// Their verdict.
+    pub status: Status,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// How many.
+    pub files: u64,
+    /// A disk or a quota is full.
+    pub no_space: bool,
+}
+
 /// A run's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -82,6 +95,8 @@ pub struct Summary {
     pub failures: Vec<Finding>,
     /// How many there are.
     pub failures_total: u64,
+    /// The same by their reasons, the first of them.
+    pub reasons: Vec<ReasonCount>,
     /// The first of what else the administrator should know.
     pub notes: Vec<Finding>,
     /// How many there are.
@@ -100,4 +115,18 @@ pub struct Summary {
     /// How it ended.
     #[serde(skip)]
     pub ending: Ending,
+}
+
+impl Summary {
+    /// How it ended, in a few words, and first of all that no space was left: whoever reads only one line can act on it.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let files: u64 = self.reasons.iter().filter(|it| it.no_space).map(|it| it.files).sum();
+        let ending = self.ending.text();
+        match files {
+            0 => ending.to_owned(),
+            1 => format!("no space left at the destination: 1 data file was not written; {ending}"),
+            _ => format!("no space left at the destination: {files} data files were not written; {ending}"),
+        }
+    }
 }

@@ -8,7 +8,10 @@ use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
 
 use crate::Ending;
 use crate::spool::Subject;
-use crate::summary::{Due, FileCounts, Finding, LISTED};
+use crate::summary::{Due, FileCounts, Finding, LISTED, ReasonCount};
+
+/// How many reasons are counted: where each data file has one of its own, counting says nothing.
+const REASONS: usize = 100;
 
 /// What became of one data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +28,25 @@ pub(crate) enum Fate {
 pub(crate) struct Findings {
     pub(crate) listed: Vec<Finding>,
     pub(crate) total: u64,
+    /// In the order in which they were met.
+    pub(crate) reasons: Vec<ReasonCount>,
 }
 
 impl Findings {
+    /// Counts it among those with the same reason.
+    fn count_reason(&mut self, status: Status, reason: &str, full: bool) {
+        let same = |it: &&mut ReasonCount| it.status == status && it.reason == reason;
+        // Where each has a reason of its own, the newest is looked for first, and few are kept.
+        let has_room = self.reasons.len() < REASONS || full;
+        match self.reasons.iter_mut().rev().find(same) {
+            Some(it) => it.files += 1,
+            None if has_room => {
+                self.reasons.push(ReasonCount { status, reason: reason.to_owned(), files: 1, no_space: full });
+            }
+            None => {}
+        }
+    }
+
     pub(crate) fn push(&mut self, finding: Finding) {
         self.total += 1;
         if self.listed.len() < LISTED {
@@ -63,8 +82,8 @@ pub(crate) struct Counts {
     pub(crate) destination_damaged: bool,
     /// There was no time for something that is to be done besides the files.
     pub(crate) cut_short: bool,
-    /// A store could not be opened.
-    pub(crate) unreachable: bool,
+    /// A store could not be used, or what the run leaves at the destination not be left: how it ends therefore.
+    pub(crate) unusable: Option<Ending>,
     /// Something in scope is not safe for whatever reason.
     pub(crate) not_safe: bool,
 }
@@ -113,7 +132,8 @@ impl Counts {
         *of_fate += 1;
     }
 
-    pub(crate) fn fail(&mut self, subject: &Subject, status: Status, reason: &str) {
+    pub(crate) fn fail(&mut self, subject: &Subject, status: Status, reason: &str, full: bool) {
+        self.failures.count_reason(status, reason, full);
         self.failures.push(finding(subject, status, reason));
     }
 
@@ -133,7 +153,6 @@ impl Counts {
     /// How the run ended, by all that was found (design section 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
         let found = [
-            (self.unreachable, Ending::Unreachable),
             (self.destination_damaged, Ending::DestinationDamaged),
             (self.source_damaged, Ending::SourceDamaged),
             (self.not_safe || self.files.failed > 0, Ending::NotSafe),
@@ -141,7 +160,12 @@ impl Counts {
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
-        endings.chain(signalled.map(Ending::Signalled)).chain(aborted).min().unwrap_or(Ending::Safe)
+        endings
+            .chain(self.unusable)
+            .chain(signalled.map(Ending::Signalled))
+            .chain(aborted)
+            .min()
+            .unwrap_or(Ending::Safe)
     }
 }
 

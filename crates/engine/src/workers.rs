@@ -129,7 +129,7 @@ impl<'a> Workers<'a> {
                 Ok(lines) => lines,
                 Err(error) => {
                     let why = format!("cannot read the list of what is due: {error}");
-                    self.active().for_each(|it| it.tally.abort(Ending::Unreachable, why.clone()));
+                    self.active().for_each(|it| it.tally.abort(Ending::of_io(&error), why.clone()));
                     return None;
                 }
             };

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use dvb_model::is_full;
 use dvb_storage::{Cause, SinkError, SourceError};
 use rustix::io::Errno;
 
@@ -15,12 +16,23 @@ pub(crate) fn cause(error: &io::Error) -> Cause {
         io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => Cause::Refused,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Cause::Forbidden,
         io::ErrorKind::AlreadyExists => Cause::Exists,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::Full,
+        _ if is_full(error) => Cause::Full,
         io::ErrorKind::TimedOut | io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::Interrupted => {
             Cause::Transient
         }
         _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => Cause::Refused,
         _ => Cause::Io,
+    }
+}
+
+/// Of a folder that the configuration names: whether it can pass that it cannot be used.
+pub(crate) fn cause_of_root(error: &io::Error) -> Cause {
+    match cause(error) {
+        Cause::Missing | Cause::Forbidden | Cause::Refused | Cause::Exists | Cause::Unnameable => Cause::Misconfigured,
+        Cause::Full => Cause::Full,
+        Cause::Transient | Cause::Unavailable | Cause::Misconfigured | Cause::Untrusted | Cause::Broken | Cause::Io => {
+            Cause::Unavailable
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use dvb_storage::{Cause, SourceError};
 
-use crate::error::{cause, source_error};
+use crate::error::{cause, cause_of_root, source_error};
 
 struct Root {
     /// Where it really is.
@@ -34,7 +34,7 @@ impl Roots {
                     "cannot open {what} {}; check that it exists, is mounted, and that this account may enter it",
                     folder.display()
                 );
-                SourceError::because(Cause::Unavailable, attempt, error)
+                SourceError::because(cause_of_root(&error), attempt, error)
             })
         };
         let folders = std::iter::once(("the store's folder", own));

@@ -17,7 +17,7 @@ use dvb_storage::{
 };
 use rustix::fs::Advice;
 
-use crate::error::{reading_error, sink_error};
+use crate::error::{cause_of_root, reading_error, sink_error};
 use crate::flush::{Bytes, Notes, sync_dir, write_out};
 use crate::kinds;
 use crate::listing::walk;
@@ -85,14 +85,14 @@ impl Sink for DirectorySink {
         let root = &self.config.root;
         if self.config.demand == Demand::RemoteHash {
             let attempt = format!("the folder {} has no digests of its own; set Verify: read-back", root.display());
-            return Err(SinkError::new(Cause::Unavailable, attempt));
+            return Err(SinkError::new(Cause::Misconfigured, attempt));
         }
         let unavailable = |error| {
             let attempt = format!(
                 "cannot use the destination's folder {}; check that it exists, is mounted, and that this account may write to it",
                 root.display()
             );
-            SinkError::because(Cause::Unavailable, attempt, error)
+            SinkError::because(cause_of_root(&error), attempt, error)
         };
         self.make_root().map_err(unavailable)?;
         let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(unavailable)?;

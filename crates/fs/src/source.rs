@@ -7,6 +7,7 @@ use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
 use rustix::fs::OFlags;
 
+use crate::error::cause_of_root;
 use crate::roots::Roots;
 
 /// The folder of a store.
@@ -18,7 +19,7 @@ impl FileStore {
     /// Opens the folder. It may be a symbolic link; links in it are followed where they end below it.
     ///
     /// # Errors
-    /// [`Cause::Unavailable`], when it is not there or may not be entered.
+    /// [`Cause::Misconfigured`], when it is not there or may not be entered.
     pub fn open(root: &Path) -> Result<Self, SourceError> {
         Self::with_extra_roots(root, &[])
     }
@@ -93,8 +94,9 @@ impl Source for FileStore {
     fn check(&self) -> Result<(), SourceError> {
         for (at, dir) in self.roots.all() {
             let at = at.display();
-            let failed =
-                |error| SourceError::because(Cause::Unavailable, format!("cannot list the store's folder {at}"), error);
+            let failed = |error: std::io::Error| {
+                SourceError::because(cause_of_root(&error), format!("cannot list the store's folder {at}"), error)
+            };
             if dir.entries().map_err(failed)?.next().is_none() {
                 let attempt = format!(
                     "the store's folder {at} is empty although the catalogue names files in it; check that it is mounted"

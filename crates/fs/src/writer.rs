@@ -17,7 +17,7 @@ use dvb_storage::{
 use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use crate::error::sink_error;
+use crate::error::{cause_of_root, sink_error};
 use crate::flush::{Notes, sync_dir};
 use crate::publish::rename_new;
 
@@ -61,14 +61,14 @@ impl FolderWriter {
     /// first file makes it. `run` makes the names of temporaries unique.
     ///
     /// # Errors
-    /// [`Cause::Unavailable`], when it cannot be used.
+    /// [`Cause::Misconfigured`] or [`Cause::Unavailable`], when it cannot be used.
     pub fn open(root: &Path, run: &RunId, manner: Manner) -> Result<Self, SinkError> {
         let unavailable = |error| {
             let attempt = format!(
                 "cannot use the folder {}; check that it exists, is mounted, and that this account may enter it",
                 root.display()
             );
-            SinkError::because(Cause::Unavailable, attempt, error)
+            SinkError::because(cause_of_root(&error), attempt, error)
         };
         let dir = match Dir::open_ambient_dir(root, ambient_authority()) {
             Err(error) if manner == Manner::Own && error.kind() == io::ErrorKind::NotFound => None,

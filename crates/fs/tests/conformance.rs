@@ -27,7 +27,7 @@ fn a_folder_keeps_the_promises_of_a_sink() {
 fn a_folder_has_no_remote_hash() {
     let folder = TempDir::new().unwrap();
     let refused = sink_at(folder.path(), Demand::RemoteHash).connect(&RunId("r".into()));
-    assert_eq!(refused.err().unwrap().cause, Cause::Unavailable);
+    assert_eq!(refused.err().unwrap().cause, Cause::Misconfigured);
 }
 
 #[test]
@@ -205,5 +205,5 @@ fn an_empty_store_may_be_a_mount_that_is_missing() {
     let folder = TempDir::new().unwrap();
     assert_eq!(FileStore::open(folder.path()).unwrap().check().unwrap_err().cause, Cause::Unavailable);
     let nowhere = FileStore::open(&folder.path().join("none"));
-    assert_eq!(nowhere.err().unwrap().cause, Cause::Unavailable);
+    assert_eq!(nowhere.err().unwrap().cause, Cause::Misconfigured);
 }

@@ -69,6 +69,26 @@ pub enum LedgerError {
         /// As the server calls it.
         encoding: String,
     },
+    /// The configuration names what cannot be used: a login that is refused, no such database, a path that leads nowhere.
+    #[error("cannot use the backup database {target}; {remedy}")]
+    Unusable {
+        /// Host and database, or file.
+        target: String,
+        /// What to correct.
+        remedy: &'static str,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
+    /// The disk that it lies on, or a quota, is full. Nothing of the call was recorded.
+    #[error("no space left for the backup database {target}; make room on its disk")]
+    Full {
+        /// Host and database, or file.
+        target: String,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
     /// Its tables are missing or older than this program.
     #[error("the backup database {target} has no tables of this version yet: run `dataverse-backup init`")]
     NotMigrated {
@@ -179,10 +199,13 @@ impl LedgerError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Locked { .. } => true,
-            Self::NotMigrated { .. }
+            Self::Query { source, .. } => source.downcast_ref().is_some_and(dvb_pg::may_pass),
+            Self::Unusable { .. }
             | Self::LeftOver { .. }
             | Self::Pooled { .. }
             | Self::Encoding { .. }
+            | Self::Full { .. }
+            | Self::NotMigrated { .. }
             | Self::Corrupt { .. }
             | Self::Newer { .. }
             | Self::Denied { .. }
@@ -190,8 +213,7 @@ impl LedgerError {
             | Self::Unproved { .. }
             | Self::Settled { .. }
             | Self::UnknownRun { .. }
-            | Self::BadRow { .. }
-            | Self::Query { .. } => false,
+            | Self::BadRow { .. } => false,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! ([`ObjectKey`], [`ObjectName`]).
 
 mod catalogue;
+mod full;
 mod identifier;
 mod key;
 mod names;
@@ -12,6 +13,7 @@ mod object;
 pub use catalogue::{
     AuxiliaryFile, DataFile, Dataset, Embargo, FileVersion, PACKAGE_CONTENT_TYPE, Retention, StoragePid, Tabular,
 };
+pub use full::is_full;
 pub use identifier::{StorageIdentifier, StoreKind, Unreadable};
 pub use key::{KeyError, ObjectKey, ObjectName};
 pub use names::{DestinationName, DriverId, DvObjectId, RunId};

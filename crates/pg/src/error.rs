@@ -25,6 +25,15 @@ pub enum PgError {
         #[source]
         source: Cause,
     },
+    /// The server's disk is full. Somebody has to make room.
+    #[error("the disk of the PostgreSQL server of {target} is full; make room there")]
+    Full {
+        /// Host, port and database.
+        target: String,
+        /// What the server said.
+        #[source]
+        source: Cause,
+    },
     /// The server answered and let us not in: login, `pg_hba.conf`, or no such database.
     #[error(
         "the PostgreSQL database {target} does not let in role {username}; check database, username, password and the server's pg_hba.conf"
@@ -85,6 +94,8 @@ impl PgError {
     pub fn statement(target: &PostgresTarget, doing: &'static str, error: postgres::Error) -> Self {
         if is_connection(&error) {
             Self::unreachable(target, error)
+        } else if is_full(&error) {
+            Self::Full { target: target.describe(), source: error.into() }
         } else {
             Self::Query { target: target.describe(), doing, source: error }
         }
@@ -99,6 +110,8 @@ impl PgError {
         let described = target.describe();
         if is_connection(&error) {
             Self::unreachable(target, error)
+        } else if is_full(&error) {
+            Self::Full { target: described, source: error.into() }
         } else if is_tls(&error) || lacks_tls(target, &error) {
             Self::Tls { target: described, source: error.into() }
         } else {
@@ -107,11 +120,27 @@ impl PgError {
     }
 }
 
-/// The connection broke, or the server cannot serve now: SQLSTATE classes 08 (connection), 53 (resources), 57P
-/// (shutdown, start).
+/// The server's disk is full: SQLSTATE 53100.
+#[must_use]
+pub fn is_full(error: &postgres::Error) -> bool {
+    error.code() == Some(&SqlState::DISK_FULL)
+}
+
+/// Whether a statement that failed so can succeed later without anybody doing something: a conflict with another
+/// transaction, a lock, an operator's intervention, a failure of the server's system. What is missing, denied or not
+/// understood stays so.
+#[must_use]
+pub fn may_pass(error: &postgres::Error) -> bool {
+    let passing = ["40", "55", "57", "58"];
+    is_connection(error) || error.code().is_some_and(|code| passing.iter().any(|class| code.code().starts_with(class)))
+}
+
+/// The connection broke, or the server cannot serve now: SQLSTATE classes 08 (connection), 53 (resources, but for a full
+/// disk), 57P (shutdown, start).
 #[must_use]
 pub fn is_connection(error: &postgres::Error) -> bool {
     match error.code() {
+        Some(_) if is_full(error) => false,
         Some(code) => ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class)),
         None => {
             let cause = error.source();

@@ -12,7 +12,7 @@ mod target;
 pub mod tls;
 
 pub use connect::{connect, connect_with};
-pub use error::{PgError, is_connection};
+pub use error::{PgError, is_connection, is_full, may_pass};
 pub use guard::{Interrupt, Patience};
 pub use pool::{Manager, Pool, pool};
 pub use session::is_pooled;

@@ -50,6 +50,7 @@ fn word(outcome: Result<bool, PgError>) -> &'static str {
         Err(PgError::RootCert { .. }) => "root-cert",
         Err(PgError::NoRootCert { .. }) => "no-root-cert",
         Err(PgError::Query { .. }) => "query",
+        Err(PgError::Full { .. }) => "full",
     }
 }
 

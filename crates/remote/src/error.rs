@@ -41,7 +41,7 @@ impl Failure {
             Self::Answered { status } if is_passing(*status) => Cause::Transient,
             Self::Outside(_) => Cause::Refused,
             Self::Unreached { .. } | Self::Broken(_) => Cause::Transient,
-            Self::Unusable(_) => Cause::Unavailable,
+            Self::Unusable(_) => Cause::Misconfigured,
             Self::Answered { .. } | Self::Protocol(_) => Cause::Io,
         }
     }
@@ -62,7 +62,7 @@ impl Failure {
         let kind = match self.cause() {
             Cause::Missing => io::ErrorKind::NotFound,
             Cause::Forbidden => io::ErrorKind::PermissionDenied,
-            Cause::Transient | Cause::Unavailable => io::ErrorKind::TimedOut,
+            Cause::Transient | Cause::Unavailable | Cause::Misconfigured => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, self)

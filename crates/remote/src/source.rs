@@ -25,7 +25,7 @@ impl RemoteStore {
     /// # Errors
     /// [`Cause::Unavailable`], when the base address cannot be used.
     pub fn new(config: &RemoteConfig) -> Result<Self, SourceError> {
-        let client = Client::new(config).map_err(|it| SourceError::new(Cause::Unavailable, it))?;
+        let client = Client::new(config).map_err(|it| SourceError::new(Cause::Misconfigured, it))?;
         Ok(Self { client: Arc::new(client), layout: config.layout })
     }
 
@@ -123,5 +123,9 @@ impl Source for RemoteStore {
 
 fn unavailable(store: &RemoteStore, failure: Failure) -> SourceError {
     let attempt = format!("cannot reach {}; check the address, and that this host may call it", store.describe());
-    SourceError::because(Cause::Unavailable, attempt, failure)
+    let cause = match failure.cause() {
+        lasting @ Cause::Misconfigured => lasting,
+        _ => Cause::Unavailable,
+    };
+    SourceError::because(cause, attempt, failure)
 }

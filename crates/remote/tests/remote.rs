@@ -354,8 +354,8 @@ fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
     let store = RemoteStore::new(&config(format!("https://localhost:{}/d", server.port))).unwrap();
     let begun = Instant::now();
     let error = store.open(&location("1//x")).err().unwrap();
-    assert_eq!(error.cause, Cause::Unavailable, "{}", error.chain());
+    assert_eq!(error.cause, Cause::Misconfigured, "{}", error.chain());
     assert!(error.chain().contains("certificate"), "{}", error.chain());
-    assert_eq!(store.check().unwrap_err().cause, Cause::Unavailable);
+    assert_eq!(store.check().unwrap_err().cause, Cause::Misconfigured);
     assert!(begun.elapsed() < Duration::from_secs(5), "no further try can help");
 }

@@ -72,7 +72,7 @@ impl Refusal {
 
     fn cause(&self) -> Cause {
         match self.code.as_str() {
-            "NoSuchBucket" | "PermanentRedirect" | "AuthorizationHeaderMalformed" => return Cause::Unavailable,
+            "NoSuchBucket" | "PermanentRedirect" | "AuthorizationHeaderMalformed" => return Cause::Misconfigured,
             "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => return Cause::Full,
             "InvalidObjectState" => return Cause::Io,
             code if ENDED.contains(&code) => return Cause::Forbidden,
@@ -82,7 +82,7 @@ impl Refusal {
             404 => Cause::Missing,
             401 | 403 => Cause::Forbidden,
             412 => Cause::Exists,
-            301 | 302 | 307 | 308 => Cause::Unavailable,
+            301 | 302 | 307 | 308 => Cause::Misconfigured,
             507 => Cause::Full,
             _ if self.is_transient() => Cause::Transient,
             _ => Cause::Io,
@@ -98,7 +98,7 @@ impl Refusal {
             "RequestTimeTooSkewed" => "this machine's clock is wrong; set it".into(),
             code if ENDED.contains(&code) => "the session token has ended; get a new one".into(),
             _ => match (&self.region, self.cause()) {
-                (Some(region), Cause::Unavailable) => format!("the bucket is in region {region}; set that region"),
+                (Some(region), Cause::Misconfigured) => format!("the bucket is in region {region}; set that region"),
                 (_, Cause::Forbidden) => "this account may not".into(),
                 _ => String::new(),
             },
@@ -110,10 +110,11 @@ impl Fault {
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Refused(it) => it.cause(),
+            Self::Credentials(CredentialsError::Role(..)) => Cause::Unavailable,
             Self::Credentials(_) => Cause::Forbidden,
-            Self::Transport(ureq::Error::Io(it)) if it.kind() == io::ErrorKind::InvalidData => Cause::Unavailable,
+            Self::Transport(ureq::Error::Io(it)) if it.kind() == io::ErrorKind::InvalidData => Cause::Misconfigured,
             Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => {
-                Cause::Unavailable
+                Cause::Misconfigured
             }
             Self::Transport(_) | Self::Body(_) | Self::TooLarge { .. } => Cause::Transient,
             Self::NoBucket => Cause::Missing,
@@ -195,6 +196,7 @@ impl Fault {
                 Cause::Exists => io::ErrorKind::StaleNetworkFileHandle,
                 Cause::Refused
                 | Cause::Unavailable
+                | Cause::Misconfigured
                 | Cause::Untrusted
                 | Cause::Full
                 | Cause::Broken

@@ -93,11 +93,11 @@ impl S3Sink {
     /// A destination; nothing is contacted yet.
     ///
     /// # Errors
-    /// [`Cause::Unavailable`], when the endpoint or its certificates make no sense.
+    /// [`Cause::Misconfigured`], when the endpoint or its certificates make no sense.
     pub fn new(config: S3SinkConfig) -> Result<Self, SinkError> {
         let client = Client::new(&config.endpoint).map_err(|it| {
             let attempt = format!("cannot use the destination in bucket {}", config.bucket);
-            SinkError::because(Cause::Unavailable, attempt, it)
+            SinkError::because(Cause::Misconfigured, attempt, it)
         })?;
         let shared = Shared {
             client: Arc::new(client),
@@ -120,7 +120,7 @@ impl S3Sink {
         probed.map_err(|fault| {
             let is_transport = matches!(fault, Fault::Transport(_));
             let mut error = fault.sink(format!("cannot use {}", self.shared.describe()));
-            if is_transport {
+            if error.cause == Cause::Transient && is_transport {
                 error.cause = Cause::Unavailable;
             }
             error
@@ -165,7 +165,7 @@ impl S3Sink {
             (Demand::Auto | Demand::RemoteHash, true) => Evidence::RemoteHash,
             (Demand::RemoteHash, false) => {
                 let attempt = format!("{} keeps no digest of its own; set Verify: read-back", self.shared.describe());
-                return Err(SinkError::new(Cause::Unavailable, attempt));
+                return Err(SinkError::new(Cause::Misconfigured, attempt));
             }
         };
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -24,11 +24,11 @@ impl S3Store {
     /// A store; nothing is contacted yet.
     ///
     /// # Errors
-    /// [`Cause::Unavailable`], when the endpoint or its certificates make no sense.
+    /// [`Cause::Misconfigured`], when the endpoint or its certificates make no sense.
     pub fn new(config: &S3StoreConfig) -> Result<Self, SourceError> {
         let unusable = |it: Fault| {
             let attempt = format!("cannot use the S3 store in bucket {}", config.bucket);
-            SourceError::because(Cause::Unavailable, attempt, it)
+            SourceError::because(Cause::Misconfigured, attempt, it)
         };
         let client = Arc::new(Client::new(&config.endpoint).map_err(unusable)?);
         Ok(Self { client, bucket: config.bucket.clone(), notes: Notes::default() })
@@ -150,7 +150,11 @@ impl Source for S3Store {
             return Ok(());
         }
         let mut error = fault.source(format!("cannot read {}", self.describe()));
-        error.cause = Cause::Unavailable;
+        error.cause = match error.cause {
+            // Keys that are wrong, a clock, a bucket that does not exist.
+            Cause::Forbidden | Cause::Misconfigured => Cause::Misconfigured,
+            _ => Cause::Unavailable,
+        };
         Err(error)
     }
 }

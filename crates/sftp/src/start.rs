@@ -98,7 +98,7 @@ pub(crate) fn start(
             (Err((cause, words)), _) => SinkError::new(cause, words),
             (Ok(()), Some(error)) => error,
             (Ok(()), None) => SinkError::new(
-                Cause::Unavailable,
+                if lessons.may_use_shell() { Cause::Misconfigured } else { Cause::Unavailable },
                 match lessons.may_use_shell() {
                     true => format!(
                         "{who} computes no digest: the account may run no command, or has none of sha256sum, shasum, sha256 \
@@ -199,7 +199,7 @@ fn find_root(
                 status,
             );
             if error.cause != Cause::Forbidden {
-                error.cause = Cause::Unavailable;
+                error.cause = Cause::Misconfigured;
             }
             return Ok(Err(error));
         }

@@ -16,6 +16,9 @@ pub enum Cause {
     Transient,
     /// The whole store or destination cannot be reached or is not usable; other objects will fail the same way.
     Unavailable,
+    /// As `Unavailable`, by what the configuration says or the server lacks: a login that is refused, a bucket or folder
+    /// that does not exist. It does not pass by itself.
+    Misconfigured,
     /// The destination is not the one that was agreed on (host key changed or unknown).
     Untrusted,
     /// No room is left.
@@ -29,6 +32,26 @@ pub enum Cause {
     Unnameable,
     /// Anything else: I/O error, protocol violation.
     Io,
+}
+
+impl Cause {
+    /// Whether the store or destination failed as a whole: it says nothing of the object that was asked for, and others
+    /// fail the same way.
+    #[must_use]
+    pub fn is_of_all(self) -> bool {
+        match self {
+            Self::Transient | Self::Unavailable | Self::Misconfigured => true,
+            Self::Missing
+            | Self::Forbidden
+            | Self::Refused
+            | Self::Untrusted
+            | Self::Full
+            | Self::Exists
+            | Self::Broken
+            | Self::Unnameable
+            | Self::Io => false,
+        }
+    }
 }
 
 /// A store could not be read.

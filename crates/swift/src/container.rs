@@ -99,8 +99,8 @@ pub(crate) fn rows(
 }
 
 fn document(mut answer: Answer) -> Result<Value, Failure> {
-    let body = answer.small_body().map_err(|it| Failure::Setting("cannot read a listing".into(), it.into()))?;
-    serde_json::from_slice(&body).map_err(|it| Failure::Setting("a listing is not JSON".into(), it.into()))
+    let body = answer.small_body().map_err(|it| Failure::Unread("cannot read a listing", it.into()))?;
+    serde_json::from_slice(&body).map_err(|it| Failure::Unread("a listing is not JSON", it.into()))
 }
 
 /// Removes an object; one that is not there is no failure.

@@ -31,6 +31,9 @@ pub(crate) enum Failure {
     /// The server does not keep to the protocol.
     #[error("{0}")]
     Protocol(String),
+    /// An answer that could not be read, or is not what it should be.
+    #[error("{0}")]
+    Unread(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// Randomness, certificates, addresses: something of our own is not as it should be.
     #[error("{0}")]
     Setting(String, #[source] Box<dyn std::error::Error + Send + Sync>),
@@ -51,7 +54,7 @@ pub(crate) fn is_passing(status: u16) -> bool {
 }
 
 impl Failure {
-    /// `Unavailable` means that the next object will fail in the same way.
+    /// `Unavailable` and `Misconfigured` mean that the next object will fail in the same way.
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Refused { status, .. } => match status {
@@ -65,9 +68,8 @@ impl Failure {
                 _ => Cause::Io,
             },
             Self::Broken(_) => Cause::Transient,
-            Self::Unreachable { .. } | Self::LoginRefused { .. } | Self::Login(_) | Self::Setting(..) => {
-                Cause::Unavailable
-            }
+            Self::Unreachable { .. } | Self::Unread(..) => Cause::Unavailable,
+            Self::LoginRefused { .. } | Self::Login(_) | Self::Setting(..) => Cause::Misconfigured,
             Self::Protocol(_) => Cause::Io,
         }
     }
@@ -100,7 +102,7 @@ impl Failure {
         let kind = match self.cause() {
             Cause::Missing => io::ErrorKind::NotFound,
             Cause::Forbidden => io::ErrorKind::PermissionDenied,
-            Cause::Transient | Cause::Unavailable => io::ErrorKind::TimedOut,
+            Cause::Transient | Cause::Unavailable | Cause::Misconfigured => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, self)

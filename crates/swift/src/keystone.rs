@@ -76,9 +76,8 @@ fn body(auth: &SwiftAuth) -> Value {
 }
 
 fn document(mut answer: crate::http::Answer) -> Result<Value, Failure> {
-    let body =
-        answer.small_body().map_err(|it| Failure::Setting("cannot read the login's answer".into(), it.into()))?;
-    serde_json::from_slice(&body).map_err(|it| Failure::Setting("the login's answer is not JSON".into(), it.into()))
+    let body = answer.small_body().map_err(|it| Failure::Unread("cannot read the login's answer", it.into()))?;
+    serde_json::from_slice(&body).map_err(|it| Failure::Unread("the login's answer is not JSON", it.into()))
 }
 
 type Known = (String, Vec<Endpoint>);

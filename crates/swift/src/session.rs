@@ -97,7 +97,7 @@ impl Session {
             manifest::put(&self.place.client, &target, &segments, false)?;
             return match manifest::compare(&segments, &manifest::read(&self.place.client, &target)?) {
                 Ok(()) => Ok(()),
-                Err(mismatch) => Err(Failure::Setting("the manifest was changed on its way".into(), mismatch.into())),
+                Err(mismatch) => Err(Failure::Unread("the manifest was altered in transit", mismatch.into())),
             };
         }
         let head = self.place.client.send(Request::new(Method::HEAD, &source).header("X-Newest", "true"))?;
@@ -120,7 +120,7 @@ fn whole<T, E>(
 }
 
 fn lost_sink(error: SinkError) -> Result<SinkError, SinkError> {
-    if error.cause == Cause::Unavailable { Err(error) } else { Ok(error) }
+    if matches!(error.cause, Cause::Unavailable | Cause::Misconfigured) { Err(error) } else { Ok(error) }
 }
 
 fn lost_unstaged(error: Unstaged) -> Result<Unstaged, SinkError> {

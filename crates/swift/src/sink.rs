@@ -94,8 +94,10 @@ impl ObjectSink for SwiftSink {
 impl SwiftSink {
     fn open(&self, run: &RunId) -> Result<Session, SinkError> {
         let failed = |failure: Failure| {
-            let cause = match failure {
-                Failure::LoginRefused { .. } => Cause::Forbidden,
+            let cause = match failure.cause() {
+                _ if matches!(failure, Failure::LoginRefused { .. }) => Cause::Forbidden,
+                Cause::Misconfigured | Cause::Missing => Cause::Misconfigured,
+                known @ (Cause::Forbidden | Cause::Full) => known,
                 _ => Cause::Unavailable,
             };
             let attempt = format!("cannot use the {}; check that it may be entered, or made", Sink::describe(self));

@@ -153,7 +153,9 @@ impl Source for SwiftStore {
         for (name, endpoint) in &self.endpoints {
             let failed = |failure: Failure| {
                 let attempt = format!("cannot use the Swift endpoint {name} at {}", endpoint.account.auth_url);
-                SourceError::because(Cause::Unavailable, attempt, failure)
+                let lasting = matches!(failure.cause(), Cause::Misconfigured | Cause::Missing | Cause::Forbidden);
+                let cause = if lasting { Cause::Misconfigured } else { Cause::Unavailable };
+                SourceError::because(cause, attempt, failure)
             };
             let client = endpoint.client().map_err(failed)?;
             match client.send(Request::new(Method::HEAD, &Path::account())) {

@@ -163,5 +163,5 @@ fn write_line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
 }
 
 fn writing(source: io::Error) -> CatalogError {
-    CatalogError::Write { source }
+    CatalogError::writing(source)
 }

@@ -117,7 +117,7 @@ fn list_once(
     if let Err(error) = listed {
         let text =
             format!("destination {}: this account may not list what lies there: {}", at.destination, error.chain());
-        return Err(RunError::Destination { text, ending: Ending::Unreachable }.into());
+        return Err(RunError::Destination { text, ending: Ending::of_cause(error.cause) }.into());
     }
     sieve.sift(options)?;
     Ok(sieve.found)

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use dvb_fixity::{Algorithm, Evidence, Measured};
 use dvb_model::ObjectKey;
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::SinkError;
 
 use super::list::Found;
 use super::{Counts, Failure, MissingObject, Orphan, OrphansOptions, OrphansSetup, Wanted, wanted};
+use crate::Ending;
 use crate::check::read_back;
 use crate::connection::{Connection, Lost};
 use crate::observer::Event;
@@ -190,7 +191,7 @@ fn take(orphan: &mut Orphan, answer: Result<Measured, SinkError>, counts: &mut C
             orphan.digests.extend(new);
         }
         Err(error) => {
-            counts.unreachable |= matches!(error.cause, Cause::Transient | Cause::Unavailable);
+            Ending::worsen(&mut counts.unusable, Ending::of_all(error.cause));
             orphan.unreadable = Some(error.chain());
         }
     }

@@ -152,7 +152,7 @@ struct Counts {
     unlisted_total: u64,
     missing_files: u64,
     evidence: Option<Evidence>,
-    unreachable: bool,
+    unusable: Option<Ending>,
     abort: Option<(Ending, String)>,
 }
 
@@ -280,9 +280,8 @@ fn lost_error(destination: &DestinationName, lost: Lost) -> RunError {
 
 fn summary(setup: &OrphansSetup<'_>, options: &OrphansOptions, started: String, counts: Counts) -> OrphansSummary {
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok()).map(Ending::Signalled);
-    let unreachable = counts.unreachable.then_some(Ending::Unreachable);
     let abort = counts.abort.as_ref().map(|it| it.0);
-    let ending = [signal, unreachable, abort].into_iter().flatten().min().unwrap_or(Ending::Safe);
+    let ending = [signal, counts.unusable, abort].into_iter().flatten().min().unwrap_or(Ending::Safe);
     OrphansSummary {
         command: "orphans",
         run_id: options.run.clone(),

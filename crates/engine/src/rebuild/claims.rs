@@ -242,7 +242,7 @@ fn stat(connection: &mut Connection<'_>, keys: &[ObjectKey]) -> Result<Vec<Found
         match connection.with(|it| it.stat(keys)) {
             Ok(found) => return Ok(found),
             Err(Lost::Session(_)) if attempt < ATTEMPTS => attempt += 1,
-            Err(Lost::Session(error)) => return Err((Ending::Unreachable, error.chain())),
+            Err(Lost::Session(error)) => return Err((Ending::of_cause(error.cause), error.chain())),
             Err(Lost::Run(ending, text)) => return Err((ending, text)),
             Err(Lost::Stopped) => return Err((Ending::Unreachable, "stopped".to_owned())),
         }

@@ -205,7 +205,10 @@ fn download(
     file: &File,
     stop: &Stop,
 ) -> Result<Result<String, String>, SinkError> {
-    let here = |source| SinkError::because(Cause::Full, "cannot keep the snapshot in the spool folder", source);
+    let here = |source: io::Error| {
+        let cause = if dvb_model::is_full(&source) { Cause::Full } else { Cause::Io };
+        SinkError::because(cause, "cannot keep the snapshot in the folder for temporary files", source)
+    };
     let mut body = match session.open(key) {
         Ok(it) => it,
         Err(error) if error.cause == Cause::Transient => return Err(error),
@@ -275,7 +278,7 @@ fn again<T>(
                 attempt += 1;
                 continue;
             }
-            Err(Lost::Session(error)) => (Ending::Unreachable, error.chain()),
+            Err(Lost::Session(error)) => (Ending::of_cause(error.cause), error.chain()),
             Err(Lost::Run(ending, text)) => (ending, text),
             Err(Lost::Stopped) => (Ending::Unreachable, "stopped".to_owned()),
         };

@@ -8,6 +8,7 @@ use dvb_model::{DvObjectId, ObjectRole, Status};
 
 use super::sides::{Held, InStore};
 use super::{Case, Halt, Outcome, Repair, RepairItem};
+use crate::Ending;
 use crate::check::sentence;
 use crate::inspect::{self, Uncopied};
 use crate::observer::Event;
@@ -184,8 +185,8 @@ impl Repair<'_> {
                 Uncopied::Good | Uncopied::Undecided => return Ok(()),
                 Uncopied::Missing(why) => ("missing", format!("{key} in {bad}: {why}")),
                 Uncopied::Damaged(why) => ("damaged", format!("{key} in {bad} is damaged: {why}")),
-                Uncopied::Unread { why, may_pass } => {
-                    self.out().unreachable |= may_pass;
+                Uncopied::Unread { why, of_all } => {
+                    Ending::worsen(&mut self.out().unusable, of_all);
                     ("unreadable", why)
                 }
                 Uncopied::Stopped => return Err(Halt::Stopped),
@@ -248,8 +249,8 @@ impl Repair<'_> {
             InStore::Good(_) => return Ok(()),
             InStore::Missing => ("missing", format!("{} is missing in {bad}", wanted.path)),
             InStore::Damaged(why) => ("damaged", format!("{} in {bad} is not what was copied: {why}", wanted.path)),
-            InStore::Unread { why, may_pass } => {
-                self.out().unreachable |= may_pass;
+            InStore::Unread { why, of_all } => {
+                Ending::worsen(&mut self.out().unusable, *of_all);
                 let mut item =
                     sides.people.item(sides.role, bad, wanted.path.as_str().into(), "unreadable", why.clone());
                 item.action = "it cannot be judged now".into();
@@ -273,11 +274,10 @@ impl Repair<'_> {
             (_, None) => true,
             (Held::Bad(_) | Held::Unread { .. }, Some(_)) => false,
         });
-        let closed = wanted
-            .driver
-            .as_ref()
-            .and_then(|it| self.setup.writers.get(it))
-            .map_or_else(|| Some("nothing can be written to this store".to_owned()), |it| it.as_ref().err().cloned());
+        let closed = wanted.driver.as_ref().and_then(|it| self.setup.writers.get(it)).map_or_else(
+            || Some("nothing can be written to this store".to_owned()),
+            |it| it.as_ref().err().map(|it| it.why.clone()),
+        );
         let why_not = if wanted.candidates.is_empty() {
             Some("no destination has a good copy of it".to_owned())
         } else if let Some(why) = closed {
@@ -319,8 +319,8 @@ impl Repair<'_> {
                     let found = if bad.what() == "missing" { "missing" } else { "damaged" };
                     (found, sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
                 }
-                Held::Unread { why, may_pass } => {
-                    self.out().unreachable |= may_pass;
+                Held::Unread { why, of_all } => {
+                    Ending::worsen(&mut self.out().unusable, *of_all);
                     let mut item = sides.people.item(sides.role, bad, key, "unreadable", why.clone());
                     item.action = "it cannot be judged now".into();
                     self.out().enter(item, false);

@@ -8,6 +8,7 @@ use dvb_storage::{Cause, Expected, PutError, SinkError, SinkSession, put_through
 use super::case::{Finder, From, Sides};
 use super::sides::InStore;
 use super::{Halt, Outcome, Repair, RepairItem};
+use crate::Ending;
 use crate::restore::object::{Fate, give_back};
 use crate::restore::reach::{Reach, SESSIONS, Unread, Watched};
 
@@ -46,8 +47,8 @@ impl Repair<'_> {
                 item.action = why;
                 return Ok(());
             }
-            Fate::Unreachable(why) => {
-                self.out().unreachable = true;
+            Fate::Unreachable(ending, why) => {
+                Ending::worsen(&mut self.out().unusable, Some(ending));
                 item.action = why;
                 return Ok(());
             }
@@ -95,7 +96,8 @@ impl Repair<'_> {
             match self.copy_until_made(reach, sides, (n, copy), source, &mut kept)? {
                 Made::No(why) => failed.push(format!("from {from}: {why}")),
                 Made::Lost(why) => {
-                    self.out().unreachable = true;
+                    let ending = self.shared.contacts[n].ending().unwrap_or(Ending::Unreachable);
+                    Ending::worsen(&mut self.out().unusable, Some(ending));
                     failed.push(format!("from {from}: {why}"));
                 }
                 Made::Yes(proof) => {
@@ -204,8 +206,12 @@ impl Repair<'_> {
         let made = match done {
             Ok(proof) => Made::Yes(Box::new(proof)),
             Err(_) if !self.setup.stop.may_go_on() => return Err(Halt::Stopped),
-            Err(PutError::Target(error)) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => {
+            Err(PutError::Target(error)) if error.cause.is_of_all() => {
                 return Ok(Made::Lost(error.chain()));
+            }
+            Err(PutError::Target(error)) if error.cause == Cause::Full => {
+                Ending::worsen(&mut self.out().unusable, Some(Ending::NoSpace));
+                return Ok(Made::No(error.chain()));
             }
             Err(PutError::Target(error)) => Made::No(error.chain()),
             Err(PutError::Read(error)) => Made::No(format!("it could not be read to its end: {error}")),

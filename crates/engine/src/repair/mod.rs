@@ -184,7 +184,7 @@ struct Out {
     /// What is still bad, by side.
     store_is_bad: bool,
     destination_is_bad: bool,
-    unreachable: bool,
+    unusable: Option<Ending>,
     /// Data files of which something is good again: a run is to record the verdict.
     settle: BTreeSet<DvObjectId>,
     abort: Option<(Ending, String)>,
@@ -468,7 +468,7 @@ fn ending(stop: &Stop, out: &Out) -> Ending {
     let found = [
         signal.map(Ending::Signalled),
         out.abort.as_ref().map(|it| it.0),
-        out.unreachable.then_some(Ending::Unreachable),
+        out.unusable,
         out.destination_is_bad.then_some(Ending::DestinationDamaged),
         out.store_is_bad.then_some(Ending::SourceDamaged),
         (out.objects.unreadable > 0).then_some(Ending::NotSafe),

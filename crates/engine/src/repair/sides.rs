@@ -3,9 +3,10 @@
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Copy;
 use dvb_model::ObjectKey;
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::SinkError;
 
 use super::{Halt, Repair};
+use crate::Ending;
 use crate::check::{Bad, compare};
 use crate::restore::object::{Fate, Look, Wanted, at_source};
 use crate::restore::reach::{Reach, SESSIONS, Unread};
@@ -14,7 +15,7 @@ use crate::restore::reach::{Reach, SESSIONS, Unread};
 pub(super) enum Held {
     Good(Proved),
     Bad(Bad),
-    Unread { why: String, may_pass: bool },
+    Unread { why: String, of_all: Option<Ending> },
 }
 
 /// An object in its store as it was found.
@@ -22,7 +23,7 @@ pub(super) enum InStore {
     Good(Measured),
     Missing,
     Damaged(String),
-    Unread { why: String, may_pass: bool },
+    Unread { why: String, of_all: Option<Ending> },
 }
 
 type Answers = Vec<Result<Measured, SinkError>>;
@@ -55,7 +56,8 @@ impl Repair<'_> {
                         }
                     }
                     Err(why) => {
-                        let unread = || Some(Held::Unread { why: why.clone(), may_pass: true });
+                        let ending = self.shared.contacts[destination].ending().unwrap_or(Ending::Unreachable);
+                        let unread = || Some(Held::Unread { why: why.clone(), of_all: Some(ending) });
                         of.into_iter().for_each(|n| held[n] = unread());
                     }
                 }
@@ -109,8 +111,8 @@ impl Repair<'_> {
             Look::Good(found) => InStore::Good(found),
             Look::Put => InStore::Missing,
             Look::Mend(why) => InStore::Damaged(why),
-            Look::Done(Fate::Unreachable(why)) => InStore::Unread { why, may_pass: true },
-            Look::Done(Fate::Failed(why)) => InStore::Unread { why, may_pass: false },
+            Look::Done(Fate::Unreachable(ending, why)) => InStore::Unread { why, of_all: Some(ending) },
+            Look::Done(Fate::Failed(why)) => InStore::Unread { why, of_all: None },
             Look::Done(Fate::Stopped | Fate::Restored { .. } | Fate::AlreadyGood | Fate::Present | Fate::BadCopies) => {
                 return Err(Halt::Stopped);
             }
@@ -123,8 +125,8 @@ fn found(copy: &Copy, answer: Result<Measured, SinkError>, evidence: Evidence) -
         Ok(measured) => compare(copy, measured, evidence).map_or_else(Held::Bad, Held::Good),
         Err(error) if Bad::is_told_by(&error) => Held::Bad(Bad::of(error)),
         Err(error) => {
-            let may_pass = matches!(error.cause, Cause::Transient | Cause::Unavailable);
-            Held::Unread { why: error.chain(), may_pass }
+            let of_all = Ending::of_all(error.cause);
+            Held::Unread { why: error.chain(), of_all }
         }
     }
 }

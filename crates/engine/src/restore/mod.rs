@@ -27,7 +27,7 @@ use crate::connection::Contact;
 use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
-use crate::stores::{Access, Stores};
+use crate::stores::{Access, NoStore, Stores};
 use crate::{Observer, Selection, Stop};
 
 pub use error::RestoreError;
@@ -43,7 +43,7 @@ pub struct Origin<'a> {
 }
 
 /// Stores by their driver id; one that cannot be written to is there with the reason.
-pub type StoreWriters = BTreeMap<DriverId, Result<Box<dyn StoreWriter>, String>>;
+pub type StoreWriters = BTreeMap<DriverId, Result<Box<dyn StoreWriter>, NoStore>>;
 
 /// Where files are given back to.
 #[derive(Clone, Copy)]

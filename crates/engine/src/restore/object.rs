@@ -10,7 +10,9 @@ use dvb_storage::{Cause, Expected, Folder, Location, Mender, PayloadError, Place
 use super::place::Lack;
 use super::reach::{Reach, Unread};
 use super::{Goal, Shared};
+use crate::Ending;
 use crate::payload::{ObjectPayload, Reading};
+use crate::stores::NoStore;
 
 /// How often a copy that breaks off is read anew.
 const ATTEMPTS: u32 = 3;
@@ -63,8 +65,8 @@ pub(crate) enum Fate {
     Present,
     /// It could not be given back.
     Failed(String),
-    /// A destination or store could not be had.
-    Unreachable(String),
+    /// A destination or store could not be used, and how the command ends therefore.
+    Unreachable(Ending, String),
     /// Every copy is bad.
     BadCopies,
     /// The restore was told to stop.
@@ -75,11 +77,12 @@ impl Fate {
     /// What a failure of a store or folder makes of it.
     fn of(cause: Cause, why: String) -> Self {
         match cause {
-            Cause::Transient | Cause::Unavailable | Cause::Untrusted => Self::Unreachable(why),
+            Cause::Transient | Cause::Unavailable | Cause::Misconfigured | Cause::Untrusted | Cause::Full => {
+                Self::Unreachable(Ending::of_cause(cause), why)
+            }
             Cause::Missing
             | Cause::Forbidden
             | Cause::Refused
-            | Cause::Full
             | Cause::Exists
             | Cause::Broken
             | Cause::Unnameable
@@ -160,7 +163,9 @@ fn look(shared: &Shared<'_>, wanted: &Wanted) -> Look {
 pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
     let (source, at) = match &wanted.at {
         Ok(it) => it,
-        Err(Lack::Now(why)) => return Look::Done(Fate::Unreachable(why.clone())),
+        Err(Lack::Now(NoStore { cause, why })) => {
+            return Look::Done(Fate::Unreachable(Ending::of_cause(*cause), why.clone()));
+        }
         Err(Lack::Always(why)) => return Look::Done(Fate::Failed(why.clone())),
     };
     let size = match source.size(at) {
@@ -185,6 +190,7 @@ pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
             | Cause::Refused
             | Cause::Transient
             | Cause::Unavailable
+            | Cause::Misconfigured
             | Cause::Untrusted
             | Cause::Full
             | Cause::Broken
@@ -289,7 +295,10 @@ fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool
                 return Fetched::Fate(Fate::Restored { from: Some(candidate.origin), note, kept });
             }
             Copied::Bad(why) => bad.push(format!("at destination {}: {why}", shared.setup.from[candidate.origin].name)),
-            Copied::Unreachable(why) => failed = failed.or(Some(Fate::Unreachable(why))),
+            Copied::Unreachable(why) => {
+                let ending = shared.contacts[candidate.origin].ending().unwrap_or(Ending::Unreachable);
+                failed = failed.or(Some(Fate::Unreachable(ending, why)));
+            }
             Copied::Failed(why) => failed = failed.or(Some(Fate::Failed(why))),
             Copied::Place(error) if error.cause == Cause::Exists && !mend => return Fetched::Taken(error),
             Copied::Place(error) => return Fetched::Fate(Fate::of(error.cause, error.chain())),
@@ -354,7 +363,7 @@ fn mender(shared: &Shared<'_>, wanted: &Wanted) -> Result<(Arc<dyn Mender>, Obje
     let driver = wanted.driver.as_ref().ok_or_else(no_place)?;
     let writer = match writers.get(driver) {
         Some(Ok(it)) => it,
-        Some(Err(why)) => return Err(Fate::Unreachable(format!("store {driver}: {why}"))),
+        Some(Err(NoStore { cause, why })) => return Err(Fate::of(*cause, format!("store {driver}: {why}"))),
         None => {
             return Err(Fate::Failed(format!("store {driver} cannot be written to; restore into a folder with --to")));
         }

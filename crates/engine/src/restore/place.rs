@@ -7,13 +7,13 @@ use dvb_model::{
 };
 use dvb_storage::{Location, ObjectAddress, Source};
 
-use crate::stores::{Access, NotCovered, Store, Stores};
+use crate::stores::{Access, NoStore, NotCovered, Store, Stores};
 
 /// Why a store cannot be looked at.
 #[derive(Debug, Clone)]
 pub(crate) enum Lack {
     /// Trying again later can help.
-    Now(String),
+    Now(NoStore),
     /// It cannot.
     Always(String),
 }
@@ -94,7 +94,9 @@ fn readable(driver: &DriverId, store: Option<&Store>) -> Result<Arc<dyn Source>,
     match store.map(|it| &it.access) {
         Some(Access::Readable(source)) => Ok(Arc::clone(source)),
         Some(Access::Reference(why)) => Err(Lack::Always(format!("store {driver}: {why}"))),
-        Some(Access::Unavailable(why)) => Err(Lack::Now(format!("store {driver}: {why}"))),
+        Some(Access::Unavailable(NoStore { cause, why })) => {
+            Err(Lack::Now(NoStore { cause: *cause, why: format!("store {driver}: {why}") }))
+        }
         None => Err(Lack::Always(NotCovered::unknown(driver))),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use dvb_model::ObjectKey;
-use dvb_storage::{Cause, SinkError, SinkSession};
+use dvb_storage::{SinkError, SinkSession};
 
 use super::Shared;
 use crate::connection::{At, Connection, Contact, Lost};
@@ -67,7 +67,7 @@ impl<'a> Reach<'a> {
             // A session that was open may have died since.
             let opened = self.connections[n].with(|session| match session.open(key) {
                 Ok(mut body) => Ok(Ok(work(&mut Watched { body: body.as_mut(), reading: &self.shared.reading }))),
-                Err(error) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => Err(error),
+                Err(error) if error.cause.is_of_all() => Err(error),
                 Err(error) => Ok(Err(error)),
             });
             match opened {

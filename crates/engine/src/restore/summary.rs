@@ -109,7 +109,7 @@ pub(super) struct Tally {
     restricted_total: u64,
     kept: Vec<String>,
     notes: BTreeSet<String>,
-    pub(super) unreachable: bool,
+    pub(super) unusable: Option<Ending>,
     pub(super) aborted: Option<(Ending, String)>,
 }
 
@@ -149,7 +149,7 @@ impl Tally {
             signal.map(Ending::Signalled),
             self.aborted.as_ref().map(|it| it.0),
             lost.filter(|_| self.failures_total > 0),
-            self.unreachable.then_some(Ending::Unreachable),
+            self.unusable,
             (self.objects.damaged_copies > 0).then_some(Ending::DestinationDamaged),
             (self.failures_total > 0).then_some(Ending::NotSafe),
         ];

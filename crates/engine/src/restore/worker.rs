@@ -291,8 +291,8 @@ impl Verdict<'_> {
                         return;
                     }
                     Some(Uncopied::Damaged(why)) => format!("what is there is damaged: {why}; {no_copy}"),
-                    Some(Uncopied::Unread { why, may_pass }) => {
-                        self.shared.tally().unreachable |= may_pass;
+                    Some(Uncopied::Unread { why, of_all }) => {
+                        Ending::worsen(&mut self.shared.tally().unusable, of_all);
                         format!("{why}; {no_copy}")
                     }
                     Some(Uncopied::Stopped) => return,
@@ -351,9 +351,9 @@ impl Verdict<'_> {
                 self.shared.tally().objects.present += 1;
             }
             Fate::Failed(why) => self.fail(Some(key), why),
-            Fate::Unreachable(why) => {
+            Fate::Unreachable(ending, why) => {
                 self.fail(Some(key), why);
-                self.shared.tally().unreachable = true;
+                Ending::worsen(&mut self.shared.tally().unusable, Some(ending));
             }
             Fate::BadCopies => {
                 let why = match bad.as_slice() {

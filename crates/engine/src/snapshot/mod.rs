@@ -55,7 +55,8 @@ impl From<LedgerError> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Said(Ending::NotSafe, format!("cannot keep it in the spool folder: {error}"))
+        let ending = if dvb_model::is_full(&error) { Ending::NoSpace } else { Ending::NotSafe };
+        Self::Said(ending, format!("cannot keep it in the folder for temporary files: {error}"))
     }
 }
 
@@ -70,7 +71,7 @@ impl From<Lost> for Failure {
         match lost {
             Lost::Stopped => Self::Stopped,
             Lost::Run(ending, why) => Self::Said(ending, why),
-            Lost::Session(error) => Self::Said(Ending::Unreachable, error.chain()),
+            Lost::Session(error) => Self::Said(Ending::of_cause(error.cause), error.chain()),
         }
     }
 }
@@ -157,7 +158,7 @@ fn tell(lane: &Lane<'_>, failure: Failure) {
     let mut counts = lane.tally.lock();
     counts.not_safe = true;
     match ending {
-        Ending::Unreachable => counts.unreachable = true,
+        Ending::Unreachable | Ending::NoSpace => Ending::worsen(&mut counts.unusable, Some(ending)),
         Ending::DestinationDamaged => counts.destination_damaged = true,
         Ending::NotSafe => {}
         Ending::Signalled(_)

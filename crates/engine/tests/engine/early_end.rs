@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dvb_engine::{Access, Ending, Options, Store};
+use dvb_engine::{Access, Ending, NoStore, Options, Store};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, RunId, Status, StoreKind};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
@@ -51,10 +51,10 @@ fn a_destination_that_cannot_be_used_leaves_all_pending_and_says_so() {
     let bench = Bench::of_files(3);
     std::fs::write(&bench.backup, "no folder").unwrap();
     let summary = bench.run();
-    assert_eq!((summary.files.pending, summary.ending, summary.failures_total), (3, Ending::Unreachable, 0));
+    assert_eq!((summary.files.pending, summary.ending, summary.failures_total), (3, Ending::Usage, 0));
     assert!(summary.aborted.unwrap().contains("destination default"));
     let last = bench.ledger.runs(&destination(), 1).unwrap().remove(0).1.unwrap();
-    assert_eq!(last.exit_code, 5);
+    assert_eq!(last.exit_code, 2);
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
     let summary = bench.run();
     assert_eq!((summary.files.failed, summary.ending), (3, Ending::Unreachable));
     assert!(summary.failures[0].reason.contains("empty although"), "{:?}", summary.failures);
-    let gone = Store { kind: StoreKind::File, access: Access::Unavailable("cannot be opened".into()) };
+    let gone = Store { kind: StoreKind::File, access: Access::Unavailable(NoStore::misconfigured("no folder")) };
     bench.stores.by_id.insert(file.clone(), gone);
-    assert_eq!(bench.run().ending, Ending::Unreachable);
+    assert_eq!(bench.run().ending, Ending::Usage, "a folder that does not exist does not pass");
     bench.stores.by_id.insert(file, good);
     assert_eq!(bench.run().files.copied, 3);
 }

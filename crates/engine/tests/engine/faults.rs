@@ -43,9 +43,9 @@ impl Plan {
     fn around<T>(&self, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
         let n = self.done.fetch_add(1, Ordering::SeqCst);
         let fails = n == self.at || (n > self.at && self.fault == Fault::Death);
-        // A login that is refused is not tried again, so nobody waits.
+        // What does not pass is not tried again, so nobody waits.
         let error =
-            || SinkError::new(if self.fault == Fault::Death { Cause::Forbidden } else { Cause::Transient }, "injected");
+            || SinkError::new(if self.fault == Fault::Death { Cause::Io } else { Cause::Transient }, "injected");
         match (fails, self.fault) {
             (false, _) => work(),
             (true, Fault::After) => work().and(Err(error())),
@@ -75,7 +75,7 @@ impl Sink for Faulty<'_> {
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         if self.plan.fault == Fault::Death && self.plan.has_failed() {
-            return Err(SinkError::new(Cause::Forbidden, "dead"));
+            return Err(SinkError::new(Cause::Io, "dead"));
         }
         Ok(Box::new(FaultySession { inner: self.inner.connect(run)?, plan: Arc::clone(&self.plan) }))
     }

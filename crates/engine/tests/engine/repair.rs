@@ -314,7 +314,7 @@ fn a_destination_that_is_away_neither_helps_nor_hinders() {
     two.second = sink_at(&two.bench.folder.path().join("no/such/parent"));
     fs::remove_file(two.store(0)).unwrap();
     let done = two.repair_all(true);
-    assert_eq!(done.ending, Ending::Unreachable, "{done:#?}");
+    assert_eq!(done.ending, Ending::Usage, "{done:#?}");
     assert_eq!((done.objects.mended, done.objects.unreadable), (1, 3), "{done:#?}");
     assert_eq!(fs::read(two.store(0)).unwrap(), two.contents[0]);
     assert!(done.items.iter().any(|it| it.outcome == Outcome::Mended && it.bad == "store file"));

@@ -423,7 +423,7 @@ fn the_next_destination_helps_where_a_copy_is_bad() {
     let options = bench.restore_options();
     let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
     let summary = bench.give(&from, Goal::Folder(&writer), &options, &Silent).unwrap();
-    assert_eq!((summary.ending, summary.objects.failed), (Ending::Unreachable, 3), "{summary:#?}");
+    assert_eq!((summary.ending, summary.objects.failed), (Ending::Usage, 3), "{summary:#?}");
 }
 
 #[test]
@@ -698,13 +698,13 @@ fn a_folder_serves_where_the_store_cannot_be_had_at_all() {
     let expected = bench.world.expected_copies();
     let mut stores = Stores { default: DriverId("file".into()), by_id: bench.stores.by_id.clone() };
     if let Some(store) = stores.by_id.get_mut(&DriverId("file".into())) {
-        store.access = dvb_engine::Access::Unavailable("the disk is gone".into());
+        store.access = dvb_engine::Access::Unavailable(dvb_engine::NoStore::misconfigured("the disk is gone"));
     }
     let bench = Bench { stores, ..bench };
     assert_eq!(bench.give_to_folder(&bench.restore_options()).unwrap().exit_code, 0);
     files::assert_same(&expected, &files::tree(&bench.out()));
     let summary = bench.give_in_place(&bench.missing());
-    assert_eq!((summary.ending, summary.objects.failed), (Ending::Unreachable, 3));
+    assert_eq!((summary.ending, summary.objects.failed), (Ending::Usage, 3));
     let mut bench = bench;
     // So does one that is there and does not answer.
     if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {

@@ -122,7 +122,7 @@ fn one_that_is_down_does_not_stop_the_other() {
     let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
     let [Ok(first), Ok(second)] = results.as_slice() else { panic!("{results:?}") };
     assert_eq!((first.ending, first.files.copied), (Ending::Safe, 10));
-    assert_eq!((second.ending, second.files.pending), (Ending::Unreachable, 10));
+    assert_eq!((second.ending, second.files.pending), (Ending::Usage, 10));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_catalogue_that_cannot_be_read_fails_both() {
     bench.database.execute("DROP TABLE filemetadata CASCADE; DROP TABLE datafile CASCADE");
     let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
     let endings: Vec<Ending> = results.iter().map(|it| Ending::from(it.as_ref().unwrap_err())).collect();
-    assert_eq!(endings, [Ending::Unreachable, Ending::Unreachable]);
+    assert_eq!(endings, [Ending::Usage, Ending::Usage]);
     let text = results[1].as_ref().unwrap_err().to_string();
     assert!(text.contains("datafile"), "{text}");
     let options = Options { overrides: GONE, ..bench.options() };

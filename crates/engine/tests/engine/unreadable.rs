@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use dvb_engine::{Access, Ending, Options, Store};
+use dvb_engine::{Access, Ending, NoStore, Options, Store};
 use dvb_model::{DriverId, Status, StoreKind};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
 
@@ -62,8 +62,11 @@ fn an_outage_takes_no_verdict_away() {
     assert_eq!([of(0), of(1), of(2)], [Status::FailChecksum, Status::FailRead, Status::Ok]);
 
     let readable = |it: Cause| Access::Readable(Arc::new(Away(it)));
-    let accesses =
-        [Access::Unavailable("the disk is gone".into()), readable(Cause::Transient), readable(Cause::Unavailable)];
+    let accesses = [
+        Access::Unavailable(NoStore { cause: Cause::Unavailable, why: "the disk is gone".into() }),
+        readable(Cause::Transient),
+        readable(Cause::Unavailable),
+    ];
     let here = bench.stores.by_id.remove(&DriverId("file".into())).unwrap();
     for access in accesses {
         bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });

@@ -146,7 +146,7 @@ fn nothing_to_do_changes_nothing_at_the_destination_and_still_sees_that_it_is_go
     std::fs::remove_dir_all(&bench.backup).unwrap();
     std::fs::write(&bench.backup, "no folder").unwrap();
     let third = bench.run();
-    assert_eq!((third.files.unchanged, third.ending), (5, Ending::Unreachable));
+    assert_eq!((third.files.unchanged, third.ending), (5, Ending::Usage));
 }
 
 #[test]

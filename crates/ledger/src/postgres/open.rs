@@ -1,6 +1,6 @@
 //! Connections, and the meaning of the server's errors.
 
-use dvb_pg::{Patience, PgError, PostgresTarget, is_connection};
+use dvb_pg::{Patience, PgError, PostgresTarget, is_connection, is_full};
 use postgres::error::SqlState;
 use postgres::{Client, Error, SimpleQueryMessage};
 
@@ -11,7 +11,7 @@ pub(super) fn describe(target: &PostgresTarget) -> String {
 }
 
 pub(super) fn connect(target: &PostgresTarget, patience: &Patience) -> Result<Client, LedgerError> {
-    dvb_pg::connect_with(target, patience).map_err(|it| unreachable(target, it))
+    dvb_pg::connect_with(target, patience).map_err(|it| not_connected(target, it))
 }
 
 pub(super) fn pool(
@@ -52,6 +52,24 @@ pub(super) fn no_connection(target: &PostgresTarget, error: PgError) -> LedgerEr
     unreachable(target, error)
 }
 
+fn not_connected(target: &PostgresTarget, error: PgError) -> LedgerError {
+    let described = describe(target);
+    match error {
+        PgError::Unreachable { source, .. } => LedgerError::Unreachable { target: described, source },
+        PgError::Full { source, .. } => LedgerError::Full { target: described, source },
+        PgError::Refused { source, .. } => {
+            let remedy = "check [Database] BackupDatabase, BackupUsername, BackupPassword (where one is absent, Username and \
+                          Password count) and the server's pg_hba.conf";
+            LedgerError::Unusable { target: described, remedy, source }
+        }
+        error @ (PgError::Tls { .. } | PgError::RootCert { .. } | PgError::NoRootCert { .. }) => {
+            let remedy = "check [Database] BackupSslMode and BackupSslRootCert";
+            LedgerError::Unusable { target: described, remedy, source: error.into() }
+        }
+        PgError::Query { source, .. } => self::error(target, "open a connection", source),
+    }
+}
+
 fn unreachable(target: &PostgresTarget, error: impl std::error::Error + Send + Sync + 'static) -> LedgerError {
     LedgerError::Unreachable { target: describe(target), source: Box::new(error) }
 }
@@ -60,6 +78,7 @@ pub(super) fn error(target: &PostgresTarget, what: &'static str, error: Error) -
     let described = describe(target);
     match error.code() {
         _ if is_connection(&error) => unreachable(target, error),
+        _ if is_full(&error) => LedgerError::Full { target: described, source: error.into() },
         Some(code) if *code == SqlState::UNDEFINED_TABLE => LedgerError::NotMigrated { target: described },
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => LedgerError::Denied {
             target: described,

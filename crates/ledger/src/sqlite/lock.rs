@@ -22,7 +22,7 @@ pub(super) struct FileLock {
 impl FileLock {
     pub(super) fn take(ledger: &Path, destination: &DestinationName, holder: &Holder) -> Result<Self, LedgerError> {
         let path = path_of(ledger, destination);
-        let io_error = |it| open::unreachable(&path, it);
+        let io_error = |it| open::io_error(&path, it);
         loop {
             let file = open(&path).map_err(io_error)?;
             match file.try_lock() {

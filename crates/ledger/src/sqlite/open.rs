@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use dvb_model::is_full;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrate;
@@ -14,9 +15,15 @@ use crate::LedgerError;
 /// How long a writer waits for another process's transaction, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What its write-ahead log and the index of that need at once: 32 KiB, and a page more.
+const PAGES: u64 = 36 << 10;
+
+/// What to look at where the file cannot be opened.
+const PATH: &str = "check [Database] BackupDatabase, its folder and their permissions";
+
 /// A connection that may write to a file with tables of this version.
 pub(super) fn existing(path: &Path) -> Result<Connection, LedgerError> {
-    if !path.try_exists().map_err(|it| unreachable(path, it))? {
+    if !path.try_exists().map_err(|it| io_error(path, it))? {
         return Err(LedgerError::NotMigrated { target: path.display().to_string() });
     }
     let connection = connect(path)?;
@@ -42,7 +49,7 @@ pub(super) fn create(path: &Path) -> Result<Connection, LedgerError> {
             remedy: "make its folder writable for the user that runs dataverse-backup".into(),
             source: it.into(),
         },
-        _ => unreachable(path, it),
+        _ => io_error(path, it),
     })?;
     let connection = connect(path)?;
     write_ahead_log(&connection).map_err(|it| error(path, "set its journal mode", it))?;
@@ -89,13 +96,14 @@ pub(super) fn error(path: &Path, what: &'static str, error: rusqlite::Error) -> 
     let target = path.display().to_string();
     let source = Box::new(error);
     match source.sqlite_error_code() {
-        Some(
-            ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
-            | ErrorCode::SystemIoFailure
-            | ErrorCode::DiskFull
-            | ErrorCode::CannotOpen,
-        ) => LedgerError::Unreachable { target, source },
+        Some(ErrorCode::DiskFull) => LedgerError::Full { target, source },
+        // For its index of the log and under a quota, SQLite says less than the system did.
+        Some(ErrorCode::SystemIoFailure) if !has_room(path) => LedgerError::Full { target, source },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SystemIoFailure) => {
+            LedgerError::Unreachable { target, source }
+        }
+        Some(ErrorCode::CannotOpen) if !has_room(path) => LedgerError::Full { target, source },
+        Some(ErrorCode::CannotOpen) => LedgerError::Unusable { target, remedy: PATH, source },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => LedgerError::Corrupt { target, source },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
             let remedy = "make the file and its folder writable for the user that runs dataverse-backup".into();
@@ -105,6 +113,23 @@ pub(super) fn error(path: &Path, what: &'static str, error: rusqlite::Error) -> 
     }
 }
 
-pub(super) fn unreachable(path: &Path, error: io::Error) -> LedgerError {
-    LedgerError::Unreachable { target: path.display().to_string(), source: error.into() }
+/// Whether a page could be written in the folder of this file, where that can be found out.
+fn has_room(path: &Path) -> bool {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statvfs(folder).map_or(true, |it| it.f_bavail.saturating_mul(it.f_frsize) > PAGES)
+}
+
+/// The meaning of the system's errors.
+pub(super) fn io_error(path: &Path, error: io::Error) -> LedgerError {
+    let target = path.display().to_string();
+    match error.kind() {
+        _ if is_full(&error) => LedgerError::Full { target, source: error.into() },
+        ErrorKind::NotFound
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::InvalidFilename => LedgerError::Unusable { target, remedy: PATH, source: error.into() },
+        _ => LedgerError::Unreachable { target, source: error.into() },
+    }
 }

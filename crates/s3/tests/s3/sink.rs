@@ -230,7 +230,7 @@ fn the_evidence_that_is_demanded_is_given() {
     let (_proxy, config, _bucket) = behind(&swift(), hide);
     let error = S3Sink::new(S3SinkConfig { demand: Demand::RemoteHash, ..config.clone() });
     let error = error.unwrap().connect(&run("none")).map(|_| ()).unwrap_err();
-    assert!(error.cause == Cause::Unavailable && error.chain().contains("read-back"), "{}", error.chain());
+    assert!(error.cause == Cause::Misconfigured && error.chain().contains("read-back"), "{}", error.chain());
     let session = S3Sink::new(config).unwrap().connect(&run("auto")).unwrap();
     assert_eq!(session.evidence(), Evidence::ReadBack);
 }
@@ -246,7 +246,7 @@ fn a_destination_that_cannot_be_used_says_why() {
     };
     // SeaweedFS makes a bucket of every name that is written to.
     let (cause, text) = why(&swift(), "there-is-none");
-    assert!(cause == Cause::Unavailable && text.contains("the bucket does not exist"), "{text}");
+    assert!(cause == Cause::Misconfigured && text.contains("the bucket does not exist"), "{text}");
     let (cause, text) = why(&service.through("http://127.0.0.1:1"), &bucket.name());
     assert_eq!(cause, Cause::Unavailable, "{text}");
     let (cause, text) = why(&Service { secret: "wrong".into(), ..service.clone() }, &bucket.name());

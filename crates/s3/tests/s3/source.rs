@@ -105,7 +105,7 @@ fn store_at(proxy: &Proxy) -> S3Store {
 fn each_refusal_has_a_reason_of_its_own() {
     for (act, cause, words) in [
         (refusal(404, "NoSuchKey"), Cause::Missing, "is missing"),
-        (refusal(404, "NoSuchBucket"), Cause::Unavailable, "the bucket does not exist"),
+        (refusal(404, "NoSuchBucket"), Cause::Misconfigured, "the bucket does not exist"),
         (refusal(403, "AccessDenied"), Cause::Forbidden, "s3:ListBucket"),
         (refusal(403, "InvalidObjectState"), Cause::Io, "restore it from the storage class first"),
         (refusal(403, "SignatureDoesNotMatch"), Cause::Forbidden, "secret is wrong"),
@@ -114,7 +114,7 @@ fn each_refusal_has_a_reason_of_its_own() {
         (refusal(503, "SlowDown"), Cause::Transient, "SlowDown"),
         (
             Act::Answer(301, vec![("x-amz-bucket-region", "eu-west-3".into())], Vec::new()),
-            Cause::Unavailable,
+            Cause::Misconfigured,
             "region eu-west-3",
         ),
     ] {
@@ -201,10 +201,10 @@ fn a_store_that_cannot_be_read_is_told_by_check() {
     let check = |config: &S3StoreConfig| S3Store::new(config).unwrap().check();
     check(&service.store(&bucket.name())).unwrap();
     let error = check(&service.store("no-such-bucket-at-all")).unwrap_err();
-    assert_eq!(error.cause, Cause::Unavailable);
+    assert_eq!(error.cause, Cause::Misconfigured);
     let wrong = Service { secret: "wrong".into(), ..service.clone() };
     let error = check(&wrong.store(&bucket.name())).unwrap_err();
-    assert!(error.cause == Cause::Unavailable && error.chain().contains("secret is wrong"), "{}", error.chain());
+    assert!(error.cause == Cause::Misconfigured && error.chain().contains("secret is wrong"), "{}", error.chain());
     let error = check(&service.through("http://127.0.0.1:1").store("x")).unwrap_err();
     assert_eq!(error.cause, Cause::Unavailable);
 }
@@ -262,7 +262,7 @@ fn a_certificate_is_checked_by_the_authority_that_is_named() {
         Ok::<_, dvb_storage::SourceError>(read)
     };
     let error = read(&config).unwrap_err();
-    assert!(matches!(error.cause, Cause::Unavailable), "{}", error.chain());
+    assert!(matches!(error.cause, Cause::Misconfigured), "{}", error.chain());
     config.endpoint.ca = Some(std::fs::read(&server.ca).unwrap());
     assert_eq!(read(&config).unwrap(), b"bytes");
     config.endpoint.ca = Some(b"nothing".to_vec());

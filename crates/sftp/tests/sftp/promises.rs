@@ -49,7 +49,7 @@ fn a_server_without_extensions_reads_back() {
 fn a_digest_that_cannot_be_had_is_not_promised() {
     for kind in [Kind::SftpOnly, Kind::External, Kind::Bare] {
         let error = refused(config(&server().account(kind).fresh("digest"), Demand::RemoteHash));
-        assert_eq!(error.cause, Cause::Unavailable, "{kind:?}");
+        assert_eq!(error.cause, Cause::Misconfigured, "{kind:?}");
         assert!(error.attempt.contains("set Verify to auto or read-back"), "{kind:?}: {error}");
     }
 }
@@ -64,7 +64,7 @@ fn a_folder_is_made_if_only_it_is_missing() {
     assert_eq!(std::fs::read(account.local.join("new/a/b")).unwrap(), b"bytes");
     config.root += "and/newer";
     let error = refused(config);
-    assert_eq!(error.cause, Cause::Unavailable);
+    assert_eq!(error.cause, Cause::Misconfigured);
     assert!(error.attempt.contains("BackupDirectory"), "{error}");
 }
 

@@ -127,7 +127,7 @@ fn a_certificate_that_nobody_trusts_is_not_accepted() {
     let server = swift::shared();
     let account = SwiftAccount { auth_url: format!("{}/auth/v1.0", server.tls_url), ..tempauth(server) };
     let error = refused(account.clone());
-    assert_eq!(error.cause, Cause::Unavailable);
+    assert_eq!(error.cause, Cause::Misconfigured);
     assert!(error.chain().to_lowercase().contains("certificate"), "{}", error.chain());
     works(SwiftAccount { ca: Some(server.ca.clone()), ..account });
 }
