@@ -1,8 +1,9 @@
-//! Everything that is known of one data file: its copies with their history, and what was mended.
+//! Everything that is known of one data file: its copies with their history, and its incidents.
 
 use std::fmt::Write as _;
 
-use dvb_ledger::{CopyInCustody, CopyState, Custody, Incident, Ledger, LedgerError};
+use dvb_fixity::Digest;
+use dvb_ledger::{Bytes, CopyInCustody, CopyState, Custody, Incident, Ledger, LedgerError, Mended};
 use dvb_model::{DestinationName, DvObjectId};
 use serde_json::{Value, json};
 
@@ -31,19 +32,10 @@ impl History {
         text.trim_end().to_owned()
     }
 
-    /// What was mended of it anywhere, for people.
+    /// What was found bad of it anywhere, and whether it is mended, for people.
     pub(crate) fn incidents_text(&self) -> String {
         let mut text = String::new();
-        for it in &self.incidents {
-            let Incident { mended_at, role, side, place, found, detail, found_by, found_at, mended_from, .. } = it;
-            let _ = writeln!(text, "  incident: {mended_at}: {role} was {found} in {side} {place}");
-            let _ = writeln!(text, "    {}", plain(detail));
-            let _ = writeln!(text, "    found {found_at} by {found_by}; mended from {mended_from} by {}", it.run);
-            let _ = writeln!(text, "    proved by {}: {} bytes, {}", it.evidence, it.size, it.sha256);
-            if let Some(kept) = &it.kept {
-                let _ = writeln!(text, "    what was bad is kept as {}", plain(kept));
-            }
-        }
+        self.incidents.iter().for_each(|it| incident_text(&mut text, it));
         text.trim_end().to_owned()
     }
 
@@ -78,6 +70,32 @@ fn copy_text(text: &mut String, it: &CopyInCustody) {
     let _ = writeln!(text, "      last proved {at} by {evidence}{bad}");
 }
 
+fn incident_text(text: &mut String, it: &Incident) {
+    let Incident { number, role, side, place, found, detail, found_by, found_at, .. } = it;
+    let open = if it.mended.is_none() { "OPEN incident" } else { "incident" };
+    let _ = writeln!(text, "  {open} {number}: {role} was {found} in {side} {place}");
+    let _ = writeln!(text, "    {}", plain(detail));
+    let command = it.command.as_deref().map(|it| format!(" of {it}")).unwrap_or_default();
+    let _ = writeln!(text, "    found {found_at} by run {found_by}{command}");
+    for (what, bytes) in [("on record", &it.expected), ("found", &it.actual)] {
+        let size = bytes.size.map(|it| format!("{it} bytes"));
+        let digest = bytes.digest.as_ref().map(|it| format!("{} {it}", it.algorithm()));
+        let known: Vec<String> = size.into_iter().chain(digest).collect();
+        if !known.is_empty() {
+            let _ = writeln!(text, "    {what}: {}", known.join(", "));
+        }
+    }
+    let Some(Mended { at, by, from, evidence, kept, .. }) = &it.mended else {
+        let _ = writeln!(text, "    not mended yet");
+        return;
+    };
+    let evidence = evidence.map(|it| format!(", proved by {it}")).unwrap_or_default();
+    let _ = writeln!(text, "    mended {at} by run {by} from {}{evidence}", plain(from));
+    if let Some(kept) = kept {
+        let _ = writeln!(text, "    what was bad is kept as {}", plain(kept));
+    }
+}
+
 fn copy_object(it: &CopyInCustody) -> Value {
     let copy = &it.copy;
     json!({
@@ -95,9 +113,14 @@ fn copy_object(it: &CopyInCustody) -> Value {
 }
 
 fn incident_object(it: &Incident) -> Value {
+    let bytes = |it: &Bytes| {
+        let digest = it.digest.as_ref();
+        json!({ "size": it.size, "algorithm": digest.map(|it| it.algorithm().to_string()), "digest": digest.map(Digest::hex) })
+    };
+    let mended = it.mended.as_ref();
     json!({
-        "mended_at": it.mended_at,
-        "run_id": it.run,
+        "number": it.number,
+        "open": mended.is_none(),
         "object": it.role.to_string(),
         "version": it.version,
         "side": it.side.name(),
@@ -105,12 +128,17 @@ fn incident_object(it: &Incident) -> Value {
         "key": it.key,
         "found": it.found,
         "detail": it.detail,
+        "command": it.command,
         "found_by": it.found_by,
         "found_at": it.found_at,
-        "mended_from": it.mended_from,
-        "evidence": it.evidence.name(),
-        "size": it.size,
-        "sha256": it.sha256.hex(),
-        "kept": it.kept,
+        "expected": bytes(&it.expected),
+        "actual": bytes(&it.actual),
+        "mended_at": mended.map(|it| it.at.as_str()),
+        "run_id": mended.map(|it| &it.by),
+        "mended_from": mended.map(|it| it.from.as_str()),
+        "evidence": mended.and_then(|it| it.evidence).map(dvb_fixity::Evidence::name),
+        "size": mended.and_then(|it| it.size),
+        "sha256": mended.and_then(|it| it.sha256.as_ref()).map(Digest::hex),
+        "kept": mended.and_then(|it| it.kept.as_deref()),
     })
 }

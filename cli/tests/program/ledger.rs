@@ -25,6 +25,8 @@ fn record(id: i64, verdict: Verdict) -> Record {
         fingerprint: "f".repeat(32),
         method: "ssh",
         verdict,
+        found: vec![],
+        read_from: None,
     }
 }
 

@@ -31,9 +31,10 @@ fn what_would_be_done_is_said_then_done_then_on_record() {
         (fs::read(&copy).unwrap(), fs::read(site.object(0)).unwrap()),
         (b"content 1".into(), b"content 0".into())
     );
-    let said = ["incident:", "main was damaged in destination default", "mended from store file", "is kept as"];
+    let said =
+        ["incident 1: main was damaged in destination default", "from store file, proved by read-back", "is kept as"];
     site.call(&["status", "--file", &id]).expect(0).says(&said);
-    let said = ["main was missing in store file", "mended from destination default", "repair 2"];
+    let said = ["main was missing in store file", "from destination default, proved by read-back"];
     site.call(&["status", "--file", &lost]).expect(0).says(&said);
     let json = site.call(&["--json", "status", "--file", &id]).expect(0).json();
     assert_eq!(json["incidents"][&id][0]["found"], "damaged", "{json:#}");

@@ -170,6 +170,8 @@ fn record(id: i64, first: i64) -> Record {
         fingerprint: format!("{id:032x}"),
         method: "directory",
         verdict: Verdict::Safe { basis: Basis::Dataverse, objects: vec![object], provisional: false, note: None },
+        found: Vec::new(),
+        read_from: None,
     }
 }
 

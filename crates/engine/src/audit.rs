@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use dvb_catalog::{Catalog, Detail, Entry};
-use dvb_ledger::{EntryKind, Ledger, LedgerError, SourceDamage, State};
+use dvb_ledger::{EntryKind, Ledger, LedgerError, State};
 use dvb_model::{DestinationName, DvObjectId, RunId};
 use serde::Serialize;
 
@@ -332,7 +332,15 @@ impl Pass<'_> {
             }
         }
         let looked = batch.iter().take_while(|_| self.goes_on());
-        let damage: Vec<SourceDamage> = looked.filter_map(|it| inspector.look_at(it, &known)).collect();
+        let (mut damage, mut found) = (Vec::new(), Vec::new());
+        for looked in looked {
+            let to_record = inspector.look_at(looked, &known);
+            damage.extend(to_record.damage);
+            found.extend(to_record.found);
+        }
+        if !found.is_empty() {
+            self.setup.ledger.record_incidents(&self.options.run, &found, &[])?;
+        }
         if !damage.is_empty() {
             for destination in self.setup.destinations {
                 self.setup.ledger.record_source_damage(destination, &self.options.run, &damage)?;

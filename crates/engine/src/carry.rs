@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
-use dvb_ledger::{CopyState, LedgerError, Reservation};
+use dvb_ledger::{Copy, CopyState, LedgerError, Reservation};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole};
 use dvb_storage::{
     Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged,
 };
 
-use crate::Ending;
-use crate::check::Bad;
+use crate::check::{Bad, sentence};
 use crate::connection::{Connection, Lost};
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::{self, Judgement, Seen};
@@ -24,6 +23,7 @@ use crate::payload::ObjectPayload;
 use crate::share::{Share, Wanted};
 use crate::spool::Subject;
 use crate::stores::{NoStore, Scope};
+use crate::{Ending, incident};
 
 /// How often one object is tried before what goes wrong with it is its verdict.
 const TRIES: u32 = 3;
@@ -92,22 +92,23 @@ impl Lane<'_> {
 
     /// Looks whether copies that are recorded as proved are still there with their size (`--rerun`).
     fn recheck(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
-        let mut wanted: Vec<(usize, ObjectRole, u32, ObjectKey, Option<u64>)> = Vec::new();
+        let mut wanted: Vec<(usize, Copy)> = Vec::new();
         for (n, job) in jobs.iter().enumerate() {
             let to_look = matches!(job.stage, JobStage::Recheck)
                 || (self.options.looks_again() && matches!(job.stage, JobStage::List));
             if to_look {
-                let copies = job.newest_proved();
-                wanted.extend(copies.map(|it| (n, it.role.clone(), it.version, it.key.clone(), it.size)));
+                wanted.extend(job.newest_proved().map(|it| (n, it.clone())));
             }
         }
         if !wanted.is_empty() {
-            let keys: Vec<ObjectKey> = wanted.iter().map(|it| it.3.clone()).collect();
+            let keys: Vec<ObjectKey> = wanted.iter().map(|it| it.1.key.clone()).collect();
             let found = connection.with(|it| it.stat(&keys))?;
-            for ((n, role, version, key, size), found) in wanted.into_iter().zip(found) {
-                let is_there = match found {
-                    Ok(found) => found.map(|it| it.size) == size,
-                    Err(error) if error.cause == Cause::Broken => false,
+            for ((n, copy), found) in wanted.into_iter().zip(found) {
+                let bad = match found {
+                    Ok(Some(it)) if Some(it.size) == copy.size => continue,
+                    Ok(Some(it)) => Bad::Size(it.size),
+                    Ok(None) => Bad::Missing,
+                    Err(error) if error.cause == Cause::Broken => Bad::of(error),
                     // What cannot be looked at is not shown to be bad: its job is looked at in full.
                     Err(error) => {
                         jobs[n].notes.push(error.chain());
@@ -115,11 +116,7 @@ impl Lane<'_> {
                         continue;
                     }
                 };
-                if !is_there {
-                    jobs[n].notes.push(format!("the copy at {key} was missing or had another size"));
-                    jobs[n].damaged.push((role, version));
-                    jobs[n].stage = JobStage::List;
-                }
+                self.take_bad(&mut jobs[n], &copy, &bad);
             }
         }
         for job in jobs.iter_mut().filter(|it| matches!(it.stage, JobStage::Recheck)) {
@@ -127,6 +124,17 @@ impl Lane<'_> {
             job.stage = if job.due.is_data_file() { JobStage::Unchanged } else { JobStage::List };
         }
         Ok(())
+    }
+
+    /// A copy that was recorded as proved is none any more.
+    fn take_bad(&self, job: &mut Job, copy: &Copy, bad: &Bad) {
+        let (dataset, label) = job.people();
+        let detail = sentence(copy, dataset.as_deref(), label.as_deref(), bad);
+        let found = incident::Found { command: "run", detail: &detail };
+        job.found.push(incident::of_copy(found, self.setup.destination, copy, bad));
+        job.notes.push(format!("the copy at {} was missing or had another size", copy.key));
+        job.damaged.push((copy.role.clone(), copy.version));
+        job.stage = JobStage::List;
     }
 
     /// Lists the objects of each job that is to be looked at.
@@ -595,9 +603,9 @@ fn forget_staged(jobs: &mut [Job], instead: &Progress) {
 
 fn settle_comparison(item: &mut Item, measured: Measured) {
     let Some(read) = measured.digest(Algorithm::Sha256) else { return };
-    let same = |it: &&dvb_ledger::Copy| it.sha256.as_ref() == Some(read) && it.size == Some(measured.size);
+    let same = |it: &&Copy| it.sha256.as_ref() == Some(read) && it.size == Some(measured.size);
     let newest_is_bad = item.replace;
-    let good = |it: &&dvb_ledger::Copy| it.state == CopyState::Proved && !(newest_is_bad && it.version == item.version);
+    let good = |it: &&Copy| it.state == CopyState::Proved && !(newest_is_bad && it.version == item.version);
     // The newest version is what Dataverse has: bytes that came back, after others, are a version again.
     if let Some(copy) = item.known.iter().rfind(good).filter(same) {
         item.progress = Progress::Held { version: copy.version, measured };

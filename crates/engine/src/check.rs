@@ -13,7 +13,7 @@ use crate::connection::{At, Connection, Contact, Lost};
 use crate::observer::Event;
 use crate::summary::LISTED;
 use crate::verify::{CopyCounts, Damage};
-use crate::{Ending, Stop, chain, pool};
+use crate::{Ending, Stop, chain, incident, pool};
 
 /// Copies in one batch at most.
 const BATCH_COPIES: usize = 1024;
@@ -121,6 +121,8 @@ impl Findings {
 pub(crate) struct Pass<'a> {
     at: At<'a>,
     contact: &'a Contact,
+    /// Which command looks.
+    command: &'static str,
     lock: &'a dyn Lock,
     jobs: usize,
     batch_copies: usize,
@@ -162,7 +164,7 @@ pub(crate) enum Bad {
 impl<'a> Pass<'a> {
     /// A pass over the first `count` of the copies.
     pub(crate) fn new(
-        (at, contact): (At<'a>, &'a Contact),
+        (at, contact, command): (At<'a>, &'a Contact, &'static str),
         lock: &'a dyn Lock,
         copies: Copies<'a>,
         count: u64,
@@ -172,6 +174,7 @@ impl<'a> Pass<'a> {
         Self {
             at,
             contact,
+            command,
             lock,
             jobs: jobs.max(1),
             batch_copies: share.clamp(1, BATCH_COPIES),
@@ -327,7 +330,10 @@ impl<'a> Pass<'a> {
             let Copy { id, role, version, .. } = &it.held.copy;
             let found = match it.end.as_ref()? {
                 End::Good(proof) => Found::Good(proof.clone()),
-                End::Bad(bad) => Found::Damaged(reason(&it.held, bad)),
+                End::Bad(bad) => {
+                    let found = incident::Found { command: self.command, detail: &reason(&it.held, bad) };
+                    Found::Damaged(Box::new(incident::of_copy(found, self.at.destination, &it.held.copy, bad)))
+                }
                 End::Unreadable { .. } => return None,
             };
             Some(Check { id: *id, role: role.clone(), version: *version, found })

@@ -2,15 +2,15 @@
 
 use dvb_fixity::Measured;
 use dvb_ledger::{Check, Copy, CopyState, Found};
-use dvb_model::ObjectKey;
+use dvb_model::{DestinationName, ObjectKey};
 use dvb_storage::SinkError;
 
 use crate::check::{Bad, compare, measure, sentence};
 use crate::connection::{Connection, Lost};
+use crate::incident;
 use crate::item::{Job, JobStage};
 use crate::judge::Judgement;
 use crate::lane::Lane;
-use crate::spool::Subject;
 
 /// How often a copy is looked at that was bad or could not be read: memory and network err too.
 const LOOKS: u32 = 2;
@@ -30,7 +30,7 @@ impl Lane<'_> {
             let mut checks = Vec::new();
             for ((n, m), held) in wanted.into_iter().zip(held) {
                 let judged = judge(&jobs[n].copies[m], held, evidence);
-                checks.extend(take(&mut jobs[n], m, judged, look == LOOKS));
+                checks.extend(take(&mut jobs[n], m, judged, self.setup.destination, look == LOOKS));
             }
             if !checks.is_empty() {
                 self.setup.ledger.record_checks(self.setup.destination, &self.options.run, &checks)?;
@@ -73,23 +73,18 @@ fn judge(copy: &Copy, held: Result<Measured, SinkError>, evidence: dvb_fixity::E
 }
 
 /// Takes over what a look has shown; what is good counts at once, what is not at the last look.
-fn take(job: &mut Job, n: usize, judged: Judged, is_last: bool) -> Option<Check> {
-    let label = match &job.due.subject {
-        Subject::DataFile(it) => it.label(),
-        Subject::Dataset(_) => None,
-    };
-    let dataset = match &job.due.subject {
-        Subject::DataFile(it) => it.dataset.as_ref().map(|it| it.pid.clone()),
-        Subject::Dataset(it) => Some(it.pid.clone()),
-    };
+fn take(job: &mut Job, n: usize, judged: Judged, destination: &DestinationName, is_last: bool) -> Option<Check> {
+    let (dataset, label) = job.people();
     let copy = &mut job.copies[n];
     let (state, found) = match judged {
         Judged::Good(found) => (CopyState::Proved, found),
         Judged::Bad(bad) if is_last => {
             let why = sentence(copy, dataset.as_deref(), label.as_deref(), &bad);
             job.damaged.push((copy.role.clone(), copy.version));
-            job.notes.push(why.clone());
-            (CopyState::Damaged, Found::Damaged(why))
+            let found = incident::Found { command: "run", detail: &why };
+            let found = incident::of_copy(found, destination, copy, &bad);
+            job.notes.push(why);
+            (CopyState::Damaged, Found::Damaged(Box::new(found)))
         }
         Judged::Unread(why) if is_last => {
             let why = format!("the copy at {}, which a snapshot claims, cannot be looked at: {why}", copy.key);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
-use dvb_ledger::{Copy, SourceDamage};
+use dvb_ledger::{Copy, Finding, SourceDamage};
 use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole, RunId, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
@@ -21,7 +21,7 @@ use crate::payload::{ObjectPayload, Reading};
 use crate::restore::RestoreSetup;
 use crate::spool::{Line, Subject};
 use crate::stores::{NoStore, Place, Scope};
-use crate::{Ending, Selection};
+use crate::{Ending, Selection, incident};
 
 /// How often an object is tried whose reading fails for a reason that may pass.
 const TRIES: u32 = 3;
@@ -71,6 +71,16 @@ struct Verdict {
     /// A run that looks again says the same, by Dataverse's checksum or because something is missing. Where only the digest
     /// first seen tells the damage, it would keep what is there now as a new version, so it is not sent there.
     by_checksum: bool,
+    /// What is missing or damaged, for its incident.
+    bad: Vec<Finding>,
+}
+
+/// What is to be recorded of a data file whose source is missing or damaged.
+#[derive(Default)]
+pub(crate) struct ToRecord {
+    /// A run is to look at it.
+    pub(crate) damage: Option<SourceDamage>,
+    pub(crate) found: Vec<Finding>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,12 +95,12 @@ enum Count {
 
 impl Verdict {
     fn of(count: Count) -> Self {
-        Self { count, findings: Vec::new(), unusable: None, by_checksum: false }
+        Self { count, findings: Vec::new(), unusable: None, by_checksum: false, bad: Vec::new() }
     }
 
     fn bad(count: Count, what: Condition, why: impl Into<String>) -> Self {
         let by_checksum = matches!(count, Count::Damaged | Count::Missing);
-        Self { count, findings: vec![(what, why.into())], unusable: None, by_checksum }
+        Self { count, findings: vec![(what, why.into())], unusable: None, by_checksum, bad: Vec::new() }
     }
 }
 
@@ -161,14 +171,17 @@ impl<'a> Inspector<'a> {
     }
 
     /// What is to be recorded, where the source of a data file is missing or not what Dataverse recorded.
-    pub(crate) fn look_at(&self, file: &Subjected, known: &Known) -> Option<SourceDamage> {
-        let Subject::DataFile(data_file) = &file.line.subject else { return None };
+    pub(crate) fn look_at(&self, file: &Subjected, known: &Known) -> ToRecord {
+        let Subject::DataFile(data_file) = &file.line.subject else { return ToRecord::default() };
         let known = &known.of(data_file.id);
-        let mut verdict = self.verdict(file, data_file, known).ok()?;
+        let Ok(mut verdict) = self.verdict(file, data_file, known) else { return ToRecord::default() };
         if matches!(verdict.count, Count::Damaged | Count::Missing) {
             // Memory and network err too, and Dataverse may be moving it just now.
             let first = verdict.findings.first().map(|it| it.1.clone()).unwrap_or_default();
-            verdict = self.verdict(file, data_file, known).ok()?;
+            verdict = match self.verdict(file, data_file, known) {
+                Ok(it) => it,
+                Err(Stopped) => return ToRecord::default(),
+            };
             if verdict.count == Count::Good {
                 let text = format!("data file {}: {first}; at a second look it was good", data_file.id);
                 self.setup.observer.event(&Event::Warning(&text));
@@ -188,8 +201,8 @@ impl<'a> Inspector<'a> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, file: &DataFile, verdict: Verdict) -> Option<SourceDamage> {
-        let Verdict { count, findings, unusable, by_checksum } = verdict;
+    fn enter(&self, file: &DataFile, verdict: Verdict) -> ToRecord {
+        let Verdict { count, findings, unusable, by_checksum, bad } = verdict;
         let dataset = file.dataset.as_ref().map(|it| it.pid.clone());
         let mut found = self.found();
         let files = &mut found.files;
@@ -223,7 +236,7 @@ impl<'a> Inspector<'a> {
             reason: findings.first().map(|it| it.1.as_str()),
         });
         let reason = || findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
-        by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() })
+        ToRecord { damage: by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() }), found: bad }
     }
 
     fn verdict(&self, subject: &Subjected, file: &DataFile, known: &OnRecord) -> Result<Verdict, Stopped> {
@@ -245,14 +258,17 @@ impl<'a> Inspector<'a> {
         }
         let listed = match objects::of_data_file(file, known, &place, self.options.auxiliary_objects) {
             Ok(it) => it,
-            Err(error) => return Ok(unlisted(error, known)),
+            Err(error) => {
+                let verdict = unlisted(error, known);
+                return Ok(with_incidents(verdict, file, &place, None, &Vec::new()));
+            }
         };
         let mut looked = Vec::with_capacity(listed.objects.len());
         for object in &listed.objects {
             looked.push((object.clone(), self.read(file, object)?));
         }
         let (judgement, is_swapped) = self.judge(file, known, &place, &listed, &mut looked)?;
-        let mut verdict = conclude(subject, file, known, judgement, &looked);
+        let mut verdict = conclude(subject, file, known, judgement.clone(), &looked);
         if is_swapped && verdict.count == Count::Good {
             let why = "Dataverse says that it is not tabular, but the recorded checksum is that of its saved original";
             verdict.findings.push((Condition::SwappedPair, why.to_owned()));
@@ -262,7 +278,7 @@ impl<'a> Inspector<'a> {
                 Ending::worsen(&mut verdict.unusable, *of_all);
             }
         }
-        Ok(verdict)
+        Ok(with_incidents(verdict, file, &place, Some(&judgement), &looked))
     }
 
     /// The judgement of a run, and whether only the saved original of a data file that is not tabular was good.
@@ -352,6 +368,24 @@ fn is_bad(status: Status) -> bool {
 fn without_store(driver: &DriverId, NoStore { cause, why }: &NoStore) -> Verdict {
     let why = format!("store {driver}: {why}");
     Verdict { unusable: Some(Ending::of_cause(*cause)), ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why) }
+}
+
+/// Damage and loss are incidents, whoever finds them.
+fn with_incidents(
+    verdict: Verdict,
+    file: &DataFile,
+    place: &Place,
+    judgement: Option<&Judgement>,
+    looked: &Looked,
+) -> Verdict {
+    if !matches!(verdict.count, Count::Damaged | Count::Missing) {
+        return verdict;
+    }
+    let detail = verdict.findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
+    let objects: Vec<_> = looked.iter().map(|(object, look)| (object, Some(look.seen()))).collect();
+    let found = incident::Found { command: "audit", detail: &detail };
+    let bad = incident::at_source(found, file, &place.driver, judgement, &objects);
+    Verdict { bad, ..verdict }
 }
 
 fn unlisted(error: Unlisted, known: &OnRecord) -> Verdict {

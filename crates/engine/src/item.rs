@@ -1,7 +1,7 @@
 //! The work on one data file or dataset, and how far each of its objects is.
 
 use dvb_fixity::{Algorithm, Measured, Proved};
-use dvb_ledger::{Basis, Copy, CopyState, ObjectProof};
+use dvb_ledger::{Basis, Copy, CopyState, Finding, ObjectProof};
 use dvb_model::{DestinationName, ObjectKey, ObjectRole};
 use dvb_storage::Staged;
 
@@ -9,7 +9,7 @@ use crate::judge::{Judgement, Seen};
 use crate::objects::Object;
 use crate::on_record::OnRecord;
 use crate::package::Manifest;
-use crate::spool::Due;
+use crate::spool::{Due, Subject};
 use crate::stores::Place;
 
 /// One data file or dataset on its way.
@@ -21,6 +21,8 @@ pub(crate) struct Job {
     pub(crate) copies: Vec<Copy>,
     /// Copies that were found missing or changed: role and version.
     pub(crate) damaged: Vec<(ObjectRole, u32)>,
+    /// The same, for their incidents, as far as they are not on record yet.
+    pub(crate) found: Vec<Finding>,
     pub(crate) place: Option<Place>,
     pub(crate) package: Option<Manifest>,
     pub(crate) directory: Option<String>,
@@ -69,11 +71,20 @@ impl Job {
             items: Vec::new(),
             copies: Vec::new(),
             damaged: Vec::new(),
+            found: Vec::new(),
             place: None,
             package: None,
             directory: None,
             notes: Vec::new(),
             judgement: None,
+        }
+    }
+
+    /// PID of its dataset, and the name of the data file.
+    pub(crate) fn people(&self) -> (Option<String>, Option<String>) {
+        match &self.due.subject {
+            Subject::DataFile(it) => (it.dataset.as_ref().map(|it| it.pid.clone()), it.label()),
+            Subject::Dataset(it) => (Some(it.pid.clone()), None),
         }
     }
 

@@ -225,6 +225,8 @@ impl<'a> Lane<'a> {
             fingerprint: due.fingerprint.clone(),
             method: self.setup.sink.method(),
             verdict: Verdict::Pending,
+            found: Vec::new(),
+            read_from: None,
         })
     }
 

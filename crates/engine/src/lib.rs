@@ -15,6 +15,7 @@ mod cut;
 mod ending;
 mod error;
 mod fingerprint;
+mod incident;
 mod inspect;
 mod item;
 mod judge;

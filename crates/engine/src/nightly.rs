@@ -41,7 +41,7 @@ impl Lane<'_> {
         let copies = Copies::new(at, &wanted);
         verify::probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
-        Ok(Pass::new((at, &self.contact), self.lock.as_ref(), copies, share, self.options.jobs).work())
+        Ok(Pass::new((at, &self.contact, "run"), self.lock.as_ref(), copies, share, self.options.jobs).work())
     }
 
     fn enter(&self, findings: Findings) {

@@ -1,16 +1,18 @@
 //! The end of a batch: each job's verdict, recorded with its proofs in one transaction, then counted and shown.
 
-use dvb_ledger::{Basis, CopyState, EntryKind, ObjectProof, Record, Verdict};
+use dvb_ledger::{Basis, CopyState, EntryKind, Finding, ObjectProof, Record, Verdict};
 use dvb_model::{DestinationName, ObjectRole, Status};
 
 use crate::Ending;
 use crate::connection::Lost;
+use crate::incident;
 use crate::item::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::judge::Judgement;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::on_record::OnRecord;
 use crate::spool::Subject;
+use crate::stores::Scope;
 use crate::tally::{Counts, Fate};
 
 /// What a job has come to.
@@ -75,7 +77,28 @@ impl Lane<'_> {
             fingerprint: job.due.fingerprint.clone(),
             method: self.setup.sink.method(),
             verdict,
+            found: job.found.iter().cloned().chain(self.at_source(job, outcome)).collect(),
+            read_from: job.place.as_ref().filter(|_| job.is_carried()).map(|it| it.driver.0.clone()),
         })
+    }
+
+    /// What of a data file was found to be missing or damaged in its store.
+    fn at_source(&self, job: &Job, outcome: &Outcome) -> Vec<Finding> {
+        let Subject::DataFile(file) = &job.due.subject else { return Vec::new() };
+        if !outcome.source_damaged {
+            return Vec::new();
+        }
+        let driver = match (&job.place, self.setup.stores.scope(file)) {
+            (Some(it), _) => &it.driver,
+            (None, Scope::Covered(it)) => &it.driver.clone(),
+            (
+                None,
+                Scope::NotCovered(_) | Scope::Refused(_) | Scope::Garbled(_) | Scope::Orphaned | Scope::Unavailable(..),
+            ) => return Vec::new(),
+        };
+        let objects: Vec<_> = job.items.iter().map(|it| (&it.object, it.seen())).collect();
+        let found = incident::Found { command: "run", detail: outcome.reason.as_deref().unwrap_or_default() };
+        incident::at_source(found, file, driver, job.judgement.as_ref(), &objects)
     }
 
     fn show(&self, job: &Job, outcome: &Outcome) {

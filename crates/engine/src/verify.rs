@@ -188,7 +188,7 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     if count == 0 {
         return Ok(Findings::default());
     }
-    Ok(Pass::new((at, &contact), lock, Copies::new(at, &wanted), count, options.jobs).work())
+    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), count, options.jobs).work())
 }
 
 struct Plan {

@@ -97,5 +97,7 @@ fn record(id: i64, verdict: Verdict) -> Record {
         fingerprint: format!("{id:032x}"),
         method: "ssh",
         verdict,
+        found: Vec::new(),
+        read_from: None,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dvb_fixity::{Algorithm, Proved};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
+use crate::incident::{BY_ITSELF, Finding};
 use crate::raw::version_column;
 use crate::weigh::{Place, storable};
 use crate::{Copy, EntryKind, LedgerError};
@@ -44,8 +45,17 @@ pub struct Check {
 pub enum Found {
     /// The bytes on record.
     Good(Proved),
-    /// Nothing, or other bytes; with a sentence that names the object.
-    Damaged(String),
+    /// The bytes on record, because they were put there just now.
+    Mended {
+        /// The proof.
+        proof: Proved,
+        /// Where they came from.
+        from: String,
+        /// Where the bad bytes are; `None` where there were none.
+        kept: Option<String>,
+    },
+    /// Nothing, or other bytes; the finding is of the copy of this [`Check`].
+    Damaged(Box<Finding>),
 }
 
 /// What a look at the source has shown of a data file that was safe. Its copies are not concerned.
@@ -69,6 +79,7 @@ pub(crate) fn place_of(after: Option<&Copy>) -> (i64, String, i32) {
 pub(crate) struct Checks<'a> {
     pub(crate) good: Vec<GoodRow<'a>>,
     pub(crate) damaged: Vec<Place>,
+    pub(crate) findings: Vec<&'a Finding>,
     /// Why each data file or dataset is not safe any more.
     pub(crate) reasons: BTreeMap<i64, String>,
 }
@@ -76,6 +87,8 @@ pub(crate) struct Checks<'a> {
 /// A copy that was proved anew.
 pub(crate) struct GoodRow<'a> {
     pub(crate) place: Place,
+    pub(crate) from: &'a str,
+    pub(crate) kept: Option<&'a str>,
     pub(crate) evidence: &'static str,
     pub(crate) sha256: &'a [u8],
 }
@@ -85,21 +98,23 @@ impl<'a> Checks<'a> {
         let mut all = Self::default();
         for check in checks {
             let place = (check.id, check.role.to_string(), check.version);
-            match &check.found {
-                Found::Good(proof) => {
-                    let sha256 = proof.measured().digest(Algorithm::Sha256);
-                    let sha256 = sha256.ok_or_else(|| unproved(&place, "was proved without its SHA-256"))?.as_bytes();
-                    all.good.push(GoodRow { place, evidence: proof.evidence().name(), sha256 });
-                }
-                Found::Damaged(why) => {
+            let (proof, from, kept) = match &check.found {
+                Found::Good(proof) => (proof, BY_ITSELF, None),
+                Found::Mended { proof, from, kept } => (proof, from.as_str(), kept.as_deref()),
+                Found::Damaged(finding) => {
                     let reason = all.reasons.entry(check.id.0).or_default();
                     if !reason.is_empty() {
                         reason.push_str("; ");
                     }
-                    reason.push_str(&storable(why));
+                    reason.push_str(&storable(&finding.detail));
                     all.damaged.push(place);
+                    all.findings.push(finding);
+                    continue;
                 }
-            }
+            };
+            let sha256 = proof.measured().digest(Algorithm::Sha256);
+            let sha256 = sha256.ok_or_else(|| unproved(&place, "was proved without its SHA-256"))?.as_bytes();
+            all.good.push(GoodRow { place, from, kept, evidence: proof.evidence().name(), sha256 });
         }
         Ok(all)
     }

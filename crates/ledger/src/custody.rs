@@ -1,11 +1,8 @@
-//! All that is known of one data file, and what was mended.
+//! All that is known of one data file.
 
-use std::fmt;
+use dvb_model::{DestinationName, RunId};
 
-use dvb_fixity::{Digest, Evidence};
-use dvb_model::{DestinationName, DvObjectId, ObjectRole, RunId};
-
-use crate::raw::{RawCopy, RawDetail, digest, number, parsed};
+use crate::raw::{RawCopy, RawDetail};
 use crate::{Copy, LedgerError, StateDetail};
 
 /// One data file or dataset at one destination, with all of its copies.
@@ -38,71 +35,6 @@ pub struct CopyInCustody {
     pub adopted: bool,
 }
 
-/// Where something was bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// In a store of Dataverse.
-    Store,
-    /// At a destination.
-    Destination,
-}
-
-impl Side {
-    /// As the ledger spells it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Destination => "destination",
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// An object that was bad, and was mended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incident {
-    /// When; the ledger's own clock when it is recorded.
-    pub mended_at: String,
-    /// By which run.
-    pub run: RunId,
-    /// Its data file or dataset.
-    pub id: DvObjectId,
-    /// Which object.
-    pub role: ObjectRole,
-    /// Which of its versions.
-    pub version: u32,
-    /// On which side it was bad.
-    pub side: Side,
-    /// Driver id of the store, or name of the destination.
-    pub place: String,
-    /// Its key there.
-    pub key: String,
-    /// In a word: `missing`, `damaged`.
-    pub found: String,
-    /// The same in a sentence.
-    pub detail: String,
-    /// The run, or the look at it, that found it.
-    pub found_by: String,
-    /// When it was found, RFC 3339 UTC.
-    pub found_at: String,
-    /// Where the good bytes came from.
-    pub mended_from: String,
-    /// How it was proved afterwards.
-    pub evidence: Evidence,
-    /// Size of what is there now.
-    pub size: u64,
-    /// Its SHA-256.
-    pub sha256: Digest,
-    /// Where the bad bytes are; `None` where there were none.
-    pub kept: Option<String>,
-}
-
 /// A state's row for [`Custody`].
 pub(crate) struct RawCustody {
     pub(crate) destination: String,
@@ -130,51 +62,4 @@ impl RawCustody {
 
 pub(crate) fn copy_in_custody(copy: RawCopy, first_seen: String, adopted: bool) -> Result<CopyInCustody, LedgerError> {
     Ok(CopyInCustody { copy: copy.read()?, first_seen, adopted })
-}
-
-/// An incident's row.
-pub(crate) struct RawIncident {
-    pub(crate) mended_at: String,
-    pub(crate) run: String,
-    pub(crate) id: i64,
-    pub(crate) role: String,
-    pub(crate) version: i32,
-    pub(crate) side: String,
-    pub(crate) place: String,
-    pub(crate) key: String,
-    pub(crate) found: String,
-    pub(crate) detail: String,
-    pub(crate) found_by: String,
-    pub(crate) found_at: String,
-    pub(crate) mended_from: String,
-    pub(crate) evidence: String,
-    pub(crate) size: i64,
-    pub(crate) sha256: Vec<u8>,
-    pub(crate) kept: Option<String>,
-}
-
-impl RawIncident {
-    pub(crate) fn read(self) -> Result<Incident, LedgerError> {
-        let id = self.id;
-        let side = [Side::Store, Side::Destination].into_iter().find(|it| it.name() == self.side);
-        Ok(Incident {
-            mended_at: self.mended_at,
-            run: RunId(self.run),
-            id: DvObjectId(id),
-            role: parsed(&self.role, "role", id)?,
-            version: number(self.version, "version", id)?,
-            side: side.ok_or_else(|| crate::raw::bad_row("side", id, &self.side))?,
-            place: self.place,
-            key: self.key,
-            found: self.found,
-            detail: self.detail,
-            found_by: self.found_by,
-            found_at: self.found_at,
-            mended_from: self.mended_from,
-            evidence: parsed(&self.evidence, "evidence", id)?,
-            size: number(self.size, "size", id)?,
-            sha256: digest(&self.sha256, id)?,
-            kept: self.kept,
-        })
-    }
 }

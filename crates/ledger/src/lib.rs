@@ -7,6 +7,7 @@ mod check;
 mod claim;
 mod custody;
 mod error;
+mod incident;
 mod original;
 mod pages;
 mod postgres;
@@ -17,8 +18,9 @@ mod sqlite;
 mod weigh;
 
 pub use check::{Check, Found, Held, SourceDamage};
-pub use custody::{CopyInCustody, Custody, Incident, Side};
+pub use custody::{CopyInCustody, Custody};
 pub use error::LedgerError;
+pub use incident::{Bytes, Finding, Incident, Mended, Mending, Side};
 pub use postgres::PostgresLedger;
 pub use row::{
     Basis, Candidate, Claim, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation,
@@ -107,7 +109,8 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError>;
 
-    /// Records verdicts, with the copies that prove them, in one transaction.
+    /// Records verdicts, with the copies that prove them, in one transaction. Incidents are opened of what was found
+    /// ([`Record::found`]), and closed where a copy was proved or the data file is safe.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -216,7 +219,7 @@ pub trait Ledger: Send + Sync {
     fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
 
     /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
-    /// proved, and what it belongs to becomes `FAIL_VERIFY`.
+    /// proved, and what it belongs to becomes `FAIL_VERIFY`. Incidents are opened and closed with it.
     ///
     /// # Errors
     /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
@@ -258,13 +261,17 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn custody(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError>;
 
-    /// Records what was mended, in one transaction, with the ledger's own time.
+    /// Opens an incident for everything that was found, unless one is open of it, and closes those of what was mended, in
+    /// one transaction, with the ledger's own time.
+    ///
+    /// What [`Ledger::record`] and [`Ledger::record_checks`] are told needs no call of its own: they open and close incidents
+    /// in their own transactions.
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn record_incidents(&self, incidents: &[Incident]) -> Result<(), LedgerError>;
+    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError>;
 
-    /// What was mended of one data file or dataset, the first incident first.
+    /// The incidents of one data file or dataset, the first one first.
     ///
     /// # Errors
     /// [`LedgerError`].

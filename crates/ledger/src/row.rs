@@ -6,6 +6,8 @@ use dvb_fixity::{Digest, Evidence, Proved};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 use serde::{Deserialize, Serialize};
 
+use crate::incident::Finding;
+
 /// Data files and datasets have ids of one sequence, but are listed apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
@@ -219,6 +221,10 @@ pub struct Record {
     pub method: &'static str,
     /// The verdict.
     pub verdict: Verdict,
+    /// Damage and loss that were found on the way, mended by now or not.
+    pub found: Vec<Finding>,
+    /// Driver id of the store whose bytes were read, for this verdict, and found to be good.
+    pub read_from: Option<String>,
 }
 
 /// What a snapshot at a destination says of a data file or dataset, where the ledger was lost: to be proved.

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use dvb_fixity::{Algorithm, Proved};
 use dvb_model::{DvObjectId, Status};
 
-use crate::{Basis, CopyState, EntryKind, LedgerError, ObjectProof, Record, Verdict};
+use crate::{Basis, CopyState, EntryKind, Finding, LedgerError, ObjectProof, Record, Verdict};
 
 /// Names one copy at a destination: data file or dataset, role as text, version.
 pub(crate) type Place = (DvObjectId, String, u32);
@@ -39,6 +39,8 @@ pub(crate) struct StateRow<'a> {
 /// A copy that was proved just now.
 pub(crate) struct ProofRow<'a> {
     pub(crate) place: Place,
+    /// The store that was read.
+    pub(crate) read_from: Option<&'a str>,
     pub(crate) proof: &'a Proved,
     pub(crate) adopted: bool,
 }
@@ -60,6 +62,9 @@ pub(crate) struct Changes<'a> {
     pub(crate) states: Vec<StateRow<'a>>,
     pub(crate) proofs: Vec<ProofRow<'a>>,
     pub(crate) damaged: Vec<Place>,
+    pub(crate) findings: Vec<&'a Finding>,
+    /// What is proved to be safe now, with the store that was read, if any.
+    pub(crate) safe: Vec<(i64, Option<&'a str>)>,
 }
 
 /// The copies that the records speak of as proved.
@@ -90,11 +95,15 @@ pub(crate) fn weigh<'a>(records: &'a [Record], known: &HashMap<Place, Known>) ->
         }
         let proofs_before = changes.proofs.len();
         for object in objects {
-            changes.proofs.extend(check_object(record.id, object, known)?);
+            changes.proofs.extend(check_object(record, object, known)?);
         }
         let backed_up = changes.proofs.len() > proofs_before;
         if let Verdict::Failed { damaged, .. } = &record.verdict {
             changes.damaged.extend(damaged.iter().map(|(role, version)| (record.id, role.to_string(), *version)));
+        }
+        changes.findings.extend(&record.found);
+        if let Verdict::Safe { .. } = &record.verdict {
+            changes.safe.push((record.id.0, record.read_from.as_deref()));
         }
         changes.states.push(state_row(record, backed_up)?);
     }
@@ -117,15 +126,16 @@ fn place(id: DvObjectId, object: &ObjectProof) -> Place {
 }
 
 fn check_object<'a>(
-    id: DvObjectId,
+    record: &'a Record,
     object: &'a ObjectProof,
     known: &HashMap<Place, Known>,
 ) -> Result<Option<ProofRow<'a>>, LedgerError> {
+    let (id, read_from) = (record.id, record.read_from.as_deref());
     let place = place(id, object);
     let on_record = known.get(&place);
     match object {
         ObjectProof::Now { key, proof, adopted, .. } => match on_record {
-            Some(it) if it.key == key.as_str() => Ok(Some(ProofRow { place, proof, adopted: *adopted })),
+            Some(it) if it.key == key.as_str() => Ok(Some(ProofRow { place, read_from, proof, adopted: *adopted })),
             Some(_) | None => {
                 let why = format!("{} version {} was proved at {key}, a key not reserved for it", place.1, place.2);
                 Err(unproved(id, why))

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use dvb_fixity::{Algorithm, Digest, Measured};
-use dvb_ledger::{Check, Copy, CopyState, Custody, Found};
+use dvb_ledger::{Bytes, Check, Copy, CopyState, Custody, Finding, Found};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
 use super::sides::{Held, InStore};
 use super::{Case, Halt, Outcome, Repair, RepairItem};
-use crate::Ending;
-use crate::check::sentence;
+use crate::check::{Bad, sentence};
 use crate::inspect::{self, Uncopied};
 use crate::observer::Event;
 use crate::restore::object::{Wanted, may_mend};
@@ -17,9 +16,9 @@ use crate::restore::place::Home;
 use crate::restore::plan::Asked;
 use crate::restore::reach::Reach;
 use crate::restore::worker;
-use crate::run::now;
 use crate::spool::Subject;
-use crate::stores::Scope;
+use crate::stores::{Scope, Stores};
+use crate::{Ending, incident};
 
 /// What people call it.
 pub(super) struct People {
@@ -69,17 +68,10 @@ type LookedAt<'a> = (&'a (usize, Copy), &'a Held);
 /// One object with its copies, and what was found of each.
 pub(super) struct Sides<'a> {
     pub(super) people: &'a People,
-    pub(super) custody: &'a [Custody],
     pub(super) role: &'a ObjectRole,
     pub(super) copies: Vec<LookedAt<'a>>,
     pub(super) wanted: Option<Wanted>,
     pub(super) in_store: Option<InStore>,
-}
-
-/// Who found it, and when.
-pub(super) struct Finder {
-    pub(super) by: String,
-    pub(super) at: String,
 }
 
 impl Repair<'_> {
@@ -119,7 +111,7 @@ impl Repair<'_> {
             Held::Unread { .. } => true,
         });
         for (role, copies) in roles {
-            let mut sides = Sides { people: &people, custody: &custody, role, copies, wanted: None, in_store: None };
+            let mut sides = Sides { people: &people, role, copies, wanted: None, in_store: None };
             if let (Some(asked), Some(home)) = (&case.asked, &home) {
                 self.look_in_store_of(&mut sides, asked, home.as_ref(), has_original)?;
             }
@@ -153,7 +145,7 @@ impl Repair<'_> {
             let check = |((_, copy), held): (&(usize, Copy), &Held)| {
                 let found = match (held, copy.state) {
                     (Held::Bad(bad), CopyState::Proved | CopyState::Claimed) => {
-                        Found::Damaged(sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
+                        Found::Damaged(Box::new(self.finding(people, n, copy, bad)))
                     }
                     (Held::Good(proof), CopyState::Damaged | CopyState::Claimed) => Found::Good(proof.clone()),
                     _ => return None,
@@ -278,6 +270,10 @@ impl Repair<'_> {
             || Some("nothing can be written to this store".to_owned()),
             |it| it.as_ref().err().map(|it| it.why.clone()),
         );
+        if self.options.apply && (is_missing || wanted.recorded.is_some()) {
+            let finding = store_finding(sides.people, sides.role, self.setup.stores, wanted, &item);
+            self.setup.ledger.record_incidents(&self.options.how.run, &[finding], &[])?;
+        }
         let why_not = if wanted.candidates.is_empty() {
             Some("no destination has a good copy of it".to_owned())
         } else if let Some(why) = closed {
@@ -299,8 +295,7 @@ impl Repair<'_> {
                 item.action = format!("would put the bytes of {from} there");
             }
             None => {
-                let finder = self.finder(sides.custody, None);
-                self.mend_store(reach, sides, &mut item, &finder)?;
+                self.mend_store(reach, sides, &mut item)?;
             }
         }
         self.out().enter(item, true);
@@ -338,8 +333,7 @@ impl Repair<'_> {
                     item.action = format!("would make the copy again from {from}");
                 }
                 Some(_) => {
-                    let finder = self.finder(sides.custody, Some((*n, copy)));
-                    self.mend_copy(reach, sides, (*n, copy), &from, &mut item, &finder)?;
+                    self.mend_copy(reach, sides, (*n, copy), &from, &mut item)?;
                 }
             }
             self.out().enter(item, false);
@@ -361,19 +355,11 @@ impl Repair<'_> {
         }
     }
 
-    /// What the ledger says of it, else this repair.
-    fn finder(&self, custody: &[Custody], copy: Option<(usize, &Copy)>) -> Finder {
-        let known = match copy {
-            Some((n, copy)) if copy.state == CopyState::Damaged => {
-                custody.iter().find(|it| it.destination == *self.setup.destinations[n].name)
-            }
-            Some(_) => None,
-            None => custody.iter().find(|it| matches!(it.detail.status, Status::FailRead | Status::FailChecksum)),
-        };
-        match known {
-            Some(it) => Finder { by: it.run.0.clone(), at: it.detail.recorded_at.clone() },
-            None => Finder { by: self.options.how.run.0.clone(), at: now() },
-        }
+    /// What is bad of a copy, for its incident.
+    pub(super) fn finding(&self, people: &People, n: usize, copy: &Copy, bad: &Bad) -> Finding {
+        let detail = sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad);
+        let found = incident::Found { command: "repair", detail: &detail };
+        incident::of_copy(found, self.setup.destinations[n].name, copy, bad)
     }
 
     fn show(&self, people: &People) {
@@ -420,6 +406,22 @@ impl<'a> Sides<'a> {
         }
         .to_owned()
     }
+}
+
+/// What is bad in a store, for its incident.
+pub(super) fn store_finding(
+    people: &People,
+    role: &ObjectRole,
+    stores: &Stores,
+    wanted: &Wanted,
+    item: &RepairItem,
+) -> Finding {
+    let store = wanted.driver.as_ref().unwrap_or(&stores.default);
+    let digest = wanted.recorded.as_ref().unwrap_or(&wanted.sha256).clone();
+    let expected = Bytes { size: Some(wanted.size), digest: Some(digest) };
+    let actual = (item.found != "missing").then(Bytes::default);
+    let found = incident::Found { command: "repair", detail: &item.detail };
+    incident::in_store(found, (people.id, role), store, item.key.clone(), expected, actual)
 }
 
 impl People {

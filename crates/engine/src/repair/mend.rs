@@ -1,15 +1,15 @@
 //! The mending itself, in either direction, and the incident that is written of it.
 
-use dvb_fixity::{Algorithm, Evidence, Measured};
-use dvb_ledger::{Check, Copy, Found, Incident, Side};
+use dvb_fixity::{Algorithm, Evidence, Proved};
+use dvb_ledger::{Check, Copy, Found, Mending};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{Cause, Expected, PutError, SinkError, SinkSession, put_through};
 
-use super::case::{Finder, From, Sides};
-use super::sides::InStore;
+use super::case::{From, Sides, store_finding};
+use super::sides::{Held, InStore};
 use super::{Halt, Outcome, Repair, RepairItem};
 use crate::Ending;
-use crate::restore::object::{Fate, give_back};
+use crate::restore::object::{Fate, give_back, in_a_sentence};
 use crate::restore::reach::{Reach, SESSIONS, Unread, Watched};
 
 /// What came of one attempt to make a copy again.
@@ -27,7 +27,6 @@ impl Repair<'_> {
         reach: &mut Reach<'_>,
         sides: &mut Sides<'_>,
         item: &mut RepairItem,
-        finder: &Finder,
     ) -> Result<(), Halt> {
         let Some(wanted) = &sides.wanted else { return Ok(()) };
         let outcome = give_back(&self.shared, reach, wanted);
@@ -53,7 +52,7 @@ impl Repair<'_> {
                 return Ok(());
             }
             Fate::BadCopies => {
-                item.action = format!("every copy is bad: {}", outcome.bad.join("; "));
+                item.action = format!("every copy is bad: {}", in_a_sentence(&outcome.bad));
                 return Ok(());
             }
             Fate::Stopped => return Err(Halt::Stopped),
@@ -65,16 +64,12 @@ impl Repair<'_> {
             item.action = format!("the bytes of {from} were put there, but are not read back");
             return Ok(());
         };
-        let version = sides.copies.iter().find(|it| it.0.1.sha256.as_ref() == Some(&wanted.sha256));
-        self.incident(sides, item, finder, &measured, |it| Incident {
-            version: version.map_or(1, |it| it.0.1.version),
-            side: Side::Store,
-            place: wanted.driver.as_ref().map_or_else(String::new, |it| it.0.clone()),
-            mended_from: from.clone(),
-            evidence: Evidence::ReadBack,
-            kept,
-            ..it
-        })?;
+        let of = store_finding(sides.people, sides.role, self.setup.stores, wanted, item);
+        let sha256 = measured.digest(Algorithm::Sha256).unwrap_or(&wanted.sha256).clone();
+        let (size, evidence) = (measured.size, Some(Evidence::ReadBack));
+        let mending = Mending { of, from: from.clone(), evidence, size, sha256, kept };
+        self.setup.ledger.record_incidents(&self.options.how.run, &[], &[mending])?;
+        self.is_mended(sides, item);
         item.action = format!("the bytes of {from} were put there, and read back");
         sides.in_store = Some(InStore::Good(measured));
         Ok(())
@@ -88,7 +83,6 @@ impl Repair<'_> {
         (n, copy): (usize, &Copy),
         sources: &[From<'_>],
         item: &mut RepairItem,
-        finder: &Finder,
     ) -> Result<(), Halt> {
         let (mut failed, mut kept) = (Vec::new(), None);
         for source in sources {
@@ -101,23 +95,10 @@ impl Repair<'_> {
                     failed.push(format!("from {from}: {why}"));
                 }
                 Made::Yes(proof) => {
-                    let check = Check {
-                        id: copy.id,
-                        role: copy.role.clone(),
-                        version: copy.version,
-                        found: Found::Good((*proof).clone()),
-                    };
-                    let name = self.setup.destinations[n].name;
-                    self.setup.ledger.record_checks(name, &self.shared.runs[n], &[check])?;
-                    item.kept = kept.as_ref().map(|it| it.as_str().to_owned());
-                    self.incident(sides, item, finder, proof.measured(), |it| Incident {
-                        version: copy.version,
-                        side: Side::Destination,
-                        place: name.0.clone(),
-                        mended_from: from.clone(),
-                        evidence: proof.evidence(),
-                        ..it
-                    })?;
+                    let kept = kept.as_ref().map(|it| it.as_str().to_owned());
+                    item.kept.clone_from(&kept);
+                    self.record_mended(sides, (n, copy), &proof, &from, kept)?;
+                    self.is_mended(sides, item);
                     item.action = format!("the copy was made again from {from}, and proved ({})", proof.evidence());
                     return Ok(());
                 }
@@ -232,41 +213,35 @@ impl Repair<'_> {
         Ok(made)
     }
 
-    /// Writes the incident, and enters that it is good now.
-    fn incident(
+    /// Enters that a copy is good again, and closes its incident.
+    fn record_mended(
         &self,
         sides: &Sides<'_>,
-        item: &mut RepairItem,
-        finder: &Finder,
-        measured: &Measured,
-        fill: impl FnOnce(Incident) -> Incident,
+        (n, copy): (usize, &Copy),
+        proof: &Proved,
+        from: &str,
+        kept: Option<String>,
     ) -> Result<(), Halt> {
-        let Some(sha256) = measured.digest(Algorithm::Sha256).cloned() else { return Ok(()) };
-        let incident = fill(Incident {
-            mended_at: String::new(),
-            run: self.options.how.run.clone(),
-            id: sides.people.id,
-            role: sides.role.clone(),
-            version: 1,
-            side: Side::Store,
-            place: String::new(),
-            key: item.key.clone(),
-            found: item.found.to_owned(),
-            detail: item.detail.clone(),
-            found_by: finder.by.clone(),
-            found_at: finder.at.clone(),
-            mended_from: String::new(),
-            evidence: Evidence::ReadBack,
-            size: measured.size,
-            sha256,
-            kept: item.kept.clone(),
-        });
-        self.setup.ledger.record_incidents(&[incident])?;
+        let (ledger, run) = (self.setup.ledger, &self.shared.runs[n]);
+        let was = sides.copies.iter().find(|it| it.0.0 == n && it.0.1.key == copy.key);
+        if let Some((_, Held::Bad(bad))) = was {
+            // What was found before there were incidents has none yet.
+            ledger.record_incidents(run, &[self.finding(sides.people, n, copy, bad)], &[])?;
+        }
+        let check = Check {
+            id: copy.id,
+            role: copy.role.clone(),
+            version: copy.version,
+            found: Found::Mended { proof: proof.clone(), from: from.to_owned(), kept },
+        };
+        Ok(ledger.record_checks(self.setup.destinations[n].name, run, &[check])?)
+    }
+
+    fn is_mended(&self, sides: &Sides<'_>, item: &mut RepairItem) {
         item.outcome = Outcome::Mended;
         if sides.people.is_data_file() {
             self.out().settle.insert(sides.people.id);
         }
-        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Giving files back: from the destinations into a folder, or into the stores that lost them.
 //!
 //! [`restore`] reads the catalogue for what is asked, the ledger for what is proved of it, and puts each object where
-//! it belongs, with its bytes compared before they get a name. It writes to no database.
+//! it belongs, with its bytes compared before they get a name. It writes nothing to a database but incidents.
 
 mod error;
 mod gone;
+mod incidents;
 mod names;
 pub(crate) mod object;
 pub(crate) mod place;

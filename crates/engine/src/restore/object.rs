@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
+use dvb_ledger::Bytes;
 use dvb_model::{DriverId, ObjectKey, RunId};
 use dvb_storage::{Cause, Expected, Folder, Location, Mender, PayloadError, Placed, PutError, SinkError, Source};
 
@@ -94,7 +95,23 @@ impl Fate {
 /// What became of an object, and which of its copies were found bad on the way.
 pub(crate) struct Outcome {
     pub(crate) fate: Fate,
-    pub(crate) bad: Vec<String>,
+    pub(crate) bad: Vec<BadCopy>,
+}
+
+/// A copy that was not what is on record, over two sessions.
+pub(crate) struct BadCopy {
+    /// At which of the destinations.
+    pub(crate) origin: usize,
+    pub(crate) key: ObjectKey,
+    /// With the name of the destination.
+    pub(crate) why: String,
+    /// What was there, as far as it was read; `None` where nothing was.
+    pub(crate) actual: Option<Bytes>,
+}
+
+/// All of them, in one sentence.
+pub(crate) fn in_a_sentence(bad: &[BadCopy]) -> String {
+    bad.iter().map(|it| it.why.as_str()).collect::<Vec<_>>().join("; ")
 }
 
 /// What is to be done about what is there.
@@ -114,7 +131,7 @@ pub(crate) fn give_back(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wan
     Outcome { fate, bad }
 }
 
-fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut Vec<String>) -> Fate {
+fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut Vec<BadCopy>) -> Fate {
     // Twice: another data file of the same name may be put there in between.
     for last in [false, true] {
         let look = look(shared, wanted);
@@ -283,7 +300,7 @@ enum Fetched {
 }
 
 /// Reads one copy after the other until one is good, and puts it.
-fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool, bad: &mut Vec<String>) -> Fetched {
+fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool, bad: &mut Vec<BadCopy>) -> Fetched {
     let place = match Place::of(shared, wanted, mend) {
         Ok(it) => it,
         Err(fate) => return Fetched::Fate(fate),
@@ -294,7 +311,11 @@ fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool
             Copied::Put(Placed { note, kept }) => {
                 return Fetched::Fate(Fate::Restored { from: Some(candidate.origin), note, kept });
             }
-            Copied::Bad(why) => bad.push(format!("at destination {}: {why}", shared.setup.from[candidate.origin].name)),
+            Copied::Bad(why, actual) => {
+                let Candidate { origin, key } = candidate;
+                let why = format!("at destination {}: {why}", shared.setup.from[*origin].name);
+                bad.push(BadCopy { origin: *origin, key: key.clone(), why, actual });
+            }
             Copied::Unreachable(why) => {
                 let ending = shared.contacts[candidate.origin].ending().unwrap_or(Ending::Unreachable);
                 failed = failed.or(Some(Fate::Unreachable(ending, why)));
@@ -375,7 +396,8 @@ fn mender(shared: &Shared<'_>, wanted: &Wanted) -> Result<(Arc<dyn Mender>, Obje
 /// What came of one copy.
 enum Copied {
     Put(Placed),
-    Bad(String),
+    /// What is wrong, and what was there.
+    Bad(String, Option<Bytes>),
     Unreachable(String),
     Failed(String),
     Place(SinkError),
@@ -403,9 +425,11 @@ fn one_copy(
             Err(Unread::Stopped) => return Copied::Stopped,
             Err(Unread::Lost(why)) => return Copied::Unreachable(why),
             Err(Unread::Copy(error)) if error.cause == Cause::Missing => {
-                return Copied::Bad(format!("{key} is missing"));
+                return Copied::Bad(format!("{key} is missing"), None);
             }
-            Err(Unread::Copy(error)) if error.cause == Cause::Broken => return Copied::Bad(error.chain()),
+            Err(Unread::Copy(error)) if error.cause == Cause::Broken => {
+                return Copied::Bad(error.chain(), Some(Bytes::default()));
+            }
             Err(Unread::Copy(error)) => return Copied::Failed(error.chain()),
             Ok(Err(PutError::Target(error))) => return Copied::Place(error),
             Ok(Err(PutError::Mismatch(found))) => {
@@ -421,11 +445,15 @@ fn one_copy(
                 if mismatches == 2 {
                     let (size, hash) = (found.size, sha256(&found));
                     let ours = &wanted.sha256;
-                    return Copied::Bad(if size == wanted.size {
-                        format!("{key} has SHA-256 {hash} where {ours} is on record")
+                    // What is longer was not read to its end.
+                    return if size == wanted.size {
+                        let digest = found.digest(Algorithm::Sha256).cloned();
+                        let why = format!("{key} has SHA-256 {hash} where {ours} is on record");
+                        Copied::Bad(why, Some(Bytes { size: Some(size), digest }))
                     } else {
-                        format!("{key} has not the {} bytes that are on record", wanted.size)
-                    });
+                        let why = format!("{key} has not the {} bytes that are on record", wanted.size);
+                        Copied::Bad(why, Some(Bytes::default()))
+                    };
                 }
             }
             Ok(Err(PutError::Read(error))) => {

@@ -9,6 +9,7 @@ use dvb_fixity::{Digest, RecordedChecksum};
 use dvb_ledger::{Copy, CopyState, LedgerError};
 use dvb_model::{DataFile, DvObjectId, ObjectKey, ObjectRole, Status};
 
+use super::incidents::Incidents;
 use super::object::{self, Candidate, Fate, Outcome, Wanted, unpoisoned};
 use super::place::{Home, Lack};
 use super::plan::{Asked, Coverage};
@@ -76,7 +77,10 @@ fn batch_of(
     }
     for asked in batch {
         let mine = copies.remove(&asked.subject.id()).unwrap_or_default();
-        if !one(shared, reach, asked, &mine) {
+        let mut incidents = Incidents::default();
+        let goes_on = one(shared, reach, asked, &mine, &mut incidents);
+        incidents.record(shared);
+        if !goes_on {
             return Ok(());
         }
         if asked.subject.is_data_file() {
@@ -87,7 +91,13 @@ fn batch_of(
 }
 
 /// One data file or dataset; `false` when the restore was told to stop.
-fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usize, Copy)]) -> bool {
+fn one(
+    shared: &Shared<'_>,
+    reach: &mut Reach<'_>,
+    asked: &Asked,
+    copies: &[(usize, Copy)],
+    incidents: &mut Incidents,
+) -> bool {
     let keys: Vec<&ObjectKey> = copies.iter().map(|it| &it.1.key).collect();
     let home = match &asked.subject {
         Subject::DataFile(it) => Home::of_file(it, shared.setup.stores, &keys),
@@ -127,6 +137,7 @@ fn one(shared: &Shared<'_>, reach: &mut Reach<'_>, asked: &Asked, copies: &[(usi
             wanted.candidates.clear();
         }
         let outcome = object::give_back(shared, reach, &wanted);
+        incidents.add(shared, asked.subject.id(), role, copies, &wanted, &outcome);
         if !verdict.take(&wanted, outcome) {
             return false;
         }
@@ -336,7 +347,7 @@ impl Verdict<'_> {
         let Outcome { fate, bad } = outcome;
         let key = wanted.path.as_str();
         for why in &bad {
-            let finding = self.finding(Some(key), format!("its copy is bad: {why}"));
+            let finding = self.finding(Some(key), format!("its copy is bad: {}", why.why));
             self.shared.tally().damaged(finding);
         }
         match fate {
@@ -360,7 +371,7 @@ impl Verdict<'_> {
                     [] => {
                         "no destination has a good copy of it: verify found every one to be missing or damaged".into()
                     }
-                    bad => format!("every copy is bad: {}", bad.join("; ")),
+                    bad => format!("every copy is bad: {}", object::in_a_sentence(bad)),
                 };
                 self.fail(Some(key), why.clone());
                 self.worst = Some((Status::FailVerify, why));

@@ -41,7 +41,7 @@ fn try_audit(bench: &Bench, options: &AuditOptions) -> Result<AuditSummary, RunE
     audit(&setup, options)
 }
 
-fn audited(bench: &Bench) -> AuditSummary {
+pub(crate) fn audited(bench: &Bench) -> AuditSummary {
     try_audit(bench, &options(bench)).unwrap()
 }
 

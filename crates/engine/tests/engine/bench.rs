@@ -94,13 +94,17 @@ impl Bench {
 
     /// One dataset, 10.5072/FK2/ONE, with as many small files.
     pub(crate) fn of_files(count: i64) -> Self {
+        Self::of_files_with(count, LedgerKind::Sqlite)
+    }
+
+    pub(crate) fn of_files_with(count: i64, ledger: LedgerKind) -> Self {
         let folder = temp_folder("engine");
         let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
         let dataset = world.add_dataset("10.5072", "FK2/ONE").id;
         for n in 0..count {
             world.add_file(dataset, &format!("file://{}", World::object_name(n)), format!("content {n}").as_bytes());
         }
-        Self::new(world, LedgerKind::Sqlite, folder)
+        Self::new(world, ledger, folder)
     }
 
     pub(crate) fn new(world: World, ledger: LedgerKind, folder: TempDir) -> Self {

@@ -10,6 +10,7 @@ mod cookbook;
 mod disappearance;
 mod early_end;
 mod faults;
+mod incidents;
 mod medium;
 mod orphans;
 mod outage;

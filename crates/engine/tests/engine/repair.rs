@@ -181,11 +181,13 @@ fn both_sides_are_mended_from_each_other() {
     // Each is on record.
     let [incident] = &two.incidents(1)[..] else { panic!("{:?}", two.incidents(1)) };
     assert_eq!((incident.side, incident.place.as_str(), incident.found.as_str()), (Side::Store, "file", "damaged"));
-    assert_eq!((incident.mended_from.as_str(), incident.run.clone()), ("destination default", done.run_id.clone()));
-    assert_eq!((incident.found_by.clone(), incident.size), (done.run_id.0.clone(), two.contents[1].len() as u64));
+    let mended = incident.mended.as_ref().unwrap();
+    assert_eq!((mended.from.as_str(), &mended.by), ("destination default", &done.run_id));
+    assert_eq!((&incident.found_by, mended.size), (&done.run_id, Some(two.contents[1].len() as u64)));
     let [incident] = &two.incidents(3)[..] else { panic!("{:?}", two.incidents(3)) };
     assert_eq!((incident.side, incident.place.as_str()), (Side::Destination, "second"));
-    assert_eq!((incident.mended_from.as_str(), incident.found.as_str()), ("store file", "damaged"));
+    let from = incident.mended.as_ref().map(|it| it.from.as_str());
+    assert_eq!((from, incident.found.as_str()), (Some("store file"), "damaged"));
     assert_eq!((two.incidents(4).len(), two.incidents(5).len()), (2, 0));
 
     let again = two.repair_all(true);
@@ -207,16 +209,18 @@ fn what_the_ledger_knows_to_be_bad_is_looked_at() {
     assert_eq!((done.objects.mended, done.ending), (1, Ending::Safe), "{done:#?}");
     assert!(two.is_whole(0));
     let [incident] = &two.incidents(0)[..] else { panic!() };
-    assert_eq!(incident.found_by, found.run_id.0, "verify found it");
-    assert!(incident.found_at <= incident.mended_at);
-    // What came back by itself is no incident, and is called OK all the same.
+    assert_eq!((&incident.found_by, incident.command.as_deref()), (&found.run_id, Some("verify")));
+    assert!(incident.found_at <= incident.mended.as_ref().unwrap().at);
+    // What came back by itself was an incident, too, and is called OK.
     fs::remove_file(two.first(1)).unwrap();
     crate::verify::verified(&two.bench);
     fs::write(two.first(1), &two.contents[1]).unwrap();
     assert!(two.statuses().contains(&Status::FailVerify));
     let done = two.repair(true);
     assert_eq!((done.items.len(), done.looked_at, done.ending), (0, 1, Ending::Safe), "{done:#?}");
-    assert_eq!((two.incidents(1).len(), two.statuses()), (0, vec![Status::Ok; 6]));
+    assert_eq!(two.statuses(), [Status::Ok; 6]);
+    let [incident] = &two.incidents(1)[..] else { panic!("{:?}", two.incidents(1)) };
+    assert!(incident.mended.as_ref().unwrap().from.starts_with("elsewhere"), "{incident:#?}");
 }
 
 #[test]
@@ -234,7 +238,7 @@ fn a_copy_of_what_left_dataverse_comes_from_another_destination() {
     assert_eq!((done.objects.mended, done.looked_at, done.ending), (1, 1, Ending::Safe), "{done:#?}");
     assert_eq!(fs::read(two.first(0)).unwrap(), two.contents[0]);
     assert!(!two.store(0).exists(), "Dataverse does not know it any more");
-    assert_eq!(two.incidents(0)[0].mended_from, "destination second");
+    assert_eq!(two.incidents(0)[0].mended.as_ref().unwrap().from, "destination second");
     let copies = two.bench.ledger.copies(&destination(), &[id]).unwrap();
     assert_eq!(copies[0].state, CopyState::Proved);
 }
@@ -266,7 +270,8 @@ fn what_nobody_can_decide_or_has_any_more_is_left() {
     assert!(of(0).action.contains("no destination has a good copy"), "{:#?}", of(0));
     assert!(of(1).action.contains("left alone"), "{:#?}", of(1));
     assert!(of(2).action.contains("nobody can say"), "{:#?}", of(2));
-    assert!((0..4).all(|it| two.incidents(it).is_empty()));
+    let open = |n: usize| two.incidents(n).iter().filter(|it| it.mended.is_none()).count();
+    assert_eq!([0, 1, 2, 3].map(open), [3, 0, 1, 0], "as far as it is damage for sure");
     // It is known now, without having been verified.
     let copies = two.bench.ledger.copies(&second(), &[two.id(0)]).unwrap();
     assert_eq!(copies[0].state, CopyState::Damaged);
@@ -293,7 +298,8 @@ fn whatever_fails_on_the_way_the_next_repair_ends_it() {
                 let bytes = fs::read(&path).ok();
                 let is_good = bytes.as_ref() == Some(&two.contents[n]);
                 assert!(is_good || bytes.is_none() || bytes.unwrap() == b"rotten", "{fault:?} at {at}: {n}");
-                assert!(is_good || two.incidents(n).is_empty(), "{fault:?} at {at}: {n}: {first:#?}");
+                let is_mended = two.incidents(n).iter().any(|it| it.mended.is_some());
+                assert!(is_good || !is_mended, "{fault:?} at {at}: {n}: {first:#?}");
             }
             let second = two.repair_all(true);
             assert_eq!(second.ending, Ending::Safe, "{fault:?} at {at}: {second:#?}");

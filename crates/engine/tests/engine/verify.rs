@@ -464,7 +464,12 @@ fn a_night_without_the_disk_records_no_damage() {
     assert_eq!(files::tree(&bench.backup).len(), 0, "nothing is stored in the wrong place");
     assert_eq!(fs::read_dir(bench.backup.join(".dataverse-backup/tmp")).unwrap().count(), 0);
     // Whoever is sure says so.
-    let rerun = bench.try_run(&Options { rerun: true, ..options() }).unwrap();
+    let rerun = bench
+        .try_run(&Options {
+            overrides: dvb_engine::Overrides { copies_lost: true, ..dvb_engine::Overrides::default() },
+            ..options()
+        })
+        .unwrap();
     assert_eq!((rerun.files.copied, bench.copies().len()), (30, 30), "{rerun:#?}");
 }
 

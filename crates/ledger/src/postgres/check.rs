@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use dvb_model::{DestinationName, RunId};
 use postgres::{Row, Transaction};
 
-use super::Fault;
 use super::read::{self, by_index};
 use super::write::{self, PlaceColumns};
+use super::{Fault, incident};
 use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
 use crate::weigh::storable;
@@ -92,11 +92,13 @@ pub(super) fn record_checks(
     run: &RunId,
     checks: &[Check],
 ) -> Result<(), Fault> {
-    let checks = Checks::of(checks)?;
+    let (checks, name) = (Checks::of(checks)?, destination.0.as_str());
     let destination = write::destination_id(db, destination)?;
     by_index(db)?;
     record_good(db, destination, &checks)?;
     write::write_damage(db, destination, &checks.damaged)?;
+    incident::open(db, run, checks.findings.iter().copied())?;
+    incident::close_checked(db, destination, name, run, &checks)?;
     if !checks.reasons.is_empty() {
         let (ids, reasons): (Vec<i64>, Vec<&str>) = checks.reasons.iter().map(|it| (*it.0, it.1.as_str())).unzip();
         db.execute(

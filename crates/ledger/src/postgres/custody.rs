@@ -1,14 +1,13 @@
-//! All that is known of one data file, and what was mended.
+//! All that is known of one data file.
 
 use dvb_model::DvObjectId;
 use postgres::{Row, Transaction};
 
 use super::Fault;
 use super::read::{by_index, raw_copy, time};
-use crate::custody::{RawCustody, RawIncident, copy_in_custody};
-use crate::raw::{RawDetail, version_column};
-use crate::weigh::storable;
-use crate::{Custody, Incident};
+use crate::Custody;
+use crate::custody::{RawCustody, copy_in_custody};
+use crate::raw::RawDetail;
 
 const STATES: &str = concat!(
     "SELECT d.id, d.name, s.id, s.dataset, s.storage_identifier, s.label, s.status, s.basis, s.reason, s.provisional, ",
@@ -71,72 +70,4 @@ fn raw_custody(row: &Row) -> Result<RawCustody, postgres::Error> {
         last_backup: row.try_get(16)?,
         run: row.try_get(17)?,
     })
-}
-
-pub(super) fn record(db: &mut Transaction<'_>, incidents: &[Incident]) -> Result<(), Fault> {
-    let statement = db.prepare(
-        "INSERT INTO backup_incident (mended_at, run, id, role, version, side, place, key, found, detail, found_by,
-                                      found_at, mended_from, evidence, size, sha256, kept)
-         VALUES (now(), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::timestamptz, $12, $13, $14, $15, $16)",
-    )?;
-    for it in incidents {
-        let (role, detail) = (it.role.to_string(), storable(&it.detail).into_owned());
-        let size = i64::try_from(it.size).unwrap_or(i64::MAX);
-        db.execute(
-            &statement,
-            &[
-                &it.run.0,
-                &it.id.0,
-                &role,
-                &version_column(it.version),
-                &it.side.name(),
-                &it.place,
-                &it.key,
-                &it.found,
-                &detail,
-                &it.found_by,
-                &it.found_at,
-                &it.mended_from,
-                &it.evidence.name(),
-                &size,
-                &it.sha256.as_bytes(),
-                &it.kept,
-            ],
-        )?;
-    }
-    Ok(())
-}
-
-const INCIDENTS: &str = concat!(
-    "SELECT ",
-    time!("mended_at"),
-    ", run, id, role, version, side, place, key, found, detail, found_by, ",
-    time!("found_at"),
-    ", mended_from, evidence, size, sha256, kept FROM backup_incident WHERE id = $1 ORDER BY number"
-);
-
-pub(super) fn incidents(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Incident>, Fault> {
-    let incident = |row: &Row| -> Result<Incident, Fault> {
-        let raw = RawIncident {
-            mended_at: row.try_get(0)?,
-            run: row.try_get(1)?,
-            id: row.try_get(2)?,
-            role: row.try_get(3)?,
-            version: row.try_get(4)?,
-            side: row.try_get(5)?,
-            place: row.try_get(6)?,
-            key: row.try_get(7)?,
-            found: row.try_get(8)?,
-            detail: row.try_get(9)?,
-            found_by: row.try_get(10)?,
-            found_at: row.try_get(11)?,
-            mended_from: row.try_get(12)?,
-            evidence: row.try_get(13)?,
-            size: row.try_get(14)?,
-            sha256: row.try_get(15)?,
-            kept: row.try_get(16)?,
-        };
-        Ok(raw.read()?)
-    };
-    db.query(INCIDENTS, &[&id.0])?.iter().map(incident).collect()
 }

@@ -4,6 +4,7 @@ mod check;
 mod claim;
 mod custody;
 mod holdings;
+mod incident;
 mod lock;
 mod migrate;
 mod open;
@@ -20,8 +21,8 @@ use postgres::Transaction;
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Claim, Copy, Custody, EntryKind, Held, Holder, Holding, Incident, Ledger, LedgerError, Lock,
-    Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
+    Candidate, Check, Claim, Copy, Custody, EntryKind, Finding, Held, Holder, Holding, Incident, Ledger, LedgerError,
+    Lock, Mending, Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
 };
 
 /// How long the database may say nothing while an answer is waited for.
@@ -268,12 +269,12 @@ impl Ledger for PostgresLedger {
         self.transact("list what is known", |it| custody::custody(it, id))
     }
 
-    fn record_incidents(&self, incidents: &[Incident]) -> Result<(), LedgerError> {
-        self.transact("record what was mended", |it| custody::record(it, incidents))
+    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
+        self.transact("record incidents", |it| incident::record(it, run, found, mended))
     }
 
     fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
-        self.transact("list what was mended", |it| custody::incidents(it, id))
+        self.transact("list incidents", |it| incident::of(it, id))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

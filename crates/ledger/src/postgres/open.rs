@@ -85,7 +85,7 @@ pub(super) fn error(target: &PostgresTarget, what: &'static str, error: Error) -
             what,
             remedy:
                 "run there as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON backup_destination, \
-                     backup_run, backup_state, backup_copy, backup_lock TO the user of BackupUsername; GRANT SELECT \
+                     backup_run, backup_state, backup_copy, backup_incident, backup_lock TO the user of BackupUsername; GRANT SELECT \
                      ON backup_schema, datafilestatus_original TO the same"
                     .into(),
             source: error.into(),

@@ -6,8 +6,8 @@ use dvb_fixity::Algorithm;
 use dvb_model::{DestinationName, DvObjectId, RunId};
 use postgres::{Row, Transaction};
 
-use super::Fault;
 use super::read::by_index;
+use super::{Fault, incident};
 use crate::raw::{self, version_column};
 use crate::reserve::Board;
 use crate::weigh::{self, Changes, Known, Place};
@@ -169,7 +169,7 @@ pub(super) fn record(
     run: &RunId,
     records: &[Record],
 ) -> Result<(), Fault> {
-    let destination = destination_id(db, destination)?;
+    let (destination, name) = (destination_id(db, destination)?, destination.0.as_str());
     by_index(db)?;
     for part in weigh::parts(records) {
         let on_record = known_at(db, destination, &weigh::places(part))?;
@@ -177,6 +177,8 @@ pub(super) fn record(
         write_proofs(db, destination, &changes)?;
         write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;
+        incident::open(db, run, changes.findings.iter().copied())?;
+        incident::close_settled(db, destination, name, run, &changes)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use dvb_model::{DestinationName, RunId};
 use rusqlite::{Connection, Rows, params};
 
-use super::{Fault, read, write};
+use super::{Fault, incident, read, write};
 use crate::check::{Checks, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
 use crate::weigh::storable;
@@ -98,7 +98,7 @@ pub(super) fn record_checks(
     run: &RunId,
     checks: &[Check],
 ) -> Result<(), Fault> {
-    let checks = Checks::of(checks)?;
+    let (checks, name) = (Checks::of(checks)?, destination.0.as_str());
     let (destination, now) = (write::destination_id(db, destination)?, write::NOW);
     let mut good = db.prepare_cached(&format!(
         "UPDATE backup_copy SET state = 'proved', evidence = ?5, proved_at = {now}
@@ -113,6 +113,8 @@ pub(super) fn record_checks(
         }
     }
     write::write_damage(db, destination, &checks.damaged)?;
+    incident::open(db, run, checks.findings.iter().copied())?;
+    incident::close_checked(db, destination, name, run, &checks)?;
     let mut state = db.prepare_cached(&format!(
         "UPDATE backup_state SET
              reason = CASE WHEN status = 'FAIL_VERIFY' AND run = ?3 THEN coalesce(reason || '; ', '') ELSE '' END || ?4,

@@ -1,14 +1,13 @@
-//! All that is known of one data file, and what was mended.
+//! All that is known of one data file.
 
 use dvb_model::DvObjectId;
 use rusqlite::{Connection, Row, params};
 
+use super::Fault;
 use super::read::raw_copy;
-use super::{Fault, write};
-use crate::custody::{RawCustody, RawIncident, copy_in_custody};
-use crate::raw::{RawDetail, version_column};
-use crate::weigh::storable;
-use crate::{Custody, Incident};
+use crate::Custody;
+use crate::custody::{RawCustody, copy_in_custody};
+use crate::raw::RawDetail;
 
 pub(super) fn custody(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
     let mut states = db.prepare_cached(
@@ -68,65 +67,4 @@ fn raw_custody(row: &Row<'_>) -> rusqlite::Result<RawCustody> {
         last_backup: row.get(16)?,
         run: row.get(17)?,
     })
-}
-
-pub(super) fn record(db: &Connection, incidents: &[Incident]) -> Result<(), Fault> {
-    let mut statement = db.prepare_cached(&format!(
-        "INSERT INTO backup_incident (mended_at, run, id, role, version, side, place, key, found, detail, found_by,
-                                      found_at, mended_from, evidence, size, sha256, kept)
-         VALUES ({}, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, strftime('%Y-%m-%dT%H:%M:%fZ', ?11), ?12, ?13, ?14, ?15,
-                 ?16)",
-        write::NOW
-    ))?;
-    for it in incidents {
-        statement.execute(params![
-            it.run.0,
-            it.id.0,
-            it.role.to_string(),
-            version_column(it.version),
-            it.side.name(),
-            it.place,
-            it.key,
-            it.found,
-            storable(&it.detail),
-            it.found_by,
-            it.found_at,
-            it.mended_from,
-            it.evidence.name(),
-            i64::try_from(it.size).unwrap_or(i64::MAX),
-            it.sha256.as_bytes(),
-            it.kept
-        ])?;
-    }
-    Ok(())
-}
-
-pub(super) fn incidents(db: &Connection, id: DvObjectId) -> Result<Vec<Incident>, Fault> {
-    let mut statement = db.prepare_cached(
-        "SELECT mended_at, run, id, role, version, side, place, key, found, detail, found_by, found_at, mended_from,
-                evidence, size, sha256, kept
-         FROM backup_incident WHERE id = ?1 ORDER BY number",
-    )?;
-    let rows = statement.query_map([id.0], |row| {
-        Ok(RawIncident {
-            mended_at: row.get(0)?,
-            run: row.get(1)?,
-            id: row.get(2)?,
-            role: row.get(3)?,
-            version: row.get(4)?,
-            side: row.get(5)?,
-            place: row.get(6)?,
-            key: row.get(7)?,
-            found: row.get(8)?,
-            detail: row.get(9)?,
-            found_by: row.get(10)?,
-            found_at: row.get(11)?,
-            mended_from: row.get(12)?,
-            evidence: row.get(13)?,
-            size: row.get(14)?,
-            sha256: row.get(15)?,
-            kept: row.get(16)?,
-        })
-    })?;
-    rows.map(|row| Ok(row?.read()?)).collect()
 }

@@ -7,11 +7,12 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 4] = [
+pub(super) const STEPS: [&str; 5] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
     include_str!("../../../../sql/ledger/sqlite/004_claims.sql"),
+    include_str!("../../../../sql/ledger/sqlite/005_open_incidents.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
 

@@ -4,6 +4,7 @@ mod check;
 mod claim;
 mod custody;
 mod holdings;
+mod incident;
 mod lock;
 mod migrate;
 mod open;
@@ -19,8 +20,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Claim, Copy, Custody, EntryKind, Held, Holder, Holding, Incident, Ledger, LedgerError, Lock,
-    Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
+    Candidate, Check, Claim, Copy, Custody, EntryKind, Finding, Held, Holder, Holding, Incident, Ledger, LedgerError,
+    Lock, Mending, Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -274,12 +275,12 @@ impl Ledger for SqliteLedger {
         self.read("list what is known", |it| custody::custody(it, id))
     }
 
-    fn record_incidents(&self, incidents: &[Incident]) -> Result<(), LedgerError> {
-        self.write("record what was mended", |it| custody::record(it, incidents))
+    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
+        self.write("record incidents", |it| incident::record(it, run, found, mended))
     }
 
     fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
-        self.read("list what was mended", |it| custody::incidents(it, id))
+        self.read("list incidents", |it| incident::of(it, id))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

@@ -6,7 +6,7 @@ use dvb_fixity::Algorithm;
 use dvb_model::{DestinationName, DvObjectId, RunId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Fault, read};
+use super::{Fault, incident, read};
 use crate::raw::{self, version_column};
 use crate::reserve::Board;
 use crate::weigh::{self, Changes, Known, Place};
@@ -107,7 +107,7 @@ pub(super) fn record(
     run: &RunId,
     records: &[Record],
 ) -> Result<(), Fault> {
-    let destination = destination_id(db, destination)?;
+    let (destination, name) = (destination_id(db, destination)?, destination.0.as_str());
     for part in weigh::parts(records) {
         let mut on_record = HashMap::new();
         for place in weigh::places(part) {
@@ -117,6 +117,8 @@ pub(super) fn record(
         write_proofs(db, destination, &changes)?;
         write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;
+        incident::open(db, run, changes.findings.iter().copied())?;
+        incident::close_settled(db, destination, name, run, &changes)?;
     }
     Ok(())
 }

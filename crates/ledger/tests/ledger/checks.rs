@@ -1,7 +1,9 @@
 //! Copies are looked at again, the one whose proof is oldest first.
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
-use dvb_ledger::{Check, CopyState, EntryKind, Found, Held, Ledger, LedgerError, Record, SourceDamage};
+use dvb_ledger::{
+    Bytes, Check, CopyState, EntryKind, Finding, Found, Held, Ledger, LedgerError, Record, Side, SourceDamage,
+};
 use dvb_model::{DestinationName, DvObjectId, ObjectRole, RunId, Status};
 
 use crate::Bench;
@@ -17,7 +19,20 @@ pub(crate) fn good(id: i64, bytes: &[u8]) -> Check {
 }
 
 pub(crate) fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
-    Check { id: DvObjectId(id), role, version: 1, found: Found::Damaged(why.into()) }
+    let finding = Finding {
+        id: DvObjectId(id),
+        role: role.clone(),
+        version: 1,
+        side: Side::Destination,
+        place: here().0,
+        key: main_key(id).as_str().into(),
+        found: "damaged",
+        detail: why.into(),
+        command: "verify",
+        expected: Bytes::default(),
+        actual: Bytes::default(),
+    };
+    Check { id: DvObjectId(id), role, version: 1, found: Found::Damaged(Box::new(finding)) }
 }
 
 fn ids(page: &[Held]) -> Vec<i64> {

@@ -1,11 +1,10 @@
-//! All that is known of one data file, and what was mended.
+//! All that is known of one data file.
 
-use dvb_fixity::{Algorithm, Evidence};
-use dvb_ledger::{CopyState, Incident, Side};
+use dvb_ledger::CopyState;
 use dvb_model::{DvObjectId, ObjectRole, RunId, Status};
 
 use crate::Bench;
-use crate::made::{copy_all, failed, here, key, main_key, measured, now, record, run, safe, there, wish};
+use crate::made::{copy_all, failed, here, key, main_key, now, record, run, safe, there, wish};
 
 const TIME: &str = "2026-02-03T04:05:06.007Z";
 
@@ -36,40 +35,4 @@ pub(crate) fn is_told_of_every_destination(bench: &dyn Bench) {
     assert_eq!((first.copies[1].first_seen.as_str(), first.copies[1].adopted), (TIME, false));
     assert_eq!(first.copies[0].copy.key, main_key(1));
     assert_eq!(second.copies[0].copy.state, CopyState::Damaged);
-}
-
-pub(crate) fn incidents_are_kept_in_order(bench: &dyn Bench) {
-    let ledger = bench.migrated();
-    let bytes = measured(b"good");
-    let one = Incident {
-        mended_at: String::new(),
-        run: run(),
-        id: DvObjectId(7),
-        role: ObjectRole::Original,
-        version: 2,
-        side: Side::Destination,
-        place: "second".into(),
-        key: "10.5072/FK2/ABC/7.orig".into(),
-        found: "damaged".into(),
-        detail: "it has other\0bytes".into(),
-        found_by: "20260101T000000Z-verify".into(),
-        found_at: TIME.into(),
-        mended_from: "store file".into(),
-        evidence: Evidence::ReadBack,
-        size: bytes.size,
-        sha256: bytes.digest(Algorithm::Sha256).unwrap().clone(),
-        kept: Some("aside".into()),
-    };
-    let two = Incident { side: Side::Store, role: ObjectRole::Main, kept: None, ..one.clone() };
-    let other = Incident { id: DvObjectId(8), ..one.clone() };
-    ledger.record_incidents(&[one.clone(), two.clone()]).unwrap();
-    ledger.record_incidents(&[other]).unwrap();
-    let mut found = bench.open().incidents(DvObjectId(7)).unwrap();
-    for it in &mut found {
-        let mended_at = std::mem::take(&mut it.mended_at);
-        assert!(mended_at.as_str() > TIME && mended_at.len() == TIME.len(), "{mended_at}");
-    }
-    let shown = |it: Incident| Incident { detail: "it has other\u{fffd}bytes".into(), ..it };
-    assert_eq!(found, [shown(one), shown(two)]);
-    assert_eq!(ledger.incidents(DvObjectId(9)).unwrap(), []);
 }

@@ -85,6 +85,8 @@ pub(crate) fn record(id: i64, verdict: Verdict) -> Record {
         fingerprint: "f".repeat(32),
         method: "ssh",
         verdict,
+        found: Vec::new(),
+        read_from: None,
     }
 }
 

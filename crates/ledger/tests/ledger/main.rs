@@ -7,6 +7,7 @@ mod child;
 mod claims;
 mod custody;
 mod holdings;
+mod incidents;
 mod locks;
 mod made;
 mod migration;
@@ -95,7 +96,10 @@ macro_rules! suite {
             claims::keep_their_keys,
             claims::make_no_ledger_known,
             custody::is_told_of_every_destination,
-            custody::incidents_are_kept_in_order,
+            incidents::are_one_while_open,
+            incidents::are_opened_and_closed_by_looks_at_copies,
+            incidents::are_opened_and_closed_by_verdicts,
+            incidents::from_before_are_kept,
             locks::the_second_learns_who_holds_it,
             locks::another_destination_is_free,
             locks::many_at_once_give_one_holder,

@@ -1,0 +1,255 @@
+//! Damage and loss, from when it was found to when it was mended.
+
+use std::fmt;
+
+use dvb_fixity::{Digest, Evidence};
+use dvb_model::{DvObjectId, ObjectRole, RunId};
+
+use crate::LedgerError;
+use crate::raw::{bad_row, digest, number, parsed, version_column};
+use crate::weigh::storable;
+
+/// Where something was bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// In a store of Dataverse.
+    Store,
+    /// At a destination.
+    Destination,
+}
+
+impl Side {
+    /// As the ledger spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Destination => "destination",
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Bytes by their size and digest, as far as these are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// How many.
+    pub size: Option<u64>,
+    /// A digest of them, of any algorithm.
+    pub digest: Option<Digest>,
+}
+
+/// Damage or loss of one object, as it is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Its data file or dataset.
+    pub id: DvObjectId,
+    /// Which object.
+    pub role: ObjectRole,
+    /// Which of its versions.
+    pub version: u32,
+    /// On which side it is bad.
+    pub side: Side,
+    /// Driver id of the store, or name of the destination.
+    pub place: String,
+    /// Its key there.
+    pub key: String,
+    /// In a word: `missing`, `damaged`.
+    pub found: &'static str,
+    /// The same in a sentence.
+    pub detail: String,
+    /// Which command found it: `run`, `verify`, `audit`, `repair`, `restore`.
+    pub command: &'static str,
+    /// What is on record.
+    pub expected: Bytes,
+    /// What was there, where it was read.
+    pub actual: Bytes,
+}
+
+/// How one object was mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mending {
+    /// What was bad. Where no incident is open of it, this one begins now.
+    pub of: Finding,
+    /// Where the good bytes came from.
+    pub from: String,
+    /// How they were proved afterwards; `None` where they were only compared on their way.
+    pub evidence: Option<Evidence>,
+    /// Their size.
+    pub size: u64,
+    /// Their SHA-256.
+    pub sha256: Digest,
+    /// Where the bad bytes are; `None` where there were none.
+    pub kept: Option<String>,
+}
+
+/// Damage or loss of one object. Found again before it is mended, it is the same incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// Its number in the ledger.
+    pub number: u64,
+    /// Its data file or dataset.
+    pub id: DvObjectId,
+    /// Which object.
+    pub role: ObjectRole,
+    /// Which of its versions.
+    pub version: u32,
+    /// On which side it was bad.
+    pub side: Side,
+    /// Driver id of the store, or name of the destination.
+    pub place: String,
+    /// Its key there.
+    pub key: String,
+    /// In a word: `missing`, `damaged`.
+    pub found: String,
+    /// The same in a sentence.
+    pub detail: String,
+    /// Which command found it; `None` where nobody wrote that down.
+    pub command: Option<String>,
+    /// The run, or the look at it, that found it first.
+    pub found_by: RunId,
+    /// When, RFC 3339 UTC.
+    pub found_at: String,
+    /// What was on record.
+    pub expected: Bytes,
+    /// What was there, where it was read.
+    pub actual: Bytes,
+    /// How it was mended; `None` as long as it is not.
+    pub mended: Option<Mended>,
+}
+
+/// The end of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// When, RFC 3339 UTC.
+    pub at: String,
+    /// By which run.
+    pub by: RunId,
+    /// Where the good bytes came from.
+    pub from: String,
+    /// How they were proved afterwards.
+    pub evidence: Option<Evidence>,
+    /// Their size.
+    pub size: Option<u64>,
+    /// Their SHA-256.
+    pub sha256: Option<Digest>,
+    /// Where the bad bytes are; `None` where there were none, or nobody knows.
+    pub kept: Option<String>,
+}
+
+/// What a mended object's bytes are said to come from where this program has not put them there.
+pub(crate) const BY_ITSELF: &str = "elsewhere: it was good again when it was looked at";
+
+/// A finding as the databases write it.
+pub(crate) struct FindingRow<'a> {
+    pub(crate) id: i64,
+    pub(crate) role: String,
+    pub(crate) version: i32,
+    pub(crate) side: &'static str,
+    pub(crate) place: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) found: &'a str,
+    pub(crate) detail: String,
+    pub(crate) command: &'a str,
+    pub(crate) expected_size: Option<i64>,
+    pub(crate) expected: Option<&'a [u8]>,
+    pub(crate) actual_size: Option<i64>,
+    pub(crate) actual: Option<&'a [u8]>,
+}
+
+impl<'a> FindingRow<'a> {
+    pub(crate) fn of(it: &'a Finding) -> Self {
+        Self {
+            id: it.id.0,
+            role: it.role.to_string(),
+            version: version_column(it.version),
+            side: it.side.name(),
+            place: &it.place,
+            key: &it.key,
+            found: it.found,
+            detail: storable(&it.detail).into_owned(),
+            command: it.command,
+            expected_size: it.expected.size.map(size_column),
+            expected: it.expected.digest.as_ref().map(Digest::as_bytes),
+            actual_size: it.actual.size.map(size_column),
+            actual: it.actual.digest.as_ref().map(Digest::as_bytes),
+        }
+    }
+}
+
+pub(crate) fn size_column(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// An incident's row.
+pub(crate) struct RawIncident {
+    pub(crate) number: i64,
+    pub(crate) id: i64,
+    pub(crate) role: String,
+    pub(crate) version: i32,
+    pub(crate) side: String,
+    pub(crate) place: String,
+    pub(crate) key: String,
+    pub(crate) found: String,
+    pub(crate) detail: String,
+    pub(crate) command: Option<String>,
+    pub(crate) found_by: String,
+    pub(crate) found_at: String,
+    pub(crate) expected_size: Option<i64>,
+    pub(crate) expected: Option<Vec<u8>>,
+    pub(crate) actual_size: Option<i64>,
+    pub(crate) actual: Option<Vec<u8>>,
+    pub(crate) mended_at: Option<String>,
+    pub(crate) mended_by: Option<String>,
+    pub(crate) mended_from: Option<String>,
+    pub(crate) evidence: Option<String>,
+    pub(crate) size: Option<i64>,
+    pub(crate) sha256: Option<Vec<u8>>,
+    pub(crate) kept: Option<String>,
+}
+
+impl RawIncident {
+    pub(crate) fn read(self) -> Result<Incident, LedgerError> {
+        let id = self.id;
+        let side = [Side::Store, Side::Destination].into_iter().find(|it| it.name() == self.side);
+        let size = |it: Option<i64>| it.map(|it| number(it, "size", id)).transpose();
+        let bytes = |length, bytes: Option<Vec<u8>>| -> Result<Bytes, LedgerError> {
+            let digest = bytes.map(|it| digest(&it, id)).transpose()?;
+            Ok(Bytes { size: size(length)?, digest })
+        };
+        let mended = match self.mended_at {
+            None => None,
+            Some(at) => Some(Mended {
+                at,
+                by: RunId(self.mended_by.unwrap_or_default()),
+                from: self.mended_from.unwrap_or_default(),
+                evidence: self.evidence.map(|it| parsed(&it, "evidence", id)).transpose()?,
+                size: size(self.size)?,
+                sha256: self.sha256.map(|it| digest(&it, id)).transpose()?,
+                kept: self.kept,
+            }),
+        };
+        Ok(Incident {
+            number: number(self.number, "number", id)?,
+            id: DvObjectId(id),
+            role: parsed(&self.role, "role", id)?,
+            version: number(self.version, "version", id)?,
+            side: side.ok_or_else(|| bad_row("side", id, &self.side))?,
+            place: self.place,
+            key: self.key,
+            found: self.found,
+            detail: self.detail,
+            command: self.command,
+            found_by: RunId(self.found_by),
+            found_at: self.found_at,
+            expected: bytes(self.expected_size, self.expected)?,
+            actual: bytes(self.actual_size, self.actual)?,
+            mended,
+        })
+    }
+}
