@@ -25,8 +25,8 @@ use thiserror::Error;
 use self::cloud::{CloudError, S3StoreKeys};
 pub(crate) use self::same_place::refuse_one_place;
 use crate::config::{
-    self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainXmlError, LedgerTarget, Policy,
-    Secret, SshTarget, StoreType, Verify,
+    self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, DomainXmlError, FoundStore,
+    Giver, LedgerTarget, Policy, Secret, SshTarget, StoreType, Verify,
 };
 use crate::exit::chain;
 
@@ -35,8 +35,8 @@ use crate::exit::chain;
 pub(crate) enum WiringError {
     /// Nothing to copy from.
     #[error(
-        "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files) or DomainXml (Payara's \
-         domain.xml) to [Repository], or a [Store ID] section for each storage driver",
+        "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files), DomainXml (Payara's \
+         domain.xml) or Environment (that of a container) to [Repository], or a [Store ID] section for each storage driver",
         path.display()
     )]
     NoStore {
@@ -174,10 +174,10 @@ impl StoreRow {
     }
 
     /// A store that cannot be described stays in the table: its files are not safe, and not left out either.
-    fn undescribed(type_name: &str, why: String) -> Self {
+    fn undescribed(origin: Origin, type_name: &str, why: String) -> Self {
         Self {
             type_name: if type_name.is_empty() { "?" } else { type_name }.to_owned(),
-            origin: Origin::DomainXml,
+            origin,
             place: "?".to_owned(),
             store: dvb_engine::Store {
                 kind: StoreKind::File,
@@ -195,6 +195,8 @@ pub(crate) enum Origin {
     Repository,
     /// A `[Store ID]` section.
     Section,
+    /// A container's environment, with who gave it.
+    Environment(Giver),
     /// `DomainXml`.
     DomainXml,
 }
@@ -209,12 +211,13 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
         for found in domain.stores {
             // Not opened where it would not be used.
             if !is_described(config, &found.id) {
-                let row = match found.described {
-                    Ok(store) => StoreRow::new(Origin::DomainXml, &store),
-                    Err(why) => StoreRow::undescribed(&found.type_name, why),
-                };
-                rows.insert(found.id, row);
+                rows.insert(found.id.clone(), found_row(Origin::DomainXml, found));
             }
+        }
+    }
+    for FoundStore { store, giver } in &config.environment_stores {
+        if !is_described_here(config, &store.id) {
+            rows.insert(store.id.clone(), found_row(Origin::Environment(*giver), store.clone()));
         }
     }
     if let Some(directory) = &config.repository.file_system_directory {
@@ -250,11 +253,24 @@ pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, 
 }
 
 fn default_or(config: &Config, of_domain: Option<DriverId>) -> DriverId {
-    config.repository.default_store.clone().or(of_domain).unwrap_or_else(file_store)
+    let of_environment = config.environment.as_ref().and_then(config::Environment::default_store);
+    config.repository.default_store.clone().or(of_environment).or(of_domain).unwrap_or_else(file_store)
 }
 
-/// Whether `config.ini` itself describes the store.
+fn found_row(origin: Origin, found: DomainStore) -> StoreRow {
+    match found.described {
+        Ok(store) => StoreRow::new(origin, &store),
+        Err(why) => StoreRow::undescribed(origin, &found.type_name, why),
+    }
+}
+
+/// Whether something that goes before `domain.xml` describes the store.
 fn is_described(config: &Config, id: &DriverId) -> bool {
+    is_described_here(config, id) || config.environment_stores.iter().any(|it| it.store.id == *id)
+}
+
+/// Whether `config.ini` itself does.
+fn is_described_here(config: &Config, id: &DriverId) -> bool {
     config.stores.iter().any(|it| it.id == *id)
         || (*id == file_store() && config.repository.file_system_directory.is_some())
 }
@@ -494,13 +510,20 @@ pub(crate) fn host_name() -> String {
 /// The configuration file, wherever it is.
 pub(crate) fn config(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     let env = |name: &str| std::env::var(name).ok();
-    config::load(&config::find(explicit, &env)?, &env)
+    config::load_within(&config::find(explicit, &env)?, &env, &variables())
 }
 
 /// The same, for what does without any database.
 pub(crate) fn config_without_database(explicit: Option<&Path>) -> Result<Config, ConfigError> {
     let env = |name: &str| std::env::var(name).ok();
-    config::load_without_database(&config::find(explicit, &env)?, &env)
+    config::load_without_database(&config::find(explicit, &env)?, &env, &variables())
+}
+
+/// The variables of this process, those that are text.
+fn variables() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// A ledger that lasts as long as the folder.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{Destination, Verify};
+use crate::config::{Config, Destination, Environment, Verify};
 use crate::exit::{Failure, chain};
 use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
@@ -70,6 +70,9 @@ impl Check {
 pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
     let config = &context.config;
     let mut checks = Checks { context, done: Vec::new(), stores: Vec::new() };
+    if let Some(environment) = &config.environment {
+        checks.add(Check::fine("environment", from_environment(config, environment)))?;
+    }
     let files = checks.catalogue()?;
     checks.ledger()?;
     checks.stores(files.as_ref())?;
@@ -92,6 +95,22 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
             .print_json(&json!({ "checks": checks.done, "stores": checks.stores, "exit_code": ending.code() }))?;
     }
     Ok(ending)
+}
+
+/// What was taken from a container's environment, by whom it was given. No values: some are secrets.
+fn from_environment(config: &Config, environment: &Environment) -> String {
+    let place =
+        environment.file.as_ref().map_or_else(|| "this process's own".to_owned(), |it| it.display().to_string());
+    let stores: Vec<&str> = config.environment_stores.iter().map(|it| it.store.id.0.as_str()).collect();
+    let mut text = format!("{place}: stores {}", if stores.is_empty() { "none".to_owned() } else { stores.join(", ") });
+    let mut by_giver: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (key, giver) in &environment.database {
+        by_giver.entry(giver.clone()).or_default().push(key);
+    }
+    for (giver, keys) in by_giver {
+        text += &format!("; [Database] {} from {giver}", keys.join(", "));
+    }
+    text
 }
 
 /// Data files of the catalogue by the driver that they name, if they name one.
@@ -186,7 +205,7 @@ impl Checks<'_> {
             Err(error) => return self.add(Check::failed("stores", error)),
         };
         let named = named.map(|it| by_store(it, &table.default));
-        self.stores = lines(&table, named.as_ref());
+        self.stores = lines(&table, &self.context.config, named.as_ref());
         let screen = &self.context.screen;
         if !screen.json && screen.verbosity != Verbosity::Quiet {
             screen.print(&drawn(&self.stores))?;
@@ -216,13 +235,14 @@ fn by_store(named: &Named, default: &DriverId) -> BTreeMap<DriverId, u64> {
 }
 
 /// Every store that somebody described, and those that only data files name.
-fn lines(table: &StoreTable, named: Option<&BTreeMap<DriverId, u64>>) -> Vec<Line> {
+fn lines(table: &StoreTable, config: &Config, named: Option<&BTreeMap<DriverId, u64>>) -> Vec<Line> {
     let line = |id: &DriverId, row: Option<&StoreRow>| Line {
         id: id.0.clone(),
         type_name: row.map(|it| it.type_name.clone()),
         from: row.map(|it| match it.origin {
             Origin::Repository => "[Repository]".to_owned(),
             Origin::Section => format!("[Store {id}]"),
+            Origin::Environment(giver) => config.environment.as_ref().map_or_else(String::new, |it| it.named(giver)),
             Origin::DomainXml => "domain.xml".to_owned(),
         }),
         place: row.map(|it| it.place.clone()),
@@ -310,8 +330,8 @@ fn probe_run() -> RunId {
 fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
     let what = format!("store {id}");
     let count = named.map_or_else(String::new, |it| format!("; {} name it", files(it)));
-    // domain.xml may speak of stores of long ago.
-    let is_idle = named == Some(0) && row.origin == Origin::DomainXml;
+    // domain.xml may speak of stores of long ago, and an image of one that is not used.
+    let is_idle = named == Some(0) && matches!(row.origin, Origin::DomainXml | Origin::Environment(_));
     match row.access() {
         Access::Readable(source) => match source.check() {
             Ok(()) => {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dvb_pg::{PostgresTarget, SslMode};
 
-use super::Secret;
 use super::fields::Fields;
 use super::value::{self, BadValue};
+use super::{Environment, Secret};
 
 const DEFAULT_LEDGER: &str = "/var/lib/dataverse-backup/ledger.db";
 
@@ -64,8 +64,9 @@ struct Server {
     ssl_root_cert: Option<PathBuf>,
 }
 
-pub(super) fn read(fields: &mut Fields<'_>) -> Option<Database> {
-    let main = Server {
+/// What the section does not say, an environment does.
+pub(super) fn read(fields: &mut Fields<'_>, environment: Option<&mut Environment>) -> Option<Database> {
+    let mut main = Server {
         host: fields.text("Host"),
         port: fields.parsed("Port", value::port),
         username: fields.text("Username"),
@@ -73,18 +74,55 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Database> {
         ssl_mode: fields.parsed("SslMode", ssl_mode),
         ssl_root_cert: fields.path("SslRootCert"),
     };
-    let catalogue = read_catalogue(fields, &main);
+    let mut database = fields.text("Database");
+    if let Some(environment) = environment.filter(|_| fields.text("Catalogue").is_none()) {
+        complete(&mut main, &mut database, environment, fields);
+    }
+    let catalogue = read_catalogue(fields, &main, database);
     let ledger = read_ledger(fields, main);
     Some(Database { catalogue: catalogue?, ledger: ledger? })
 }
 
-fn read_catalogue(fields: &mut Fields<'_>, main: &Server) -> Option<CatalogueSource> {
+/// From the container's own login. Its password goes with its user.
+fn complete(main: &mut Server, database: &mut Option<String>, environment: &mut Environment, fields: &mut Fields<'_>) {
+    let given = [main.host.is_some(), main.port.is_some(), database.is_some(), main.username.is_some()];
+    let has_password = fields.has_secret("Password");
+    let own_user = environment.database_user();
+    let mut of = |key: &'static str, name: &str, default: Option<&str>| {
+        environment.of_database(key, name, default).unwrap_or_else(|why| {
+            fields.problem(key, &format!("the container's dataverse.db.{name} {why}"));
+            None
+        })
+    };
+    let is_same_user = main.username.is_none() || main.username == own_user;
+    if !has_password && is_same_user {
+        main.password = of("Password", "password", None).map(Secret::new);
+    }
+    let [host, port, name, username] = given;
+    if !host {
+        main.host = of("Host", "host", Some("localhost"));
+    }
+    if !name {
+        *database = of("Database", "name", Some("dataverse"));
+    }
+    if !username {
+        main.username = of("Username", "user", Some("dataverse"));
+    }
+    if !port && let Some(text) = of("Port", "port", Some("5432")) {
+        match value::port(&text) {
+            Ok(port) => main.port = Some(port),
+            Err(bad) => fields.problem("Port", &format!("the container's dataverse.db.port: {bad}")),
+        }
+    }
+}
+
+fn read_catalogue(fields: &mut Fields<'_>, main: &Server, database: Option<String>) -> Option<CatalogueSource> {
     if fields.text("Catalogue").is_some() {
         let written = fields.parsed("Catalogue", |text| behind_prefix(text, "file:", "file:PATH"))?;
         return Some(CatalogueSource::File(fields.resolve(&written)));
     }
-    let database = fields.required("Database");
-    let username = fields.required("Username");
+    let database = database.or_else(|| fields.required("Database"));
+    let username = main.username.clone().or_else(|| fields.required("Username"));
     Some(CatalogueSource::Postgres(PostgresTarget {
         host: main.host.clone().unwrap_or_else(default_host),
         port: main.port.unwrap_or(DEFAULT_PORT),

@@ -10,7 +10,10 @@ use dvb_model::{DestinationName, DriverId};
 use super::fields::{Fields, Findings, Surroundings};
 use super::keys::{self, Given, Key};
 use super::lines::{self, Section};
-use super::{Config, ConfigError, Env, Notifications, Repository, backup, database, notifications, repository, store};
+use super::{
+    Config, ConfigError, Env, Environment, Notifications, Repository, Variables, backup, database, notifications,
+    repository, store,
+};
 
 /// Which section a header means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,7 +38,7 @@ impl Kind {
 }
 
 /// See [`super::load`]; with `whole`, `[Database]` has to be there.
-pub(super) fn load(path: &Path, env: Env<'_>, whole: bool) -> Result<Config, ConfigError> {
+pub(super) fn load(path: &Path, env: Env<'_>, variables: Variables<'_>, whole: bool) -> Result<Config, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let path = std::path::absolute(path).map_err(unreadable)?;
     let mut file = File::open(&path).map_err(unreadable)?;
@@ -55,7 +58,7 @@ pub(super) fn load(path: &Path, env: Env<'_>, whole: bool) -> Result<Config, Con
         findings.check_mode(&path, &file);
     }
     let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), env };
-    let config = read(&path, &sections, around, whole, &mut findings);
+    let config = read(&path, &sections, (around, variables), whole, &mut findings);
     let Findings { mut problems, exposed } = findings;
     problems.sort_by_key(|it| it.line);
     if !exposed.is_empty() {
@@ -140,11 +143,11 @@ fn holds_secret(kind: &Kind, section: &Section) -> bool {
 fn read(
     path: &Path,
     sections: &[(Kind, &Section)],
-    around: Surroundings<'_>,
+    (around, variables): (Surroundings<'_>, Variables<'_>),
     whole: bool,
     findings: &mut Findings,
 ) -> Option<Config> {
-    let (mut databases, mut repositories, mut notifications) = (None, None, None);
+    let (mut database_section, mut repositories, mut notifications) = (None, None, None);
     let (mut stores, mut destinations) = (Vec::new(), Vec::new());
     for (at, (kind, section)) in sections.iter().enumerate() {
         if sections.iter().take(at).any(|(it, _)| it == kind) {
@@ -152,33 +155,46 @@ fn read(
         }
         let fields = &mut Fields::new(section, kind.keys(), around, findings);
         match kind {
-            Kind::Database => databases = Some(database::read(fields)),
+            Kind::Database => database_section = Some(*section),
             Kind::Repository => repositories = Some(repository::read(fields)),
             Kind::Store(id) => stores.push((section.line, store::read(id, fields))),
             Kind::Backup(name) => destinations.push(backup::read(name, fields)),
             Kind::Notifications => notifications = Some(notifications::read(fields)),
         }
     }
-    if databases.is_none() && !whole {
-        databases = Some(Some(database::unknown()));
-    }
-    if databases.is_none() {
-        findings.add(None, "there is no [Database] section: it says how to read Dataverse's PostgreSQL");
-    }
     if destinations.is_empty() {
         findings.add(None, "there is no [Backup] section: it says where the copies go");
     }
     let repository = repositories.unwrap_or_else(Repository::default);
+    let has_stores =
+        !stores.is_empty() || repository.file_system_directory.is_some() || repository.domain_xml.is_some();
+    let file = repository.environment.clone();
+    let mut environment = Environment::read(file, variables, has_stores, around, findings);
+    let absent = Section { line: 0, header: "Database".to_owned(), entries: Vec::new() };
+    // What an environment has is enough.
+    let section = database_section.or_else(|| (whole && environment.is_some()).then_some(&absent));
+    let database = match section {
+        Some(section) => {
+            database::read(&mut Fields::new(section, keys::DATABASE, around, findings), environment.as_mut())
+        }
+        None if !whole => Some(database::unknown()),
+        None => {
+            findings.add(None, "there is no [Database] section: it says how to read Dataverse's PostgreSQL");
+            None
+        }
+    };
     let file_store = stores.iter().find(|(_, it)| it.as_ref().is_some_and(|it| it.id.0 == "file"));
     if let (Some((line, _)), Some(_)) = (file_store, &repository.file_system_directory) {
         findings.add(*line, "[Store file]: FileSystemDirectory in [Repository] describes this store already; keep one");
     }
     Some(Config {
         path: path.to_owned(),
-        database: databases??,
+        database: database?,
         repository,
         stores: stores.into_iter().map(|(_, it)| it).collect::<Option<_>>()?,
         destinations: destinations.into_iter().collect::<Option<_>>()?,
         notifications: notifications.unwrap_or_else(|| Some(Notifications::default()))?,
+        environment_stores: environment.as_ref().map(|it| it.stores(around)).unwrap_or_default(),
+        environment,
     })
 }

@@ -99,7 +99,11 @@ pub fn read(path: &Path, env: Env<'_>) -> Result<DomainXml, DomainXmlError> {
     }
     let resolver = Resolver { env, properties: &domain.properties, instance_root: instance_root(path) };
     let default_store = options.default_store().and_then(|it| resolver.resolve(&it.value).ok());
-    let stores = options.stores.iter().map(|(id, options)| describe(id, options, &resolver, path)).collect();
+    let resolve = |option: &JvmOption| resolver.resolve(&option.value);
+    // Payara runs in the folder of the file.
+    let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), env };
+    let place = path.display().to_string();
+    let stores = options.stores.iter().map(|(id, options)| describe(id, options, &resolve, around, &place)).collect();
     Ok(DomainXml { default_store: default_store.filter(|it| !it.is_empty()).map(DriverId), stores })
 }
 
@@ -110,16 +114,16 @@ fn instance_root(path: &Path) -> Option<String> {
 
 /// An option of the JVM.
 #[derive(Debug, Clone)]
-struct JvmOption {
+pub(super) struct JvmOption {
     /// As it is written, for messages.
-    name: String,
-    value: String,
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 /// All `dataverse.files.*`: those of a store by its id, and the others.
 #[derive(Debug, Default)]
-struct Options {
-    stores: BTreeMap<String, BTreeMap<String, JvmOption>>,
+pub(super) struct Options {
+    pub(super) stores: BTreeMap<String, BTreeMap<String, JvmOption>>,
     general: BTreeMap<String, JvmOption>,
     /// Whether a store has a type, which there is since 4.20.
     typed: bool,
@@ -144,7 +148,7 @@ impl Options {
     }
 
     /// Of an option that is there twice the last counts, as to the JVM.
-    fn of_config(options: &[(String, String)]) -> Self {
+    pub(super) fn of_config(options: &[(String, String)]) -> Self {
         let mut found = Self::default();
         for (name, value) in options {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
@@ -189,15 +193,21 @@ impl Options {
     }
 }
 
-/// In the words of a `[Store ID]` section, which checks it as it would check one.
-fn describe(id: &str, options: &BTreeMap<String, JvmOption>, resolver: &Resolver<'_>, path: &Path) -> DomainStore {
-    let written = options.get("type").map(|it| resolver.resolve(&it.value).unwrap_or_else(|_| it.value.clone()));
+/// In the words of a `[Store ID]` section, which checks it as it would check one; `place` is what described it.
+pub(super) fn describe(
+    id: &str,
+    options: &BTreeMap<String, JvmOption>,
+    resolve: &dyn Fn(&JvmOption) -> Result<String, String>,
+    around: Surroundings<'_>,
+    place: &str,
+) -> DomainStore {
+    let written = options.get("type").map(|it| resolve(it).unwrap_or_else(|_| it.value.clone()));
     let type_name = written.unwrap_or_default();
     let header = format!("Store {id}");
     let (mut entries, mut unresolved) = (Vec::new(), Vec::new());
     for (key, option) in options {
         let Some(ours) = key_of(&type_name, key) else { continue };
-        match resolver.resolve(&option.value) {
+        match resolve(option) {
             Ok(value) => entries.push(Entry { line: 0, value: value_of(&ours, value), key: ours }),
             Err(why) => {
                 unresolved.push(format!("{} {why}; a [{header}] section with {} gives it", option.name, shown(&ours)));
@@ -211,17 +221,11 @@ fn describe(id: &str, options: &BTreeMap<String, JvmOption>, resolver: &Resolver
     entries.retain(|it| it.key != "BaseUrl" || value::url(&it.value).is_ok());
     let section = Section { header, line: 0, entries };
     let mut findings = Findings::default();
-    // Payara runs in the folder of the file.
-    let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), env: resolver.env };
     let id = DriverId(id.to_owned());
     let found = store::read(&id, &mut Fields::new(&section, keys::STORE, around, &mut findings));
     let described = found.filter(|_| findings.problems.is_empty()).map(|it| it.kind).ok_or_else(|| {
         let problems: Vec<_> = findings.problems.into_iter().map(|it| it.message).collect();
-        format!(
-            "{} does not describe it fully, and no [Store {id}] section does: {}",
-            path.display(),
-            problems.join("; ")
-        )
+        format!("{place} does not describe it fully, and no [Store {id}] section does: {}", problems.join("; "))
     });
     DomainStore { id, type_name, described }
 }

@@ -163,6 +163,12 @@ impl<'a> Fields<'a> {
         self.around.path(written)
     }
 
+    /// Whether a secret is given, in whatever form.
+    pub(super) fn has_secret(&self, name: &str) -> bool {
+        let key = self.keys.iter().find(|it| it.name == name);
+        key.is_some_and(|it| it.names().iter().any(|(name, _)| self.entry(name).is_some()))
+    }
+
     /// A secret of the section, given in one of its three forms.
     pub(super) fn secret(&mut self, name: &str) -> Option<Secret> {
         self.secret_of(name, "")

@@ -96,6 +96,7 @@ pub(super) const REPOSITORY: &[Key] = &[
     plain("FileSystemDirectory", "the folder of Dataverse's store 'file'"),
     plain("DefaultStore", "the store of identifiers without a prefix"),
     plain("DomainXml", "Payara's domain.xml, to take the stores from"),
+    plain("Environment", "a file with a container's environment, to take the stores and the database's login from"),
     plain("AuxiliaryObjects", "whether auxiliary files, provenance and logos are copied"),
     plain("CachedExports", "whether cached metadata exports are copied"),
     plain("MaxDisappearance", "the share of data files that may leave the catalogue between two runs"),

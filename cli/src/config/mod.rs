@@ -7,6 +7,7 @@ mod backup;
 mod database;
 mod document;
 mod domain_xml;
+mod environment;
 mod error;
 mod fields;
 mod find;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub use backup::{Destination, DestinationKind, S3Target, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify};
 pub use database::{CatalogueSource, Database, LedgerTarget};
 pub use domain_xml::{DomainStore, DomainXml, DomainXmlError, read as read_domain_xml};
+pub use environment::{Environment, FoundStore, Giver, Variables};
 pub use error::{ConfigError, Exposed, Problem};
 pub use find::find;
 pub use notifications::{EmailWhen, Notifications, Smtp, SmtpTls};
@@ -49,6 +51,10 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// `[Notifications]`.
     pub notifications: Notifications,
+    /// The environment of a container that Dataverse runs in, where there is one.
+    pub environment: Option<Environment>,
+    /// The stores that it describes.
+    pub environment_stores: Vec<FoundStore>,
 }
 
 /// Reads and checks a configuration file.
@@ -59,13 +65,21 @@ pub struct Config {
 /// [`ConfigError::Exposed`] when others could read its secrets, else [`ConfigError::Invalid`] with every problem
 /// that was found, or that it cannot be read.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
-    document::load(path, env, true)
+    document::load(path, env, &[], true)
 }
 
-/// The same for what does without any database: `[Database]` may be absent.
+/// The same, and what the file does not say is taken from the variables of this process, if they speak of a Dataverse.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_without_database(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
-    document::load(path, env, false)
+pub fn load_within(path: &Path, env: Env<'_>, variables: Variables<'_>) -> Result<Config, ConfigError> {
+    document::load(path, env, variables, true)
+}
+
+/// As [`load_within`], for what does without any database: `[Database]` may be absent.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_without_database(path: &Path, env: Env<'_>, variables: Variables<'_>) -> Result<Config, ConfigError> {
+    document::load(path, env, variables, false)
 }

@@ -16,6 +16,8 @@ pub struct Repository {
     pub default_store: Option<DriverId>,
     /// Payara's `domain.xml`, to take further stores from; `[Store]` sections go before it.
     pub domain_xml: Option<PathBuf>,
+    /// A file with the environment of Dataverse's container.
+    pub environment: Option<PathBuf>,
     /// Whether auxiliary files, provenance JSON and dataset logos are copied.
     pub auxiliary_objects: bool,
     /// Whether `export_*.cached` objects are copied.
@@ -30,6 +32,7 @@ impl Default for Repository {
             file_system_directory: None,
             default_store: None,
             domain_xml: None,
+            environment: None,
             auxiliary_objects: true,
             cached_exports: false,
             max_disappearance: 0.05,
@@ -43,6 +46,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
         file_system_directory: fields.path("FileSystemDirectory"),
         default_store: fields.text("DefaultStore").map(DriverId),
         domain_xml: fields.path("DomainXml"),
+        environment: fields.path("Environment"),
         auxiliary_objects: fields.parsed("AuxiliaryObjects", value::boolean).unwrap_or(default.auxiliary_objects),
         cached_exports: fields.parsed("CachedExports", value::boolean).unwrap_or(default.cached_exports),
         max_disappearance: fields.parsed("MaxDisappearance", value::percent).unwrap_or(default.max_disappearance),

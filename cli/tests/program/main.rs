@@ -4,6 +4,7 @@
 mod audit;
 mod check;
 mod databases;
+mod environment;
 mod exit_codes;
 mod full;
 mod ledger;
