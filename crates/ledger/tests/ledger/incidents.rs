@@ -58,7 +58,7 @@ pub(crate) fn are_one_while_open(bench: &dyn Bench) {
     assert!(one.found_at.as_str() > "2026" && one.found_at.ends_with('Z'), "{one:#?}");
     // It ends once, and what comes then is another one.
     ledger.record_incidents(&again, &[], &[mending(found.clone())]).unwrap();
-    ledger.record_incidents(&first, &[found.clone()], &[]).unwrap();
+    ledger.record_incidents(&first, std::slice::from_ref(&found), &[]).unwrap();
     let both = of(bench, 7);
     assert_eq!(both.iter().map(|it| it.mended.is_some()).collect::<Vec<_>>(), [true, false]);
     assert!(both[0].number < both[1].number);
@@ -122,7 +122,7 @@ pub(crate) fn are_opened_and_closed_by_verdicts(bench: &dyn Bench) {
     assert_eq!(ends(2).iter().filter(|it| it.is_some()).count(), 1, "nobody has read the store");
     // One more version makes it safe, too; and another destination says nothing of this one.
     let second = wish(3, ObjectRole::Main, 2, key("10.5072/FK2/ABC/3.v2"));
-    ledger.reserve(&here(), &[second.clone()]).unwrap();
+    ledger.reserve(&here(), std::slice::from_ref(&second)).unwrap();
     copy_all(&*ledger, &crate::made::there(), [3]);
     assert_eq!(ends(3), [None, None]);
     let objects = vec![now(ObjectRole::Main, 2, second.key, b"changed")];
