@@ -2,6 +2,8 @@
 //! redirects, nothing from the environment.
 
 mod hosts;
+mod interrupt;
+mod steady;
 
 use std::time::Duration;
 
@@ -14,12 +16,16 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use hosts::Hosts;
 
+pub use interrupt::Interrupt;
+pub use steady::Steady;
+
 /// How long a server may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// For its address, and for a connection.
     pub connect: Duration,
-    /// Without a byte in either direction. The whole body may take any time, as it may have any size.
+    /// Without a byte in either direction, and twice that for the head of an answer. The whole body may take any time, as
+    /// it may have any size; that it comes at a pace is seen by [`Steady`].
     pub idle: Duration,
 }
 
@@ -68,6 +74,7 @@ pub fn agent(
         .timeout_connect(Some(limits.connect))
         .timeout_per_read(Some(limits.idle))
         .timeout_per_write(Some(limits.idle))
+        .timeout_recv_response(Some(limits.idle * 2))
         .user_agent(concat!("dataverse-backup/", env!("CARGO_PKG_VERSION")));
     Agent::with_parts(more(config).build(), DefaultConnector::default(), <Hosts>::default())
 }

@@ -1,8 +1,8 @@
 //! One request, with its redirects and its tries.
 
-use std::thread;
 use std::time::Duration;
 
+use dvb_http::Interrupt;
 use jiff::Timestamp;
 use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::tls::RootCerts;
@@ -19,6 +19,7 @@ const REDIRECTS: u32 = 5;
 
 pub(crate) struct Client {
     agent: Agent,
+    pub(crate) interrupt: Interrupt,
     pub(crate) base: Base,
     signing: Option<Signing>,
     pub(crate) patience: Patience,
@@ -45,7 +46,13 @@ impl Answer {
 impl Client {
     pub(crate) fn new(config: &RemoteConfig) -> Result<Self, String> {
         let base = Base::parse(&config.base_url)?;
-        Ok(Self { agent: agent(&config.patience), base, signing: config.signing.clone(), patience: config.patience })
+        let (agent, interrupt) = (agent(&config.patience), Interrupt::default());
+        Ok(Self { agent, interrupt, base, signing: config.signing.clone(), patience: config.patience })
+    }
+
+    /// Cuts off whoever waits for the server, now or later.
+    pub(crate) fn interrupt(&self) {
+        self.interrupt.interrupt(Some(&self.agent));
     }
 
     /// Whether addresses are signed; the signature is good for GET alone.
@@ -81,6 +88,9 @@ impl Client {
         let mut pause = self.patience.pause;
         let mut tries = 1;
         loop {
+            if self.interrupt.is_interrupted() {
+                return Err(Failure::Interrupted);
+            }
             let answered = self.once(method, url, headers)?;
             let is_last = tries >= self.patience.tries;
             let wanted = match answered {
@@ -92,7 +102,7 @@ impl Client {
                 Err(error) if is_last => return Err(Failure::Unreached { tries, source: Box::new(error) }),
                 Err(_) => pause,
             };
-            thread::sleep(wanted);
+            self.interrupt.sleep(wanted);
             pause = (pause * 2).min(self.patience.longest_pause);
             tries += 1;
         }

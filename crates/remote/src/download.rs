@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::thread;
 
+use dvb_http::Steady;
 use ureq::BodyReader;
 use ureq::http::Method;
 use url::Url;
@@ -16,6 +16,9 @@ use crate::error::Failure;
 /// without end.
 const STRIDE: u64 = 1 << 20;
 
+/// Bytes that come at a pace.
+type Body = Steady<BodyReader<'static>>;
+
 /// A file that is being read.
 pub(crate) struct Download {
     client: Arc<Client>,
@@ -23,7 +26,7 @@ pub(crate) struct Download {
     version: Option<Version>,
     size: u64,
     at: u64,
-    body: Option<BodyReader<'static>>,
+    body: Option<Body>,
     /// Since it last got on.
     breaks: u32,
     /// Bytes since the last break.
@@ -51,8 +54,8 @@ impl Version {
     }
 }
 
-pub(crate) fn reader(answer: Answer) -> BodyReader<'static> {
-    answer.body.into_with_config().limit(u64::MAX).reader()
+pub(crate) fn reader(client: &Client, answer: Answer) -> Body {
+    Steady::new(answer.body.into_with_config().limit(u64::MAX).reader(), client.patience.idle)
 }
 
 /// Whether the answer's bytes are the file's own.
@@ -66,8 +69,8 @@ pub(crate) fn ensure_plain(answer: &Answer) -> Result<(), Failure> {
 }
 
 /// The size of a file of which the server tells none: by reading it.
-pub(crate) fn count(answer: Answer) -> Result<u64, Failure> {
-    io::copy(&mut reader(answer), &mut io::sink()).map_err(Failure::Broken)
+pub(crate) fn count(client: &Client, answer: Answer) -> Result<u64, Failure> {
+    io::copy(&mut reader(client, answer), &mut io::sink()).map_err(Failure::Broken)
 }
 
 impl Download {
@@ -85,13 +88,13 @@ impl Download {
         let size = match answer.length() {
             Some(it) => it,
             None => {
-                let size = count(answer)?;
+                let size = count(client, answer)?;
                 answer = whole()?;
                 size
             }
         };
         let version = Version::of(&answer);
-        let body = Some(reader(answer));
+        let body = Some(reader(client, answer));
         Ok(Self { client: Arc::clone(client), url, version, size, at: 0, body, breaks: 0, since: 0 })
     }
 
@@ -100,7 +103,7 @@ impl Download {
     }
 
     /// Asks for what is still missing of the same version.
-    fn go_on(&self) -> io::Result<BodyReader<'static>> {
+    fn go_on(&self) -> io::Result<Body> {
         let Some(version) = &self.version else {
             let what = format!("{} broke off, and its server does not tell its versions apart", shown(&self.url));
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
@@ -110,10 +113,10 @@ impl Download {
         ensure_plain(&answer).map_err(Failure::into_io)?;
         let same = Version::of(&answer).as_ref() == Some(version);
         match answer.status {
-            206 if same && is_rest(&answer, self.at, self.size) => Ok(reader(answer)),
+            206 if same && is_rest(&answer, self.at, self.size) => Ok(reader(&self.client, answer)),
             // A server without ranges: what is here already is read once more, for nobody.
             200 if same && answer.length().is_none_or(|it| it == self.size) => {
-                let mut body = reader(answer);
+                let mut body = reader(&self.client, answer);
                 match io::copy(&mut body.by_ref().take(self.at), &mut io::sink()) {
                     Ok(skipped) if skipped == self.at => Ok(body),
                     Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -142,7 +145,7 @@ impl Download {
         self.breaks += 1;
         let patience = &self.client.patience;
         if self.breaks < patience.tries {
-            thread::sleep((patience.pause * self.breaks).min(patience.longest_pause));
+            self.client.interrupt.sleep((patience.pause * self.breaks).min(patience.longest_pause));
             return Ok(());
         }
         let what = format!("{} ended after {} of {} bytes", shown(&self.url), self.at, self.size);

@@ -17,6 +17,9 @@ pub(crate) enum Failure {
     /// No try got an answer.
     #[error("no answer in {tries} tries")]
     Unreached { tries: u32, source: Box<ureq::Error> },
+    /// Nobody waits for an answer any more.
+    #[error("the time for it was over")]
+    Interrupted,
     /// The server is not the one that it should be, or none that can be spoken to.
     #[error("no connection can be made")]
     Unusable(#[source] Box<ureq::Error>),
@@ -42,6 +45,7 @@ impl Failure {
             Self::Outside(_) => Cause::Refused,
             Self::Unreached { .. } | Self::Broken(_) => Cause::Transient,
             Self::Unusable(_) => Cause::Misconfigured,
+            Self::Interrupted => Cause::Unavailable,
             Self::Answered { .. } | Self::Protocol(_) => Cause::Io,
         }
     }

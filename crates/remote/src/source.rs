@@ -61,7 +61,7 @@ impl RemoteStore {
             (206 | 416, Some(total), _) => Ok(total),
             // A server without ranges; the body is left alone.
             (200, _, Some(length)) => Ok(length),
-            (200, _, None) => download::count(answer),
+            (200, _, None) => download::count(&self.client, answer),
             (status, ..) => Err(Failure::Protocol(format!("the server answered {status} without a size"))),
         }
     }
@@ -75,6 +75,10 @@ fn total(answer: &Answer) -> Option<u64> {
 impl Source for RemoteStore {
     fn describe(&self) -> String {
         shown(self.client.base.url())
+    }
+
+    fn interrupt(&self) {
+        self.client.interrupt();
     }
 
     fn place(&self, at: &Location) -> String {

@@ -13,6 +13,8 @@ use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
 use dvb_storage::conformance::{self, some_bytes};
 use dvb_storage::{Cause, Location, ObjectAddress, Source as _};
 
+use dvb_testkit::netfault::{Options, Proxy};
+
 use crate::server::{Reply, Server};
 
 const QUICK: Patience = Patience {
@@ -358,4 +360,35 @@ fn a_server_that_nobody_vouches_for_is_not_spoken_to() {
     assert!(error.chain().contains("certificate"), "{}", error.chain());
     assert_eq!(store.check().unwrap_err().cause, Cause::Misconfigured);
     assert!(begun.elapsed() < Duration::from_secs(5), "no further try can help");
+}
+
+/// A server with a large file behind a line that can fail.
+fn behind_a_line(idle: Duration) -> (Server, Proxy, RemoteStore, Location) {
+    let bytes = some_bytes(7, 24 << 20);
+    let server = Server::start(move |request| Reply::file(request, &bytes, "\"one\""));
+    let url = server.url("/pub/d");
+    let port = url.split(['/', ':']).find_map(|it| it.parse().ok()).unwrap();
+    let proxy = Proxy::start(port, Options::default());
+    let base = url.replace(&format!(":{port}"), &format!(":{}", proxy.port));
+    let config = RemoteConfig { patience: Patience { idle, ..QUICK }, ..config(base) };
+    (server, proxy, RemoteStore::new(&config).unwrap(), location("18b3//large"))
+}
+
+#[test]
+fn whoever_waits_for_a_server_that_hangs_can_be_interrupted() {
+    let (_server, proxy, store, at) = behind_a_line(Duration::from_secs(60));
+    let hang = || proxy.set(Options { hang: true, ..Options::default() });
+    assert_eq!(conformance::interrupted_source(&store, &at, hang), Ok(()));
+}
+
+#[test]
+fn a_server_that_drips_is_not_read_without_end() {
+    let (_server, proxy, store, at) = behind_a_line(Duration::from_secs(2));
+    let mut body = store.open(&at).unwrap().body;
+    body.read_exact(&mut [0; 1000]).unwrap();
+    proxy.set(Options { drip: Some(Duration::from_millis(200)), ..Options::default() });
+    let began = Instant::now();
+    let read = std::io::copy(&mut body, &mut std::io::sink());
+    assert!(read.is_err(), "{read:?}");
+    assert!(began.elapsed() < Duration::from_secs(90), "{:?}", began.elapsed());
 }

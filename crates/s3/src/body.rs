@@ -39,7 +39,7 @@ impl ObjectBody {
             etag,
             size,
             at: 0,
-            body: Some(reader(response)),
+            body: Some(client.steady(response)),
             breaks: 0,
             resumed_at: 0,
         })
@@ -67,7 +67,7 @@ impl ObjectBody {
             return Err(io::Error::new(io::ErrorKind::StaleNetworkFileHandle, what));
         }
         self.resumed_at = self.at;
-        self.body = Some(reader(response));
+        self.body = Some(self.client.steady(response));
         Ok(())
     }
 
@@ -78,10 +78,6 @@ impl ObjectBody {
         let etag = response.headers().get("etag").and_then(|it| it.to_str().ok());
         response.status().as_u16() == 206 && range == Some(expected.as_str()) && etag == self.etag.as_deref()
     }
-}
-
-fn reader(response: Response<Body>) -> Box<dyn Read + Send> {
-    Box::new(response.into_body().into_with_config().limit(u64::MAX).reader())
 }
 
 pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {

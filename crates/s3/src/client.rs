@@ -1,10 +1,10 @@
 //! Requests to one S3 service: addressed, signed, carried, tried again.
 
+use std::io::Read;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
-use dvb_http::NotTrusted;
+use dvb_http::{Interrupt, NotTrusted, Steady};
 use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::RootCerts;
 use ureq::{Agent, Body};
@@ -26,6 +26,7 @@ const PATIENCE: u32 = 10;
 /// One S3 service.
 pub(crate) struct Client {
     agent: Agent,
+    interrupt: Interrupt,
     base: Url,
     /// Signed for. Where the caller gave none, the service may say which one it is.
     region: Mutex<String>,
@@ -88,6 +89,7 @@ impl Client {
         }
         Ok(Self {
             agent: agent(endpoint)?,
+            interrupt: Interrupt::default(),
             base,
             region: Mutex::new(region),
             is_region_given: endpoint.region.is_some(),
@@ -95,6 +97,11 @@ impl Client {
             wallet: Wallet::new(endpoint.credentials.clone()),
             limits: endpoint.limits,
         })
+    }
+
+    /// Cuts off whoever waits for the service, now or later.
+    pub(crate) fn interrupt(&self) {
+        self.interrupt.interrupt(Some(&self.agent));
     }
 
     /// The service, for messages.
@@ -110,9 +117,13 @@ impl Client {
     /// Asks; also tells whether it was asked more than once: then an earlier request may have had its effect.
     pub(crate) fn ask_once(&self, call: &Call<'_>) -> (Result<Answer, Fault>, bool) {
         self.persist(call, |response| {
-            let (parts, mut body) = response.into_parts();
-            let text = body.with_config().limit(LONGEST_ANSWER).lossy_utf8(true).read_to_string();
-            Ok(Answer { headers: parts.headers, text: text.map_err(Fault::Transport)? })
+            let (parts, body) = response.into_parts();
+            let mut text = Vec::new();
+            // Some keep a connection alive by a blank now and then while they work.
+            let window = self.limits.idle * if call.is_long { PATIENCE } else { 1 };
+            let reader = body.into_with_config().limit(LONGEST_ANSWER).reader();
+            Steady::new(reader, window).read_to_end(&mut text).map_err(|it| Fault::Transport(ureq::Error::Io(it)))?;
+            Ok(Answer { headers: parts.headers, text: String::from_utf8_lossy(&text).into_owned() })
         })
     }
 
@@ -130,6 +141,9 @@ impl Client {
         let (mut has_renewed, mut has_moved) = (false, false);
         let mut attempt = 1;
         loop {
+            if self.interrupt.is_interrupted() {
+                return (Err(Fault::Interrupted), attempt > 1);
+            }
             let keys = match self.wallet.keys() {
                 Ok(it) => it,
                 Err(error) => return (Err(error.into()), attempt > 1),
@@ -159,6 +173,7 @@ impl Client {
                 Fault::Transport(_) => true,
                 Fault::Refused(it) => it.is_transient(),
                 Fault::Credentials(_)
+                | Fault::Interrupted
                 | Fault::Unsendable(_)
                 | Fault::TooLarge { .. }
                 | Fault::Xml(_)
@@ -188,7 +203,13 @@ impl Client {
     /// Waits before another attempt: as long as was asked for, else twice as long each time, not all clients at once.
     pub(crate) fn pause(&self, attempt: u32, asked: Option<Duration>) {
         let backoff = Duration::from_millis(100 << attempt.min(12)).mul_f64(0.5 + fastrand::f64());
-        thread::sleep(asked.unwrap_or(backoff).min(self.limits.longest_pause));
+        self.interrupt.sleep(asked.unwrap_or(backoff).min(self.limits.longest_pause));
+    }
+
+    /// A body that comes at a pace.
+    pub(crate) fn steady(&self, response: Response<Body>) -> Box<dyn Read + Send> {
+        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        Box::new(Steady::new(reader, self.limits.idle))
     }
 
     pub(crate) fn attempts(&self) -> u32 {
@@ -225,7 +246,12 @@ impl Client {
 
     fn run<S: ureq::AsSendBody>(&self, request: Request<S>, is_long: bool) -> Result<Response<Body>, Fault> {
         let idle = self.limits.idle * if is_long { PATIENCE } else { 1 };
-        let request = self.agent.configure_request(request).timeout_per_read(Some(idle)).build();
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_per_read(Some(idle))
+            .timeout_recv_response(Some(idle * 2))
+            .build();
         self.agent.run(request).map_err(Fault::Transport)
     }
 

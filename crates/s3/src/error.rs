@@ -25,6 +25,9 @@ pub(crate) enum Fault {
         #[source]
         refusal: Refusal,
     },
+    /// Nobody waits for an answer any more.
+    #[error("the time for it was over")]
+    Interrupted,
     /// There are no keys to sign with.
     #[error("no credentials")]
     Credentials(#[from] CredentialsError),
@@ -112,6 +115,7 @@ impl Fault {
             Self::Refused(it) => it.cause(),
             Self::Credentials(CredentialsError::Role(..)) => Cause::Unavailable,
             Self::Credentials(_) => Cause::Forbidden,
+            Self::Interrupted => Cause::Unavailable,
             Self::Transport(ureq::Error::Io(it)) if it.kind() == io::ErrorKind::InvalidData => Cause::Misconfigured,
             Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => {
                 Cause::Misconfigured
@@ -124,7 +128,7 @@ impl Fault {
 
     /// The service as a whole is out of reach: other objects will fail the same way.
     pub(crate) fn is_lost(&self) -> bool {
-        matches!(self, Self::Transport(_) | Self::Credentials(_))
+        matches!(self, Self::Transport(_) | Self::Credentials(_) | Self::Interrupted)
             || matches!(self, Self::Refused(it) if it.code == "NoSuchBucket" || ENDED.contains(&it.code.as_str()))
     }
 
@@ -139,6 +143,7 @@ impl Fault {
             Self::Xml(_) | Self::Lacking(_) => true,
             Self::Refused(it) => it.status == 500,
             Self::Transport(_)
+            | Self::Interrupted
             | Self::TooLarge { .. }
             | Self::Credentials(_)
             | Self::Unsendable(_)
@@ -163,6 +168,7 @@ impl Fault {
         let remedy = match self {
             Self::Refused(it) => it.remedy(),
             Self::Transport(_)
+            | Self::Interrupted
             | Self::TooLarge { .. }
             | Self::Credentials(_)
             | Self::Unsendable(_)

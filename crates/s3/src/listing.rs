@@ -29,7 +29,7 @@ pub(crate) fn list(
             call.query.push(("delimiter", "/".into()));
         }
         if !token.is_empty() {
-            call.query.push(("continuation-token", token));
+            call.query.push(("continuation-token", token.clone()));
         }
         let page: Page = ask(shared, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
@@ -43,6 +43,9 @@ pub(crate) fn list(
         // To end here would be to say that there is nothing more.
         if page.next_continuation_token.is_empty() {
             return Err(Fault::Lacking("NextContinuationToken, though there is more"));
+        }
+        if page.next_continuation_token == token {
+            return Err(Fault::Lacking("NextContinuationToken that leads on"));
         }
         token = page.next_continuation_token;
     }

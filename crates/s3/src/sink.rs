@@ -137,6 +137,10 @@ impl Sink for S3Sink {
         "s3"
     }
 
+    fn interrupt(&self) {
+        self.shared.client.interrupt();
+    }
+
     /// Objects that could not be removed.
     fn notes(&self) -> Vec<String> {
         self.shared.notes.all()
@@ -150,6 +154,10 @@ impl Sink for S3Sink {
 impl ObjectSink for S3Sink {
     fn describe(&self) -> String {
         self.shared.describe()
+    }
+
+    fn interrupt(&self) {
+        Sink::interrupt(self);
     }
 
     fn session(&self, run: &RunId) -> Result<Box<dyn ObjectSession>, SinkError> {

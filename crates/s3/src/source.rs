@@ -96,6 +96,10 @@ impl Source for S3Store {
         self.client.describe(&self.bucket)
     }
 
+    fn interrupt(&self) {
+        self.client.interrupt();
+    }
+
     /// Objects that lie in the bucket of their identifier instead of the configured one; missing objects that cannot be
     /// told from forbidden ones.
     fn notes(&self) -> Vec<String> {

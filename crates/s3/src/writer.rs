@@ -52,6 +52,11 @@ impl StoreWriter for S3StoreWriter {
         Ok((self.writer(bucket)?, key))
     }
 
+    fn interrupt(&self) {
+        let buckets: Vec<_> = self.buckets.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        buckets.iter().for_each(|it| it.interrupt());
+    }
+
     fn close(&self, is_dead: &dyn Fn(&RunId) -> bool) {
         let buckets: Vec<_> = self.buckets.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         buckets.iter().for_each(|it| it.close(is_dead));

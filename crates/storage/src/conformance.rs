@@ -3,6 +3,7 @@
 //! The functions return the first promise that is broken as text, so that they serve tests without being one.
 
 mod continued;
+mod interrupted;
 mod target;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use continued::continued;
+pub use interrupted::{interrupted_sink, interrupted_source};
 pub use target::{Seen, target};
 
 /// A broken promise, or the way to it barred.

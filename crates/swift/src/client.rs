@@ -2,11 +2,11 @@
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
+use dvb_http::{Interrupt, Steady};
 use ureq::http::{Method, Request as HttpRequest};
-use ureq::{Agent, SendBody};
+use ureq::{Agent, BodyReader, SendBody};
 
 use crate::auth::{self, Login, Tried, is_lasting};
 use crate::config::{Patience, SwiftAccount};
@@ -21,6 +21,7 @@ const RENEWALS: u32 = 2;
 pub(crate) struct Client {
     account: SwiftAccount,
     agent: Agent,
+    interrupt: Interrupt,
     login: Mutex<Option<Arc<Login>>>,
 }
 
@@ -78,9 +79,19 @@ impl Read for Watched<'_> {
 }
 
 impl Client {
-    pub(crate) fn new(account: SwiftAccount) -> Result<Self, Failure> {
+    pub(crate) fn new(account: SwiftAccount, interrupt: Interrupt) -> Result<Self, Failure> {
         let agent = http::agent(&account)?;
-        Ok(Self { account, agent, login: Mutex::new(None) })
+        Ok(Self { account, agent, interrupt, login: Mutex::new(None) })
+    }
+
+    /// Cuts off whoever waits for the server, now or later.
+    pub(crate) fn interrupt(&self) {
+        self.interrupt.interrupt(Some(&self.agent));
+    }
+
+    /// A body that comes at a pace.
+    pub(crate) fn steady(&self, answer: Answer) -> Steady<BodyReader<'static>> {
+        Steady::new(answer.body.into_with_config().limit(u64::MAX).reader(), self.patience().idle)
     }
 
     fn patience(&self) -> &Patience {
@@ -110,11 +121,14 @@ impl Client {
         }
         let mut tries = 1;
         let login = loop {
+            if self.interrupt.is_interrupted() {
+                return Err(Failure::Interrupted);
+            }
             match auth::login(&self.agent, &self.account) {
                 Tried::Done(login) => break Arc::new(login),
                 Tried::Never(failure) => return Err(failure),
                 Tried::Passing(failure, _) if tries >= self.patience().tries => return Err(after(failure, tries)),
-                Tried::Passing(_, wait) => thread::sleep(self.pause(tries, wait)),
+                Tried::Passing(_, wait) => self.interrupt.sleep(self.pause(tries, wait)),
             }
             tries += 1;
         };
@@ -132,7 +146,7 @@ impl Client {
 
     /// A moment in which servers may come to agree.
     pub(crate) fn rest(&self) {
-        thread::sleep(self.pause(1, None));
+        self.interrupt.sleep(self.pause(1, None));
     }
 
     fn pause(&self, tries: u32, wanted: Option<u64>) -> Duration {
@@ -149,6 +163,9 @@ impl Client {
     pub(crate) fn send(&self, mut request: Request<'_>) -> Result<Answer, Failure> {
         let (mut tries, mut renewals, mut in_doubt, mut begun) = (1, 0, false, false);
         loop {
+            if self.interrupt.is_interrupted() {
+                return Err(Failure::Interrupted);
+            }
             let login = self.login()?;
             let last = tries >= self.patience().tries;
             let wait = match self.once(&login, &mut request, &mut begun) {
@@ -181,7 +198,7 @@ impl Client {
                     None
                 }
             };
-            thread::sleep(self.pause(tries, wait));
+            self.interrupt.sleep(self.pause(tries, wait));
             tries += 1;
         }
     }
@@ -226,7 +243,10 @@ impl Client {
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         match idle {
             None => self.agent.run(request),
-            Some(idle) => self.agent.run(self.agent.configure_request(request).timeout_per_read(Some(idle)).build()),
+            Some(idle) => {
+                let request = self.agent.configure_request(request).timeout_per_read(Some(idle));
+                self.agent.run(request.timeout_recv_response(Some(idle * 2)).build())
+            }
         }
     }
 }

@@ -3,16 +3,19 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use dvb_http::Steady;
 use ureq::BodyReader;
 use ureq::http::Method;
 
 use crate::client::{Client, Request};
 use crate::error::Failure;
-use crate::http::Answer;
 use crate::manifest;
 use crate::path::Path;
 
-/// Breaks without a byte between them, after which the object counts as unreadable. A static large object of which a
+/// Bytes in one go that show that a download gets on. Fewer, and a server that breaks off all the time would be asked
+/// without end.
+const STRIDE: u64 = 1 << 20;
+/// Breaks without so much between them, after which the object counts as unreadable. A static large object of which a
 /// segment is lost ends at the same byte each time.
 const BREAKS: u32 = 3;
 
@@ -24,13 +27,11 @@ pub(crate) struct Download {
     etag: Option<String>,
     size: u64,
     at: u64,
-    body: Option<BodyReader<'static>>,
+    body: Option<Steady<BodyReader<'static>>>,
     breaks: u32,
+    /// Bytes since the last break.
+    since: u64,
     is_large: bool,
-}
-
-fn reader(answer: Answer) -> BodyReader<'static> {
-    answer.body.into_with_config().limit(u64::MAX).reader()
 }
 
 impl Download {
@@ -40,8 +41,8 @@ impl Download {
         let size = answer.length()?;
         let etag = answer.header("etag").map(str::to_owned);
         let is_large = manifest::is_large(&answer);
-        let body = Some(reader(answer));
-        Ok(Self { client: Arc::clone(client), path, etag, size, at: 0, body, breaks: 0, is_large })
+        let body = Some(client.steady(answer));
+        Ok(Self { client: Arc::clone(client), path, etag, size, at: 0, body, breaks: 0, since: 0, is_large })
     }
 
     /// Whether it is a static large object.
@@ -54,7 +55,7 @@ impl Download {
     }
 
     /// Asks for what is still missing, of the same object.
-    fn go_on(&self) -> io::Result<BodyReader<'static>> {
+    fn go_on(&self) -> io::Result<Steady<BodyReader<'static>>> {
         let mut request = Request::new(Method::GET, &self.path).header("Range", format!("bytes={}-", self.at));
         if let Some(etag) = &self.etag {
             request = request.header("If-Match", etag.clone());
@@ -73,12 +74,13 @@ impl Download {
             let what = format!("the server does not go on with {} at byte {}", self.path.as_str(), self.at);
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
         }
-        Ok(reader(answer))
+        Ok(self.client.steady(answer))
     }
 
     /// Counts a break; an error when there were too many.
     fn broke(&mut self, why: Option<io::Error>) -> io::Result<()> {
         self.body = None;
+        self.since = 0;
         self.breaks += 1;
         if self.breaks < BREAKS {
             return Ok(());
@@ -103,7 +105,10 @@ impl Read for Download {
                 Ok(0) => self.broke(None)?,
                 Ok(n) => {
                     self.at += n as u64;
-                    self.breaks = 0;
+                    self.since += n as u64;
+                    if self.since >= STRIDE {
+                        self.breaks = 0;
+                    }
                     if self.at > self.size {
                         let what = format!("{} is longer than the server said", self.path.as_str());
                         return Err(io::Error::new(io::ErrorKind::InvalidData, what));

@@ -22,6 +22,9 @@ pub(crate) enum Failure {
     /// No try got an answer.
     #[error("no answer from {host} in {tries} tries")]
     Unreachable { host: String, tries: u32, source: Box<ureq::Error> },
+    /// Nobody waits for an answer any more.
+    #[error("the time for it was over")]
+    Interrupted,
     /// The login was refused.
     #[error("{url} refuses the login ({status}); check user, password, tenant and domains")]
     LoginRefused { url: String, status: u16 },
@@ -68,7 +71,7 @@ impl Failure {
                 _ => Cause::Io,
             },
             Self::Broken(_) => Cause::Transient,
-            Self::Unreachable { .. } | Self::Unread(..) => Cause::Unavailable,
+            Self::Unreachable { .. } | Self::Interrupted | Self::Unread(..) => Cause::Unavailable,
             Self::LoginRefused { .. } | Self::Login(_) | Self::Setting(..) => Cause::Misconfigured,
             Self::Protocol(_) => Cause::Io,
         }

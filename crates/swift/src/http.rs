@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::Read;
+use std::time::Duration;
 
+use dvb_http::Steady;
 use ureq::http::HeaderMap;
 use ureq::tls::RootCerts;
 use ureq::{Agent, Body};
@@ -14,6 +16,9 @@ use crate::error::Failure;
 const IDLE_CONNECTIONS: usize = 64;
 /// What is read of a body that only says why, or is a small document.
 const SMALL: u64 = 16 << 20;
+
+/// Over so much waiting, the pace of such a body is taken.
+const SLOW: Duration = Duration::from_secs(60);
 
 /// A client for one account.
 pub(crate) fn agent(account: &SwiftAccount) -> Result<Agent, Failure> {
@@ -73,7 +78,7 @@ impl Answer {
     /// The body of a small document.
     pub(crate) fn small_body(&mut self) -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.body.as_reader().take(SMALL).read_to_end(&mut bytes)?;
+        Steady::new(self.body.as_reader().take(SMALL), SLOW).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dvb_http::Interrupt;
 use dvb_model::RunId;
 use dvb_storage::{Cause, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
 
@@ -19,6 +20,7 @@ pub struct SwiftSink {
     config: SwiftSinkConfig,
     budget: Arc<Budget>,
     client: Mutex<Option<Arc<Client>>>,
+    interrupt: Interrupt,
     place: SharedAnswer<Arc<Place>>,
     /// In a store of Dataverse, a container for segments is made only when there are some.
     segments: bool,
@@ -29,7 +31,14 @@ impl SwiftSink {
     #[must_use]
     pub fn new(config: SwiftSinkConfig) -> Self {
         let budget = Budget::new(config.limits.held_total);
-        Self { config, budget, client: Mutex::new(None), place: SharedAnswer::default(), segments: true }
+        Self {
+            config,
+            budget,
+            client: Mutex::new(None),
+            interrupt: Interrupt::default(),
+            place: SharedAnswer::default(),
+            segments: true,
+        }
     }
 
     /// A container of Dataverse, as a sink.
@@ -42,7 +51,7 @@ impl SwiftSink {
         if let Some(client) = &*kept {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(Client::new(self.config.account.clone())?);
+        let client = Arc::new(Client::new(self.config.account.clone(), self.interrupt.clone())?);
         *kept = Some(Arc::clone(&client));
         Ok(client)
     }
@@ -76,6 +85,13 @@ impl Sink for SwiftSink {
         "swift"
     }
 
+    fn interrupt(&self) {
+        self.interrupt.interrupt(None);
+        if let Some(client) = &*self.client.lock().unwrap_or_else(PoisonError::into_inner) {
+            client.interrupt();
+        }
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         Ok(Box::new(self.open(run)?))
     }
@@ -84,6 +100,10 @@ impl Sink for SwiftSink {
 impl ObjectSink for SwiftSink {
     fn describe(&self) -> String {
         Sink::describe(self)
+    }
+
+    fn interrupt(&self) {
+        Sink::interrupt(self);
     }
 
     fn session(&self, run: &RunId) -> Result<Box<dyn ObjectSession>, SinkError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dvb_http::Interrupt;
 use dvb_model::ObjectName;
 use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
 use ureq::http::Method;
@@ -22,6 +23,7 @@ pub struct SwiftStore {
 struct Endpoint {
     account: SwiftAccount,
     client: Mutex<Option<Arc<Client>>>,
+    interrupt: Interrupt,
 }
 
 impl Endpoint {
@@ -30,7 +32,7 @@ impl Endpoint {
         if let Some(client) = &*kept {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(Client::new(self.account.clone())?);
+        let client = Arc::new(Client::new(self.account.clone(), self.interrupt.clone())?);
         *kept = Some(Arc::clone(&client));
         Ok(client)
     }
@@ -97,7 +99,7 @@ impl SwiftStore {
     /// A store; nothing is contacted yet.
     #[must_use]
     pub fn new(config: SwiftStoreConfig) -> Self {
-        let endpoint = |account| Endpoint { account, client: Mutex::new(None) };
+        let endpoint = |account| Endpoint { account, client: Mutex::new(None), interrupt: Interrupt::default() };
         Self {
             default: config.default_endpoint,
             endpoints: config.endpoints.into_iter().map(|(name, it)| (name, endpoint(it))).collect(),
@@ -117,6 +119,15 @@ impl Source for SwiftStore {
     fn describe(&self) -> String {
         let urls: Vec<&str> = self.endpoints.values().map(|it| it.account.auth_url.as_str()).collect();
         format!("Swift at {}", urls.join(", "))
+    }
+
+    fn interrupt(&self) {
+        for Endpoint { client, interrupt, .. } in self.endpoints.values() {
+            interrupt.interrupt(None);
+            if let Some(client) = &*client.lock().unwrap_or_else(PoisonError::into_inner) {
+                client.interrupt();
+            }
+        }
     }
 
     fn place(&self, at: &Location) -> String {

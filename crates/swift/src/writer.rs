@@ -69,6 +69,11 @@ impl StoreWriter for SwiftStoreWriter {
         Ok((self.writer(&endpoint, container)?, key))
     }
 
+    fn interrupt(&self) {
+        let all: Vec<_> = self.containers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        all.iter().for_each(|it| it.interrupt());
+    }
+
     fn close(&self, is_dead: &dyn Fn(&RunId) -> bool) {
         let all: Vec<_> = self.containers.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         all.iter().for_each(|it| it.close(is_dead));

@@ -4,6 +4,7 @@
 mod conformance;
 mod crook;
 mod faults;
+mod hangs;
 mod large;
 mod login;
 mod source;
