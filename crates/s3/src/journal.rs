@@ -93,10 +93,11 @@ fn journals(shared: &Shared) -> Result<BTreeMap<String, RunId>, Fault> {
     Ok(found)
 }
 
-fn read(shared: &Shared, journal: &str) -> Result<Vec<String>, Fault> {
+/// The keys of a journal; `None` where it is there and says nothing that could be read.
+fn read(shared: &Shared, journal: &str) -> Result<Option<Vec<String>>, Fault> {
     match shared.client.ask(&shared.call("GET", journal)) {
-        Ok(answer) => Ok(serde_json::from_str(&answer.text).unwrap_or_default()),
-        Err(fault) if fault.is_missing() => Ok(Vec::new()),
+        Ok(answer) => Ok(serde_json::from_str(&answer.text).ok()),
+        Err(fault) if fault.is_missing() => Ok(Some(Vec::new())),
         Err(fault) => Err(fault),
     }
 }
@@ -131,22 +132,39 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
         return Ok(0);
     }
     let width = shared.config.parallel;
-    let keys_of = |journals: &[(String, RunId)]| -> Result<BTreeSet<String>, Fault> {
+    let keys_of = |journals: &[(String, RunId)]| -> Result<Vec<Option<Vec<String>>>, Fault> {
         let names: Vec<&String> = journals.iter().map(|it| &it.0).collect();
-        let each: Result<Vec<_>, _> = parallel::each(names, width, |it| read(shared, it)).into_iter().collect();
-        Ok(each?.into_iter().flatten().collect())
+        parallel::each(names, width, |it| read(shared, it)).into_iter().collect()
     };
     // A key that a live run announced as well: which upload is whose cannot be told, so it waits for a later sweep.
-    let live = keys_of(&live)?;
-    let dead_keys: BTreeSet<String> = keys_of(&dead)?.difference(&live).cloned().collect();
+    let Some(live) = keys_of(&live)?.into_iter().collect::<Option<Vec<_>>>() else {
+        let text = "a journal of a run under way cannot be read, so nothing of dead runs is removed yet";
+        shared.notes.add(format!("{}: {text}", shared.describe()));
+        return Ok(0);
+    };
+    let live: BTreeSet<String> = live.into_iter().flatten().collect();
+    let (mut dead_keys, mut read_ones) = (BTreeSet::new(), Vec::new());
+    for (journal, keys) in dead.iter().zip(keys_of(&dead)?) {
+        match keys {
+            Some(keys) => {
+                dead_keys.extend(keys.into_iter().filter(|it| !live.contains(it)));
+                read_ones.push(journal.0.clone());
+            }
+            None => shared.notes.add(format!(
+                "{}: {} says which uploads a dead run left, and cannot be read; give the bucket a lifecycle rule with \
+                 AbortIncompleteMultipartUpload, then remove it",
+                shared.describe(),
+                journal.0
+            )),
+        }
+    }
     let left = if dead_keys.is_empty() { Vec::new() } else { open_uploads(shared)? };
     let left: Vec<_> = left.into_iter().filter(|(key, _)| dead_keys.contains(key)).collect();
     let aborted: Result<Vec<()>, Fault> =
         parallel::each(left, width, |(key, id)| upload::abort(shared, &key, &id)).into_iter().collect();
     let removed = aborted?.len() as u64;
-    let names: Vec<String> = dead.into_iter().map(|it| it.0).collect();
     let gone: Vec<Result<_, Fault>> =
-        parallel::each(names, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
+        parallel::each(read_ones, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
     if gone.iter().any(Result::is_err) {
         let text = "journals of runs that are over could not be removed; they are small and may stay";
         shared.notes.add(format!("{}: {text}", shared.describe()));

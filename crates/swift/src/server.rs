@@ -32,7 +32,8 @@ impl Server {
         let storage = client.storage()?;
         match client.public(&info_url(&storage)) {
             Ok(mut answer) => {
-                let body = answer.small_body().unwrap_or_default();
+                // Limits that are told must not be missed: what is sent would be refused.
+                let body = answer.small_body().map_err(|it| Failure::Unread("cannot read /info", it.into()))?;
                 Ok(Self::read(&serde_json::from_slice(&body).unwrap_or(Value::Null)))
             }
             Err(failure) if status(&failure).is_some() || matches!(failure, Failure::LoginRefused { .. }) => {

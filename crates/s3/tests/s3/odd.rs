@@ -83,6 +83,28 @@ fn a_page_that_cannot_be_read_is_said_and_does_not_take_the_others() {
     }
 }
 
+#[test]
+fn a_journal_that_cannot_be_read_costs_no_upload_of_a_run_under_way() {
+    let broken = |asked: &Asked, name: &str| asked.is("GET", "/uploads/") && asked.path.contains(name);
+    for (name, is_live) in [("live", true), ("dead", false)] {
+        let (proxy, config, _bucket) = behind(&seaweed(), move |asked| {
+            if broken(asked, name) { Act::Answer(200, Vec::new(), b"[\"copies/a".to_vec()) } else { Act::Forward }
+        });
+        let parts = S3SinkConfig { single_put: 0, ..config };
+        let sink = S3Sink::new(parts).unwrap();
+        for run_name in ["live", "dead"] {
+            // What is staged and left is an open upload.
+            let mut session = sink.connect(&run(run_name)).unwrap();
+            crate::sink::stage(session.as_mut(), &[("a", b"bytes")]).unwrap().remove(0).unwrap();
+        }
+        let mut session = sink.connect(&run("sweeping")).unwrap();
+        assert_eq!(session.sweep(&|it| *it == run("dead")).unwrap(), 0);
+        assert_eq!((proxy.count("DELETE", "uploadId="), proxy.count("DELETE", "/uploads/")), (0, 0), "{name}");
+        let told = if is_live { "run under way" } else { "cannot be read" };
+        assert!(sink.notes().iter().any(|it| it.contains(told)), "{:?}", sink.notes());
+    }
+}
+
 /// Swift that takes at most so many bytes at once.
 fn small(max_file_size: u64) -> (server::Server, Service) {
     let server = server::Server::start_with(server::Options { max_file_size, ..server::Options::default() });
