@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
 use dvb_ledger::{Copy, CopyState, LedgerError, Reservation};
-use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole};
+use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, Status};
 use dvb_storage::{
     Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged,
 };
@@ -75,6 +75,7 @@ impl Lane<'_> {
         self.recheck(jobs, connection)?;
         self.list(jobs)?;
         self.compare(jobs)?;
+        self.read_what_was_damaged(jobs)?;
         loop {
             self.reserve(jobs)?;
             self.adopt(jobs, connection)?;
@@ -250,6 +251,42 @@ impl Lane<'_> {
                     }
                     break;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a source that was damaged at the last look before anything of it is sent: as a rule it still is, and what
+    /// would be sent each night, only to be thrown away, does not even go where the account may remove nothing.
+    fn read_what_was_damaged(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+        for job in jobs.iter_mut().filter(|it| it.is_carried() && it.due.was == Some(Status::FailChecksum)) {
+            let recorded = recorded_algorithm(&job.due.subject);
+            let mut new = Vec::new();
+            // Once more with the other half of what may be a swapped pair.
+            for _ in 0..2 {
+                for n in 0..job.items.len() {
+                    let item = &mut job.items[n];
+                    if !matches!(item.progress, Progress::Todo) || new.contains(&n) {
+                        continue;
+                    }
+                    new.push(n);
+                    match self.payload(item, &item.algorithms(recorded)).measure() {
+                        Ok(measured) => item.progress = Progress::Dropped(measured),
+                        Err(PayloadError::Stopped) => return Err(Lost::Stopped),
+                        Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => {
+                            return Err(Lost::Stopped);
+                        }
+                        Err(PayloadError::Source(error)) => item.progress = unread(item, &error),
+                    }
+                }
+                job.judgement = if job.is_read() { judgement(job) } else { None };
+                if job.judgement == Some(Judgement::TryOriginal) {
+                    add_original(job);
+                }
+            }
+            if !matches!(job.judgement, Some(Judgement::Damaged(_))) {
+                job.judgement = None;
+                new.into_iter().for_each(|n| job.items[n].progress = Progress::Todo);
             }
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! What changes in Dataverse between two runs (facts 3.4, 3.5): proved copies are never overwritten.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use dvb_engine::Ending;
 use dvb_model::Status;
@@ -8,6 +10,7 @@ use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination};
+use crate::faults::{Fault, Faulty, Plan};
 
 fn one_file() -> (Bench, i64, String) {
     let bench = Bench::of_files(1);
@@ -65,6 +68,30 @@ fn a_damaged_source_does_not_touch_the_copy() {
     fs::write(bench.source_of(&key), "content 0").unwrap();
     let mended = bench.run();
     assert_eq!((mended.files.unchanged, mended.bytes_copied, mended.exit_code), (1, 0, 0));
+}
+
+#[test]
+fn what_is_known_to_be_damaged_is_not_sent_again_until_it_is_well() {
+    let bench = Bench::of_files(3);
+    let key = bench.world.files[0].copies[0].0.clone();
+    fs::write(bench.source_of(&key), "rotten").unwrap();
+    let run = || {
+        let plan = Arc::new(Plan { fault: Fault::Death, at: u32::MAX, done: AtomicU32::new(0) });
+        let sink = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+        let summary = bench.run_onto(&sink, &bench.options()).unwrap();
+        (summary, plan.done.load(Ordering::SeqCst))
+    };
+    let (first, _) = run();
+    assert_eq!((first.files.copied, first.failures[0].status), (2, Status::FailChecksum));
+    let (again, while_damaged) = run();
+    assert_eq!((again.exit_code, again.failures[0].status), (3, Status::FailChecksum));
+    assert!(!bench.copies().contains_key(&key));
+    fs::write(bench.source_of(&key), "content 0").unwrap();
+    let (well, _) = run();
+    assert_eq!((well.files.copied, well.exit_code), (1, 0));
+    assert_eq!(bench.copies()[&key], b"content 0");
+    let (_, idle) = run();
+    assert_eq!(while_damaged, idle, "something was sent");
 }
 
 #[test]
