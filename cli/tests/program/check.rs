@@ -88,6 +88,64 @@ fn a_host_that_is_not_known_is_refused_with_the_line_to_add() {
 }
 
 #[test]
+fn an_account_that_may_remove_nothing_is_said_to_be_that() {
+    let server = dvb_testkit::asyncssh::Server::start(&["no-remove"]);
+    let account = server.account().fresh("append-only");
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    ssh(&mut site, &account, &account.known_hosts);
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        site.call(&["check"]).expect(0).says(&["append-only", "can remove nothing", "read-back"]);
+        let files = dvb_testkit::files::tree(&account.local).into_keys();
+        left.push(files.filter(|it| it.contains("/check-")).count());
+    }
+    assert_eq!(left, [1, 1, 1], "probes are left");
+    site.call(&["run"]).expect(0);
+}
+
+#[test]
+fn a_login_shell_that_is_slow_is_named() {
+    let command = "ForceCommand case \"$SSH_ORIGINAL_COMMAND\" in \"exec sh\") sleep 30; exec sh;; \
+                   *) /usr/lib/openssh/sftp-server;; esac\n";
+    let server = Server::start_with(dvb_testkit::sshd::Options { lines: command.into(), ..Default::default() });
+    let account = server.shell().fresh("slow");
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    ssh(&mut site, &account, &account.known_hosts);
+    site.add("Backup", "ConnectTimeout: 3s");
+    site.call(&["check"]).expect(0).says(&["login shell", "did not answer for 3 s", ".bashrc"]);
+    let run = site.call(&["--json", "run"]).expect(0).json();
+    assert!(run["notes"].to_string().contains("did not answer for 3 s"), "{run}");
+}
+
+#[test]
+fn what_an_old_server_offers_and_a_key_that_others_can_read_are_named() {
+    let lines = "Ciphers aes128-ctr\nMACs hmac-sha1\n".to_owned();
+    let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
+    let account = server.shell().fresh("old");
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    ssh(&mut site, &account, &account.known_hosts);
+    for command in ["check", "run"] {
+        site.call(&[command]).expect(2).says(&["the server offers hmac-sha1", "SshMacs: +NAME"]);
+    }
+    site.add("Backup", "SshMacs: +hmac-md9");
+    site.call(&["check"]).expect(2).says(&["SshMacs", "hmac-md9"]);
+    ssh(&mut site, &account, &account.known_hosts);
+    site.add("Backup", "SshMacs: +hmac-sha1");
+    site.call(&["check"]).expect(0);
+
+    let open = site.path("open_key");
+    fs::copy(&account.key, &open).unwrap();
+    fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    ssh(&mut site, &Account { key: open.clone(), ..account.clone() }, &account.known_hosts);
+    for command in ["check", "run"] {
+        site.call(&[command]).expect(7).says(&[&format!("chmod 600 {}", open.display()), "0644"]);
+    }
+}
+
+#[test]
 fn what_ssh_would_look_up_is_looked_up() {
     let server = Server::start();
     let mut site = Site::new();

@@ -183,7 +183,7 @@ fn disagreed(config: &SftpConfig, refused: Refused) -> SinkError {
     match &error {
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             let remedy = offers::remedy(kind, theirs);
-            SinkError::new(Cause::Refused, format!("cannot agree with {place} on SSH: {remedy}"))
+            SinkError::new(Cause::Misconfigured, format!("cannot agree with {place} on SSH: {remedy}"))
         }
         _ => SinkError::because(Cause::Unavailable, format!("agree with {place} on SSH"), error),
     }

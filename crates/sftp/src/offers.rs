@@ -144,7 +144,7 @@ fn chosen<T>(
         Some(_) | None => (None, words),
     };
     let mut list: Vec<&str> = list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
-    let wrong = |text: String| SinkError::new(Cause::Refused, format!("{key}: {text}"));
+    let wrong = |text: String| SinkError::new(Cause::Misconfigured, format!("{key}: {text}"));
     if let Some(unknown) = list.iter().find(|it| named(it).is_none()) {
         let text = format!("{unknown:?} is not known here; the usual ones are {}", usual.join(","));
         return Err(wrong(text));

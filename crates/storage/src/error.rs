@@ -9,8 +9,7 @@ pub enum Cause {
     Missing,
     /// The account may not.
     Forbidden,
-    /// The name must not be used: it climbs, is absolute, or leads out of the root through a symbolic link. Of a
-    /// destination as a whole: what it offers, the configuration does not allow.
+    /// The name must not be used: it climbs, is absolute, or leads out of the root through a symbolic link.
     Refused,
     /// The connection or the service failed for now; trying again can help.
     Transient,

@@ -149,7 +149,7 @@ pub trait Sink: Send + Sync {
     ///
     /// # Errors
     /// [`SinkError`]: [`Cause::Untrusted`](crate::Cause::Untrusted) where the host's key is changed or unknown, `Forbidden` where login is refused,
-    /// `Unavailable` where the destination cannot be reached or used, `Refused` where the configuration allows nothing that it offers.
+    /// `Unavailable` where the destination cannot be reached or used, `Misconfigured` where the configuration allows nothing that it offers.
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError>;
 
     /// Cuts everything off that its sessions wait for, now or later: a run's time is over, and somebody hangs. Called by

@@ -148,7 +148,7 @@ fn old_servers_are_agreed_with_only_on_demand() {
             Server::start_with(dvb_testkit::sshd::Options { lines: format!("{lines}\n"), ..Default::default() });
         let mut config = config(&server.shell().fresh("old"), Demand::ReadBack);
         let error = refused(config.clone());
-        assert_eq!(error.cause, Cause::Refused, "{lines}: {}", error.chain());
+        assert_eq!(error.cause, Cause::Misconfigured, "{lines}: {}", error.chain());
         let offered = lines.rsplit(' ').next().unwrap();
         assert!(error.attempt.contains(key) && error.attempt.contains(offered), "{lines}: {error}");
         allow(&mut config);
