@@ -16,5 +16,6 @@ mod repair;
 mod restore;
 mod run;
 mod site;
+mod spelling;
 mod usage;
 mod verify;

@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+import unicodedata
 
 import asyncssh
 from asyncssh import sftp
@@ -43,6 +44,15 @@ class Server(asyncssh.SFTPServer):
         super().__init__(chan, chroot=ROOT)
         self.open_files = 0
         self.closed = {}
+
+    def map_path(self, path):
+        # Names are kept in another form than they were given, and found by any.
+        form = QUIRKS.get("names")
+        if form == "lower":
+            path = path.decode().lower().encode()
+        elif form:
+            path = unicodedata.normalize(form.upper(), path.decode()).encode()
+        return super().map_path(path)
 
     def open(self, path, pflags, attrs):
         held = Server.of_all if has("handles-of-all") else self.open_files
