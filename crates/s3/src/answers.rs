@@ -49,6 +49,30 @@ pub(crate) struct Uploads {
 pub(crate) struct OpenUpload {
     pub(crate) key: String,
     pub(crate) upload_id: String,
+    #[serde(default)]
+    pub(crate) initiated: String,
+}
+
+/// `ListPartsResult`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct ListedParts {
+    #[serde(rename = "Part")]
+    pub(crate) parts: Vec<ListedPart>,
+    pub(crate) is_truncated: bool,
+    pub(crate) next_part_number_marker: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListedPart {
+    #[serde(rename = "PartNumber")]
+    pub(crate) number: u32,
+    #[serde(rename = "Size")]
+    pub(crate) size: u64,
+    #[serde(rename = "ETag")]
+    pub(crate) etag: String,
+    #[serde(rename = "ChecksumSHA256")]
+    pub(crate) sha256: Option<String>,
 }
 
 /// `ListBucketResult` of `ListObjectsV2`.

@@ -12,6 +12,7 @@ use dvb_model::RunId;
 
 use crate::answers::{OpenUpload, Uploads};
 use crate::error::Fault;
+use crate::left::{self, Open};
 use crate::listing::{ask, decode, list};
 use crate::sink::Shared;
 use crate::{parallel, upload};
@@ -102,8 +103,8 @@ fn read(shared: &Shared, journal: &str) -> Result<Option<Vec<String>>, Fault> {
     }
 }
 
-/// Every open upload below our prefix: its key and its id.
-fn open_uploads(shared: &Shared) -> Result<Vec<(String, String)>, Fault> {
+/// Every open upload below our prefix.
+fn open_uploads(shared: &Shared) -> Result<Vec<Open>, Fault> {
     let mut found = Vec::new();
     let (mut key, mut id, mut encoded) = (String::new(), String::new(), true);
     loop {
@@ -115,7 +116,8 @@ fn open_uploads(shared: &Shared) -> Result<Vec<(String, String)>, Fault> {
         let page: Uploads = ask(shared, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
         // A key that is no text is none of ours.
-        let ours = |it: OpenUpload| Some((decode(told, it.key).ok()?, it.upload_id));
+        let ours =
+            |it: OpenUpload| Some(Open { key: decode(told, it.key).ok()?, id: it.upload_id, initiated: it.initiated });
         found.extend(page.uploads.into_iter().filter_map(ours));
         if !page.is_truncated || page.next_key_marker.is_empty() {
             return Ok(found);
@@ -125,7 +127,8 @@ fn open_uploads(shared: &Shared) -> Result<Vec<(String, String)>, Fault> {
     }
 }
 
-/// Aborts what dead runs left, and removes their journals; tells how many uploads went.
+/// Aborts what dead runs left, and removes their journals; tells how many uploads went. What somebody may go on with stays,
+/// and so does the journal that names it.
 pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Fault> {
     let (dead, live): (Vec<_>, Vec<_>) = journals(shared)?.into_iter().partition(|(_, run)| is_dead(run));
     if dead.is_empty() {
@@ -147,8 +150,8 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
     for (journal, keys) in dead.iter().zip(keys_of(&dead)?) {
         match keys {
             Some(keys) => {
-                dead_keys.extend(keys.into_iter().filter(|it| !live.contains(it)));
-                read_ones.push(journal.0.clone());
+                dead_keys.extend(keys.iter().filter(|it| !live.contains(*it)).cloned());
+                read_ones.push((journal.0.clone(), keys));
             }
             None => shared.notes.add(format!(
                 "{}: {} says which uploads a dead run left, and cannot be read; give the bucket a lifecycle rule with \
@@ -159,15 +162,33 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
         }
     }
     let left = if dead_keys.is_empty() { Vec::new() } else { open_uploads(shared)? };
-    let left: Vec<_> = left.into_iter().filter(|(key, _)| dead_keys.contains(key)).collect();
+    let left: Vec<_> = left.into_iter().filter(|it| dead_keys.contains(&it.key)).collect();
+    let (spared, rest) = spare(parallel::each(left, width, |it| (left::worth(shared, &it), it)));
     let aborted: Result<Vec<()>, Fault> =
-        parallel::each(left, width, |(key, id)| upload::abort(shared, &key, &id)).into_iter().collect();
+        parallel::each(rest, width, |it| upload::abort(shared, &it.key, &it.id)).into_iter().collect();
     let removed = aborted?.len() as u64;
+    let is_over = |keys: &[String]| !keys.iter().any(|it| spared.contains_key(it));
+    let over: Vec<String> = read_ones.into_iter().filter(|it| is_over(&it.1)).map(|it| it.0).collect();
+    spared.into_values().for_each(|it| shared.left.remember(it));
     let gone: Vec<Result<_, Fault>> =
-        parallel::each(read_ones, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
+        parallel::each(over, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
     if gone.iter().any(Result::is_err) {
         let text = "journals of runs that are over could not be removed; they are small and may stay";
         shared.notes.add(format!("{}: {text}", shared.describe()));
     }
     Ok(removed)
+}
+
+/// Of uploads with the bytes that are worth going on with: by key, the one that has most; and all others.
+fn spare(all: Vec<(u64, Open)>) -> (BTreeMap<String, Open>, Vec<Open>) {
+    let (mut spared, mut rest) = (BTreeMap::<String, (u64, Open)>::new(), Vec::new());
+    for (bytes, upload) in all {
+        let most = spared.get(&upload.key).map_or(0, |it| it.0);
+        if bytes <= most {
+            rest.push(upload);
+        } else if let Some((_, other)) = spared.insert(upload.key.clone(), (bytes, upload)) {
+            rest.push(other);
+        }
+    }
+    (spared.into_iter().map(|(key, (_, upload))| (key, upload)).collect(), rest)
 }

@@ -17,6 +17,7 @@ mod credentials;
 mod error;
 mod journal;
 mod largest;
+mod left;
 mod listing;
 mod notes;
 mod parallel;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
@@ -34,6 +35,8 @@ pub(crate) struct S3Session {
     /// What was staged, by its handle.
     pending: HashMap<String, Pending>,
     next: u64,
+    /// Bytes that were there already.
+    spared: AtomicU64,
 }
 
 impl S3Session {
@@ -42,7 +45,16 @@ impl S3Session {
         if probed.server.takes_md5() || probed.server.md5 {
             algorithms.push(Algorithm::Md5);
         }
-        Self { shared, probed, evidence, algorithms, journal, pending: HashMap::new(), next: 0 }
+        Self {
+            shared,
+            probed,
+            evidence,
+            algorithms,
+            journal,
+            pending: HashMap::new(),
+            next: 0,
+            spared: AtomicU64::new(0),
+        }
     }
 
     fn width(&self) -> usize {
@@ -93,7 +105,13 @@ impl SinkSession for S3Session {
         }
         let names: Vec<ObjectKey> = batch.iter().map(|it| it.key.clone()).collect();
         let keys: Vec<String> = names.iter().map(|it| self.shared.key(it)).collect();
-        let stage = Stage { shared: &self.shared, server: self.probed.server, journal: &self.journal, keys: &keys };
+        let stage = Stage {
+            shared: &self.shared,
+            server: self.probed.server,
+            journal: &self.journal,
+            keys: &keys,
+            spared: &self.spared,
+        };
         let answers = stage.run(batch)?;
         let mut staged = Vec::with_capacity(names.len());
         for (answer, key) in answers.into_iter().zip(names) {
@@ -105,6 +123,10 @@ impl SinkSession for S3Session {
             }));
         }
         Ok(staged)
+    }
+
+    fn spared(&self) -> u64 {
+        self.spared.load(Ordering::Relaxed)
     }
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {

@@ -13,6 +13,7 @@ use crate::config::S3SinkConfig;
 use crate::error::Fault;
 use crate::journal::Journal;
 use crate::largest::Largest;
+use crate::left::Left;
 use crate::notes::Notes;
 use crate::probe::Probed;
 use crate::session::S3Session;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) parts: Arc<Budget>,
     pub(crate) held: Arc<Budget>,
     pub(crate) largest: Largest,
+    /// Uploads that were cut.
+    pub(crate) left: Left,
 }
 
 impl Shared {
@@ -106,6 +109,7 @@ impl S3Sink {
             parts: Budget::new(config.part_memory),
             held: Budget::new(config.held_memory),
             largest: Largest::new(),
+            left: Left::default(),
             config,
         };
         Ok(Self { shared: Arc::new(shared), probed: SharedAnswer::default(), next: AtomicU64::new(0) })

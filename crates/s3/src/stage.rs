@@ -1,9 +1,9 @@
 //! Storing a batch where nobody looks: small objects wait in memory, large ones become multipart uploads whose parts
 //! are sent while the next bytes are read.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Scope};
 
 use dvb_fixity::Measured;
@@ -11,6 +11,7 @@ use dvb_storage::{Payload, PayloadError, SinkError, StageRequest, Unstaged};
 
 use crate::budget::Room;
 use crate::journal::Journal;
+use crate::left::Parts;
 use crate::probe::Server;
 use crate::sink::Shared;
 use crate::upload::{self, Part, PartFailure};
@@ -30,6 +31,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) journal: &'a Journal,
     /// Keys of the batch at the service.
     pub(crate) keys: &'a [String],
+    /// Bytes that need not be sent.
+    pub(crate) spared: &'a AtomicU64,
 }
 
 /// A multipart upload that is being filled.
@@ -37,6 +40,8 @@ struct Uploading<'a> {
     key: &'a str,
     /// Made by whoever sends the first part; the others wait for it.
     id: Mutex<Option<String>>,
+    /// What was there before, where the upload was begun by somebody else.
+    there: OnceLock<Parts>,
     parts: Mutex<Vec<Part>>,
     failure: Mutex<Option<PartFailure>>,
     has_failed: AtomicBool,
@@ -88,6 +93,8 @@ impl<'a> Stage<'a> {
         let (key, id, parts, failure) = upload;
         let error = match (measured, failure, id) {
             (Ok(measured), None, Some(id)) => return Ok((measured, Pending::Uploaded { id, parts })),
+            // A later run may go on with it; the sweep finds out whether that is worth it.
+            (Err(why @ Unstaged::Payload(PayloadError::Stopped)), None, _) => (why, None),
             (Err(why), None, id) => (why, id),
             (_, Some(PartFailure::Mismatch(it)), id) => (it.into(), id),
             (_, Some(PartFailure::Fault(fault)), id) => {
@@ -134,12 +141,23 @@ impl<'a> Stage<'a> {
                 Some(it) => it.clone(),
                 None => {
                     self.journal.announce(self.keys)?;
-                    let new = upload::create(self.shared, self.server, upload.key)?;
+                    let new = match self.shared.left.take(self.shared, upload.key) {
+                        Some((id, parts)) => {
+                            upload.there.get_or_init(|| parts);
+                            id
+                        }
+                        None => upload::create(self.shared, self.server, upload.key)?,
+                    };
                     self.journal.opened(upload.key);
                     id.insert(new).clone()
                 }
             }
         };
+        let there = upload.there.get().and_then(|it| it.get(&number));
+        if let Some(part) = there.and_then(|it| it.if_it_is(self.server, number, bytes)) {
+            self.spared.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return Ok(part);
+        }
         upload::send_part(self.shared, self.server, upload.key, &id, number, bytes).map_err(|it| match it {
             PartFailure::Fault(fault) => self.shared.refused_part(fault, bytes.len()).into(),
             mismatch @ PartFailure::Mismatch(_) => mismatch,
@@ -152,6 +170,7 @@ impl<'a> Uploading<'a> {
         Self {
             key,
             id: Mutex::default(),
+            there: OnceLock::new(),
             parts: Mutex::default(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),

@@ -76,3 +76,13 @@ fn the_source_keeps_its_promises_at_seaweedfs() {
 fn the_source_keeps_its_promises_at_swift() {
     source_holds(&swift());
 }
+
+#[test]
+fn uploads_that_were_cut_are_gone_on_with() {
+    for service in [seaweed(), swift()] {
+        let bucket = service.bucket("continued");
+        let config = S3SinkConfig { part_size: 5 << 20, ..service.sink(&bucket.name(), "copies") };
+        let sink = S3Sink::new(config).unwrap();
+        assert_eq!(conformance::continued(&sink, "10.5072/FK2"), Ok(()), "{}", service.url);
+    }
+}
