@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dvb_engine::{CopyCounts, Ending, FileCounts, Finding, Summary};
+use dvb_engine::{CopyCounts, Ending, FileCounts, Finding, PresenceCounts, Summary};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
@@ -119,6 +119,13 @@ pub(crate) fn summary(it: &Summary) -> String {
     if let Some(CopyCounts { checked, good, damaged, missing, .. }) = it.verified {
         let _ = writeln!(text, "  verified:    {checked} copies: {good} good, {damaged} damaged, {missing} missing");
     }
+    if let Some(PresenceCounts { data_files, not_safe, complete }) = it.presence {
+        let rest = if complete { "" } else { "; the next run goes on" };
+        let _ = writeln!(
+            text,
+            "  in the store: {data_files} safe data files looked for, {not_safe} not as they were{rest}"
+        );
+    }
     if it.notes_total > 0 {
         let _ = write!(text, "  to be noted:\n{}", list(&it.notes, it.notes_total, NAMED, "; see --json"));
     }
@@ -211,6 +218,13 @@ fn counts(it: &Summary) -> String {
     let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));
     if let Some(CopyCounts { checked, damaged, missing, .. }) = it.verified {
         let _ = writeln!(text, "{checked:>12}  copies verified again: {damaged} damaged, {missing} missing");
+    }
+    if let Some(PresenceCounts { data_files, not_safe, complete }) = it.presence {
+        let rest = if complete { "" } else { " (the next run goes on)" };
+        let _ = writeln!(
+            text,
+            "{data_files:>12}  safe data files looked for in their stores{rest}: {not_safe} not as they were"
+        );
     }
     if it.failures_total > 0 {
         let _ = write!(text, "\nNot safe:\n{}", failures(it, usize::MAX));

@@ -156,7 +156,7 @@ fn what_is_absent_has_its_default() {
     let config = load(&with_backup(""));
     assert_eq!(config.database.ledger, LedgerTarget::Sqlite(PathBuf::from("/var/lib/dataverse-backup/ledger.db")));
     let repository = config.repository;
-    assert_eq!((repository.default_store, repository.max_disappearance), (None, 0.05));
+    assert_eq!((repository.default_store, repository.max_disappearance, repository.presence_check), (None, 0.05, true));
     assert_eq!((repository.auxiliary_objects, repository.cached_exports), (true, false));
     assert!(config.notifications.email.is_empty());
 }

@@ -20,11 +20,16 @@ use crate::report::{self, Outcome};
 use crate::wiring::WiringError;
 use crate::{last_resort, signals, wiring};
 
+/// How long a run lists the stores at most.
+const PRESENCE_CHECK: Duration = Duration::from_secs(600);
+
 /// Copy what is not yet safe
 ///
 /// Copies every data file of the catalogue that has no proved copy at the destination yet, and proves it there.
 /// Files that failed before are tried again. Without options it does what a crontab wants: all destinations of the
-/// configuration at once; what several of them need is read once.
+/// configuration at once; what several of them need is read once. Such a run also looks, by listings of the stores and
+/// for ten minutes at most, whether everything that is safe is still there with its size; the next one goes on where it
+/// stopped (PresenceCheck in the configuration).
 ///
 /// A signal (Ctrl-C) ends it in order: what was proved is recorded. A second one ends it at once; that loses nothing
 /// either.
@@ -91,6 +96,7 @@ impl Args {
             jobs: self.jobs(destination) as usize,
             time_budget: self.time_budget.or(destination.time_budget),
             verify_every: destination.verify_every,
+            presence_check: repository.presence_check.then_some(PRESENCE_CHECK),
             bandwidth_limit: destination.bandwidth_limit,
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,

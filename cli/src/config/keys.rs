@@ -99,6 +99,7 @@ pub(super) const REPOSITORY: &[Key] = &[
     plain("Environment", "a file with a container's environment, to take the stores and the database's login from"),
     plain("AuxiliaryObjects", "whether auxiliary files, provenance and logos are copied"),
     plain("CachedExports", "whether cached metadata exports are copied"),
+    plain("PresenceCheck", "whether each run looks, by listings, whether everything is still in its store"),
     plain("MaxDisappearance", "the share of data files that may leave the catalogue between two runs"),
 ];
 

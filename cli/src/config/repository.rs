@@ -24,6 +24,8 @@ pub struct Repository {
     pub cached_exports: bool,
     /// The fraction of the catalogue (0 to 1) that may vanish between two runs without a question.
     pub max_disappearance: f64,
+    /// Whether each run of everything looks, by listings, whether what is safe is still in its store.
+    pub presence_check: bool,
 }
 
 impl Default for Repository {
@@ -36,6 +38,7 @@ impl Default for Repository {
             auxiliary_objects: true,
             cached_exports: false,
             max_disappearance: 0.05,
+            presence_check: true,
         }
     }
 }
@@ -49,6 +52,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
         environment: fields.path("Environment"),
         auxiliary_objects: fields.parsed("AuxiliaryObjects", value::boolean).unwrap_or(default.auxiliary_objects),
         cached_exports: fields.parsed("CachedExports", value::boolean).unwrap_or(default.cached_exports),
+        presence_check: fields.parsed("PresenceCheck", value::boolean).unwrap_or(default.presence_check),
         max_disappearance: fields.parsed("MaxDisappearance", value::percent).unwrap_or(default.max_disappearance),
     }
 }

@@ -89,6 +89,26 @@ pub enum Condition {
     Orphaned,
 }
 
+impl Condition {
+    /// Whether the data file is not safe at the source.
+    #[must_use]
+    pub fn is_bad(self) -> bool {
+        match self {
+            Self::Missing | Self::Unreadable | Self::Damaged | Self::ChecksumChanged | Self::Orphaned => true,
+            Self::Changed | Self::SwappedPair | Self::CameBack => false,
+        }
+    }
+
+    /// Whether something was lost or changed, which is more than that it cannot be read.
+    #[must_use]
+    pub fn is_damage(self) -> bool {
+        match self {
+            Self::Missing | Self::Damaged | Self::ChecksumChanged => true,
+            Self::Unreadable | Self::Orphaned | Self::Changed | Self::SwappedPair | Self::CameBack => false,
+        }
+    }
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditFinding {

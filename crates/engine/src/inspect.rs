@@ -37,7 +37,7 @@ impl Known {
         }
     }
 
-    fn of(&self, id: DvObjectId) -> OnRecord {
+    pub(crate) fn of(&self, id: DvObjectId) -> OnRecord {
         self.0.get(&id).cloned().unwrap_or_default()
     }
 }

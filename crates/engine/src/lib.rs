@@ -15,6 +15,7 @@ mod cut;
 mod ending;
 mod error;
 mod fingerprint;
+mod hand;
 mod incident;
 mod inspect;
 mod item;
@@ -31,6 +32,7 @@ mod package;
 mod payload;
 mod plan;
 mod pool;
+mod presence;
 mod rebuild;
 mod repair;
 mod restore;
@@ -38,6 +40,7 @@ mod run;
 mod settle;
 mod share;
 mod snapshot;
+mod sorted;
 mod spelling;
 mod spool;
 mod stop;
@@ -65,7 +68,7 @@ pub use restore::{
 pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::{ENDS_WITHIN, Stop};
 pub use stores::{Access, NoStore, Store, Stores};
-pub use summary::{Due, FileCounts, Finding, LISTED, ReasonCount, Summary};
+pub use summary::{Due, FileCounts, Finding, LISTED, PresenceCounts, ReasonCount, Summary};
 pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
 
 /// An error with the causes behind it, in one line.

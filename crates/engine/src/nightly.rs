@@ -18,8 +18,7 @@ impl Lane<'_> {
     /// Looks at the run's share of copies, where everything was to be copied and there is time left.
     pub(crate) fn verify_share(&self) {
         let Some(interval) = self.options.verify_every else { return };
-        let is_whole = self.options.selection.is_everything() && self.options.limit.is_none();
-        if !is_whole || !self.goes_on() {
+        if !self.options.is_whole() || !self.goes_on() {
             return;
         }
         match self.look_again(interval) {

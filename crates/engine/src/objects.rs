@@ -209,6 +209,12 @@ impl Site<'_> {
     }
 }
 
+/// Tags of the auxiliary objects that must be there once they were copied: nobody makes them again.
+pub(crate) fn lasting_tags(file: &DataFile) -> Vec<String> {
+    let rows = file.auxiliary.iter().filter(|it| it.format_tag != DERIVABLE).map(AuxiliaryFile::tag);
+    rows.chain(file.provenance_entity.iter().map(|_| PROVENANCE.to_owned())).collect()
+}
+
 /// From 5.3 to 5.8 the recorded digest was that of no bytes at all, whatever the file held (facts 4).
 fn auxiliary_digest(row: &AuxiliaryFile) -> Option<Digest> {
     let recorded = RecordedChecksum::parse(row.checksum.as_deref().unwrap_or(""));

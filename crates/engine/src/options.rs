@@ -28,6 +28,9 @@ pub struct Options {
     pub time_budget: Option<Duration>,
     /// After copying, and in the time that is left, look again at a share of the copies, so that no proof gets older.
     pub verify_every: Option<Duration>,
+    /// Look by listings, beside the copying and for so long at most, whether what is safe is still in its store with its
+    /// size. What there is no time for, a later run looks at first.
+    pub presence_check: Option<Duration>,
     /// Bytes a second over all workers.
     pub bandwidth_limit: Option<u64>,
     /// Copy auxiliary files, provenance and dataset logos too.
@@ -40,6 +43,13 @@ pub struct Options {
     pub overrides: Overrides,
     /// A folder with room for the list of what is due (about 100 bytes a data file).
     pub spool_folder: PathBuf,
+}
+
+impl Options {
+    /// Whether the whole catalogue is to be looked at.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.selection.is_everything() && self.limit.is_none()
+    }
 }
 
 /// What the administrator has looked into and takes upon himself. Each takes off one brake of a run and nothing else, and

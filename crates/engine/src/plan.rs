@@ -7,11 +7,14 @@ use std::ops::ControlFlow;
 use dvb_catalog::{Detail, Entry};
 use dvb_ledger::{Basis, EntryKind, LedgerError, State};
 use dvb_model::{DataFile, Dataset, DvObjectId, Status};
+use dvb_storage::{Location, ObjectAddress, Shelf};
 
 use crate::fingerprint;
+use crate::objects;
 use crate::observer::Event;
+use crate::presence::{self, Standing};
 use crate::spool::{LaneDue, Line, Spool, Subject};
-use crate::stores::{NotCovered, Scope};
+use crate::stores::{NotCovered, Place, Scope};
 use crate::tally::{Counts, Fate};
 use crate::{Options, RunError, Setup};
 
@@ -19,6 +22,8 @@ use crate::{Options, RunError, Setup};
 pub(crate) struct Plan {
     pub(crate) catalogue: Catalogue,
     pub(crate) spool: Spool<Line>,
+    /// What is safe and nobody looks at, where it is to be looked for in its store.
+    pub(crate) standing: Option<Spool<Standing>>,
     /// In the order of the destinations.
     pub(crate) lanes: Vec<LanePlan>,
 }
@@ -93,7 +98,9 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let entries = Spool::create(&options.spool_folder).map_err(failed)?;
     let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let lanes = setups.iter().map(|(setup, options)| Lane::new(setup, options)).collect();
-    let mut planner = Planner { lanes, entries, spool, seen: 0 };
+    let looks = options.presence_check.is_some() && options.is_whole() && !options.dry_run;
+    let standing = looks.then(|| Spool::create(&options.spool_folder)).transpose().map_err(failed)?;
+    let mut planner = Planner { lanes, entries, spool, standing, seen: 0 };
     let mut failure = None;
     first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
         Ok(()) if setups.iter().any(|it| it.0.stop.may_go_on()) => ControlFlow::Continue(()),
@@ -115,7 +122,7 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
     let mut entries = planner.entries;
     let digest = entries.digest().map_err(failed)?;
-    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool: planner.spool, lanes })
+    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool: planner.spool, standing: planner.standing, lanes })
 }
 
 enum Failure {
@@ -181,6 +188,7 @@ struct Planner<'a> {
     lanes: Vec<Lane<'a>>,
     entries: Spool<Subject>,
     spool: Spool<Line>,
+    standing: Option<Spool<Standing>>,
     seen: u64,
 }
 
@@ -210,6 +218,13 @@ impl Planner<'_> {
         let fingerprint = fingerprint::of_data_file(&file, first.options.auxiliary_objects);
         let lanes = self.lanes.iter_mut().map(|it| it.look_at_file(&file, &scope, &fingerprint));
         let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
+        if let (Some(spool), Scope::Covered(place)) = (&mut self.standing, &scope) {
+            let stand = self.lanes.iter().enumerate().filter(|(_, it)| it.stands);
+            let stand = stand.fold(0, |all, (n, _)| all | presence::bit(n));
+            if let Some(standing) = standing(&file, place, stand) {
+                spool.push(&standing)?;
+            }
+        }
         self.push(Subject::DataFile(file), fingerprint, lanes)
     }
 
@@ -222,6 +237,23 @@ impl Planner<'_> {
     }
 }
 
+/// Where a data file is to be looked for that is safe at these destinations.
+fn standing(file: &DataFile, place: &Place, lanes: u64) -> Option<Standing> {
+    // Where Dataverse's configuration is ambiguous, only a look at each place tells which one it is.
+    let [pid] = place.pids.as_slice() else { return None };
+    if lanes == 0 {
+        return None;
+    }
+    let at = Location {
+        storage_pid: pid.clone(),
+        identifier: Some(place.identifier.clone()),
+        object: ObjectAddress::Main(place.name.clone()),
+    };
+    let Shelf { folder, name } = place.source.shelf(&at)?;
+    let tags = objects::lasting_tags(file);
+    Some(Standing { id: file.id, driver: place.driver.clone(), folder, name, tags, lanes })
+}
+
 /// The plan for one destination, while it is made.
 struct Lane<'a> {
     setup: &'a Setup<'a>,
@@ -229,6 +261,8 @@ struct Lane<'a> {
     counts: Counts,
     datasets: Known<'a>,
     files: Known<'a>,
+    /// The data file that was looked at last is safe there, and nobody will look at its source.
+    stands: bool,
 }
 
 impl<'a> Lane<'a> {
@@ -240,6 +274,7 @@ impl<'a> Lane<'a> {
             counts: Counts::default(),
             datasets: Known::new(states(EntryKind::Dataset)),
             files: Known::new(states(EntryKind::DataFile)),
+            stands: false,
         }
     }
 
@@ -260,6 +295,7 @@ impl<'a> Lane<'a> {
         fingerprint: &str,
     ) -> Result<Option<LaneDue>, LedgerError> {
         let state = self.files.of(file.id)?;
+        self.stands = false;
         if !self.options.selection.has(file, &self.setup.stores.default.0) {
             return Ok(None);
         }
@@ -269,11 +305,15 @@ impl<'a> Lane<'a> {
         let mut basis = None;
         let recheck = match decide(scope, fingerprint, state.as_ref(), self.options.looks_again(), file) {
             Decision::Stands(fate) => {
+                self.stands = fate == Fate::Unchanged;
                 self.counts.count(fate);
                 return Ok(None);
             }
             Decision::Look => false,
-            Decision::Recheck => true,
+            Decision::Recheck => {
+                self.stands = true;
+                true
+            }
             Decision::Prove(by) => {
                 basis = Some(by);
                 true

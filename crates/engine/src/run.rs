@@ -12,6 +12,7 @@ use crate::cut::{Cut, watched};
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
+use crate::presence;
 use crate::snapshot;
 use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
@@ -176,7 +177,7 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
     let Some((_, options)) = setups.first().copied() else { return };
-    let Plan { mut catalogue, mut spool, lanes } = match plan::make(&setups) {
+    let Plan { mut catalogue, mut spool, standing, lanes } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
@@ -197,10 +198,22 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     };
     let files = active.iter().flatten().map(|it| it.tally.lock().due.files).max().unwrap_or(0);
     let workers = Workers::new(&active, Box::new(due), files, options.limit);
-    workers.work();
-    workers.leave_rest();
+    let looking = standing.zip(options.presence_check);
+    let taking = active.iter().flatten().collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        // Beside the copying: what Dataverse deletes meanwhile is soon younger than the catalogue.
+        let looking = looking.map(|(standing, bound)| {
+            let (taking, catalogue) = (&taking, &mut catalogue);
+            scope.spawn(move || pool::guarded(|| presence::look(taking, bound, standing, catalogue)))
+        });
+        workers.work();
+        workers.leave_rest();
+        if let Some(Ok(Err(why))) = looking.map(std::thread::ScopedJoinHandle::join) {
+            taking.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+        }
+    });
     drop(workers);
-    snapshot::leave(&active.iter().flatten().collect::<Vec<_>>(), &mut catalogue);
+    snapshot::leave(&taking, &mut catalogue);
     active.iter().flatten().for_each(Lane::clean_up);
     // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
     for (lane, done) in active.iter().flatten().zip(pool::each(active.iter().flatten(), Lane::verify_share)) {
@@ -306,6 +319,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         bytes_copied: counts.bytes_copied,
         gone: counts.gone,
         verified: counts.verified,
+        presence: counts.presence,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
         reasons: counts.failures.reasons,

@@ -67,6 +67,17 @@ pub struct ReasonCount {
     pub no_space: bool,
 }
 
+/// A look at what is safe, by listings of the stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PresenceCounts {
+    /// Data files whose objects were looked for.
+    pub data_files: u64,
+    /// Those of them with an object that is missing, damaged or unreadable; they are among the failures.
+    pub not_safe: u64,
+    /// All that is safe was looked for; else the next run goes on behind the last one.
+    pub complete: bool,
+}
+
 /// A run's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -91,6 +102,8 @@ pub struct Summary {
     /// Copies that were looked at again after copying ([`Options::verify_every`](crate::Options)); damaged ones are
     /// among the failures.
     pub verified: Option<crate::CopyCounts>,
+    /// Data files that were looked for in their stores ([`Options::presence_check`](crate::Options)).
+    pub presence: Option<PresenceCounts>,
     /// The first of those that are not safe.
     pub failures: Vec<Finding>,
     /// How many there are.

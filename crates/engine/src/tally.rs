@@ -64,6 +64,8 @@ pub(crate) struct Counts {
     pub(crate) gone: u64,
     /// Copies that were looked at again after copying.
     pub(crate) verified: Option<crate::CopyCounts>,
+    /// Data files that were looked for in their stores.
+    pub(crate) presence: Option<crate::PresenceCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.

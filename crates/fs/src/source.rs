@@ -1,13 +1,14 @@
 //! A store of type `file`: `<root>/<storage authority>/<storage identifier>/<name>` (`FileAccessIO`, facts 2.4).
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
-use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Source, SourceError, StoredObject};
 use rustix::fs::OFlags;
 
-use crate::error::cause_of_root;
+use crate::error::{cause_of_root, source_error};
 use crate::roots::Roots;
 
 /// The folder of a store.
@@ -40,6 +41,66 @@ fn open_file(dir: &Dir, path: &Path) -> io::Result<(File, Metadata)> {
     let file = dir.open_with(path, &options)?;
     let metadata = file.metadata()?;
     Ok((file, metadata))
+}
+
+impl FileStore {
+    /// Finds the wanted ones among the files of a folder and of those in it. `prefix` is its path below the first one.
+    fn walk(
+        &self,
+        dir: &Dir,
+        (folder, prefix): (&str, &str),
+        wanted: &mut HashMap<String, Option<u64>>,
+    ) -> io::Result<()> {
+        for entry in dir.entries()? {
+            let entry = entry?;
+            // No name of the catalogue is anything but UTF-8.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let name = format!("{prefix}{name}");
+            let kind = entry.file_type()?;
+            let is_wanted = wanted.contains_key(&name);
+            let below = format!("{name}/");
+            let may_hold = || wanted.keys().any(|it| it.starts_with(&below));
+            if kind.is_file() {
+                if let Some(size) = wanted.get_mut(&name) {
+                    // It may be gone, like anything that was listed a moment ago.
+                    *size = entry.metadata().ok().map(|it| it.len());
+                }
+            } else if kind.is_dir() {
+                if may_hold() {
+                    ignore_gone(entry.open_dir().and_then(|it| self.walk(&it, (folder, &below), wanted)))?;
+                }
+            } else if is_wanted || may_hold() {
+                self.follow(folder, &name, wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A link goes where it goes when it is read; what leads nowhere, or out of the store, is not there.
+    fn follow(&self, folder: &str, name: &str, wanted: &mut HashMap<String, Option<u64>>) -> io::Result<()> {
+        let path = format!("{folder}/{name}");
+        let Ok(metadata) = self.roots.with(&path, |dir, path| dir.metadata(path)) else { return Ok(()) };
+        if let Some(size) = wanted.get_mut(name).filter(|_| metadata.is_file()) {
+            *size = Some(metadata.len());
+        }
+        match self.roots.with(&path, |dir, path| dir.open_dir(path)) {
+            // A package that lies elsewhere. A folder has a name of its own in each path, so this comes to an end.
+            Ok(dir) if metadata.is_dir() && name.len() < LONGEST => {
+                ignore_gone(self.walk(&dir, (folder, &format!("{name}/")), wanted))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Links may lead in circles: no name is longer than this.
+const LONGEST: usize = 4_096;
+
+fn ignore_gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if crate::error::cause(&error) == Cause::Missing => Ok(()),
+        done => done,
+    }
 }
 
 fn path_of(at: &Location) -> String {
@@ -77,6 +138,20 @@ impl Source for FileStore {
             Err(error) if error.cause == Cause::Missing => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn shelf(&self, at: &Location) -> Option<Shelf> {
+        let ObjectAddress::Main(name) = &at.object else { return None };
+        Some(Shelf { folder: at.storage_pid.directory(), name: name.to_string() })
+    }
+
+    fn sizes(&self, folder: &str, wanted: &mut HashMap<String, Option<u64>>) -> Result<(), SourceError> {
+        let dir = match self.roots.with(folder, |dir, path| dir.open_dir(path)) {
+            Err(error) if error.cause == Cause::Missing => return Ok(()),
+            dir => dir?,
+        };
+        let failed = |error| source_error(error, self.roots.own(), folder);
+        ignore_gone(self.walk(&dir, (folder, ""), wanted)).map_err(failed)
     }
 
     fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {

@@ -14,6 +14,7 @@ mod postgres;
 mod raw;
 mod reserve;
 mod row;
+mod source;
 mod sqlite;
 mod weigh;
 
@@ -26,6 +27,7 @@ pub use row::{
     Basis, Candidate, Claim, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation,
     Run, RunSummary, State, StateDetail, Verdict,
 };
+pub use source::{Audited, ObjectSize};
 pub use sqlite::SqliteLedger;
 
 use std::collections::HashSet;
@@ -276,6 +278,54 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError>;
+
+    /// The sizes that the objects of the data files from `first` to `last` had when they were copied, all versions, in the
+    /// order of ids.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn sizes(
+        &self,
+        destination: &DestinationName,
+        first: DvObjectId,
+        last: DvObjectId,
+    ) -> Result<Vec<ObjectSize>, LedgerError>;
+
+    /// Where work that many runs share goes on, as `set_mark` was told under this name.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn mark(&self, name: &str) -> Result<Option<String>, LedgerError>;
+
+    /// Remembers where such work goes on; `None`: from its beginning.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn set_mark(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError>;
+
+    /// Data files that are `OK` and were last read in their store before a time (RFC 3339 UTC), the one that waits longest
+    /// first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn least_recently_audited(
+        &self,
+        destination: &DestinationName,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Audited>, LedgerError>;
+
+    /// How many of them there are.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_audited(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+
+    /// Records that the objects of these data files were read in their store just now, and are good.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError>;
 
     /// What lies at a key according to the ledger.
     ///

@@ -34,6 +34,8 @@ pub(crate) struct StateRow<'a> {
     pub(crate) method: &'a str,
     /// An object was proved just now.
     pub(crate) backed_up: bool,
+    /// It is safe, and its bytes were read at the source just now.
+    pub(crate) audited: bool,
 }
 
 /// A copy that was proved just now.
@@ -117,6 +119,11 @@ fn objects(verdict: &Verdict) -> &[ObjectProof] {
     }
 }
 
+/// What was adopted may have been compared with the recorded checksum alone.
+fn is_read(object: &ObjectProof) -> bool {
+    matches!(object, ObjectProof::Now { adopted: false, .. })
+}
+
 fn place(id: DvObjectId, object: &ObjectProof) -> Place {
     match object {
         ObjectProof::Now { role, version, .. } | ObjectProof::Before { role, version } => {
@@ -171,6 +178,7 @@ fn state_row(record: &Record, backed_up: bool) -> Result<StateRow<'_>, LedgerErr
         label: record.label.as_deref().map(storable),
         method: record.method,
         backed_up,
+        audited: status == Status::Ok && objects(&record.verdict).iter().any(is_read),
     })
 }
 

@@ -113,7 +113,7 @@ fn open_uploads(shared: &Shared) -> Result<Vec<Open>, Fault> {
         if !key.is_empty() {
             call.query.extend([("key-marker", key), ("upload-id-marker", id)]);
         }
-        let page: Uploads = ask(shared, call, &mut encoded)?;
+        let page: Uploads = ask(&shared.client, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
         // A key that is no text is none of ours.
         let ours =

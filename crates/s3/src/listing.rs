@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use percent_encoding::percent_decode_str;
 
 use crate::answers::{Page, Row, parse};
-use crate::client::Call;
+use crate::client::{Call, Client};
 use crate::error::Fault;
 use crate::sink::Shared;
 
@@ -20,10 +20,21 @@ pub(crate) fn list(
     here: bool,
     visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
 ) -> Result<(), Fault> {
+    list_bucket(&shared.client, &shared.call("GET", ""), prefix, here, visit)
+}
+
+/// The same, of the bucket that `bucket` asks for.
+pub(crate) fn list_bucket(
+    client: &Client,
+    bucket: &Call<'_>,
+    prefix: &str,
+    here: bool,
+    visit: &mut dyn FnMut(Listed) -> ControlFlow<()>,
+) -> Result<(), Fault> {
     let mut encoded = true;
     let mut token = String::new();
     loop {
-        let mut call = shared.call("GET", "");
+        let mut call = bucket.clone();
         call.query = vec![("list-type", "2".into()), ("prefix", prefix.to_owned())];
         if here {
             call.query.push(("delimiter", "/".into()));
@@ -31,7 +42,7 @@ pub(crate) fn list(
         if !token.is_empty() {
             call.query.push(("continuation-token", token.clone()));
         }
-        let page: Page = ask(shared, call, &mut encoded)?;
+        let page: Page = ask(client, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
         let row = |it: Row| decode(told, it.key).map(|key| Row { key, ..it });
         if page.contents.into_iter().map(row).try_for_each(&mut *visit).is_break() {
@@ -54,19 +65,19 @@ pub(crate) fn list(
 /// Asks for a page with its names encoded: XML has no way to write control characters, and services that try fail as a whole.
 /// One that does not know how is asked without.
 pub(crate) fn ask<T: serde::de::DeserializeOwned>(
-    shared: &Shared,
+    client: &Client,
     call: Call<'_>,
     encoded: &mut bool,
 ) -> Result<T, Fault> {
     if *encoded {
         let mut asked = call.clone();
         asked.query.push(("encoding-type", "url".into()));
-        match shared.client.ask(&asked) {
+        match client.ask(&asked) {
             Err(fault) if fault.is_status(&[400, 501]) => *encoded = false,
             answer => return parse(&answer?.text),
         }
     }
-    parse(&shared.client.ask(&call)?.text)
+    parse(&client.ask(&call)?.text)
 }
 
 /// A name of a page, whose `EncodingType` is `told`: `%XX`, and `+` for a blank, as S3 has it.

@@ -1,13 +1,16 @@
 //! A store of type `s3`: `<bucket>/<storage authority>/<storage identifier>/<name>` (`S3AccessIO`, facts 2.5).
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Source, SourceError, StoredObject};
 
 use crate::body::{ObjectBody, length};
 use crate::client::{Call, Client};
 use crate::config::S3StoreConfig;
 use crate::error::Fault;
+use crate::listing::{self, Listed};
 use crate::notes::Notes;
 
 /// A name that nobody gives an object: asking for it shows whether the bucket can be read at all.
@@ -123,6 +126,54 @@ impl Source for S3Store {
             Ok(size) => Ok(Some(size)),
             Err(fault) if fault.is_missing() => Ok(None),
             Err(fault) => Err(self.failed(fault, &key)),
+        }
+    }
+
+    fn shelf(&self, at: &Location) -> Option<Shelf> {
+        let ObjectAddress::Main(name) = &at.object else { return None };
+        let directory = at.storage_pid.directory();
+        // Behind the folder, the other bucket that objects of it may be in; no key holds a NUL.
+        let folder = match other_bucket(&self.bucket, at) {
+            Some(bucket) => format!("{directory}/\0{bucket}"),
+            None => format!("{directory}/"),
+        };
+        Some(Shelf { folder, name: name.to_string() })
+    }
+
+    fn sizes(&self, folder: &str, wanted: &mut HashMap<String, Option<u64>>) -> Result<(), SourceError> {
+        let (prefix, other) = folder.split_once('\0').map_or((folder, None), |(it, bucket)| (it, Some(bucket)));
+        let configured = Some(self.bucket.as_str()).filter(|it| !it.is_empty());
+        let mut failure = None;
+        for bucket in configured.into_iter().chain(other) {
+            if wanted.values().all(Option::is_some) {
+                return Ok(());
+            }
+            let mut found = |row: Listed| {
+                // A name that is no text is none of the catalogue.
+                if let Ok(row) = row
+                    && let Some(size) = wanted.get_mut(row.key.strip_prefix(prefix).unwrap_or_default())
+                {
+                    size.get_or_insert(row.size);
+                }
+                ControlFlow::Continue(())
+            };
+            let call = Call { method: "GET", bucket, ..Call::default() };
+            let done = listing::list_bucket(&self.client, &call, prefix, false, &mut found);
+            let is_second = Some(bucket) == other && configured.is_some();
+            match done {
+                // The bucket of an identifier is only ever a second chance: what cannot be found there is not there.
+                Err(fault) if is_second && !matches!(fault.cause(), Cause::Transient | Cause::Unavailable) => {}
+                // The bucket was renamed in the configuration before it was made, say: the other one may have everything.
+                Err(fault) => failure = Some(fault),
+                Ok(()) => {}
+            }
+        }
+        match failure {
+            Some(fault) if wanted.values().any(Option::is_none) => {
+                let at = self.client.describe(&self.bucket);
+                Err(fault.source(format!("cannot list {prefix} in {at}; this account needs s3:ListBucket")))
+            }
+            _ => Ok(()),
         }
     }
 

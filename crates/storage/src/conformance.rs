@@ -6,7 +6,7 @@ mod continued;
 mod interrupted;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::ops::ControlFlow;
 
@@ -14,8 +14,8 @@ use dvb_fixity::{Algorithm, Measured};
 use dvb_model::{ObjectKey, RunId};
 
 use crate::{
-    Cause, CommitRequest, Listed, Listing, Location, Payload, PayloadError, Sink, SinkSession, Source, SourceError,
-    StageRequest, Staged, Unstaged,
+    Cause, CommitRequest, Listed, Listing, Location, ObjectAddress, Payload, PayloadError, Shelf, Sink, SinkSession,
+    Source, SourceError, StageRequest, Staged, Unstaged,
 };
 
 pub use continued::continued;
@@ -422,12 +422,35 @@ pub fn source(
         ensure(matches!(source.open(at), Err(it) if it.cause == Cause::Missing), "an absent object fails as Missing")?;
         ensure(matches!(source.size(at), Ok(None)), "an absent object has no size")?;
     }
+    listings_tell_the_sizes(source, present, absent)?;
     for at in refused {
         let answer = source.open(at);
         ensure(
             matches!(&answer, Err(it) if it.cause == Cause::Refused),
             &format!("{at:?} leads out of the store and must be refused, not {:?}", answer.map(|it| it.size)),
         )?;
+    }
+    Ok(())
+}
+
+/// Main objects alone have a shelf of their own; the rest stand beside them.
+fn listings_tell_the_sizes(
+    source: &dyn Source,
+    present: &[(Location, Vec<u8>)],
+    absent: &[Location],
+) -> Result<(), Broken> {
+    let mut folders: BTreeMap<String, HashMap<String, Option<u64>>> = BTreeMap::new();
+    let mut enter = |at: &Location, size: Option<u64>| {
+        if let (ObjectAddress::Main(_), Some(Shelf { folder, name })) = (&at.object, source.shelf(at)) {
+            folders.entry(folder).or_default().insert(name, size);
+        }
+    };
+    present.iter().for_each(|(at, bytes)| enter(at, Some(bytes.len() as u64)));
+    absent.iter().for_each(|at| enter(at, None));
+    for (folder, expected) in folders {
+        let mut found: HashMap<_, _> = expected.keys().map(|it| (it.clone(), None)).collect();
+        source.sizes(&folder, &mut found).map_err(|it| format!("listing {folder:?} failed: {}", it.chain()))?;
+        ensure(found == expected, &format!("a listing tells the sizes {expected:?}, not {found:?}"))?;
     }
     Ok(())
 }

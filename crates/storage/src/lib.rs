@@ -26,5 +26,5 @@ pub use sink::{
     CONTINUED_FOR, CONTINUED_FROM, CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink,
     SinkSession, StageRequest, Staged, Unstaged,
 };
-pub use source::{Location, ObjectAddress, Source, StoredObject};
+pub use source::{Location, ObjectAddress, Shelf, Source, StoredObject};
 pub use target::{Expected, Folder, Mender, Placed, PutError, StoreWriter, Target};

@@ -1,10 +1,11 @@
 //! Reading objects of one of Dataverse's stores.
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use dvb_model::{KeyError, ObjectKey, ObjectName, StorageIdentifier, StoragePid};
 
-use crate::SourceError;
+use crate::{Cause, SourceError};
 
 /// Where an object of a data file or of a dataset is, in the words of Dataverse; each source makes its own address of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,15 @@ pub struct StoredObject {
     pub body: Box<dyn Read + Send>,
 }
 
+/// Where an object shows in the listings of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelf {
+    /// What is listed at once, as a rule the objects of one dataset: text that only the source can read.
+    pub folder: String,
+    /// The object's name there.
+    pub name: String,
+}
+
 /// Reads the objects of one store. Shared by all workers.
 ///
 /// - `open` of an object that is not there fails with [`Cause::Missing`](crate::Cause::Missing), of one that may not be read with `Forbidden`,
@@ -96,6 +106,22 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`], when it cannot be told whether there is one.
     fn size(&self, at: &Location) -> Result<Option<u64>, SourceError>;
+
+    /// Where the main object of a data file shows in listings; its other objects have the same folder, and there the same
+    /// names behind its own (`<name>.<tag>`, `<name>/<path>`). `None`: this store has no listings, or none of it.
+    fn shelf(&self, _: &Location) -> Option<Shelf> {
+        None
+    }
+
+    /// Finds the sizes of the named objects of a folder by listing it, never by a request for each. What is not found keeps
+    /// its `None`; in a folder that is not there, that is everything. A listing may lag behind what was stored or removed
+    /// just now.
+    ///
+    /// # Errors
+    /// [`SourceError`], when it cannot be listed: then nothing was found out of what has no size.
+    fn sizes(&self, _folder: &str, _wanted: &mut HashMap<String, Option<u64>>) -> Result<(), SourceError> {
+        Err(SourceError::new(Cause::Refused, format!("{} has no listings", self.describe())))
+    }
 
     /// The members of a package by their paths below its folder, in order; `None` where the object is not a folder.
     ///

@@ -1,15 +1,17 @@
 //! A store of type `swift` (`SwiftAccessIO`, facts 2.6): everything that is needed stands in the identifier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_http::Interrupt;
 use dvb_model::ObjectName;
-use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Source, SourceError, StoredObject};
 use ureq::http::Method;
 
 use crate::client::{Client, Request};
 use crate::config::{SwiftAccount, SwiftStoreConfig};
+use crate::container;
 use crate::download::Download;
 use crate::error::{Failure, status};
 use crate::path::Path;
@@ -152,6 +154,36 @@ impl Source for SwiftStore {
             Ok(answer) => answer.length().map(Some).map_err(|it| it.into_source(&what)),
             Err(failure) if status(&failure) == Some(404) => Ok(None),
             Err(failure) => Err(failure.into_source(&what)),
+        }
+    }
+
+    fn shelf(&self, at: &Location) -> Option<Shelf> {
+        let ObjectAddress::Main(_) = &at.object else { return None };
+        let Address { endpoint, container, object } = address(at).ok()?;
+        // Since 4.10 the dataset's identifier stands before the name; before, it has a container of its own.
+        let (prefix, name) = object.rsplit_once('/').map_or(("", object.as_str()), |(it, name)| (it, name));
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        Some(Shelf { folder: format!("{endpoint}\0{container}\0{prefix}{slash}"), name: name.to_owned() })
+    }
+
+    fn sizes(&self, folder: &str, wanted: &mut HashMap<String, Option<u64>>) -> Result<(), SourceError> {
+        let mut parts = folder.splitn(3, '\0');
+        let (endpoint, container, prefix) = (parts.next(), parts.next(), parts.next());
+        let (endpoint, container, prefix) =
+            (endpoint.unwrap_or_default(), container.unwrap_or_default(), prefix.unwrap_or_default());
+        let what = format!("the listing of {prefix} in container {container} of {endpoint}");
+        let failed = |it: Failure| it.into_source(&what);
+        let client = endpoint_of(&self.endpoints, self.default.as_deref(), endpoint)?.client().map_err(failed)?;
+        let mut found = |name: &str, size: Option<u64>| {
+            let name = name.strip_prefix(prefix).unwrap_or_default();
+            if let (Some(known), Some(size)) = (wanted.get_mut(name), size) {
+                *known = Some(size);
+            }
+            ControlFlow::Continue(())
+        };
+        match container::walk(&client, container, prefix, false, &mut found) {
+            Err(failure) if status(&failure) == Some(404) => Ok(()),
+            done => done.map_err(failed),
         }
     }
 

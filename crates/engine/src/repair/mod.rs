@@ -440,8 +440,15 @@ fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvO
     let mut settled = Vec::new();
     for Origin { name, sink } in setup.destinations {
         // The time budget is that of the repair, and `stop` knows its end.
-        let (run, time_budget, verify_every) = (new_run_id(), None, None);
-        let mut how = Options { run, rerun: false, dry_run: false, verify_every, time_budget, ..options.how.clone() };
+        let mut how = Options {
+            run: new_run_id(),
+            rerun: false,
+            dry_run: false,
+            verify_every: None,
+            presence_check: None,
+            time_budget: None,
+            ..options.how.clone()
+        };
         how.selection = crate::Selection { files: files.clone(), ..crate::Selection::default() };
         let run_setup = Setup {
             catalog: setup.catalog,

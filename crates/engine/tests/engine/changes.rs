@@ -56,8 +56,8 @@ fn a_checksum_in_another_algorithm_needs_no_transfer() {
 #[test]
 fn a_damaged_source_does_not_touch_the_copy() {
     let (bench, id, key) = one_file();
-    fs::write(bench.source_of(&key), "rotten").unwrap();
-    // Nothing says that it changed: only an audit would see it.
+    fs::write(bench.source_of(&key), "rotten 00").unwrap();
+    // Nothing says that it changed, not even its size: only an audit would see it.
     assert_eq!(bench.run().exit_code, 0);
     set(&bench, id, "filesize = 6");
     let summary = bench.run();

@@ -16,6 +16,7 @@ mod orphans;
 mod outage;
 mod partial;
 mod paths;
+mod presence;
 mod rebuild;
 mod repair;
 mod rerun;

@@ -240,14 +240,15 @@ pub(super) fn write_damage(
 const STATES: &str = "
     INSERT INTO backup_state AS s (
         destination, id, kind, status, fingerprint, reason, basis, provisional, dataset, dataset_identifier,
-        storage_identifier, label, method, run, last_backup, first_seen, recorded_at)
+        storage_identifier, label, method, run, last_backup, first_seen, recorded_at, audited_at)
     SELECT $1::integer, w.id, w.kind, w.status, w.fingerprint, w.reason, w.basis, w.provisional, w.dataset,
            w.dataset_identifier, w.storage_identifier, w.label, w.method, $2::text,
-           CASE WHEN w.backed_up THEN now() END, now(), now()
+           CASE WHEN w.backed_up THEN now() END, now(), now(),
+           CASE WHEN w.audited THEN now() ELSE '-infinity' END
     FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::boolean[], $10::text[],
-                $11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[])
+                $11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[], $16::boolean[])
          AS w (id, kind, status, fingerprint, reason, basis, provisional, dataset, dataset_identifier,
-               storage_identifier, label, method, backed_up)
+               storage_identifier, label, method, backed_up, audited)
     ORDER BY w.id
     ON CONFLICT (destination, id) DO UPDATE SET
         kind = excluded.kind, status = excluded.status, fingerprint = excluded.fingerprint,
@@ -258,7 +259,8 @@ const STATES: &str = "
         label = coalesce(excluded.label, s.label),
         method = excluded.method, run = excluded.run,
         last_backup = coalesce(excluded.last_backup, s.last_backup),
-        gone_since = NULL, recorded_at = excluded.recorded_at";
+        gone_since = NULL, recorded_at = excluded.recorded_at,
+        audited_at = greatest(excluded.audited_at, s.audited_at)";
 
 fn write_states(
     db: &mut Transaction<'_>,
@@ -291,6 +293,7 @@ fn write_states(
             &column!(it => it.label.as_deref()),
             &column!(it => it.method),
             &column!(it => it.backed_up),
+            &column!(it => it.audited),
         ],
     )?;
     Ok(())

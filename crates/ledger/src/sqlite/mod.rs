@@ -9,6 +9,7 @@ mod lock;
 mod migrate;
 mod open;
 mod read;
+mod source;
 mod write;
 
 use std::collections::HashSet;
@@ -20,8 +21,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::pages::Pages;
 use crate::{
-    Candidate, Check, Claim, Copy, Custody, EntryKind, Finding, Held, Holder, Holding, Incident, Ledger, LedgerError,
-    Lock, Mending, Migration, Record, Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
+    Audited, Candidate, Check, Claim, Copy, Custody, EntryKind, Finding, Held, Holder, Holding, Incident, Ledger,
+    LedgerError, Lock, Mending, Migration, ObjectSize, Record, Reservation, Run, RunSummary, SourceDamage, State,
+    StateDetail,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -281,6 +283,42 @@ impl Ledger for SqliteLedger {
 
     fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
         self.read("list incidents", |it| incident::of(it, id))
+    }
+
+    fn sizes(
+        &self,
+        destination: &DestinationName,
+        first: DvObjectId,
+        last: DvObjectId,
+    ) -> Result<Vec<ObjectSize>, LedgerError> {
+        self.read("list the sizes", |it| source::sizes(it, destination, (first, last)))
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        self.read("look up where to go on", |it| source::mark(it, name))
+    }
+
+    fn set_mark(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
+        self.write("record where to go on", |it| source::set_mark(it, name, value))
+    }
+
+    fn least_recently_audited(
+        &self,
+        destination: &DestinationName,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Audited>, LedgerError> {
+        self.read("list what was audited longest ago", |it| {
+            source::least_recently_audited(it, destination, before, limit)
+        })
+    }
+
+    fn count_audited(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+        self.read("count what was audited", |it| source::count_audited(it, destination, before))
+    }
+
+    fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
+        self.write("record what was audited", |it| source::record_audited(it, destination, ids))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

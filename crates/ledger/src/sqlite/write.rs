@@ -164,9 +164,9 @@ fn write_states(db: &Connection, destination: i64, run: &RunId, changes: &Change
     let mut statement = db.prepare_cached(&format!(
         "INSERT INTO backup_state AS s (
              destination, id, kind, status, fingerprint, reason, basis, provisional, dataset, dataset_identifier,
-             storage_identifier, label, method, run, last_backup, first_seen, recorded_at)
+             storage_identifier, label, method, run, last_backup, first_seen, recorded_at, audited_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                 CASE WHEN ?15 THEN {NOW} END, {NOW}, {NOW})
+                 CASE WHEN ?15 THEN {NOW} END, {NOW}, {NOW}, CASE WHEN ?16 THEN {NOW} ELSE '' END)
          ON CONFLICT (destination, id) DO UPDATE SET
              kind = excluded.kind, status = excluded.status, fingerprint = excluded.fingerprint,
              reason = excluded.reason, basis = excluded.basis, provisional = excluded.provisional,
@@ -176,7 +176,8 @@ fn write_states(db: &Connection, destination: i64, run: &RunId, changes: &Change
              label = coalesce(excluded.label, s.label),
              method = excluded.method, run = excluded.run,
              last_backup = coalesce(excluded.last_backup, s.last_backup),
-             gone_since = NULL, recorded_at = excluded.recorded_at"
+             gone_since = NULL, recorded_at = excluded.recorded_at,
+             audited_at = max(excluded.audited_at, s.audited_at)"
     ))?;
     for row in &changes.states {
         statement.execute(params![
@@ -195,6 +196,7 @@ fn write_states(db: &Connection, destination: i64, run: &RunId, changes: &Change
             row.method,
             run.0,
             row.backed_up,
+            row.audited,
         ])?;
     }
     Ok(())

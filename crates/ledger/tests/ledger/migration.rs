@@ -54,11 +54,12 @@ pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     drop(ledger);
     bench.execute(
         "DROP INDEX backup_copy_oldest; DROP INDEX backup_copy_damaged; DROP INDEX backup_copy_claimed;
-         DROP TABLE backup_incident;
+         DROP TABLE backup_incident; DROP INDEX backup_state_audited; DROP TABLE backup_mark;
+         ALTER TABLE backup_state DROP COLUMN audited_at;
          DELETE FROM backup_schema WHERE version > 1",
     );
     let ledger = bench.open();
     assert!(matches!(ledger.counts(&here()), Err(LedgerError::NotMigrated { .. })));
-    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 5, adopted: None });
+    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 6, adopted: None });
     assert_eq!(ledger.oldest_copies(&here(), None, "2100-01-01T00:00:00Z", 9).unwrap().len(), 1);
 }

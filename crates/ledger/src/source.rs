@@ -1,0 +1,25 @@
+//! What is known of the source: sizes that its objects had, and when they were last read.
+
+use dvb_model::{DvObjectId, ObjectRole};
+
+/// The size that an object had when its newest bytes were copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectSize {
+    /// Its data file.
+    pub id: DvObjectId,
+    /// Which object.
+    pub role: ObjectRole,
+    /// Which of its versions.
+    pub version: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A data file that is safe, and when it was last read in its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// Which.
+    pub id: DvObjectId,
+    /// RFC 3339 UTC with milliseconds; empty where it is not known to have been read.
+    pub at: String,
+}
