@@ -66,3 +66,12 @@ pub(crate) fn sink_error(error: io::Error, root: &Path, doing: &str, name: &str)
     };
     SinkError::because(cause, format!("cannot {doing} {}{what_to_do}", at.display()), error)
 }
+
+/// The names in a folder may be lost with the power.
+pub(crate) fn flushing_error(error: &io::Error, root: &Path, folder: &str) -> SinkError {
+    let cause = cause(error);
+    let what_to_do = if cause == Cause::Forbidden { "; give this account read permission" } else { "" };
+    let attempt = format!("cannot flush the folder {}{what_to_do}", root.join(folder).display());
+    // One failure concerns many objects, each of which says it.
+    SinkError::because(cause, attempt, error.to_string())
+}

@@ -60,10 +60,10 @@ impl Names {
     fn try_name(&mut self, name: &str) -> io::Result<bool> {
         let folder = match self.folder.take() {
             Some(it) => it,
-            None => {
-                self.parent.create_dir(&self.name)?;
-                self.parent.open_dir(&self.name)?
-            }
+            None => match self.parent.create_dir(&self.name) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => self.parent.open_dir(&self.name)?,
+            },
         };
         try_in(self.folder.insert(folder), name)
     }
@@ -79,6 +79,7 @@ fn try_in(folder: &Dir, name: &str) -> io::Result<bool> {
             folder.remove_file(name)?;
             Ok(!is_other)
         }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
         Err(error) if matches!(cause(&error), Cause::Full | Cause::Transient) => Err(error),
         Err(error) => match make(folder, PLAIN) {
             Ok(()) => folder.remove_file(PLAIN).map(|()| false),

@@ -55,8 +55,10 @@ impl<'a> Touched<'a> {
         let dir = match self.last.take().filter(|(last, _)| last == path) {
             Some((_, dir)) => dir,
             None => {
+                let dir = make_dirs(self.root, path)?;
+                // One that cannot be made is its object's failure, not the batch's.
                 self.look(path);
-                make_dirs(self.root, path)?
+                dir
             }
         };
         Ok(&self.last.insert((path.to_owned(), dir)).1)
@@ -68,8 +70,9 @@ impl<'a> Touched<'a> {
         self.paths.extend(ends.map(|end| path[..end].to_owned()));
     }
 
-    /// Flushes them; fails with the folder where that failed.
-    pub(crate) fn flush(self, notes: &Notes) -> Result<(), (String, io::Error)> {
+    /// Flushes them, and gives those that could not be, each of which concerns all that lies in it.
+    pub(crate) fn flush(self, notes: &Notes) -> Vec<(String, io::Error)> {
+        let mut failed = Vec::new();
         for path in self.paths {
             let at = || self.at.to_owned();
             let flushed = if path.is_empty() {
@@ -77,9 +80,12 @@ impl<'a> Touched<'a> {
             } else {
                 self.root.open_dir(&path).and_then(|it| sync_dir(&it, at))
             };
-            notes.add(flushed.map_err(|it| (path, it))?);
+            match flushed {
+                Ok(note) => drop(notes.add(note)),
+                Err(error) => failed.push((path, error)),
+            }
         }
-        Ok(())
+        failed
     }
 }
 

@@ -17,7 +17,7 @@ use dvb_storage::{
 };
 use rustix::fs::Advice;
 
-use crate::error::{cause_of_root, reading_error, sink_error};
+use crate::error::{cause_of_root, flushing_error, reading_error, sink_error};
 use crate::flush::{Bytes, Notes, sync_dir, write_out};
 use crate::kinds;
 use crate::listing::walk;
@@ -98,7 +98,9 @@ impl Sink for DirectorySink {
         let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(unavailable)?;
         let mut touched = Touched::new(&dir, root);
         let own = touched.make(Some(&format!("{TEMPORARY}/{run}"))).and_then(Dir::try_clone).map_err(unavailable)?;
-        touched.flush(&self.notes).map_err(|(_, error)| unavailable(error))?;
+        if let Some((_, error)) = touched.flush(&self.notes).into_iter().next() {
+            return Err(unavailable(error));
+        }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let names = Names::new(own.try_clone().map_err(unavailable)?, format!("names-{number}"));
         let bytes = Bytes::of(&dir).map_err(unavailable)?;
@@ -207,23 +209,32 @@ impl DirectorySession {
         }
     }
 
-    /// Flushes what lies at these keys, which may have come there by any hand: bytes and names.
-    fn flush_there(&self, keys: &[ObjectKey]) -> Result<(), SinkError> {
+    /// Flushes what lies at these keys, which may have come there by any hand: bytes and names. Gives the failure of each.
+    fn flush_there(&self, keys: &[ObjectKey]) -> Vec<Option<SinkError>> {
         if self.bytes.flush_all(usize::MAX) {
-            return Ok(());
+            return keys.iter().map(|_| None).collect();
         }
         let mut touched = Touched::new(&self.dir, &self.root);
-        for key in keys {
-            // Whatever is wrong with it is said where it is read.
-            let Ok(file) = self.open_copy(key) else { continue };
-            file.sync_all().map_err(self.failed("flush", key.as_str()))?;
+        let mut flush = |key: &ObjectKey| {
+            // Whatever else is wrong with it is said where it is read.
+            let file = self.open_copy(key).ok()?;
             touched.look(key.parent().unwrap_or_default());
+            file.sync_all().map_err(self.failed("flush", key.as_str())).err()
+        };
+        let mut failures: Vec<_> = keys.iter().map(&mut flush).collect();
+        for (folder, error) in touched.flush(&self.notes) {
+            for (_, failure) in keys.iter().zip(&mut failures).filter(|(it, _)| lies_in(it, &folder)) {
+                *failure = Some(flushing_error(&error, &self.root, &folder));
+            }
         }
-        self.flush_names(touched)
+        failures
     }
 
     fn flush_names(&self, touched: Touched<'_>) -> Result<(), SinkError> {
-        touched.flush(&self.notes).map_err(|(name, error)| self.failed("flush the folder", &name)(error))
+        match touched.flush(&self.notes).first() {
+            Some((folder, error)) => Err(flushing_error(error, &self.root, folder)),
+            None => Ok(()),
+        }
     }
 
     fn prove(&mut self, staged: &Staged, file: io::Result<File>) -> Result<Proved, Unstaged> {
@@ -292,6 +303,10 @@ fn read_back(file: &mut File, wanted: &[Algorithm], buffer: &mut [u8]) -> io::Re
     }
 }
 
+fn lies_in(key: &ObjectKey, folder: &str) -> bool {
+    folder.is_empty() || key.as_str().strip_prefix(folder).is_some_and(|it| it.starts_with('/'))
+}
+
 fn last_part(key: &ObjectKey) -> &str {
     key.as_str().rsplit_once('/').map_or(key.as_str(), |(_, name)| name)
 }
@@ -326,8 +341,13 @@ impl SinkSession for DirectorySession {
             }
             answers.push(answer);
         }
-        // Names that may be lost with the power are not proved: nothing of this batch may be recorded.
-        self.flush_names(touched)?;
+        // Names that may be lost with the power are not proved.
+        for (folder, error) in touched.flush(&self.notes) {
+            let lies_in = |it: &CommitRequest| lies_in(&it.staged.key, &folder);
+            for (_, answer) in batch.iter().zip(&mut answers).filter(|(it, answer)| answer.is_ok() && lies_in(it)) {
+                *answer = Err(flushing_error(&error, &self.root, &folder).into());
+            }
+        }
         Ok(answers)
     }
 
@@ -352,7 +372,7 @@ impl SinkSession for DirectorySession {
         keys: &[ObjectKey],
         wanted: &[Algorithm],
     ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        self.flush_there(keys)?;
+        let mut unflushed = self.flush_there(keys).into_iter();
         let mut answers = Vec::with_capacity(keys.len());
         for some in keys.chunks(ABREAST) {
             let open = |key: &ObjectKey| {
@@ -362,7 +382,9 @@ impl SinkSession for DirectorySession {
             let files: Vec<_> = some.iter().map(open).collect();
             for (key, file) in some.iter().zip(files) {
                 let failed = |error| reading_error(error, &self.root, key.as_str());
-                answers.push(file.and_then(|mut it| read_back(&mut it, wanted, &mut self.buffer).map_err(failed)));
+                let read = file.and_then(|mut it| read_back(&mut it, wanted, &mut self.buffer).map_err(failed));
+                let failure = unflushed.next().flatten();
+                answers.push(read.and_then(|it| failure.map_or(Ok(it), Err)));
             }
         }
         Ok(answers)
@@ -417,5 +439,25 @@ impl SinkSession for DirectorySession {
             removed += files as u64;
         }
         Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_flushed_concerns_what_lies_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let mut touched = Touched::new(&root, folder.path());
+        touched.make(Some("a/b")).unwrap();
+        touched.look("none/c");
+        let failed: Vec<_> = touched.flush(&Notes::default()).into_iter().map(|it| it.0).collect();
+        assert_eq!(failed, ["none", "none/c"]);
+        let lies_in = |key: &str, folder: &str| lies_in(&ObjectKey::new(key).unwrap(), folder);
+        assert!(lies_in("none/c/d", "none") && lies_in("none/d", "none") && lies_in("a", ""));
+        assert!(!lies_in("none-of-it/d", "none") && !lies_in("a/none/d", "none") && !lies_in("none", "none"));
     }
 }

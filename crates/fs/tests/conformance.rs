@@ -197,7 +197,7 @@ fn links_are_followed_to_where_they_may_lead_and_named_where_they_may_not() {
     assert_eq!(store.check().unwrap_err().cause, Cause::Unavailable);
     fs::remove_dir(&second).unwrap();
     let gone = FileStore::with_extra_roots(&root, &[second]);
-    assert_eq!(gone.err().unwrap().cause, Cause::Unavailable);
+    assert_eq!(gone.err().unwrap().cause, Cause::Misconfigured);
 }
 
 #[test]

@@ -94,6 +94,20 @@ fn every_proved_copy_outlives_the_power() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_made_is_one_objects_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = DirectorySink::new(DirectorySinkConfig { root: folder.path().into(), demand: Demand::Auto });
+    let mut session = sink.connect(&RunId("r1".into())).unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let names = ["a/b", "file/c", "d/e"].map(str::to_owned);
+    let staged = stage(session.as_mut(), &names);
+    let batch = staged.into_iter().map(|staged| CommitRequest { staged, replace: false }).collect();
+    let done: Vec<_> = session.commit(batch).unwrap().iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, false, true]);
+    assert_eq!(lost(folder.path(), &names), ["file/c"]);
+}
+
+#[test]
 fn what_is_adopted_outlives_the_power() {
     each_disk(|disk| {
         let root = disk.path().join("backup");
