@@ -3,7 +3,7 @@
 
 use postgres::{Client, SimpleQueryMessage};
 
-use crate::{PgError, PostgresTarget, connect};
+use crate::{Patience, PgError, PostgresTarget, connect_with};
 
 /// Of this program alone; the server takes any name with a dot.
 const SETTING: &str = "dataverse_backup.session";
@@ -17,10 +17,10 @@ const ROUNDS: u32 = 3;
 /// Another one is opened for a moment: alone in a pool, a client is handed the same server connection each time.
 ///
 /// # Errors
-/// As [`connect()`], and [`PgError::Query`].
-pub fn is_pooled(target: &PostgresTarget, one: &mut Client) -> Result<bool, PgError> {
+/// As [`connect_with()`], and [`PgError::Query`].
+pub fn is_pooled(target: &PostgresTarget, one: &mut Client, patience: &Patience) -> Result<bool, PgError> {
     let failed = |it| PgError::statement(target, "set up a session", it);
-    let mut other = connect(target)?;
+    let mut other = connect_with(target, patience)?;
     let set = [mark(one, "one").map_err(failed)?, mark(&mut other, "other").map_err(failed)?];
     if set[0].pid == set[1].pid {
         return Ok(true);

@@ -22,7 +22,7 @@ pub(super) fn pool(
     // A pool tells only its time-out: the cause comes from a connection of our own.
     let mut client = connect(target, patience)?;
     refuse_encoding(target, &mut client)?;
-    if dvb_pg::is_pooled(target, &mut client).map_err(|it| unreachable(target, it))? {
+    if dvb_pg::is_pooled(target, &mut client, patience).map_err(|it| not_connected(target, it))? {
         return Err(pooled(target));
     }
     Ok(dvb_pg::pool(target, connections, patience))
