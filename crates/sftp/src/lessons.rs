@@ -1,5 +1,6 @@
 //! What one session of a destination finds out, all others of it know.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,8 @@ pub(crate) struct Lessons {
     no_shell: AtomicBool,
     /// Temporaries that cannot be removed, and that no session uses.
     left: Mutex<Vec<String>>,
+    /// Uploads that were cut, each with its size, by the mark of the key that they are for.
+    cut: Mutex<HashMap<String, (String, u64)>>,
     notes: Mutex<Vec<String>>,
     pub(crate) handles: Arc<Handles>,
 }
@@ -52,7 +55,20 @@ impl Lessons {
         }
     }
 
-    /// One of them.
+    /// Remembers an upload that was cut; of several for one key, the one that came farthest.
+    pub(crate) fn remember_cut(&self, mark: &str, path: String, size: u64) {
+        let mut all = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(mark).is_none_or(|it| it.1 < size) {
+            all.insert(mark.to_owned(), (path, size));
+        }
+    }
+
+    /// The upload for a key that was cut; whoever asks goes on with it.
+    pub(crate) fn take_cut(&self, mark: &str) -> Option<String> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).remove(mark).map(|it| it.0)
+    }
+
+    /// One of the temporaries that are kept.
     pub(crate) fn take_left(&self) -> Option<String> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }

@@ -12,6 +12,7 @@
 mod client;
 mod config;
 mod connect;
+mod continued;
 mod digest;
 mod download;
 mod durable;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Existing, Listed, Listing, SinkError, SinkSession, StageRequest, Staged, Unstaged,
+    Cause, CommitRequest, Existing, Listed, Listing, PayloadError, SinkError, SinkSession, StageRequest, Staged,
+    Unstaged,
 };
 
 use crate::client::{Client, is_vague};
@@ -18,7 +19,7 @@ use crate::folders::{FILE_MODE, Folders};
 use crate::lessons::Lessons;
 use crate::publish::Move;
 use crate::reading::Reading;
-use crate::upload::{Failure, Names, Temporary, Upload};
+use crate::upload::{Failure, Names, Upload};
 use crate::wire::{self, Reply, Request, Status};
 
 /// What is the backup's own, below the root.
@@ -54,6 +55,8 @@ pub(crate) struct SftpSession {
     /// Whether the account was seen not to be able to remove a file of its own.
     pub(crate) keeps_all: bool,
     pub(crate) lessons: Arc<Lessons>,
+    /// Bytes that were there already.
+    pub(crate) spared: u64,
     pub(crate) lost: bool,
 }
 
@@ -117,6 +120,7 @@ impl SftpSession {
     fn failed(&self, key: &ObjectKey, needed: u64, failure: Failure) -> Unstaged {
         match failure {
             Failure::Payload(error) => error.into(),
+            Failure::Cut => PayloadError::Stopped.into(),
             Failure::Refused(attempt, status, room) => {
                 let mut error = self.refused(&format!("{attempt} for {key}"), status, room, needed.max(SCARCE));
                 if error.cause == Cause::Missing {
@@ -125,15 +129,6 @@ impl SftpSession {
                 }
                 error.into()
             }
-        }
-    }
-
-    /// Where the next object is stored.
-    fn temporary(&mut self) -> Temporary {
-        let new = format!("{}/{}", self.temp, self.names.take());
-        match self.lessons.take_left() {
-            Some(left) => Temporary::Left(left, new),
-            None => Temporary::New(new),
         }
     }
 
@@ -196,9 +191,15 @@ impl SinkSession for SftpSession {
         self.guarded("store a batch on", |it| {
             let keys: Vec<_> = batch.iter().map(|it| (it.key.clone(), it.payload.size_hint())).collect();
             let flush_each = !it.tools.as_ref().is_some_and(Tools::can_flush);
-            let batch = batch.into_iter().map(|request| (it.temporary(), request)).collect();
+            let temporaries = it.temporaries(&batch)?;
+            let batch = temporaries.into_iter().zip(batch).collect();
             let mut upload = Upload::new(batch, &it.temp, FILE_MODE, flush_each);
-            it.client.drive(&mut upload)?;
+            let driven = it.client.drive(&mut upload);
+            if driven.is_err() {
+                it.remember_cut(&upload);
+            }
+            driven?;
+            it.spared += upload.spared();
             let mut results = Vec::with_capacity(keys.len());
             for ((handle, outcome), (key, hint)) in upload.outcomes().into_iter().zip(keys) {
                 results.push(match outcome {
@@ -209,7 +210,7 @@ impl SinkSession for SftpSession {
                         Ok(Staged { key, measured, handle })
                     }
                     Some(Err(failure)) => {
-                        if it.keeps_all {
+                        if it.keeps_all && !failure.may_go_on() {
                             it.drop_files(&[&handle])?;
                         }
                         Err(it.failed(&key, hint, failure))
@@ -219,6 +220,10 @@ impl SinkSession for SftpSession {
             }
             Ok(results)
         })
+    }
+
+    fn spared(&self) -> u64 {
+        self.spared
     }
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {

@@ -89,6 +89,7 @@ pub(crate) fn start(
         flushes_folders: false,
         keeps_all,
         lessons: Arc::clone(lessons),
+        spared: 0,
         lost: false,
     };
     let shell = wants_shell.then_some((shell_since, config.connect_timeout));

@@ -2,10 +2,11 @@
 
 use dvb_model::RunId;
 
+use crate::continued::worth_going_on;
 use crate::error::Fault;
 use crate::session::{SftpSession, TEMP};
 use crate::start::{KEPT, OF_RUN, PROBE, decode_run};
-use crate::wire::{self, Request, Status};
+use crate::wire::{self, Attributes, Request, Status};
 
 impl SftpSession {
     /// Removes the folders of the runs that are over, and tells how many objects went.
@@ -44,10 +45,11 @@ impl SftpSession {
             Ok(entries) => entries,
             Err(status) => return Ok(Err(status)),
         };
-        let names = entries.iter().filter_map(|it| std::str::from_utf8(&it.name).ok());
-        let dead = names.filter_map(|name| {
+        let names = entries.iter().filter_map(|it| Some((std::str::from_utf8(&it.name).ok()?, &it.attributes)));
+        let dead = names.filter_map(|(name, seen)| {
             let (run, rest) = name.split_once(OF_RUN)?;
-            is_dead(&decode_run(run.as_bytes())?).then(|| (format!("{folder}/{name}"), rest.starts_with(PROBE)))
+            let is_left = is_dead(&decode_run(run.as_bytes())?) && !self.spares(folder, name, rest, seen);
+            is_left.then(|| (format!("{folder}/{name}"), rest.starts_with(PROBE)))
         });
         let dead: Vec<(String, bool)> = dead.collect();
         let paths: Vec<&str> = dead.iter().map(|it| it.0.as_str()).collect();
@@ -56,6 +58,13 @@ impl SftpSession {
         }
         let gone = self.remove(&paths)?;
         Ok(Ok(gone.iter().zip(&dead).filter(|(gone, (_, probe))| gone.is_ok() && !probe).count() as u64))
+    }
+
+    /// Whether a temporary is one that somebody may go on with; then it is remembered.
+    fn spares(&self, folder: &str, name: &str, in_run: &str, seen: &Attributes) -> bool {
+        let Some((mark, size)) = worth_going_on(in_run, seen) else { return false };
+        self.lessons.remember_cut(&mark, format!("{folder}/{name}"), size);
+        true
     }
 
     /// Empties what cannot be removed, for what is stored next. Each is given a name of this session first: another one,
@@ -77,7 +86,9 @@ impl SftpSession {
             Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(0)),
             Err(status) => return Ok(Err(status)),
         };
-        let names: Vec<_> = entries.iter().filter_map(|it| std::str::from_utf8(&it.name).ok()).collect();
+        let names = entries.iter().filter_map(|it| Some((std::str::from_utf8(&it.name).ok()?, &it.attributes)));
+        let names: Vec<_> =
+            names.filter(|(name, seen)| !self.spares(folder, name, name, seen)).map(|it| it.0).collect();
         let paths: Vec<String> = names.iter().map(|it| format!("{folder}/{it}")).collect();
         let gone = self.remove(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
         if self.keeps_all {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dvb_fixity::Measured;
-use dvb_storage::{Next, Payload, PayloadError, ReadAhead, StageRequest, fill};
+use dvb_storage::{CONTINUED_FROM, Next, Payload, PayloadError, ReadAhead, StageRequest, fill};
 
 use crate::client::{Client, Feed, Ticket, Work, done};
 use crate::error::Fault;
@@ -33,6 +33,15 @@ pub(crate) enum Failure {
     Payload(PayloadError),
     /// What was attempted, the server's words, and its room, where it tells.
     Refused(&'static str, Status, Option<Room>),
+    /// The run is stopped, and a later one can go on with what is there.
+    Cut,
+}
+
+impl Failure {
+    /// Whether what is there is of use to somebody.
+    pub(crate) fn may_go_on(&self) -> bool {
+        matches!(self, Self::Cut)
+    }
 }
 
 enum Bytes {
@@ -56,12 +65,24 @@ pub(crate) enum Temporary {
     New(String),
     /// A file that could not be removed, and the name to take where it cannot be emptied either.
     Left(String, String),
+    /// An upload that was cut, of which so much is there; and the name to take where it cannot be opened.
+    Cut {
+        /// Where it is.
+        path: String,
+        /// Bytes that are not sent again.
+        there: u64,
+        /// Another name.
+        instead: String,
+    },
 }
 
 struct Job {
     path: String,
     /// The name to take instead of `path`, which is there.
     instead: Option<String>,
+    flags: u32,
+    /// Bytes from the start that are there.
+    there: u64,
     hint: u64,
     bytes: Bytes,
     phase: Phase,
@@ -81,18 +102,29 @@ pub(crate) struct Upload {
     opening: Opening,
     /// Bytes that are expected of the objects under way.
     under_way: u64,
+    /// Bytes that were not sent, for they were there.
+    spared: u64,
 }
 
 impl Upload {
     /// A batch, each object with its temporary path in `folder`.
     pub(crate) fn new(batch: Vec<(Temporary, StageRequest)>, folder: &str, mode: u32, flush: bool) -> Self {
         let job = |(at, request): (Temporary, StageRequest)| Job {
+            flags: match &at {
+                Temporary::New(_) => wire::CREATE_NEW,
+                Temporary::Left(..) => wire::EMPTY,
+                Temporary::Cut { .. } => wire::WRITE,
+            },
             instead: match &at {
                 Temporary::New(_) => None,
-                Temporary::Left(_, instead) => Some(instead.clone()),
+                Temporary::Left(_, instead) | Temporary::Cut { instead, .. } => Some(instead.clone()),
+            },
+            there: match &at {
+                Temporary::New(_) | Temporary::Left(..) => 0,
+                Temporary::Cut { there, .. } => *there,
             },
             path: match at {
-                Temporary::New(path) | Temporary::Left(path, _) => path,
+                Temporary::New(path) | Temporary::Left(path, _) | Temporary::Cut { path, .. } => path,
             },
             hint: request.payload.size_hint(),
             bytes: Bytes::Waiting(request.payload),
@@ -104,7 +136,18 @@ impl Upload {
         };
         let jobs: Vec<Job> = batch.into_iter().map(job).collect();
         let opening = Opening::of(jobs.len());
-        Self { jobs, folder: folder.to_owned(), mode, flush, opening, under_way: 0 }
+        Self { jobs, folder: folder.to_owned(), mode, flush, opening, under_way: 0, spared: 0 }
+    }
+
+    /// Where large objects are that came far without an end, and how far.
+    pub(crate) fn cut(&self) -> impl Iterator<Item = (&str, u64)> {
+        let cut = self.jobs.iter().filter(|it| it.far() >= CONTINUED_FROM && !matches!(it.outcome, Some(Err(_))));
+        cut.map(|it| (it.path.as_str(), it.far()))
+    }
+
+    /// Bytes that were not sent, for they were there already.
+    pub(crate) fn spared(&self) -> u64 {
+        self.spared
     }
 
     /// Where each object is, and what became of it.
@@ -125,8 +168,8 @@ impl Upload {
 
     fn open(&mut self, n: usize, client: &mut Client) {
         let job = &mut self.jobs[n];
-        let flags = if job.instead.is_some() { wire::EMPTY } else { wire::CREATE_NEW };
-        client.send(Self::ticket(n, OPEN), &Request::Open { path: &job.path, flags, mode: Some(self.mode) });
+        let request = Request::Open { path: &job.path, flags: job.flags, mode: Some(self.mode) };
+        client.send(Self::ticket(n, OPEN), &request);
         job.waiting += 1;
         self.under_way += job.expected();
         self.opening.asked(n);
@@ -137,7 +180,7 @@ impl Upload {
         let job = &mut self.jobs[n];
         job.waiting -= 1;
         if let Some(instead) = job.instead.take() {
-            job.path = instead;
+            (job.path, job.flags, job.there) = (instead, wire::CREATE_NEW, 0);
             self.opening.missed(n);
         } else if !self.opening.refused(n, client) {
             job.refuse("create a temporary file", status);
@@ -163,7 +206,8 @@ impl Upload {
                 Feed::More
             }
             Err(error) => {
-                job.outcome = Some(Err(Failure::Payload(error)));
+                let is_cut = matches!(error, PayloadError::Stopped) && job.far() >= CONTINUED_FROM;
+                job.outcome = Some(Err(if is_cut { Failure::Cut } else { Failure::Payload(error) }));
                 self.close(n, client);
                 Feed::More
             }
@@ -193,6 +237,7 @@ impl Upload {
             Some(Err(Failure::Refused(_, _, None))) if client.offers.statvfs => {
                 client.send(Self::ticket(n, ROOM), &Request::StatVfs { path: &self.folder });
             }
+            Some(Err(Failure::Cut)) => {}
             Some(Err(_)) => client.send(Self::ticket(n, REMOVE), &Request::Remove { path: &job.path }),
             Some(Ok(_)) | None => {}
         }
@@ -200,6 +245,11 @@ impl Upload {
 }
 
 impl Job {
+    /// Bytes that are there, as far as they were sent.
+    fn far(&self) -> u64 {
+        self.offset.max(self.there)
+    }
+
     /// Bytes of what may be under way; a hint can be any number.
     fn expected(&self) -> u64 {
         self.hint.clamp(LEAST, UNDER_WAY)
@@ -262,11 +312,18 @@ impl Job {
         };
         let feed = match next {
             Next::Bytes(bytes) => {
-                client.send_bytes(Upload::ticket(n, WRITE), &self.handle, self.offset, &bytes);
-                self.offset += bytes.len() as u64;
-                self.waiting += 1;
+                let len = bytes.len() as u64;
+                let known = usize::try_from(self.there.saturating_sub(self.offset).min(len)).unwrap_or_default();
+                if known < bytes.len() {
+                    let at = self.offset + known as u64;
+                    client.send_bytes(Upload::ticket(n, WRITE), &self.handle, at, &bytes[known..]);
+                    self.waiting += 1;
+                }
+                self.offset += len;
+                let is_known = known == bytes.len();
                 reader.reuse(bytes);
-                Feed::More
+                // While nothing is sent, the connection is to be looked after all the same.
+                if is_known { Feed::Blocked } else { Feed::More }
             }
             Next::NotYet => Feed::Blocked,
             Next::End(measured) => {
@@ -306,6 +363,7 @@ impl Work for Upload {
                 job.waiting -= 1;
                 job.handle = handle;
                 job.phase = Phase::Open;
+                self.spared += job.there;
                 self.opening.opened(n, client);
             }
             (OPEN, reply) => {

@@ -5,6 +5,8 @@ use thiserror::Error;
 /// OPEN flags: read; and create a file that must not be there, to write.
 pub(crate) const READ: u32 = 0x01;
 pub(crate) const CREATE_NEW: u32 = 0x02 | 0x08 | 0x20;
+/// Write to a file that is there.
+pub(crate) const WRITE: u32 = 0x02;
 /// Make a file empty that may be there, to write.
 pub(crate) const EMPTY: u32 = 0x02 | 0x08 | 0x10;
 
@@ -68,6 +70,8 @@ pub(crate) struct Entry {
 pub(crate) struct Attributes {
     pub(crate) size: Option<u64>,
     pub(crate) mode: Option<u32>,
+    /// When it was written to last, in seconds since 1970.
+    pub(crate) modified: Option<u32>,
 }
 
 impl Attributes {
@@ -244,16 +248,19 @@ impl<'a> Fields<'a> {
             self.take(8)?;
         }
         let mode = if flags & 4 != 0 { Some(self.u32()?) } else { None };
-        if flags & 8 != 0 {
-            self.take(8)?;
-        }
+        let modified = if flags & 8 != 0 {
+            self.u32()?;
+            Some(self.u32()?)
+        } else {
+            None
+        };
         if flags & 0x8000_0000 != 0 {
             for _ in 0..self.u32()? {
                 self.text()?;
                 self.text()?;
             }
         }
-        Ok(Attributes { size, mode })
+        Ok(Attributes { size, mode, modified })
     }
 
     fn entry(&mut self) -> Result<Entry, Malformed> {

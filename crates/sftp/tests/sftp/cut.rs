@@ -71,6 +71,24 @@ fn a_cut_while_storing_is_worth_another_try_and_leaves_nothing_half() {
     }
 }
 
+#[test]
+fn the_next_session_goes_on_where_a_large_upload_was_cut() {
+    let account = crate::server().shell().fresh("again");
+    let proxy = Proxy::start(account.port, Options::default());
+    let sink = SftpSink::new(through(&proxy, config(&account, Demand::Auto)));
+    let run = run_id("20000101T000000Z-test");
+    let mut session = sink.connect(&run).unwrap();
+    let bytes = some_bytes(1, 1 << 20).repeat(40);
+    proxy.set(Options { cut_up: Some(30 << 20), ..Options::default() });
+    assert_eq!(session.stage(vec![request("large", &bytes)]).map(drop).unwrap_err().cause, Cause::Transient);
+    proxy.set(Options::default());
+    let mut session = sink.connect(&run).unwrap();
+    put(session.as_mut(), "large", &bytes).unwrap();
+    assert!(get(session.as_mut(), "large") == bytes, "other bytes");
+    assert!(session.spared() > 16 << 20, "{}", session.spared());
+    assert!(temporaries(&account).is_empty());
+}
+
 /// Stages some files, cuts the line when so many bytes of answers to their proof have come, and tells how many do come.
 fn cut_proof(account: &Account, at: Option<u64>) -> Result<u64, SinkError> {
     let proxy = Proxy::start(account.port, Options::default());

@@ -127,6 +127,16 @@ fn temporaries(account: &Account) -> Vec<std::path::PathBuf> {
     all.into_keys().filter(|it| it.starts_with(".dataverse-backup/tmp/")).map(|it| account.local.join(it)).collect()
 }
 
+/// A large upload that a run leaves which is killed: where it lies.
+fn cut_large(account: &Account, at: &str) -> std::path::PathBuf {
+    let size = usize::try_from(dvb_storage::CONTINUED_FROM).unwrap() + 1;
+    let mut session =
+        SftpSink::new(config(account, Demand::ReadBack)).connect(&run_id("20000101T000000Z-cut")).unwrap();
+    let before = temporaries(account);
+    stage_one(session.as_mut(), at, &dvb_storage::conformance::some_bytes(1, size));
+    temporaries(account).into_iter().find(|it| !before.contains(it)).unwrap()
+}
+
 /// The failure of the destination.
 fn sink_error<T: std::fmt::Debug>(answer: Result<T, Unstaged>) -> SinkError {
     match answer {

@@ -46,6 +46,24 @@ fn a_server_without_extensions_reads_back() {
 }
 
 #[test]
+fn a_large_upload_that_was_cut_is_gone_on_with() {
+    for kind in [Kind::Shell, Kind::SftpOnly, Kind::External] {
+        let account = server().account(kind).fresh("continued");
+        let sink = SftpSink::new(config(&account, Demand::Auto));
+        conformance::continued(&sink, "10.5072/FK2").unwrap_or_else(|it| panic!("{kind:?}: {it}"));
+        let old = std::time::SystemTime::now() - dvb_storage::CONTINUED_FOR;
+        for (file, swept) in [("swept", 1), ("spared", 0)] {
+            let left = crate::cut_large(&account, file);
+            if swept == 1 {
+                std::fs::File::options().write(true).open(&left).unwrap().set_modified(old).unwrap();
+            }
+            let mut session = connect(&account);
+            assert_eq!(session.sweep(&|it| it.0.ends_with("-cut")).unwrap(), swept, "{kind:?} {file}");
+        }
+    }
+}
+
+#[test]
 fn a_digest_that_cannot_be_had_is_not_promised() {
     for kind in [Kind::SftpOnly, Kind::External, Kind::Bare] {
         let error = refused(config(&server().account(kind).fresh("digest"), Demand::RemoteHash));
