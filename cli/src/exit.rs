@@ -59,6 +59,9 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// The program is at fault; what it was is told already.
+    #[error("internal error (please report)")]
+    Mistake,
     /// Signals cannot be caught.
     #[error("cannot catch signals, so that nobody could end the run in order")]
     Signals(#[source] io::Error),
@@ -94,6 +97,7 @@ impl Failure {
             Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => Ending::of_cause(it.cause),
             Self::Probe(Unstaged::Verify(_)) => Ending::DestinationDamaged,
             Self::Probe(Unstaged::Payload(_)) => Ending::of_cause(Cause::Io),
+            Self::Mistake => Ending::NotSafe,
             Self::Signals(it) | Self::Output(it) => Ending::of_io(it),
         }
     }

@@ -1,5 +1,8 @@
 //! `--from-snapshot`: what a destination tells of itself takes the place of Dataverse's database and of the ledger.
 
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use dvb_engine::{Fetched, Observer, RebuildSetup, Stop, Which, claim_snapshot, fetch_snapshot, new_run_id};
@@ -109,6 +112,31 @@ pub(super) struct Snapshots {
     fetched: Vec<(DestinationName, Fetched)>,
     refused: Vec<(DestinationName, Failure)>,
     folder: TempDir,
+    /// Says that this process lives.
+    _lock: File,
+}
+
+/// Begins the name of a folder in TMPDIR, which has the names of drafts and restricted files in it.
+const SCRATCH: &str = "dataverse-backup-";
+const LOCK: &str = "lock";
+
+/// A new folder for the life of this process, for its account alone; those that killed processes left are removed.
+fn scratch() -> io::Result<(TempDir, File)> {
+    let folder = tempfile::Builder::new().prefix(SCRATCH).tempdir()?;
+    let lock = File::create_new(folder.path().join(LOCK))?;
+    lock.lock()?;
+    let owner = folder.path().metadata()?.uid();
+    for entry in fs::read_dir(std::env::temp_dir())?.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(SCRATCH)
+            && entry.metadata().is_ok_and(|it| it.is_dir() && it.uid() == owner);
+        // One without a lock may be about to get it.
+        let is_left = || File::open(entry.path().join(LOCK)).is_ok_and(|it| it.try_lock().is_ok());
+        if is_ours && entry.path() != folder.path() && is_left() {
+            // What cannot be removed is tried again by the next one.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok((folder, lock))
 }
 
 impl Snapshots {
@@ -122,11 +150,14 @@ impl Snapshots {
     ) -> Result<Self, Failure> {
         check(which, destinations)?;
         let doing = "make a folder in";
-        let folder = tempfile::Builder::new().prefix("dataverse-backup-").tempdir().map_err(|source| {
-            Failure::File { doing, path: std::env::temp_dir(), remedy: "set TMPDIR to one that has room", source }
+        let (folder, lock) = scratch().map_err(|source| Failure::File {
+            doing,
+            path: std::env::temp_dir(),
+            remedy: "set TMPDIR to one that has room",
+            source,
         })?;
         let ledger = wiring::passing_ledger(folder.path())?;
-        let mut all = Self { ledger, fetched: Vec::new(), refused: Vec::new(), folder };
+        let mut all = Self { ledger, fetched: Vec::new(), refused: Vec::new(), folder, _lock: lock };
         for destination in destinations {
             match all.of(which, context, destination, observer, stop) {
                 Ok(it) => all.fetched.push((destination.name.clone(), it)),

@@ -131,7 +131,7 @@ fn look(
 type Looked = (Result<VerifySummary, Failure>, Vec<String>);
 
 fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &Stop) -> Outcome<'a> {
-    let broken = || (Err(Failure::Usage("a thread broke down: this is a mistake in the program".into())), Vec::new());
+    let broken = || (Err(Failure::Mistake), Vec::new());
     let (result, held_back) = looked.unwrap_or_else(broken);
     let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = match (&result, signal) {

@@ -120,3 +120,25 @@ fn what_left_dataverse_comes_back_by_a_snapshot_from_before() {
     site.call(&[&words[..], &to[..]].concat()).expect(0).says(&["restored 1 object of 1 data file"]);
     assert_eq!(fs::read(out.join(&site.world.files[0].copies[0].0)).unwrap(), b"content 0");
 }
+
+#[test]
+fn what_a_killed_restore_left_of_a_snapshot_is_removed() {
+    let site = backed_up();
+    let tmp = site.path("tmp");
+    fs::create_dir(&tmp).unwrap();
+    let left = |name: &str| {
+        let folder = tmp.join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("ledger.db"), "names of drafts").unwrap();
+        fs::File::create(folder.join("lock")).unwrap()
+    };
+    let (dead, alive) = (left("dataverse-backup-dead"), left("dataverse-backup-alive"));
+    drop(dead);
+    alive.lock().unwrap();
+    let out = site.path("out");
+    let words = ["restore", "--from-snapshot", "--all", "--to", out.to_str().unwrap()];
+    crate::site::done(site.command(&words).env("TMPDIR", &tmp)).expect(0);
+    let names: Vec<_> = fs::read_dir(&tmp).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(names, ["dataverse-backup-alive"]);
+    drop(alive);
+}

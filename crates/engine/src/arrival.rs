@@ -4,15 +4,15 @@
 
 use dvb_catalog::SnapshotLink;
 use dvb_fixity::{Algorithm, Digest, Evidence};
-use dvb_model::{ObjectKey, Status};
+use dvb_model::{ObjectKey, RunId, Status};
 use dvb_storage::{Cause, SinkError, SinkSession};
 
 use crate::check::{Copies, Wanted};
-use crate::connection::Lost;
+use crate::connection::{Connection, Lost};
 use crate::lane::Lane;
 use crate::nightly::keys_of_first;
 use crate::observer::Event;
-use crate::snapshot;
+use crate::snapshot::{self, thin};
 use crate::tally::About;
 use crate::verify::{FOREVER, PROBES};
 use crate::{Ending, RunError, chain};
@@ -67,6 +67,7 @@ impl Lane<'_> {
                 return Err(RunError::AllMissing { destination: self.setup.destination.0.clone(), probed: keys.len() });
             }
         }
+        self.compare_with_snapshots(&mut connection);
         self.leave(connection);
         let name = link.map(|it| it.name).unwrap_or_default();
         match newest {
@@ -81,6 +82,23 @@ impl Lane<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The destination knows of runs that the ledger has forgotten: it was lost, or an older one was put in its place.
+    fn compare_with_snapshots(&self, connection: &mut Connection<'_>) {
+        let Ok(Some(names)) = snapshot::list(connection) else { return };
+        let Some(newest) = thin::newest(&names, thin::now()) else { return };
+        let Some(run) = thin::run_of(newest).map(|it| RunId(it.to_owned())) else { return };
+        // What cannot be asked now is asked by the next run.
+        let Ok(false) = self.setup.ledger.knows_run(self.setup.destination, &run) else { return };
+        let why = format!(
+            "the newest snapshot there, {newest}, is of a run that this ledger does not know: an older ledger was put in the \
+             place of the one that it belongs to, or that one was lost, or another ledger is used with this destination. \
+             This run proves anew what it meets; copies that the ledger does not know are found by their bytes. Where the \
+             newer ledger is still to be had, use that one; else `rebuild` with an empty ledger knows more than this one"
+        );
+        self.setup.observer.event(&Event::Warning(&why));
+        self.tally.lock().note_at_large(About::Destination(self.setup.destination), Status::Pending, why);
     }
 
     /// The run is to leave another one.

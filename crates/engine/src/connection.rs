@@ -48,6 +48,8 @@ pub(crate) struct At<'a> {
 /// What all sessions of a command with one destination share.
 #[derive(Debug)]
 pub(crate) struct Contact {
+    /// Nothing is stored there, and others may be at work.
+    only_reads: bool,
     /// Held by the worker that sweeps what dead runs left, until that is done; then `true`.
     swept: Mutex<bool>,
     /// A session was had before: the destination's address, key and login are right.
@@ -59,12 +61,17 @@ pub(crate) struct Contact {
 impl Contact {
     /// For a command that holds the destination's lock: the first session sweeps what dead runs left.
     pub(crate) fn under_lock() -> Self {
-        Self { swept: Mutex::new(false), ..Self::without_lock() }
+        Self { only_reads: false, swept: Mutex::new(false), ..Self::without_lock() }
     }
 
     /// For a command that only reads: others may be at work there.
     pub(crate) fn without_lock() -> Self {
-        Self { swept: Mutex::new(true), was_connected: AtomicBool::new(false), given_up: Mutex::default() }
+        Self {
+            only_reads: true,
+            swept: Mutex::new(true),
+            was_connected: AtomicBool::new(false),
+            given_up: Mutex::default(),
+        }
     }
 
     /// How the command ends, where the destination was given up.
@@ -143,15 +150,8 @@ impl<'a> Connection<'a> {
             if let Some((ending, why)) = self.contact.given_up().clone() {
                 return Err(Lost::Run(ending, why));
             }
-            let wait = self.waits();
-            let connected = self.at.sink.connect(self.at.run);
-            drop(wait);
-            let error = match connected {
-                Ok(mut session) => {
-                    self.contact.was_connected.store(true, Ordering::Relaxed);
-                    self.sweep_dead(session.as_mut());
-                    return Ok(session);
-                }
+            let error = match self.open() {
+                Ok(session) => return Ok(session),
                 Err(error) => error,
             };
             let was_connected = self.contact.was_connected.load(Ordering::Relaxed);
@@ -183,6 +183,24 @@ impl<'a> Connection<'a> {
             self.at.observer.event(&Event::Warning(&text));
             self.at.stop.sleep(*pause);
         }
+    }
+
+    fn open(&self) -> Result<Box<dyn SinkSession>, SinkError> {
+        // One after the other, so that none takes away the folder that another one has just made.
+        let one = self.contact.only_reads.then(|| self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner));
+        let wait = self.waits();
+        let connected = self.at.sink.connect(self.at.run);
+        drop(wait);
+        let mut session = connected?;
+        self.contact.was_connected.store(true, Ordering::Relaxed);
+        if one.is_some() {
+            // The folder for temporaries that a session may make is left by nobody who dies. Where it cannot be removed, it
+            // is empty and lies in the way of nothing.
+            let _ = session.sweep(&|run| run == self.at.run);
+        } else {
+            self.sweep_dead(session.as_mut());
+        }
+        Ok(session)
     }
 
     /// Once a run: under the lock, whatever other run this ledger knows is over.

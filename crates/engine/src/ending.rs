@@ -77,6 +77,7 @@ impl From<&RunError> for Ending {
             RunError::NotBlank { .. } => Self::Refused,
             // As long as something is there, it can be mended by hand, or another one be named.
             RunError::NoSnapshot { .. } => Self::DestinationDamaged,
+            RunError::NothingToVerify { .. } => Self::NotSafe,
             RunError::NothingSelected | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
             RunError::Stopped => Self::Stopped,

@@ -55,6 +55,15 @@ pub enum RunError {
         /// Name of the destination.
         destination: String,
     },
+    /// Nothing was ever copied there.
+    #[error(
+        "destination {destination} has no proved copy yet, so there is nothing to verify, and nothing is safe there: \
+         dataverse-backup run makes the copies"
+    )]
+    NothingToVerify {
+        /// Name of the destination.
+        destination: String,
+    },
     /// Nothing is where the copies were: more likely another folder than all lost at once.
     #[error(
         "none of {probed} copies that were looked for is at destination {destination}: is it mounted, and is it the right \

@@ -129,6 +129,13 @@ impl<'a> Entry<'a> {
         self.lock = Some(ledger.lock(destination, &holder)?);
         ledger.begin_run(&Run { id: run, destination: (*destination).clone(), started, host, pid })?;
         self.is_recorded = true;
+        let unfounded = ledger.distrust(destination, &self.options.run)?;
+        if unfounded > 0 {
+            let text = format!(
+                "the ledger called {unfounded} data files OK without any copy on record; they are looked at again"
+            );
+            self.setup.observer.event(&Event::Warning(&text));
+        }
         Ok(())
     }
 

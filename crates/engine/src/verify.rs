@@ -173,14 +173,15 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     let filter = |it: &Held| options.selection.has_copy(it, &options.default_store.0);
     let before = options.older_than.map_or_else(|| FOREVER.to_owned(), ago);
     let wanted = Wanted { damaged: true, before, filter: &filter };
+    ledger.distrust(destination, &options.run)?;
     let Plan { count, bytes, probes } = plan(at, &wanted, options.sample)?;
-    if count == 0 && !options.selection.is_everything() {
+    let contact = Contact::under_lock();
+    if count == 0 {
         let any = Wanted { damaged: true, before: FOREVER.to_owned(), filter: &filter };
         if Copies::new(at, &any).next()?.is_none() {
-            return Err(RunError::NoCopies { destination: destination.0.clone() });
+            return Err(of_nothing(at, &contact, options));
         }
     }
-    let contact = Contact::under_lock();
     if count > 0 && stop.may_begin() {
         probe(at, &contact, &probes)?;
     }
@@ -189,6 +190,20 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
         return Ok(Findings::default());
     }
     Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), count, options.jobs).work())
+}
+
+/// What never had a copy is not safe, whatever lies at the destination; and one that is not there is said to be that.
+fn of_nothing(at: At<'_>, contact: &Contact, options: &VerifyOptions) -> RunError {
+    let destination = at.destination.0.clone();
+    if !options.selection.is_everything() {
+        return RunError::NoCopies { destination };
+    }
+    let mut connection = Connection::new(at, contact);
+    match connection.with(|_| Ok(())) {
+        Err(Lost::Run(ending, text)) => return RunError::Destination { text, ending },
+        Ok(()) | Err(Lost::Session(_) | Lost::Stopped) => connection.clean_up(),
+    }
+    RunError::NothingToVerify { destination }
 }
 
 struct Plan {

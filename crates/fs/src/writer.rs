@@ -1,8 +1,10 @@
-//! Giving files back into a folder: temporary name beside the final one, all bytes, comparison, fsync, rename.
+//! Giving files back into a folder: a file without a name, or with a temporary one; all bytes, comparison, fsync, name.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +16,7 @@ use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
     Cause, Expected, Folder, Location, Mender, Placed, PutError, SinkError, StoreWriter, StoredObject, Target,
 };
-use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use crate::error::{cause_of_root, sink_error};
@@ -213,34 +215,85 @@ impl FolderWriter {
         Ok(Like { owner, mode: Mode::from_raw_mode(like.st_mode & mask) })
     }
 
-    /// Writes what is expected under a temporary name beside `at`; gives the name, and the file that holds its lock.
+    /// Writes what is expected, so that it can be given the name `at`.
     fn stage(
         &self,
         dir: &Dir,
         at: &ObjectKey,
         copy: &mut dyn Read,
         expected: &Expected,
-    ) -> Result<(String, File, Placed), PutError> {
+    ) -> Result<(Whole, Placed), PutError> {
         self.sweep(dir, at);
         let temporary = format!("{TEMPORARY}{}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
         let like = self.like(dir, last_part(at)).map_err(failed)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(dir, temporary.as_str(), flags, Mode::from_raw_mode(0o600));
-        let mut file = File::from(file.map_err(|it| failed(it.into()))?);
-        let written = fill(&mut file, copy, expected, &failed).and_then(|()| {
-            let placed = dress(&file, &like).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
+        let mut whole = Whole::create(dir, temporary).map_err(failed)?;
+        let written = fill(&mut whole.file, copy, expected, &failed).and_then(|()| {
+            let placed = dress(&whole.file, &like).map_err(failed)?;
+            whole.file.sync_all().map_err(failed)?;
             Ok(placed)
         });
         match written {
-            Ok(placed) => Ok((temporary, file, placed)),
+            Ok(placed) => Ok((whole, placed)),
             Err(error) => {
-                remove(dir, &temporary);
+                whole.discard(dir);
                 Err(error)
             }
         }
     }
+}
+
+/// A file on its way to its name. Where the file system can, it has none until then, so that a process that dies leaves
+/// nothing; elsewhere a temporary one, and a lock that says that its process lives.
+struct Whole {
+    file: File,
+    temporary: String,
+    is_named: bool,
+}
+
+impl Whole {
+    fn create(dir: &Dir, temporary: String) -> io::Result<Self> {
+        let mode = Mode::from_raw_mode(0o600);
+        // Whatever it is that this one cannot do, the next one says.
+        if let Ok(file) = rustix::fs::openat(dir, ".", OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC, mode) {
+            let file = File::from(file);
+            if std::fs::metadata(path_of(&file)).is_ok() {
+                return Ok(Self { file, temporary, is_named: false });
+            }
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(dir, temporary.as_str(), flags, mode)?);
+        Ok(Self { file, temporary, is_named: true })
+    }
+
+    /// Gives it the name, where nothing has it.
+    fn publish(self, dir: &Dir, name: &str) -> io::Result<()> {
+        if self.is_named {
+            return rename_new(dir, &self.temporary, dir, name).inspect_err(|_| self.discard(dir));
+        }
+        Ok(rustix::fs::linkat(CWD, path_of(&self.file), dir, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    /// Gives it the name, and keeps what has it as `aside`.
+    fn replace(mut self, dir: &Dir, name: &str, aside: &str) -> io::Result<()> {
+        if !self.is_named {
+            rustix::fs::linkat(CWD, path_of(&self.file), dir, &self.temporary, AtFlags::SYMLINK_FOLLOW)?;
+            self.is_named = true;
+        }
+        exchange(dir, &self.temporary, name, aside).inspect_err(|_| self.discard(dir))
+    }
+
+    fn discard(&self, dir: &Dir) {
+        if self.is_named {
+            // Its own failure is not news beside the one at hand; the next restore sweeps what is left.
+            let _ = rustix::fs::unlinkat(dir, self.temporary.as_str(), AtFlags::empty());
+        }
+    }
+}
+
+/// How the system calls an open file that has no name.
+fn path_of(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// Copies and compares. One byte more than expected ends it: there may be no end.
@@ -302,7 +355,8 @@ fn make_durably(folder: &Path) -> io::Result<()> {
     }
     let parent = folder.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_durably(parent)?;
-    match std::fs::create_dir(folder) {
+    // What comes into it may be restricted, or a draft: it is for this account alone until its owner says otherwise.
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
     }
@@ -328,11 +382,6 @@ fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
 
-fn remove(dir: &Dir, temporary: &str) {
-    // Its own failure is not news beside the one at hand; the next restore sweeps what is left.
-    let _ = rustix::fs::unlinkat(dir, temporary, AtFlags::empty());
-}
-
 fn last_part(key: &ObjectKey) -> &str {
     key.as_str().rsplit_once('/').map_or(key.as_str(), |(_, name)| name)
 }
@@ -345,11 +394,8 @@ impl Target for FolderWriter {
     fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
         let dir = self.folder_of(at, true).map_err(failed)?;
-        let (temporary, _lock, mut placed) = self.stage(&dir, at, copy, expected)?;
-        if let Err(error) = rename_new(&dir, &temporary, &dir, last_part(at)) {
-            remove(&dir, &temporary);
-            return Err(failed(error));
-        }
+        let (whole, mut placed) = self.stage(&dir, at, copy, expected)?;
+        whole.publish(&dir, last_part(at)).map_err(failed)?;
         self.flush_name(&dir, at, &mut placed).map_err(failed)?;
         Ok(placed)
     }
@@ -407,11 +453,8 @@ impl Mender for FolderWriter {
             let attempt = format!("{} is no ordinary file, and is left alone", self.root.join(at.as_str()).display());
             return Err(SinkError::new(Cause::Refused, attempt).into());
         }
-        let (temporary, _lock, mut placed) = self.stage(&dir, at, copy, expected)?;
-        if let Err(error) = exchange(&dir, &temporary, last_part(at), last_part(aside)) {
-            remove(&dir, &temporary);
-            return Err(failed(error));
-        }
+        let (whole, mut placed) = self.stage(&dir, at, copy, expected)?;
+        whole.replace(&dir, last_part(at), last_part(aside)).map_err(failed)?;
         self.flush_name(&dir, at, &mut placed).map_err(failed)?;
         placed.kept = Some(self.root.join(aside.as_str()).display().to_string());
         Ok(placed)

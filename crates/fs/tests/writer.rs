@@ -151,3 +151,35 @@ impl<F: FnOnce() -> dvb_storage::Placed> Read for Slow<F> {
         Ok(1)
     }
 }
+
+/// Looks into the folder while it is read.
+struct Looks<'a>(&'a Path, Option<Vec<String>>);
+
+impl Read for Looks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.1.is_some() {
+            return Ok(0);
+        }
+        self.1 = Some(names(self.0));
+        buffer[0] = b'x';
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_process_that_dies_leaves_nothing_and_nobody_else_may_look_into_the_folder() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("made/for/it");
+    let writer = writer(&root);
+    let mut looks = Looks(&root, None);
+    writer.put_new(&key("file"), &mut looks, &expected(b"x")).unwrap();
+    assert_eq!(looks.1.unwrap(), [""; 0], "a kill would leave what shows here");
+    let mut looks = Looks(&root, None);
+    writer.put_instead(&key("file"), &mut looks, &expected(b"x"), &key("file.aside")).unwrap();
+    assert_eq!(looks.1.unwrap(), ["file"]);
+    assert_eq!(names(&root), ["file", "file.aside"]);
+    for made in ["made", "made/for", "made/for/it"] {
+        let mode = fs::metadata(folder.path().join(made)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made}");
+    }
+}

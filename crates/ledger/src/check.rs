@@ -69,6 +69,10 @@ pub struct SourceDamage {
     pub reason: String,
 }
 
+/// Why a verdict is taken back.
+pub(crate) const UNFOUNDED: &str =
+    "the ledger says OK, and has no proved copy of it: its tables were changed, or only a part of them was restored";
+
 /// Behind which copy a page begins, as the columns of the databases have it.
 pub(crate) fn place_of(after: Option<&Copy>) -> (i64, String, i32) {
     after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)))

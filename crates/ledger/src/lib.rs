@@ -239,6 +239,14 @@ pub trait Ledger: Send + Sync {
         found: &[SourceDamage],
     ) -> Result<(), LedgerError>;
 
+    /// Takes `OK` away from data files that have no proved copy on record, and says how many: no program of ours records
+    /// that, but somebody's hand in the tables, or a restored part of them, may leave it. They become `FAIL_VERIFY`, so that
+    /// the next run looks at them.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError>;
+
     /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use dvb_catalog::snapshot::HeldEntry;
@@ -47,7 +48,29 @@ pub struct Fetched {
     pub notes: Vec<String>,
     path: PathBuf,
     /// Goes with this, where it was fetched.
-    _temporary: Option<TempPath>,
+    _temporary: Option<Temporary>,
+}
+
+/// A file that goes with the process: it has no name any more, where the system can open it without one.
+#[derive(Debug)]
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    _name: Option<TempPath>,
+}
+
+impl Temporary {
+    /// A file for a snapshot, which names drafts and restricted files.
+    fn create(folder: &Path) -> io::Result<Self> {
+        let file = tempfile::Builder::new().prefix("snapshot-").suffix(".jsonl.zst").tempfile_in(folder)?;
+        let (file, name) = file.into_parts();
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        if File::open(&path).is_ok() {
+            name.close()?;
+            return Ok(Self { path, file, _name: None });
+        }
+        Ok(Self { path: name.to_path_buf(), file, _name: Some(name) })
+    }
 }
 
 impl Fetched {
@@ -123,9 +146,9 @@ fn fetch_one(
 ) -> Result<Result<Fetched, String>, RunError> {
     let Ok(key) = ObjectKey::own(name) else { return Ok(Err(format!("{name}: that is no name of a snapshot"))) };
     let spool = |source| RunError::Spool { folder: folder.to_owned(), source };
-    let file = tempfile::Builder::new().prefix("snapshot-").suffix(".jsonl.zst").tempfile_in(folder).map_err(spool)?;
-    let (file, temporary) = file.into_parts();
-    let sha256 = match again(connection, |it| download(it, &key, &file, setup.stop)) {
+    let temporary = Temporary::create(folder).map_err(spool)?;
+    let file = &temporary.file;
+    let sha256 = match again(connection, |it| download(it, &key, file, setup.stop)) {
         Ok(Ok(it)) => it,
         Ok(Err(why)) => return Ok(Err(format!("{name}: {why}"))),
         Err(error) => return Err(error),
@@ -145,7 +168,7 @@ fn fetch_one(
             "{name}: no digest lies beside it, so only its own checksum and its last line say that it is whole"
         )),
     }
-    let path = temporary.to_path_buf();
+    let path = temporary.path.clone();
     Ok(match whole(&path) {
         Ok((header, counts)) => {
             if header.destination.as_ref().is_some_and(|it| it != setup.destination) {

@@ -16,6 +16,7 @@ use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
+use crate::connection::Contact;
 use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::restore::plan::Asked;
@@ -253,7 +254,12 @@ fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repa
         observer: setup.observer,
         stop: setup.stop,
     };
-    let shared = Shared::new(&restore_setup, &restore_options, runs.clone());
+    let shared = Shared::new(
+        &restore_setup,
+        &restore_options,
+        runs.clone(),
+        if options.apply { Contact::under_lock } else { Contact::without_lock },
+    );
     let repair = Repair { setup, options, shared, locks, out: Mutex::default() };
     let looked = repair.look(&restore_setup, &restore_options);
     restore::close(setup.writers, &how.run);

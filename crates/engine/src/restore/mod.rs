@@ -135,14 +135,19 @@ pub(crate) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub(crate) fn new(setup: &'a RestoreSetup<'a>, options: &'a RestoreOptions, runs: Vec<RunId>) -> Self {
+    pub(crate) fn new(
+        setup: &'a RestoreSetup<'a>,
+        options: &'a RestoreOptions,
+        runs: Vec<RunId>,
+        contact: fn() -> Contact,
+    ) -> Self {
         let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
         Self {
             setup,
             options,
             reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
             tally: Mutex::default(),
-            contacts: setup.from.iter().map(|_| Contact::without_lock()).collect(),
+            contacts: setup.from.iter().map(|_| contact()).collect(),
             told: AtomicU64::new(0),
             runs,
         }
@@ -179,7 +184,8 @@ fn restore_until(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<R
     let asked = spool.read().map_err(failed)?;
     warn_of_empty_stores(setup);
     setup.observer.event(&Event::Planned { files, bytes });
-    let shared = Shared::new(setup, options, setup.from.iter().map(|_| options.run.clone()).collect());
+    let shared =
+        Shared::new(setup, options, setup.from.iter().map(|_| options.run.clone()).collect(), Contact::without_lock);
     note_what_is_left_out(&shared, hidden)?;
     worker::work(&shared, asked, files);
     if let Goal::InPlace(writers) = setup.to {

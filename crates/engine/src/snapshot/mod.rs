@@ -290,7 +290,7 @@ fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
 }
 
 /// The names of what is there; `None` where the destination cannot list.
-fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
+pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
     again(|| {
         connection.with(|session| match session.list_own(thin::BEFORE) {
             // Without the right to do so, the ledger has to know what is there.

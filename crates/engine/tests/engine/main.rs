@@ -23,6 +23,7 @@ mod rerun;
 mod respelled;
 mod restore;
 mod snapshots;
+mod stale;
 mod time_budget;
 mod together;
 mod uncopied;

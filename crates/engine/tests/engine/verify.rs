@@ -221,7 +221,7 @@ fn an_empty_folder_in_the_place_of_the_copies_is_refused_and_nothing_recorded() 
     assert_eq!(verified(&bench).copies.good, 30);
 }
 
-fn verified_error(bench: &Bench) -> RunError {
+pub(crate) fn verified_error(bench: &Bench) -> RunError {
     try_verify(bench, bench.sink.as_ref(), &options()).unwrap_err()
 }
 

@@ -8,7 +8,7 @@ use postgres::{Row, Transaction};
 use super::read::{self, by_index};
 use super::write::{self, PlaceColumns};
 use super::{Fault, incident};
-use crate::check::{Checks, of_other_bytes, place_of};
+use crate::check::{Checks, UNFOUNDED, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
 use crate::weigh::storable;
 use crate::{Check, Copy, Held, SourceDamage};
@@ -162,4 +162,14 @@ pub(super) fn record_source_damage(
         &[&destination, &run.0, &ids, &statuses, &reasons],
     )?;
     Ok(())
+}
+
+pub(super) fn distrust(db: &mut Transaction<'_>, destination: &DestinationName, run: &RunId) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    Ok(db.execute(
+        "UPDATE backup_state s SET status = 'FAIL_VERIFY', reason = $2, basis = NULL, run = $3, recorded_at = now()
+         WHERE s.destination = $1 AND s.kind = 'file' AND s.status = 'OK' AND NOT EXISTS (
+             SELECT FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id AND c.state = 'proved')",
+        &[&destination, &UNFOUNDED, &run.0],
+    )?)
 }

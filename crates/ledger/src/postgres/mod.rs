@@ -255,6 +255,10 @@ impl Ledger for PostgresLedger {
         })
     }
 
+    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
+        self.transact("take back verdicts without copies", |it| check::distrust(it, destination, run))
+    }
+
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
         self.transact("look for the oldest proof", |it| read::oldest_proof(it, destination))
     }

@@ -4,7 +4,7 @@ use dvb_model::{DestinationName, RunId};
 use rusqlite::{Connection, Rows, params};
 
 use super::{Fault, incident, read, write};
-use crate::check::{Checks, of_other_bytes, place_of};
+use crate::check::{Checks, UNFOUNDED, of_other_bytes, place_of};
 use crate::raw::{entry_kind, version_column};
 use crate::weigh::storable;
 use crate::{Check, Copy, Held, SourceDamage};
@@ -143,6 +143,29 @@ pub(super) fn record_source_damage(
         state.execute(params![destination, it.id.0, it.status.name(), storable(&it.reason), run.0])?;
     }
     Ok(())
+}
+
+const UNFOUNDED_STATES: &str = "destination = ?1 AND kind = 'file' AND status = 'OK' AND NOT EXISTS (
+    SELECT 1 FROM backup_copy c
+    WHERE c.destination = backup_state.destination AND c.id = backup_state.id AND c.state = 'proved')";
+
+pub(super) fn has_unfounded(db: &Connection, destination: &DestinationName) -> Result<bool, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(false) };
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM backup_state WHERE {UNFOUNDED_STATES})");
+    Ok(db.query_row(&sql, [destination], |row| row.get(0))?)
+}
+
+pub(super) fn distrust(db: &Connection, destination: &DestinationName, run: &RunId) -> Result<u64, Fault> {
+    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let changed = db.execute(
+        &format!(
+            "UPDATE backup_state SET status = 'FAIL_VERIFY', reason = ?2, basis = NULL, run = ?3, recorded_at = {}
+             WHERE {UNFOUNDED_STATES}",
+            write::NOW
+        ),
+        params![destination, UNFOUNDED, run.0],
+    )?;
+    Ok(changed as u64)
 }
 
 #[cfg(test)]

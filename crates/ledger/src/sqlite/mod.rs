@@ -261,6 +261,14 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
+        // A look that changes nothing waits for no other writer.
+        if !self.read("look for verdicts without copies", |it| check::has_unfounded(it, destination))? {
+            return Ok(0);
+        }
+        self.write("take back verdicts without copies", |it| check::distrust(it, destination, run))
+    }
+
     fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
         self.read("look for the oldest proof", |it| read::oldest_proof(it, destination))
     }
