@@ -129,10 +129,10 @@ impl Closer<'_> {
             let Some(why) = wanted.get(&file.id) else { continue };
             batch.push((file, *why));
             left -= 1;
-            if batch.len() == BATCH || left == 0 {
-                if !self.goes_on() || !giver.give(std::mem::take(&mut batch), is_busy) {
-                    return Ok(());
-                }
+            if (batch.len() == BATCH || left == 0)
+                && (!self.goes_on() || !giver.give(std::mem::take(&mut batch), is_busy))
+            {
+                return Ok(());
             }
             if left == 0 {
                 return Ok(());
