@@ -66,6 +66,7 @@ fn options(spool_folder: &Path) -> Options {
         jobs: 2,
         time_budget: None,
         verify_every: None,
+        audit_every: None,
         presence_check: None,
         bandwidth_limit: None,
         auxiliary_objects: true,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dvb_engine::{CopyCounts, Ending, FileCounts, Finding, PresenceCounts, Summary};
+use dvb_engine::{AuditedCounts, CopyCounts, Ending, FileCounts, Finding, PresenceCounts, Summary};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
@@ -126,6 +126,12 @@ pub(crate) fn summary(it: &Summary) -> String {
             "  in the store: {data_files} safe data files looked for, {not_safe} not as they were{rest}"
         );
     }
+    if let Some(AuditedCounts { data_files, not_safe }) = it.audited {
+        let _ = writeln!(
+            text,
+            "  audited:     {data_files} data files read again in their stores, {not_safe} not as they were"
+        );
+    }
     if it.notes_total > 0 {
         let _ = write!(text, "  to be noted:\n{}", list(&it.notes, it.notes_total, NAMED, "; see --json"));
     }
@@ -218,6 +224,9 @@ fn counts(it: &Summary) -> String {
     let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));
     if let Some(CopyCounts { checked, damaged, missing, .. }) = it.verified {
         let _ = writeln!(text, "{checked:>12}  copies verified again: {damaged} damaged, {missing} missing");
+    }
+    if let Some(AuditedCounts { data_files, not_safe }) = it.audited {
+        let _ = writeln!(text, "{data_files:>12}  data files read again in their stores: {not_safe} not as they were");
     }
     if let Some(PresenceCounts { data_files, not_safe, complete }) = it.presence {
         let rest = if complete { "" } else { " (the next run goes on)" };

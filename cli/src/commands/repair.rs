@@ -80,6 +80,7 @@ impl Args {
             jobs: jobs as usize,
             time_budget: None,
             verify_every: None,
+            audit_every: None,
             presence_check: None,
             bandwidth_limit,
             auxiliary_objects: repository.auxiliary_objects,

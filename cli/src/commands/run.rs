@@ -96,6 +96,7 @@ impl Args {
             jobs: self.jobs(destination) as usize,
             time_budget: self.time_budget.or(destination.time_budget),
             verify_every: destination.verify_every,
+            audit_every: repository.audit_every,
             presence_check: repository.presence_check.then_some(PRESENCE_CHECK),
             bandwidth_limit: destination.bandwidth_limit,
             auxiliary_objects: repository.auxiliary_objects,

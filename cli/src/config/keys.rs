@@ -100,6 +100,7 @@ pub(super) const REPOSITORY: &[Key] = &[
     plain("AuxiliaryObjects", "whether auxiliary files, provenance and logos are copied"),
     plain("CachedExports", "whether cached metadata exports are copied"),
     plain("PresenceCheck", "whether each run looks, by listings, whether everything is still in its store"),
+    plain("AuditEvery", "after how long a data file is due to be read again in its store"),
     plain("MaxDisappearance", "the share of data files that may leave the catalogue between two runs"),
 ];
 

@@ -1,6 +1,7 @@
 //! `[Repository]`: what Dataverse keeps, and how much of it is copied.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dvb_model::DriverId;
 
@@ -26,6 +27,8 @@ pub struct Repository {
     pub max_disappearance: f64,
     /// Whether each run of everything looks, by listings, whether what is safe is still in its store.
     pub presence_check: bool,
+    /// Within which time each run's shares read every data file again in its store.
+    pub audit_every: Option<Duration>,
 }
 
 impl Default for Repository {
@@ -39,6 +42,7 @@ impl Default for Repository {
             cached_exports: false,
             max_disappearance: 0.05,
             presence_check: true,
+            audit_every: None,
         }
     }
 }
@@ -53,6 +57,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
         auxiliary_objects: fields.parsed("AuxiliaryObjects", value::boolean).unwrap_or(default.auxiliary_objects),
         cached_exports: fields.parsed("CachedExports", value::boolean).unwrap_or(default.cached_exports),
         presence_check: fields.parsed("PresenceCheck", value::boolean).unwrap_or(default.presence_check),
+        audit_every: fields.parsed("AuditEvery", value::duration),
         max_disappearance: fields.parsed("MaxDisappearance", value::percent).unwrap_or(default.max_disappearance),
     }
 }

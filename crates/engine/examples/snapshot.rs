@@ -116,6 +116,7 @@ fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &T
         jobs: 1,
         time_budget: None,
         verify_every: None,
+        audit_every: None,
         presence_check: None,
         bandwidth_limit: None,
         auxiliary_objects: false,

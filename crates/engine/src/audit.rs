@@ -352,14 +352,18 @@ impl Pass<'_> {
             }
         }
         let looked = batch.iter().take_while(|_| self.goes_on());
-        let (mut damage, mut found) = (Vec::new(), Vec::new());
+        let (mut damage, mut found, mut good) = (Vec::new(), Vec::new(), Vec::new());
         for looked in looked {
             let to_record = inspector.look_at(looked, &known);
+            good.extend(looked.states.first().filter(|_| to_record.good).map(|it| it.id));
             damage.extend(to_record.damage);
             found.extend(to_record.found);
         }
         if !found.is_empty() {
             self.setup.ledger.record_incidents(&self.options.run, &found, &[])?;
+        }
+        for destination in self.setup.destinations.iter().filter(|_| !good.is_empty()) {
+            self.setup.ledger.record_audited(destination, &good)?;
         }
         if !damage.is_empty() {
             for destination in self.setup.destinations {

@@ -81,6 +81,8 @@ pub(crate) struct ToRecord {
     /// A run is to look at it.
     pub(crate) damage: Option<SourceDamage>,
     pub(crate) found: Vec<Finding>,
+    /// It was read, and is good.
+    pub(crate) good: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -236,7 +238,8 @@ impl<'a> Inspector<'a> {
             reason: findings.first().map(|it| it.1.as_str()),
         });
         let reason = || findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
-        ToRecord { damage: by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() }), found: bad }
+        let damage = by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() });
+        ToRecord { damage, found: bad, good: count == Count::Good }
     }
 
     fn verdict(&self, subject: &Subjected, file: &DataFile, known: &OnRecord) -> Result<Verdict, Stopped> {

@@ -35,6 +35,7 @@ mod pool;
 mod presence;
 mod rebuild;
 mod repair;
+mod reread;
 mod restore;
 mod run;
 mod settle;
@@ -68,7 +69,7 @@ pub use restore::{
 pub use run::{Setup, new_run_id, run, run_together};
 pub use stop::{ENDS_WITHIN, Stop};
 pub use stores::{Access, NoStore, Store, Stores};
-pub use summary::{Due, FileCounts, Finding, LISTED, PresenceCounts, ReasonCount, Summary};
+pub use summary::{AuditedCounts, Due, FileCounts, Finding, LISTED, PresenceCounts, ReasonCount, Summary};
 pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
 
 /// An error with the causes behind it, in one line.

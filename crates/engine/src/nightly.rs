@@ -12,7 +12,7 @@ use crate::summary::Finding;
 use crate::verify::{self, Damage, FOREVER, PROBES, ago};
 use crate::{Ending, RunError, chain};
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 impl Lane<'_> {
     /// Looks at the run's share of copies, where everything was to be copied and there is time left.
@@ -82,7 +82,7 @@ pub(crate) fn keys_of_first(mut copies: Copies<'_>, share: u64) -> Result<Vec<Ob
 }
 
 /// As many of all copies as a night must look at, and half as many again: a night may be missed.
-fn share(total: u64, interval: Duration) -> u64 {
+pub(crate) fn share(total: u64, interval: Duration) -> u64 {
     let hours = (interval.as_secs() / 3_600).max(1);
     total.saturating_mul(36).div_ceil(hours).min(total)
 }

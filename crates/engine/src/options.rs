@@ -31,6 +31,9 @@ pub struct Options {
     /// Look by listings, beside the copying and for so long at most, whether what is safe is still in its store with its
     /// size. What there is no time for, a later run looks at first.
     pub presence_check: Option<Duration>,
+    /// After copying, and in the time that is left, read a share of the data files again in their stores, so that each is
+    /// read within this time.
+    pub audit_every: Option<Duration>,
     /// Bytes a second over all workers.
     pub bandwidth_limit: Option<u64>,
     /// Copy auxiliary files, provenance and dataset logos too.

@@ -13,6 +13,7 @@ use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
 use crate::presence;
+use crate::reread;
 use crate::snapshot;
 use crate::stores::{Access, NotCovered};
 use crate::summary::Summary;
@@ -228,6 +229,9 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
             lane.tally.abort(Ending::NotSafe, why);
         }
     }
+    if let Err(why) = pool::guarded(|| reread::share_of_run(&taking, &mut catalogue)) {
+        taking.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+    }
     for (entry, lane) in taking_part.into_iter().zip(active) {
         if let Some(lane) = lane {
             entry.end(lane);
@@ -327,6 +331,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         gone: counts.gone,
         verified: counts.verified,
         presence: counts.presence,
+        audited: counts.audited,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
         reasons: counts.failures.reasons,

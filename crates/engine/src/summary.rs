@@ -78,6 +78,15 @@ pub struct PresenceCounts {
     pub complete: bool,
 }
 
+/// A share of the data files, read again in their stores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AuditedCounts {
+    /// Data files that were read.
+    pub data_files: u64,
+    /// Those of them that are missing, damaged or unreadable; they are among the failures.
+    pub not_safe: u64,
+}
+
 /// A run's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -104,6 +113,8 @@ pub struct Summary {
     pub verified: Option<crate::CopyCounts>,
     /// Data files that were looked for in their stores ([`Options::presence_check`](crate::Options)).
     pub presence: Option<PresenceCounts>,
+    /// Data files that were read again in their stores ([`Options::audit_every`](crate::Options)).
+    pub audited: Option<AuditedCounts>,
     /// The first of those that are not safe.
     pub failures: Vec<Finding>,
     /// How many there are.

@@ -66,6 +66,8 @@ pub(crate) struct Counts {
     pub(crate) verified: Option<crate::CopyCounts>,
     /// Data files that were looked for in their stores.
     pub(crate) presence: Option<crate::PresenceCounts>,
+    /// Data files that were read again in their stores.
+    pub(crate) audited: Option<crate::AuditedCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.

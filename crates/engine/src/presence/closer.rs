@@ -171,8 +171,8 @@ impl Closer<'_> {
             let findings: Vec<AuditFinding> = all.findings.into_iter().filter(|it| it.what.is_bad()).collect();
             let Subject::DataFile(file) = subject.line.subject else { continue };
             looked.bad += u64::from(!findings.is_empty());
-            let (unusable, good) = (all.unusable, all.files.good > 0);
-            outcomes.push(Outcome { file, wanted, to_record, findings, unusable, good });
+            let unusable = all.unusable;
+            outcomes.push(Outcome { file, wanted, to_record, findings, unusable });
         }
         self.record(&outcomes)?;
         outcomes.iter().for_each(|it| self.enter(it));
@@ -193,7 +193,8 @@ impl Closer<'_> {
                 // The snapshot is to say so too.
                 lane.tally.lock().changed = true;
             }
-            let good: Vec<DvObjectId> = mine().filter(|it| it.good && self.marks_good).map(|it| it.file.id).collect();
+            let good: Vec<DvObjectId> =
+                mine().filter(|it| it.to_record.good && self.marks_good).map(|it| it.file.id).collect();
             if !good.is_empty() {
                 ledger.record_audited(destination, &good)?;
             }
@@ -240,7 +241,6 @@ struct Outcome {
     to_record: ToRecord,
     findings: Vec<AuditFinding>,
     unusable: Option<Ending>,
-    good: bool,
 }
 
 /// The saved original of a data file that is not tabular was copied because the checksum was its own, or the data file was

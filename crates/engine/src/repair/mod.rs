@@ -451,6 +451,7 @@ fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvO
             rerun: false,
             dry_run: false,
             verify_every: None,
+            audit_every: None,
             presence_check: None,
             time_budget: None,
             ..options.how.clone()

@@ -144,6 +144,7 @@ impl Bench {
             jobs: 2,
             time_budget: None,
             verify_every: None,
+            audit_every: None,
             presence_check: Some(Duration::from_secs(600)),
             bandwidth_limit: None,
             auxiliary_objects: true,

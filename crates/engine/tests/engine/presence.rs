@@ -232,3 +232,42 @@ fn only_a_run_of_everything_looks() {
     }
     assert_eq!(bench.rerun().exit_code, 3);
 }
+
+/// Lets the first `count` data files look as if they had been read so many days ago.
+fn age(bench: &Bench, count: usize, days: u32) {
+    let ledger = rusqlite::Connection::open(bench.folder.path().join("ledger.db")).unwrap();
+    for file in &bench.world.files[..count] {
+        let then = format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-{days} days')");
+        ledger.execute(&format!("UPDATE backup_state SET audited_at = {then} WHERE id = {}", file.id), []).unwrap();
+    }
+}
+
+#[test]
+fn a_run_reads_its_share_so_that_each_is_read_in_time() {
+    let bench = bench_of(4, 10, LedgerKind::Sqlite);
+    let month = Some(Duration::from_secs(30 * 86_400));
+    let run = || bench.try_run(&Options { audit_every: month, ..bench.options() }).unwrap();
+    let audited = |it: &Summary| it.audited.map(|it| it.data_files);
+    assert_eq!(audited(&run()), Some(0), "all was read just now");
+    age(&bench, 40, 11);
+    assert_eq!(audited(&run()), Some(2), "a twentieth each night");
+    age(&bench, 9, 29);
+    assert_eq!(audited(&run()), Some(9), "what is due, however many");
+    age(&bench, 9, 31);
+    // Of the same size: no listing tells.
+    let rotten = &bench.world.files[4];
+    let size = rotten.copies[0].1.len();
+    fs::write(bench.source_of(&rotten.copies[0].0), "x".repeat(size)).unwrap();
+    assert_eq!(bench.run().exit_code, 0);
+    let found = run();
+    assert_eq!(
+        (audited(&found), found.ending, found.failures_total),
+        (Some(9), Ending::SourceDamaged, 1),
+        "{found:#?}"
+    );
+    assert_eq!(failure(&found, rotten.id).0, Status::FailChecksum);
+    assert_eq!(bench.details()[&rotten.id].status, Status::FailChecksum);
+    assert_eq!((found.files.failed, found.files.unchanged), (1, 39));
+    fs::write(bench.source_of(&rotten.copies[0].0), &rotten.copies[0].1).unwrap();
+    assert_eq!(run().ending, Ending::Safe);
+}
