@@ -65,7 +65,18 @@ pub(crate) fn start(
     let first = [Request::Stat { path: given }, Request::RealPath { path: given }, Request::Stat { path: &kept }];
     let handles = Arc::clone(&lessons.handles);
     let begun = Client::start(link, config.connect_timeout, handles, &first);
-    let (mut client, mut seen) = begun.map_err(fault("start SFTP with"))?;
+    let (mut client, mut seen) = begun.map_err(|it| {
+        let is_late = matches!(it, Fault::Silent(_));
+        let mut error = fault("start SFTP with")(it);
+        if is_late {
+            // sshd starts a program for SFTP by the login shell, which runs its start-up files first.
+            error.attempt.push_str(
+                " within ConnectTimeout; if the server is well, look what the start-up files of the account's login shell \
+                 (.bashrc, .profile) do where nobody sits at a terminal",
+            );
+        }
+        error
+    })?;
     let keeps_all = matches!(seen.pop(), Some(Reply::Attributes(it)) if it.is_folder());
     let root = find_root(&mut client, given, seen, &who).map_err(fault("look for the folder on"))??;
     let word = shell::random_word().map_err(fault("set up"))?.split_off(24);

@@ -36,8 +36,8 @@ fn round_trips_do_not_grow_with_the_number_of_files() {
         let (few, many) = (trips(2), trips(250));
         // Open, write and close, make folders and look, prove, rename, open folders and flush them.
         assert!((4..=12).contains(&few), "{kind:?}: {few}");
-        // More bytes than go out at once may cost a pause or two, and a busy machine another.
-        assert!(many <= few + 4, "{kind:?}: {few} for 2 files, {many} for 250");
+        // More bytes than go out at once may cost a pause or two, and a busy machine some more.
+        assert!(many <= few + 6, "{kind:?}: {few} for 2 files, {many} for 250");
     }
 }
 
@@ -135,6 +135,7 @@ fn a_server_that_starts_no_sftp_is_unavailable_within_the_limit() {
     let error = crate::refused(config);
     assert_eq!(error.cause, dvb_storage::Cause::Unavailable, "{}", error.chain());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(error.attempt.contains(".bashrc"), "{}", error.chain());
 }
 
 #[test]
