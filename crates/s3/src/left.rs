@@ -59,7 +59,11 @@ impl Left {
 pub(crate) fn worth(shared: &Shared, upload: &Open) -> u64 {
     let begun = OffsetDateTime::parse(&upload.initiated, &Rfc3339);
     let is_young = begun.is_ok_and(|it| OffsetDateTime::now_utc() - it < CONTINUED_FOR);
-    if !is_young || shared.config.object_lock.is_some() || upload.key.starts_with(&shared.own_key("")) {
+    if !is_young
+        || !shared.continues
+        || shared.config.object_lock.is_some()
+        || upload.key.starts_with(&shared.own_key(""))
+    {
         return 0;
     }
     let parts = parts_of(shared, &upload.key, &upload.id).unwrap_or_default();

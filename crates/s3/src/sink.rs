@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) largest: Largest,
     /// Uploads that were cut.
     pub(crate) left: Left,
+    /// Whether they are gone on with, or aborted.
+    pub(crate) continues: bool,
 }
 
 impl Shared {
@@ -98,6 +100,15 @@ impl S3Sink {
     /// # Errors
     /// [`Cause::Misconfigured`], when the endpoint or its certificates make no sense.
     pub fn new(config: S3SinkConfig) -> Result<Self, SinkError> {
+        Self::with(config, true)
+    }
+
+    /// A bucket of Dataverse, as a sink: nothing of ours is to stay there.
+    pub(crate) fn of_store(config: S3SinkConfig) -> Result<Self, SinkError> {
+        Self::with(config, false)
+    }
+
+    fn with(config: S3SinkConfig, continues: bool) -> Result<Self, SinkError> {
         let client = Client::new(&config.endpoint).map_err(|it| {
             let attempt = format!("cannot use the destination in bucket {}", config.bucket);
             SinkError::because(Cause::Misconfigured, attempt, it)
@@ -110,6 +121,7 @@ impl S3Sink {
             held: Budget::new(config.held_memory),
             largest: Largest::new(),
             left: Left::default(),
+            continues,
             config,
         };
         Ok(Self { shared: Arc::new(shared), probed: SharedAnswer::default(), next: AtomicU64::new(0) })

@@ -30,7 +30,7 @@ impl S3StoreWriter {
         if let Some(writer) = buckets.get(bucket) {
             return Ok(Arc::clone(writer));
         }
-        let sink = S3Sink::new(S3SinkConfig::new(self.config.endpoint.clone(), bucket, ""))?;
+        let sink = S3Sink::of_store(S3SinkConfig::new(self.config.endpoint.clone(), bucket, ""))?;
         let writer = Arc::new(ObjectWriter::new(sink, self.run.clone()));
         buckets.insert(bucket.to_owned(), Arc::clone(&writer));
         Ok(writer)

@@ -18,6 +18,7 @@ mod error;
 mod feed;
 mod http;
 mod keystone;
+mod left;
 mod manifest;
 mod parallel;
 mod path;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `C` | the key | a copy: a plain object, or the manifest of a static large object |
 //! | `C_segments` | `segments/<run>/<name>/00000001` … | its segments, from the first byte on under their last name |
-//! | `C_segments` | `.dataverse-backup/tmp/<run>/<name>` | a mark: these segments belong to no manifest |
+//! | `C_segments` | `.dataverse-backup/tmp/<run>/<name>` | a mark: these segments belong to no manifest; it says of which key they are |
 //!
 //! Swift has no rename, and moving segments would be a transfer. So a large object begins with its mark, and the mark
 //! is removed *before* the manifest is stored. A sweep removes only segments that have a mark: whatever happens when,
@@ -20,6 +20,7 @@ use dvb_storage::Demand;
 use crate::budget::Budget;
 use crate::client::Client;
 use crate::config::Limits;
+use crate::left::Left;
 use crate::path::Path;
 use crate::server::Server;
 
@@ -35,6 +36,10 @@ pub(crate) struct Place {
     pub(crate) budget: Arc<Budget>,
     pub(crate) requests: usize,
     pub(crate) demand: Demand,
+    /// Large objects that were cut.
+    pub(crate) left: Arc<Left>,
+    /// Whether they are gone on with, or swept.
+    pub(crate) continues: bool,
 }
 
 impl Place {

@@ -37,12 +37,14 @@ pub(crate) struct Session {
     name: String,
     next: u64,
     waiting: HashMap<String, Waiting>,
+    /// Bytes that were there already.
+    spared: u64,
 }
 
 impl Session {
     pub(crate) fn new(place: Arc<Place>, run: RunId) -> Self {
         let name = format!("{:016x}", fastrand::u64(..));
-        Self { place, run, name, next: 0, waiting: HashMap::new() }
+        Self { place, run, name, next: 0, waiting: HashMap::new(), spared: 0 }
     }
 
     fn stage_one(&mut self, request: StageRequest) -> Result<Staged, Unstaged> {
@@ -57,7 +59,12 @@ impl Session {
         let mut feed = Feed::new(payload.as_mut());
         let waiting = match self.hold(&mut feed, size)? {
             Some(it) => it,
-            None => Waiting::Upload(Upload::store(&self.place, &self.run, handle.clone(), &mut feed, size, promised)?),
+            None => {
+                let names = (&self.run, handle.clone(), &key);
+                let upload = Upload::store(&self.place, names, &mut feed, size, promised)?;
+                self.spared += upload.spared;
+                Waiting::Upload(upload)
+            }
         };
         let measured = payload.finish();
         if let Waiting::Upload(upload) = &waiting
@@ -150,6 +157,10 @@ impl SinkSession for Session {
             answers.push(self.stage_one(request).map_or_else(|it| lost_unstaged(it).map(Err), |it| Ok(Ok(it)))?);
         }
         Ok(answers)
+    }
+
+    fn spared(&self) -> u64 {
+        self.spared
     }
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {

@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::config::SwiftSinkConfig;
 use crate::container;
 use crate::error::Failure;
+use crate::left::Left;
 use crate::place::{Place, segments_of};
 use crate::server::Server;
 use crate::session::Session;
@@ -21,6 +22,7 @@ pub struct SwiftSink {
     budget: Arc<Budget>,
     client: Mutex<Option<Arc<Client>>>,
     interrupt: Interrupt,
+    left: Arc<Left>,
     place: SharedAnswer<Arc<Place>>,
     /// In a store of Dataverse, a container for segments is made only when there are some.
     segments: bool,
@@ -36,6 +38,7 @@ impl SwiftSink {
             budget,
             client: Mutex::new(None),
             interrupt: Interrupt::default(),
+            left: Arc::default(),
             place: SharedAnswer::default(),
             segments: true,
         }
@@ -72,6 +75,9 @@ impl SwiftSink {
             budget: Arc::clone(&self.budget),
             requests: self.config.requests,
             demand: self.config.demand,
+            left: Arc::clone(&self.left),
+            // In a store of Dataverse, nothing of ours is to stay.
+            continues: self.segments,
         }))
     }
 }

@@ -10,7 +10,7 @@ use crate::path::Path;
 use crate::place::{MARKS, Place, folder};
 use crate::upload;
 
-/// Removes the segments that have a mark of a dead run, and the marks.
+/// Removes the segments that have a mark of a dead run, and the marks; not what somebody may go on with.
 pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Failure> {
     let mut removed = 0;
     let runs = match container::list(&place.client, &place.segments(), MARKS, true) {
@@ -27,7 +27,7 @@ pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u
         let below = format!("{MARKS}{run}/");
         for mark in container::list(&place.client, &place.segments(), &below, false)? {
             let Some(name) = mark.strip_prefix(&below) else { continue };
-            if !is_there(place, &mark)? {
+            if !is_there(place, &mark)? || place.left.spares(place, &run, name) {
                 continue;
             }
             let segments = container::list(&place.client, &place.segments(), &folder(&run.0, name), false)?;

@@ -1,16 +1,17 @@
 //! Storing an object as segments that no manifest names yet.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use dvb_fixity::{Algorithm, Digest, Measured, Mismatch};
-use dvb_model::RunId;
-use dvb_storage::{SinkError, Unstaged};
+use dvb_model::{ObjectKey, RunId};
+use dvb_storage::{CONTINUED_FROM, Cause, PayloadError, SinkError, Unstaged};
 use ureq::http::Method;
 
 use crate::client::{Body, Request};
-use crate::container;
+use crate::container::{self, Row};
 use crate::error::Failure;
 use crate::feed::Feed;
+use crate::left::{Found, Inscription};
 use crate::manifest::Segment;
 use crate::parallel;
 use crate::path::Path;
@@ -22,16 +23,18 @@ pub(crate) struct Upload {
     run: RunId,
     name: String,
     pub(crate) segments: Vec<Segment>,
+    /// Bytes of those that were there already.
+    pub(crate) spared: u64,
     /// Whether each segment was compared with an MD5 of its own; if not, there is one, and the whole object's is its.
     compared: bool,
 }
 
 impl Upload {
-    /// Stores everything that the feed gives. What fails leaves nothing.
+    /// Stores everything that the feed gives, or what of it is not there yet. What fails leaves nothing; what was stopped,
+    /// something to go on with.
     pub(crate) fn store(
         place: &Place,
-        run: &RunId,
-        name: String,
+        (run, name, key): (&RunId, String, &ObjectKey),
         feed: &mut Feed<'_>,
         size: u64,
         promised: Option<u64>,
@@ -43,16 +46,34 @@ impl Upload {
             let why = "the server has no static large objects (slo), which an object of this size needs";
             return Err(failed(Failure::Protocol(why.to_owned())).into());
         }
-        let mut upload = Self { run: run.clone(), name, segments: Vec::new(), compared: true };
         container::ensure(&place.client, &place.segments()).map_err(failed)?;
-        let path = Path::object(&place.segments(), &mark(run, &upload.name));
-        place.client.send(Request::new(Method::PUT, &path)).map_err(failed)?.why();
-        let stored = upload.store_segments(place, feed, size, promised);
-        if stored.is_err() {
+        let (mut upload, there) = match place.left.take(key, size) {
+            // Under the names that it has: the mark there is good for the rest too.
+            Some(Found { run, name, segments, .. }) => (Self::new(run, name), segments),
+            None => {
+                let upload = Self::new(run.clone(), name);
+                let path = Path::object(&place.segments(), &mark(run, &upload.name));
+                let inscription = Inscription::new(key, size).text();
+                let request = Request::new(Method::PUT, &path).body(Body::Bytes(&inscription));
+                place.client.send(request).map_err(failed)?.why();
+                (upload, Vec::new())
+            }
+        };
+        let stored = upload.store_segments(place, feed, size, promised, &there);
+        let is_stopped = matches!(stored, Err(Unstaged::Payload(PayloadError::Stopped)));
+        if stored.is_err() && !(is_stopped && upload.is_worth_going_on(place)) {
             // Its own failure is no news beside the one at hand; a later run sweeps what is left.
             let _ = upload.remove(place);
         }
         stored.map(|()| upload)
+    }
+
+    fn new(run: RunId, name: String) -> Self {
+        Self { run, name, segments: Vec::new(), spared: 0, compared: true }
+    }
+
+    fn is_worth_going_on(&self, place: &Place) -> bool {
+        place.continues && self.segments.iter().map(|it| it.bytes).sum::<u64>() >= CONTINUED_FROM
     }
 
     fn store_segments(
@@ -61,6 +82,7 @@ impl Upload {
         feed: &mut Feed<'_>,
         size: u64,
         promised: Option<u64>,
+        there: &[Row],
     ) -> Result<(), Unstaged> {
         let cut = place.server.segment(place.limits.segment, size);
         // The payload computes the MD5 of the whole: where that is one segment, it is not computed twice.
@@ -74,9 +96,34 @@ impl Upload {
             let stored: u64 = self.segments.iter().map(|it| it.bytes).sum();
             // Behind all that was promised more may come, nobody knows how much.
             let left = promised.map(|it| it.saturating_sub(stored).min(cut)).filter(|it| *it > 0);
-            self.store_segment(place, feed, cut, left)?;
+            match there.get(self.segments.len()).filter(|it| self.compared && it.bytes == left.unwrap_or(cut)) {
+                Some(row) => self.pass_over(place, feed, row)?,
+                None => self.store_segment(place, feed, cut, left)?,
+            }
         }
         Ok(())
+    }
+
+    /// Reads a segment that is there. If it is another one now, the object changed meanwhile, and is stored anew.
+    fn pass_over(&mut self, place: &Place, feed: &mut Feed<'_>, there: &Row) -> Result<(), Unstaged> {
+        let mut segment = feed.segment(there.bytes, Some(there.bytes), true);
+        let read = io::copy(&mut segment, &mut io::sink());
+        let (bytes, own) = segment.finish();
+        if let Some(error) = feed.take_error() {
+            return Err(error.into());
+        }
+        let doing = |it: io::Error| SinkError::because(Cause::Io, "cannot read what a segment is compared with", it);
+        read.map_err(doing)?;
+        match (own, there.hash.parse::<Digest>()) {
+            (Some(own), Ok(found)) if own == found => {
+                let name = format!("/{}/{}", place.segments(), self.next_segment());
+                self.segments.push(Segment { name, digest: found, bytes });
+                self.spared += bytes;
+                Ok(())
+            }
+            (Some(expected), Ok(found)) => Err(Mismatch::Digest { expected, found }.into()),
+            _ => Err(SinkError::new(Cause::Transient, "the server does not tell the digest of a segment").into()),
+        }
     }
 
     fn store_segment(

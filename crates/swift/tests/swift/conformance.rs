@@ -83,3 +83,10 @@ fn keystone_v3_with_an_application_credential() {
     let auth = SwiftAuth::ApplicationCredential { id, secret };
     assert_eq!(keeps_the_promises(SwiftAccount { auth, ..v3(identity()) }, SMALL, Demand::Auto), Ok(()));
 }
+
+#[test]
+fn large_objects_that_were_cut_are_gone_on_with() {
+    let server = swift::shared();
+    let sink = crate::sink(crate::tempauth(server), &swift::container("continued"));
+    assert_eq!(conformance::continued(&sink, "10.5072/FK2"), Ok(()));
+}
