@@ -1,6 +1,7 @@
 //! The lines of a snapshot, taken over as claims.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
 use dvb_ledger::{Basis, Claim, Copy, CopyState, EntryKind};
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
 use crate::connection::{Connection, Lost};
+use crate::observer::Event;
 use crate::summary::LISTED;
 use crate::{Ending, chain, fingerprint};
 use dvb_storage::Cause;
@@ -40,6 +42,8 @@ pub(super) struct Claims<'a> {
     auxiliary_objects: bool,
     reason: String,
     batch: Vec<Claim>,
+    /// Objects that this version of the program cannot make out.
+    unknown: AtomicU64,
     pub(super) counts: ClaimCounts,
     pub(super) missing: Vec<Missing>,
 }
@@ -50,7 +54,16 @@ impl<'a> Claims<'a> {
     pub(super) fn new(setup: &'a RebuildSetup<'a>, run: &'a RunId, fetched: &Fetched, auxiliary_objects: bool) -> Self {
         let reason = format!("the ledger was made again from {}: no copy of it is proved yet", fetched.link.name);
         let (batch, missing) = (Vec::with_capacity(BATCH), Vec::new());
-        Self { setup, run, auxiliary_objects, reason, batch, counts: ClaimCounts::default(), missing }
+        Self {
+            setup,
+            run,
+            auxiliary_objects,
+            reason,
+            batch,
+            unknown: AtomicU64::new(0),
+            counts: ClaimCounts::default(),
+            missing,
+        }
     }
 
     /// Takes over every line; with a connection, after a look at each of its objects.
@@ -75,7 +88,18 @@ impl<'a> Claims<'a> {
         match (failure, read) {
             (Some(aborted), _) => Err(aborted),
             (None, Err(error)) => Err((Ending::from(&error), chain(&error))),
-            (None, Ok(())) => self.record(connection),
+            (None, Ok(())) => {
+                let unknown = self.unknown.load(Ordering::Relaxed);
+                if unknown > 0 {
+                    let text = format!(
+                        "{}: {unknown} objects in it are of a kind that this version of the program does not know, and are \
+                         passed over; use the version that wrote it, or a newer one",
+                        fetched.link.name
+                    );
+                    self.setup.observer.event(&Event::Warning(&text));
+                }
+                self.record(connection)
+            }
         }
     }
 
@@ -134,14 +158,22 @@ impl<'a> Claims<'a> {
             Some(why) => format!("; it was {}: {why}", it.status),
             None => format!("; it was {}", it.status),
         });
-        let copies =
-            |objects: &[HeldObject], state| objects.iter().filter_map(|it| copy(id, it, state)).collect::<Vec<_>>();
-        let copies = held.map_or_else(Vec::new, |it| {
-            let mut all = copies(&it.objects, CopyState::Claimed);
-            all.extend(copies(&it.claimed, CopyState::Claimed));
-            all.extend(copies(&it.damaged, CopyState::Damaged));
-            all
+        let objects = held.into_iter().flat_map(|it| {
+            let of =
+                |objects: &'_ [HeldObject], state| objects.iter().map(|it| copy(id, it, state)).collect::<Vec<_>>();
+            let claimed = of(&it.objects, CopyState::Claimed).into_iter().chain(of(&it.claimed, CopyState::Claimed));
+            claimed.chain(of(&it.damaged, CopyState::Damaged))
         });
+        let (mut copies, mut unknown) = (Vec::new(), 0);
+        for it in objects {
+            match it {
+                Some(copy) => copies.push(copy),
+                None => unknown += 1,
+            }
+        }
+        self.unknown.fetch_add(unknown, Ordering::Relaxed);
+        // It is not `OK` again by the proofs of a part of its objects.
+        let held = held.filter(|_| unknown == 0);
         let basis = held.filter(|it| !it.provisional).and_then(|it| it.checksum_basis.as_deref());
         Claim {
             id,
@@ -253,7 +285,7 @@ fn directory(dataset: &Dataset) -> Option<String> {
     dataset.storage_pids.first().map(StoragePid::directory)
 }
 
-/// What this program never writes is passed over.
+/// `None` for what this program never writes.
 fn copy(id: DvObjectId, it: &HeldObject, state: CopyState) -> Option<Copy> {
     Some(Copy {
         id,

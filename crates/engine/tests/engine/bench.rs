@@ -74,7 +74,7 @@ pub(crate) fn new_ledger(kind: LedgerKind, path: &Path) -> Box<dyn Ledger> {
     ledger
 }
 
-struct Warnings<'a>(&'a Mutex<Vec<String>>);
+pub(crate) struct Warnings<'a>(pub(crate) &'a Mutex<Vec<String>>);
 
 impl Observer for Warnings<'_> {
     fn event(&self, event: &Event<'_>) {

@@ -364,3 +364,29 @@ fn a_chain_that_is_broken_is_told() {
     assert!(made.notes[0].starts_with("the chain is broken: catalogue-20250101T"), "{:?}", made.notes);
     assert_eq!(bench.world.files.iter().filter(|it| it.expect == Expect::Ok).count() as u64, made.claimed.copies);
 }
+
+#[test]
+fn what_a_newer_program_has_copied_is_not_ok_by_the_rest_of_it() {
+    let bench = Bench::of_files(2);
+    let link = bench.run().snapshot.unwrap();
+    let packed = fs::read(bench.backup.join(".dataverse-backup").join(&link.name)).unwrap();
+    let lines = String::from_utf8(zstd::decode_all(&packed[..]).unwrap()).unwrap();
+    let object = lines.split_once("\"objects\":[").unwrap().1.split_once("]").unwrap().0;
+    let both = format!("{object},{}", object.replace("main", "future:thing"));
+    let path = bench.folder.path().join("newer.jsonl.zst");
+    fs::write(&path, zstd::encode_all(lines.replacen(object, &both, 1).as_bytes(), 1).unwrap()).unwrap();
+    let bench = without_ledger(bench, LedgerKind::Sqlite);
+    let setup = RebuildSetup {
+        ledger: bench.ledger.as_ref(),
+        destination: &destination(),
+        sink: bench.sink.as_ref(),
+        observer: &crate::bench::Warnings(&bench.warnings),
+        stop: &bench.stop,
+    };
+    rebuild(&setup, &RebuildOptions { which: Which::File(path), ..options(&bench) }).unwrap();
+    let said = bench.warnings.lock().unwrap().join("\n");
+    assert!(said.contains("1 objects in it are of a kind that this version"), "{said}");
+    let states = bench.ledger.states(&destination(), dvb_ledger::EntryKind::DataFile);
+    let was: Vec<_> = states.map(|it| it.unwrap().basis).collect();
+    assert_eq!(was, [None, Some(Basis::Dataverse)]);
+}
