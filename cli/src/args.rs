@@ -139,14 +139,6 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     config::percent(text).map_err(|it| it.accepted)
 }
 
-/// The PID of a dataset as the catalogue has it; its address on the web is taken too.
-pub(crate) fn pid(text: &str) -> Result<String, std::convert::Infallible> {
-    let hosts = [("doi.org/", "doi:"), ("dx.doi.org/", "doi:"), ("hdl.handle.net/", "hdl:")];
-    let path = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
-    let found = hosts.iter().find_map(|(host, protocol)| path.strip_prefix(host).map(|it| format!("{protocol}{it}")));
-    Ok(found.unwrap_or_else(|| text.to_owned()))
-}
-
 /// The name of a destination.
 pub(crate) fn destination(text: &str) -> Result<DestinationName, std::convert::Infallible> {
     Ok(DestinationName(text.to_owned()))
@@ -172,17 +164,5 @@ mod tests {
             command.get_subcommands().for_each(look);
         }
         look(&Arguments::command());
-    }
-
-    #[test]
-    fn a_pid_may_be_given_as_an_address() {
-        for (written, meant) in [
-            ("doi:10.5072/FK2/ABC", "doi:10.5072/FK2/ABC"),
-            ("https://doi.org/10.5072/FK2/ABC", "doi:10.5072/FK2/ABC"),
-            ("http://hdl.handle.net/1902.1/00012", "hdl:1902.1/00012"),
-            ("hdl:1902.1/00012", "hdl:1902.1/00012"),
-        ] {
-            assert_eq!(pid(written).unwrap(), meant);
-        }
     }
 }

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 
 use dvb_engine::{
-    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, Ending, Stop, audit, new_run_id,
+    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, Ending, Names, Stop, audit,
+    new_run_id,
 };
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::looking::Looking;
+use super::selecting;
 use crate::exit::Failure;
 use crate::output::plain;
 use crate::progress::Progress;
@@ -61,9 +63,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
         observer: &show,
         stop: &stop,
     };
+    let asked = args.looking.selecting.asked();
+    let selection = selecting::resolve(&asked, context, &[Names::Catalog(setup.catalog)], &stores.default.0)?;
     let options = AuditOptions {
         run: new_run_id(),
-        selection: args.looking.selecting.selection(),
+        selection,
         sample,
         jobs: jobs as usize,
         time_budget,

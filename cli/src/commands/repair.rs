@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use dvb_engine::{
-    Ending, Options, Origin, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary,
-    Stop, new_run_id, repair,
+    Ending, Names, Options, Origin, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup,
+    RepairSummary, Stop, new_run_id, repair,
 };
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::restore::sinks;
-use super::selecting::Selecting;
+use super::selecting::{self, Selecting};
 use crate::args;
 use crate::config::Destination;
 use crate::exit::Failure;
@@ -73,7 +73,7 @@ impl Args {
         let how = Options {
             run: new_run_id(),
             host: wiring::host_name(),
-            selection: self.selecting.selection(),
+            selection: dvb_engine::Selection::default(),
             rerun: false,
             dry_run: !self.apply,
             limit: None,
@@ -106,12 +106,16 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination], stop: &St
     let config = &context.config;
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
-    let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
+    let mut options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
     let table = wiring::store_table(config)?;
     let writers = table.writers(&options.how.run);
     let stores = table.into_stores();
     let catalogue = wiring::catalogue(config)?;
     let ledger = wiring::ledger(config, jobs)?;
+    let asked = args.selecting.asked();
+    let mut names = vec![Names::Catalog(catalogue.as_catalog())];
+    names.extend(destinations.iter().map(|it| Names::Ledger(ledger.as_ref(), &it.name)));
+    options.how.selection = selecting::resolve(&asked, context, &names, &stores.default.0)?;
     let sinks = sinks(context, destinations)?;
     let origins: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());

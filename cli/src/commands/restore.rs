@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use dvb_engine::{
-    Ending, Goal, Layout, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, StoreWriters, new_run_id, restore,
+    Ending, Goal, Layout, Names, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, StoreWriters, new_run_id,
+    restore,
 };
 use dvb_model::DestinationName;
 use dvb_storage::{Folder, Sink};
@@ -11,7 +12,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
-use super::selecting::Selecting;
+use super::selecting::{self, Selecting};
 use crate::args;
 use crate::config::Destination;
 use crate::exit::{Failure, chain};
@@ -116,7 +117,7 @@ impl Args {
         };
         RestoreOptions {
             run: new_run_id(),
-            selection: self.selecting.selection(),
+            selection: dvb_engine::Selection::default(),
             missing: self.missing,
             quick: self.quick,
             layout,
@@ -159,7 +160,7 @@ fn give_back(
     let config = &context.config;
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
-    let options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
+    let mut options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, None);
     let asked = &args.from_snapshot;
@@ -171,6 +172,10 @@ fn give_back(
         context.screen.warn(&format!("destination {name}: {}", failure.text()));
     }
     let catalogue = known.catalogue(context)?;
+    let mut names = vec![Names::Catalog(catalogue.as_catalog())];
+    names.extend(destinations.iter().map(|it| Names::Ledger(known.ledger(), &it.name)));
+    let default_store = table.default.0.clone();
+    options.selection = selecting::resolve(&args.selecting.asked(), context, &names, &default_store)?;
     let sinks = sinks(context, destinations)?;
     let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {

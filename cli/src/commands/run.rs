@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use dvb_engine::{Ending, Options, Overrides, RunError, Setup, Stop, Summary, new_run_id, run_together};
+use dvb_engine::{
+    Ending, Names, Options, Overrides, RunError, Selection, Setup, Stop, Summary, new_run_id, run_together,
+};
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::selecting::Selecting;
+use super::selecting::{self, Selecting};
 use crate::args;
 use crate::config::{Destination, EmailWhen};
 use crate::exit::{Failure, chain};
@@ -84,12 +86,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn options(&self, context: &Context, destination: &Destination) -> Options {
+    fn options(&self, context: &Context, destination: &Destination, selection: Selection) -> Options {
         let repository = &context.config.repository;
         Options {
             run: new_run_id(),
             host: wiring::host_name(),
-            selection: self.selecting.selection(),
+            selection,
             rerun: self.rerun,
             dry_run: self.dry_run,
             limit: self.limit,
@@ -113,7 +115,7 @@ impl Args {
 
     /// Whether monitoring should hear of it: a look at a part says nothing of the whole.
     fn is_whole(&self) -> bool {
-        !self.dry_run && self.selecting.selection().is_everything()
+        !self.dry_run && self.selecting.is_everything()
     }
 }
 
@@ -200,6 +202,8 @@ fn run_all(
     wiring::refuse_one_place(config, &stores)?;
     let stores = stores.into_stores();
     let catalogue = wiring::catalogue(config)?;
+    let asked = args.selecting.asked();
+    let selection = selecting::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0)?;
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
     let ledger = wiring::ledger(config, jobs)?;
     // A destination that cannot be had as it is described does not stop the others.
@@ -216,7 +220,7 @@ fn run_all(
             observer: show,
             stop,
         };
-        setups.push((setup, args.options(context, destination)));
+        setups.push((setup, args.options(context, destination, selection.clone())));
     }
     let mut done = run_together(&setups).into_iter();
     let result = |sink: Result<_, WiringError>| match sink {

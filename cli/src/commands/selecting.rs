@@ -1,20 +1,30 @@
 //! SELECTION: which data files a command is about.
 
-use dvb_engine::Selection;
-use dvb_model::DvObjectId;
+use dvb_engine::{Asked, Names, RunError, Selection};
+use dvb_ledger::Ledger;
+use dvb_model::DestinationName;
 
-use crate::args;
+use super::Context;
+use crate::exit::Failure;
+use crate::output::plain;
+use crate::wiring::{self, CatalogueReader};
 
 /// Which data files are meant; all without these options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Selecting {
-    /// Only the data files of this dataset, by its PID such as doi:10.5072/FK2/ABC; repeatable
-    #[arg(long, value_name = "PID", value_parser = args::pid, help_heading = "Selection")]
+    /// Only the data files of this dataset, by any of its names; repeatable
+    ///
+    /// Its PID with or without `doi:` or `hdl:`, in any case, one that it had before, or an address: of doi.org,
+    /// hdl.handle.net, or of its page in Dataverse. The PID or page of a data file selects that file. What a name was
+    /// taken for is said, if it is not the PID as Dataverse has it.
+    #[arg(long, value_name = "PID", help_heading = "Selection")]
     dataset: Vec<String>,
 
     /// Only the data file with this id in Dataverse's database; repeatable
+    ///
+    /// Its own PID and the address of its page are taken too.
     #[arg(long, value_name = "ID", help_heading = "Selection")]
-    file: Vec<i64>,
+    file: Vec<String>,
 
     /// Only the data file with this storage identifier, as it stands in Dataverse's database; repeatable
     #[arg(long, value_name = "X", help_heading = "Selection")]
@@ -28,12 +38,54 @@ pub(crate) struct Selecting {
 }
 
 impl Selecting {
-    pub(crate) fn selection(&self) -> Selection {
-        Selection {
-            datasets: self.dataset.iter().cloned().collect(),
-            files: self.file.iter().copied().map(DvObjectId).collect(),
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            datasets: self.dataset.clone(),
+            files: self.file.clone(),
             storage_identifiers: self.storage_identifier.iter().cloned().collect(),
             stores: self.store.iter().cloned().collect(),
         }
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.asked().is_everything()
+    }
+}
+
+/// The selection that is asked for, by the first of `from` that knows every name; says what was taken for what.
+pub(super) fn resolve(
+    asked: &Asked,
+    context: &Context,
+    from: &[Names<'_>],
+    default_store: &str,
+) -> Result<Selection, Failure> {
+    let resolved = asked.resolve(from, default_store)?;
+    resolved.taken.iter().for_each(|it| context.screen.say(&format!("dataverse-backup: {}", plain(it))));
+    Ok(resolved.selection)
+}
+
+/// The same by what the ledger knows of these destinations, and by the catalogue only where that does not suffice.
+pub(super) fn resolve_by_ledger(
+    asked: &Asked,
+    context: &Context,
+    ledger: &dyn Ledger,
+    destinations: &[&DestinationName],
+    catalogue: impl FnOnce() -> Result<CatalogueReader, Failure>,
+) -> Result<Selection, Failure> {
+    if asked.is_everything() {
+        return Ok(Selection::default());
+    }
+    let default_store = wiring::default_store(&context.config, !asked.stores.is_empty())?;
+    let mut from: Vec<Names<'_>> = destinations.iter().map(|it| Names::Ledger(ledger, it)).collect();
+    let unknown = match resolve(asked, context, &from, &default_store.0) {
+        Err(Failure::Run(error @ RunError::Unknown { .. })) => error,
+        done => return done,
+    };
+    let Ok(catalogue) = catalogue() else { return Err(unknown.into()) };
+    from.push(Names::Catalog(catalogue.as_catalog()));
+    match resolve(asked, context, &from, &default_store.0) {
+        // Without the catalogue nobody can say more.
+        Err(Failure::Run(RunError::Catalog(_))) => Err(unknown.into()),
+        done => done,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dvb_engine::Ending;
+use dvb_engine::{Asked, Ending, Selection};
 use dvb_fixity::Digest;
 use dvb_ledger::{Copy, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, Status};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::custody::History;
+use super::selecting;
 use crate::args;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
@@ -43,15 +44,19 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "failed")]
     gone: bool,
 
-    /// A line for each data file of this dataset, by its PID such as doi:10.5072/FK2/ABC
-    #[arg(long, value_name = "PID", value_parser = args::pid)]
-    dataset: Option<String>,
+    /// A line for each data file of this dataset, by any of its names; repeatable
+    ///
+    /// Its PID with or without `doi:` or `hdl:`, in any case, one that it had before, or an address: of doi.org,
+    /// hdl.handle.net, or of its page in Dataverse.
+    #[arg(long, value_name = "PID")]
+    dataset: Vec<String>,
 
     /// Everything that is known of the data file with this id in Dataverse's database; repeatable
     ///
-    /// Its copies, when each was first seen and last proved and by which evidence, and what was mended of it.
+    /// Its copies, when each was first seen and last proved and by which evidence, and what was repaired of it. Its own
+    /// PID and the address of its page are taken too.
     #[arg(long, value_name = "ID")]
-    file: Vec<i64>,
+    file: Vec<String>,
 
     /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
     #[arg(long, value_name = "NAME", value_parser = args::destination)]
@@ -64,7 +69,7 @@ impl Args {
     }
 
     fn selects(&self) -> bool {
-        !self.gone && (self.dataset.is_some() || !self.file.is_empty())
+        !self.gone && !(self.dataset.is_empty() && self.file.is_empty())
     }
 
     /// Whether each data file is an object of its own with --json.
@@ -72,15 +77,8 @@ impl Args {
         self.failed || self.gone
     }
 
-    /// A data file that has left the catalogue, and is asked for.
-    fn wants_gone(&self, detail: &StateDetail) -> bool {
-        detail.gone_since.is_some()
-            && (self.file.is_empty() || self.file.contains(&detail.id.0))
-            && self.dataset.as_ref().is_none_or(|it| detail.dataset.as_ref() == Some(it))
-    }
-
-    fn wants(&self, detail: &StateDetail) -> bool {
-        (self.file.is_empty() || self.file.contains(&detail.id.0)) && (!self.failed || is_unsafe(detail))
+    fn asked(&self) -> Asked {
+        Asked { datasets: self.dataset.clone(), files: self.file.clone(), ..Asked::default() }
     }
 }
 
@@ -88,7 +86,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let destinations = context.destinations(&args.destination)?;
     let ledger = wiring::ledger(&context.config, 1)?;
     let several = context.config.destinations.len() > 1;
-    let status = Command { args, screen: &context.screen, ledger: ledger.as_ref(), several };
+    let names: Vec<_> = destinations.iter().map(|it| &it.name).collect();
+    let catalogue = || Ok(wiring::catalogue(&context.config)?);
+    let selection = selecting::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue)?;
+    let status = Command { args, selection, screen: &context.screen, ledger: ledger.as_ref(), several };
     let (mut ending, mut objects) = (Ending::Safe, Vec::new());
     for destination in destinations {
         let (object, ends) = status.of(&destination.name)?;
@@ -123,6 +124,7 @@ fn number_of_copies(count: u64) -> String {
 
 struct Command<'a> {
     args: &'a Args,
+    selection: Selection,
     screen: &'a Screen,
     ledger: &'a dyn Ledger,
     /// There are several destinations, so a data file may have several copies.
@@ -130,10 +132,20 @@ struct Command<'a> {
 }
 
 impl Command<'_> {
+    /// The data files that are asked for one by one.
+    fn files(&self) -> impl Iterator<Item = &DvObjectId> {
+        self.selection.files.iter().chain(&self.selection.named_files)
+    }
+
+    fn is_selected(&self, detail: &StateDetail) -> bool {
+        // Stores are no part of what is asked for.
+        self.selection.has_detail(detail, "")
+    }
+
     /// What was mended of the data files that are asked for by their ids: printed, or by id.
     fn incidents(&self) -> Result<Option<Value>, Failure> {
         let mut objects = Map::new();
-        for id in self.args.file.iter().copied().map(DvObjectId) {
+        for id in self.files().copied() {
             let history = History::of(self.ledger, id)?;
             let text = history.incidents_text();
             if !self.screen.json && !text.is_empty() {
@@ -186,14 +198,10 @@ impl Command<'_> {
 
     /// The datasets whose own objects (a logo) are not safe, of those that are asked for.
     fn datasets(&self, destination: &DestinationName) -> Result<Vec<StateDetail>, Failure> {
-        let Args { dataset, file, .. } = self.args;
-        if dataset.is_none() && !file.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut found = Vec::new();
         for holding in self.ledger.holdings(destination, EntryKind::Dataset) {
             let detail = holding?.detail;
-            let is_asked_for = dataset.as_ref().is_none_or(|it| detail.dataset.as_ref() == Some(it));
+            let is_asked_for = self.selection.has_dataset(detail.dataset.as_deref().unwrap_or(""));
             if is_asked_for && is_unsafe(&detail) {
                 found.push(detail);
             }
@@ -224,23 +232,26 @@ impl Command<'_> {
 
     /// Prints or gathers the data files that are asked for, and what they come to.
     fn list(&self, destination: &DestinationName) -> Result<(Option<Vec<Value>>, Ending), Failure> {
-        let Self { args, screen, ledger, several } = self;
+        let Self { args, screen, ledger, several, .. } = self;
         let (mut gathered, mut ending) = (Vec::new(), Ending::Safe);
         let mut printed = Ok(());
-        let mut missing: BTreeSet<_> = args.file.iter().copied().map(DvObjectId).collect();
+        let mut missing: BTreeSet<_> = self.files().copied().collect();
+        let in_full = !missing.is_empty();
         let mut found = Vec::new();
         let mut is_known = false;
-        ledger.visit_details(destination, args.dataset.as_deref(), false, &mut |it| {
-            is_known = true;
-            missing.remove(&it.id);
-            let selected = args.file.is_empty() || args.file.contains(&it.id.0);
-            if selected && it.gone_since.is_none() {
-                ending = ending.min(ending_of(it.status));
-            }
-            if !args.wants(&it) || printed.is_err() {
+        ledger.visit_details(destination, self.only_dataset(), false, &mut |it| {
+            if !self.is_selected(&it) {
                 return;
             }
-            if !args.file.is_empty() {
+            is_known = true;
+            missing.remove(&it.id);
+            if it.gone_since.is_none() {
+                ending = ending.min(ending_of(it.status));
+            }
+            if (args.failed && !is_unsafe(&it)) || printed.is_err() {
+                return;
+            }
+            if in_full {
                 found.push(it);
                 return;
             }
@@ -254,26 +265,31 @@ impl Command<'_> {
             gathered.extend(self.in_full(destination, it)?);
         }
         printed?;
-        if let Some(pid) = args.dataset.as_deref().filter(|_| !is_known && missing.is_empty()) {
-            let pid = plain(pid);
-            screen.say(&format!(
-                "destination {destination}: no run has looked at a data file of dataset {pid}; is it the PID as Dataverse \
-                 has it, also its capitals?"
-            ));
+        if !is_known && missing.is_empty() && args.selects() {
+            let pids: Vec<_> = self.selection.datasets.iter().map(|it| plain(it)).collect();
+            let pids = pids.join(", ");
+            screen.say(&format!("destination {destination}: no run has looked at a data file of dataset {pids} yet"));
             ending = ending.min(Ending::NotSafe);
         }
         for id in missing {
-            screen.say(&format!("destination {destination}: no run has looked at a data file {id} of that selection"));
+            screen.say(&format!("destination {destination}: no run has looked at data file {id} yet"));
             ending = ending.min(Ending::NotSafe);
         }
         Ok(((screen.json && !args.failed).then_some(gathered), ending))
+    }
+
+    /// The PID by which the ledger can look its rows up, where one says it all.
+    fn only_dataset(&self) -> Option<&str> {
+        let Selection { datasets, earlier_pids, named_files, .. } = &self.selection;
+        let is_all = datasets.len() == 1 && earlier_pids.is_empty() && named_files.is_empty();
+        datasets.first().map(String::as_str).filter(|_| is_all)
     }
 
     /// Prints the data files that have left the catalogue, with their copies.
     fn gone(&self, destination: &DestinationName) -> Result<(), Failure> {
         for holding in self.ledger.holdings(destination, EntryKind::DataFile) {
             let Holding { detail, copies, .. } = holding?;
-            if !self.args.wants_gone(&detail) {
+            if detail.gone_since.is_none() || !self.is_selected(&detail) {
                 continue;
             }
             if self.screen.json {
@@ -287,7 +303,7 @@ impl Command<'_> {
 
     /// Prints one data file with its copies and their history, or makes its object.
     fn in_full(&self, destination: &DestinationName, it: StateDetail) -> Result<Option<Value>, Failure> {
-        let Self { args, screen, ledger, several } = self;
+        let Self { args, screen, ledger, several, .. } = self;
         let history = History::of(*ledger, it.id)?;
         if !screen.json {
             screen.print(&format!("  {}\n{}", text(&it, *several), history.text(destination)))?;

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::Duration;
 
-use dvb_engine::{CopyCounts, Damage, Ending, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify};
+use dvb_engine::{
+    CopyCounts, Damage, Ending, Selection, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify,
+};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
 use super::looking::Looking;
+use super::selecting;
 use crate::args;
 use crate::config::Destination;
 use crate::exit::Failure;
@@ -53,8 +56,12 @@ impl Args {
         self.looking.jobs.unwrap_or(destination.jobs)
     }
 
-    fn options(&self, context: &Context, destination: &Destination) -> Result<VerifyOptions, Failure> {
-        let selection = self.looking.selecting.selection();
+    fn options(
+        &self,
+        context: &Context,
+        destination: &Destination,
+        selection: Selection,
+    ) -> Result<VerifyOptions, Failure> {
         Ok(VerifyOptions {
             run: new_run_id(),
             host: wiring::host_name(),
@@ -90,11 +97,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let mut known = known?;
     let refused = known.take_refused();
     let ledger = known.ledger();
+    let names: Vec<_> = destinations.iter().map(|it| &it.name).collect();
+    let asked = args.looking.selecting.asked();
+    let selection = selecting::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context))?;
     let several = destinations.len() > 1;
     let one = |it: &&'_ Destination| {
         let show = Progress::new(&context.screen, &bars, several.then_some(&it.name));
         show.begin("reading the ledger");
-        let result = look(args, context, it, ledger, &show, &stop);
+        let result = look(args, context, it, ledger, &selection, &show, &stop);
         (result, show.finish())
     };
     let mut outcomes: Vec<Outcome<'_>> = thread::scope(|scope| {
@@ -120,12 +130,13 @@ fn look(
     context: &Context,
     destination: &Destination,
     ledger: &dyn Ledger,
+    selection: &Selection,
     show: &Progress<'_>,
     stop: &Stop,
 ) -> Result<VerifySummary, Failure> {
     let sink = wiring::sink(destination)?;
     let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
-    Ok(verify(&setup, &args.options(context, destination)?)?)
+    Ok(verify(&setup, &args.options(context, destination, selection.clone())?)?)
 }
 
 type Looked = (Result<VerifySummary, Failure>, Vec<String>);

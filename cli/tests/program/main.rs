@@ -9,6 +9,7 @@ mod exit_codes;
 mod full;
 mod ledger;
 mod listeners;
+mod names;
 mod orphans;
 mod rebuild;
 mod remote;

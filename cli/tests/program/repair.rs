@@ -39,5 +39,5 @@ fn what_would_be_done_is_said_then_done_then_on_record() {
     let json = site.call(&["--json", "status", "--file", &id]).expect(0).json();
     assert_eq!(json["incidents"][&id][0]["found"], "damaged", "{json:#}");
     assert_eq!(json["destinations"][0]["data_files"][0]["custody"][0]["evidence"], "read-back", "{json:#}");
-    site.call(&["repair", "--file", "987654"]).expect(2).says(&["no data file of this selection"]);
+    site.call(&["repair", "--file", "987654"]).expect(2).says(&["there is no data file"]);
 }

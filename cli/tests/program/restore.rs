@@ -33,7 +33,7 @@ fn what_selects_nothing_ends_with_2() {
     let to = ["--to", out.to_str().unwrap()];
     site.call(&[&["restore", "--file", "987654"], &to[..]].concat())
         .expect(2)
-        .says(&["no data file of this selection"]);
+        .says(&["there is no data file \"987654\""]);
     let version = ["restore", "--dataset", "doi:10.5072/FK2/ABC", "--names", "--version", "9.0"];
     site.call(&[&version[..], &to[..]].concat()).expect(2).says(&["9.0"]);
     site.call(&[&["restore", "--all", "--destination", "nobody"], &to[..]].concat()).expect(2).says(&["nobody"]);

@@ -126,7 +126,7 @@ fn a_selection_and_a_limit_are_kept_to() {
     let json = site.call(&["run", "--json", "--file", &id, "--dataset", "doi:10.5072/FK2/ABC"]).expect(0).json();
     assert_eq!(json["files"]["copied"], 1);
     assert!(!site.path("d.prom").exists(), "a part says nothing of the whole");
-    site.call(&["run", "--file", "12345"]).expect(2).says(&["no data file of this selection"]);
+    site.call(&["run", "--file", "12345"]).expect(2).says(&["there is no data file"]);
     let json = site.call(&["run", "--json", "--limit", "1"]).expect(8).json();
     assert_eq!(json["files"]["pending"], 1, "{json}");
     site.call(&["run", "--time-budget", "1h"]).expect(0);

@@ -28,7 +28,7 @@ fn good_copies_are_no_news_under_cron() {
     assert_eq!(json["copies"]["checked"], 1);
     site.call(&["verify", "--all", "--sample", "5%"]).expect(2);
     site.call(&["verify", "--sample", "many"]).expect(2);
-    site.call(&["verify", "--dataset", "doi:10.5072/NO"]).expect(2).says(&["no proved copy of this selection"]);
+    site.call(&["verify", "--dataset", "doi:10.5072/NO"]).expect(2).says(&["there is no dataset or data file"]);
     site.call(&["verify", "--time-budget", "1h", "--jobs", "1"]).expect(0).silent();
 }
 

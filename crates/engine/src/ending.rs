@@ -78,7 +78,10 @@ impl From<&RunError> for Ending {
             // As long as something is there, it can be mended by hand, or another one be named.
             RunError::NoSnapshot { .. } => Self::DestinationDamaged,
             RunError::NothingToVerify { .. } => Self::NotSafe,
-            RunError::NothingSelected | RunError::NoCopies { .. } => Self::Usage,
+            RunError::Unknown { .. }
+            | RunError::NoName { .. }
+            | RunError::NothingSelected
+            | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
             RunError::Stopped => Self::Stopped,
             RunError::Spool { source, .. } => Self::of_io(source),

@@ -43,6 +43,22 @@ pub enum RunError {
     /// There was a signal, or no time was left.
     #[error("stopped before it was known what is due; nothing was done")]
     Stopped,
+    /// A name of the selection leads nowhere.
+    #[error("there is no {what} {given:?}{}", suggestion(near))]
+    Unknown {
+        /// What it should be.
+        what: &'static str,
+        /// As it was given.
+        given: String,
+        /// What there is instead, the nearest first.
+        near: Vec<String>,
+    },
+    /// A name of the selection is none.
+    #[error("{text}")]
+    NoName {
+        /// What is wrong with it.
+        text: String,
+    },
     /// The selection names nothing that the catalogue has.
     #[error("the catalogue has no data file of this selection; check the PID, id, storage identifier or store")]
     NothingSelected,
@@ -121,5 +137,13 @@ fn spool_text(folder: &std::path::Path, source: &std::io::Error) -> String {
         )
     } else {
         format!("cannot keep the list of what is due in {folder}; check that it exists and may be written to")
+    }
+}
+
+fn suggestion(near: &[String]) -> String {
+    match near {
+        [] => "; see dataverse-backup status, or the address of the page in Dataverse".to_owned(),
+        [one] => format!("; there is {one}"),
+        several => format!("; there are {}", several.join(", ")),
     }
 }

@@ -324,6 +324,7 @@ mod tests {
     fn file(checksum: &str, tabular: Option<Tabular>) -> DataFile {
         DataFile {
             id: DvObjectId(1),
+            pid: None,
             dataset: None,
             storage_identifier: None,
             checksum_type: "MD5".into(),

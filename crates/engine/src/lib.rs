@@ -36,6 +36,7 @@ mod presence;
 mod rebuild;
 mod repair;
 mod reread;
+mod resolve;
 mod restore;
 mod run;
 mod settle;
@@ -62,6 +63,7 @@ pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
 };
 pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
+pub use resolve::{Asked, Names, Resolved};
 pub use restore::{
     Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
     StoreWriters, restore, writer_run,

@@ -54,6 +54,9 @@ pub struct Dataset {
     pub id: DvObjectId,
     /// Its PID as people write it, for example `doi:10.5072/FK2/ABC`; empty where it has none.
     pub pid: String,
+    /// Other PIDs that lead to it, as people write them: those that it had before, in the order of their rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternative_pids: Vec<String>,
     /// Where its objects are: the designated alternative PIDs if there are any, else its own. Never empty; more
     /// than one, in the order of their rows, is a mistake of configuration in Dataverse, and each is tried (facts 2.1).
     pub storage_pids: Vec<StoragePid>,
@@ -144,6 +147,9 @@ pub struct Retention {
 pub struct DataFile {
     /// `datafile.id`: the only name of it that never changes (facts R2).
     pub id: DvObjectId,
+    /// Its own PID as people write it; many installations give files none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<String>,
     /// Its dataset; `None` where `owner_id` is NULL or leads nowhere (facts 5.4).
     #[serde(default)]
     pub dataset: Option<Dataset>,

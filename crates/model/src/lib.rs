@@ -9,6 +9,7 @@ mod identifier;
 mod key;
 mod names;
 mod object;
+mod pid;
 
 pub use catalogue::{
     AuxiliaryFile, DataFile, Dataset, Embargo, FileVersion, PACKAGE_CONTENT_TYPE, Retention, StoragePid, Tabular,
@@ -18,3 +19,4 @@ pub use identifier::{StorageIdentifier, StoreKind, Unreadable};
 pub use key::{KeyError, ObjectKey, ObjectName};
 pub use names::{DestinationName, DriverId, DvObjectId, RunId};
 pub use object::{ObjectRole, Status};
+pub use pid::{GivenName, NoName, Pid};

@@ -10,7 +10,7 @@ use super::text::Text;
 const SEPARATOR: &str = "/";
 
 /// Where a dataset's columns begin in the row of a data file.
-const DATASET: usize = 11;
+const DATASET: usize = 15;
 
 /// A dataset whose columns begin at `at`; `None` where there is none.
 pub(super) fn dataset(row: &Row, at: usize) -> Result<Option<Dataset>, Error> {
@@ -33,6 +33,7 @@ pub(super) fn dataset(row: &Row, at: usize) -> Result<Option<Dataset>, Error> {
     Ok(Some(Dataset {
         id: DvObjectId(id),
         pid: pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), identifier.as_deref()),
+        alternative_pids: alternatives(row, at + 9)?,
         storage_pids,
         storage_identifier: optional(row, at + 5)?,
         ingest_locked: row.try_get(at + 6)?,
@@ -60,10 +61,21 @@ fn designated(row: &Row, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
     Ok(pairs.map(pid).collect())
 }
 
+/// Every alternative PID.
+fn alternatives(row: &Row, at: usize) -> Result<Vec<String>, Error> {
+    let names: Option<Vec<Text<'_>>> = row.try_get(at)?;
+    Ok(names.unwrap_or_default().into_iter().map(Text::shown).collect())
+}
+
 /// A data file without what is read beside it.
 pub(super) fn data_file(row: &Row) -> Result<DataFile, Error> {
+    let [protocol, authority, separator, identifier] =
+        [optional(row, 11)?, optional(row, 12)?, optional(row, 13)?, optional(row, 14)?];
+    let own = pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), identifier.as_deref());
     Ok(DataFile {
         id: DvObjectId(row.try_get(0)?),
+        // A file without one has empty columns, or has its dataset's authority alone.
+        pid: identifier.is_some_and(|it| !it.is_empty()).then_some(own),
         dataset: dataset(row, DATASET)?,
         storage_identifier: optional(row, 1)?,
         checksum_type: text(row, 2)?,

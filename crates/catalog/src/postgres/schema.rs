@@ -46,6 +46,7 @@ const PID_OF_DATASET: &[Column] = &[("dataset", "protocol"), ("dataset", "author
 const ALTERNATIVES: &[Column] = &[
     ("alternativepersistentidentifier", "dvobject_id"),
     ("alternativepersistentidentifier", "id"),
+    ("alternativepersistentidentifier", "protocol"),
     ("alternativepersistentidentifier", "authority"),
     ("alternativepersistentidentifier", "identifier"),
     ("alternativepersistentidentifier", "storagelocationdesignator"),

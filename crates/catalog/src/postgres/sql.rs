@@ -26,17 +26,29 @@ impl Schema {
         let (embargo, retention) = (full && self.embargo, full && self.retention);
         format!(
             "SELECT f.id::bigint, o.storageidentifier::text, f.checksumtype::text, f.checksumvalue::text,
-                f.contenttype::text, f.filesize::bigint, f.ingeststatus::text, f.restricted::boolean, {}, {}, {}, {}
+                f.contenttype::text, f.filesize::bigint, f.ingeststatus::text, f.restricted::boolean, {}, {}, {}, {}, {}
             FROM datafile f LEFT JOIN dvobject o ON o.id = f.id LEFT JOIN dataset d ON d.id = o.owner_id {} {} {}
             WHERE d.harvestingclient_id IS NULL ORDER BY f.id",
             period(embargo, "e.dateavailable"),
             period(retention, "r.dateunavailable"),
             column(self.provenance, "f.prov_entityname"),
+            self.file_pid(),
             self.dataset_columns(),
             self.dataset_joins(),
             if embargo { "LEFT JOIN embargo e ON e.id = f.embargo_id" } else { "" },
             if retention { "LEFT JOIN retention r ON r.id = f.retention_id" } else { "" },
         )
+    }
+
+    /// The PID of a data file itself, as three columns; 4.9 and later.
+    fn file_pid(&self) -> String {
+        let columns = match self.pids {
+            PidPlace::DvObject => ["o.protocol", "o.authority", "o.identifier"],
+            PidPlace::Dataset => ["NULL"; 3],
+        };
+        let separator = column(self.separator && self.pids == PidPlace::DvObject, "o.separator");
+        let [protocol, authority, identifier] = columns.map(|it| format!("{it}::text"));
+        format!("{protocol}, {authority}, {separator}, {identifier}")
     }
 
     /// Rows of `datatable`, of which a file may have several (facts 3.7).
@@ -82,7 +94,11 @@ impl Schema {
             PidPlace::Dataset => ("d", "d.doiseparator"),
         };
         let separator = column(self.separator, separator);
-        let designated = if self.alternatives { "p.authorities, p.identifiers" } else { "NULL::text[], NULL::text[]" };
+        let designated = if self.alternatives {
+            "p.authorities, p.identifiers, p.names"
+        } else {
+            "NULL::text[], NULL::text[], NULL::text[]"
+        };
         format!(
             "d.id::bigint, {of}.protocol::text, {of}.authority::text, {separator}, {of}.identifier::text,
                 od.storageidentifier::text, l.dataset_id IS NOT NULL, {designated}"
@@ -93,9 +109,13 @@ impl Schema {
     fn dataset_joins(&self) -> String {
         // Rows of data files (6.7 and later) are in that table too; no dataset has their ids.
         let designated = "LEFT JOIN (
-                SELECT dvobject_id, array_agg(coalesce(authority, '')::text ORDER BY id) AS authorities,
-                    array_agg(coalesce(identifier, '')::text ORDER BY id) AS identifiers
-                FROM alternativepersistentidentifier WHERE storagelocationdesignator GROUP BY dvobject_id
+                SELECT dvobject_id,
+                    array_agg(coalesce(authority, '')::text ORDER BY id) FILTER (WHERE storagelocationdesignator)
+                        AS authorities,
+                    array_agg(coalesce(identifier, '')::text ORDER BY id) FILTER (WHERE storagelocationdesignator)
+                        AS identifiers,
+                    array_agg(concat(protocol, ':', authority, '/', identifier) ORDER BY id) AS names
+                FROM alternativepersistentidentifier GROUP BY dvobject_id
             ) p ON p.dvobject_id = d.id";
         format!(
             "LEFT JOIN dvobject od ON od.id = d.id

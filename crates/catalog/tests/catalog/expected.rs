@@ -24,6 +24,11 @@ fn dataset(made: &made::Dataset) -> Dataset {
     Dataset {
         id: DvObjectId(made.id),
         pid: format!("{protocol}:{authority}{separator}{identifier}"),
+        alternative_pids: made
+            .alternatives
+            .iter()
+            .map(|it| format!("{}:{}/{}", it.protocol, it.authority, it.identifier))
+            .collect(),
         storage_pids,
         storage_identifier: made.storage_identifier.clone(),
         ingest_locked: made.locks.iter().any(|it| it == "Ingest"),
@@ -40,6 +45,7 @@ fn file(world: &World, made: &made::DataFile, detail: Detail) -> Option<DataFile
     let full = detail == Detail::Full;
     Some(DataFile {
         id: DvObjectId(made.id),
+        pid: None,
         dataset: owner.map(dataset),
         storage_identifier: made.storage_identifier.clone(),
         checksum_type: made.checksum_type.clone(),

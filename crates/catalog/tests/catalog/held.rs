@@ -17,6 +17,7 @@ fn dataset() -> Dataset {
     Dataset {
         id: DvObjectId(2),
         pid: "doi:10.5072/FK2/A".into(),
+        alternative_pids: Vec::new(),
         storage_pids: vec![StoragePid { authority: "10.5072".into(), identifier: "FK2/A".into() }],
         storage_identifier: None,
         ingest_locked: false,

@@ -42,6 +42,7 @@ fn dataset(id: i64) -> Dataset {
     Dataset {
         id: DvObjectId(id),
         pid: format!("doi:10.5072/FK2/{id}"),
+        alternative_pids: Vec::new(),
         storage_pids: vec![StoragePid { authority: "10.5072".into(), identifier: format!("FK2/{id}") }],
         storage_identifier: Some(format!("file://10.5072/FK2/{id}")),
         ingest_locked: id % 2 == 1,
@@ -52,6 +53,7 @@ fn dataset(id: i64) -> Dataset {
 fn file(id: i64) -> DataFile {
     DataFile {
         id: DvObjectId(id),
+        pid: Some(format!("doi:10.5072/FK2/2/{id}")),
         dataset: Some(dataset(2)),
         storage_identifier: Some("file://18f".into()),
         checksum_type: "MD5".into(),
@@ -299,9 +301,10 @@ prop_compose! {
         id in any::<i64>(), pid in any::<String>(), storage in prop::collection::vec(any::<(String, String)>(), 1..3),
         storage_identifier in any::<Option<String>>(), ingest_locked in any::<bool>(),
         garbled in prop::collection::vec(any::<String>(), 0..2),
+        alternative_pids in prop::collection::vec(any::<String>(), 0..2),
     ) -> Dataset {
         let storage_pids = storage.into_iter().map(|(authority, identifier)| StoragePid { authority, identifier }).collect();
-        Dataset { id: DvObjectId(id), pid, storage_pids, storage_identifier, ingest_locked, garbled }
+        Dataset { id: DvObjectId(id), pid, alternative_pids, storage_pids, storage_identifier, ingest_locked, garbled }
     }
 }
 
@@ -328,7 +331,7 @@ prop_compose! {
 
 prop_compose! {
     fn any_file()(
-        id in any::<i64>(), dataset in prop::option::of(any_dataset()), storage_identifier in any::<Option<String>>(),
+        id in any::<i64>(), pid in any::<Option<String>>(), dataset in prop::option::of(any_dataset()), storage_identifier in any::<Option<String>>(),
         texts in any::<[String; 3]>(), size in any::<Option<u64>>(), ingest_status in any::<Option<char>>(),
         restricted in any::<bool>(), provenance_entity in any::<Option<String>>(), parts in any_parts(),
         garbled in prop::collection::vec(any::<String>(), 0..2),
@@ -336,7 +339,7 @@ prop_compose! {
         let [checksum_type, checksum_value, content_type] = texts;
         let (tabular, auxiliary, versions, embargo, retention) = parts;
         DataFile {
-            id: DvObjectId(id), dataset, storage_identifier, checksum_type, checksum_value, content_type, size, tabular,
+            id: DvObjectId(id), pid, dataset, storage_identifier, checksum_type, checksum_value, content_type, size, tabular,
             ingest_status, restricted, embargo, retention, provenance_entity, auxiliary, versions, garbled,
         }
     }

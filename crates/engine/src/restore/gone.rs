@@ -51,10 +51,10 @@ fn known(setup: &RestoreSetup<'_>, selection: &Selection) -> Result<BTreeMap<DvO
         return Ok(known);
     }
     for destination in here {
-        if selection.datasets.is_empty() {
+        if selection.datasets.is_empty() || !selection.named_files.is_empty() {
             setup.ledger.visit_details(destination, None, false, &mut see)?;
         }
-        for pid in &selection.datasets {
+        for pid in selection.datasets.union(&selection.earlier_pids) {
             setup.ledger.visit_details(destination, Some(pid), false, &mut see)?;
         }
     }
