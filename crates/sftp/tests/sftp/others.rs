@@ -112,6 +112,8 @@ fn an_account_that_may_remove_nothing_stores_all_the_same() {
             put(session.as_mut(), &name, &some_bytes(night, 1000)).unwrap_or_else(|it| panic!("{what}: {it:?}"));
             assert_eq!(get(session.as_mut(), &name), some_bytes(night, 1000));
             assert!(sink.notes().iter().any(|it| it.contains("can remove nothing")), "{what}: {:?}", sink.notes());
+            // As by a kill: the next night finds it, and uses its name.
+            stage_one(session.as_mut(), "killed", b"half");
             let left = leftovers(&account);
             assert!(left.iter().all(|it| *it < 100), "{what}: {left:?} bytes are left");
             assert!(night < 2 || left.len() <= most, "{what}: {most} were left, now {:?}", temporaries(&account));
