@@ -18,5 +18,6 @@ mod restore;
 mod run;
 mod site;
 mod spelling;
+mod time_budget;
 mod usage;
 mod verify;
