@@ -63,7 +63,7 @@ pub(crate) enum Failure {
     #[error("internal error (please report)")]
     Mistake,
     /// Signals cannot be caught.
-    #[error("cannot catch signals, so that nobody could end the run in order")]
+    #[error("cannot install signal handlers; a run could not be stopped cleanly")]
     Signals(#[source] io::Error),
     /// Nothing can be printed.
     #[error("cannot print the result on stdout")]

@@ -592,7 +592,7 @@ fn a_secret_that_others_can_read_is_refused() {
             Ok(_) => assert!(!refused, "{mode:o} {text}"),
             Err(error @ ConfigError::Exposed { .. }) => {
                 assert!(refused, "{mode:o} {text}");
-                let end = format!("mend it with: chmod 600 {}", path.display());
+                let end = format!("fix it with: chmod 600 {}", path.display());
                 assert!(error.to_string().ends_with(&end), "{error}");
             }
             Err(error) => panic!("{error}"),

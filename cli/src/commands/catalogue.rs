@@ -65,7 +65,7 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
     let failed = |source| Failure::File {
         doing: "write the snapshot",
         path: path.to_owned(),
-        remedy: "look at its folder, and the rights and the room there",
+        remedy: "check the directory, its permissions and the free space",
         source,
     };
     let compress = path.extension().is_some_and(|it| it == "zst");

@@ -215,7 +215,7 @@ impl Checks<'_> {
         }
         let unknown = named.iter().flatten().filter(|(id, _)| !table.rows.contains_key(id));
         for (id, count) in unknown {
-            let text = format!("{} name it, and nobody configured it: they are not covered", files(*count));
+            let text = format!("{}, and nobody configured it: they are not covered", naming(*count));
             let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
             self.add(Check::bad(format!("store {id}"), Ending::Usage, text).remedy(remedy))?;
         }
@@ -329,7 +329,7 @@ fn probe_run() -> RunId {
 
 fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
     let what = format!("store {id}");
-    let count = named.map_or_else(String::new, |it| format!("; {} name it", files(it)));
+    let count = named.map_or_else(String::new, |it| format!("; {}", naming(it)));
     // domain.xml may speak of stores of long ago, and an image of one that is not used.
     let is_idle = named == Some(0) && matches!(row.origin, Origin::DomainXml | Origin::Environment(_));
     match row.access() {
@@ -450,4 +450,9 @@ fn try_folder(file: &Path) -> Check {
             Check::bad(what, Ending::Usage, text).remedy(remedy)
         }
     }
+}
+
+/// `1 data file names it`, `2 data files name it`.
+fn naming(count: u64) -> String {
+    format!("{} {} it", files(count), if count == 1 { "names" } else { "name" })
 }

@@ -139,6 +139,28 @@ fn scratch() -> io::Result<(TempDir, File)> {
     Ok((folder, lock))
 }
 
+/// A folder for temporary files that goes with this, and with the process.
+pub(super) struct Scratch {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Scratch {
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+pub(super) fn scratch_folder() -> Result<Scratch, Failure> {
+    let made = scratch().map_err(|source| Failure::File {
+        doing: "make a folder in",
+        path: std::env::temp_dir(),
+        remedy: "set TMPDIR to one that has room",
+        source,
+    })?;
+    Ok(Scratch { folder: made.0, _lock: made.1 })
+}
+
 impl Snapshots {
     /// Those that can be had. One that cannot does not keep the others from helping.
     fn fetch(

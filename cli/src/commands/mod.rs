@@ -15,6 +15,7 @@ mod repair;
 mod restore;
 mod run;
 mod selecting;
+mod snapshots;
 mod status;
 mod verify;
 
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Restore(Box<restore::Args>),
     Orphans(orphans::Args),
     Rebuild(rebuild::Args),
+    Snapshots(snapshots::Args),
     Repair(Box<repair::Args>),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
@@ -75,6 +77,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
     match arguments.command {
         Command::Restore(args) if args.from_snapshot.is_asked() => restore::run(&args, &without_database()?),
         Command::Verify(args) if args.from_snapshot.is_asked() => verify::run(&args, &without_database()?),
+        Command::Snapshots(args) => snapshots::run(&args, &without_database()?),
         Command::Rebuild(args) => rebuild::run(&args, &without_database()?),
         Command::Init(args) => init::run(&args, &context()?),
         Command::Run(args) => run::run(&args, &context()?),

@@ -565,7 +565,8 @@ fn run_text(run: &Run, end: Option<&RunSummary>) -> String {
     let Run { started, host, .. } = run;
     match end {
         Some(end) => format!("{started} to {} on {host}: exit code {}", end.finished, end.exit_code),
-        None => format!("{started} on {host}: under way, or ended without a word"),
+        None if is_alive(run) => format!("{started} on {host}: under way"),
+        None => format!("{started} on {host}: ended without a word (killed, or the power failed)"),
     }
 }
 
@@ -573,4 +574,9 @@ fn age(at: &str) -> Option<String> {
     let at: Timestamp = at.parse().ok()?;
     let hours = Timestamp::now().duration_since(at).as_hours();
     Some(if hours < 48 { format!("{hours} hours ago") } else { format!("{} days ago", hours / 24) })
+}
+
+/// Whether a run that has no end on record may still be under way: on another host nobody can see that from here.
+fn is_alive(run: &Run) -> bool {
+    run.host != wiring::host_name() || std::path::Path::new(&format!("/proc/{}", run.pid)).exists()
 }

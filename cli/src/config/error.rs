@@ -38,7 +38,7 @@ impl fmt::Display for Exposed {
         let Self { mode, .. } = self;
         write!(
             f,
-            "{path} holds a secret but is open to group or others (mode {mode:04o}); mend it with: chmod 600 {}",
+            "{path} holds a secret but is open to group or others (mode {mode:04o}); fix it with: chmod 600 {}",
             shell_word(&path.to_string())
         )
     }
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(
             of("/etc/a/config.ini"),
             "/etc/a/config.ini holds a secret but is open to group or others (mode 0640); \
-             mend it with: chmod 600 /etc/a/config.ini"
+             fix it with: chmod 600 /etc/a/config.ini"
         );
         assert!(of("/a b/it's").ends_with(r"chmod 600 '/a b/it'\''s'"));
     }

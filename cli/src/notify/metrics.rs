@@ -34,7 +34,7 @@ pub struct Work {
 
 /// The metrics could not be written. The run's own result is not touched by it.
 #[derive(Debug, Error)]
-#[error("cannot write the metrics to {}; look at its folder and the rights on it", path.display())]
+#[error("cannot write the metrics to {}; check the directory and its permissions", path.display())]
 pub struct MetricsError {
     /// The file.
     pub path: PathBuf,

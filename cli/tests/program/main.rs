@@ -17,6 +17,7 @@ mod repair;
 mod restore;
 mod run;
 mod site;
+mod snapshots;
 mod spelling;
 mod time_budget;
 mod usage;

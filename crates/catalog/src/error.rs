@@ -117,7 +117,7 @@ pub enum CatalogError {
         source: io::Error,
     },
     /// The file is something else.
-    #[error("{} is no catalogue snapshot: its first line is no header; write one by `dataverse-backup catalogue export`", path.display())]
+    #[error("{} is not a catalogue snapshot: no header line; create one with `dataverse-backup catalogue export`", path.display())]
     NotASnapshot {
         /// The file.
         path: PathBuf,

@@ -60,7 +60,8 @@ pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Overrides, Selection};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use rebuild::{
-    ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, Which, claim_snapshot, fetch_snapshot, rebuild,
+    ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, SnapshotRow, Which, claim_snapshot,
+    fetch_snapshot, list_snapshots, rebuild,
 };
 pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
 pub use resolve::{Asked, Names, Resolved};

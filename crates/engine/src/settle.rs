@@ -297,7 +297,7 @@ fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
         Some(Found { status, why, source_damaged, full: false })
     };
     if item.is_unexpected() {
-        return found(Status::FailChecksum, "it has not the digest that Dataverse recorded for it", true);
+        return found(Status::FailChecksum, "its digest does not match the one Dataverse recorded", true);
     }
     // The judgement has taken account of those that it is about.
     let is_judged = matches!(item.object.role, ObjectRole::Main | ObjectRole::Original | ObjectRole::Member(_));

@@ -125,7 +125,7 @@ impl Source for FileStore {
         let name = path_of(at);
         let (file, metadata) = self.roots.with(&name, open_file)?;
         if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "no ordinary file" };
+            let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
             let attempt = format!("{} is {what}", self.roots.own().join(&name).display());
             return Err(SourceError::new(Cause::Io, attempt));
         }

@@ -413,7 +413,7 @@ impl Folder for FolderWriter {
             Some(it) if is_regular(&it) => Ok(Some(u64::try_from(it.st_size).unwrap_or_default())),
             Some(_) => {
                 let attempt =
-                    format!("{} is no ordinary file, and is left alone", self.root.join(at.as_str()).display());
+                    format!("{} is not a regular file, and is left alone", self.root.join(at.as_str()).display());
                 Err(SinkError::new(Cause::Refused, attempt))
             }
         }
@@ -428,7 +428,7 @@ impl Folder for FolderWriter {
         let file = File::from(file);
         let metadata = file.metadata().map_err(&failed)?;
         if !metadata.is_file() {
-            let attempt = format!("{} is no ordinary file", self.root.join(at.as_str()).display());
+            let attempt = format!("{} is not a regular file", self.root.join(at.as_str()).display());
             return Err(SinkError::new(Cause::Refused, attempt));
         }
         Ok(StoredObject { size: metadata.len(), body: Box::new(file) })
@@ -450,7 +450,7 @@ impl Mender for FolderWriter {
         let dir = self.folder_of(at, false).map_err(failed)?;
         let found = stat(&dir, last_part(at)).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         if !is_regular(&found) {
-            let attempt = format!("{} is no ordinary file, and is left alone", self.root.join(at.as_str()).display());
+            let attempt = format!("{} is not a regular file, and is left alone", self.root.join(at.as_str()).display());
             return Err(SinkError::new(Cause::Refused, attempt).into());
         }
         let (whole, mut placed) = self.stage(&dir, at, copy, expected)?;

@@ -36,7 +36,7 @@ impl fmt::Debug for Keys {
 #[derive(Debug, Error)]
 pub enum CredentialsError {
     /// The caller's provider failed.
-    #[error("no keys could be had: {0}")]
+    #[error("could not obtain credentials: {0}")]
     Provider(String),
     /// The answer of a `credential_process` or of a role's endpoint could not be read.
     #[error("the answer with the keys could not be read")]

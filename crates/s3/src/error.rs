@@ -95,7 +95,7 @@ impl Refusal {
     /// What an administrator does about it.
     fn remedy(&self) -> String {
         match self.code.as_str() {
-            "NoSuchBucket" => "the bucket does not exist; make it, or mend its name".into(),
+            "NoSuchBucket" => "the bucket does not exist; create it, or correct its name".into(),
             "InvalidObjectState" => "it is archived: restore it from the storage class first".into(),
             "InvalidAccessKeyId" | "SignatureDoesNotMatch" => "the access key or its secret is wrong".into(),
             "RequestTimeTooSkewed" => "this machine's clock is wrong; set it".into(),

@@ -207,7 +207,7 @@ fn find_root(
             && !is_folder(seen.first())
         {
             let mut error = refusal(
-                format!("{who}: the folder is not there and cannot be made; make it, or mend BackupDirectory"),
+                format!("{who}: the folder is not there and cannot be made; create it, or correct BackupDirectory"),
                 status,
             );
             if error.cause != Cause::Forbidden {

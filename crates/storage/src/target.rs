@@ -71,7 +71,7 @@ pub trait Folder: Target {
     /// Size of the file under a name; `None` where there is nothing.
     ///
     /// # Errors
-    /// [`SinkError`], also when something is there that is no ordinary file.
+    /// [`SinkError`], also when something is there that is not a regular file.
     fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError>;
 
     /// Reads the file under a name.

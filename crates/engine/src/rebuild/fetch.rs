@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use dvb_catalog::snapshot::HeldEntry;
 use dvb_catalog::{CatalogError, SnapshotCatalog, SnapshotCounts, SnapshotHeader, SnapshotLink};
 use dvb_fixity::{Algorithm, Digest, Hasher, Measured};
-use dvb_model::ObjectKey;
+use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{Cause, SinkError};
 use jiff::civil::DateTime;
+use serde::Serialize;
 use tempfile::TempPath;
 
 use super::RebuildSetup;
@@ -123,6 +124,66 @@ pub(super) fn fetch(
             Err(none(why))
         }
     }
+}
+
+/// A snapshot at a destination, as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotRow {
+    /// Its name there, as `--snapshot` and `--from-snapshot` take it.
+    pub name: String,
+    /// The run that left it.
+    pub run: Option<RunId>,
+    /// When the reading of its catalogue began, RFC 3339 UTC.
+    pub made: Option<String>,
+    /// Data files in it.
+    pub data_files: Option<u64>,
+    /// Data files and datasets in it that had left Dataverse.
+    pub gone: Option<u64>,
+    /// Bytes of it.
+    pub size: Option<u64>,
+    /// It is the newest one that is whole: what is used where none is named.
+    pub newest: bool,
+    /// Why it cannot be used.
+    pub problem: Option<String>,
+}
+
+pub(super) fn list(
+    setup: &RebuildSetup<'_>,
+    connection: &mut Connection<'_>,
+    folder: &Path,
+) -> Result<Vec<SnapshotRow>, RunError> {
+    let names = again(connection, |it| it.list_own(thin::BEFORE))?;
+    let mut rows: Vec<SnapshotRow> = Vec::new();
+    for name in thin::newest_first(&names, thin::now()) {
+        let size = match ObjectKey::own(name) {
+            Ok(key) => again(connection, |it| it.stat(std::slice::from_ref(&key)))?.pop(),
+            Err(_) => None,
+        };
+        let size = size.and_then(Result::ok).flatten().map(|it| it.size);
+        let newest = rows.iter().all(|it| it.problem.is_some());
+        let row = SnapshotRow {
+            name: name.clone(),
+            run: None,
+            made: None,
+            data_files: None,
+            gone: None,
+            size,
+            newest: false,
+            problem: None,
+        };
+        rows.push(match fetch_one(setup, name, connection, folder)? {
+            Ok(Fetched { header, counts, .. }) => SnapshotRow {
+                run: header.run,
+                made: Some(header.made),
+                data_files: Some(counts.files),
+                gone: Some(counts.gone),
+                newest,
+                ..row
+            },
+            Err(why) => SnapshotRow { problem: Some(why), ..row },
+        });
+    }
+    Ok(rows)
 }
 
 /// What is to be known where one is ahead of the clock: the one that is used, or others that may be newer all the same.

@@ -6,7 +6,7 @@
 mod claims;
 mod fetch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dvb_catalog::SnapshotLink;
 use dvb_ledger::{Holder, Ledger, Run, RunSummary};
@@ -21,7 +21,7 @@ use crate::run::now;
 use crate::{Ending, Observer, RunError, Stop, chain};
 
 pub use claims::ClaimCounts;
-pub use fetch::{Fetched, Which};
+pub use fetch::{Fetched, SnapshotRow, Which};
 
 /// What a rebuild works with.
 #[derive(Clone, Copy)]
@@ -170,6 +170,20 @@ fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String
         aborted: aborted.map(|it| it.1),
         exit_code: ending.code(),
         ending,
+    })
+}
+
+/// The snapshots at a destination, the newest first. Each is read to its end, in `folder`, which shows that it is whole.
+///
+/// # Errors
+/// [`RunError`], when they cannot be listed.
+pub fn list_snapshots(setup: &RebuildSetup<'_>, run: &RunId, folder: &Path) -> Result<Vec<SnapshotRow>, RunError> {
+    let contact = Contact::without_lock();
+    watched(vec![Cut::new(setup.stop, || setup.sink.interrupt())], || {
+        let mut connection = Connection::new(setup.at(run), &contact);
+        let listed = fetch::list(setup, &mut connection, folder);
+        connection.clean_up();
+        listed
     })
 }
 

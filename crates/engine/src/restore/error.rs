@@ -12,12 +12,12 @@ pub enum RestoreError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// No dataset of the selection has this version.
-    #[error(
-        "no dataset of this selection has a version {version:?} with files; see the versions in Dataverse, or use \"draft\""
-    )]
+    #[error("no dataset of this selection has a version {version:?} with files. {}", other_versions(versions))]
     NoSuchVersion {
         /// As it was given.
         version: String,
+        /// Those that there are.
+        versions: Vec<String>,
     },
     /// The data files are there, but not in the version that is shown.
     #[error(
@@ -64,7 +64,7 @@ fn other_versions(versions: &[String]) -> String {
         return "No version has any; without --names they come in Dataverse's own layout".to_owned();
     }
     let options: Vec<_> = versions.iter().take(NAMED).map(|it| format!("--version {it}")).collect();
-    format!("To be had with {}", options.join(" or "))
+    format!("Available with {}", options.join(" or "))
 }
 
 impl From<&RestoreError> for Ending {

@@ -22,7 +22,7 @@ pub(super) enum Version {
 impl Version {
     pub(super) fn parse(text: &str) -> Self {
         match text.trim().trim_start_matches([':', 'v', 'V']) {
-            "draft" | "DRAFT" => Self::Draft,
+            draft if draft.eq_ignore_ascii_case("draft") => Self::Draft,
             number if number.contains('.') => Self::Numbered(number.to_owned()),
             number => Self::Numbered(format!("{number}.0")),
         }

@@ -108,7 +108,8 @@ pub(crate) fn make(
     }
     match &options.layout {
         Layout::NamesOf(version) if planner.plan.files == 0 => {
-            Err(RestoreError::NoSuchVersion { version: version.clone() })
+            let versions = planner.elsewhere.iter().map(ToString::to_string).collect();
+            Err(RestoreError::NoSuchVersion { version: version.clone(), versions })
         }
         Layout::NewestNames if planner.plan.files == 0 && planner.plan.hidden > 0 => {
             Err(RestoreError::NotShown { versions: planner.elsewhere.iter().map(ToString::to_string).collect() })

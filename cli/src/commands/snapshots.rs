@@ -1,0 +1,89 @@
+//! `snapshots`: what each destination has of them.
+
+use dvb_engine::{Ending, RebuildSetup, Silent, SnapshotRow, Stop, list_snapshots, new_run_id};
+use dvb_model::DestinationName;
+use serde_json::{Value, json};
+
+use super::{Context, from_snapshot};
+use crate::args;
+use crate::config::Destination;
+use crate::exit::Failure;
+use crate::output::plain;
+use crate::report::{bytes, data_files};
+use crate::{signals, wiring};
+
+/// List the snapshots of the catalogue at each destination
+///
+/// The newest first, with its name as `--from-snapshot` and `rebuild --snapshot` take it, the run that left it, the time
+/// of its catalogue, its data files and its size. Each is read to its end, which shows that it is whole. Neither a
+/// database nor a ledger is needed: a configuration that has only the [Backup] section is enough.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
+    #[arg(long, value_name = "NAME", value_parser = args::destination)]
+    destination: Vec<DestinationName>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+    let destinations = context.destinations(&args.destination)?;
+    let stop = Stop::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let (mut ending, mut objects) = (Ending::Safe, Vec::new());
+    for destination in destinations {
+        let name = &destination.name;
+        match list(destination, &stop) {
+            Ok(rows) => {
+                if rows.iter().any(|it| it.problem.is_some()) {
+                    ending = ending.min(Ending::DestinationDamaged);
+                }
+                if !context.screen.json {
+                    context.screen.print(&text(name, &rows))?;
+                }
+                objects.push(json!({ "destination": name, "snapshots": rows }));
+            }
+            Err(failure) => {
+                ending = ending.min(failure.ending());
+                context.screen.warn(&format!("destination {name}: {}", failure.text()));
+                objects.push(json!({ "destination": name, "snapshots": Value::Null, "error": failure.text() }));
+            }
+        }
+    }
+    if context.screen.json {
+        context.screen.print_json(&json!({ "destinations": objects, "exit_code": ending.code() }))?;
+    }
+    Ok(ending)
+}
+
+fn list(destination: &Destination, stop: &Stop) -> Result<Vec<SnapshotRow>, Failure> {
+    let folder = from_snapshot::scratch_folder()?;
+    let ledger = wiring::passing_ledger(folder.path())?;
+    let sink = wiring::sink(destination)?;
+    let setup = RebuildSetup {
+        ledger: ledger.as_ref(),
+        destination: &destination.name,
+        sink: sink.as_ref(),
+        observer: &Silent,
+        stop,
+    };
+    Ok(list_snapshots(&setup, &new_run_id(), folder.path())?)
+}
+
+fn text(destination: &DestinationName, rows: &[SnapshotRow]) -> String {
+    if rows.is_empty() {
+        return format!("destination {destination}: no snapshot; a run that changes something leaves one");
+    }
+    let mut lines = vec![format!("destination {destination}")];
+    lines.extend(rows.iter().map(|it| {
+        let size = it.size.map(|it| format!(", {}", bytes(it))).unwrap_or_default();
+        let newest = if it.newest { " (newest)" } else { "" };
+        match (&it.problem, it.data_files) {
+            (None, Some(files)) => {
+                let made = it.made.as_deref().unwrap_or_default();
+                let run = it.run.as_ref().map(|it| format!(", run {it}")).unwrap_or_default();
+                format!("  {}{newest}: catalogue of {made}, {}{size}{run}", plain(&it.name), data_files(files))
+            }
+            (why, _) => format!("  {}: cannot be used: {}", plain(&it.name), plain(why.as_deref().unwrap_or_default())),
+        }
+    }));
+    lines.join("\n")
+}
