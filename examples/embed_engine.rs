@@ -72,6 +72,7 @@ fn options(spool_folder: &Path) -> Options {
         auxiliary_objects: true,
         cached_exports: false,
         max_disappearance: 0.05,
+        max_change: 0.05,
         overrides: Overrides::default(),
         spool_folder: spool_folder.to_owned(),
     }
@@ -86,7 +87,7 @@ impl Observer for Lines {
             Event::Judged { id, name, status, reason, .. } => {
                 println!("{:12} {id} {name} {}", status.name(), reason.unwrap_or_default());
             }
-            Event::Warning(text) => println!("warning: {text}"),
+            Event::Warning(text) | Event::Notice(text) => println!("warning: {text}"),
             Event::Planning { .. } | Event::Planned { .. } | Event::Bytes(_) => {}
         }
     }

@@ -122,6 +122,10 @@ impl Observer for Progress<'_> {
                 self.tell(&report::line(Some(*id), *dataset, Some(name), *status, *reason));
             }
             Event::Warning(text) => self.warn(&plain(text)),
+            Event::Notice(text) if self.screen.verbosity != Verbosity::Quiet => {
+                self.aside(|| self.screen.say(&plain(text)));
+            }
+            Event::Notice(_) => {}
         }
     }
 }

@@ -105,6 +105,10 @@ pub(crate) fn summary(it: &Summary) -> String {
     if it.dry_run {
         text = format!("destination {}: dry run, nothing was changed\n", it.destination);
         let _ = writeln!(text, "  to look at:  {}, {}", data_files(it.due.files), bytes(it.due.bytes));
+        if let Some(free) = it.free_bytes {
+            let short = if free < it.due.bytes { ": NOT ENOUGH for what is due" } else { "" };
+            let _ = writeln!(text, "  room:        {} free at the destination{short}", bytes(free));
+        }
     }
     let _ = write!(
         text,

@@ -241,6 +241,11 @@ pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, WiringE
     }
 }
 
+/// What is left of the stores where they cannot be described.
+pub(crate) fn no_stores() -> Stores {
+    Stores { default: file_store(), by_id: BTreeMap::new() }
+}
+
 /// The store of identifiers without a prefix, for commands that open none: `domain.xml` is read only where it matters.
 pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, WiringError> {
     let of_domain = match &config.repository.domain_xml {
@@ -283,6 +288,12 @@ impl StoreTable {
     /// The stores of which it is known what they are.
     fn described(&self) -> impl Iterator<Item = (&DriverId, &StoreType)> {
         self.rows.iter().filter_map(|(id, row)| Some((id, row.described.as_ref()?)))
+    }
+
+    /// The stores as the engine takes them; the table stays.
+    pub(crate) fn stores(&self) -> Stores {
+        let by_id = self.rows.iter().map(|(id, row)| (id.clone(), row.store.clone())).collect();
+        Stores { default: self.default.clone(), by_id }
     }
 
     /// The stores as the engine takes them.

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use dvb_catalog::{Detail, Entry};
-use dvb_engine::{Access, Ending, new_run_id};
+use dvb_engine::{
+    Access, Due, Ending, Examined, PrepareOptions, PrepareSetup, RunError, Samples, Seen, Setup, Silent, Stop, Stores,
+    Summary, examine, new_run_id, run_together,
+};
 use dvb_fixity::Evidence;
 use dvb_ledger::{Holder, Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId, ObjectKey, RunId, StorageIdentifier};
@@ -21,7 +25,10 @@ use crate::exit::{Failure, chain};
 use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
-use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable};
+use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable, WiringError};
+
+/// How long a store is searched for each destination.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Size of what is written to a destination and removed again.
 const PROBE: usize = 100_000;
@@ -30,8 +37,9 @@ const PROBE_NAME: &str = "check-";
 
 /// Try everything that the configuration names
 ///
-/// Databases and grants, each store, each destination (a probe is written, proved, renamed and removed), mail, the
-/// folder of the metrics: a line for each, and what to do where it fails. Nothing that stays is changed; no mail is
+/// Databases and grants, each store (a hundred objects of the catalogue are looked for, and one is opened), each destination
+/// (it is no store and no other destination, and belongs to this installation; a probe is written, proved, renamed and
+/// removed; the room is told), mail, the folder of the metrics: a line for each, and what to do where it fails. Nothing that stays is changed; no mail is
 /// sent and PingUrl is not called.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -73,12 +81,12 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
     if let Some(environment) = &config.environment {
         checks.add(Check::fine("environment", from_environment(config, environment)))?;
     }
-    let files = checks.catalogue()?;
-    checks.ledger()?;
-    checks.stores(files.as_ref())?;
-    for destination in &config.destinations {
-        checks.add(try_destination(destination))?;
-    }
+    let table = wiring::store_table(config);
+    let stores = table.as_ref().map_or_else(|_| wiring::no_stores(), StoreTable::stores);
+    let (files, samples) = checks.catalogue(&stores)?;
+    let ledger = checks.ledger()?;
+    checks.stores(table, files.as_ref(), &samples)?;
+    checks.destinations(&stores, &samples, files.is_some(), ledger.as_deref())?;
     if !config.notifications.email.is_empty() {
         checks.add(match notify::try_out(&config.notifications) {
             Ok(answered) => Check::fine("mail", format!("{answered} takes mail")),
@@ -153,8 +161,8 @@ impl Checks<'_> {
         Ok(())
     }
 
-    /// `None` when the catalogue cannot be read.
-    fn catalogue(&mut self) -> Result<Option<Named>, Failure> {
+    /// `None` when the catalogue cannot be read; and some objects of each store.
+    fn catalogue(&mut self, stores: &Stores) -> Result<(Option<Named>, Samples), Failure> {
         let what = "catalogue";
         let reader = wiring::catalogue(&self.context.config)?;
         let place = reader.as_catalog().describe();
@@ -162,45 +170,52 @@ impl Checks<'_> {
             CatalogueReader::Database(database) => database.probe().map(|it| Some(it.to_string())),
             CatalogueReader::Snapshot(_) => Ok(None),
         };
-        let counted = probed.and_then(|probe| Ok((probe, count(&reader)?)));
+        let counted = probed.and_then(|probe| Ok((probe, count(&reader, stores)?)));
         match counted {
-            Ok((probe, Counted { files, named, placeless, first })) => {
+            Ok((probe, Counted { files, named, placeless, first, samples })) => {
                 let text = probe.unwrap_or_else(|| report::data_files(files));
                 self.add(Check::fine(what, format!("{place}: {text}")))?;
                 if let Some(first) = first {
                     let text = format!("{} cannot be copied, the first: {first}", report::data_files(placeless));
                     self.add(Check::bad("rows of the catalogue", Ending::NotSafe, text))?;
                 }
-                Ok(Some(named))
+                Ok((Some(named), samples))
             }
             Err(error) => {
                 self.add(Check::failed(what, error))?;
-                Ok(None)
+                Ok((None, Samples::default()))
             }
         }
     }
 
-    fn ledger(&mut self) -> Result<(), Failure> {
+    /// `None` when it cannot be used.
+    fn ledger(&mut self) -> Result<Option<Box<dyn Ledger>>, Failure> {
         let what = "ledger";
         let config = &self.context.config;
         let ledger = match wiring::ledger(config, 1) {
             Ok(it) => it,
-            Err(error) => return self.add(Check::failed(what, error)),
+            Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
         };
         let mut running = Vec::new();
         for destination in &config.destinations {
             match try_lock(ledger.as_ref(), &destination.name) {
                 Ok(None) => {}
                 Ok(Some(holder)) => running.push(format!("a run to {} is under way: {holder}", destination.name)),
-                Err(error) => return self.add(Check::failed(what, error)),
+                Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
             }
         }
         let state = if running.is_empty() { "ready, no run is under way".to_owned() } else { running.join("; ") };
-        self.add(Check::fine(what, format!("{}: {state}", ledger.describe())))
+        self.add(Check::fine(what, format!("{}: {state}", ledger.describe())))?;
+        Ok(Some(ledger))
     }
 
-    fn stores(&mut self, named: Option<&Named>) -> Result<(), Failure> {
-        let table = match wiring::store_table(&self.context.config) {
+    fn stores(
+        &mut self,
+        table: Result<StoreTable, WiringError>,
+        named: Option<&Named>,
+        samples: &Samples,
+    ) -> Result<(), Failure> {
+        let table = match table {
             Ok(it) => it,
             Err(error) => return self.add(Check::failed("stores", error)),
         };
@@ -211,7 +226,8 @@ impl Checks<'_> {
             screen.print(&drawn(&self.stores))?;
         }
         for (id, row) in &table.rows {
-            self.add(try_store(id, row, named.as_ref().map(|it| it.get(id).copied().unwrap_or(0))))?;
+            let count = named.as_ref().map(|it| it.get(id).copied().unwrap_or(0));
+            self.add(try_store(id, row, count, samples))?;
         }
         let unknown = named.iter().flatten().filter(|(id, _)| !table.rows.contains_key(id));
         for (id, count) in unknown {
@@ -224,6 +240,65 @@ impl Checks<'_> {
             Err(error) => self.add(Check::failed("destinations", error)),
         }
     }
+
+    /// What each destination is, and what it can do. Without a ledger, only the latter.
+    fn destinations(
+        &mut self,
+        stores: &Stores,
+        samples: &Samples,
+        can_plan: bool,
+        ledger: Option<&dyn Ledger>,
+    ) -> Result<(), Failure> {
+        let config = &self.context.config;
+        let sinks: Vec<_> = config.destinations.iter().map(|it| (it, wiring::sink(it))).collect();
+        let usable: Vec<(&DestinationName, &dyn Sink)> =
+            sinks.iter().filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
+        let mut examined = match ledger {
+            Some(ledger) => examine(&PrepareSetup { stores, samples, ledger, destinations: &usable }, &examining()),
+            None => Vec::new(),
+        }
+        .into_iter();
+        let mut due = match ledger.filter(|_| can_plan) {
+            Some(ledger) => due(config, stores, ledger, &usable),
+            None => Vec::new(),
+        }
+        .into_iter();
+        for (destination, sink) in sinks {
+            let what = format!("destination {}", destination.name);
+            let check = match sink {
+                Ok(sink) => try_destination(destination, sink.as_ref(), examined.next(), due.next().flatten().as_ref()),
+                Err(error) => Check::failed(what, error),
+            };
+            self.add(check)?;
+        }
+        Ok(())
+    }
+}
+
+fn examining() -> PrepareOptions {
+    // Nothing is left there, so nobody reads what it was read from.
+    let catalogue = String::new();
+    PrepareOptions { run: probe_run(), host: wiring::host_name(), catalogue, take_over: false, patience: PATIENCE }
+}
+
+/// What a run would have to look at, for each destination; nothing where that cannot be said.
+fn due(
+    config: &Config,
+    stores: &Stores,
+    ledger: &dyn Ledger,
+    destinations: &[(&DestinationName, &dyn Sink)],
+) -> Vec<Option<Summary>> {
+    let Ok(catalogue) = wiring::catalogue(config) else { return Vec::new() };
+    let stop = Stop::new();
+    let setups: Vec<_> = destinations
+        .iter()
+        .map(|(destination, sink)| {
+            let catalog = catalogue.as_catalog();
+            let setup = Setup { catalog, stores, ledger, destination, sink: *sink, observer: &Silent, stop: &stop };
+            (setup, super::run::dry_options(config))
+        })
+        .collect();
+    run_together(&setups).into_iter().map(Result::ok).collect()
 }
 
 fn by_store(named: &Named, default: &DriverId) -> BTreeMap<DriverId, u64> {
@@ -289,15 +364,18 @@ struct Counted {
     /// Data files whose rows do not say where they are, and what is wrong with the first one.
     placeless: u64,
     first: Option<String>,
+    /// Some objects of each store.
+    samples: Samples,
 }
 
 /// Reads the whole catalogue: nothing less tells which stores it names, and that every row can be read.
-fn count(reader: &CatalogueReader) -> Result<Counted, dvb_catalog::CatalogError> {
+fn count(reader: &CatalogueReader, stores: &Stores) -> Result<Counted, dvb_catalog::CatalogError> {
     let mut counted = Counted::default();
-    let Counted { files, named, placeless, first } = &mut counted;
+    let Counted { files, named, placeless, first, samples } = &mut counted;
     reader.as_catalog().read(Detail::Essential, &mut |entry| {
         if let Entry::DataFile(file) = entry {
             *files += 1;
+            samples.enter(&file, stores);
             if let Some(why) = file.unknown_place() {
                 *placeless += 1;
                 first.get_or_insert_with(|| format!("data file {}: {why}", file.id));
@@ -327,7 +405,7 @@ fn probe_run() -> RunId {
     RunId(format!("{}-check", new_run_id()))
 }
 
-fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
+fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Samples) -> Check {
     let what = format!("store {id}");
     let count = named.map_or_else(String::new, |it| format!("; {}", naming(it)));
     // domain.xml may speak of stores of long ago, and an image of one that is not used.
@@ -335,8 +413,15 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
     match row.access() {
         Access::Readable(source) => match source.check() {
             Ok(()) => {
+                let seen = samples.of_store(id).map(|it| it.look(source.as_ref())).unwrap_or_default();
                 let notes: String = source.notes().iter().map(|it| format!("; {it}")).collect();
-                Check::fine(what, format!("{}{count}{notes}", source.describe()))
+                let text = format!("{}{count}{}{notes}", source.describe(), looked(&seen));
+                if seen.is_it() {
+                    return Check::fine(what, text);
+                }
+                let remedy = "check that this is the store's folder, bucket or container, that it is mounted, and that this \
+                              account may read what is in it";
+                Check::bad(what, Ending::Refused, text).remedy(remedy)
             }
             // An empty folder is what a new installation has.
             Err(_) if named == Some(0) && row.is_folder() => {
@@ -350,27 +435,79 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>) -> Check {
     }
 }
 
-fn try_destination(destination: &Destination) -> Check {
-    let what = format!("destination {}", destination.name);
-    let sink = match wiring::sink(destination) {
-        Ok(it) => it,
-        Err(error) => return Check::failed(what, error),
-    };
-    match probe(sink.as_ref()) {
-        Ok((evidence, left)) => {
-            let why = why(evidence, destination.verify);
-            let done = match left {
-                None => "a probe was written, proved, renamed and removed".to_owned(),
-                Some(key) => format!(
-                    "a probe was written, proved and renamed. The account may remove nothing (append-only), which copies do \
-                     not need: the probe stays at {key} for the next check, and old snapshots stay too"
-                ),
-            };
-            let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
-            Check::fine(what, format!("{}: {done}; proof by {why}{notes}", sink.describe()))
-        }
-        Err(failure) => Check::failed(what, failure),
+/// What a look at some objects of a store has shown.
+fn looked(seen: &Seen) -> String {
+    let Seen { looked, there, missing, other_size, opened, first, .. } = seen;
+    if *looked == 0 {
+        return String::new();
     }
+    let mut text = format!("; of {looked} objects that were looked for, {there} are there");
+    text += if *opened { ", and one was opened" } else { ", and none could be opened" };
+    if *other_size > 0 {
+        text += &format!("; {other_size} have another size than Dataverse has on record");
+    }
+    if let Some(first) = first.as_ref().filter(|_| *missing > 0 || !opened) {
+        text += &format!("; {first}");
+    }
+    text
+}
+
+fn try_destination(
+    destination: &Destination,
+    sink: &dyn Sink,
+    examined: Option<Result<Examined, RunError>>,
+    due: Option<&Summary>,
+) -> Check {
+    let (what, place) = (format!("destination {}", destination.name), sink.describe());
+    let mut more = String::new();
+    match examined {
+        Some(Err(error)) => return Check::failed(what, error),
+        Some(Ok(it)) => more += &identity(&it),
+        None => {}
+    }
+    let Probed { evidence, left } = match probe(sink) {
+        Ok(Some(it)) => it,
+        Ok(None) => {
+            let text = format!("{place} does not exist; it would be new: init, or the first run, makes it");
+            return Check::fine(what, text);
+        }
+        Err(failure) => return Check::failed(what, failure),
+    };
+    let why = why(evidence, destination.verify);
+    let done = match left {
+        None => "a probe was written, proved, renamed and removed".to_owned(),
+        Some(key) => format!(
+            "a probe was written, proved and renamed. The account may remove nothing (append-only), which copies do not need: \
+             the probe stays at {key} for the next check, and old snapshots stay too"
+        ),
+    };
+    let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
+    let text = format!("{place}: {done}; proof by {why}{more}{notes}");
+    let free = match due {
+        Some(it) => it.free_bytes,
+        // Not all tell.
+        None => sink.room().ok().flatten().map(|it| it.free),
+    };
+    let Some(free) = free else { return Check::fine(what, text) };
+    let text = format!("{text}; {} free", report::bytes(free));
+    let Some(Due { files: count, bytes }) = due.map(|it| it.due) else { return Check::fine(what, text) };
+    let text = format!("{text}, {} due ({})", report::bytes(bytes), files(count));
+    if free < bytes {
+        return Check::bad(what, Ending::NotSafe, text).remedy("make room there: there is less than what is due");
+    }
+    Check::fine(what, text)
+}
+
+/// Whose it is, and what could not be proved of its place.
+fn identity(it: &Examined) -> String {
+    let mut text = match &it.owner {
+        Some(owner) => format!("; it carries this installation's id since {}", owner.since),
+        None => "; it carries no id yet: init, or the first run, leaves one".to_owned(),
+    };
+    for (driver, why) in &it.unfinished {
+        text += &format!("; store {driver} was not searched to its end: {why}");
+    }
+    text
 }
 
 fn why(evidence: Evidence, demand: Verify) -> &'static str {
@@ -383,11 +520,21 @@ fn why(evidence: Evidence, demand: Verify) -> &'static str {
     }
 }
 
-/// Writes, proves, renames and removes an object in the folder that is the program's own; gives its key where it could not
-/// be removed.
-fn probe(sink: &dyn Sink) -> Result<(Evidence, Option<ObjectKey>), Failure> {
+/// What a probe has shown.
+struct Probed {
+    evidence: Evidence,
+    /// Its key, where it could not be removed.
+    left: Option<ObjectKey>,
+}
+
+/// Writes, proves, renames and removes an object in the folder that is the program's own; `None` where the destination is not
+/// there.
+fn probe(sink: &dyn Sink) -> Result<Option<Probed>, Failure> {
     let run = probe_run();
-    let mut session = sink.connect(&run)?;
+    let mut session = match sink.connect(&run) {
+        Err(error) if error.cause == Cause::Absent => return Ok(None),
+        connected => connected?,
+    };
     // One that could not be removed is used again. Where nothing can be listed, nobody knows of one.
     let left = session.list_own(PROBE_NAME).unwrap_or_default().into_iter().next();
     let key = own(left.as_deref().unwrap_or(&format!("{PROBE_NAME}{run}")))?;
@@ -402,7 +549,7 @@ fn probe(sink: &dyn Sink) -> Result<(Evidence, Option<ObjectKey>), Failure> {
     let evidence = session.evidence();
     let removed = done?;
     swept?;
-    Ok((evidence, (!removed).then_some(renamed)))
+    Ok(Some(Probed { evidence, left: (!removed).then_some(renamed) }))
 }
 
 fn own(name: &str) -> Result<ObjectKey, Failure> {

@@ -1,29 +1,44 @@
-//! `init`: makes the ledger, or brings it up to date.
+//! `init`: makes the ledger, or brings it up to date, and the destinations.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::time::Duration;
 
-use dvb_engine::Ending;
-use dvb_ledger::Migration;
+use dvb_engine::{Ending, PrepareOptions, PrepareSetup, Prepared, RunError, Samples, new_run_id, prepare};
+use dvb_ledger::{Ledger, Migration};
+use dvb_model::DestinationName;
+use dvb_storage::Sink;
 use serde::Serialize;
 
 use super::Context;
-use crate::config::{Config, LedgerTarget};
+use crate::config::{self, Config, LedgerTarget};
 use crate::exit::Failure;
-use crate::output::Verbosity;
+use crate::output::{Tint, Verbosity, plain};
 use crate::wiring;
 
-/// Make the ledger, or bring it up to date
+/// How long a store is searched for each destination.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Make the ledger and the destinations, or bring the ledger up to date
 ///
 /// Makes the tables of the backup database that [Database] BackupDatabase names, or brings them up to date. A table
 /// `datafilestatus` of Dataverse's original script that is found there is adopted: its files are proved where they
 /// lie, and not sent again. Calling it once more changes nothing.
 ///
+/// Then it goes to each destination: makes its folder or container where that is missing, proves with an object of a random
+/// name that it is no store and no other destination, and leaves this installation's id there.
+///
 /// A PostgreSQL database has to be there already (`createdb`). For a ledger in a file, the folder of the file is made
 /// if only that one is missing.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Destinations become this installation's, whosever they were
+    ///
+    /// A destination carries the id of the installation that stores there; another one's is refused (exit code 7).
+    #[arg(long)]
+    take_over: bool,
+}
 
 #[derive(Serialize)]
 struct Done {
@@ -31,20 +46,85 @@ struct Done {
     from: u32,
     to: u32,
     adopted: Option<u64>,
+    destinations: Vec<Destination>,
     exit_code: u8,
 }
 
-pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
+#[derive(Serialize)]
+struct Destination {
+    destination: DestinationName,
+    place: Option<String>,
+    #[serde(flatten)]
+    prepared: Option<Prepared>,
+    error: Option<String>,
+    #[serde(skip)]
+    ending: Ending,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     make_folder(&context.config)?;
     let ledger = wiring::ledger(&context.config, 1)?;
     let Migration { from, to, adopted } = ledger.migrate()?;
-    let done = Done { ledger: ledger.describe(), from, to, adopted, exit_code: Ending::Safe.code() };
-    if context.screen.json {
-        context.screen.print_json(&done)?;
-    } else if context.screen.verbosity != Verbosity::Quiet {
-        context.screen.print(&text(&done))?;
+    let destinations = destinations(args, context, ledger.as_ref())?;
+    let ending = destinations.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    let done = Done { ledger: ledger.describe(), from, to, adopted, destinations, exit_code: ending.code() };
+    let screen = &context.screen;
+    for it in &done.destinations {
+        if let (Some(Prepared { made: true, .. }), Some(place)) = (&it.prepared, &it.place) {
+            screen.say(&format!("destination {} is new: made {}", it.destination, plain(place)));
+        }
+        if let Some(error) = &it.error {
+            screen.complain("error", Tint::Bad, error);
+        }
     }
-    Ok(Ending::Safe)
+    if screen.json {
+        screen.print_json(&done)?;
+    } else if screen.verbosity != Verbosity::Quiet {
+        screen.print(&text(&done))?;
+    }
+    Ok(ending)
+}
+
+/// Each destination, ready for the first run; one that is not does not keep the others from it.
+fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<Vec<Destination>, Failure> {
+    let config = &context.config;
+    let table = wiring::store_table_or_none(config)?;
+    wiring::refuse_one_place(config, &table)?;
+    let stores = table.into_stores();
+    let catalogue = wiring::catalogue(config).ok();
+    let read = catalogue.as_ref().map(|it| Samples::of(it.as_catalog(), &stores));
+    // Without them, the buckets and containers of some stores are not known yet; the first run knows them.
+    let samples = read.and_then(Result::ok).unwrap_or_default();
+    let sinks: Vec<_> = config.destinations.iter().map(wiring::sink).collect();
+    let named = config.destinations.iter().zip(&sinks);
+    let usable: Vec<(&DestinationName, &dyn Sink)> =
+        named.filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
+    let setup = PrepareSetup { stores: &stores, samples: &samples, ledger, destinations: &usable };
+    let options = PrepareOptions {
+        run: new_run_id(),
+        host: wiring::host_name(),
+        catalogue: catalogue.map_or_else(|| "?".to_owned(), |it| it.as_catalog().describe()),
+        take_over: args.take_over,
+        patience: PATIENCE,
+    };
+    let places: Vec<String> = usable.iter().map(|it| it.1.describe()).collect();
+    let mut done = prepare(&setup, &options).into_iter().zip(places);
+    let one = |(destination, sink): (&config::Destination, Result<Box<dyn Sink>, _>)| {
+        let (prepared, place) = match sink {
+            Err(error) => (Err(Failure::from(error)), None),
+            // One answer a destination that can be had.
+            Ok(_) => done.next().map_or((Err(RunError::NothingSelected.into()), None), |(it, place)| {
+                (it.map_err(Failure::from), Some(place))
+            }),
+        };
+        let ending = prepared.as_ref().map_or_else(Failure::ending, |_| Ending::Safe);
+        let (prepared, error) = match prepared {
+            Ok(it) => (Some(it), None),
+            Err(failure) => (None, Some(failure.text())),
+        };
+        Destination { destination: destination.name.clone(), place, prepared, error, ending }
+    };
+    Ok(config.destinations.iter().zip(sinks).map(one).collect())
 }
 
 fn text(done: &Done) -> String {
@@ -59,6 +139,12 @@ fn text(done: &Done) -> String {
             "\nadopted {rows} rows of the original's datafilestatus that are OK: the next run proves these files where \
              they lie. The table is now datafilestatus_original; a view takes its place"
         );
+    }
+    for Destination { destination, prepared, .. } in &done.destinations {
+        let Some(Prepared { marked, notes, .. }) = prepared else { continue };
+        let what = if *marked { "carries this installation's id from now on" } else { "is ready already" };
+        text += &format!("\ndestination {destination}: {what}");
+        notes.iter().for_each(|it| text += &format!("; {}", plain(it)));
     }
     text
 }

@@ -86,6 +86,7 @@ impl Args {
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,
             max_disappearance: repository.max_disappearance,
+            max_change: repository.max_change,
             overrides: Overrides::default(),
             spool_folder: wiring::spool_folder(&context.config),
         };

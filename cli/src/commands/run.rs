@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::selecting::{self, Selecting};
 use crate::args;
-use crate::config::{Destination, EmailWhen};
+use crate::config::{Config, Destination, EmailWhen};
 use crate::exit::{Failure, chain};
 use crate::notify::{self, Metrics, Work};
 use crate::output::{Tint, Verbosity, plain};
@@ -77,12 +77,52 @@ pub(crate) struct Args {
     #[arg(long)]
     accept_disappearance: bool,
 
+    /// Go on although more of the known files than MaxChange have other bytes and other checksums
+    ///
+    /// Such a run is refused (exit code 7), for files in Dataverse do not change: they may have been encrypted. Copies are
+    /// kept in any case; the changed bytes go beside them.
+    #[arg(long)]
+    accept_changes: bool,
+
     /// All copies at the destination are lost: look at everything, and make again what is not there
     ///
     /// A run that finds none of the copies that it looks for first is refused (exit code 7), for the disk may not be
     /// mounted, or it may be the wrong folder.
     #[arg(long)]
     copies_lost: bool,
+
+    /// The destination becomes this installation's, whosever it was
+    ///
+    /// A destination carries the id of the installation that stores there; another one's is refused (exit code 7). After
+    /// this, the other one is refused there. Copies are taken over where their checksums fit, and none is removed. Where a
+    /// ledger was lost, `rebuild` is better.
+    #[arg(long)]
+    take_over: bool,
+}
+
+/// How a run goes that only counts what is due.
+pub(super) fn dry_options(config: &Config) -> Options {
+    let repository = &config.repository;
+    Options {
+        run: new_run_id(),
+        host: wiring::host_name(),
+        selection: Selection::default(),
+        rerun: false,
+        dry_run: true,
+        limit: None,
+        jobs: 1,
+        time_budget: None,
+        verify_every: None,
+        presence_check: None,
+        audit_every: None,
+        bandwidth_limit: None,
+        auxiliary_objects: repository.auxiliary_objects,
+        cached_exports: repository.cached_exports,
+        max_disappearance: repository.max_disappearance,
+        max_change: repository.max_change,
+        overrides: Overrides::default(),
+        spool_folder: wiring::spool_folder(config),
+    }
 }
 
 impl Args {
@@ -104,7 +144,13 @@ impl Args {
             auxiliary_objects: repository.auxiliary_objects,
             cached_exports: repository.cached_exports,
             max_disappearance: repository.max_disappearance,
-            overrides: Overrides { disappearance: self.accept_disappearance, copies_lost: self.copies_lost },
+            max_change: repository.max_change,
+            overrides: Overrides {
+                disappearance: self.accept_disappearance,
+                changes: self.accept_changes,
+                copies_lost: self.copies_lost,
+                take_over: self.take_over,
+            },
             spool_folder: wiring::spool_folder(&context.config),
         }
     }

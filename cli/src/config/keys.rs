@@ -102,6 +102,7 @@ pub(super) const REPOSITORY: &[Key] = &[
     plain("PresenceCheck", "whether each run looks, by listings, whether everything is still in its store"),
     plain("AuditEvery", "after how long a data file is due to be read again in its store"),
     plain("MaxDisappearance", "the share of data files that may leave the catalogue between two runs"),
+    plain("MaxChange", "the share of known files that may have other bytes and checksums all at once"),
 ];
 
 pub(super) const STORE: &[Key] = &[

@@ -29,6 +29,8 @@ pub struct Repository {
     pub presence_check: bool,
     /// Within which time each run's shares read every data file again in its store.
     pub audit_every: Option<Duration>,
+    /// The fraction of the known files (0 to 1) that may have other bytes and checksums all at once without a question.
+    pub max_change: f64,
 }
 
 impl Default for Repository {
@@ -43,6 +45,7 @@ impl Default for Repository {
             max_disappearance: 0.05,
             presence_check: true,
             audit_every: None,
+            max_change: 0.05,
         }
     }
 }
@@ -59,5 +62,6 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
         presence_check: fields.parsed("PresenceCheck", value::boolean).unwrap_or(default.presence_check),
         audit_every: fields.parsed("AuditEvery", value::duration),
         max_disappearance: fields.parsed("MaxDisappearance", value::percent).unwrap_or(default.max_disappearance),
+        max_change: fields.parsed("MaxChange", value::percent).unwrap_or(default.max_change),
     }
 }

@@ -28,6 +28,8 @@ struct Mixed {
     bucket: String,
     /// Which Dataverse had before, and its older identifiers name.
     former_bucket: String,
+    /// The container of the Swift store.
+    holder: String,
     swift_container: String,
     s3_container: String,
     /// Bytes by key, of all stores.
@@ -100,7 +102,7 @@ fn mixed(server: &swift::Server, name: &str) -> Mixed {
         )
         + &format!("[Backup folder]\nStorageType: directory\nBackupDirectory: {}\n", directory.display());
     it.write_config();
-    Mixed { it, bucket, former_bucket, swift_container, s3_container, expected }
+    Mixed { it, bucket, former_bucket, holder, swift_container, s3_container, expected }
 }
 
 #[test]
@@ -208,4 +210,46 @@ fn an_object_that_is_missing_or_damaged_in_a_bucket_is_named() {
     let found: Vec<_> = failures.iter().map(|it| it["status"].as_str().unwrap()).collect();
     assert_eq!(found, ["FAIL_READ", "FAIL_CHECKSUM"], "{summary:#}");
     assert_eq!(summary["files"]["copied"], 4);
+}
+
+#[test]
+fn a_bucket_of_a_store_is_no_destination_by_whatever_name_and_protocol() {
+    let server = swift::shared();
+    let Mixed { mut it, bucket, former_bucket, holder, .. } = mixed(server, "one-place");
+    let stores: String = it.backup.split_inclusive("\n\n").filter(|it| it.starts_with("[Store")).collect();
+    let another_name = server.url.replace("127.0.0.1", "localhost");
+    assert_ne!(another_name, server.url);
+    let s3 = |bucket: &str, prefix: &str| {
+        format!(
+            "[Backup]\nStorageType: s3\nS3Bucket: {bucket}\nS3Prefix: {prefix}\nS3EndpointUrl: {another_name}\n\
+             S3PathStyle: yes\nS3AccessKey: {}\nS3SecretKey: {}\n",
+            server.user, server.key
+        )
+    };
+    let swift = |container: &str| {
+        format!(
+            "[Backup]\nStorageType: swift\nSwiftAuthUrl: {}\nSwiftAuthVersion: 1\nSwiftUser: {}\nSwiftKey: {}\n\
+             SwiftContainer: {container}\n",
+            server.auth_url, server.user, server.key
+        )
+    };
+    for (destination, other) in [
+        (s3(&bucket, ""), "store s3"),
+        (s3(&bucket, "deep/er"), "store s3"),
+        (s3(&former_bucket, "x"), "store s3"),
+        (swift(&bucket), "store s3"),
+        (swift(&holder), "store swift"),
+        (s3(&holder, "y"), "store swift"),
+    ] {
+        it.backup = format!("{stores}{destination}");
+        it.write_config();
+        for command in ["init", "check", "run"] {
+            let (answer, code) = it.json(&[command]);
+            assert_eq!(code, 7, "{command} with {destination}: {answer:#}");
+            assert!(answer.to_string().contains(&format!("{other} are one place")), "{answer:#}");
+        }
+    }
+    let left = [&bucket, &former_bucket, &holder].map(|it| server.list(it));
+    let tokens: Vec<_> = left.iter().flatten().filter(|it| it.contains("token-")).collect();
+    assert_eq!(tokens, Vec::<&String>::new(), "what was stored for the proof is taken away");
 }

@@ -7,6 +7,7 @@ mod databases;
 mod environment;
 mod exit_codes;
 mod full;
+mod guards;
 mod ledger;
 mod listeners;
 mod names;

@@ -93,6 +93,8 @@ fn a_configuration_without_a_database_is_enough_from_a_snapshot_alone() {
 fn a_destination_without_a_snapshot_is_not_passed_over_in_silence() {
     let mut site = backed_up();
     site.add("Backup other", &format!("StorageType: directory\nBackupDirectory: {}", site.path("other").display()));
+    site.call(&["verify", "--from-snapshot"]).expect(2).says(&["other does not exist"]);
+    std::fs::create_dir(site.path("other")).unwrap();
     let done = site.call(&["verify", "--from-snapshot"]).expect(4);
     assert!(done.err.contains("destination other: destination other has no snapshot"), "{done}");
     let done = site.call(&["verify", "--from-snapshot=catalogue-x"]).expect(2);

@@ -122,6 +122,7 @@ fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &T
         auxiliary_objects: false,
         cached_exports: false,
         max_disappearance: 0.05,
+        max_change: 0.05,
         overrides: Overrides::default(),
         spool_folder: folder.path().to_owned(),
     };

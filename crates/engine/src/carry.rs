@@ -172,6 +172,10 @@ impl Lane<'_> {
                 return JobStage::Settled(Settled::NoStore { why, ending: Ending::of_cause(cause) });
             }
         };
+        if self.doubtful.contains(&place.driver) {
+            // It stays due, and what was known of it stays known.
+            return JobStage::List;
+        }
         if let Err(NoStore { cause, why }) = self.store_is_there(&place.driver, place.source.as_ref()) {
             let why = format!("store {}: {why}", place.driver);
             return JobStage::Settled(Settled::NoStore { why, ending: Ending::of_cause(cause) });
@@ -584,6 +588,7 @@ impl Lane<'_> {
             | Cause::Transient
             | Cause::Unavailable
             | Cause::Misconfigured
+            | Cause::Absent
             | Cause::Untrusted
             | Cause::Exists
             | Cause::Broken
@@ -686,6 +691,7 @@ pub(crate) fn reason(error: &SourceError) -> String {
         Cause::Transient
         | Cause::Unavailable
         | Cause::Misconfigured
+        | Cause::Absent
         | Cause::Untrusted
         | Cause::Full
         | Cause::Exists

@@ -79,6 +79,11 @@ impl Contact {
         self.given_up().as_ref().map(|it| it.0)
     }
 
+    /// The destination was made: what was given up is there now.
+    pub(crate) fn is_made(&self) {
+        *self.given_up() = None;
+    }
+
     fn given_up(&self) -> MutexGuard<'_, Option<(Ending, String)>> {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,16 +94,28 @@ pub(crate) struct Connection<'a> {
     at: At<'a>,
     contact: &'a Contact,
     session: Option<Box<dyn SinkSession>>,
+    /// The place itself, folder or container, was not there.
+    absent: Option<SinkError>,
 }
 
 impl<'a> Connection<'a> {
     pub(crate) fn new(at: At<'a>, contact: &'a Contact) -> Self {
-        Self { at, contact, session: None }
+        Self { at, contact, session: None, absent: None }
     }
 
     /// Goes on with a session that another connection of the run has left.
     pub(crate) fn going_on(self, session: Option<Box<dyn SinkSession>>) -> Self {
         Self { session, ..self }
+    }
+
+    /// What was said when the place itself, folder or container, turned out not to be there.
+    pub(crate) fn take_absent(&mut self) -> Option<SinkError> {
+        self.absent.take()
+    }
+
+    /// Its session, where it has one; it stays with it.
+    pub(crate) fn session(&mut self) -> Option<&mut dyn SinkSession> {
+        Some(self.session.as_mut()?.as_mut())
     }
 
     /// Its session, where it has one.
@@ -141,7 +158,7 @@ impl<'a> Connection<'a> {
         self.session = None;
     }
 
-    fn connect(&self) -> Result<Box<dyn SinkSession>, Lost> {
+    fn connect(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
         let mut pauses = PAUSES.iter();
         loop {
             if !self.at.stop.may_go_on() {
@@ -164,6 +181,7 @@ impl<'a> Connection<'a> {
                 Cause::Unavailable => was_connected,
                 Cause::Missing
                 | Cause::Misconfigured
+                | Cause::Absent
                 | Cause::Forbidden
                 | Cause::Refused
                 | Cause::Untrusted
@@ -177,6 +195,7 @@ impl<'a> Connection<'a> {
                 let why = format!("destination {}: {}", self.at.destination, error.chain());
                 let ending = Ending::of_cause(error.cause);
                 self.contact.given_up().get_or_insert_with(|| (ending, why.clone()));
+                self.absent = Some(error).filter(|it| it.cause == Cause::Absent);
                 return Err(Lost::Run(ending, why));
             };
             let text = format!("{}; trying again in {} s", error.chain(), pause.as_secs());

@@ -74,12 +74,19 @@ impl From<&RunError> for Ending {
     fn from(error: &RunError) -> Self {
         match error {
             RunError::Disappearance { .. } | RunError::AllMissing { .. } => Self::Refused,
-            RunError::NotBlank { .. } => Self::Refused,
+            RunError::NotBlank { .. }
+            | RunError::Changes { .. }
+            | RunError::Foreign { .. }
+            | RunError::Unidentified { .. }
+            | RunError::Strange { .. }
+            | RunError::OnePlace { .. }
+            | RunError::OtherStore { .. } => Self::Refused,
             // As long as something is there, it can be mended by hand, or another one be named.
             RunError::NoSnapshot { .. } => Self::DestinationDamaged,
             RunError::NothingToVerify { .. } => Self::NotSafe,
             RunError::Unknown { .. }
             | RunError::NoName { .. }
+            | RunError::NotThere { .. }
             | RunError::NothingSelected
             | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
@@ -144,7 +151,7 @@ impl Ending {
         match cause {
             Cause::Untrusted => Self::Refused,
             Cause::Full => Self::NoSpace,
-            Cause::Misconfigured | Cause::Forbidden | Cause::Refused | Cause::Missing => Self::Usage,
+            Cause::Misconfigured | Cause::Absent | Cause::Forbidden | Cause::Refused | Cause::Missing => Self::Usage,
             Cause::Transient | Cause::Unavailable | Cause::Exists | Cause::Broken | Cause::Unnameable | Cause::Io => {
                 Self::Unreachable
             }

@@ -32,6 +32,28 @@ pub enum RunError {
         /// The share that is allowed, in percent.
         limit: f64,
     },
+    /// Very many known files have changed at once. Nothing was copied or marked.
+    #[error(
+        "{changed} of the {known} data files that are safe at destination {destination} have other checksums in Dataverse's \
+         database than their copies, more than the {limit} % that may change at once; and of {read} that were read in the \
+         store, {other} have other bytes too. Files in Dataverse do not change by themselves: somebody may have encrypted or \
+         replaced them. Nothing was done, and all copies are kept. Look at some of them (audit names them). If they were meant \
+         to change: run --accept-changes --destination {destination}"
+    )]
+    Changes {
+        /// Name of the destination.
+        destination: String,
+        /// Data files with other checksums.
+        changed: u64,
+        /// Data files that are safe.
+        known: u64,
+        /// The share that is allowed, in percent.
+        limit: f64,
+        /// Those that were read.
+        read: u64,
+        /// Those among them with other bytes.
+        other: u64,
+    },
     /// What another destination of the same call failed with stops this one too.
     #[error("{text}")]
     Together {
@@ -91,6 +113,87 @@ pub enum RunError {
         destination: String,
         /// Copies that were looked for, of those in scope.
         probed: usize,
+    },
+    /// The destination is not there any more.
+    #[error(
+        "{why}. Copies were there before, so it is not made anew. Nothing was stored or recorded. If it is the right place \
+         and all copies are really lost, this makes them again: run --copies-lost --destination {destination}"
+    )]
+    NotThere {
+        /// Name of the destination.
+        destination: String,
+        /// What is not there.
+        why: String,
+    },
+    /// The destination belongs to another installation.
+    #[error(
+        "destination {destination} belongs to another installation: {}. Nothing was stored there. Give this installation a \
+         folder, container or prefix of its own. If it is this very Dataverse and its ledger was lost: rebuild --destination \
+         {destination}. If it is to be this installation's from now on, and the other one stores there no more: run \
+         --take-over --destination {destination}", owner.describe()
+    )]
+    Foreign {
+        /// Name of the destination.
+        destination: String,
+        /// Whose it is.
+        owner: Box<crate::Owner>,
+    },
+    /// The destination's mark cannot be read.
+    #[error(
+        "whose destination {destination} is cannot be said: {name} there is damaged: {why}. Nothing was stored there. If it is \
+         this installation's: run --take-over --destination {destination}"
+    )]
+    Unidentified {
+        /// Name of the destination.
+        destination: String,
+        /// The object.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Somebody has stored at the destination whom the ledger does not know.
+    #[error(
+        "destination {destination} has the snapshot {snapshot} of a run that this ledger knows nothing of: it is another \
+         installation's, or the ledger was lost. Nothing was stored there. If it was lost: rebuild --destination {destination}. \
+         If the copies there are of this very Dataverse and are to be compared one by one: run --take-over --destination \
+         {destination}. Else give this installation a folder, container or prefix of its own"
+    )]
+    Strange {
+        /// Name of the destination.
+        destination: String,
+        /// The newest one there.
+        snapshot: String,
+    },
+    /// The destination is no second place.
+    #[error(
+        "destination {destination} and {other} are one place ({how}): a copy there is no second one. Nothing was copied. Give \
+         the destination a place of its own"
+    )]
+    OnePlace {
+        /// Name of the destination.
+        destination: String,
+        /// The store, or another destination.
+        other: String,
+        /// How it was seen.
+        how: String,
+    },
+    /// The store is not the one that the catalogue speaks of, or may not be read.
+    #[error(
+        "store {store} at {place}: of {looked} objects that were looked for first, {there} are there and none could be read \
+         ({why}). Nothing of it was judged or copied. Check the folder, bucket or container of the store, that it is mounted, \
+         and what this account may read there"
+    )]
+    OtherStore {
+        /// Its driver id.
+        store: String,
+        /// Where it is.
+        place: String,
+        /// Objects that were looked for.
+        looked: u64,
+        /// Those that are there.
+        there: u64,
+        /// What is wrong with the first one.
+        why: String,
     },
     /// The destination cannot be had.
     #[error("{text}")]

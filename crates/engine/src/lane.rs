@@ -1,6 +1,6 @@
 //! One destination of a run: what its workers share, and what becomes of the batches that they are given.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -28,6 +28,8 @@ pub(crate) struct Lane<'a> {
     pub(crate) reading: Reading,
     /// For what describes the copies at the end: it has a little longer than what is in flight.
     pub(crate) at_the_end: Stop,
+    /// The destination was proved to be what it should be: only then anything is stored there.
+    pub(crate) settled: AtomicBool,
     /// Something was at the destination that the ledger does not know.
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
@@ -36,6 +38,8 @@ pub(crate) struct Lane<'a> {
     spare: Mutex<Option<Box<dyn SinkSession>>>,
     pub(crate) lock: Box<dyn Lock>,
     stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
+    /// Stores that are not what the catalogue speaks of: nothing of them is judged.
+    pub(crate) doubtful: BTreeSet<DriverId>,
     told: AtomicU64,
     /// Data files that have a verdict which stands, or are due.
     in_scope: u64,
@@ -64,11 +68,13 @@ impl<'a> Lane<'a> {
             tally,
             reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
             at_the_end: setup.stop.for_snapshot(),
+            settled: AtomicBool::new(false),
             met_strangers: AtomicBool::new(false),
             contact: Contact::under_lock(),
             spare: Mutex::new(None),
             lock,
             stores: Mutex::new(HashMap::new()),
+            doubtful: BTreeSet::new(),
             told: AtomicU64::new(0),
             free: Mutex::new(options.jobs.max(1)),
             freed: Condvar::new(),

@@ -15,6 +15,7 @@ mod cut;
 mod ending;
 mod error;
 mod fingerprint;
+mod guard;
 mod hand;
 mod incident;
 mod inspect;
@@ -56,6 +57,10 @@ mod workers;
 pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, audit};
 pub use ending::Ending;
 pub use error::RunError;
+pub use guard::{
+    Examined, Identity, Owner, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine,
+    look_at_identity, prepare,
+};
 pub use observer::{Event, Observer, Silent};
 pub use options::{Options, Overrides, Selection};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};

@@ -72,7 +72,7 @@ impl Lane<'_> {
 /// Where the first of these copies are, a hundred at most.
 pub(crate) fn keys_of_first(mut copies: Copies<'_>, share: u64) -> Result<Vec<ObjectKey>, LedgerError> {
     let mut keys = Vec::new();
-    let count = usize::try_from(share).unwrap_or(usize::MAX).min(PROBES);
+    let count = usize::try_from(share).unwrap_or(usize::MAX).min(PROBES.into());
     while keys.len() < count
         && let Some(held) = copies.next()?
     {

@@ -34,6 +34,8 @@ pub enum Event<'a> {
     },
     /// The administrator should know.
     Warning(&'a str),
+    /// Something was done that is to be said in any case: a destination was made.
+    Notice(&'a str),
 }
 
 /// Shows a run: a progress bar, lines, a test.

@@ -42,6 +42,8 @@ pub struct Options {
     pub cached_exports: bool,
     /// The share of the known data files that may leave the catalogue between two runs, 0.05 for 5 %.
     pub max_disappearance: f64,
+    /// The share of the known data files that may have other bytes and other checksums all at once.
+    pub max_change: f64,
     /// Which brakes the caller takes off.
     pub overrides: Overrides,
     /// A folder with room for the list of what is due (about 100 bytes a data file).
@@ -61,15 +63,24 @@ impl Options {
 pub struct Overrides {
     /// More data files than [`Options::max_disappearance`] may have left the catalogue.
     pub disappearance: bool,
+    /// More data files than [`Options::max_change`] may have changed.
+    pub changes: bool,
     /// All copies of the destination are lost: what is recorded as proved is looked at, and copied again.
     pub copies_lost: bool,
+    /// The destination becomes this installation's, whosever it was.
+    pub take_over: bool,
 }
 
 impl Overrides {
     /// Those that were given, as the command line spells them.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
-        let all = [(self.disappearance, "accept-disappearance"), (self.copies_lost, "copies-lost")];
+        let all = [
+            (self.disappearance, "accept-disappearance"),
+            (self.changes, "accept-changes"),
+            (self.copies_lost, "copies-lost"),
+            (self.take_over, "take-over"),
+        ];
         all.into_iter().filter(|it| it.0).map(|it| it.1).collect()
     }
 }

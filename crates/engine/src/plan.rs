@@ -1,15 +1,17 @@
 //! What is due: the catalogue minus the ledger, two lists in the order of ids, merged (design section 7.7).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 
 use dvb_catalog::{Detail, Entry};
 use dvb_ledger::{Basis, EntryKind, LedgerError, State};
-use dvb_model::{DataFile, Dataset, DvObjectId, Status};
+use dvb_model::{DataFile, Dataset, DriverId, DvObjectId, Status};
 use dvb_storage::{Location, ObjectAddress, Shelf};
 
 use crate::fingerprint;
+use crate::guard::{Changes, Samples, is_more};
 use crate::objects;
 use crate::observer::Event;
 use crate::presence::{self, Standing};
@@ -26,6 +28,10 @@ pub(crate) struct Plan {
     pub(crate) standing: Option<Spool<Standing>>,
     /// In the order of the destinations.
     pub(crate) lanes: Vec<LanePlan>,
+    /// Objects of each store, by chance.
+    pub(crate) samples: Samples,
+    /// Stores of which something is to be read.
+    pub(crate) due: BTreeSet<DriverId>,
 }
 
 /// The catalogue as the run found it.
@@ -100,7 +106,8 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let lanes = setups.iter().map(|(setup, options)| Lane::new(setup, options)).collect();
     let looks = options.presence_check.is_some() && options.is_whole() && !options.dry_run;
     let standing = looks.then(|| Spool::create(&options.spool_folder)).transpose().map_err(failed)?;
-    let mut planner = Planner { lanes, entries, spool, standing, seen: 0 };
+    let (samples, due) = (Samples::default(), BTreeSet::new());
+    let mut planner = Planner { lanes, entries, spool, standing, seen: 0, samples, due };
     let mut failure = None;
     first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
         Ok(()) if setups.iter().any(|it| it.0.stop.may_go_on()) => ControlFlow::Continue(()),
@@ -122,7 +129,8 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
     let mut entries = planner.entries;
     let digest = entries.digest().map_err(failed)?;
-    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool: planner.spool, standing: planner.standing, lanes })
+    let Planner { spool, standing, samples, due, .. } = planner;
+    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool, standing, lanes, samples, due })
 }
 
 enum Failure {
@@ -190,6 +198,8 @@ struct Planner<'a> {
     spool: Spool<Line>,
     standing: Option<Spool<Standing>>,
     seen: u64,
+    samples: Samples,
+    due: BTreeSet<DriverId>,
 }
 
 impl Planner<'_> {
@@ -218,6 +228,12 @@ impl Planner<'_> {
         let fingerprint = fingerprint::of_data_file(&file, first.options.auxiliary_objects);
         let lanes = self.lanes.iter_mut().map(|it| it.look_at_file(&file, &scope, &fingerprint));
         let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
+        if let Scope::Covered(place) = &scope {
+            self.samples.enter_at(&file, place);
+            if lanes.iter().flatten().any(|it| !it.recheck) && !self.due.contains(&place.driver) {
+                self.due.insert(place.driver.clone());
+            }
+        }
         if let (Some(spool), Scope::Covered(place)) = (&mut self.standing, &scope) {
             let stand = self.lanes.iter().enumerate().filter(|(_, it)| it.stands);
             let stand = stand.fold(0, |all, (n, _)| all | presence::bit(n));
@@ -263,6 +279,7 @@ struct Lane<'a> {
     files: Known<'a>,
     /// The data file that was looked at last is safe there, and nobody will look at its source.
     stands: bool,
+    changes: Changes<'a>,
 }
 
 impl<'a> Lane<'a> {
@@ -275,6 +292,7 @@ impl<'a> Lane<'a> {
             datasets: Known::new(states(EntryKind::Dataset)),
             files: Known::new(states(EntryKind::DataFile)),
             stands: false,
+            changes: Changes::new(setup, options),
         }
     }
 
@@ -296,6 +314,9 @@ impl<'a> Lane<'a> {
     ) -> Result<Option<LaneDue>, LedgerError> {
         let state = self.files.of(file.id)?;
         self.stands = false;
+        if let Some(known) = state.as_ref().filter(|it| it.status == Status::Ok && !it.gone) {
+            self.changes.enter(file, known.fingerprint != fingerprint)?;
+        }
         if !self.options.selection.has(file, &self.setup.stores.default.0) {
             return Ok(None);
         }
@@ -333,7 +354,10 @@ impl<'a> Lane<'a> {
         let gone = if nothing && !self.options.selection.is_everything() {
             Err(RunError::NothingSelected)
         } else {
-            brake(self.setup, self.options, &self.files)
+            match brake(self.setup, self.options, &self.files) {
+                Ok(()) => self.changes.judge()?,
+                braked => braked,
+            }
         };
         Ok(LanePlan { gone: gone.map(|()| [self.files.gone, self.datasets.gone].concat()), counts: self.counts })
     }
@@ -342,10 +366,7 @@ impl<'a> Lane<'a> {
 /// Refuses a run when implausibly many data files have left: the wrong database, or a disaster (facts 5.5).
 fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), RunError> {
     let (known, missing) = (files.present, files.gone.len() as u64);
-    // Counts of files are far below 2^52.
-    #[allow(clippy::cast_precision_loss)]
-    let too_many = missing as f64 > options.max_disappearance * known as f64;
-    if !too_many || options.overrides.disappearance {
+    if !is_more(missing, options.max_disappearance, known) || options.overrides.disappearance {
         return Ok(());
     }
     let limit = options.max_disappearance * 100.0;
@@ -355,8 +376,6 @@ fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;

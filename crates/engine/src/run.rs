@@ -1,14 +1,17 @@
 //! One run from its lock to its summary.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use dvb_catalog::Catalog;
 use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
-use dvb_model::{DestinationName, RunId, Status};
-use dvb_storage::Sink;
+use dvb_model::{DestinationName, DriverId, RunId, Status};
+use dvb_storage::{Cause, Sink};
 
 use crate::connection::At;
 use crate::cut::{Cut, watched};
+use crate::guard::{Samples, Standing};
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::plan::{self, LanePlan, Plan};
@@ -147,6 +150,12 @@ impl<'a> Entry<'a> {
         self.result = Some(Ok(summary(self.setup, self.options, self.started.clone(), counts)));
     }
 
+    /// Ends it before any data file was looked at.
+    fn refuse(&mut self, lane: &mut Option<Lane<'_>>, error: RunError) {
+        self.lock = lane.take().map(|it| it.end().1);
+        self.result = Some(Err(error));
+    }
+
     /// Records how it ended, and lets go of the lock.
     fn finish(self) -> Result<Summary, RunError> {
         let done = self.result.unwrap_or(Err(RunError::NothingSelected));
@@ -184,8 +193,8 @@ pub(crate) fn now() -> String {
 fn plan_and_work(entries: &mut [Entry<'_>]) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
-    let Some((_, options)) = setups.first().copied() else { return };
-    let Plan { mut catalogue, mut spool, standing, lanes } = match plan::make(&setups) {
+    let Some((first, options)) = setups.first().copied() else { return };
+    let Plan { mut catalogue, mut spool, standing, lanes, samples, mut due } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
@@ -196,7 +205,13 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     if active.iter().all(Option::is_none) {
         return;
     }
-    arrive(&mut taking_part, &mut active);
+    let standings = arrive(&mut taking_part, &mut active);
+    // What is no store of this catalogue needs no proof that it is another place.
+    if standing.is_some() {
+        due.extend(samples.stores().cloned());
+    }
+    doubt(&mut active, first.stores, &samples, &due);
+    take_ground(&mut taking_part, &mut active, standings, &samples);
     let due = match spool.read() {
         Ok(due) => due,
         Err(source) => {
@@ -206,7 +221,9 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     };
     let files = active.iter().flatten().map(|it| it.tally.lock().due.files).max().unwrap_or(0);
     let workers = Workers::new(&active, Box::new(due), files, options.limit);
-    let looking = standing.zip(options.presence_check);
+    // What a store that is in doubt lacks says nothing: the next run looks.
+    let is_in_doubt = active.iter().flatten().any(|it| !it.doubtful.is_empty());
+    let looking = standing.zip(options.presence_check).filter(|_| !is_in_doubt);
     let taking = active.iter().flatten().collect::<Vec<_>>();
     std::thread::scope(|scope| {
         // Beside the copying: what Dataverse deletes meanwhile is soon younger than the catalogue.
@@ -240,16 +257,69 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
 }
 
 /// Goes to every destination; one that turns out not to be what the ledger knows has no run.
-fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) {
+fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) -> Vec<Option<Standing>> {
     let arrived = pool::each(active.iter(), |it| it.as_ref().map(Lane::arrive));
+    let mut standings = Vec::with_capacity(arrived.len());
     for ((entry, lane), arrived) in entries.iter_mut().zip(active).zip(arrived) {
-        match (arrived, &lane) {
+        standings.push(match (arrived, &lane) {
+            (Ok(Some(Ok(standing))), _) => standing,
             (Ok(Some(Err(error))), _) => {
-                entry.lock = lane.take().map(|it| it.end().1);
-                entry.result = Some(Err(error));
+                entry.refuse(lane, error);
+                None
             }
-            (Err(why), Some(lane)) => lane.tally.abort(Ending::NotSafe, why),
-            (Ok(Some(Ok(())) | None), _) | (Err(_), None) => {}
+            (Err(why), Some(lane)) => {
+                lane.tally.abort(Ending::NotSafe, why);
+                None
+            }
+            (Ok(None), _) | (Err(_), None) => None,
+        });
+    }
+    standings
+}
+
+/// Proves that each destination where something may be stored is a place of its own, and leaves the installation's id where
+/// it is new. One that is none has no run.
+fn take_ground<'a>(
+    entries: &mut [&mut Entry<'a>],
+    active: &mut [Option<Lane<'a>>],
+    standings: Vec<Option<Standing>>,
+    samples: &Samples,
+) {
+    for (n, standing) in standings.into_iter().enumerate() {
+        let (Some(standing), Some(lane)) = (standing, active.get(n).and_then(Option::as_ref)) else { continue };
+        if standing == Standing::Ours && lane.tally.lock().due.files == 0 {
+            lane.settled.store(true, Ordering::Relaxed);
+            continue;
+        }
+        let others: Vec<&Lane<'_>> = active.iter().flatten().filter(|it| it.number != lane.number).collect();
+        match pool::each([()], |()| lane.take_ground(&standing, &others, samples)).pop() {
+            Some(Ok(Err(error))) => {
+                let Some((entry, lane)) = entries.get_mut(n).zip(active.get_mut(n)) else { continue };
+                entry.refuse(lane, error);
+            }
+            Some(Err(why)) => lane.tally.abort(Ending::NotSafe, why),
+            Some(Ok(Ok(()))) | None => {}
+        }
+    }
+}
+
+/// Looks whether the stores of which something is due are those that the catalogue speaks of. What is in others is left alone.
+fn doubt(active: &mut [Option<Lane<'_>>], stores: &Stores, samples: &Samples, due: &BTreeSet<DriverId>) {
+    if active.iter().all(Option::is_none) {
+        return;
+    }
+    let doubts = match samples.doubts(stores, due) {
+        Ok(it) => it,
+        Err(why) => return active.iter().flatten().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone())),
+    };
+    for lane in active.iter_mut().flatten() {
+        lane.doubtful = doubts.keys().cloned().collect();
+        let mut counts = lane.tally.lock();
+        for (driver, error) in &doubts {
+            let why = error.to_string();
+            lane.setup.observer.event(&Event::Warning(&why));
+            counts.note_at_large(About::Store(driver), Status::FailRead, why.clone());
+            counts.doubts.push(why);
         }
     }
 }
@@ -277,7 +347,8 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lan
         let counted = summary(setup, options, entry.started.clone(), counts);
         let refused = gone.err().map(|it| crate::chain(&it));
         let ending = if refused.is_some() { Ending::Refused } else { Ending::Safe };
-        entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), ..counted }));
+        let free_bytes = free_bytes(setup);
+        entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), free_bytes, ..counted }));
         return None;
     }
     let marked = gone.and_then(|it| Ok(setup.ledger.mark_gone(setup.destination, &it)?));
@@ -289,6 +360,20 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lan
     setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
     let lock = entry.lock.take()?;
     Some(Lane::new(number, setup, options, Tally::of(counts), lock))
+}
+
+/// The room at a destination, as far as it tells. A dry run goes on without.
+fn free_bytes(setup: &Setup<'_>) -> Option<u64> {
+    match setup.sink.room() {
+        Ok(room) => room.map(|it| it.free),
+        // It would be new.
+        Err(error) if error.cause == Cause::Absent || error.cause == Cause::Missing => None,
+        Err(error) => {
+            let text = format!("destination {}: {}", setup.destination, error.chain());
+            setup.observer.event(&Event::Warning(&text));
+            None
+        }
+    }
 }
 
 /// Files of a driver that nobody configured are not covered by mistake, unlike all others (facts R10).
@@ -327,6 +412,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         dry_run: options.dry_run,
         files: counts.files,
         due: counts.due,
+        free_bytes: None,
         bytes_copied: counts.bytes_copied,
         gone: counts.gone,
         verified: counts.verified,
@@ -340,7 +426,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         snapshot: counts.snapshot,
         catalogue_digest: counts.catalogue_digest,
         overrides: options.overrides.names(),
-        aborted: counts.abort.map(|it| it.1),
+        aborted: counts.abort.map(|it| it.1).or_else(|| (!counts.doubts.is_empty()).then(|| counts.doubts.join("; "))),
         exit_code: ending.code(),
         ending,
     }

@@ -127,7 +127,7 @@ impl Stop {
     /// Whether what failed so says nothing: there was no time to try it again, or it was cut off.
     pub(crate) fn is_no_verdict(&self, cause: Cause) -> bool {
         match cause {
-            Cause::Transient | Cause::Unavailable => !self.may_begin(),
+            Cause::Transient | Cause::Unavailable | Cause::Absent => !self.may_begin(),
             Cause::Io => self.must_cut(),
             Cause::Missing
             | Cause::Misconfigured

@@ -104,6 +104,8 @@ pub struct Summary {
     pub files: FileCounts,
     /// What was found to be due.
     pub due: Due,
+    /// Bytes that are free at the destination, where a dry run was told.
+    pub free_bytes: Option<u64>,
     /// Bytes sent and proved.
     pub bytes_copied: u64,
     /// Data files that left the catalogue since the last run. Their copies stay.

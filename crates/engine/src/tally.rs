@@ -88,6 +88,8 @@ pub(crate) struct Counts {
     pub(crate) cut_short: bool,
     /// A store could not be used, or what the run leaves at the destination not be left: how it ends therefore.
     pub(crate) unusable: Option<Ending>,
+    /// Stores that were left alone for safety, with the reason.
+    pub(crate) doubts: Vec<String>,
     /// Something in scope is not safe for whatever reason.
     pub(crate) not_safe: bool,
 }
@@ -157,6 +159,7 @@ impl Counts {
     /// How the run ended, by all that was found (design section 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
         let found = [
+            (!self.doubts.is_empty(), Ending::Refused),
             (self.destination_damaged, Ending::DestinationDamaged),
             (self.source_damaged, Ending::SourceDamaged),
             (self.not_safe || self.files.failed > 0, Ending::NotSafe),

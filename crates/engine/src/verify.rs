@@ -15,7 +15,7 @@ use crate::run::now;
 use crate::{Ending, Observer, RunError, Selection, Stop};
 
 /// Copies that are looked for before anything is recorded as missing.
-pub(crate) const PROBES: usize = 100;
+pub(crate) const PROBES: u8 = 100;
 /// With fewer copies than this, all of them may well be lost at once.
 const PROBED_FROM: usize = 20;
 
@@ -226,7 +226,7 @@ fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, Le
         }
         plan.count += 1;
         plan.bytes += held.copy.size.unwrap_or(0);
-        if plan.probes.len() < PROBES {
+        if plan.probes.len() < PROBES.into() {
             plan.probes.push(held.copy.key);
         } else {
             // Each copy of the list has the same chance to be among them.

@@ -28,7 +28,9 @@ pub(crate) fn cause(error: &io::Error) -> Cause {
 /// Of a folder that the configuration names: whether it can pass that it cannot be used.
 pub(crate) fn cause_of_root(error: &io::Error) -> Cause {
     match cause(error) {
-        Cause::Missing | Cause::Forbidden | Cause::Refused | Cause::Exists | Cause::Unnameable => Cause::Misconfigured,
+        Cause::Missing | Cause::Absent | Cause::Forbidden | Cause::Refused | Cause::Exists | Cause::Unnameable => {
+            Cause::Misconfigured
+        }
         Cause::Full => Cause::Full,
         Cause::Transient | Cause::Unavailable | Cause::Misconfigured | Cause::Untrusted | Cause::Broken | Cause::Io => {
             Cause::Unavailable

@@ -13,6 +13,7 @@ mod replace;
 mod roots;
 mod sink;
 mod source;
+mod trace;
 mod writer;
 
 pub use replace::replace_file;

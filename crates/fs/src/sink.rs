@@ -12,7 +12,7 @@ use cap_std::fs::{Dir, DirEntry, File, OpenOptions, OpenOptionsExt};
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Observed, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Demand, Existing, Listed, Listing, Payload, Sink, SinkError, SinkSession, StageRequest,
+    Cause, CommitRequest, Demand, Existing, Listed, Listing, Payload, Room, Sink, SinkError, SinkSession, StageRequest,
     Staged, Unstaged,
 };
 use rustix::fs::Advice;
@@ -34,7 +34,7 @@ const ABREAST: usize = 32;
 /// Where, and by which evidence.
 #[derive(Debug, Clone)]
 pub struct DirectorySinkConfig {
-    /// `BackupDirectory`. Made when its parent exists.
+    /// `BackupDirectory`. [`Sink::make`] makes it, when its parent exists.
     pub root: PathBuf,
     /// A folder has no digests of its own: only reading back can be had.
     pub demand: Demand,
@@ -81,6 +81,24 @@ impl Sink for DirectorySink {
         self.notes.all()
     }
 
+    fn room(&self) -> Result<Option<Room>, SinkError> {
+        let root = &self.config.root;
+        let told = rustix::fs::statvfs(root).map_err(|it| sink_error(it.into(), root, "ask for the room in", ""))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
+        Ok(Some(Room { free: bytes(told.f_bavail), total: bytes(told.f_blocks) }))
+    }
+
+    fn make(&self) -> Result<(), SinkError> {
+        self.make_root().map_err(|error| {
+            let attempt = format!(
+                "cannot make the destination's folder {}; check that what it lies in exists, is mounted, and that this \
+                 account may write to it",
+                self.config.root.display()
+            );
+            SinkError::because(cause_of_root(&error), attempt, error)
+        })
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         let root = &self.config.root;
         if self.config.demand == Demand::RemoteHash {
@@ -94,8 +112,16 @@ impl Sink for DirectorySink {
             );
             SinkError::because(cause_of_root(&error), attempt, error)
         };
-        self.make_root().map_err(unavailable)?;
-        let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(unavailable)?;
+        let dir = match Dir::open_ambient_dir(root, ambient_authority()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let attempt = format!(
+                    "the destination's folder {} does not exist; check BackupDirectory, and that its disk is mounted",
+                    root.display()
+                );
+                return Err(SinkError::because(Cause::Absent, attempt, error));
+            }
+            opened => opened.map_err(unavailable)?,
+        };
         let mut touched = Touched::new(&dir, root);
         let own = touched.make(Some(&format!("{TEMPORARY}/{run}"))).and_then(Dir::try_clone).map_err(unavailable)?;
         if let Some((_, error)) = touched.flush(&self.notes).into_iter().next() {
@@ -318,6 +344,10 @@ impl SinkSession for DirectorySession {
 
     fn evidence(&self) -> Evidence {
         Evidence::ReadBack
+    }
+
+    fn root(&self) -> Option<String> {
+        Some(self.root.canonicalize().ok()?.to_str()?.to_owned())
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
-use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Source, SourceError, StoredObject};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 use rustix::fs::OFlags;
 
 use crate::error::{cause_of_root, source_error};
@@ -164,6 +164,18 @@ impl Source for FileStore {
             found.sort();
             Ok(Some(found))
         })
+    }
+
+    fn look_for(&self, trace: &Trace<'_>) -> Result<Sighting, SourceError> {
+        let mut found = Sighting::Unseen;
+        for (at, dir) in self.roots.all() {
+            match crate::trace::look(dir, at, trace) {
+                Sighting::Unseen => {}
+                Sighting::Unfinished(why) => found = Sighting::Unfinished(why),
+                seen @ Sighting::Seen(_) => return Ok(seen),
+            }
+        }
+        Ok(found)
     }
 
     fn check(&self) -> Result<(), SourceError> {

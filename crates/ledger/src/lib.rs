@@ -32,6 +32,7 @@ pub use sqlite::SqliteLedger;
 
 use std::collections::HashSet;
 
+use dvb_fixity::Digest;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 
 /// The lock on a destination; released when dropped, and by the system when the process dies.
@@ -334,6 +335,41 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError>;
+
+    /// All digests of the proved copies of these data files at a destination, by whatever algorithm and of whatever object.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn digests(
+        &self,
+        destination: &DestinationName,
+        ids: &[DvObjectId],
+    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError>;
+
+    /// Who this installation is, among all that may come to a destination: `fresh`, unless the ledger has an id already.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn installation(&self, fresh: &str) -> Result<String, LedgerError>;
+
+    /// Takes over the id of an installation whose ledger was lost. Says whether this is that installation now: not where a
+    /// destination is marked with another id.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn become_installation(&self, id: &str) -> Result<bool, LedgerError>;
+
+    /// When a destination was first seen to carry the installation's id, RFC 3339 UTC.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn identified_at(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError>;
+
+    /// Records that a destination carries it; one that is marked keeps its date.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn identify(&self, destination: &DestinationName) -> Result<(), LedgerError>;
 
     /// What lies at a key according to the ledger.
     ///

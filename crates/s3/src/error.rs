@@ -203,6 +203,7 @@ impl Fault {
                 Cause::Refused
                 | Cause::Unavailable
                 | Cause::Misconfigured
+                | Cause::Absent
                 | Cause::Untrusted
                 | Cause::Full
                 | Cause::Broken

@@ -86,6 +86,10 @@ impl S3Session {
 }
 
 impl SinkSession for S3Session {
+    fn root(&self) -> Option<String> {
+        Some(format!("{}/{}", self.shared.config.bucket, self.shared.prefix))
+    }
+
     fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
     }

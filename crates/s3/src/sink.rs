@@ -162,6 +162,12 @@ impl Sink for S3Sink {
         self.shared.notes.all()
     }
 
+    /// Buckets have an owner, a region and rules of their own, so this program makes none.
+    fn make(&self) -> Result<(), SinkError> {
+        let attempt = format!("{} does not exist; make it, or mend S3Bucket", self.shared.describe());
+        Err(SinkError::new(Cause::Unavailable, attempt))
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         Ok(Box::new(self.open(run)?))
     }

@@ -1,10 +1,10 @@
 //! A store of type `s3`: `<bucket>/<storage authority>/<storage identifier>/<name>` (`S3AccessIO`, facts 2.5).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Source, SourceError, StoredObject};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 
 use crate::body::{ObjectBody, length};
 use crate::client::{Call, Client};
@@ -180,6 +180,29 @@ impl Source for S3Store {
     /// A package on S3 is one zip (facts 2.8).
     fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
         Ok(None)
+    }
+
+    /// Asks for it by every name that it can have in the store's bucket, and in those of the identifiers.
+    fn look_for(&self, trace: &Trace<'_>) -> Result<Sighting, SourceError> {
+        let others = trace.near.iter().filter_map(|it| other_bucket(&self.bucket, it));
+        let own = Some(self.bucket.as_str()).filter(|it| !it.is_empty());
+        let buckets: BTreeSet<&str> = own.into_iter().chain(others).collect();
+        for bucket in buckets {
+            for key in trace.names() {
+                match self.client.ask(&Call { method: "HEAD", bucket, key: &key, ..Call::default() }) {
+                    Ok(_) => {
+                        let place = self.client.describe(bucket);
+                        return Ok(Sighting::Seen(format!(
+                            "what was just stored at the destination is {key} in {place}"
+                        )));
+                    }
+                    // Without s3:ListBucket, "forbidden" stands for what is not there as well.
+                    Err(fault) if matches!(fault.cause(), Cause::Missing | Cause::Forbidden | Cause::Unavailable) => {}
+                    Err(fault) => return Err(self.failed(fault, &key)),
+                }
+            }
+        }
+        Ok(Sighting::Unseen)
     }
 
     fn check(&self) -> Result<(), SourceError> {

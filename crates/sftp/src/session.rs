@@ -96,13 +96,7 @@ impl SftpSession {
     /// What a refusal means; version 3 says only "failure" of a full disk, so the room is asked for.
     pub(crate) fn explain(&mut self, attempt: &str, status: Status) -> Result<SinkError, Fault> {
         let unclear = !matches!(status.code, wire::NO_SUCH_FILE | wire::PERMISSION_DENIED | wire::UNSUPPORTED);
-        let mut room = None;
-        if unclear && self.client.offers.statvfs {
-            let path = if self.root.is_empty() { "/" } else { &self.root };
-            if let Reply::Extended(body) = self.client.ask(&[Request::StatVfs { path }])?.remove(0) {
-                room = wire::parse_statvfs(&body).ok();
-            }
-        }
+        let room = if unclear { told_room(&mut self.client, &self.root)? } else { None };
         Ok(self.refused(attempt, status, room, SCARCE))
     }
 
@@ -175,7 +169,23 @@ impl SftpSession {
     }
 }
 
+/// The room there is below a folder, where the server tells it.
+pub(crate) fn told_room(client: &mut Client, root: &str) -> Result<Option<wire::Room>, Fault> {
+    if !client.offers.statvfs {
+        return Ok(None);
+    }
+    let path = if root.is_empty() { "/" } else { root };
+    Ok(match client.ask(&[Request::StatVfs { path }])?.remove(0) {
+        Reply::Extended(body) => wire::parse_statvfs(&body).ok(),
+        _ => None,
+    })
+}
+
 impl SinkSession for SftpSession {
+    fn root(&self) -> Option<String> {
+        Some(if self.root.is_empty() { "/".to_owned() } else { self.root.clone() })
+    }
+
     fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use dvb_model::RunId;
-use dvb_storage::{Sink, SinkError, SinkSession};
+use dvb_storage::{Room, Sink, SinkError, SinkSession};
 
 use crate::config::SftpConfig;
 use crate::lessons::Lessons;
 use crate::pace::Interrupt;
-use crate::start::start;
+use crate::start::{make, room, start};
 
 /// A folder on an SSH server. Each session is a connection of its own.
 #[derive(Debug, Clone)]
@@ -41,6 +41,14 @@ impl Sink for SftpSink {
 
     fn notes(&self) -> Vec<String> {
         self.lessons.notes()
+    }
+
+    fn room(&self) -> Result<Option<Room>, SinkError> {
+        room(&self.config, &self.lessons, &self.interrupt)
+    }
+
+    fn make(&self) -> Result<(), SinkError> {
+        make(&self.config, &self.lessons, &self.interrupt)
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, Payload, PayloadError, SinkError, StageRequest};
+use dvb_storage::{Cause, Demand, Payload, PayloadError, Room, SinkError, StageRequest};
 use russh::Channel;
 use russh::client::Msg;
 
@@ -19,7 +19,7 @@ use crate::folders::{FILE_MODE, Folders};
 use crate::lessons::Lessons;
 use crate::link::Link;
 use crate::pace::Interrupt;
-use crate::session::{SCARCE, SftpSession, TEMP};
+use crate::session::{SCARCE, SftpSession, TEMP, told_room};
 use crate::shell;
 use crate::upload::{Names, Temporary, Upload};
 use crate::wire::{self, Reply, Request};
@@ -47,38 +47,10 @@ pub(crate) fn start(
     let who = config.describe();
     let fault = |doing: &'static str| {
         let who = who.clone();
-        move |it: Fault| {
-            let mut error = it.into_error(format!("{doing} {who}"));
-            if error.cause == Cause::Transient {
-                error.cause = Cause::Unavailable;
-            }
-            error
-        }
+        move |it: Fault| unavailable(it, doing, &who)
     };
-    let connection = connect(config, interrupt)?;
-    let shell_since = Instant::now();
     let wants_shell = config.demand != Demand::ReadBack && lessons.may_use_shell();
-    let (sftp, shell) = open_channels(&connection, config, wants_shell, interrupt, &who)?;
-    let link = Link::new(connection, sftp, shell, config.idle_timeout, interrupt.clone());
-    let given = given_root(config);
-    let kept = format!("{given}/{TEMP}/{KEPT}");
-    let first = [Request::Stat { path: given }, Request::RealPath { path: given }, Request::Stat { path: &kept }];
-    let handles = Arc::clone(&lessons.handles);
-    let begun = Client::start(link, config.connect_timeout, handles, &first);
-    let (mut client, mut seen) = begun.map_err(|it| {
-        let is_late = matches!(it, Fault::Silent(_));
-        let mut error = fault("start SFTP with")(it);
-        if is_late {
-            // sshd starts a program for SFTP by the login shell, which runs its start-up files first.
-            error.attempt.push_str(
-                " within ConnectTimeout; if the server is well, look what the start-up files of the account's login shell \
-                 (.bashrc, .profile) do where nobody sits at a terminal",
-            );
-        }
-        error
-    })?;
-    let keeps_all = matches!(seen.pop(), Some(Reply::Attributes(it)) if it.is_folder());
-    let root = find_root(&mut client, given, seen, &who).map_err(fault("look for the folder on"))??;
+    let Entered { client, root, keeps_all, shell_since } = enter(config, lessons, interrupt, wants_shell, false)?;
     let word = shell::random_word().map_err(fault("set up"))?.split_off(24);
     let (folder, before) = match keeps_all {
         true => (KEPT.to_owned(), format!("{}{OF_RUN}", encode_run(run))),
@@ -124,6 +96,82 @@ pub(crate) fn start(
         });
     }
     Ok(it)
+}
+
+fn unavailable(fault: Fault, doing: &'static str, who: &str) -> SinkError {
+    let mut error = fault.into_error(format!("{doing} {who}"));
+    if error.cause == Cause::Transient {
+        error.cause = Cause::Unavailable;
+    }
+    error
+}
+
+/// Makes the folder that the copies lie in.
+///
+/// # Errors
+/// [`SinkError`], as [`Sink::make`](dvb_storage::Sink::make) promises.
+pub(crate) fn make(config: &SftpConfig, lessons: &Arc<Lessons>, interrupt: &Interrupt) -> Result<(), SinkError> {
+    enter(config, lessons, interrupt, false, true).map(drop)
+}
+
+/// The room there is, where the server tells it.
+///
+/// # Errors
+/// [`SinkError`], as [`Sink::room`](dvb_storage::Sink::room) promises.
+pub(crate) fn room(
+    config: &SftpConfig,
+    lessons: &Arc<Lessons>,
+    interrupt: &Interrupt,
+) -> Result<Option<Room>, SinkError> {
+    let who = config.describe();
+    let Entered { mut client, root, .. } = enter(config, lessons, interrupt, false, false)?;
+    let told = told_room(&mut client, &root).map_err(|it| unavailable(it, "ask for the room on", &who))?;
+    Ok(told.map(|it| Room { free: it.bytes, total: it.total }))
+}
+
+/// A login, and the folder that the copies lie in.
+struct Entered {
+    client: Client,
+    root: String,
+    /// Nothing can be removed there.
+    keeps_all: bool,
+    /// When a shell was asked for, if one was.
+    shell_since: Instant,
+}
+
+fn enter(
+    config: &SftpConfig,
+    lessons: &Arc<Lessons>,
+    interrupt: &Interrupt,
+    wants_shell: bool,
+    make: bool,
+) -> Result<Entered, SinkError> {
+    let who = config.describe();
+    let connection = connect(config, interrupt)?;
+    let shell_since = Instant::now();
+    let (sftp, shell) = open_channels(&connection, config, wants_shell, interrupt, &who)?;
+    let link = Link::new(connection, sftp, shell, config.idle_timeout, interrupt.clone());
+    let given = given_root(config);
+    let kept = format!("{given}/{TEMP}/{KEPT}");
+    let first = [Request::Stat { path: given }, Request::RealPath { path: given }, Request::Stat { path: &kept }];
+    let handles = Arc::clone(&lessons.handles);
+    let begun = Client::start(link, config.connect_timeout, handles, &first);
+    let (mut client, mut seen) = begun.map_err(|it| {
+        let is_late = matches!(it, Fault::Silent(_));
+        let mut error = unavailable(it, "start SFTP with", &who);
+        if is_late {
+            // sshd starts a program for SFTP by the login shell, which runs its start-up files first.
+            error.attempt.push_str(
+                " within ConnectTimeout; if the server is well, look what the start-up files of the account's login shell \
+                 (.bashrc, .profile) do where nobody sits at a terminal",
+            );
+        }
+        error
+    })?;
+    let keeps_all = matches!(seen.pop(), Some(Reply::Attributes(it)) if it.is_folder());
+    let found = find_root(&mut client, given, seen, make, &who);
+    let root = found.map_err(|it| unavailable(it, "look for the folder on", &who))??;
+    Ok(Entered { client, root, keeps_all, shell_since })
 }
 
 /// Opens a channel for SFTP, and one for a shell where digests are wanted. What the server says to the requests in
@@ -196,10 +244,23 @@ fn find_root(
     client: &mut Client,
     given: &str,
     mut seen: Vec<Reply<'static>>,
+    make: bool,
     who: &str,
 ) -> Result<Result<String, SinkError>, Fault> {
     let is_folder =
         |it: Option<&Reply<'_>>| matches!(it, Some(Reply::Attributes(it)) if it.is_folder() || it.mode.is_none());
+    if !is_folder(seen.first()) && !make {
+        return Ok(Err(match seen.into_iter().next() {
+            Some(Reply::Status(it)) if it.code == crate::wire::NO_SUCH_FILE => SinkError::new(
+                Cause::Absent,
+                format!("{who}: the folder does not exist; check BackupDirectory, and that its disk is mounted there"),
+            ),
+            Some(Reply::Status(it)) => {
+                refusal(format!("{who}: the folder cannot be entered; check BackupDirectory"), it)
+            }
+            _ => SinkError::new(Cause::Misconfigured, format!("{who}: that is no folder; check BackupDirectory")),
+        }));
+    }
     if !is_folder(seen.first()) {
         let made = client.order(&[Request::MakeDir { path: given, mode: crate::folders::FOLDER_MODE }])?.remove(0);
         seen = client.ask(&[Request::Stat { path: given }, Request::RealPath { path: given }])?;

@@ -338,6 +338,8 @@ pub(crate) fn parse_limits(body: &[u8]) -> Result<Limits, Malformed> {
 pub(crate) struct Room {
     /// Bytes.
     pub(crate) bytes: u64,
+    /// Bytes of the whole file system, for all.
+    pub(crate) total: u64,
     /// Whether not one more file can be made, on a file system that counts them.
     pub(crate) no_files: bool,
 }
@@ -347,12 +349,13 @@ pub(crate) fn parse_statvfs(body: &[u8]) -> Result<Room, Malformed> {
     let mut fields = Fields(body);
     fields.u64()?;
     let fragment = fields.u64()?;
-    fields.take(16)?;
+    let all = fields.u64()?;
+    fields.u64()?;
     let blocks = fields.u64()?;
     let files = fields.u64()?;
     fields.u64()?;
     let no_files = files > 0 && fields.u64()? == 0;
-    Ok(Room { bytes: fragment.saturating_mul(blocks), no_files })
+    Ok(Room { bytes: fragment.saturating_mul(blocks), total: fragment.saturating_mul(all), no_files })
 }
 
 #[cfg(test)]

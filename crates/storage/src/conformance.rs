@@ -148,7 +148,15 @@ fn shows(session: &mut dyn SinkSession, key: &ObjectKey) -> Result<Option<u64>, 
 /// The first promise that is broken.
 pub fn sink(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     let run = RunId("20000101T000000Z-conformance".to_owned());
-    let mut session = sink.connect(&run).map_err(lost)?;
+    let mut session = match sink.connect(&run) {
+        Err(error) if error.cause == Cause::Absent => {
+            let again = sink.connect(&run).map(drop).map_err(|it| it.cause);
+            ensure(again == Err(Cause::Absent), "connecting does not make the place itself")?;
+            sink.make().map_err(lost)?;
+            sink.connect(&run).map_err(lost)?
+        }
+        connected => connected.map_err(lost)?,
+    };
     let session = session.as_mut();
     a_batch_shows_whole_after_commit(session, prefix)?;
     nothing_is_replaced_unasked(session, prefix)?;

@@ -18,6 +18,9 @@ pub enum Cause {
     /// As `Unavailable`, by what the configuration says or the server lacks: a login that is refused, a bucket or folder
     /// that does not exist. It does not pass by itself.
     Misconfigured,
+    /// The place itself, folder or container, is not there: nothing was stored there yet, it is not mounted, or its name is
+    /// wrong.
+    Absent,
     /// The destination is not the one that was agreed on (host key changed or unknown).
     Untrusted,
     /// No room is left.
@@ -39,7 +42,7 @@ impl Cause {
     #[must_use]
     pub fn is_of_all(self) -> bool {
         match self {
-            Self::Transient | Self::Unavailable | Self::Misconfigured => true,
+            Self::Transient | Self::Unavailable | Self::Misconfigured | Self::Absent => true,
             Self::Missing
             | Self::Forbidden
             | Self::Refused

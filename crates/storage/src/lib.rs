@@ -17,14 +17,16 @@ mod shared_answer;
 mod sink;
 mod source;
 mod target;
+mod trace;
 
 pub use error::{Cause, SinkError, SourceError};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use shared_answer::SharedAnswer;
 pub use sink::{
-    CONTINUED_FOR, CONTINUED_FROM, CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Sink,
+    CONTINUED_FOR, CONTINUED_FROM, CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Room, Sink,
     SinkSession, StageRequest, Staged, Unstaged,
 };
 pub use source::{Location, ObjectAddress, Shelf, Source, StoredObject};
 pub use target::{Expected, Folder, Mender, Placed, PutError, StoreWriter, Target};
+pub use trace::{Sighting, Trace};

@@ -114,6 +114,15 @@ pub struct Existing {
     pub size: u64,
 }
 
+/// The room at a destination, for this account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that may still be stored.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
 /// Which objects are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing<'a> {
@@ -145,10 +154,26 @@ pub trait Sink: Send + Sync {
         Vec::new()
     }
 
-    /// Opens a session for a run. Bounded in time.
+    /// How much room there is for more; `None` where the destination does not tell. Bounded in time, and nothing is stored.
     ///
     /// # Errors
-    /// [`SinkError`]: [`Cause::Untrusted`](crate::Cause::Untrusted) where the host's key is changed or unknown, `Forbidden` where login is refused,
+    /// [`SinkError`], as [`Sink::connect`].
+    fn room(&self) -> Result<Option<Room>, SinkError> {
+        Ok(None)
+    }
+
+    /// Makes the place itself, folder or container, where [`Sink::connect`] has said that it is missing. What it lies in
+    /// must be there.
+    ///
+    /// # Errors
+    /// [`SinkError`], when it cannot be made.
+    fn make(&self) -> Result<(), SinkError>;
+
+    /// Opens a session for a run. Bounded in time. The place itself, folder or container, is not made: a name with a
+    /// mistake in it, or a disk that is not mounted, would look like an empty one.
+    ///
+    /// # Errors
+    /// [`SinkError`]: [`Cause::Absent`](crate::Cause::Absent) where the place is not there, [`Cause::Untrusted`](crate::Cause::Untrusted) where the host's key is changed or unknown, `Forbidden` where login is refused,
     /// `Unavailable` where the destination cannot be reached or used, `Misconfigured` where the configuration allows nothing that it offers.
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError>;
 
@@ -192,6 +217,12 @@ pub trait SinkSession: Send {
     /// when the object came, which says nothing of what lies there now.
     fn measures_by(&self) -> Evidence {
         self.evidence()
+    }
+
+    /// Where copies lie, by the name that the server has for it: an absolute folder, `bucket/prefix`, a container;
+    /// with `/` between folders. `None` where nobody can say.
+    fn root(&self) -> Option<String> {
+        None
     }
 
     /// Stores a batch under temporary names, creating folders as needed. Payloads are opened and read here, in order.

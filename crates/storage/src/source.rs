@@ -5,7 +5,7 @@ use std::io::Read;
 
 use dvb_model::{KeyError, ObjectKey, ObjectName, StorageIdentifier, StoragePid};
 
-use crate::{Cause, SourceError};
+use crate::{Cause, Sighting, SourceError, Trace};
 
 /// Where an object of a data file or of a dataset is, in the words of Dataverse; each source makes its own address of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +128,16 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`SourceError`], as for `open`.
     fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError>;
+
+    /// Looks whether an object that was just stored at a destination shows below the store, or whether the store lies in the
+    /// destination. Bounded in time. A store that is on somebody else's web server cannot be either.
+    ///
+    /// # Errors
+    /// [`SourceError`], when the store cannot be looked into.
+    fn look_for(&self, trace: &Trace<'_>) -> Result<Sighting, SourceError> {
+        let _ = trace;
+        Ok(Sighting::Unseen)
+    }
 
     /// Tries that the store is there and can be read at all.
     ///

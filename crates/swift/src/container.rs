@@ -10,17 +10,21 @@ use crate::error::{Failure, status};
 use crate::http::Answer;
 use crate::path::{Path, quote};
 
+/// Whether there is one.
+pub(crate) fn exists(client: &Client, container: &str) -> Result<bool, Failure> {
+    match client.send(Request::new(Method::HEAD, &Path::container(container))) {
+        Err(failure) if status(&failure) == Some(404) => Ok(false),
+        Err(failure) => Err(failure),
+        Ok(_) => Ok(true),
+    }
+}
+
 /// Makes a container if it is not there. One that exists is not asked to be made: that may be a right we lack.
 pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), Failure> {
-    let path = Path::container(container);
-    match client.send(Request::new(Method::HEAD, &path)) {
-        Err(failure) if status(&failure) == Some(404) => {
-            client.send(Request::new(Method::PUT, &path))?.why();
-            Ok(())
-        }
-        Err(failure) => Err(failure),
-        Ok(_) => Ok(()),
+    if !exists(client, container)? {
+        client.send(Request::new(Method::PUT, &Path::container(container)))?.why();
     }
+    Ok(())
 }
 
 /// Names that begin with `prefix`, in order; with a delimiter, also the folders (ending in `/`) that stand for all names in

@@ -138,6 +138,10 @@ fn lost_unstaged(error: Unstaged) -> Result<Unstaged, SinkError> {
 }
 
 impl SinkSession for Session {
+    fn root(&self) -> Option<String> {
+        Some(self.place.container.clone())
+    }
+
     fn algorithms(&self) -> &[Algorithm] {
         &[Algorithm::Md5]
     }

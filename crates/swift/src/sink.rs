@@ -24,8 +24,8 @@ pub struct SwiftSink {
     interrupt: Interrupt,
     left: Arc<Left>,
     place: SharedAnswer<Arc<Place>>,
-    /// In a store of Dataverse, a container for segments is made only when there are some.
-    segments: bool,
+    /// In a store of Dataverse a container is made as it is needed; a destination's only when that is asked for.
+    is_store: bool,
 }
 
 impl SwiftSink {
@@ -40,13 +40,13 @@ impl SwiftSink {
             interrupt: Interrupt::default(),
             left: Arc::default(),
             place: SharedAnswer::default(),
-            segments: true,
+            is_store: false,
         }
     }
 
     /// A container of Dataverse, as a sink.
     pub(crate) fn of_store(config: SwiftSinkConfig) -> Self {
-        Self { segments: false, ..Self::new(config) }
+        Self { is_store: true, ..Self::new(config) }
     }
 
     fn client(&self) -> Result<Arc<Client>, Failure> {
@@ -59,15 +59,16 @@ impl SwiftSink {
         Ok(client)
     }
 
-    /// Looks that the containers are there. What the server says of itself is asked for once.
-    fn place(&self, known: Option<&Arc<Place>>) -> Result<Arc<Place>, Failure> {
+    /// Looks that the container is there; `None` where it is not. What the server says of itself is asked for once.
+    fn place(&self, known: Option<&Arc<Place>>) -> Result<Option<Arc<Place>>, Failure> {
         let client = self.client()?;
         let server = known.map_or_else(|| Server::ask(&client), |it| Ok(it.server.clone()))?;
-        container::ensure(&client, &self.config.container)?;
-        if self.segments {
-            container::ensure(&client, &segments_of(&self.config.container))?;
+        if self.is_store {
+            container::ensure(&client, &self.config.container)?;
+        } else if !container::exists(&client, &self.config.container)? {
+            return Ok(None);
         }
-        Ok(Arc::new(Place {
+        Ok(Some(Arc::new(Place {
             client,
             container: self.config.container.clone(),
             server,
@@ -77,8 +78,19 @@ impl SwiftSink {
             demand: self.config.demand,
             left: Arc::clone(&self.left),
             // In a store of Dataverse, nothing of ours is to stay.
-            continues: self.segments,
-        }))
+            continues: !self.is_store,
+        })))
+    }
+
+    fn failed(&self, failure: Failure) -> SinkError {
+        let cause = match failure.cause() {
+            _ if matches!(failure, Failure::LoginRefused { .. }) => Cause::Forbidden,
+            Cause::Misconfigured | Cause::Missing => Cause::Misconfigured,
+            known @ (Cause::Forbidden | Cause::Full) => known,
+            _ => Cause::Unavailable,
+        };
+        let attempt = format!("cannot use the {}; check that it may be entered, or made", Sink::describe(self));
+        SinkError::because(cause, attempt, failure)
     }
 }
 
@@ -96,6 +108,16 @@ impl Sink for SwiftSink {
         if let Some(client) = &*self.client.lock().unwrap_or_else(PoisonError::into_inner) {
             client.interrupt();
         }
+    }
+
+    /// With the container for the segments of large objects, so that an account without the right to make them is told now.
+    fn make(&self) -> Result<(), SinkError> {
+        let make = || {
+            let client = self.client()?;
+            container::ensure(&client, &self.config.container)?;
+            container::ensure(&client, &segments_of(&self.config.container))
+        };
+        make().map_err(|it| self.failed(it))
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
@@ -119,17 +141,11 @@ impl ObjectSink for SwiftSink {
 
 impl SwiftSink {
     fn open(&self, run: &RunId) -> Result<Session, SinkError> {
-        let failed = |failure: Failure| {
-            let cause = match failure.cause() {
-                _ if matches!(failure, Failure::LoginRefused { .. }) => Cause::Forbidden,
-                Cause::Misconfigured | Cause::Missing => Cause::Misconfigured,
-                known @ (Cause::Forbidden | Cause::Full) => known,
-                _ => Cause::Unavailable,
-            };
-            let attempt = format!("cannot use the {}; check that it may be entered, or made", Sink::describe(self));
-            SinkError::because(cause, attempt, failure)
+        let missing = || {
+            let attempt = format!("the {} does not exist; check SwiftContainer", Sink::describe(self));
+            SinkError::new(Cause::Absent, attempt)
         };
-        let place = self.place.get(|known| self.place(known).map_err(failed))?;
+        let place = self.place.get(|known| self.place(known).map_err(|it| self.failed(it))?.ok_or_else(missing))?;
         Ok(Session::new(place, run.clone()))
     }
 }

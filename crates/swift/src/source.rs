@@ -1,12 +1,12 @@
 //! A store of type `swift` (`SwiftAccessIO`, facts 2.6): everything that is needed stands in the identifier.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_http::Interrupt;
 use dvb_model::ObjectName;
-use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Source, SourceError, StoredObject};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 use ureq::http::Method;
 
 use crate::client::{Client, Request};
@@ -190,6 +190,28 @@ impl Source for SwiftStore {
     /// A package in Swift is an object like any other: there are no folders.
     fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
         Ok(None)
+    }
+
+    /// Asks for it by every name that it can have in the containers of the objects that are known.
+    fn look_for(&self, trace: &Trace<'_>) -> Result<Sighting, SourceError> {
+        let containers: BTreeSet<(String, String)> =
+            trace.near.iter().filter_map(|it| address(it).ok()).map(|it| (it.endpoint, it.container)).collect();
+        for (endpoint, container) in containers {
+            let client = endpoint_of(&self.endpoints, self.default.as_deref(), &endpoint)?.client();
+            let client = client.map_err(|it| it.into_source(&format!("container {container} of {endpoint}")))?;
+            for name in trace.names() {
+                match client.send(Request::new(Method::HEAD, &Path::object(&container, &name))) {
+                    Ok(_) => {
+                        let seen =
+                            format!("what was just stored at the destination is {name} in container {container}");
+                        return Ok(Sighting::Seen(seen));
+                    }
+                    Err(failure) if matches!(failure.cause(), Cause::Missing | Cause::Forbidden) => {}
+                    Err(failure) => return Err(failure.into_source(&format!("{name} in container {container}"))),
+                }
+            }
+        }
+        Ok(Sighting::Unseen)
     }
 
     fn check(&self) -> Result<(), SourceError> {

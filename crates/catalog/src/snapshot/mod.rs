@@ -58,6 +58,9 @@ pub struct SnapshotHeader {
     /// The name of that destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<DestinationName>,
+    /// The id of the installation that it belongs to; snapshots from before there were ids have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<String>,
     /// Where the run ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

@@ -105,6 +105,7 @@ pub fn write_snapshot(
         source: catalog.describe(),
         run: None,
         destination: None,
+        installation: None,
         host: None,
         previous: None,
     };

@@ -93,6 +93,7 @@ fn header() -> SnapshotHeader {
         made: MADE.into(),
         source: "db:5432/dvndb".into(),
         run: Some(RunId("20250102T030405Z-1".into())),
+        installation: Some("0badcafe".to_owned()),
         destination: Some(DestinationName("default".into())),
         host: Some("backup.example.org".into()),
         previous: Some(SnapshotLink { name: "catalogue-before.jsonl.zst".into(), sha256: "cd".repeat(32) }),

@@ -17,6 +17,7 @@ use tempfile::TempPath;
 
 use super::RebuildSetup;
 use crate::connection::{Connection, Lost};
+use crate::guard::{self, Identity};
 use crate::snapshot::thin;
 use crate::{Ending, RunError, Stop};
 
@@ -75,6 +76,12 @@ impl Temporary {
 }
 
 impl Fetched {
+    /// The installation that it is of, where that is another one than the destination's.
+    fn foreign(&self, owner: &Identity) -> Option<&str> {
+        let Identity::Of(owner) = owner else { return None };
+        self.header.installation.as_deref().filter(|it| *it != owner.id)
+    }
+
     /// The catalogue in it.
     #[must_use]
     pub fn catalog(&self) -> SnapshotCatalog {
@@ -86,6 +93,7 @@ pub(super) fn fetch(
     setup: &RebuildSetup<'_>,
     which: &Which,
     connection: &mut Connection<'_>,
+    owner: &Identity,
     folder: &Path,
 ) -> Result<Fetched, RunError> {
     let one = |name: &str, connection: &mut Connection<'_>| fetch_one(setup, name, connection, folder);
@@ -98,7 +106,12 @@ pub(super) fn fetch(
             let (header, counts) = whole(path)?;
             Ok(Fetched { link, header, counts, notes: Vec::new(), path: path.clone(), _temporary: None })
         }
-        Which::Named(name) => one(name, connection)?.map_err(|why| none(vec![why])),
+        Which::Named(name) => {
+            let mut fetched = one(name, connection)?.map_err(|why| none(vec![why]))?;
+            let note = fetched.foreign(owner).map(|it| format!("{name} is that of another installation, {it}"));
+            fetched.notes.extend(note);
+            Ok(fetched)
+        }
         Which::Newest => {
             let listed = again(connection, |it| match it.list_own(thin::BEFORE) {
                 Err(error) if error.cause == Cause::Forbidden => Ok(Err(error.chain())),
@@ -113,6 +126,10 @@ pub(super) fn fetch(
             for name in &snapshots {
                 match one(name, connection)? {
                     Ok(mut fetched) => {
+                        if let Some(other) = fetched.foreign(owner) {
+                            why.push(format!("{name} is that of another installation, {other}; to use it, name it"));
+                            continue;
+                        }
                         fetched.notes.splice(0..0, why);
                         fetched.notes.extend(of_wrong_clocks(name, &snapshots, now));
                         fetched.notes.extend(broken_link(&fetched, &names, connection)?);
@@ -348,6 +365,11 @@ fn digest_of_file(path: &Path) -> io::Result<String> {
             n => hasher.update(&buffer[..n]),
         }
     }
+}
+
+/// Whose the destination is.
+pub(super) fn owner(connection: &mut Connection<'_>) -> Result<Identity, RunError> {
+    again(connection, guard::look_at_identity)
 }
 
 fn again<T>(

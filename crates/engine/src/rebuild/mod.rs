@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::connection::{At, Connection, Contact};
 use crate::cut::{Cut, watched};
+use crate::guard::{self, Identity};
 use crate::observer::Event;
 use crate::run::now;
 use crate::{Ending, Observer, RunError, Stop, chain};
@@ -142,7 +143,9 @@ fn rebuild_until(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<R
 fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String) -> Result<RebuildSummary, RunError> {
     let contact = Contact::under_lock();
     let mut connection = Connection::new(setup.at(&options.run), &contact);
-    let fetched = fetch::fetch(setup, &options.which, &mut connection, &options.spool_folder)?;
+    let owner = fetch::owner(&mut connection)?;
+    let fetched = fetch::fetch(setup, &options.which, &mut connection, &owner, &options.spool_folder)?;
+    guard::take_on(setup.ledger, setup.destination, owner, fetched.header.installation.as_deref())?;
     setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
     let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
     let ended = claims.take(&fetched, Some(&mut connection));
@@ -200,7 +203,13 @@ pub fn fetch_snapshot(
     let contact = Contact::without_lock();
     watched(vec![Cut::new(setup.stop, || setup.sink.interrupt())], || {
         let mut connection = Connection::new(setup.at(run), &contact);
-        let fetched = fetch::fetch(setup, which, &mut connection, folder);
+        let fetched = match which {
+            Which::File(_) => fetch::fetch(setup, which, &mut connection, &Identity::None, folder),
+            Which::Newest | Which::Named(_) => {
+                let owner = fetch::owner(&mut connection);
+                owner.and_then(|owner| fetch::fetch(setup, which, &mut connection, &owner, folder))
+            }
+        };
         connection.clean_up();
         fetched
     })

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::connection::Contact;
 use crate::cut::{Cut, watched};
+use crate::guard;
 use crate::observer::Event;
 use crate::restore::plan::Asked;
 use crate::restore::reach::Reach;
@@ -313,6 +314,7 @@ fn begin(
     for (origin, run) in setup.destinations.iter().zip(runs) {
         let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.to_owned() };
         locks.push(setup.ledger.lock(origin.name, &holder)?);
+        guard::refuse_foreign(origin.sink, run, setup.ledger, origin.name)?;
     }
     for (origin, id) in setup.destinations.iter().zip(runs) {
         let (destination, started) = (origin.name.clone(), started.to_owned());

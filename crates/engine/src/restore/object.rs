@@ -78,9 +78,12 @@ impl Fate {
     /// What a failure of a store or folder makes of it.
     fn of(cause: Cause, why: String) -> Self {
         match cause {
-            Cause::Transient | Cause::Unavailable | Cause::Misconfigured | Cause::Untrusted | Cause::Full => {
-                Self::Unreachable(Ending::of_cause(cause), why)
-            }
+            Cause::Transient
+            | Cause::Unavailable
+            | Cause::Misconfigured
+            | Cause::Absent
+            | Cause::Untrusted
+            | Cause::Full => Self::Unreachable(Ending::of_cause(cause), why),
             Cause::Missing
             | Cause::Forbidden
             | Cause::Refused
@@ -208,6 +211,7 @@ pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
             | Cause::Transient
             | Cause::Unavailable
             | Cause::Misconfigured
+            | Cause::Absent
             | Cause::Untrusted
             | Cause::Full
             | Cause::Broken

@@ -21,6 +21,7 @@ use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, St
 use serde::Deserialize;
 
 use crate::connection::{Connection, Lost};
+use crate::guard;
 use crate::lane::Lane;
 use crate::observer::Event;
 use crate::payload::Reading;
@@ -132,7 +133,8 @@ impl Lane<'_> {
 fn begin<'a>(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
     // What is under a signal, or has lost its lock or its destination, leaves it to the next run, which sees that by the
     // summary.
-    if !lane.at_the_end.may_go_on() || lane.tally.is_aborted() || !lane.is_locked() {
+    let is_settled = lane.settled.load(std::sync::atomic::Ordering::Relaxed);
+    if !is_settled || !lane.at_the_end.may_go_on() || lane.tally.is_aborted() || !lane.is_locked() {
         return None;
     }
     let begun = is_needed(lane, catalogue);
@@ -238,6 +240,7 @@ impl<'a> Draft<'a> {
             source: lane.setup.catalog.describe(),
             run: Some(run.clone()),
             destination: Some(lane.setup.destination.clone()),
+            installation: Some(guard::installation(lane.setup.ledger)?),
             host: Some(lane.options.host.clone()),
             previous,
         };

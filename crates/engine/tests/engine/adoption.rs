@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use dvb_engine::Ending;
+use dvb_engine::{Ending, Options, RunError};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
-use crate::bench::{Bench, LedgerKind, target};
+use crate::bench::{Bench, LedgerKind, TAKEN, target};
 use crate::verify::bad_copies;
 
 /// The table as the original's `backupdb.sql` makes it.
@@ -174,7 +174,10 @@ fn without_a_ledger_what_lies_at_the_destination_is_found_again() {
     let ledger = dvb_ledger::SqliteLedger::new(bench.folder.path().join("another.db"));
     let bench = Bench { ledger: Box::new(ledger), ..bench };
     bench.ledger.migrate().unwrap();
-    let summary = bench.run();
+    // For all that anybody knows, it is another Dataverse's.
+    let refused = bench.try_run(&bench.options()).unwrap_err();
+    assert!(matches!(refused, RunError::Foreign { .. }), "{refused:?}");
+    let summary = bench.try_run(&Options { overrides: TAKEN, ..bench.options() }).unwrap();
     assert_eq!((summary.files.adopted, summary.files.copied, summary.bytes_copied), (30, 0, 0));
     assert_eq!(bench.copies().len(), 30);
     assert_eq!(bench.run().files.unchanged, 30);

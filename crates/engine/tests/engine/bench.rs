@@ -27,10 +27,15 @@ pub(crate) enum LedgerKind {
     Postgres,
 }
 
+const NONE: Overrides = Overrides { disappearance: false, changes: false, copies_lost: false, take_over: false };
 /// Very many have left the catalogue, and that is meant.
-pub(crate) const GONE: Overrides = Overrides { disappearance: true, copies_lost: false };
+pub(crate) const GONE: Overrides = Overrides { disappearance: true, ..NONE };
+/// Very many have changed, and that is meant.
+pub(crate) const CHANGED: Overrides = Overrides { changes: true, ..NONE };
 /// All copies are lost, and that is known.
-pub(crate) const LOST: Overrides = Overrides { disappearance: false, copies_lost: true };
+pub(crate) const LOST: Overrides = Overrides { copies_lost: true, ..NONE };
+/// The destination is to be this installation's, whosever it was.
+pub(crate) const TAKEN: Overrides = Overrides { take_over: true, ..NONE };
 
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -150,6 +155,8 @@ impl Bench {
             auxiliary_objects: true,
             cached_exports: false,
             max_disappearance: 0.05,
+            // Small as the worlds are, one file that changes is already very many.
+            max_change: 1.0,
             overrides: Overrides::default(),
             spool_folder: self.folder.path().to_owned(),
         }

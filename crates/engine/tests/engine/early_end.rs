@@ -157,6 +157,7 @@ fn what_dead_runs_left_is_swept_but_not_what_strangers_left() {
         pid: 1,
     };
     bench.ledger.begin_run(&run).unwrap();
+    bench.sink.make().unwrap();
     for id in [&dead, &RunId("20200101T000000Z-stranger".into())] {
         sink_at(&bench.backup).connect(id).unwrap();
         std::fs::write(bench.backup.join(format!(".dataverse-backup/tmp/{id}/left")), "half").unwrap();

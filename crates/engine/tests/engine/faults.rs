@@ -73,6 +73,10 @@ impl Sink for Faulty<'_> {
         self.inner.method()
     }
 
+    fn make(&self) -> Result<(), SinkError> {
+        self.inner.make()
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         if self.plan.fault == Fault::Death && self.plan.has_failed() {
             return Err(SinkError::new(Cause::Io, "dead"));

@@ -10,6 +10,7 @@ mod cookbook;
 mod disappearance;
 mod early_end;
 mod faults;
+mod guards;
 mod incidents;
 mod medium;
 mod orphans;

@@ -58,6 +58,10 @@ impl Sink for Guarded<'_> {
         self.inner.method()
     }
 
+    fn make(&self) -> Result<(), SinkError> {
+        self.inner.make()
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         (self.before)(Doing::Connect)?;
         Ok(Box::new(GuardedSession { inner: self.inner.connect(run)?, before: Arc::clone(&self.before) }))

@@ -317,7 +317,9 @@ fn whatever_fails_on_the_way_the_next_repair_ends_it() {
 #[test]
 fn a_destination_that_is_away_neither_helps_nor_hinders() {
     let mut two = Two::of_files(3);
-    two.second = sink_at(&two.bench.folder.path().join("no/such/parent"));
+    // Something else has its name.
+    fs::write(two.bench.folder.path().join("no"), "folder").unwrap();
+    two.second = sink_at(&two.bench.folder.path().join("no/such"));
     fs::remove_file(two.store(0)).unwrap();
     let done = two.repair_all(true);
     assert_eq!(done.ending, Ending::Usage, "{done:#?}");

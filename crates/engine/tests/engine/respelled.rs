@@ -33,6 +33,10 @@ impl Sink for Respelling<'_> {
         self.0.method()
     }
 
+    fn make(&self) -> Result<(), SinkError> {
+        self.0.make()
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         Ok(Box::new(RespellingSession(self.0.connect(run)?)))
     }

@@ -216,6 +216,10 @@ impl Sink for Meanwhile<'_> {
         self.inner.method()
     }
 
+    fn make(&self) -> Result<(), SinkError> {
+        self.inner.make()
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         (self.happens)();
         self.inner.connect(run)
@@ -343,6 +347,10 @@ impl Sink for Blind<'_> {
 
     fn method(&self) -> &'static str {
         self.0.method()
+    }
+
+    fn make(&self) -> Result<(), SinkError> {
+        self.0.make()
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {

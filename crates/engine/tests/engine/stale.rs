@@ -59,6 +59,7 @@ fn said(bench: &Bench, what: &str) -> bool {
 #[test]
 fn a_verify_of_nothing_is_no_green_light() {
     let bench = Bench::of_files(3);
+    bench.sink.make().unwrap();
     let error = crate::verify::verified_error(&bench);
     assert!(matches!(error, RunError::NothingToVerify { .. }), "{error:?}");
     assert_eq!(Ending::from(&error), Ending::NotSafe);

@@ -89,6 +89,10 @@ impl Sink for Noting<'_> {
         self.0.method()
     }
 
+    fn make(&self) -> Result<(), SinkError> {
+        self.0.make()
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         self.0.connect(run)
     }
@@ -204,6 +208,10 @@ impl Sink for FreezingSink<'_> {
 
     fn method(&self) -> &'static str {
         self.0.method()
+    }
+
+    fn make(&self) -> Result<(), SinkError> {
+        self.0.make()
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {

@@ -17,14 +17,32 @@ use crate::faults::{Fault, Faulty, Plan};
 /// Counts how often each object is opened.
 struct Counting(Arc<dyn Source>, Arc<Mutex<BTreeMap<String, u32>>>);
 
+/// Counts when more than the one byte is read that shows whether the store can be read at all.
+struct Counted {
+    body: Box<dyn std::io::Read + Send>,
+    name: String,
+    opens: Arc<Mutex<BTreeMap<String, u32>>>,
+    is_counted: bool,
+}
+
+impl std::io::Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.len() > 1 && !std::mem::replace(&mut self.is_counted, true) {
+            *self.opens.lock().unwrap().entry(self.name.clone()).or_default() += 1;
+        }
+        self.body.read(buffer)
+    }
+}
+
 impl Source for Counting {
     fn describe(&self) -> String {
         self.0.describe()
     }
 
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        *self.1.lock().unwrap().entry(format!("{at:?}")).or_default() += 1;
-        self.0.open(at)
+        let StoredObject { size, body } = self.0.open(at)?;
+        let counted = Counted { body, name: format!("{at:?}"), opens: Arc::clone(&self.1), is_counted: false };
+        Ok(StoredObject { size, body: Box::new(counted) })
     }
 
     fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {

@@ -19,7 +19,7 @@ use dvb_storage::{
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::files;
 
-use crate::bench::{Bench, LedgerKind, destination};
+use crate::bench::{Bench, LOST, LedgerKind, destination};
 use crate::faults::{Fault, Faulty, Plan};
 
 pub(crate) fn options() -> VerifyOptions {
@@ -215,7 +215,11 @@ fn an_empty_folder_in_the_place_of_the_copies_is_refused_and_nothing_recorded() 
     let away = bench.folder.path().join("away");
     fs::rename(&bench.backup, &away).unwrap();
     let error = verified_error(&bench);
-    assert_eq!(Ending::from(&error), Ending::Refused, "{error}");
+    assert_eq!(Ending::from(&error), Ending::Usage, "{error}");
+    assert!(!bench.backup.exists(), "it is not made");
+    fs::create_dir(&bench.backup).unwrap();
+    let error = verified_error(&bench);
+    assert!(matches!(error, RunError::AllMissing { probed: 30, .. }), "{error}");
     fs::remove_dir_all(&bench.backup).unwrap();
     fs::rename(&away, &bench.backup).unwrap();
     assert_eq!(verified(&bench).copies.good, 30);
@@ -262,6 +266,10 @@ impl Sink for Moody<'_> {
 
     fn method(&self) -> &'static str {
         self.inner.method()
+    }
+
+    fn make(&self) -> Result<(), SinkError> {
+        self.inner.make()
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
@@ -464,12 +472,7 @@ fn a_night_without_the_disk_records_no_damage() {
     assert_eq!(files::tree(&bench.backup).len(), 0, "nothing is stored in the wrong place");
     assert_eq!(fs::read_dir(bench.backup.join(".dataverse-backup/tmp")).unwrap().count(), 0);
     // Whoever is sure says so.
-    let rerun = bench
-        .try_run(&Options {
-            overrides: dvb_engine::Overrides { copies_lost: true, ..dvb_engine::Overrides::default() },
-            ..options()
-        })
-        .unwrap();
+    let rerun = bench.try_run(&Options { overrides: LOST, ..options() }).unwrap();
     assert_eq!((rerun.files.copied, bench.copies().len()), (30, 30), "{rerun:#?}");
 }
 

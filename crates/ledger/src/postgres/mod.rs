@@ -5,6 +5,7 @@ mod claim;
 mod custody;
 mod holdings;
 mod incident;
+mod installation;
 mod lock;
 mod migrate;
 mod open;
@@ -16,6 +17,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dvb_fixity::Digest;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use dvb_pg::{Interrupt, Patience, PostgresTarget};
 use postgres::Transaction;
@@ -317,6 +319,30 @@ impl Ledger for PostgresLedger {
 
     fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
         self.transact("record what was audited", |it| source::record_audited(it, destination, ids))
+    }
+
+    fn digests(
+        &self,
+        destination: &DestinationName,
+        ids: &[DvObjectId],
+    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError> {
+        self.transact("list the digests", |it| read::digests(it, destination, ids))
+    }
+
+    fn installation(&self, fresh: &str) -> Result<String, LedgerError> {
+        self.transact("look up the installation", |it| installation::installation(it, fresh))
+    }
+
+    fn become_installation(&self, id: &str) -> Result<bool, LedgerError> {
+        self.transact("take over an installation", |it| installation::become_installation(it, id))
+    }
+
+    fn identified_at(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
+        self.transact("look up the destination", |it| installation::marked_at(it, destination))
+    }
+
+    fn identify(&self, destination: &DestinationName) -> Result<(), LedgerError> {
+        self.transact("record whose the destination is", |it| installation::mark(it, destination))
     }
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use dvb_fixity::Digest;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use postgres::{Row, Transaction};
 
@@ -109,6 +110,29 @@ pub(super) fn copies(
     let mut copies = rows.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
     raw::sort(&mut copies);
     Ok(copies)
+}
+
+pub(super) fn digests(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    ids: &[DvObjectId],
+) -> Result<Vec<(DvObjectId, Digest)>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    by_index(db)?;
+    let ids: Vec<i64> = ids.iter().map(|it| it.0).collect();
+    let sql = "SELECT id, sha256, md5, sha1, sha512 FROM backup_copy
+               WHERE destination = $1 AND id = ANY ($2) AND state = 'proved'";
+    let mut digests = Vec::new();
+    for row in db.query(sql, &[&destination, &ids])? {
+        let id: i64 = row.try_get(0)?;
+        for column in 1..=4 {
+            let bytes: Option<&[u8]> = row.try_get(column)?;
+            if let Some(bytes) = bytes {
+                digests.push((DvObjectId(id), raw::digest(bytes, id)?));
+            }
+        }
+    }
+    Ok(digests)
 }
 
 pub(super) fn known_keys(

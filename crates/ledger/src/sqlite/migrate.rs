@@ -7,13 +7,14 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 6] = [
+pub(super) const STEPS: [&str; 7] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
     include_str!("../../../../sql/ledger/sqlite/004_claims.sql"),
     include_str!("../../../../sql/ledger/sqlite/005_open_incidents.sql"),
     include_str!("../../../../sql/ledger/sqlite/006_source.sql"),
+    include_str!("../../../../sql/ledger/sqlite/007_installation.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
 

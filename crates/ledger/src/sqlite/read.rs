@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use dvb_fixity::Digest;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -82,6 +83,30 @@ pub(super) fn copies(db: &Connection, destination: &DestinationName, ids: &[DvOb
     }
     raw::sort(&mut copies);
     Ok(copies)
+}
+
+pub(super) fn digests(
+    db: &Connection,
+    destination: &DestinationName,
+    ids: &[DvObjectId],
+) -> Result<Vec<(DvObjectId, Digest)>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let mut statement = db.prepare_cached(
+        "SELECT sha256, md5, sha1, sha512 FROM backup_copy WHERE destination = ?1 AND id = ?2 AND state = 'proved'",
+    )?;
+    let mut digests = Vec::new();
+    for id in ids {
+        let mut rows = statement.query(params![destination, id.0])?;
+        while let Some(row) = rows.next()? {
+            for column in 0..4 {
+                let bytes: Option<Vec<u8>> = row.get(column)?;
+                if let Some(bytes) = bytes {
+                    digests.push((*id, raw::digest(&bytes, id.0)?));
+                }
+            }
+        }
+    }
+    Ok(digests)
 }
 
 pub(super) fn known_keys(

@@ -77,11 +77,17 @@ fn a_folder_is_made_if_only_it_is_missing() {
     let account = server().sftp_only().fresh("root");
     let mut config = config(&account, Demand::Auto);
     config.root += "/new/";
+    assert_eq!(refused(config.clone()).cause, Cause::Absent, "it is not made by whoever connects");
+    let sink = dvb_sftp::SftpSink::new(config.clone());
+    assert!(dvb_storage::Sink::room(&sink).is_err() && !account.local.join("new").exists());
+    dvb_storage::Sink::make(&sink).unwrap();
     let mut session = connect_with(config.clone()).unwrap();
+    let room = dvb_storage::Sink::room(&sink).unwrap().unwrap();
+    assert!(room.free > 0 && room.free <= room.total, "{room:?}");
     put(session.as_mut(), "a/b", b"bytes").unwrap();
     assert_eq!(std::fs::read(account.local.join("new/a/b")).unwrap(), b"bytes");
     config.root += "and/newer";
-    let error = refused(config);
+    let error = dvb_storage::Sink::make(&dvb_sftp::SftpSink::new(config)).unwrap_err();
     assert_eq!(error.cause, Cause::Misconfigured);
     assert!(error.attempt.contains("BackupDirectory"), "{error}");
 }

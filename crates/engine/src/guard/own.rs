@@ -1,0 +1,55 @@
+//! Small objects of the backup's own at a destination.
+
+use std::io::Read as _;
+
+use dvb_model::{DestinationName, ObjectKey};
+use dvb_storage::conformance::{Bytes, End};
+use dvb_storage::{Cause, CommitRequest, SinkError, SinkSession, StageRequest, Unstaged};
+
+use crate::{Ending, RunError, chain};
+
+/// Stores one, proved and flushed. Inner error: it was not stored; what lay at its key is still there.
+pub(super) fn put(
+    session: &mut dyn SinkSession,
+    key: &ObjectKey,
+    bytes: Vec<u8>,
+    replace: bool,
+) -> Result<Result<(), Unstaged>, SinkError> {
+    let payload = Box::new(Bytes::new(bytes, session.algorithms(), End::Whole));
+    let silent = || SinkError::new(Cause::Io, format!("the destination said nothing of {key}"));
+    let staged = session.stage(vec![StageRequest { key: key.clone(), payload }])?.pop().ok_or_else(silent)?;
+    let staged = match staged {
+        Ok(it) => it,
+        Err(error) => return Ok(Err(error)),
+    };
+    let proved = session.commit(vec![CommitRequest { staged, replace }])?.pop().ok_or_else(silent)?;
+    Ok(proved.map(drop))
+}
+
+/// Reads one, up to `limit` bytes. Inner error: it is not there, or cannot be read.
+pub(super) fn get(
+    session: &mut dyn SinkSession,
+    key: &ObjectKey,
+    limit: u64,
+) -> Result<Result<Vec<u8>, SinkError>, SinkError> {
+    let body = match session.open(key) {
+        Ok(it) => it,
+        Err(error) if matches!(error.cause, Cause::Transient | Cause::Unavailable) => return Err(error),
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut bytes = Vec::new();
+    match body.take(limit).read_to_end(&mut bytes) {
+        Ok(_) => Ok(Ok(bytes)),
+        Err(error) => Err(SinkError::because(Cause::Transient, format!("reading {key} failed"), error)),
+    }
+}
+
+/// Nothing can be stored at a destination, so nothing can be proved of it.
+pub(super) fn refused(error: Unstaged, destination: &DestinationName, key: &ObjectKey) -> RunError {
+    let (ending, why) = match &error {
+        Unstaged::Sink(error) => (Ending::of_cause(error.cause), error.chain()),
+        Unstaged::Verify(_) => (Ending::DestinationDamaged, chain(&error)),
+        Unstaged::Payload(_) => (Ending::Unreachable, chain(&error)),
+    };
+    RunError::Destination { text: format!("destination {destination}: {key} cannot be stored: {why}"), ending }
+}
