@@ -96,6 +96,19 @@ impl Pair<'_> {
         }
     }
 
+    /// The length of a checksum says what it is; that the type beside it is another one is worth to be known.
+    fn other_type(&self) -> Option<String> {
+        let (digest, said) = (self.checksum.digest()?, self.file.checksum_type.trim());
+        let is_same = said.is_empty() || said.replace('-', "").eq_ignore_ascii_case(digest.algorithm().name());
+        (!is_same).then(|| {
+            let (algorithm, digits) = (digest.algorithm(), digest.algorithm().digest_len() * 2);
+            format!(
+                "Dataverse calls the recorded checksum {said}, but it has {digits} digits, as {algorithm} has: it was \
+                 compared as {algorithm}, and is the file's"
+            )
+        })
+    }
+
     fn without_tab(&self, original: &Measured, at: &str) -> Judgement {
         if self.owner == Some(ObjectRole::Main) {
             return missing(ObjectRole::Main, format!("the .tab, which has the recorded checksum, is not at {at}"));
@@ -146,7 +159,7 @@ impl Pair<'_> {
         let size = self.file.size.filter(|it| *it != main.size);
         let size = size.map(|it| format!("the .tab has {} bytes where Dataverse recorded {it}", main.size));
         match (self.checksum.describes(original), self.checksum.describes(main)) {
-            (Some(true), _) => good(Basis::Dataverse, size),
+            (Some(true), _) => good(Basis::Dataverse, self.other_type().into_iter().chain(size)),
             (Some(false), Some(true)) => good(
                 Basis::Dataverse,
                 ["the recorded checksum is that of the .tab, not of the saved original".to_owned()],
@@ -170,7 +183,13 @@ impl Pair<'_> {
         let is_swapped = self.owner == Some(ObjectRole::Original);
         match (main, original) {
             (Seen::Failed(why), _) => Judgement::Unread(why.to_owned()),
-            (Seen::Read(main), _) if checksum.describes(main) == Some(true) => good(Basis::Dataverse, None),
+            (Seen::Read(main), _) if checksum.describes(main) == Some(true) => {
+                let size = self.file.size.filter(|it| *it > 0 && *it != main.size);
+                let size = size.map(|it| {
+                    format!("it has {} bytes where Dataverse recorded {it}; the recorded checksum is its own", main.size)
+                });
+                good(Basis::Dataverse, self.other_type().into_iter().chain(size))
+            }
             (Seen::Read(main), _) if checksum.digest().is_none() => match self.file.size {
                 // The only other thing recorded of it: a file that lost bytes must not pass.
                 Some(recorded) if recorded > 0 && recorded != main.size => Judgement::Damaged(format!(
@@ -465,6 +484,19 @@ mod tests {
     }
 
     #[test]
+    fn what_dataverse_recorded_beside_a_checksum_that_fits_is_noted() {
+        let read = measured(UPLOAD);
+        let of = |size, kind: &str| {
+            let file = DataFile { size, checksum_type: kind.into(), ..file(&md5(UPLOAD), None) };
+            pair_of(&file, Seen::Read(&read), None)
+        };
+        assert_eq!(word(&of(Some(4), "MD5")), "good");
+        assert_eq!(word(&of(Some(5), "MD5")), "good, noted");
+        assert_eq!(word(&of(None, "SHA-1")), "good, noted");
+        assert_eq!(word(&of(None, "")), "good");
+    }
+
+    #[test]
     fn without_a_checksum_the_size_is_all_there_is() {
         let read = measured(UPLOAD);
         let of_size = |size, value: &str| pair_of(&DataFile { size, ..file(value, None) }, Seen::Read(&read), None);
@@ -474,7 +506,7 @@ mod tests {
             assert_eq!(word(&of_size(Some(0), value)), "first seen", "a size of 0 may mean that nobody knew");
             assert_eq!(word(&of_size(Some(5), value)), "damaged");
         }
-        assert_eq!(word(&of_size(Some(5), &md5(UPLOAD))), "good", "the checksum says more than the size");
+        assert_eq!(word(&of_size(Some(5), &md5(UPLOAD))), "good, noted", "the checksum says more than the size");
     }
 
     #[test]

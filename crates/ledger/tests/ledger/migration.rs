@@ -53,7 +53,7 @@ pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     copy_all(&*ledger, &here(), [1]);
     drop(ledger);
     bench.execute(
-        "DROP INDEX backup_copy_oldest; DROP INDEX backup_copy_damaged; DROP INDEX backup_copy_claimed;
+        "DROP VIEW datafilestatus; DROP INDEX backup_copy_oldest; DROP INDEX backup_copy_damaged; DROP INDEX backup_copy_claimed;
          DROP TABLE backup_incident; DROP INDEX backup_state_audited; DROP TABLE backup_mark;
          ALTER TABLE backup_state DROP COLUMN audited_at;
          DELETE FROM backup_schema WHERE version > 1",
