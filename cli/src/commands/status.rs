@@ -69,7 +69,7 @@ impl Args {
     }
 
     fn selects(&self) -> bool {
-        !self.gone && !(self.dataset.is_empty() && self.file.is_empty())
+        !self.gone && (!self.dataset.is_empty() || !self.file.is_empty())
     }
 
     /// Whether each data file is an object of its own with --json.
