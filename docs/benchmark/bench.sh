@@ -17,15 +17,15 @@ bench.sh [OPTIONS]
   --round-trip MS  of the long line, even (20)
   --rounds N       each measurement so often, the median counts (3)
   --rows N         rows of the catalogue for the run with nothing to do (1000000)
-  --only LIST      of: small medium large cloud verify rows, with commas between (all)
-  --tools LIST     of: ours rsync rclone-hash rclone sftp, with commas between (all)
+  --only LIST      of: small medium large directory cloud verify rows, with commas between (all)
+  --tools LIST     of: ours rsync rclone-hash rclone sftp cp, with commas between (all)
   --limit S        seconds after which a measurement is given up (1800)
   --folder DIR     on a real disk, for data and copies (target/benchmark)
 USAGE
 }
 
 small=20000 medium=2000 large=2048 share=10 round_trip=20 rounds=3 rows=1000000 limit=1800
-only=small,medium,large,cloud,verify,rows tools=ours,rsync,rclone-hash,rclone,sftp folder=target/benchmark
+only=small,medium,large,directory,cloud,verify,rows tools=ours,rsync,rclone-hash,rclone,sftp,cp folder=target/benchmark
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) small=400 medium=100 large=32 share=4 rounds=1 rows=2000; shift ;;
@@ -66,6 +66,13 @@ machine
 if wanted "$only" small; then compare small "$small" 4096; fi
 if wanted "$only" medium; then compare medium "$medium" 65536; fi
 if wanted "$only" large; then compare large 1 $((large * 1048576)); fi
+if wanted "$only" directory; then
+    # shellcheck source=docs/benchmark/directory.sh
+    . "$here/directory.sh"
+    compare_directory small "$small" 4096
+    compare_directory medium "$medium" 65536
+    compare_directory large 1 $((large * 1048576))
+fi
 if wanted "$only" cloud; then
     # shellcheck source=docs/benchmark/cloud.sh
     . "$here/cloud.sh"

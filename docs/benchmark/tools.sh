@@ -189,7 +189,7 @@ print_table() {
     printf '%-38s %9s %9s %9s %9s %9s\n' "" "seconds" "to ours" "files/s" "MiB/s" "MiB peak"
     local tool ours
     ours=$(median "$1" "$2" ours 4)
-    for tool in ours rsync rclone-hash rclone sftp; do
+    for tool in ours rsync rclone-hash rclone sftp cp; do
         if ! grep -qP "^$1\t$2\t$tool\t" "$results"; then continue; fi
         if grep -qP "^$1\t$2\t$tool\t.*\tok$" "$results"; then
             awk -v t="${title[$1-$tool]:-${title[$tool]}}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
