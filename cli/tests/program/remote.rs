@@ -29,7 +29,7 @@ fn a_remote_file_is_copied_by_its_signed_address_where_the_policy_says_so() {
     assert!(web.rest().is_empty(), "only recorded");
 
     site.add("Store trsa", "Policy: copy");
-    site.call(&["check"]).expect(0).says(&["OK    store trsa: http://127.0.0.1:", "1 data file name it"]);
+    site.call(&["check"]).expect(0).says(&["OK    store trsa: http://127.0.0.1:", "1 data file names it"]);
     web.rest();
     let json = site.call(&["run", "--json"]).expect(0).json();
     assert_eq!((&json["files"]["copied"], &json["files"]["not_covered"]), (&1.into(), &0.into()), "{json}");

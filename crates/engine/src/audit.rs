@@ -285,7 +285,8 @@ fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError
         let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
         let pushed = plan.spool.push(&Line { subject: Subject::DataFile(file), fingerprint, lanes: Vec::new() });
         match pushed {
-            Ok(()) if !setup.stop.may_begin() => ControlFlow::Break(()),
+            // All of them are counted, also where there is no time left to read any.
+            Ok(()) if !setup.stop.may_go_on() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failure = Some(error);

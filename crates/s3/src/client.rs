@@ -164,7 +164,7 @@ impl Client {
                 has_renewed = true;
                 continue;
             }
-            if !has_moved && self.learn_region(&fault, &region) {
+            if !has_moved && (self.learn_region(&fault, &region) || self.ask_region(call, &keys, &region, &fault)) {
                 has_moved = true;
                 continue;
             }
@@ -214,6 +214,15 @@ impl Client {
 
     pub(crate) fn attempts(&self) -> u32 {
         self.limits.attempts
+    }
+
+    /// An answer to HEAD has no body that could tell the region: one to GET of the same has.
+    fn ask_region(&self, call: &Call<'_>, keys: &crate::Keys, tried: &str, fault: &Fault) -> bool {
+        if call.method != "HEAD" || self.is_region_given || !fault.is_status(&[400]) {
+            return false;
+        }
+        let asked = self.send(&Call { method: "GET", ..call.clone() }, keys, tried).and_then(accept);
+        asked.is_err_and(|fault| self.learn_region(&fault, tried))
     }
 
     fn send(&self, call: &Call<'_>, keys: &crate::Keys, region: &str) -> Result<Response<Body>, Fault> {

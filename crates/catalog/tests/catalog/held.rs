@@ -155,7 +155,7 @@ fn its_lines_are_these() {
     assert_eq!(
         lines[0],
         format!(
-            r#"{{"type":"header","format":"dataverse-backup catalogue","version":1,"made":"{MADE}","source":"db:5432/dvndb","run":"20250102T030405Z-1","destination":"default","host":"backup.example.org","previous":{{"name":"catalogue-before.jsonl.zst","sha256":"{}"}}}}"#,
+            r#"{{"type":"header","format":"dataverse-backup catalogue","version":1,"made":"{MADE}","source":"db:5432/dvndb","run":"20250102T030405Z-1","destination":"default","installation":"0badcafe","host":"backup.example.org","previous":{{"name":"catalogue-before.jsonl.zst","sha256":"{}"}}}}"#,
             "cd".repeat(32)
         )
     );

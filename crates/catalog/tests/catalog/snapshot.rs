@@ -119,7 +119,10 @@ fn its_lines_are_these() {
     );
     assert_eq!(lines[1], format!(r#"{{"type":"dataset",{dataset}}}"#));
     assert!(lines[2].ends_with(r#","ingest_locked":true}"#), "{}", lines[2]);
-    assert_eq!(lines[3], format!(r#"{{"type":"file","id":1,"dataset":{{{dataset}}},{rest}}}"#));
+    assert_eq!(
+        lines[3],
+        format!(r#"{{"type":"file","id":1,"pid":"doi:10.5072/FK2/2/1","dataset":{{{dataset}}},{rest}}}"#)
+    );
     assert_eq!(lines[4], format!(r#"{{"type":"file","id":4,"dataset":null,{rest}}}"#));
     assert_eq!(lines[5], r#"{"type":"end","datasets":2,"files":2}"#);
     assert_eq!(lines.len(), 6);
@@ -280,7 +283,7 @@ fn a_full_disk_leaves_no_whole_snapshot() {
         for room in 0..whole {
             let mut disk = Disk { room, held: Vec::new() };
             let error = write_snapshot(&small(), &mut disk, MADE, compress).unwrap_err();
-            assert!(matches!(error, CatalogError::Write { .. }), "{}", told(&error));
+            assert!(matches!(error, CatalogError::Full { .. }), "{}", told(&error));
             assert!(read(&disk.held).is_err());
         }
     }

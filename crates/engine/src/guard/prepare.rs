@@ -194,8 +194,9 @@ fn settle(
     others: &mut Others<'_, '_>,
 ) -> Result<Prepared, RunError> {
     let failed = |error: SinkError| unusable(name, &error);
-    prove_apart(ground.session.as_mut(), name, &mut beyond(setup, options), others).map_err(failed)??;
-    let mut notes = Vec::new();
+    let mut beyond = beyond(setup, options);
+    prove_apart(ground.session.as_mut(), name, &mut beyond, others).map_err(failed)??;
+    let mut notes: Vec<String> = beyond.unfinished.iter().map(|(store, why)| unsearched(store, why)).collect();
     let marked = match &ground.standing {
         Standing::Ours => false,
         Standing::ToMark { before, replace } => {
@@ -205,6 +206,11 @@ fn settle(
         }
     };
     Ok(Prepared { made: ground.made, marked, notes })
+}
+
+/// A place that was not searched may still be the same one.
+fn unsearched(store: &DriverId, why: &str) -> String {
+    format!("store {store} was not searched to its end for what was just stored there: {why}")
 }
 
 fn unusable(name: &DestinationName, error: &SinkError) -> RunError {

@@ -1,6 +1,6 @@
 //! A medium that cannot have every name: exFAT.
 
-use dvb_engine::{Goal, RestoreOptions, Silent};
+use dvb_engine::{Goal, Options, RestoreOptions, Silent};
 use dvb_fs::{FolderWriter, Manner};
 use dvb_model::Status;
 use dvb_storage::Sink;
@@ -40,7 +40,8 @@ fn names_that_a_medium_cannot_have_get_others() {
     assert_eq!((second.files.unchanged, second.bytes_copied, second.notes.len()), (6, 0, 0), "{second:#?}");
     // A lost ledger: the copies are found where they are.
     let bench = Bench { ledger: new_ledger(LedgerKind::Sqlite, &bench.folder.path().join("new.db")), ..bench };
-    let adopted = run(&bench);
+    let taking_over = Options { overrides: crate::bench::TAKEN, ..bench.options() };
+    let adopted = bench.run_onto(sink.as_ref(), &taking_over).unwrap();
     assert_eq!((adopted.files.adopted, adopted.bytes_copied), (6, 0), "{adopted:#?}");
     assert_known(&bench, sink.as_ref());
 }
