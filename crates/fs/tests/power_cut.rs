@@ -77,6 +77,7 @@ fn every_proved_copy_outlives_the_power() {
     each_disk(|disk| {
         let root = disk.path().join("backup");
         let sink = DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand: Demand::Auto });
+        sink.make().unwrap();
         let mut session = sink.connect(&RunId("r1".into())).unwrap();
         // Many are flushed together, few by themselves.
         for (prefix, folders, files) in [("MANY", 10, 5), ("FEW", 2, 1), ("ONE", 1, 1)] {
@@ -112,6 +113,7 @@ fn what_is_adopted_outlives_the_power() {
     each_disk(|disk| {
         let root = disk.path().join("backup");
         let sink = DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand: Demand::Auto });
+        sink.make().unwrap();
         let mut session = sink.connect(&RunId("r1".into())).unwrap();
         // By somebody else, who flushes nothing; or by a run that died before it could.
         let names = names("COPIED", 4, 4);

@@ -84,12 +84,11 @@ fn an_outage_takes_no_verdict_away() {
         assert_eq!(bench.details(), before);
     }
 
-    // Damage is not undone by an account that may not read any more; what it may not read of the rest is.
+    // Nor by an account that may not read any more: a store of which nothing can be read is the wrong one.
     let access = readable(Cause::Forbidden);
     bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
-    assert_eq!(bench.run().ending, Ending::SourceDamaged);
-    assert_eq!(bench.details()[&ids[0]], before[&ids[0]]);
-    assert!(bench.details()[&ids[1]].reason.as_deref().unwrap().starts_with("forbidden"));
+    assert_eq!(bench.run().ending, Ending::Refused);
+    assert_eq!(bench.details(), before);
     bench.stores.by_id.insert(DriverId("file".into()), here);
     fs::write(path(&bench, 0), "content 0").unwrap();
     fs::write(path(&bench, 1), "content 1").unwrap();

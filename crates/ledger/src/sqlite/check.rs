@@ -184,7 +184,8 @@ mod tests {
             let steps = statement.query_map(rusqlite::params_from_iter(values), |row| row.get::<_, String>(3)).unwrap();
             let steps: Vec<String> = steps.map(Result::unwrap).collect();
             // The destinations are few.
-            let scans: Vec<_> = steps.iter().filter(|it| it.starts_with("SCAN ") && *it != "SCAN d").collect();
+            let scans: Vec<_> =
+                steps.iter().filter(|it| it.starts_with("SCAN ") && it.split(' ').nth(1) != Some("d")).collect();
             assert!(scans.is_empty() && !steps.iter().any(|it| it.contains("TEMP B-TREE")), "{sql}: {steps:#?}");
         }
     }

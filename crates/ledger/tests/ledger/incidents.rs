@@ -7,6 +7,7 @@ use dvb_model::{DvObjectId, ObjectRole, RunId, Status};
 use crate::Bench;
 use crate::checks::{damaged, good};
 use crate::made::{before, copy_all, failed, here, key, main_key, measured, now, proof, record, run, safe, wish};
+use crate::migration::BACK_TO_FIVE;
 
 fn finding(id: i64, side: Side, place: &str) -> Finding {
     let bytes = |it: &[u8]| {
@@ -146,7 +147,7 @@ pub(crate) fn from_before_are_kept(bench: &dyn Bench) {
     let hex = measured(b"bytes").digest(Algorithm::Sha256).unwrap().hex();
     let bytes = if is_sqlite { format!("{bytes}('{hex}')") } else { format!("{bytes}('{hex}', 'hex')") };
     bench.execute(&format!(
-        "DROP TABLE backup_incident; {table}
+        "{BACK_TO_FIVE} DROP TABLE backup_incident; {table}
          INSERT INTO backup_incident (mended_at, run, id, role, version, side, place, key, found, detail, found_by,
                                       found_at, mended_from, evidence, size, sha256)
          VALUES ('2026-02-03T04:05:06.007Z', 'r', 5, 'main', 1, 'store', 'file', 'k', 'missing', 'd', 'f',
