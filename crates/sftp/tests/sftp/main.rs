@@ -61,6 +61,12 @@ fn connect_with(config: SftpConfig) -> Result<Box<dyn SinkSession>, SinkError> {
     SftpSink::new(config).connect(&run_id("20000101T000000Z-test"))
 }
 
+/// As [`connect_with`], with a folder that is made first.
+fn connect_to_new(config: SftpConfig) -> Result<Box<dyn SinkSession>, SinkError> {
+    SftpSink::new(config.clone()).make()?;
+    connect_with(config)
+}
+
 fn connect(account: &Account) -> Box<dyn SinkSession> {
     connect_with(config(account, Demand::Auto)).unwrap_or_else(|it| panic!("{}", it.chain()))
 }

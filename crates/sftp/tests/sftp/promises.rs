@@ -5,7 +5,7 @@ use dvb_sftp::SftpSink;
 use dvb_storage::{Cause, Demand, conformance};
 use dvb_testkit::sshd::Kind;
 
-use crate::{config, connect, connect_with, get, put, refused, server};
+use crate::{config, connect, connect_to_new, connect_with, get, put, refused, server};
 
 fn keeps_them(kind: Kind, demand: Demand, evidence: Evidence) {
     let account = server().account(kind).fresh("promises");
@@ -98,7 +98,7 @@ fn relative_folders_begin_where_the_login_does() {
     for root in ["relative", "~/tilde", "./dot/"] {
         let mut config = config(&account, Demand::Auto);
         config.root = root.to_owned();
-        let mut session = connect_with(config).unwrap();
+        let mut session = connect_to_new(config).unwrap();
         let at = root.replace(['~', '/', '.'], "_");
         put(session.as_mut(), &at, b"here").unwrap();
         assert_eq!(get(session.as_mut(), &at), b"here", "{root}");
