@@ -78,7 +78,7 @@ pub(crate) fn s3_sink(target: &S3Target, demand: Demand) -> Result<S3Sink, Cloud
 
 /// What the AWS tools know of a profile.
 struct Aws {
-    /// Named by the configuration, so it must be there and goes before keys (facts 2.5).
+    /// Named by the configuration, so it must be there and goes before keys (dataverse.md 2.5).
     is_named: bool,
     profile: Profile,
 }
@@ -123,7 +123,7 @@ impl Aws {
         })
     }
 
-    /// In the order of Dataverse (facts 2.5): a profile that is named, keys, then what the AWS tools find.
+    /// In the order of Dataverse (dataverse.md 2.5): a profile that is named, keys, then what the AWS tools find.
     fn credentials(&self, keys: Option<&AccessKeyPair>) -> Credentials {
         let of_profile = || match (&self.profile.keys, &self.profile.credential_process) {
             (Some(keys), _) => Some(Credentials::Keys(keys.clone())),

@@ -238,7 +238,7 @@ impl Lane<'_> {
         }
     }
 
-    /// Reads what has proved copies already: the same bytes need no transfer, others go beside them (design section 7.6).
+    /// Reads what has proved copies already: the same bytes need no transfer, others go beside them (design.md 7.6).
     fn compare(&self, jobs: &mut [Job]) -> Result<(), Lost> {
         for job in jobs.iter_mut().filter(|it| it.is_carried()) {
             let recorded = recorded_algorithm(&job.due.subject);
@@ -320,7 +320,7 @@ impl Lane<'_> {
                     let owner: Option<DvObjectId> = owners.next();
                     item.reserved = owner == Some(id);
                     if !item.reserved {
-                        // Another data file's object lies, or will lie, there (design section 5).
+                        // Another data file's object lies, or will lie, there (design.md 5).
                         item.key = item.key.apart_for(id);
                     }
                 }

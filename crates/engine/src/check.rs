@@ -99,7 +99,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// How the pass ended, by all that was found (design section 4).
+    /// How the pass ended, by all that was found (design.md 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
         let found = [
             (self.copies.damaged + self.copies.missing > 0, Ending::DestinationDamaged),

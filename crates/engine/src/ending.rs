@@ -1,4 +1,4 @@
-//! How a run ended, and the exit code that says so (design section 4).
+//! How a run ended, and the exit code that says so (design.md 4).
 
 use dvb_catalog::CatalogError;
 use dvb_ledger::LedgerError;

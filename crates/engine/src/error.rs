@@ -16,7 +16,7 @@ pub enum RunError {
     /// The ledger could not be used; also when another run holds the lock.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// More data files have left the catalogue than is plausible (facts 5.5). Nothing was copied or marked.
+    /// More data files have left the catalogue than is plausible (dataverse.md 5.5). Nothing was copied or marked.
     #[error(
         "{missing} of the {known} data files known at destination {destination:?} are no longer in the catalogue, more \
          than the {limit} % that may disappear between two runs. Nothing was done, and all copies are kept. If it is \

@@ -1,4 +1,4 @@
-//! Which columns of the catalogue a verdict rests on: when one of them changes, the file is looked at again (facts 3.5).
+//! Which columns of the catalogue a verdict rests on: when one of them changes, the file is looked at again (dataverse.md 3.5).
 
 use dvb_fixity::{Algorithm, Measured};
 use dvb_model::DataFile;

@@ -1,4 +1,4 @@
-//! Is what was read what Dataverse recorded? The one place that answers; it touches nothing (facts R5 to R7, 3).
+//! Is what was read what Dataverse recorded? The one place that answers; it touches nothing (dataverse.md R5 to R7, 3).
 
 use dvb_fixity::{Measured, RecordedChecksum};
 use dvb_ledger::Basis;
@@ -155,7 +155,7 @@ impl Pair<'_> {
     }
 
     fn both(&self, main: &Measured, original: &Measured) -> Judgement {
-        // Best effort: nothing else is recorded of the .tab, which can be made again from the original (facts 3.2).
+        // Best effort: nothing else is recorded of the .tab, which can be made again from the original (dataverse.md 3.2).
         let size = self.file.size.filter(|it| *it != main.size);
         let size = size.map(|it| format!("the .tab has {} bytes where Dataverse recorded {it}", main.size));
         match (self.checksum.describes(original), self.checksum.describes(main)) {

@@ -1,4 +1,4 @@
-//! Which objects a data file or a dataset has, and where each is in its store (design section 5, facts 2.8, 4).
+//! Which objects a data file or a dataset has, and where each is in its store (design.md 5, dataverse.md 2.8, 4).
 
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ fn is_folder(place: &Place, at: &Location) -> bool {
     place.source.members(at).is_ok_and(|it| it.is_some())
 }
 
-/// The saved original of a data file that is not known to be tabular: half of a swapped pair (facts R6, 3.4).
+/// The saved original of a data file that is not known to be tabular: half of a swapped pair (dataverse.md R6, 3.4).
 pub(crate) fn original(file: &DataFile, main: &Object, place: &Place) -> Result<Object, Unlisted> {
     let pid = main.at.storage_pid.clone();
     let site = Site { place, directory: pid.directory(), pid };
@@ -164,7 +164,7 @@ impl Site<'_> {
         Ok(vec![self.tagged(ObjectRole::Original, "orig", tabular.original_size.unwrap_or(0))?, main])
     }
 
-    /// The members of a package that is a folder; on an S3 store it is one zip like any other object (facts 2.8).
+    /// The members of a package that is a folder; on an S3 store it is one zip like any other object (dataverse.md 2.8).
     fn package(&self, file: &DataFile) -> Result<Option<(Vec<Object>, Manifest)>, Unlisted> {
         if !file.is_package() {
             return Ok(None);
@@ -215,7 +215,7 @@ pub(crate) fn lasting_tags(file: &DataFile) -> Vec<String> {
     rows.chain(file.provenance_entity.iter().map(|_| PROVENANCE.to_owned())).collect()
 }
 
-/// From 5.3 to 5.8 the recorded digest was that of no bytes at all, whatever the file held (facts 4).
+/// From 5.3 to 5.8 the recorded digest was that of no bytes at all, whatever the file held (dataverse.md 4).
 fn auxiliary_digest(row: &AuxiliaryFile) -> Option<Digest> {
     let recorded = RecordedChecksum::parse(row.checksum.as_deref().unwrap_or(""));
     let digest = recorded.digest()?.clone();

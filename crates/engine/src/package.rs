@@ -1,4 +1,4 @@
-//! Packages: a folder with a manifest whose digest Dataverse recorded (facts 2.8).
+//! Packages: a folder with a manifest whose digest Dataverse recorded (dataverse.md 2.8).
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! What is due: the catalogue minus the ledger, two lists in the order of ids, merged (design section 7.7).
+//! What is due: the catalogue minus the ledger, two lists in the order of ids, merged (design.md 7.7).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -363,7 +363,7 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// Refuses a run when implausibly many data files have left: the wrong database, or a disaster (facts 5.5).
+/// Refuses a run when implausibly many data files have left: the wrong database, or a disaster (dataverse.md 5.5).
 fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), RunError> {
     let (known, missing) = (files.present, files.gone.len() as u64);
     if !is_more(missing, options.max_disappearance, known) || options.overrides.disappearance {

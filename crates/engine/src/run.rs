@@ -376,7 +376,7 @@ fn free_bytes(setup: &Setup<'_>) -> Option<u64> {
     }
 }
 
-/// Files of a driver that nobody configured are not covered by mistake, unlike all others (facts R10).
+/// Files of a driver that nobody configured are not covered by mistake, unlike all others (dataverse.md R10).
 fn warn_of_drivers(setup: &Setup<'_>, counts: &mut Counts) {
     for (driver, files) in counts.unknown_drivers.clone() {
         let why = format!("{files} data files are not covered: {}", NotCovered::unknown(&driver));

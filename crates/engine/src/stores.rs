@@ -79,7 +79,7 @@ impl Stores {
     }
 }
 
-/// What the rules say of a data file, before any byte is read (facts R4, R10).
+/// What the rules say of a data file, before any byte is read (dataverse.md R4, R10).
 pub(crate) enum Scope {
     /// Its bytes can be read.
     Covered(Place),
@@ -89,7 +89,7 @@ pub(crate) enum Scope {
     Refused(KeyError),
     /// Its row does not say where its bytes are, for this reason.
     Garbled(String),
-    /// It has no dataset, so it has no place (facts 5.4).
+    /// It has no dataset, so it has no place (dataverse.md 5.4).
     Orphaned,
     /// Its store cannot be opened now.
     Unavailable(DriverId, NoStore),
@@ -167,7 +167,7 @@ impl Stores {
         }
     }
 
-    /// The store of a dataset's own objects: only the driver of its identifier means anything (facts 2.9).
+    /// The store of a dataset's own objects: only the driver of its identifier means anything (dataverse.md 2.9).
     pub(crate) fn of_dataset(&self, dataset: &Dataset) -> Option<(&DriverId, &Store)> {
         let driver = dataset
             .storage_identifier

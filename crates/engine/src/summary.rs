@@ -1,4 +1,4 @@
-//! What a run reports: counts, findings, and how it ended. Its JSON form is the one of design section 4.
+//! What a run reports: counts, findings, and how it ended. Its JSON form is the one of design.md 4.
 
 use dvb_catalog::SnapshotLink;
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};

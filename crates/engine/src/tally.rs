@@ -156,7 +156,7 @@ impl Counts {
         self.notes.push(Finding { data_file_id: None, dataset: None, storage_identifier, name, status, reason });
     }
 
-    /// How the run ended, by all that was found (design section 4).
+    /// How the run ended, by all that was found (design.md 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
         let found = [
             (!self.doubts.is_empty(), Ending::Refused),

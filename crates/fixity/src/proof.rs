@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{Digest, Measured};
 
-/// How the destination's bytes were observed, independently of the bytes that we sent (design section 7.3).
+/// How the destination's bytes were observed, independently of the bytes that we sent (design.md 7.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// The destination computed a digest itself (a checksum command over SSH, an S3 checksum, a Swift etag).

@@ -1,4 +1,4 @@
-//! What Dataverse recorded as a file's checksum, which may be a digest or junk (facts R7, 1.3).
+//! What Dataverse recorded as a file's checksum, which may be a digest or junk (dataverse.md R7, 1.3).
 
 use crate::{Algorithm, Digest, Measured};
 

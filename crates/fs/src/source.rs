@@ -1,4 +1,4 @@
-//! A store of type `file`: `<root>/<storage authority>/<storage identifier>/<name>` (`FileAccessIO`, facts 2.4).
+//! A store of type `file`: `<root>/<storage authority>/<storage identifier>/<name>` (`FileAccessIO`, dataverse.md 2.4).
 
 use std::collections::HashMap;
 use std::io;

@@ -1,6 +1,6 @@
 //! The original script's rows: how their storage identifiers compare with today's.
 
-/// What Dataverse 4.20 wrote before bare identifiers (facts 1.1).
+/// What Dataverse 4.20 wrote before bare identifiers (dataverse.md 1.1).
 const PREFIX: &str = "file://";
 
 /// The spellings under which the original may have recorded a storage identifier.

@@ -58,9 +58,9 @@ pub struct Dataset {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternative_pids: Vec<String>,
     /// Where its objects are: the designated alternative PIDs if there are any, else its own. Never empty; more
-    /// than one, in the order of their rows, is a mistake of configuration in Dataverse, and each is tried (facts 2.1).
+    /// than one, in the order of their rows, is a mistake of configuration in Dataverse, and each is tried (dataverse.md 2.1).
     pub storage_pids: Vec<StoragePid>,
-    /// Its own `storageidentifier`: only the driver before `://` means anything (facts 2.9).
+    /// Its own `storageidentifier`: only the driver before `://` means anything (dataverse.md 2.9).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_identifier: Option<String>,
     /// A lock with reason `Ingest` is on it.
@@ -75,7 +75,7 @@ pub struct Dataset {
 /// A data file that was ingested as a table (at least one row of `datatable`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tabular {
-    /// `originalfileformat`; NULL means that no original was ever saved (facts 3.6).
+    /// `originalfileformat`; NULL means that no original was ever saved (dataverse.md 3.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_format: Option<String>,
     /// Size of the saved original in bytes, where Dataverse knows it (never negative).
@@ -145,12 +145,12 @@ pub struct Retention {
 /// database has NULL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFile {
-    /// `datafile.id`: the only name of it that never changes (facts R2).
+    /// `datafile.id`: the only name of it that never changes (dataverse.md R2).
     pub id: DvObjectId,
     /// Its own PID as people write it; many installations give files none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<String>,
-    /// Its dataset; `None` where `owner_id` is NULL or leads nowhere (facts 5.4).
+    /// Its dataset; `None` where `owner_id` is NULL or leads nowhere (dataverse.md 5.4).
     #[serde(default)]
     pub dataset: Option<Dataset>,
     /// `dvobject.storageidentifier` as it stands.
@@ -158,7 +158,7 @@ pub struct DataFile {
     pub storage_identifier: Option<String>,
     /// `checksumtype` as it stands.
     pub checksum_type: String,
-    /// `checksumvalue` as it stands; may be junk (facts R7).
+    /// `checksumvalue` as it stands; may be junk (dataverse.md R7).
     pub checksum_value: String,
     /// `contenttype`.
     pub content_type: String,
@@ -225,7 +225,7 @@ impl DataFile {
         self.content_type == PACKAGE_CONTENT_TYPE
     }
 
-    /// An ingest is scheduled or under way: what is read now may be replaced soon (facts 3.4).
+    /// An ingest is scheduled or under way: what is read now may be replaced soon (dataverse.md 3.4).
     #[must_use]
     pub fn is_being_ingested(&self) -> bool {
         matches!(self.ingest_status, Some('B' | 'C')) || self.dataset.as_ref().is_some_and(|it| it.ingest_locked)

@@ -1,4 +1,4 @@
-//! Storage identifiers: which store, and what lies behind the `://` (facts 2.2 and 2.3).
+//! Storage identifiers: which store, and what lies behind the `://` (dataverse.md 2.2 and 2.3).
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -22,7 +22,7 @@ pub enum StoreKind {
     Globus,
 }
 
-/// Why an identifier names no bytes that a backup could read (facts R10).
+/// Why an identifier names no bytes that a backup could read (dataverse.md R10).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unreadable {
     /// NULL, blank, or nothing behind the prefix.
@@ -66,7 +66,7 @@ impl StorageIdentifier {
         }
     }
 
-    /// The object's name within its dataset's folder, by the rules of a store of this kind (facts 2.3 to 2.7).
+    /// The object's name within its dataset's folder, by the rules of a store of this kind (dataverse.md 2.3 to 2.7).
     ///
     /// `directory_identifier` is the dataset's storage identifier without the authority; a Swift object of
     /// Dataverse 4.10 and later carries it in front of the name.

@@ -155,7 +155,7 @@ impl ObjectKey {
         self.0.rsplit_once('/').map(|(parent, _)| parent)
     }
 
-    /// The `n`-th version beside this key: `<key>.v<n>` (design section 7.6).
+    /// The `n`-th version beside this key: `<key>.v<n>` (design.md 7.6).
     #[must_use]
     pub fn version(&self, n: u32) -> Self {
         Self(format!("{}.v{n}", self.0))
@@ -169,7 +169,7 @@ impl ObjectKey {
         Self::own(&format!("damaged/{run}/{}", self.0))
     }
 
-    /// A key of its own for a second data file that would lie at this one (design section 5).
+    /// A key of its own for a second data file that would lie at this one (design.md 5).
     #[must_use]
     pub fn apart_for(&self, id: crate::DvObjectId) -> Self {
         Self(format!("{}.id{id}", self.0))

@@ -14,7 +14,7 @@ pub enum ObjectRole {
     Original,
     /// `<name>.<tag>`: a row of `auxiliaryfile`, provenance, …
     Auxiliary(String),
-    /// A file of a package, by its path below the package's folder (facts 2.8).
+    /// A file of a package, by its path below the package's folder (dataverse.md 2.8).
     Member(String),
     /// `<tag>` in the dataset's own folder: logo, cached export.
     DatasetLevel(String),
@@ -48,7 +48,7 @@ impl FromStr for ObjectRole {
     }
 }
 
-/// The verdict on one data file at one destination (design section 6).
+/// The verdict on one data file at one destination (design.md 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {

@@ -1,4 +1,4 @@
-//! Stores of type `remote` and `globus`, where their bytes can be read over HTTP (facts 2.7).
+//! Stores of type `remote` and `globus`, where their bytes can be read over HTTP (dataverse.md 2.7).
 //!
 //! Their files lie on somebody else's web server. What the database says of them is data: nothing outside of the base
 //! address is ever asked for, wherever an identifier or a redirect points.

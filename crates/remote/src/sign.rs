@@ -1,4 +1,4 @@
-//! Signed addresses, as Dataverse makes and checks them (`UrlSignerUtil.signUrl`, facts 2.7).
+//! Signed addresses, as Dataverse makes and checks them (`UrlSignerUtil.signUrl`, dataverse.md 2.7).
 
 use jiff::ToSpan as _;
 use jiff::civil::DateTime;

@@ -1,4 +1,4 @@
-//! A store of type `s3`: `<bucket>/<storage authority>/<storage identifier>/<name>` (`S3AccessIO`, facts 2.5).
+//! A store of type `s3`: `<bucket>/<storage authority>/<storage identifier>/<name>` (`S3AccessIO`, dataverse.md 2.5).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -177,7 +177,7 @@ impl Source for S3Store {
         }
     }
 
-    /// A package on S3 is one zip (facts 2.8).
+    /// A package on S3 is one zip (dataverse.md 2.8).
     fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
         Ok(None)
     }

@@ -1,4 +1,4 @@
-//! A store of type `s3` that objects are given back to, where Dataverse looks for them (facts 2.5).
+//! A store of type `s3` that objects are given back to, where Dataverse looks for them (dataverse.md 2.5).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! A store of type `swift` (`SwiftAccessIO`, facts 2.6): everything that is needed stands in the identifier.
+//! A store of type `swift` (`SwiftAccessIO`, dataverse.md 2.6): everything that is needed stands in the identifier.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! A store of type `swift` that objects are given back to: where, stands in the identifier (facts 2.6).
+//! A store of type `swift` that objects are given back to: where, stands in the identifier (dataverse.md 2.6).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,7 +21,7 @@ pub struct Probe {
     pub data_files: u64,
     /// Data files of harvested datasets: left out.
     pub harvested: u64,
-    /// Of `data_files`, those without a dataset (facts 5.4).
+    /// Of `data_files`, those without a dataset (dataverse.md 5.4).
     pub orphaned: u64,
 }
 

@@ -49,7 +49,7 @@ fn pid(protocol: Option<&str>, authority: Option<&str>, separator: Option<&str>,
     format!("{protocol}:{authority}{}{identifier}", separator.unwrap_or(SEPARATOR))
 }
 
-/// The designated alternative PIDs (facts 2.1), each with whether it is UTF-8.
+/// The designated alternative PIDs (dataverse.md 2.1), each with whether it is UTF-8.
 fn designated(row: &Row, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
     let authorities: Option<Vec<Text<'_>>> = row.try_get(at + 7)?;
     let identifiers: Option<Vec<Text<'_>>> = row.try_get(at + 8)?;
@@ -164,7 +164,7 @@ fn garbled_in(row: &Row, at: usize, name: &str) -> Result<Option<String>, Error>
     Ok(found.filter(|it| !it.is_utf8()).map(|_| name.to_owned()))
 }
 
-/// A size in bytes; -1 stands for an unknown one (facts 3.6).
+/// A size in bytes; -1 stands for an unknown one (dataverse.md 3.6).
 fn size(row: &Row, at: usize) -> Result<Option<u64>, Error> {
     Ok(row.try_get::<_, Option<i64>>(at)?.and_then(|it| u64::try_from(it).ok()))
 }

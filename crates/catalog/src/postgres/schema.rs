@@ -9,7 +9,7 @@ use crate::CatalogError;
 
 type Column = (&'static str, &'static str);
 
-/// In every Dataverse from 4.8 on (facts 1.2).
+/// In every Dataverse from 4.8 on (dataverse.md 1.2).
 const REQUIRED: &[Column] = &[
     ("dvobject", "id"),
     ("dvobject", "owner_id"),

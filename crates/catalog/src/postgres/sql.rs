@@ -1,7 +1,7 @@
 //! The queries, made of what the database has.
 //!
 //! Every id is cast: `dvobject.id` is an `integer` where `datafile.id` is a `bigint`, and fresh installations differ
-//! from upgraded ones (facts 1.2). What a database lacks is a NULL in its place, so that a row has the same columns in all.
+//! from upgraded ones (dataverse.md 1.2). What a database lacks is a NULL in its place, so that a row has the same columns in all.
 
 use super::schema::{PidPlace, Schema};
 use crate::Detail;
@@ -16,7 +16,7 @@ impl Schema {
 
     /// Data files that are not harvested, with the columns that `rows::data_file` reads.
     ///
-    /// All joins are outer ones: a file without an owner must be reported, not lost (facts 5.4).
+    /// All joins are outer ones: a file without an owner must be reported, not lost (dataverse.md 5.4).
     pub(super) fn data_files(&self, detail: Detail) -> String {
         let full = detail == Detail::Full;
         let period = |wanted: bool, column: &str| {
@@ -51,7 +51,7 @@ impl Schema {
         format!("{protocol}, {authority}, {separator}, {identifier}")
     }
 
-    /// Rows of `datatable`, of which a file may have several (facts 3.7).
+    /// Rows of `datatable`, of which a file may have several (dataverse.md 3.7).
     pub(super) fn tables(&self) -> String {
         let size = if self.original_size { "originalfilesize::bigint" } else { "NULL::bigint" };
         let name = column(self.original_name, "originalfilename");

@@ -43,7 +43,7 @@ fn what_came_later_may_be_missing() {
         }
         it.alternative_pids.clear();
     };
-    // A deployment that went wrong after 4.9.4 (facts 1.1).
+    // A deployment that went wrong after 4.9.4 (dataverse.md 1.1).
     check_after("DROP TABLE alternativepersistentidentifier", with_dataset(own));
     check_after("DROP TABLE auxiliaryfile", with_file(|it| it.auxiliary.clear()));
     check_after("ALTER TABLE datafile DROP embargo_id; DROP TABLE embargo", with_file(|it| it.embargo = None));
@@ -66,7 +66,7 @@ fn what_came_later_may_be_missing() {
 
 #[test]
 fn ids_and_texts_of_other_types_are_read() {
-    // Fresh installations by other versions of EclipseLink (facts 1.2): each the other way round.
+    // Fresh installations by other versions of EclipseLink (dataverse.md 1.2): each the other way round.
     let swap = "DO $$ DECLARE c record; BEGIN
         FOR c IN SELECT table_name AS t, column_name AS n, data_type AS d FROM information_schema.columns
             WHERE table_schema = 'public' AND data_type IN ('integer', 'bigint', 'character varying', 'character')

@@ -118,7 +118,11 @@ fn separators_are_those_of_the_pid(bench: &Bench) {
     let dataset = file.dataset.unwrap();
     let authority = if bench.world.schema == Schema::V4_8 { "10.5072/FK2" } else { "10.5072" };
     assert_eq!(dataset.pid, format!("doi:{authority}.SEPARATED"));
-    assert_eq!(dataset.storage_pids[0].directory(), format!("{authority}/SEPARATED"), "a path has '/' (facts 1.4)");
+    assert_eq!(
+        dataset.storage_pids[0].directory(),
+        format!("{authority}/SEPARATED"),
+        "a path has '/' (dataverse.md 1.4)"
+    );
     let all = entries(&*bench.catalog, Detail::Essential).unwrap();
     assert!(all.iter().any(|it| matches!(it, Entry::Dataset(it) if it.pid == "perma:XYZJOINED")), "no separator");
 }

@@ -1,4 +1,4 @@
-//! Whose a destination is (design section 7.9): an id that the ledger and the destination have both.
+//! Whose a destination is (design.md 7.9): an id that the ledger and the destination have both.
 
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, ObjectKey, RunId};

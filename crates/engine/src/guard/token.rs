@@ -1,4 +1,4 @@
-//! Something random that is stored at a destination, to be looked for in all other places (design section 7.9).
+//! Something random that is stored at a destination, to be looked for in all other places (design.md 7.9).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;

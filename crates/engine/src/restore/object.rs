@@ -369,7 +369,7 @@ impl<'a> Place<'a> {
     fn put(&self, copy: &mut dyn std::io::Read) -> Result<Placed, PutError> {
         match (&self.way, &self.aside) {
             (Way::Store(mender), Some(aside)) => match mender.put_instead(&self.at, copy, &self.expected, aside) {
-                // What was read is in the bucket of its identifier; Dataverse looks in another one first (facts 2.5).
+                // What was read is in the bucket of its identifier; Dataverse looks in another one first (dataverse.md 2.5).
                 Err(PutError::Target(error)) if error.cause == Cause::Missing => {
                     mender.put_new(&self.at, copy, &self.expected)
                 }

@@ -146,7 +146,7 @@ fn one(
     true
 }
 
-/// The checksum speaks of the saved original where there is one (facts R5, R6).
+/// The checksum speaks of the saved original where there is one (dataverse.md R5, R6).
 pub(crate) fn role_of_checksum(has_original: bool) -> ObjectRole {
     if has_original { ObjectRole::Original } else { ObjectRole::Main }
 }
@@ -226,7 +226,7 @@ fn is_in_no_table(role: &ObjectRole) -> bool {
     }
 }
 
-/// In a swapped pair the upload lies under `.orig`, and is what people mean by the file's name (facts 3.4).
+/// In a swapped pair the upload lies under `.orig`, and is what people mean by the file's name (dataverse.md 3.4).
 fn names_path(asked: &Asked, role: &ObjectRole, swapped: bool) -> Option<ObjectKey> {
     let paths = asked.paths.as_ref()?;
     match role {

@@ -1,4 +1,4 @@
-//! After a run the destination describes itself: a snapshot of the catalogue, with what is held there (design section 7.9).
+//! After a run the destination describes itself: a snapshot of the catalogue, with what is held there (design.md 7.9).
 //!
 //! It is written when the run changed something, or when the last one could not. Its bytes are made from the catalogue and
 //! the ledger, in a file of the spool folder, and stored as any object is: temporary name, proof, rename.

@@ -1,4 +1,4 @@
-//! What changes in Dataverse between two runs (facts 3.4, 3.5): proved copies are never overwritten.
+//! What changes in Dataverse between two runs (dataverse.md 3.4, 3.5): proved copies are never overwritten.
 
 use std::fs;
 use std::sync::Arc;
