@@ -29,6 +29,8 @@ use crate::config::{
     Giver, LedgerTarget, Policy, Secret, SshTarget, StoreType, Verify,
 };
 use crate::exit::chain;
+/// What this program writes on its own machine is replaced as a whole.
+pub(crate) use dvb_fs::replace_file;
 
 /// What the configuration describes cannot be had from this version, or is not enough.
 #[derive(Debug, Error)]

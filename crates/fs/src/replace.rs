@@ -36,8 +36,12 @@ pub fn replace_file<T, E: From<io::Error>>(
 }
 
 fn make(temporary: &Path, mode: u32) -> io::Result<File> {
-    // A dead process of the same number may have left one, with other permissions.
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(temporary)?;
+    // A dead process of the same number may have left one; a link that somebody else made there is not followed.
+    match fs::remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     Ok(file)
 }
