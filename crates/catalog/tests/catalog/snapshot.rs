@@ -123,7 +123,7 @@ fn its_lines_are_these() {
         lines[3],
         format!(r#"{{"type":"file","id":1,"pid":"doi:10.5072/FK2/2/1","dataset":{{{dataset}}},{rest}}}"#)
     );
-    assert_eq!(lines[4], format!(r#"{{"type":"file","id":4,"dataset":null,{rest}}}"#));
+    assert_eq!(lines[4], format!(r#"{{"type":"file","id":4,"pid":"doi:10.5072/FK2/2/4","dataset":null,{rest}}}"#));
     assert_eq!(lines[5], r#"{"type":"end","datasets":2,"files":2}"#);
     assert_eq!(lines.len(), 6);
     assert!(text.ends_with('\n'));

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use dvb_storage::{Demand, conformance};
+use dvb_storage::{Demand, Sink as _, conformance};
 use dvb_swift::{Limits, SwiftAccount, SwiftAuth, SwiftSink};
 use dvb_testkit::keystone;
 use dvb_testkit::swift::{self, Options, Server};
@@ -88,5 +88,6 @@ fn keystone_v3_with_an_application_credential() {
 fn large_objects_that_were_cut_are_gone_on_with() {
     let server = swift::shared();
     let sink = crate::sink(crate::tempauth(server), &swift::container("continued"));
+    sink.make().unwrap();
     assert_eq!(conformance::continued(&sink, "10.5072/FK2"), Ok(()));
 }

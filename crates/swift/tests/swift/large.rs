@@ -56,6 +56,7 @@ fn listings_of_many_pages_are_read_to_the_end() {
     let container = swift::container("pages");
     let limits = Limits { segment: 100, held_object: 0, ..SMALL };
     let sink = SwiftSink::new(sink_config(tempauth(&server), &container, limits, Demand::Auto));
+    sink.make().unwrap();
     for n in 0..4 {
         let run = dvb_model::RunId(format!("2026010{n}T000000Z-pages"));
         let mut session = sink.connect(&run).unwrap();

@@ -15,7 +15,9 @@ use std::time::Duration;
 use dvb_fixity::Hasher;
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::conformance::{Bytes, End};
-use dvb_storage::{CommitRequest, Demand, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged};
+use dvb_storage::{
+    Cause, CommitRequest, Demand, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
+};
 use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig};
 use dvb_testkit::swift::Server;
 
@@ -57,8 +59,13 @@ pub(crate) fn key(text: &str) -> ObjectKey {
     ObjectKey::new(text).unwrap()
 }
 
+/// A session; the container is made where it is not there yet, as `init` does.
 pub(crate) fn connect(sink: &dyn Sink) -> Box<dyn SinkSession> {
-    sink.connect(&run()).unwrap_or_else(|error| panic!("{}", error.chain()))
+    let connected = match sink.connect(&run()) {
+        Err(error) if error.cause == Cause::Absent => sink.make().and_then(|()| sink.connect(&run())),
+        other => other,
+    };
+    connected.unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 
 pub(crate) fn stage_payload(
