@@ -12,6 +12,7 @@ use crate::connection::{At, Connection, Contact, Lost};
 use crate::item::{Item, Job, Progress, Trouble};
 use crate::observer::Event;
 use crate::payload::{RateLimit, Reading};
+use crate::renamed::Renamed;
 use crate::share::Share;
 use crate::spool::{Due, Subject};
 use crate::stores::{NoStore, Scope};
@@ -40,6 +41,8 @@ pub(crate) struct Lane<'a> {
     stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
     /// Stores that are not what the catalogue speaks of: nothing of them is judged.
     pub(crate) doubtful: BTreeSet<DriverId>,
+    /// Datasets that have another PID than the ledger knows.
+    pub(crate) renamed: Renamed,
     told: AtomicU64,
     /// Data files that have a verdict which stands, or are due.
     in_scope: u64,
@@ -75,6 +78,7 @@ impl<'a> Lane<'a> {
             lock,
             stores: Mutex::new(HashMap::new()),
             doubtful: BTreeSet::new(),
+            renamed: Renamed::default(),
             told: AtomicU64::new(0),
             free: Mutex::new(options.jobs.max(1)),
             freed: Condvar::new(),

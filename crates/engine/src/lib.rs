@@ -35,6 +35,7 @@ mod plan;
 mod pool;
 mod presence;
 mod rebuild;
+mod renamed;
 mod repair;
 mod reread;
 mod resolve;

@@ -15,6 +15,7 @@ use crate::guard::{Changes, Samples, is_more};
 use crate::objects;
 use crate::observer::Event;
 use crate::presence::{self, Standing};
+use crate::renamed::Renamed;
 use crate::spool::{LaneDue, Line, Spool, Subject};
 use crate::stores::{NotCovered, Place, Scope};
 use crate::tally::{Counts, Fate};
@@ -48,6 +49,7 @@ pub(crate) struct LanePlan {
     pub(crate) counts: Counts,
     /// Data files and datasets that the ledger knows and the catalogue does not have any more; or why nothing may be done.
     pub(crate) gone: Result<Vec<DvObjectId>, RunError>,
+    pub(crate) renamed: Renamed,
 }
 
 /// What is to be done about a data file.
@@ -280,6 +282,7 @@ struct Lane<'a> {
     /// The data file that was looked at last is safe there, and nobody will look at its source.
     stands: bool,
     changes: Changes<'a>,
+    renamed: Renamed,
 }
 
 impl<'a> Lane<'a> {
@@ -293,6 +296,7 @@ impl<'a> Lane<'a> {
             files: Known::new(states(EntryKind::DataFile)),
             stands: false,
             changes: Changes::new(setup, options),
+            renamed: Renamed::default(),
         }
     }
 
@@ -303,7 +307,11 @@ impl<'a> Lane<'a> {
         let recheck = self.options.looks_again() && known.as_ref().is_some_and(|it| it.status == Status::Ok);
         let claimed = known.as_ref().and_then(claimed);
         let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()), claimed };
-        Ok((wanted && self.options.selection.has_dataset(&dataset.pid)).then_some(due))
+        let is_selected = self.options.selection.has_dataset(&dataset.pid);
+        if let Some(known) = known.filter(|_| is_selected) {
+            self.renamed.enter(&known, &dataset.pid);
+        }
+        Ok((wanted && is_selected).then_some(due))
     }
 
     fn look_at_file(
@@ -319,6 +327,9 @@ impl<'a> Lane<'a> {
         }
         if !self.options.selection.has(file, &self.setup.stores.default.0) {
             return Ok(None);
+        }
+        if let (Some(known), Some(dataset)) = (&state, &file.dataset) {
+            self.renamed.enter(known, &dataset.pid);
         }
         if let Scope::NotCovered(NotCovered::UnknownDriver(driver)) = scope {
             *self.counts.unknown_drivers.entry(driver.clone()).or_default() += 1;
@@ -359,7 +370,8 @@ impl<'a> Lane<'a> {
                 braked => braked,
             }
         };
-        Ok(LanePlan { gone: gone.map(|()| [self.files.gone, self.datasets.gone].concat()), counts: self.counts })
+        let gone = gone.map(|()| [self.files.gone, self.datasets.gone].concat());
+        Ok(LanePlan { gone, counts: self.counts, renamed: self.renamed })
     }
 }
 
@@ -389,6 +401,7 @@ mod tests {
             gone,
             reason: None,
             basis: None,
+            dataset: None,
         }
     }
 

@@ -212,6 +212,7 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     }
     doubt(&mut active, first.stores, &samples, &due);
     take_ground(&mut taking_part, &mut active, standings, &samples);
+    active.iter().flatten().for_each(record_pids);
     let due = match spool.read() {
         Ok(due) => due,
         Err(source) => {
@@ -303,6 +304,16 @@ fn take_ground<'a>(
     }
 }
 
+/// What the run has noted is recorded once it is sure to have a summary.
+fn record_pids(lane: &Lane<'_>) {
+    if lane.tally.is_aborted() {
+        return;
+    }
+    if let Err(error) = lane.renamed.record(lane.setup) {
+        lane.tally.abort(Ending::from(&error), crate::chain(&error));
+    }
+}
+
 /// Looks whether the stores of which something is due are those that the catalogue speaks of. What is in others is left alone.
 fn doubt(active: &mut [Option<Lane<'_>>], stores: &Stores, samples: &Samples, due: &BTreeSet<DriverId>) {
     if active.iter().all(Option::is_none) {
@@ -337,10 +348,11 @@ fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
 
 /// The lane of one destination, where there is work to be done and nothing against it.
 fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lane<'a>> {
-    let LanePlan { mut counts, gone } = plan;
+    let LanePlan { mut counts, gone, renamed } = plan;
     let (setup, options) = (entry.setup, entry.options);
     if options.dry_run && !matches!(gone, Err(RunError::NothingSelected)) {
         warn_of_drivers(setup, &mut counts);
+        renamed.note(setup, &mut counts);
         // What is due is what is pending.
         counts.files.pending = counts.due.files;
         counts.files.catalogued += counts.due.files;
@@ -357,9 +369,12 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lan
         return None;
     }
     warn_of_drivers(setup, &mut counts);
+    renamed.note(setup, &mut counts);
     setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
     let lock = entry.lock.take()?;
-    Some(Lane::new(number, setup, options, Tally::of(counts), lock))
+    let mut lane = Lane::new(number, setup, options, Tally::of(counts), lock);
+    lane.renamed = renamed;
+    Some(lane)
 }
 
 /// The room at a destination, as far as it tells. A dry run goes on without.

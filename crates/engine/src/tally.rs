@@ -147,6 +147,12 @@ impl Counts {
         self.notes.push(finding(subject, status, reason));
     }
 
+    /// Of a dataset as a whole.
+    pub(crate) fn note_dataset(&mut self, pid: String, status: Status, reason: String) {
+        let (data_file_id, storage_identifier, name) = (None, None, None);
+        self.notes.push(Finding { data_file_id, dataset: Some(pid), storage_identifier, name, status, reason });
+    }
+
     /// Of a whole store or destination.
     pub(crate) fn note_at_large(&mut self, about: About<'_>, status: Status, reason: String) {
         let (storage_identifier, name) = match about {

@@ -125,6 +125,12 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError`].
     fn mark_gone(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError>;
 
+    /// Records the PIDs that the datasets of these data files, or these datasets, have now; verdicts stand.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn record_pids(&self, destination: &DestinationName, pids: &[(DvObjectId, &str)]) -> Result<(), LedgerError>;
+
     /// The original's OK rows for these (dataset folder, storage identifier) pairs, as far as there are any.
     ///
     /// # Errors

@@ -45,6 +45,8 @@ pub struct State {
     pub reason: Option<String>,
     /// What `OK` rests on. With `PENDING`: what it rested on before the ledger was lost, by a [`Claim`].
     pub basis: Option<Basis>,
+    /// PID of its dataset, as the last run found it.
+    pub dataset: Option<String>,
 }
 
 /// What the verdict `OK` rests on at the source.

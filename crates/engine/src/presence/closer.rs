@@ -261,6 +261,7 @@ fn subject(file: DataFile, auxiliary_objects: bool) -> Subjected {
         gone: false,
         reason: None,
         basis: None,
+        dataset: file.dataset.as_ref().map(|it| it.pid.clone()),
     };
     Subjected { line: Line { subject: Subject::DataFile(file), fingerprint, lanes: Vec::new() }, states: vec![state] }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dvb_engine::Ending;
+use dvb_engine::{Ending, Options};
 use dvb_model::Status;
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
@@ -188,4 +188,33 @@ fn a_logo_that_comes_later_is_found() {
     assert_eq!(bench.copies()[&format!("{folder}/dataset_logo_original.v2")], b"JPEG");
     let (counts, gone) = bench.ledger.counts(&destination()).unwrap();
     assert_eq!((counts.iter().map(|it| it.1).sum::<u64>(), gone), (1, 0), "a dataset is no data file");
+}
+
+#[test]
+fn another_pid_of_a_dataset_is_noted_once_and_recorded() {
+    for kind in [LedgerKind::Sqlite, LedgerKind::Postgres] {
+        let bench = Bench::of_files_with(3, kind);
+        assert_eq!(bench.run().files.copied, 3);
+        // As Dataverse does it for a DOI of its own: what is stored stays where it is.
+        let id = bench.world.datasets[0].id;
+        bench.database.execute(&format!(
+            "INSERT INTO alternativepersistentidentifier
+                 (dvobject_id, protocol, authority, identifier, storagelocationdesignator)
+             VALUES ({id}, 'doi', '10.5072', 'FK2/ONE', true);
+             UPDATE dvobject SET authority = '10.7910', identifier = 'DVN/NEW' WHERE id = {id}"
+        ));
+        let noted = |summary: &dvb_engine::Summary| -> Vec<(Option<String>, String)> {
+            summary.notes.iter().map(|it| (it.dataset.clone(), it.reason.clone())).collect()
+        };
+        let expected =
+            [(Some("doi:10.7910/DVN/NEW".to_owned()), "PID was doi:10.5072/FK2/ONE at the last run".to_owned())];
+        let dry = bench.try_run(&Options { dry_run: true, ..bench.options() }).unwrap();
+        assert_eq!(noted(&dry), expected);
+        let summary = bench.run();
+        assert_eq!(noted(&summary), expected, "a note a dataset, not one for each of its files");
+        assert_eq!((summary.files.unchanged, summary.bytes_copied, summary.exit_code), (3, 0, 0));
+        let pids: Vec<_> = bench.details().into_values().map(|it| it.dataset.unwrap()).collect();
+        assert_eq!(pids, ["doi:10.7910/DVN/NEW"; 3]);
+        assert_eq!(noted(&bench.run()), []);
+    }
 }

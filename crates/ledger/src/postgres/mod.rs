@@ -174,6 +174,10 @@ impl Ledger for PostgresLedger {
         self.transact("mark what is gone", |it| write::mark_gone(it, destination, ids))
     }
 
+    fn record_pids(&self, destination: &DestinationName, pids: &[(DvObjectId, &str)]) -> Result<(), LedgerError> {
+        self.transact("record PIDs", |it| write::record_pids(it, destination, pids))
+    }
+
     fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
         self.transact("look up the original's rows", |it| read::candidates(it, wanted))
     }

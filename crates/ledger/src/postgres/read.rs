@@ -52,7 +52,8 @@ pub(super) fn states(
     by_index(db)?;
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!(
-        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis FROM backup_state
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis, dataset
+         FROM backup_state
          WHERE destination = $1 AND kind = '{}' AND id > $2 ORDER BY id LIMIT $3",
         kind.name()
     );
@@ -67,6 +68,7 @@ pub(super) fn states(
                 gone: row.try_get(4)?,
                 reason: row.try_get(5)?,
                 basis: row.try_get(6)?,
+                dataset: row.try_get(7)?,
             };
             Ok(raw.read()?)
         })

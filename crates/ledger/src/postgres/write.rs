@@ -64,6 +64,22 @@ pub(super) fn mark_gone(
     Ok(())
 }
 
+pub(super) fn record_pids(
+    db: &mut Transaction<'_>,
+    destination: &DestinationName,
+    pids: &[(DvObjectId, &str)],
+) -> Result<(), Fault> {
+    let destination = destination_id(db, destination)?;
+    by_index(db)?;
+    let (ids, pids): (Vec<i64>, Vec<&str>) = pids.iter().map(|(id, pid)| (id.0, *pid)).unzip();
+    db.execute(
+        "UPDATE backup_state s SET dataset = n.pid FROM unnest($2::bigint[], $3::text[]) AS n (id, pid)
+         WHERE s.destination = $1 AND s.id = n.id",
+        &[&destination, &ids, &pids],
+    )?;
+    Ok(())
+}
+
 /// Places as columns, the way `unnest` takes them.
 #[derive(Default)]
 pub(super) struct PlaceColumns<'a> {

@@ -180,6 +180,10 @@ impl Ledger for SqliteLedger {
         self.write("mark what is gone", |it| write::mark_gone(it, destination, ids))
     }
 
+    fn record_pids(&self, destination: &DestinationName, pids: &[(DvObjectId, &str)]) -> Result<(), LedgerError> {
+        self.write("record PIDs", |it| write::record_pids(it, destination, pids))
+    }
+
     fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
         self.read("look up the original's rows", |it| read::candidates(it, wanted))
     }

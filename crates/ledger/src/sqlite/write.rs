@@ -52,6 +52,17 @@ pub(super) fn mark_gone(db: &Connection, destination: &DestinationName, ids: &[D
     Ok(())
 }
 
+pub(super) fn record_pids(
+    db: &Connection,
+    destination: &DestinationName,
+    pids: &[(DvObjectId, &str)],
+) -> Result<(), Fault> {
+    let destination = destination_id(db, destination)?;
+    let mut statement = db.prepare_cached("UPDATE backup_state SET dataset = ?3 WHERE destination = ?1 AND id = ?2")?;
+    pids.iter().try_for_each(|(id, pid)| statement.execute(params![destination, id.0, pid]).map(drop))?;
+    Ok(())
+}
+
 /// A copy that a snapshot claims lies at a reserved key, with a digest.
 const KNOWN: &str = "SELECT id, role, version, key,
             CASE WHEN state = 'reserved' AND sha256 IS NOT NULL THEN 'claimed' ELSE state END FROM backup_copy WHERE destination = ?1";

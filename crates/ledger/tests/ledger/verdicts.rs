@@ -55,6 +55,7 @@ pub(crate) fn safe_is_recorded_with_its_proofs(bench: &dyn Bench) {
             gone: false,
             reason: Some("swapped pair".into()),
             basis: Some(Basis::FirstSeen),
+            dataset: Some("doi:10.5072/FK2/ABC".into()),
         }]
     );
     let copies = ledger.copies(&here(), &[DvObjectId(1), DvObjectId(1), DvObjectId(9)]).unwrap();
