@@ -91,12 +91,13 @@ impl Screen {
 
     /// Says something on stderr. If nobody listens there, there is nobody to tell.
     pub(crate) fn say(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", plain_lines(text));
     }
 
     /// Says what ended the command, or might have to be mended.
     pub(crate) fn complain(&self, kind: &str, tint: Tint, text: &str) {
-        self.say(&format!("dataverse-backup: {}: {text}", paint(self.color_err, tint, kind)));
+        let kind = paint(self.color_err, tint, kind);
+        let _ = writeln!(io::stderr().lock(), "dataverse-backup: {kind}: {}", plain_lines(text));
     }
 
     pub(crate) fn warn(&self, text: &str) {
@@ -144,6 +145,14 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     text.into()
 }
 
+/// The same for a text of several lines, as messages are.
+pub(crate) fn plain_lines(text: &str) -> Cow<'_, str> {
+    if text.chars().any(|it| it != '\n' && is_hidden(it)) {
+        return text.split('\n').map(plain).collect::<Vec<_>>().join("\n").into();
+    }
+    text.into()
+}
+
 /// Controls, those of bidirectional text among them (Unicode, UAX 9), and the separators of lines and paragraphs.
 fn is_hidden(it: char) -> bool {
     it.is_control()
@@ -168,6 +177,12 @@ mod tests {
             assert_eq!(plain(&control.to_string()), control.escape_default().to_string());
         }
         assert_eq!(plain("\u{645}\u{644}\u{641}.csv"), "\u{645}\u{644}\u{641}.csv", "letters of such a script stay");
+    }
+
+    #[test]
+    fn messages_keep_their_lines_and_nothing_else() {
+        assert_eq!(plain_lines("one\n  two"), "one\n  two");
+        assert_eq!(plain_lines("a\u{202e}b\n\x1b[2Jc\n"), "a\\u{202e}b\n\\u{1b}[2Jc\n");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::exit::Failure;
 use crate::notify::{Message, report_subject};
-use crate::output::plain;
+use crate::output::{plain, plain_lines};
 
 /// How many data files that are not safe are named on stderr.
 const NAMED: usize = 20;
@@ -151,7 +151,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
     if let Some(why) = &it.aborted {
         // It may name the destination too.
         let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
-        let _ = writeln!(text, "  gave up: {why}");
+        let _ = writeln!(text, "  gave up: {}", plain(why));
     }
     let FileCounts { catalogued, failed, pending, .. } = it.files;
     let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));
@@ -199,7 +199,7 @@ fn section(outcome: &Outcome) -> String {
     match result {
         Ok(summary) => text += &counts(summary),
         Err(failure) => {
-            let _ = writeln!(text, "There was no run: {}", failure.text());
+            let _ = writeln!(text, "There was no run: {}", plain_lines(&failure.text()));
         }
     }
     text
@@ -209,7 +209,7 @@ fn counts(it: &Summary) -> String {
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
     let mut text = format!("Run {}\n", it.run_id);
     if let Some(why) = &it.aborted {
-        let _ = writeln!(text, "It gave up: {why}");
+        let _ = writeln!(text, "It gave up: {}", plain(why));
     }
     let lines = [
         ("in scope", catalogued),

@@ -299,7 +299,7 @@ fn trouble(it: &RestoreSummary) -> String {
         | Ending::Safe => it.ending.text(),
     };
     let mut lines = vec![format!("restore: {what} (exit code {})", it.exit_code)];
-    lines.extend(it.aborted.iter().map(|it| format!("  gave up: {it}")));
+    lines.extend(it.aborted.iter().map(|it| format!("  gave up: {}", plain(it))));
     if it.pending > 0 {
         lines.push(format!("  {} not looked at", data_files(it.pending)));
     }
