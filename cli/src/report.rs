@@ -98,6 +98,12 @@ pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
+/// What --rerun did not come to, a line of its own.
+fn not_rechecked(it: &Summary) -> String {
+    let what = "safe by the ledger, but not looked at again";
+    if it.not_rechecked > 0 { format!("  {what}: {}\n", data_files(it.not_rechecked)) } else { String::new() }
+}
+
 /// A short summary of a run for a terminal, without the line end of its last line.
 pub(crate) fn summary(it: &Summary) -> String {
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
@@ -117,6 +123,7 @@ pub(crate) fn summary(it: &Summary) -> String {
         data_files(catalogued),
         bytes(it.bytes_copied)
     );
+    text += &not_rechecked(it);
     if it.gone > 0 {
         let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(it.gone));
     }
@@ -155,6 +162,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
     }
     let FileCounts { catalogued, failed, pending, .. } = it.files;
     let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));
+    text += &not_rechecked(it);
     text += &failures(it, NAMED);
     text.trim_end().to_owned()
 }
@@ -214,6 +222,7 @@ fn counts(it: &Summary) -> String {
     let lines = [
         ("in scope", catalogued),
         ("safe already", unchanged),
+        ("of these not looked at again, as --rerun should", it.not_rechecked),
         ("copied and proved", copied),
         ("found at the destination and proved", adopted),
         ("not covered", not_covered),
@@ -222,7 +231,7 @@ fn counts(it: &Summary) -> String {
         ("gone from Dataverse, copies kept", it.gone),
     ];
     text.push('\n');
-    for (what, count) in lines {
+    for (what, count) in lines.into_iter().filter(|it| it.1 > 0 || !it.0.starts_with("of these")) {
         let _ = writeln!(text, "{count:>12}  data files {what}");
     }
     let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));

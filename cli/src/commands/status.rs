@@ -26,8 +26,8 @@ const ALL_RUNS: u32 = 10_000;
 /// Say what is safe, and what is not and why
 ///
 /// Asks the ledger alone; nothing is read or verified. The exit code says what would have to be done: 0 if nothing
-/// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1; also 1 as long as no run has
-/// ended for a destination. With --dataset or --file it is about these data files only, and a file or dataset that no
+/// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1; also 1 as long as no run of
+/// everything has ended for a destination. With --dataset or --file it is about these data files only, and a file or dataset that no
 /// run has looked at counts as pending. With several destinations, each data file is shown with how many of them have a
 /// proved copy of it, also one from before it failed.
 #[derive(Debug, clap::Args)]
@@ -170,8 +170,7 @@ impl Command<'_> {
             self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
         }
         if !has_ended {
-            self.screen
-                .say(&format!("destination {destination}: no run has ended yet; begin with dataverse-backup run"));
+            self.screen.say(&format!("destination {destination}: {}", before_the_first(runs.first())));
         }
         if self.args.gone {
             self.gone(destination)?;
@@ -183,6 +182,7 @@ impl Command<'_> {
         let mut object = json!({
             "destination": destination,
             "counts": all_counts(&counts),
+            "complete": has_ended,
             "gone": gone,
             "claimed_copies": claimed,
             "datasets": datasets.iter().map(|it| dataset_object(destination, it)).collect::<Vec<_>>(),
@@ -552,12 +552,28 @@ fn command(end: Option<&RunSummary>) -> &'static str {
     }
 }
 
-/// Whether one of them is a `run` that has ended, and had a catalogue to compare with: one that gave up before that has
-/// only its error on record.
+/// Why the numbers are not all that there is, and what to do.
+fn before_the_first(newest: Option<&(Run, Option<RunSummary>)>) -> &'static str {
+    match newest {
+        None => "no run has ended yet; begin with dataverse-backup run",
+        Some((run, None)) if is_alive(run) => {
+            "no run has ended yet; one is under way, and what it has not looked at is not counted here"
+        }
+        Some((_, None)) => {
+            "no run has ended yet, and what none has looked at is not counted here; go on with dataverse-backup run"
+        }
+        Some(_) => {
+            "no run has ended yet that looked at everything, and the rest is not counted here; go on with dataverse-backup run"
+        }
+    }
+}
+
+/// Whether one of them is a `run` of everything that has ended, and had a catalogue to compare with: one that gave up
+/// before that has only its error on record.
 fn has_ended(runs: &[(Run, Option<RunSummary>)]) -> bool {
     runs.iter().filter_map(|it| it.1.as_ref()).any(|end| {
         let summary: Option<Value> = serde_json::from_str(&end.json).ok();
-        command(Some(end)) == "run" && summary.is_none_or(|it| it.get("error").is_none())
+        command(Some(end)) == "run" && summary.is_none_or(|it| it.get("error").is_none() && it["whole"] != false)
     })
 }
 

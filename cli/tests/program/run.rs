@@ -11,7 +11,7 @@ use dvb_testkit::files;
 use serde_json::Value;
 
 use crate::listeners::Listener;
-use crate::site::{Done, Site};
+use crate::site::{Done, Site, done, program};
 
 fn ready() -> Site {
     let site = Site::new();
@@ -288,6 +288,70 @@ fn wait_for(what: &str, ready: impl Fn() -> bool) {
         assert!(Instant::now() < until, "{what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn status_during_the_first_run_claims_no_more_than_it_knows() {
+    let site = slow();
+    let child = start(&mut site.command(&["run"]));
+    let is_on_record = || !site.call(&["status", "--json"]).json()["destinations"][0]["last_run"].is_null();
+    wait_for("the run is on record", is_on_record);
+    let under_way = site.call(&["status"]).expect(1).says(&["one is under way", "is not counted here"]);
+    assert!(!under_way.err.contains("begin with"), "{under_way}");
+    let json = site.call(&["status", "--json"]).expect(1).json();
+    assert_eq!(json["destinations"][0]["complete"], false, "{json}");
+    kill(&child, "-KILL");
+    child.wait_with_output().unwrap();
+    site.call(&["status"]).expect(1).says(&["no run has ended yet", "is not counted here; go on with"]);
+}
+
+#[test]
+fn a_run_of_a_part_says_nothing_of_the_rest() {
+    let site = ready();
+    let id = site.world.files[0].id.to_string();
+    site.call(&["run", "--file", &id]).expect(0);
+    site.call(&["status"])
+        .expect(1)
+        .says(&["OK                     1", "no run has ended yet that looked at everything"]);
+    site.call(&["status", "--file", &id]).expect(0);
+    site.call(&["run", "--limit", "1"]).expect(8);
+    let json = site.call(&["status", "--json"]).expect(1).json();
+    assert_eq!(
+        (&json["destinations"][0]["complete"], &json["destinations"][0]["counts"]["PENDING"]),
+        (&true.into(), &1.into())
+    );
+    site.call(&["run"]).expect(0);
+    site.call(&["status"]).expect(0);
+}
+
+#[test]
+fn an_error_does_not_turn_the_direction_of_the_screen() {
+    let error = done(program().args(["--config", "/nowhere/a\u{202e}b\x1b[2J.ini", "status"])).expect(2);
+    assert!(!error.err.contains(['\u{202e}', '\x1b']), "{error}");
+    assert!(error.err.contains("\\u{202e}"), "{error}");
+}
+
+#[test]
+fn what_a_rerun_does_not_come_to_stays_safe() {
+    let site = Site::copied();
+    let done = site.call(&["-v", "run", "--rerun", "--limit", "1"]).expect(8);
+    let done = done.says(&[
+        "3 unchanged",
+        "0 failed, 0 pending",
+        "not looked at again: 2 data files",
+        "no data file is pending",
+    ]);
+    assert!(!done.err.contains("the rest is pending"), "{done}");
+    let json = site.call(&["run", "--rerun", "--time-budget", "0s", "--json"]);
+    if json.code == 8 {
+        assert_eq!((&json.json()["files"]["unchanged"], &json.json()["not_rechecked"]), (&3.into(), &3.into()));
+    }
+    let json = site.call(&["run", "--rerun", "--dry-run", "--json"]).expect(0).json();
+    assert_eq!((&json["files"]["pending"], &json["due"]["files"]), (&0.into(), &3.into()), "{json}");
+    let json = site.call(&["run", "--copies-lost", "--limit", "1", "--json"]).expect(8).json();
+    assert_eq!(json["files"]["pending"], 2, "the copies are said to be lost: {json}");
+    site.call(&["run", "--rerun"]).expect(0);
+    site.call(&["status"]).expect(0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use dvb_ledger::{EntryKind, LedgerError, Lock, Record, Reservation, Verdict};
-use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, StoragePid};
+use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
 use crate::connection::{At, Connection, Contact, Lost};
@@ -238,6 +238,13 @@ impl<'a> Lane<'a> {
             found: Vec::new(),
             read_from: None,
         })
+    }
+
+    /// What becomes of a data file that was not reached. What the ledger calls safe stays so, unless the copies are said to
+    /// be lost.
+    pub(crate) fn fate_of_rest(&self, due: &Due) -> Fate {
+        let is_safe = due.recheck && due.claimed.is_none() && due.was == Some(Status::Ok);
+        if is_safe && !self.options.overrides.copies_lost { Fate::NotRechecked } else { Fate::Pending }
     }
 
     /// Counts what is due and was not even looked at as pending.

@@ -344,6 +344,7 @@ impl<'a> Lane<'a> {
             Decision::Look => false,
             Decision::Recheck => {
                 self.stands = true;
+                self.counts.due_again += u64::from(!self.options.overrides.copies_lost);
                 true
             }
             Decision::Prove(by) => {

@@ -353,8 +353,9 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lan
     if options.dry_run && !matches!(gone, Err(RunError::NothingSelected)) {
         warn_of_drivers(setup, &mut counts);
         renamed.note(setup, &mut counts);
-        // What is due is what is pending.
-        counts.files.pending = counts.due.files;
+        // What is due is what is pending, but for what is safe and only to be looked at again.
+        counts.files.pending = counts.due.files.saturating_sub(counts.due_again);
+        counts.files.unchanged += counts.due_again;
         counts.files.catalogued += counts.due.files;
         let counted = summary(setup, options, entry.started.clone(), counts);
         let refused = gone.err().map(|it| crate::chain(&it));
@@ -425,8 +426,10 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         started,
         finished: now(),
         dry_run: options.dry_run,
+        whole: options.selection.is_everything(),
         files: counts.files,
         due: counts.due,
+        not_rechecked: counts.not_rechecked,
         free_bytes: None,
         bytes_copied: counts.bytes_copied,
         gone: counts.gone,

@@ -130,7 +130,7 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
         Fate::Failed => counts.fail(&job.due.subject, outcome.status, reason, outcome.full),
         Fate::Pending if job.is_later() => counts.note(&job.due.subject, outcome.status, reason),
         Fate::Unchanged | Fate::Copied | Fate::Adopted => counts.note(&job.due.subject, outcome.status, reason),
-        Fate::NotCovered | Fate::Pending => {}
+        Fate::NotCovered | Fate::Pending | Fate::NotRechecked => {}
     }
 }
 

@@ -100,10 +100,14 @@ pub struct Summary {
     pub finished: String,
     /// Nothing was done, only counted.
     pub dry_run: bool,
+    /// It was about everything, not about a selection.
+    pub whole: bool,
     /// Data files.
     pub files: FileCounts,
     /// What was found to be due.
     pub due: Due,
+    /// Of the unchanged ones, those that were to be looked at again and were not reached: safe by the ledger alone.
+    pub not_rechecked: u64,
     /// Bytes that are free at the destination, where a dry run was told.
     pub free_bytes: Option<u64>,
     /// Bytes sent and proved.
@@ -148,7 +152,13 @@ impl Summary {
     #[must_use]
     pub fn headline(&self) -> String {
         let files: u64 = self.reasons.iter().filter(|it| it.no_space).map(|it| it.files).sum();
-        let ending = self.ending.text();
+        let ending = match self.ending {
+            Ending::Stopped if self.files.pending == 0 => {
+                "stopped at its time budget or limit, no data file is pending"
+            }
+            Ending::Signalled(_) if self.files.pending == 0 => "ended by a signal, no data file is pending",
+            other => other.text(),
+        };
         match files {
             0 => ending.to_owned(),
             1 => format!("no space left at the destination: 1 data file was not written; {ending}"),

@@ -22,6 +22,8 @@ pub(crate) enum Fate {
     NotCovered,
     Failed,
     Pending,
+    /// Safe by the ledger; it was to be looked at again, and was not reached.
+    NotRechecked,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,10 @@ impl Findings {
 pub(crate) struct Counts {
     pub(crate) files: FileCounts,
     pub(crate) due: Due,
+    /// Of `due`, those that are safe by the ledger.
+    pub(crate) due_again: u64,
+    /// Of `files.unchanged`, those that were to be looked at again and were not reached.
+    pub(crate) not_rechecked: u64,
     pub(crate) bytes_copied: u64,
     pub(crate) gone: u64,
     /// Copies that were looked at again after copying.
@@ -127,8 +133,9 @@ impl Counts {
     pub(crate) fn count(&mut self, fate: Fate) {
         let files = &mut self.files;
         files.catalogued += 1;
+        self.not_rechecked += u64::from(fate == Fate::NotRechecked);
         let of_fate = match fate {
-            Fate::Unchanged => &mut files.unchanged,
+            Fate::Unchanged | Fate::NotRechecked => &mut files.unchanged,
             Fate::Copied => &mut files.copied,
             Fate::Adopted => &mut files.adopted,
             Fate::NotCovered => &mut files.not_covered,
@@ -169,7 +176,7 @@ impl Counts {
             (self.destination_damaged, Ending::DestinationDamaged),
             (self.source_damaged, Ending::SourceDamaged),
             (self.not_safe || self.files.failed > 0, Ending::NotSafe),
-            (self.files.pending > 0 || self.cut_short, Ending::Stopped),
+            (self.files.pending > 0 || self.not_rechecked > 0 || self.cut_short, Ending::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);

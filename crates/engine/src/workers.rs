@@ -9,7 +9,6 @@ use crate::connection::Connection;
 use crate::lane::Lane;
 use crate::share::Share;
 use crate::spool::{Due, Line};
-use crate::tally::Fate;
 use crate::{Ending, chain, pool};
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
@@ -184,10 +183,10 @@ impl<'a> Workers<'a> {
     }
 }
 
-/// Counts a batch that is not carried as pending.
+/// Counts a batch that is not carried: as pending, or as safe where it only was to be looked at again.
 fn leave(lane: &Lane<'_>, due: &[Due], may_record: bool) {
     let mut counts = lane.tally.lock();
-    due.iter().filter(|it| it.is_data_file()).for_each(|_| counts.count(Fate::Pending));
+    due.iter().filter(|it| it.is_data_file()).for_each(|it| counts.count(lane.fate_of_rest(it)));
     drop(counts);
     if may_record && let Err(error) = lane.record_pending(due) {
         lane.tally.abort(Ending::from(&error), chain(&error));
