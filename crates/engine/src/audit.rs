@@ -326,7 +326,7 @@ impl Pass<'_> {
     fn work(&self, lines: impl Iterator<Item = std::io::Result<Line>>) -> Result<(), RunError> {
         let (sender, receiver) = sync_channel(1);
         let receiver = Mutex::new(receiver);
-        let inspector = Inspector::new(self.setup, self.options, self.found);
+        let inspector = Inspector::new(self.setup, self.options, self.found, "audit");
         let worker = || {
             // What was handed out already and comes too late is left, like the rest.
             while let Some(batch) = next(&receiver).filter(|_| self.goes_on()) {

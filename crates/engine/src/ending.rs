@@ -79,6 +79,7 @@ impl From<&RunError> for Ending {
             | RunError::Foreign { .. }
             | RunError::Unidentified { .. }
             | RunError::Strange { .. }
+            | RunError::NotMarked { .. }
             | RunError::OnePlace { .. }
             | RunError::OtherStore { .. } => Self::Refused,
             // As long as something is there, it can be mended by hand, or another one be named.

@@ -164,6 +164,18 @@ pub enum RunError {
         /// The newest one there.
         snapshot: String,
     },
+    /// The destination carries no id, although this installation's was left there.
+    #[error(
+        "destination {destination} does not carry this installation's id, which was left there on {since}: it is another folder, \
+         container or prefix, or its disk is not mounted. Nothing was recorded or stored. If it is the right place, `run` leaves \
+         the id there again; if all copies there are lost: run --copies-lost --destination {destination}"
+    )]
+    NotMarked {
+        /// Name of the destination.
+        destination: String,
+        /// When the id was first seen there, RFC 3339 UTC.
+        since: String,
+    },
     /// The destination is no second place.
     #[error(
         "destination {destination} and {other} are one place ({how}): a copy there is no second one. Nothing was copied. Give \

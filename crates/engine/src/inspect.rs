@@ -138,7 +138,7 @@ pub(crate) fn without_copies(setup: &RestoreSetup<'_>, auxiliary_objects: bool, 
         spool_folder: PathBuf::new(),
     };
     let found = Mutex::default();
-    let inspector = Inspector::new(&setup, &options, &found);
+    let inspector = Inspector::new(&setup, &options, &found, "restore");
     let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), lanes: Vec::new() };
     let (subject, known) = (Subjected { line, states: Vec::new() }, OnRecord::default());
     // Twice where it is bad, as everywhere.
@@ -162,14 +162,21 @@ pub(crate) struct Inspector<'a> {
     setup: &'a AuditSetup<'a>,
     options: &'a AuditOptions,
     found: &'a Mutex<Found>,
+    /// Who looks, for the incidents.
+    command: &'static str,
     reading: Reading,
     stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
 }
 
 impl<'a> Inspector<'a> {
-    pub(crate) fn new(setup: &'a AuditSetup<'a>, options: &'a AuditOptions, found: &'a Mutex<Found>) -> Self {
+    pub(crate) fn new(
+        setup: &'a AuditSetup<'a>,
+        options: &'a AuditOptions,
+        found: &'a Mutex<Found>,
+        command: &'static str,
+    ) -> Self {
         let reading = Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate: None };
-        Self { setup, options, found, reading, stores: Mutex::default() }
+        Self { setup, options, found, command, reading, stores: Mutex::default() }
     }
 
     /// What is to be recorded, where the source of a data file is missing or not what Dataverse recorded.
@@ -263,7 +270,7 @@ impl<'a> Inspector<'a> {
             Ok(it) => it,
             Err(error) => {
                 let verdict = unlisted(error, known);
-                return Ok(with_incidents(verdict, file, &place, None, &Vec::new()));
+                return Ok(with_incidents(self.command, verdict, file, &place, None, &Vec::new()));
             }
         };
         let mut looked = Vec::with_capacity(listed.objects.len());
@@ -281,7 +288,7 @@ impl<'a> Inspector<'a> {
                 Ending::worsen(&mut verdict.unusable, *of_all);
             }
         }
-        Ok(with_incidents(verdict, file, &place, Some(&judgement), &looked))
+        Ok(with_incidents(self.command, verdict, file, &place, Some(&judgement), &looked))
     }
 
     /// The judgement of a run, and whether only the saved original of a data file that is not tabular was good.
@@ -375,6 +382,7 @@ fn without_store(driver: &DriverId, NoStore { cause, why }: &NoStore) -> Verdict
 
 /// Damage and loss are incidents, whoever finds them.
 fn with_incidents(
+    command: &'static str,
     verdict: Verdict,
     file: &DataFile,
     place: &Place,
@@ -386,7 +394,7 @@ fn with_incidents(
     }
     let detail = verdict.findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
     let objects: Vec<_> = looked.iter().map(|(object, look)| (object, Some(look.seen()))).collect();
-    let found = incident::Found { command: "audit", detail: &detail };
+    let found = incident::Found { command, detail: &detail };
     let bad = incident::at_source(found, file, &place.driver, judgement, &objects);
     Verdict { bad, ..verdict }
 }

@@ -12,7 +12,7 @@ use crate::connection::{At, Connection, Contact, Lost};
 use crate::cut::{Cut, watched};
 use crate::observer::Event;
 use crate::run::now;
-use crate::{Ending, Observer, RunError, Selection, Stop};
+use crate::{Ending, Observer, RunError, Selection, Stop, guard};
 
 /// Copies that are looked for before anything is recorded as missing.
 pub(crate) const PROBES: u8 = 100;
@@ -183,6 +183,7 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
         }
     }
     if count > 0 && stop.may_begin() {
+        guard::refuse_other_place(sink, &options.run, ledger, destination)?;
         probe(at, &contact, &probes)?;
     }
     observer.event(&Event::Planned { files: count, bytes });

@@ -294,12 +294,13 @@ pub(crate) fn may_be_made(
     Err(RunError::NotThere { destination: destination.0.clone(), why: error.chain() })
 }
 
-/// Refuses the destination of another installation to what writes there without being a run. One that is out of reach now is
-/// left to whoever goes there.
+/// Refuses a place that is not the one that the ledger speaks of, to whatever judges or writes there without being a run:
+/// another installation's, and one that carries no id although this one's was left there (a disk that is not mounted, another
+/// folder). A destination that is out of reach now is left to whoever goes there.
 ///
 /// # Errors
-/// [`RunError::Foreign`].
-pub(crate) fn refuse_foreign(
+/// [`RunError::Foreign`], [`RunError::NotMarked`].
+pub(crate) fn refuse_other_place(
     sink: &dyn Sink,
     run: &RunId,
     ledger: &dyn Ledger,
@@ -313,6 +314,10 @@ pub(crate) fn refuse_foreign(
         Ok(Identity::Of(owner)) if owner.id != installation(ledger)? => {
             Err(RunError::Foreign { destination: destination.0.clone(), owner: Box::new(owner) })
         }
-        Ok(Identity::Of(_) | Identity::None | Identity::Hidden | Identity::Unreadable(_)) | Err(_) => Ok(()),
+        Ok(Identity::None) => match ledger.identified_at(destination)? {
+            Some(since) => Err(RunError::NotMarked { destination: destination.0.clone(), since }),
+            None => Ok(()),
+        },
+        Ok(Identity::Of(_) | Identity::Hidden | Identity::Unreadable(_)) | Err(_) => Ok(()),
     }
 }

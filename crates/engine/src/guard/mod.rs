@@ -13,7 +13,7 @@ mod token;
 
 pub(crate) use changes::{Changes, is_more};
 pub(crate) use identity::{
-    Claimant, Standing, find_any, installation, leave, may_be_made, refuse_foreign, standing, take_on,
+    Claimant, Standing, find_any, installation, leave, may_be_made, refuse_other_place, standing, take_on,
 };
 pub use identity::{Identity, Owner, look_at_identity};
 pub use prepare::{Examined, PrepareOptions, PrepareSetup, Prepared, examine, prepare};

@@ -94,7 +94,7 @@ impl Closer<'_> {
         let (giver, taker) = hand::over(1);
         let worker = || {
             let found = Mutex::new(Found::default());
-            let inspector = Inspector::new(&setup, &options, &found);
+            let inspector = Inspector::new(&setup, &options, &found, "run");
             while let Some(batch) = taker.take() {
                 match self.take(&inspector, &found, batch) {
                     Ok(looked) => {

@@ -314,7 +314,7 @@ fn begin(
     for (origin, run) in setup.destinations.iter().zip(runs) {
         let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.to_owned() };
         locks.push(setup.ledger.lock(origin.name, &holder)?);
-        guard::refuse_foreign(origin.sink, run, setup.ledger, origin.name)?;
+        guard::refuse_other_place(origin.sink, run, setup.ledger, origin.name)?;
     }
     for (origin, id) in setup.destinations.iter().zip(runs) {
         let (destination, started) = (origin.name.clone(), started.to_owned());

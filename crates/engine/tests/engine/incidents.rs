@@ -77,13 +77,16 @@ fn what_a_run_finds_and_mends_has_both_ends() {
     let options = Options { rerun: true, ..bench.options() };
     assert_eq!(bench.try_run(&options).unwrap().ending, Ending::DestinationDamaged);
     assert_eq!(one(&bench, 0), ("run".into(), Side::Destination, "missing".into(), Some("store file".into())));
+    // The look at what is still in the store goes on beside the copying: either may be the first.
     let open = of(&bench, 1);
-    assert_eq!(open.iter().map(|it| it.side).collect::<Vec<_>>(), [Side::Destination, Side::Store], "{open:#?}");
+    assert!([Side::Destination, Side::Store].iter().all(|side| open.iter().any(|it| it.side == *side)), "{open:#?}");
+    assert_eq!(open.len(), 2, "{open:#?}");
     assert!(open.iter().all(|it| it.mended.is_none() && it.found == "missing"), "{open:#?}");
     fs::write(store(&bench, 1), bytes).unwrap();
     assert_eq!(bench.run().ending, Ending::Safe);
-    let froms: Vec<_> = of(&bench, 1).into_iter().map(|it| it.mended.unwrap().from).collect();
-    assert!(froms[0] == "store file" && froms[1].starts_with("elsewhere"), "{froms:?}");
+    let mut froms: Vec<_> = of(&bench, 1).into_iter().map(|it| it.mended.unwrap().from).collect();
+    froms.sort();
+    assert!(froms[0].starts_with("elsewhere") && froms[1] == "store file", "{froms:?}");
 }
 
 #[test]

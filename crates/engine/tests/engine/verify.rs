@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -219,10 +220,29 @@ fn an_empty_folder_in_the_place_of_the_copies_is_refused_and_nothing_recorded() 
     assert!(!bench.backup.exists(), "it is not made");
     fs::create_dir(&bench.backup).unwrap();
     let error = verified_error(&bench);
+    assert!(matches!(error, RunError::NotMarked { .. }), "{error}");
+    assert_eq!(Ending::from(&error), Ending::Refused);
+    let own = Path::new(".dataverse-backup");
+    fs::create_dir_all(bench.backup.join(own)).unwrap();
+    let mark = own.join("installation.json");
+    fs::copy(away.join(&mark), bench.backup.join(&mark)).unwrap();
+    let error = verified_error(&bench);
     assert!(matches!(error, RunError::AllMissing { probed: 30, .. }), "{error}");
     fs::remove_dir_all(&bench.backup).unwrap();
     fs::rename(&away, &bench.backup).unwrap();
     assert_eq!(verified(&bench).copies.good, 30);
+}
+
+#[test]
+fn few_copies_are_not_called_missing_where_their_disk_is_not_mounted() {
+    let bench = Bench::of_files(2);
+    bench.run();
+    let away = bench.folder.path().join("away");
+    fs::rename(&bench.backup, &away).unwrap();
+    fs::create_dir(&bench.backup).unwrap();
+    let error = verified_error(&bench);
+    assert!(matches!(error, RunError::NotMarked { .. }), "{error}");
+    assert!(bench.details().values().all(|it| it.status == Status::Ok));
 }
 
 pub(crate) fn verified_error(bench: &Bench) -> RunError {
