@@ -204,7 +204,9 @@ impl Snapshots {
         stop: &Stop,
     ) -> Result<Fetched, Failure> {
         let sink = wiring::sink(destination)?;
+        let catalogue = wiring::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
         let setup = RebuildSetup {
+            catalogue: catalogue.as_deref(),
             ledger: self.ledger.as_ref(),
             destination: &destination.name,
             sink: sink.as_ref(),

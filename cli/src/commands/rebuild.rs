@@ -79,7 +79,15 @@ fn make_again(
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
     progress.begin("reading the snapshot");
-    let setup = RebuildSetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: &progress, stop };
+    let catalogue = wiring::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
+    let setup = RebuildSetup {
+        ledger,
+        destination: &destination.name,
+        sink: sink.as_ref(),
+        catalogue: catalogue.as_deref(),
+        observer: &progress,
+        stop,
+    };
     let options = RebuildOptions {
         run: new_run_id(),
         host: wiring::host_name(),

@@ -59,6 +59,8 @@ fn list(destination: &Destination, stop: &Stop) -> Result<Vec<SnapshotRow>, Fail
     let ledger = wiring::passing_ledger(folder.path())?;
     let sink = wiring::sink(destination)?;
     let setup = RebuildSetup {
+        // They are listed, whosever they are.
+        catalogue: None,
         ledger: ledger.as_ref(),
         destination: &destination.name,
         sink: sink.as_ref(),

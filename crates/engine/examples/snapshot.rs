@@ -90,6 +90,7 @@ fn take_over(name: &str, sink: &dyn Sink, folder: &TempDir) {
     let ledger = SqliteLedger::new(&path);
     ledger.migrate().unwrap();
     let setup = RebuildSetup {
+        catalogue: None,
         ledger: &ledger,
         destination: &DestinationName("default".into()),
         sink,

@@ -183,7 +183,10 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
         }
     }
     if count > 0 && stop.may_begin() {
-        guard::refuse_other_place(sink, &options.run, ledger, destination)?;
+        // A ledger made of a snapshot, or one from before there were ids, cannot tell.
+        if ledger.identified_at(destination)?.is_some() {
+            guard::refuse_other_place(sink, &options.run, ledger, destination)?;
+        }
         probe(at, &contact, &probes)?;
     }
     observer.event(&Event::Planned { files: count, bytes });

@@ -33,6 +33,9 @@ pub struct RebuildSetup<'a> {
     pub destination: &'a DestinationName,
     /// The destination.
     pub sink: &'a dyn Sink,
+    /// What the caller's own catalogue is read from, as [`Catalog::describe`](dvb_catalog::Catalog::describe) says it, where
+    /// that is known: a note says that a destination was filled from another one.
+    pub catalogue: Option<&'a str>,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
@@ -41,7 +44,7 @@ pub struct RebuildSetup<'a> {
 
 impl RebuildSetup<'_> {
     fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
-        let Self { ledger, destination, sink, observer, stop } = *self;
+        let Self { ledger, destination, sink, observer, stop, .. } = *self;
         At { ledger, destination, sink, observer, stop, run }
     }
 }
@@ -140,11 +143,21 @@ fn rebuild_until(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<R
     done
 }
 
+/// What another Dataverse has stored is not to be given back here unseen; but after a disaster the same one may have
+/// another address, so this is a note.
+fn other_catalogue(setup: &RebuildSetup<'_>, owner: &Identity) -> Option<String> {
+    let (Some(own), Identity::Of(owner)) = (setup.catalogue, owner) else { return None };
+    (owner.catalogue != own).then(|| {
+        format!("the copies there are of {}; the catalogue of this configuration is {own}: make sure that it is the same Dataverse", owner.describe())
+    })
+}
+
 fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String) -> Result<RebuildSummary, RunError> {
     let contact = Contact::under_lock();
     let mut connection = Connection::new(setup.at(&options.run), &contact);
     let owner = fetch::owner(&mut connection)?;
-    let fetched = fetch::fetch(setup, &options.which, &mut connection, &owner, &options.spool_folder)?;
+    let mut fetched = fetch::fetch(setup, &options.which, &mut connection, &owner, &options.spool_folder)?;
+    fetched.notes.extend(other_catalogue(setup, &owner));
     guard::take_on(setup.ledger, setup.destination, owner, fetched.header.installation.as_deref())?;
     setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
     let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
@@ -207,7 +220,11 @@ pub fn fetch_snapshot(
             Which::File(_) => fetch::fetch(setup, which, &mut connection, &Identity::None, folder),
             Which::Newest | Which::Named(_) => {
                 let owner = fetch::owner(&mut connection);
-                owner.and_then(|owner| fetch::fetch(setup, which, &mut connection, &owner, folder))
+                owner.and_then(|owner| {
+                    let mut fetched = fetch::fetch(setup, which, &mut connection, &owner, folder)?;
+                    fetched.notes.extend(other_catalogue(setup, &owner));
+                    Ok(fetched)
+                })
             }
         };
         connection.clean_up();

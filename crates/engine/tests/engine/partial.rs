@@ -17,6 +17,7 @@ fn from_snapshot_alone(bench: &Bench) -> RestoreSummary {
     let ledger = new_ledger(LedgerKind::Sqlite, &bench.folder.path().join(format!("{}.db", new_run_id())));
     let (destination, run) = (destination(), new_run_id());
     let setup = RebuildSetup {
+        catalogue: None,
         ledger: ledger.as_ref(),
         destination: &destination,
         sink: bench.sink.as_ref(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use dvb_catalog::SnapshotLink;
+use dvb_catalog::{Catalog as _, SnapshotLink};
 use dvb_engine::{
     Ending, Options, RebuildOptions, RebuildSetup, RebuildSummary, RunError, Silent, Which, claim_snapshot,
     fetch_snapshot, new_run_id, rebuild,
@@ -39,7 +39,14 @@ fn rebuild_of(
     sink: &dyn Sink,
     options: &RebuildOptions,
 ) -> Result<RebuildSummary, RunError> {
-    let setup = RebuildSetup { ledger: bench.ledger.as_ref(), destination, sink, observer: &Silent, stop: &bench.stop };
+    let setup = RebuildSetup {
+        ledger: bench.ledger.as_ref(),
+        destination,
+        sink,
+        catalogue: None,
+        observer: &Silent,
+        stop: &bench.stop,
+    };
     rebuild(&setup, options)
 }
 
@@ -52,8 +59,14 @@ pub(crate) fn rebuilt_at(bench: &Bench, destination: &DestinationName, sink: &dy
 pub(crate) fn from_snapshot_alone(bench: &Bench, sink: &dyn Sink, which: Which) -> Result<SnapshotLink, RunError> {
     let ledger = new_ledger(LedgerKind::Sqlite, &bench.folder.path().join(format!("{}.db", new_run_id())));
     let (destination, run) = (destination(), new_run_id());
-    let setup =
-        RebuildSetup { ledger: ledger.as_ref(), destination: &destination, sink, observer: &Silent, stop: &bench.stop };
+    let setup = RebuildSetup {
+        ledger: ledger.as_ref(),
+        destination: &destination,
+        sink,
+        catalogue: None,
+        observer: &Silent,
+        stop: &bench.stop,
+    };
     let fetched = fetch_snapshot(&setup, &which, &run, bench.folder.path())?;
     let claimed = claim_snapshot(&setup, &fetched, &run, true)?;
     assert_eq!(claimed.copies, ledger.count_claimed(&destination)?);
@@ -127,6 +140,28 @@ fn a_lost_ledger_comes_back_in_sqlite() {
 #[test]
 fn a_lost_ledger_comes_back_in_postgres() {
     a_lost_ledger_comes_back(LedgerKind::Postgres);
+}
+
+#[test]
+fn that_copies_are_of_another_catalogue_is_noted() {
+    let bench = Bench::of_files(2);
+    bench.run();
+    let destination = destination();
+    let of = |catalogue: Option<&str>| {
+        let setup = RebuildSetup {
+            ledger: bench.ledger.as_ref(),
+            destination: &destination,
+            sink: bench.sink.as_ref(),
+            catalogue,
+            observer: &Silent,
+            stop: &bench.stop,
+        };
+        fetch_snapshot(&setup, &Which::Newest, &new_run_id(), bench.folder.path()).unwrap().notes
+    };
+    let other = of(Some("db.other.example:5432/dvndb"));
+    assert!(other.len() == 1 && other[0].contains("make sure that it is the same Dataverse"), "{other:?}");
+    assert_eq!(of(Some(&bench.catalog().describe())), [""; 0]);
+    assert_eq!(of(None), [""; 0]);
 }
 
 #[test]
@@ -378,6 +413,7 @@ fn what_a_newer_program_has_copied_is_not_ok_by_the_rest_of_it() {
     fs::write(&path, zstd::encode_all(lines.replacen(object, &both, 1).as_bytes(), 1).unwrap()).unwrap();
     let bench = without_ledger(bench, LedgerKind::Sqlite);
     let setup = RebuildSetup {
+        catalogue: None,
         ledger: bench.ledger.as_ref(),
         destination: &destination(),
         sink: bench.sink.as_ref(),
