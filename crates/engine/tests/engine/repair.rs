@@ -482,3 +482,16 @@ fn a_row_that_fits_another_object_of_the_file_is_not_told() {
     let found: Vec<_> = bad.items.iter().map(|it| (it.found, it.outcome)).collect();
     assert_eq!(found, [("damaged", Outcome::WouldMend); 6], "{bad:#?}");
 }
+
+#[test]
+fn nothing_is_written_where_the_installations_id_is_gone() {
+    let two = Two::of_files(3);
+    // As a mount point without its disk.
+    fs::rename(&two.bench.backup, two.bench.folder.path().join("away")).unwrap();
+    fs::create_dir(&two.bench.backup).unwrap();
+    let files = two.bench.world.files.iter().map(|it| DvObjectId(it.id)).collect();
+    let error = two.try_repair(true, Selection { files, ..Selection::default() }).unwrap_err();
+    assert!(matches!(error, RestoreError::Run(RunError::NotMarked { .. })), "{error}");
+    assert_eq!(Ending::from(&error), Ending::Refused);
+    assert_eq!(two.bench.copies(), BTreeMap::new());
+}
