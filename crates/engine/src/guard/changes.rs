@@ -11,11 +11,14 @@ use dvb_fixity::{Algorithm, Digest, RecordedChecksum};
 use dvb_ledger::LedgerError;
 use dvb_model::{DataFile, DvObjectId, ObjectRole};
 
-use crate::objects::{self, Object};
-use crate::on_record::OnRecord;
-use crate::payload::{ObjectPayload, Reading};
-use crate::stores::{Place, Scope};
-use crate::{Options, RunError, Setup};
+use crate::command::error::RunError;
+use crate::run::Setup;
+use crate::run::options::Options;
+use crate::source::list_objects;
+use crate::source::list_objects::Object;
+use crate::source::on_record::OnRecord;
+use crate::source::payload::{ObjectPayload, Reading};
+use crate::source::stores::{Place, Scope};
 
 /// Data files that the ledger is asked for at a time.
 const BATCH: usize = 1_000;
@@ -122,7 +125,7 @@ impl<'a> Changes<'a> {
 
     /// Whether one of its objects has bytes that its copies have; `None` where none can be read.
     fn is_same(&self, file: &DataFile, place: &Place, digests: &[Digest]) -> Option<bool> {
-        let listed = objects::of_data_file(file, &OnRecord::default(), place, false).ok()?;
+        let listed = list_objects::of_data_file(file, &OnRecord::default(), place, false).ok()?;
         let is_own = |it: &&Object| matches!(it.role, ObjectRole::Main | ObjectRole::Original);
         let mut found = None;
         for object in listed.objects.iter().filter(is_own) {

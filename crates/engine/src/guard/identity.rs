@@ -6,9 +6,9 @@ use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
 use serde::{Deserialize, Serialize};
 
 use super::own;
-use crate::RunError;
-use crate::run::now;
-use crate::snapshot::thin;
+use crate::command::error::RunError;
+use crate::command::time::now;
+use crate::run::snapshot::thin;
 use crate::verify::{FOREVER, PROBES};
 
 /// Its name in the backup's own folder.

@@ -6,7 +6,8 @@ use dvb_model::{DestinationName, ObjectKey};
 use dvb_storage::conformance::{Bytes, End};
 use dvb_storage::{Cause, CommitRequest, SinkError, SinkSession, StageRequest, Unstaged};
 
-use crate::{Ending, RunError, chain};
+use crate::command::ending::Ending;
+use crate::command::error::{RunError, chain};
 
 /// Stores one, proved and flushed. Inner error: it was not stored; what lay at its key is still there.
 pub(super) fn put(

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::token::{Beyond, prove_apart};
 use super::{Claimant, Identity, Samples, Standing, identity};
-use crate::{Ending, RunError, Stores};
+use crate::command::ending::Ending;
+use crate::command::error::RunError;
+use crate::source::stores::Stores;
 
 /// What destinations are looked at with.
 #[derive(Clone, Copy)]

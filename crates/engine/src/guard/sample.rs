@@ -8,9 +8,11 @@ use dvb_model::{DataFile, DriverId};
 use dvb_storage::{Cause, Location, ObjectAddress, Source};
 use serde::Serialize;
 
-use crate::payload::read_error;
-use crate::stores::{Place, Scope};
-use crate::{RunError, Stores, pool};
+use crate::command::error::RunError;
+use crate::command::pool;
+use crate::source::payload::read_error;
+use crate::source::stores::Stores;
+use crate::source::stores::{Place, Scope};
 
 /// Objects that are looked at, of each store.
 const OBJECTS: usize = 100;

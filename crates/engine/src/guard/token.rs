@@ -7,8 +7,9 @@ use dvb_model::{DestinationName, DriverId, ObjectKey};
 use dvb_storage::{Cause, Location, Sighting, SinkError, SinkSession, Trace};
 
 use super::{Samples, own};
-use crate::stores::Access;
-use crate::{RunError, Stores};
+use crate::command::error::RunError;
+use crate::source::stores::Access;
+use crate::source::stores::Stores;
 
 /// What comes before what is random in its name.
 const BEFORE: &str = "token-";

@@ -6,11 +6,12 @@ use dvb_storage::{Cause, Listed, Listing, SinkError};
 
 use super::respelled::Names;
 use super::{Counts, Failure, Orphan, Orphans, OrphansOptions};
-use crate::connection::{At, Connection, Lost};
-use crate::observer::Event;
-use crate::spelling::folded;
-use crate::spool::Spool;
-use crate::{Ending, RunError};
+use crate::catalogue::spool::Spool;
+use crate::command::ending::Ending;
+use crate::command::error::RunError;
+use crate::command::observer::Event;
+use crate::copies::session::{At, Connection, Lost};
+use crate::copies::spelling::folded;
 
 /// Keys that the ledger is asked for at once.
 const PAGE: usize = 1_000;

@@ -8,11 +8,11 @@ use dvb_storage::SinkError;
 
 use super::list::Found;
 use super::{Counts, Failure, MissingObject, Orphan, OrphansOptions, OrphansSetup, Wanted, wanted};
-use crate::Ending;
-use crate::check::read_back;
-use crate::connection::{Connection, Lost};
-use crate::observer::Event;
-use crate::spool::Spool;
+use crate::catalogue::spool::Spool;
+use crate::command::ending::Ending;
+use crate::command::observer::Event;
+use crate::copies::pass::read_back;
+use crate::copies::session::{Connection, Lost};
 
 /// Orphans that are measured at once, at most so many or of so many bytes; one alone may have more.
 const BATCH: usize = 256;

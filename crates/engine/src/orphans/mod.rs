@@ -14,11 +14,14 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::connection::{At, Connection, Contact, Lost};
-use crate::cut::{Cut, watched};
-use crate::run::now;
-use crate::spool::Spool;
-use crate::{Ending, Observer, RunError, Stop, chain};
+use crate::catalogue::spool::Spool;
+use crate::command::cut::{Cut, watched};
+use crate::command::ending::Ending;
+use crate::command::error::{RunError, chain};
+use crate::command::observer::Observer;
+use crate::command::stop::Stop;
+use crate::command::time::now;
+use crate::copies::session::{At, Connection, Contact, Lost};
 
 /// What `orphans` works with.
 #[derive(Clone, Copy)]

@@ -8,9 +8,9 @@ use dvb_model::ObjectKey;
 
 use super::list::Found;
 use super::{Failure, Orphan, OrphansOptions, OrphansSetup};
-use crate::connection::Connection;
-use crate::spelling::folded;
-use crate::spool::Spool;
+use crate::catalogue::spool::Spool;
+use crate::copies::session::Connection;
+use crate::copies::spelling::folded;
 
 /// Copies that are looked at in one request.
 const BATCH: usize = 1_000;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::list::Sizes;
 use super::{Failure, KnownBy, MissingObject, OrphansOptions, OrphansSetup, Wanted};
-use crate::RunError;
-use crate::spool::Spool;
+use crate::catalogue::spool::Spool;
+use crate::command::error::RunError;
 
 /// Damaged copies in a page of the ledger's list.
 const PAGE: u32 = 5_000;

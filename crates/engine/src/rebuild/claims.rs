@@ -9,10 +9,12 @@ use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, Storage
 use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
-use crate::connection::{Connection, Lost};
-use crate::observer::Event;
-use crate::summary::LISTED;
-use crate::{Ending, chain, fingerprint};
+use crate::command::ending::Ending;
+use crate::command::error::chain;
+use crate::command::observer::Event;
+use crate::command::summary::LISTED;
+use crate::copies::session::{Connection, Lost};
+use crate::source::fingerprint;
 use dvb_storage::Cause;
 
 /// Data files and datasets in one transaction: a few megabytes, and few enough flushes.

@@ -16,10 +16,13 @@ use serde::Serialize;
 use tempfile::TempPath;
 
 use super::RebuildSetup;
-use crate::connection::{Connection, Lost};
-use crate::guard::{self, Identity};
-use crate::snapshot::thin;
-use crate::{Ending, RunError, Stop};
+use crate::command::ending::Ending;
+use crate::command::error::RunError;
+use crate::command::stop::Stop;
+use crate::copies::session::{Connection, Lost};
+use crate::guard;
+use crate::guard::Identity;
+use crate::run::snapshot::thin;
 
 /// How often a session that is lost is taken up again.
 const ATTEMPTS: u32 = 3;
@@ -256,7 +259,7 @@ fn fetch_one(
             let link = SnapshotLink { name: name.to_owned(), sha256 };
             Ok(Fetched { link, header, counts, notes, path, _temporary: Some(temporary) })
         }
-        Err(error) => Err(format!("{name}: {}", crate::chain(&error))),
+        Err(error) => Err(format!("{name}: {}", crate::command::error::chain(&error))),
     })
 }
 

@@ -14,12 +14,16 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
-use crate::connection::{At, Connection, Contact};
-use crate::cut::{Cut, watched};
-use crate::guard::{self, Identity};
-use crate::observer::Event;
-use crate::run::now;
-use crate::{Ending, Observer, RunError, Stop, chain};
+use crate::command::cut::{Cut, watched};
+use crate::command::ending::Ending;
+use crate::command::error::{RunError, chain};
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::stop::Stop;
+use crate::command::time::now;
+use crate::copies::session::{At, Connection, Contact};
+use crate::guard;
+use crate::guard::Identity;
 
 pub use claims::ClaimCounts;
 pub use fetch::{Fetched, SnapshotRow, Which};

@@ -8,17 +8,19 @@ use dvb_model::{DvObjectId, ObjectRole, Status};
 
 use super::sides::{Held, InStore};
 use super::{Case, Halt, Outcome, Repair, RepairItem};
-use crate::check::{Bad, sentence};
-use crate::inspect::{self, Uncopied};
-use crate::observer::Event;
+use crate::catalogue::spool::Subject;
+use crate::command::ending::Ending;
+use crate::command::observer::Event;
+use crate::copies::pass::{Bad, sentence};
 use crate::restore::object::{Wanted, may_mend};
 use crate::restore::place::Home;
 use crate::restore::plan::Asked;
 use crate::restore::reach::Reach;
 use crate::restore::worker;
-use crate::spool::Subject;
-use crate::stores::{Scope, Stores};
-use crate::{Ending, incident};
+use crate::source::examine;
+use crate::source::examine::Uncopied;
+use crate::source::incident;
+use crate::source::stores::{Scope, Stores};
 
 /// What people call it.
 pub(super) struct People {
@@ -173,7 +175,7 @@ impl Repair<'_> {
         let key = home.key(&ObjectRole::Main).map(|it| it.as_str().to_owned()).unwrap_or_default();
         let bad = format!("store {}", home.driver);
         let (found, detail) = if worker::is_there(home) {
-            match inspect::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
+            match examine::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
                 Uncopied::Good | Uncopied::Undecided => return Ok(()),
                 Uncopied::Missing(why) => ("missing", format!("{key} in {bad}: {why}")),
                 Uncopied::Damaged(why) => ("damaged", format!("{key} in {bad} is damaged: {why}")),
@@ -197,7 +199,7 @@ impl Repair<'_> {
         let (Some(wanted), Some(InStore::Good(_))) = (&sides.wanted, &sides.in_store) else { return Ok(()) };
         let Some(Subject::DataFile(file)) = case.asked.as_ref().map(|it| &it.subject) else { return Ok(()) };
         // It may be that of the .tab, of which no copy is good; and during an ingest, nobody can say.
-        match inspect::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
+        match examine::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
             Uncopied::Damaged(_) => {}
             Uncopied::Good | Uncopied::Missing(_) | Uncopied::Unread { .. } | Uncopied::Undecided => return Ok(()),
             Uncopied::Stopped => return Err(Halt::Stopped),

@@ -8,7 +8,7 @@ use dvb_storage::{Cause, Expected, PutError, SinkError, SinkSession, put_through
 use super::case::{From, Sides, store_finding};
 use super::sides::{Held, InStore};
 use super::{Halt, Outcome, Repair, RepairItem};
-use crate::Ending;
+use crate::command::ending::Ending;
 use crate::restore::object::{Fate, give_back, in_a_sentence};
 use crate::restore::reach::{Reach, SESSIONS, Unread, Watched};
 
@@ -34,7 +34,7 @@ impl Repair<'_> {
         let (from, kept) = match outcome.fate {
             Fate::Restored { from, kept, note } => {
                 if let Some(note) = note {
-                    self.setup.observer.event(&crate::Event::Warning(&note));
+                    self.setup.observer.event(&crate::command::observer::Event::Warning(&note));
                 }
                 (from.map_or_else(String::new, |it| self.destination(it)), kept)
             }
@@ -122,7 +122,7 @@ impl Repair<'_> {
             match self.copy_again(reach, sides, copy, source, kept)? {
                 Made::Lost(why) => {
                     let text = format!("{why}; the copy is made again");
-                    self.setup.observer.event(&crate::Event::Warning(&text));
+                    self.setup.observer.event(&crate::command::observer::Event::Warning(&text));
                 }
                 made => return Ok(made),
             }

@@ -16,16 +16,25 @@ use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
-use crate::connection::Contact;
-use crate::cut::{Cut, watched};
+use crate::command::cut::{Cut, watched};
+use crate::command::ending::Ending;
+use crate::command::error::{RunError, chain};
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::pool;
+use crate::command::stop::Stop;
+use crate::command::summary::LISTED;
+use crate::command::time::new_run_id;
+use crate::command::time::now;
+use crate::copies::session::Contact;
 use crate::guard;
-use crate::observer::Event;
+use crate::restore;
 use crate::restore::plan::Asked;
 use crate::restore::reach::Reach;
-use crate::restore::{self, Goal, Layout, Origin, RestoreError, RestoreOptions, RestoreSetup, Shared, StoreWriters};
-use crate::run::now;
-use crate::summary::LISTED;
-use crate::{Ending, Observer, Options, RunError, Setup, Stop, Stores, chain, new_run_id, pool};
+use crate::restore::{Goal, Layout, Origin, RestoreError, RestoreOptions, RestoreSetup, Shared, StoreWriters};
+use crate::run::Setup;
+use crate::run::options::Options;
+use crate::source::stores::Stores;
 
 /// Copies in a page of the ledger's list.
 const PAGE: u32 = 5_000;
@@ -458,7 +467,10 @@ fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvO
             time_budget: None,
             ..options.how.clone()
         };
-        how.selection = crate::Selection { files: files.clone(), ..crate::Selection::default() };
+        how.selection = crate::command::selection::Selection {
+            files: files.clone(),
+            ..crate::command::selection::Selection::default()
+        };
         let run_setup = Setup {
             catalog: setup.catalog,
             stores: setup.stores,

@@ -6,8 +6,8 @@ use dvb_model::ObjectKey;
 use dvb_storage::SinkError;
 
 use super::{Halt, Repair};
-use crate::Ending;
-use crate::check::{Bad, compare};
+use crate::command::ending::Ending;
+use crate::copies::pass::{Bad, compare};
 use crate::restore::object::{Fate, Look, Wanted, at_source};
 use crate::restore::reach::{Reach, SESSIONS, Unread};
 

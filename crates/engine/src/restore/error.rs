@@ -3,7 +3,8 @@
 use dvb_model::DvObjectId;
 use thiserror::Error;
 
-use crate::{Ending, RunError};
+use crate::command::ending::Ending;
+use crate::command::error::RunError;
 
 /// A restore did not take place: nothing was looked at.
 #[derive(Debug, Error)]

@@ -6,7 +6,8 @@ use dvb_ledger::{LedgerError, StateDetail};
 use dvb_model::DvObjectId;
 
 use super::{RestoreError, RestoreOptions, RestoreSetup};
-use crate::{RunError, Selection};
+use crate::command::error::RunError;
+use crate::command::selection::Selection;
 
 /// Where the catalogue has nothing of the selection, but the ledger has: says so instead.
 pub(super) fn explain(error: RestoreError, setup: &RestoreSetup<'_>, options: &RestoreOptions) -> RestoreError {

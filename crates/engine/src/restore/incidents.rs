@@ -6,7 +6,7 @@ use dvb_model::{DvObjectId, ObjectRole};
 
 use super::object::{Fate, Outcome, Wanted};
 use super::{Goal, Shared};
-use crate::incident;
+use crate::source::incident;
 
 /// Those of one data file or dataset.
 #[derive(Default)]
@@ -70,7 +70,7 @@ impl Incidents {
             return;
         }
         if let Err(error) = shared.setup.ledger.record_incidents(&shared.options.run, &found, &mended) {
-            let why = crate::chain(&error);
+            let why = crate::command::error::chain(&error);
             shared.tally().note(format!("not all that was found and mended could be recorded as incidents: {why}"));
         }
     }

@@ -24,12 +24,14 @@ use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, DriverId, RunId};
 use dvb_storage::{Folder, Sink, StoreWriter};
 
-use crate::connection::Contact;
-use crate::cut::{Cut, watched};
-use crate::observer::Event;
-use crate::payload::{RateLimit, Reading};
-use crate::stores::{Access, NoStore, Stores};
-use crate::{Observer, Selection, Stop};
+use crate::command::cut::{Cut, watched};
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::selection::Selection;
+use crate::command::stop::Stop;
+use crate::copies::session::Contact;
+use crate::source::payload::{RateLimit, Reading};
+use crate::source::stores::{Access, NoStore, Stores};
 
 pub use error::RestoreError;
 pub use summary::{ObjectCounts, RestoreFinding, RestoreSummary};

@@ -7,7 +7,7 @@ use std::fmt;
 use dvb_model::{DataFile, DvObjectId, FileVersion, ObjectKey};
 use serde::{Deserialize, Serialize};
 
-use crate::Selection;
+use crate::command::selection::Selection;
 
 /// Longest name that is made, in bytes: a suffix fits behind it on every file system.
 const LONGEST: usize = 200;

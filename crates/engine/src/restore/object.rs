@@ -11,9 +11,9 @@ use dvb_storage::{Cause, Expected, Folder, Location, Mender, PayloadError, Place
 use super::place::Lack;
 use super::reach::{Reach, Unread};
 use super::{Goal, Shared};
-use crate::Ending;
-use crate::payload::{ObjectPayload, Reading};
-use crate::stores::NoStore;
+use crate::command::ending::Ending;
+use crate::source::payload::{ObjectPayload, Reading};
+use crate::source::stores::NoStore;
 
 /// How often a copy that breaks off is read anew.
 const ATTEMPTS: u32 = 3;

@@ -7,7 +7,7 @@ use dvb_model::{
 };
 use dvb_storage::{Location, ObjectAddress, Source};
 
-use crate::stores::{Access, NoStore, NotCovered, Store, Stores};
+use crate::source::stores::{Access, NoStore, NotCovered, Store, Stores};
 
 /// Why a store cannot be looked at.
 #[derive(Debug, Clone)]

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{Namer, Paths, Version};
 use super::{Layout, RestoreError, RestoreOptions, RestoreSetup};
-use crate::observer::Event;
-use crate::spool::{Spool, Subject};
-use crate::{RunError, fingerprint};
+use crate::catalogue::spool::{Spool, Subject};
+use crate::command::error::RunError;
+use crate::command::observer::Event;
+use crate::source::fingerprint;
 
 /// One data file or dataset that is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]

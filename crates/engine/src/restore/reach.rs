@@ -6,8 +6,8 @@ use dvb_model::ObjectKey;
 use dvb_storage::{SinkError, SinkSession};
 
 use super::Shared;
-use crate::connection::{At, Connection, Contact, Lost};
-use crate::payload::Reading;
+use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::source::payload::Reading;
 
 /// Sessions that one thing may use up.
 pub(crate) const SESSIONS: u32 = 3;

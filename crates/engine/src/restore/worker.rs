@@ -16,12 +16,14 @@ use super::plan::{Asked, Coverage};
 use super::reach::Reach;
 use super::summary::RestoreFinding;
 use super::{Goal, Shared};
-use crate::inspect::{self, Uncopied};
-use crate::objects::PROVENANCE;
-use crate::observer::Event;
-use crate::spool::Subject;
-use crate::stores::{NotCovered, Scope};
-use crate::{Ending, pool};
+use crate::catalogue::spool::Subject;
+use crate::command::ending::Ending;
+use crate::command::observer::Event;
+use crate::command::pool;
+use crate::source::examine;
+use crate::source::examine::Uncopied;
+use crate::source::list_objects::PROVENANCE;
+use crate::source::stores::{NotCovered, Scope};
 
 /// Data files that a worker takes at once: one question to the ledger each time.
 const BATCH: usize = 16;
@@ -33,7 +35,7 @@ pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<A
         let mut reach = Reach::new(shared);
         while let Some(batch) = take(shared, &list) {
             if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
-                shared.tally().abort(Ending::from(&error), crate::chain(&error));
+                shared.tally().abort(Ending::from(&error), crate::command::error::chain(&error));
             }
         }
         reach
@@ -339,7 +341,7 @@ impl Verdict<'_> {
         if options.quick && !self.asked.suspect {
             return Uncopied::Undecided;
         }
-        inspect::without_copies(self.shared.setup, options.auxiliary_objects, file)
+        examine::without_copies(self.shared.setup, options.auxiliary_objects, file)
     }
 
     /// `false` when the restore was told to stop.

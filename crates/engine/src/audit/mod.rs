@@ -1,0 +1,436 @@
+//! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
+//! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
+
+use std::iter::Peekable;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use dvb_catalog::{Catalog, Detail, Entry};
+use dvb_ledger::{EntryKind, Ledger, LedgerError, State};
+use dvb_model::{DestinationName, DvObjectId, RunId};
+use serde::Serialize;
+
+use crate::catalogue::spool::{Line, Spool, Subject};
+use crate::command::cut::{Cut, watched};
+use crate::command::ending::Ending;
+use crate::command::error::{RunError, chain};
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::pool;
+use crate::command::selection::Selection;
+use crate::command::stop::Stop;
+use crate::command::summary::LISTED;
+use crate::command::time::now;
+use crate::source::examine::{Inspector, Known};
+use crate::source::fingerprint;
+use crate::source::stores::Stores;
+
+/// Data files in one batch: each asks the ledger once.
+const BATCH_FILES: usize = 64;
+/// Bytes in one batch, unless one data file alone has more.
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// How long to wait for a worker that takes the next batch, before another look.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What `audit` works with.
+#[derive(Clone, Copy)]
+pub struct AuditSetup<'a> {
+    /// What should exist.
+    pub catalog: &'a dyn Catalog,
+    /// Where its bytes are.
+    pub stores: &'a Stores,
+    /// The digests that were first seen.
+    pub ledger: &'a dyn Ledger,
+    /// Destinations whose copies give these digests.
+    pub destinations: &'a [DestinationName],
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+/// How it goes about its work. There are no defaults: the caller says the limits.
+#[derive(Debug, Clone)]
+pub struct AuditOptions {
+    /// Name of this run.
+    pub run: RunId,
+    /// Only these data files; with an empty selection, all.
+    pub selection: Selection,
+    /// Only this share of them, by chance: 0.05 for 5 %.
+    pub sample: Option<f64>,
+    /// Workers; at least 1.
+    pub jobs: usize,
+    /// Begin no more work after this long.
+    pub time_budget: Option<Duration>,
+    /// Look at auxiliary files and provenance too.
+    pub auxiliary_objects: bool,
+    /// A folder with room for the list of data files (about 100 bytes each).
+    pub spool_folder: PathBuf,
+}
+
+/// What is to be known of a data file at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// An object is not there.
+    Missing,
+    /// An object cannot be read, or the store cannot be reached.
+    Unreadable,
+    /// The bytes are neither what Dataverse recorded nor what was first seen.
+    Damaged,
+    /// The bytes are those that were first seen; Dataverse's database now says another checksum.
+    ChecksumChanged,
+    /// The bytes are others than were first seen, and Dataverse's database has changed too: the next run keeps both.
+    Changed,
+    /// The checksum is that of the saved original, though the row says that the data file is not tabular.
+    SwappedPair,
+    /// The last run could not read it, or found it damaged; now it is good.
+    CameBack,
+    /// The row has no dataset, so nothing says where the bytes are.
+    Orphaned,
+}
+
+impl Condition {
+    /// Whether the data file is not safe at the source.
+    #[must_use]
+    pub fn is_bad(self) -> bool {
+        match self {
+            Self::Missing | Self::Unreadable | Self::Damaged | Self::ChecksumChanged | Self::Orphaned => true,
+            Self::Changed | Self::SwappedPair | Self::CameBack => false,
+        }
+    }
+
+    /// Whether something was lost or changed, which is more than that it cannot be read.
+    #[must_use]
+    pub fn is_damage(self) -> bool {
+        match self {
+            Self::Missing | Self::Damaged | Self::ChecksumChanged => true,
+            Self::Unreadable | Self::Orphaned | Self::Changed | Self::SwappedPair | Self::CameBack => false,
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditFinding {
+    /// The data file.
+    pub data_file_id: DvObjectId,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Its storage identifier as it stands.
+    pub storage_identifier: Option<String>,
+    /// Its newest name with its folder.
+    pub name: Option<String>,
+    /// What it is.
+    pub what: Condition,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// Data files in scope, by what was found; all but `catalogued` add up to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AuditCounts {
+    /// In the catalogue and in scope.
+    pub catalogued: u64,
+    /// What Dataverse recorded, or what was first seen where it recorded nothing.
+    pub good: u64,
+    /// Damaged, or with a checksum that was changed.
+    pub damaged: u64,
+    /// With an object that is not there.
+    pub missing: u64,
+    /// Not to be read, orphaned ones among them.
+    pub unreadable: u64,
+    /// Without bytes that could be read, by rule.
+    pub not_covered: u64,
+    /// Not looked at to the end: no time was left, or an ingest is under way.
+    pub left: u64,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditSummary {
+    /// `audit`.
+    pub command: &'static str,
+    /// Name of the run.
+    pub run_id: RunId,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: String,
+    /// Data files in scope.
+    pub files: AuditCounts,
+    /// Bytes read.
+    pub bytes: u64,
+    /// The first findings.
+    pub findings: Vec<AuditFinding>,
+    /// How many there are.
+    pub findings_total: u64,
+    /// What the stores have met that belongs to no data file.
+    pub notes: Vec<String>,
+    /// Why it gave up before its end.
+    pub aborted: Option<String>,
+    /// The ending's exit code.
+    pub exit_code: u8,
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+}
+
+/// What was found so far, by all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) files: AuditCounts,
+    pub(crate) bytes: u64,
+    pub(crate) findings: Vec<AuditFinding>,
+    pub(crate) findings_total: u64,
+    pub(crate) unusable: Option<Ending>,
+    pub(crate) abort: Option<(Ending, String)>,
+}
+
+impl Found {
+    pub(crate) fn add(&mut self, finding: AuditFinding) {
+        self.findings_total += 1;
+        if self.findings.len() < LISTED {
+            self.findings.push(finding);
+        }
+    }
+
+    fn ending(&self, signalled: Option<u8>) -> Ending {
+        let found = [
+            (self.files.damaged + self.files.missing > 0, Ending::SourceDamaged),
+            (self.files.unreadable > 0, Ending::NotSafe),
+            (self.files.left > 0, Ending::Stopped),
+        ];
+        let aborted = self.abort.as_ref().map(|it| it.0);
+        let endings = found.iter().filter(|it| it.0).map(|it| it.1);
+        endings
+            .chain(self.unusable)
+            .chain(signalled.map(Ending::Signalled))
+            .chain(aborted)
+            .min()
+            .unwrap_or(Ending::Safe)
+    }
+}
+
+/// Reads every data file in scope in Dataverse's own stores and compares it with Dataverse's checksum and with the digest
+/// that was first seen. Nothing is copied. A data file that was safe and is missing or damaged is recorded as not safe.
+///
+/// # Errors
+/// [`RunError`], when no data file was looked at. What goes wrong later is in the [`AuditSummary`].
+pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
+    let stop = setup.stop.within(options.time_budget);
+    let setup = AuditSetup { stop: &stop, ..*setup };
+    let databases = Cut::databases(&stop, Some(setup.catalog), setup.ledger);
+    watched(vec![Cut::new(&stop, || setup.stores.interrupt()), databases], || audit_until(&setup, options))
+}
+
+fn audit_until(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
+    let started = now();
+    let mut plan = plan(setup, options)?;
+    if plan.seen == 0 && !options.selection.is_everything() {
+        return Err(RunError::NothingSelected);
+    }
+    setup.observer.event(&Event::Planned { files: plan.files, bytes: plan.bytes });
+    let lines = plan.spool.read().map_err(|source| spool_error(options, source))?;
+    let found = Mutex::new(Found::default());
+    let pass = Pass { setup, options, found: &found };
+    if let Err(error) = pass.work(lines) {
+        lock(&found).abort.get_or_insert((Ending::from(&error), chain(&error)));
+    }
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let AuditCounts { good, damaged, missing, unreadable, not_covered, .. } = found.files;
+    found.files.catalogued = plan.files;
+    found.files.left = plan.files.saturating_sub(good + damaged + missing + unreadable + not_covered);
+    let ending = found.ending(setup.stop.signalled().and_then(|it| u8::try_from(it).ok()));
+    Ok(AuditSummary {
+        command: "audit",
+        run_id: options.run.clone(),
+        started,
+        finished: now(),
+        files: found.files,
+        bytes: found.bytes,
+        findings: found.findings,
+        findings_total: found.findings_total,
+        notes: setup.stores.notes(),
+        aborted: found.abort.map(|it| it.1),
+        exit_code: ending.code(),
+        ending,
+    })
+}
+
+struct Plan {
+    spool: Spool<Line>,
+    /// Data files of the selection.
+    seen: u64,
+    /// Those of them that are looked at.
+    files: u64,
+    bytes: u64,
+}
+
+/// Reads the catalogue to its end before any store, so that its transaction is short.
+fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError> {
+    let spool = Spool::create(&options.spool_folder).map_err(|source| spool_error(options, source))?;
+    let mut plan = Plan { spool, seen: 0, files: 0, bytes: 0 };
+    let mut failure = None;
+    setup.catalog.read(Detail::Full, &mut |entry| {
+        let Entry::DataFile(file) = entry else { return ControlFlow::Continue(()) };
+        if !options.selection.has(&file, &setup.stores.default.0) {
+            return ControlFlow::Continue(());
+        }
+        plan.seen += 1;
+        if options.sample.is_some_and(|it| fastrand::f64() >= it) {
+            return ControlFlow::Continue(());
+        }
+        plan.files += 1;
+        plan.bytes += Subject::bytes_of(&file);
+        let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
+        let pushed = plan.spool.push(&Line { subject: Subject::DataFile(file), fingerprint, lanes: Vec::new() });
+        match pushed {
+            // All of them are counted, also where there is no time left to read any.
+            Ok(()) if !setup.stop.may_go_on() => ControlFlow::Break(()),
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failure.map_or(Ok(plan), |it| Err(spool_error(options, it)))
+}
+
+fn spool_error(options: &AuditOptions, source: std::io::Error) -> RunError {
+    RunError::Spool { folder: options.spool_folder.clone(), source }
+}
+
+/// A data file with what the ledger knows of it.
+pub(crate) struct Subjected {
+    pub(crate) line: Line,
+    pub(crate) states: Vec<State>,
+}
+
+struct Pass<'a> {
+    setup: &'a AuditSetup<'a>,
+    options: &'a AuditOptions,
+    found: &'a Mutex<Found>,
+}
+
+fn lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pass<'_> {
+    fn goes_on(&self) -> bool {
+        self.setup.stop.may_begin() && lock(self.found).abort.is_none()
+    }
+
+    /// One thread walks the list in step with the ledger's states, the others read what it hands out.
+    fn work(&self, lines: impl Iterator<Item = std::io::Result<Line>>) -> Result<(), RunError> {
+        let (sender, receiver) = sync_channel(1);
+        let receiver = Mutex::new(receiver);
+        let inspector = Inspector::new(self.setup, self.options, self.found, "audit");
+        let worker = || {
+            // What was handed out already and comes too late is left, like the rest.
+            while let Some(batch) = next(&receiver).filter(|_| self.goes_on()) {
+                if let Err(error) = self.take(&inspector, batch) {
+                    self.abort(Ending::from(&error), chain(&error));
+                }
+            }
+        };
+        let broke = |why| self.abort(Ending::NotSafe, why);
+        let (_, handed_out) = pool::work(self.options.jobs, worker, broke, |_| self.hand_out(lines, sender));
+        handed_out
+    }
+
+    fn abort(&self, ending: Ending, why: String) {
+        lock(self.found).abort.get_or_insert((ending, why));
+    }
+
+    fn take(&self, inspector: &Inspector<'_>, batch: Vec<Subjected>) -> Result<(), LedgerError> {
+        let ids: Vec<DvObjectId> = batch.iter().filter_map(|it| it.states.first()).map(|it| it.id).collect();
+        let mut known = Known::default();
+        for destination in self.setup.destinations {
+            if !ids.is_empty() {
+                known.add(destination, self.setup.ledger.copies(destination, &ids)?);
+            }
+        }
+        let looked = batch.iter().take_while(|_| self.goes_on());
+        let (mut damage, mut found, mut good) = (Vec::new(), Vec::new(), Vec::new());
+        for looked in looked {
+            let to_record = inspector.look_at(looked, &known);
+            good.extend(looked.states.first().filter(|_| to_record.good).map(|it| it.id));
+            damage.extend(to_record.damage);
+            found.extend(to_record.found);
+        }
+        if !found.is_empty() {
+            self.setup.ledger.record_incidents(&self.options.run, &found, &[])?;
+        }
+        for destination in self.setup.destinations.iter().filter(|_| !good.is_empty()) {
+            self.setup.ledger.record_audited(destination, &good)?;
+        }
+        if !damage.is_empty() {
+            for destination in self.setup.destinations {
+                self.setup.ledger.record_source_damage(destination, &self.options.run, &damage)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(
+        &self,
+        lines: impl Iterator<Item = std::io::Result<Line>>,
+        sender: SyncSender<Vec<Subjected>>,
+    ) -> Result<(), RunError> {
+        let AuditSetup { ledger, destinations, .. } = self.setup;
+        let mut states: Vec<Peekable<_>> =
+            destinations.iter().map(|it| ledger.states(it, EntryKind::DataFile).peekable()).collect();
+        let (mut batch, mut bytes) = (Vec::new(), 0_u64);
+        for line in lines {
+            let line = line.map_err(|source| spool_error(self.options, source))?;
+            let Subject::DataFile(file) = &line.subject else { continue };
+            let mut of_file = Vec::new();
+            for states in &mut states {
+                of_file.extend(state_of(states, file.id)?);
+            }
+            bytes = bytes.saturating_add(line.subject.bytes());
+            batch.push(Subjected { line, states: of_file });
+            if batch.len() == BATCH_FILES || bytes > BATCH_BYTES {
+                if !self.hand(&sender, std::mem::take(&mut batch)) {
+                    return Ok(());
+                }
+                bytes = 0;
+            }
+        }
+        self.hand(&sender, batch);
+        Ok(())
+    }
+
+    /// Hands a batch to a worker, unless it is over: then nobody may be left to take it.
+    fn hand(&self, sender: &SyncSender<Vec<Subjected>>, mut batch: Vec<Subjected>) -> bool {
+        while self.goes_on() {
+            batch = match sender.try_send(batch) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(it)) => it,
+            };
+            thread::sleep(PAUSE);
+        }
+        false
+    }
+}
+
+fn next(receiver: &Mutex<Receiver<Vec<Subjected>>>) -> Option<Vec<Subjected>> {
+    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+fn state_of(
+    states: &mut Peekable<impl Iterator<Item = Result<State, LedgerError>>>,
+    id: DvObjectId,
+) -> Result<Option<State>, LedgerError> {
+    while states.next_if(|it| it.as_ref().is_ok_and(|it| it.id < id)).is_some() {}
+    states.next_if(|it| it.as_ref().map_or(true, |it| it.id == id)).transpose()
+}

@@ -1,0 +1,4 @@
+//! The catalogue of a command on disk: memory must not grow with the number of files.
+
+pub(crate) mod sorted;
+pub(crate) mod spool;

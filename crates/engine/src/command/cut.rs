@@ -1,0 +1,56 @@
+//! The watchdog of a command: what still waits for somebody else some time after a budget or a signal is cut off.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use dvb_catalog::Catalog;
+use dvb_ledger::Ledger;
+
+use crate::command::stop::Stop;
+
+/// How often it is looked.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Something that can be waited for, and when its time is over.
+pub(crate) struct Cut<'a> {
+    is_due: Box<dyn Fn() -> bool + Send + 'a>,
+    interrupt: Box<dyn Fn() + Send + 'a>,
+}
+
+impl<'a> Cut<'a> {
+    /// A store or a destination.
+    pub(crate) fn new(stop: &'a Stop, interrupt: impl Fn() + Send + 'a) -> Self {
+        Self { is_due: Box::new(|| stop.must_cut()), interrupt: Box::new(interrupt) }
+    }
+
+    /// The databases.
+    pub(crate) fn databases(stop: &'a Stop, catalog: Option<&'a dyn Catalog>, ledger: &'a dyn Ledger) -> Self {
+        let interrupt = move || {
+            catalog.iter().for_each(|it| it.interrupt());
+            ledger.interrupt();
+        };
+        Self { is_due: Box::new(|| stop.must_cut_databases()), interrupt: Box::new(interrupt) }
+    }
+}
+
+/// Works, while a thread of its own looks whether anything has to be cut off.
+pub(crate) fn watched<T>(mut cuts: Vec<Cut<'_>>, work: impl FnOnce() -> T) -> T {
+    let (at_work, watch) = channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while !cuts.is_empty() && watch.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                cuts.retain(|it| {
+                    let is_due = (it.is_due)();
+                    if is_due {
+                        (it.interrupt)();
+                    }
+                    !is_due
+                });
+            }
+        });
+        // Ends the thread, also where the work breaks down.
+        let _at_work = at_work;
+        work()
+    })
+}

@@ -1,0 +1,276 @@
+//! Why a run did not take place, or gave up.
+
+use std::path::PathBuf;
+
+use dvb_catalog::CatalogError;
+use dvb_ledger::LedgerError;
+use thiserror::Error;
+
+/// A run did not take place, or gave up before it looked at any data file. What goes wrong later is in the
+/// [`Summary`](crate::command::summary::Summary).
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The catalogue could not be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The ledger could not be used; also when another run holds the lock.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// More data files have left the catalogue than is plausible (dataverse.md 5.5). Nothing was copied or marked.
+    #[error(
+        "{missing} of the {known} data files known at destination {destination:?} are no longer in the catalogue, more \
+         than the {limit} % that may disappear between two runs. Nothing was done, and all copies are kept. If it is \
+         the right database and they were meant to go, confirm with: run --accept-disappearance"
+    )]
+    Disappearance {
+        /// Name of the destination.
+        destination: String,
+        /// How many are gone.
+        missing: u64,
+        /// How many were known and not gone before.
+        known: u64,
+        /// The share that is allowed, in percent.
+        limit: f64,
+    },
+    /// Very many known files have changed at once. Nothing was copied or marked.
+    #[error(
+        "{changed} of the {known} data files that are safe at destination {destination} have other checksums in Dataverse's \
+         database than their copies, more than the {limit} % that may change at once; and of {read} that were read in the \
+         store, {other} have other bytes too. Files in Dataverse do not change by themselves: somebody may have encrypted or \
+         replaced them. Nothing was done, and all copies are kept. Look at some of them (audit names them). If they were meant \
+         to change: run --accept-changes --destination {destination}"
+    )]
+    Changes {
+        /// Name of the destination.
+        destination: String,
+        /// Data files with other checksums.
+        changed: u64,
+        /// Data files that are safe.
+        known: u64,
+        /// The share that is allowed, in percent.
+        limit: f64,
+        /// Those that were read.
+        read: u64,
+        /// Those among them with other bytes.
+        other: u64,
+    },
+    /// What another destination of the same call failed with stops this one too.
+    #[error("{text}")]
+    Together {
+        /// What it was, with its causes.
+        text: String,
+        /// How the run ends therefore.
+        ending: crate::command::ending::Ending,
+    },
+    /// There was a signal, or no time was left.
+    #[error("stopped before it was known what is due; nothing was done")]
+    Stopped,
+    /// A name of the selection leads nowhere.
+    #[error("there is no {what} {given:?}{}", suggestion(near))]
+    Unknown {
+        /// What it should be.
+        what: &'static str,
+        /// As it was given.
+        given: String,
+        /// What there is instead, the nearest first.
+        near: Vec<String>,
+    },
+    /// A name of the selection is none.
+    #[error("{text}")]
+    NoName {
+        /// What is wrong with it.
+        text: String,
+    },
+    /// The selection names nothing that the catalogue has.
+    #[error("the catalogue has no data file of this selection; check the PID, id, storage identifier or store")]
+    NothingSelected,
+    /// The selection names nothing that has a copy.
+    #[error(
+        "destination {destination} has no proved copy of this selection; check the PID, id, storage identifier or store, \
+         and see dataverse-backup status"
+    )]
+    NoCopies {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// Nothing was ever copied there.
+    #[error(
+        "destination {destination} has no proved copy yet, so there is nothing to verify, and nothing is safe there: \
+         dataverse-backup run makes the copies"
+    )]
+    NothingToVerify {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// Nothing is where the copies were: more likely another folder than all lost at once.
+    #[error(
+        "none of {probed} copies that were looked for is at destination {destination}: is it mounted, and is it the right \
+         folder? Nothing was stored or recorded. If all copies are really lost, this makes them again: \
+         run --copies-lost --destination {destination}"
+    )]
+    AllMissing {
+        /// Name of the destination.
+        destination: String,
+        /// Copies that were looked for, of those in scope.
+        probed: usize,
+    },
+    /// The destination is not there any more.
+    #[error(
+        "{why}. Copies were there before, so it is not made anew. Nothing was stored or recorded. If it is the right place \
+         and all copies are really lost, this makes them again: run --copies-lost --destination {destination}"
+    )]
+    NotThere {
+        /// Name of the destination.
+        destination: String,
+        /// What is not there.
+        why: String,
+    },
+    /// The destination belongs to another installation.
+    #[error(
+        "destination {destination} belongs to another installation: {}. Nothing was stored there. Give this installation a \
+         folder, container or prefix of its own. If it is this very Dataverse and its ledger was lost: rebuild --destination \
+         {destination}. If it is to be this installation's from now on, and the other one stores there no more: run \
+         --take-over --destination {destination}", owner.describe()
+    )]
+    Foreign {
+        /// Name of the destination.
+        destination: String,
+        /// Whose it is.
+        owner: Box<crate::guard::Owner>,
+    },
+    /// The destination's mark cannot be read.
+    #[error(
+        "whose destination {destination} is cannot be said: {name} there is damaged: {why}. Nothing was stored there. If it is \
+         this installation's: run --take-over --destination {destination}"
+    )]
+    Unidentified {
+        /// Name of the destination.
+        destination: String,
+        /// The object.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Somebody has stored at the destination whom the ledger does not know.
+    #[error(
+        "destination {destination} has the snapshot {snapshot} of a run that this ledger knows nothing of: it is another \
+         installation's, or the ledger was lost. Nothing was stored there. If it was lost: rebuild --destination {destination}. \
+         If the copies there are of this very Dataverse and are to be compared one by one: run --take-over --destination \
+         {destination}. Else give this installation a folder, container or prefix of its own"
+    )]
+    Strange {
+        /// Name of the destination.
+        destination: String,
+        /// The newest one there.
+        snapshot: String,
+    },
+    /// The destination carries no id, although this installation's was left there.
+    #[error(
+        "destination {destination} does not carry this installation's id, which was left there on {since}: it is another folder, \
+         container or prefix, or its disk is not mounted. Nothing was recorded or stored. If it is the right place, `run` leaves \
+         the id there again; if all copies there are lost: run --copies-lost --destination {destination}"
+    )]
+    NotMarked {
+        /// Name of the destination.
+        destination: String,
+        /// When the id was first seen there, RFC 3339 UTC.
+        since: String,
+    },
+    /// The destination is no second place.
+    #[error(
+        "destination {destination} and {other} are one place ({how}): a copy there is no second one. Nothing was copied. Give \
+         the destination a place of its own"
+    )]
+    OnePlace {
+        /// Name of the destination.
+        destination: String,
+        /// The store, or another destination.
+        other: String,
+        /// How it was seen.
+        how: String,
+    },
+    /// The store is not the one that the catalogue speaks of, or may not be read.
+    #[error(
+        "store {store} at {place}: of {looked} objects that were looked for first, {there} are there and none could be read \
+         ({why}). Nothing of it was judged or copied. Check the folder, bucket or container of the store, that it is mounted, \
+         and what this account may read there"
+    )]
+    OtherStore {
+        /// Its driver id.
+        store: String,
+        /// Where it is.
+        place: String,
+        /// Objects that were looked for.
+        looked: u64,
+        /// Those that are there.
+        there: u64,
+        /// What is wrong with the first one.
+        why: String,
+    },
+    /// The destination cannot be had.
+    #[error("{text}")]
+    Destination {
+        /// What went wrong, with its causes.
+        text: String,
+        /// How it ends therefore.
+        ending: crate::command::ending::Ending,
+    },
+    /// A ledger that knows something is not made again.
+    #[error(
+        "the ledger knows destination {destination} already, and what it knows is not overwritten. To make it again, name \
+         another one in [Database] BackupDatabase, or move it away first"
+    )]
+    NotBlank {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// There is no snapshot that could be used.
+    #[error("destination {destination} has no snapshot that could be used{}{}", if why.is_empty() { "" } else { ": " }, why.join("; "))]
+    NoSnapshot {
+        /// Name of the destination.
+        destination: String,
+        /// What is wrong with each of those that are there.
+        why: Vec<String>,
+    },
+    /// The list of what is due could not be kept.
+    #[error("{}", spool_text(folder, source))]
+    Spool {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn spool_text(folder: &std::path::Path, source: &std::io::Error) -> String {
+    let folder = folder.display();
+    if dvb_model::is_full(source) {
+        format!(
+            "no space left in {folder} for the list of what is due, which needs about 200 bytes a data file; make room \
+             there, or set TMPDIR to a folder that has room"
+        )
+    } else {
+        format!("cannot keep the list of what is due in {folder}; check that it exists and may be written to")
+    }
+}
+
+fn suggestion(near: &[String]) -> String {
+    match near {
+        [] => "; see dataverse-backup status, or the address of the page in Dataverse".to_owned(),
+        [one] => format!("; there is {one}"),
+        several => format!("; there are {}", several.join(", ")),
+    }
+}
+
+/// An error with the causes behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(it) = next {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        next = it.source();
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! Which data files a command is about.
+
+use std::collections::BTreeSet;
+
+use dvb_ledger::{EntryKind, Held, StateDetail};
+use dvb_model::{DataFile, DvObjectId};
+
+/// Which data files are meant. Several of one kind widen it, several kinds narrow it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// By PID of the dataset, as the catalogue has it ([`Asked`](crate::command::resolve::Asked) finds it by any other name).
+    pub datasets: BTreeSet<String>,
+    /// Other PIDs of these datasets, under which the ledger may know them. They select nothing by themselves.
+    pub earlier_pids: BTreeSet<String>,
+    /// Data files that were named where datasets are: they widen `datasets`.
+    pub named_files: BTreeSet<DvObjectId>,
+    /// By id.
+    pub files: BTreeSet<DvObjectId>,
+    /// By storage identifier as it stands in the database.
+    pub storage_identifiers: BTreeSet<String>,
+    /// By driver id; an identifier without a prefix belongs to the default store.
+    pub stores: BTreeSet<String>,
+}
+
+impl Selection {
+    /// Whether nothing is selected in particular, which means everything.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn has(&self, file: &DataFile, default_store: &str) -> bool {
+        let identifier = file.storage_identifier.as_deref().unwrap_or("");
+        let pid = file.dataset.as_ref().map_or("", |it| it.pid.as_str());
+        self.has_parts(pid, file.id, identifier, default_store)
+    }
+
+    fn has_parts(&self, pid: &str, id: DvObjectId, identifier: &str, default_store: &str) -> bool {
+        let store = identifier.split_once("://").map_or(default_store, |(driver, _)| driver);
+        self.has_place(pid, id)
+            && (self.files.is_empty() || self.files.contains(&id))
+            && (self.storage_identifiers.is_empty() || self.storage_identifiers.contains(identifier))
+            && (self.stores.is_empty() || self.stores.contains(store))
+    }
+
+    fn has_place(&self, pid: &str, id: DvObjectId) -> bool {
+        (self.datasets.is_empty() && self.named_files.is_empty()) || self.has_pid(pid) || self.named_files.contains(&id)
+    }
+
+    fn has_pid(&self, pid: &str) -> bool {
+        self.datasets.contains(pid) || self.earlier_pids.contains(pid)
+    }
+
+    /// Whether a copy that the ledger knows belongs to what is meant.
+    pub(crate) fn has_copy(&self, held: &Held, default_store: &str) -> bool {
+        let pid = held.dataset.as_deref().unwrap_or("");
+        if held.kind == EntryKind::Dataset {
+            return self.has_dataset(pid);
+        }
+        let identifier = held.storage_identifier.as_deref().unwrap_or("");
+        self.has_parts(pid, held.copy.id, identifier, default_store)
+    }
+
+    /// Whether a data file that the ledger knows is meant.
+    #[must_use]
+    pub fn has_detail(&self, detail: &StateDetail, default_store: &str) -> bool {
+        let part = |it: &Option<String>| it.clone().unwrap_or_default();
+        self.has_parts(&part(&detail.dataset), detail.id, &part(&detail.storage_identifier), default_store)
+    }
+
+    /// Whether it may mean the file's dataset: other files of a dataset say which versions it has.
+    pub(crate) fn has_dataset_of(&self, file: &DataFile) -> bool {
+        let pid = file.dataset.as_ref().map_or("", |it| it.pid.as_str());
+        self.datasets.is_empty() || self.has_pid(pid)
+    }
+
+    /// Whether the own objects of a dataset are meant, its logo among them.
+    #[must_use]
+    pub fn has_dataset(&self, pid: &str) -> bool {
+        self.is_everything()
+            || (self.has_pid(pid)
+                && self.files.is_empty()
+                && self.storage_identifiers.is_empty()
+                && self.stores.is_empty())
+    }
+}

@@ -1,0 +1,546 @@
+//! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::vec;
+
+use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Mismatch, Proved};
+use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lock};
+use dvb_model::{ObjectKey, Status};
+use dvb_storage::{Cause, SinkError};
+
+use crate::command::ending::Ending;
+use crate::command::error::chain;
+use crate::command::observer::Event;
+use crate::command::pool;
+use crate::command::stop::Stop;
+use crate::command::summary::LISTED;
+use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::source::incident;
+use crate::verify::{CopyCounts, Damage};
+
+/// Copies in one batch at most.
+const BATCH_COPIES: usize = 1024;
+/// Bytes in one batch, unless one copy alone has more.
+const BATCH_BYTES: u64 = 64 << 20;
+/// How often a copy that cannot be read is tried.
+const TRIES: u32 = 3;
+/// Sessions that one batch may use up.
+const SESSIONS: u32 = 3;
+/// Copies in a page of the ledger's list.
+const PAGE: u32 = 5_000;
+
+/// Which copies are looked at.
+pub(crate) struct Wanted<'a> {
+    /// First of all those that a snapshot claims, and those that were found bad, and still are as far as anybody knows.
+    pub(crate) damaged: bool,
+    /// Proved before this time.
+    pub(crate) before: String,
+    /// And these among them.
+    pub(crate) filter: &'a (dyn Fn(&Held) -> bool + Sync),
+}
+
+/// The copies that are wanted, the one whose proof is oldest first.
+pub(crate) struct Copies<'a> {
+    at: At<'a>,
+    wanted: &'a Wanted<'a>,
+    part: Part,
+    after: Option<Copy>,
+    page: vec::IntoIter<Held>,
+}
+
+/// How far the list was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Claimed,
+    Damaged,
+    Proved,
+    End,
+}
+
+impl<'a> Copies<'a> {
+    pub(crate) fn new(at: At<'a>, wanted: &'a Wanted<'a>) -> Self {
+        let part = if wanted.damaged { Part::Claimed } else { Part::Proved };
+        Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<Held>, LedgerError> {
+        loop {
+            if let Some(held) = self.page.find(|it| (self.wanted.filter)(it)) {
+                return Ok(Some(held));
+            }
+            let At { ledger, destination, .. } = self.at;
+            let after = self.after.as_ref();
+            let page = match self.part {
+                Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,
+                Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
+                Part::Proved => ledger.oldest_copies(destination, after, &self.wanted.before, PAGE)?,
+                Part::End => return Ok(None),
+            };
+            if page.is_empty() {
+                self.part = match self.part {
+                    Part::Claimed => Part::Damaged,
+                    Part::Damaged => Part::Proved,
+                    Part::Proved | Part::End => Part::End,
+                };
+            }
+            self.after = page.last().map(|it| it.copy.clone());
+            self.page = page.into_iter();
+        }
+    }
+}
+
+/// What a pass has found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) copies: CopyCounts,
+    pub(crate) bytes: u64,
+    pub(crate) damaged: Vec<Damage>,
+    pub(crate) unreadable: Vec<Damage>,
+    /// A copy could not be read for a reason that concerns all of them.
+    pub(crate) unusable: Option<Ending>,
+    pub(crate) abort: Option<(Ending, String)>,
+}
+
+impl Findings {
+    /// How the pass ended, by all that was found (design.md 4).
+    pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
+        let found = [
+            (self.copies.damaged + self.copies.missing > 0, Ending::DestinationDamaged),
+            (self.copies.unreadable > 0, Ending::NotSafe),
+            (self.copies.left > 0, Ending::Stopped),
+        ];
+        let aborted = self.abort.as_ref().map(|it| it.0);
+        let endings = found.iter().filter(|it| it.0).map(|it| it.1);
+        endings
+            .chain(self.unusable)
+            .chain(signalled.map(Ending::Signalled))
+            .chain(aborted)
+            .min()
+            .unwrap_or(Ending::Safe)
+    }
+}
+
+/// A pass, shared by its workers.
+pub(crate) struct Pass<'a> {
+    at: At<'a>,
+    contact: &'a Contact,
+    /// Which command looks.
+    command: &'static str,
+    lock: &'a dyn Lock,
+    jobs: usize,
+    batch_copies: usize,
+    /// Copies that were planned.
+    count: u64,
+    queue: Mutex<Queue<'a>>,
+    findings: Mutex<Findings>,
+}
+
+struct Queue<'a> {
+    copies: Copies<'a>,
+    next: Option<Held>,
+    left: u64,
+}
+
+/// One copy that is being looked at.
+struct Look {
+    held: Held,
+    tries: u32,
+    /// It was found bad once; memory and network err too.
+    was_bad: bool,
+    end: Option<End>,
+}
+
+enum End {
+    Good(Proved),
+    Bad(Bad),
+    Unreadable { why: String, of_all: Option<Ending> },
+}
+
+pub(crate) enum Bad {
+    Missing,
+    /// It is no object any more, for this reason.
+    Broken(String),
+    Size(u64),
+    Digest(Mismatch),
+}
+
+impl<'a> Pass<'a> {
+    /// A pass over the first `count` of the copies.
+    pub(crate) fn new(
+        (at, contact, command): (At<'a>, &'a Contact, &'static str),
+        lock: &'a dyn Lock,
+        copies: Copies<'a>,
+        count: u64,
+        jobs: usize,
+    ) -> Self {
+        let share = usize::try_from(count).unwrap_or(usize::MAX) / (jobs.max(1) * 2);
+        Self {
+            at,
+            contact,
+            command,
+            lock,
+            jobs: jobs.max(1),
+            batch_copies: share.clamp(1, BATCH_COPIES),
+            count,
+            queue: Mutex::new(Queue { copies, next: None, left: count }),
+            findings: Mutex::default(),
+        }
+    }
+
+    /// Looks at all of them, or at as many as there is time for.
+    pub(crate) fn work(self) -> Findings {
+        let broke = |why| self.abort(Ending::NotSafe, why);
+        let (mut connections, ()) = pool::work(self.jobs, || self.work_through(), broke, |_| {});
+        if let Some(open) = connections.iter_mut().find(|it| it.is_open()) {
+            open.clean_up();
+        }
+        drop(connections);
+        let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        findings.copies.left = self.count.saturating_sub(findings.copies.checked);
+        findings
+    }
+
+    fn work_through(&self) -> Connection<'a> {
+        let mut connection = Connection::new(self.at, self.contact);
+        while let Some(batch) = self.next_batch() {
+            match self.look_at(batch, &mut connection) {
+                Ok(()) => {}
+                Err(Lost::Stopped) => break,
+                Err(Lost::Run(ending, why)) => self.abort(ending, why),
+                Err(Lost::Session(error)) => {
+                    let why = format!("destination {}: {}", self.at.destination, error.chain());
+                    self.abort(Ending::of_cause(error.cause), why);
+                }
+            }
+        }
+        connection
+    }
+
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        // A worker that panicked left whole numbers.
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes every worker stop. The first reason counts.
+    fn abort(&self, ending: Ending, why: String) {
+        self.findings().abort.get_or_insert((ending, why));
+    }
+
+    fn goes_on(&self) -> bool {
+        self.at.stop.may_begin() && self.findings().abort.is_none()
+    }
+
+    fn next_batch(&self) -> Option<Vec<Look>> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.goes_on() {
+            return None;
+        }
+        if !self.lock.is_held() {
+            let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
+            self.abort(Ending::Unreachable, why);
+            return None;
+        }
+        match queue.take(self.batch_copies) {
+            Ok(batch) if batch.is_empty() => None,
+            Ok(batch) => {
+                Some(batch.into_iter().map(|held| Look { held, tries: 0, was_bad: false, end: None }).collect())
+            }
+            Err(error) => {
+                self.abort(Ending::from(&error), chain(&error));
+                None
+            }
+        }
+    }
+
+    /// Looks at a batch until each copy has come to its end, and records that.
+    fn look_at(&self, mut batch: Vec<Look>, connection: &mut Connection<'_>) -> Result<(), Lost> {
+        let mut sessions = 1;
+        let looked = loop {
+            if batch.iter().all(|it| it.end.is_some()) {
+                break Ok(());
+            }
+            match self.look_once(&mut batch, connection) {
+                Ok(()) => {}
+                Err(Lost::Session(error)) if sessions < SESSIONS => {
+                    sessions += 1;
+                    let text = format!("{}; its copies are looked at again", error.chain());
+                    self.at.observer.event(&Event::Warning(&text));
+                }
+                Err(other) => break Err(other),
+            }
+        };
+        // What has come to its end is known, whatever happened to the rest.
+        self.record(&batch)?;
+        looked
+    }
+
+    fn look_once(&self, batch: &mut [Look], connection: &mut Connection<'_>) -> Result<(), Lost> {
+        if !self.at.stop.may_begin() {
+            return Err(Lost::Stopped);
+        }
+        let waiting: Vec<usize> = (0..batch.len()).filter(|n| batch[*n].end.is_none()).collect();
+        let (keys, sizes): (Vec<_>, Vec<u64>) =
+            waiting.iter().map(|n| (batch[*n].held.copy.key.clone(), batch[*n].held.copy.size.unwrap_or(0))).unzip();
+        let (answers, evidence) = measure(self.at.stop, &keys, &sizes, connection)?;
+        let mut pause = 0;
+        for (n, answer) in waiting.into_iter().zip(answers) {
+            pause = pause.max(self.take(&mut batch[n], answer, evidence));
+        }
+        self.at.stop.pause(Duration::from_secs(pause.into()));
+        Ok(())
+    }
+
+    /// Takes an answer; says how many seconds to wait before the next look.
+    fn take(&self, look: &mut Look, answer: Result<Measured, SinkError>, evidence: Evidence) -> u32 {
+        let bad = match answer {
+            Ok(held) => match compare(&look.held.copy, held, evidence) {
+                Ok(proof) => {
+                    let key = &look.held.copy.key;
+                    if look.was_bad {
+                        let text = format!("{key} was found to be bad, and at a second look to be good");
+                        self.at.observer.event(&Event::Warning(&text));
+                    } else if look.held.copy.state == CopyState::Damaged {
+                        let text =
+                            format!("{key} had been found to be bad, and is good again; the next run takes it up");
+                        self.at.observer.event(&Event::Warning(&text));
+                    }
+                    look.end = Some(End::Good(proof));
+                    return 0;
+                }
+                Err(bad) => bad,
+            },
+            Err(error) if Bad::is_told_by(&error) => Bad::of(error),
+            // The next look finds that there is no time.
+            Err(error) if self.at.stop.is_no_verdict(error.cause) => return 0,
+            Err(error) => {
+                look.tries += 1;
+                if look.tries < TRIES {
+                    return look.tries;
+                }
+                look.end = Some(End::Unreadable { why: error.chain(), of_all: Ending::of_all(error.cause) });
+                return 0;
+            }
+        };
+        if look.was_bad {
+            look.end = Some(End::Bad(bad));
+        }
+        look.was_bad = true;
+        0
+    }
+
+    fn record(&self, batch: &[Look]) -> Result<(), Lost> {
+        let check = |it: &Look| {
+            let Copy { id, role, version, .. } = &it.held.copy;
+            let found = match it.end.as_ref()? {
+                End::Good(proof) => Found::Good(proof.clone()),
+                End::Bad(bad) => {
+                    let found = incident::Found { command: self.command, detail: &reason(&it.held, bad) };
+                    Found::Damaged(Box::new(incident::of_copy(found, self.at.destination, &it.held.copy, bad)))
+                }
+                End::Unreadable { .. } => return None,
+            };
+            Some(Check { id: *id, role: role.clone(), version: *version, found })
+        };
+        let checks: Vec<Check> = batch.iter().filter_map(check).collect();
+        if !checks.is_empty() {
+            self.at.ledger.record_checks(self.at.destination, self.at.run, &checks)?;
+        }
+        let mut findings = self.findings();
+        batch.iter().for_each(|it| findings.count(it));
+        drop(findings);
+        batch.iter().for_each(|it| self.show(it));
+        Ok(())
+    }
+
+    fn show(&self, look: &Look) {
+        let (status, reason) = match &look.end {
+            Some(End::Good(_)) => (Status::Ok, None),
+            Some(End::Bad(bad)) => (Status::FailVerify, Some(reason(&look.held, bad))),
+            Some(End::Unreadable { why, .. }) => (Status::Pending, Some(why.clone())),
+            None => return,
+        };
+        let Held { copy, dataset, .. } = &look.held;
+        self.at.observer.event(&Event::Bytes(copy.size.unwrap_or(0)));
+        self.at.observer.event(&Event::Judged {
+            id: copy.id,
+            dataset: dataset.as_deref(),
+            name: copy.key.as_str(),
+            status,
+            reason: reason.as_deref(),
+        });
+    }
+}
+
+impl Queue<'_> {
+    fn take(&mut self, count: usize) -> Result<Vec<Held>, LedgerError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0_u64;
+        while batch.len() < count && self.left > 0 {
+            let next = match self.next.take() {
+                Some(it) => Some(it),
+                None => self.copies.next()?,
+            };
+            let Some(held) = next else { break };
+            bytes = bytes.saturating_add(held.copy.size.unwrap_or(0));
+            if bytes > BATCH_BYTES && !batch.is_empty() {
+                self.next = Some(held);
+                break;
+            }
+            self.left -= 1;
+            batch.push(held);
+        }
+        Ok(batch)
+    }
+}
+
+impl Findings {
+    fn count(&mut self, look: &Look) {
+        let copies = &mut self.copies;
+        let (what, why) = match &look.end {
+            None => return,
+            Some(End::Good(proof)) => {
+                copies.checked += 1;
+                copies.good += 1;
+                self.bytes += proof.measured().size;
+                return;
+            }
+            Some(End::Bad(bad)) => {
+                copies.checked += 1;
+                match bad {
+                    Bad::Missing => copies.missing += 1,
+                    Bad::Broken(_) | Bad::Size(_) | Bad::Digest(_) => copies.damaged += 1,
+                }
+                (bad.what(), reason(&look.held, bad))
+            }
+            Some(End::Unreadable { why, of_all }) => {
+                copies.unreadable += 1;
+                Ending::worsen(&mut self.unusable, *of_all);
+                ("unreadable", why.clone())
+            }
+        };
+        let list = if what == "unreadable" { &mut self.unreadable } else { &mut self.damaged };
+        if list.len() < LISTED {
+            list.push(damage(&look.held, what, why));
+        }
+    }
+}
+
+impl Bad {
+    /// Whether a destination says by this error that the copy is bad, not that it cannot be read for now.
+    pub(crate) fn is_told_by(error: &SinkError) -> bool {
+        matches!(error.cause, Cause::Missing | Cause::Broken)
+    }
+
+    /// What such an error says.
+    pub(crate) fn of(error: SinkError) -> Self {
+        if error.cause == Cause::Missing { Self::Missing } else { Self::Broken(error.chain()) }
+    }
+
+    pub(crate) fn what(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Broken(_) => "broken",
+            Self::Size(_) => "other-size",
+            Self::Digest(_) => "other-digest",
+        }
+    }
+}
+
+/// Measures what lies at each key, and tells by which evidence.
+pub(crate) fn measure(
+    stop: &Stop,
+    keys: &[ObjectKey],
+    sizes: &[u64],
+    connection: &mut Connection<'_>,
+) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Lost> {
+    let evidence = connection.with(|it| Ok(it.measures_by()))?;
+    if evidence != Evidence::ReadBack || sizes.iter().all(|it| *it <= BATCH_BYTES) {
+        return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
+    }
+    // Long enough that a signal must not wait for its end.
+    let mut answers = Vec::with_capacity(keys.len());
+    for key in keys {
+        answers.push(read_back(stop, key, &[], connection)?);
+    }
+    Ok((answers, evidence))
+}
+
+/// Reads an object back here, watching for a signal.
+pub(crate) fn read_back(
+    stop: &Stop,
+    key: &ObjectKey,
+    algorithms: &[Algorithm],
+    connection: &mut Connection<'_>,
+) -> Result<Result<Measured, SinkError>, Lost> {
+    let read = connection.with(|session| {
+        let mut body = match session.open(key) {
+            Ok(it) => it,
+            Err(error) if error.cause.is_of_all() => return Err(error),
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
+        loop {
+            if !stop.may_go_on() {
+                return Ok(None);
+            }
+            match body.read(&mut buffer) {
+                Ok(0) => return Ok(Some(Ok(hasher.finish()))),
+                Ok(n) => hasher.update(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let attempt = format!("reading back {key} failed");
+                    return Ok(Some(Err(SinkError::because(Cause::Io, attempt, error))));
+                }
+            }
+        }
+    })?;
+    read.ok_or(Lost::Stopped)
+}
+
+/// The one place where a copy is found to be good.
+pub(crate) fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
+    if copy.size.is_some_and(|it| it != held.size) {
+        return Err(Bad::Size(held.size));
+    }
+    let none = || {
+        let found = held.digest(Algorithm::Sha256).cloned();
+        found.map_or(Bad::Missing, |found| Bad::Digest(Mismatch::Incomparable { found }))
+    };
+    let recorded = copy.sha256.as_ref().ok_or_else(none)?;
+    Proved::recorded(recorded, held, evidence).map_err(Bad::Digest)
+}
+
+fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
+    Damage {
+        data_file_id: (held.kind == EntryKind::DataFile).then_some(held.copy.id),
+        dataset: held.dataset.clone(),
+        storage_identifier: held.storage_identifier.clone(),
+        name: held.label.clone(),
+        key: held.copy.key.clone(),
+        what,
+        reason,
+    }
+}
+
+/// What is wrong, in a sentence that names the object, its dataset and the file.
+fn reason(held: &Held, bad: &Bad) -> String {
+    sentence(&held.copy, held.dataset.as_deref(), held.label.as_deref(), bad)
+}
+
+/// The same for a copy of a data file or dataset that is known otherwise.
+pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
+    let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
+    let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
+    let what = match bad {
+        Bad::Missing => "is missing".to_owned(),
+        Bad::Broken(why) => format!("is no whole object: {why}"),
+        Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
+        Bad::Digest(Mismatch::Digest { expected, found }) => {
+            format!("has {} {found} where {expected} was proved", found.algorithm())
+        }
+        Bad::Digest(other) => other.to_string(),
+    };
+    let last = copy.proved_at.as_deref().map(|it| format!("; it was good on {it}")).unwrap_or_default();
+    format!("the copy at {}, {}{name}{dataset}, {what}{last}", copy.key, copy.role)
+}

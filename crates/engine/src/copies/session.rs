@@ -1,0 +1,258 @@
+//! A worker's session with the destination: opened when first needed, opened again when it is lost. Every command goes by
+//! this one policy.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dvb_ledger::Ledger;
+use dvb_model::{DestinationName, RunId};
+use dvb_storage::{Cause, Sink, SinkError, SinkSession};
+
+use crate::command::ending::Ending;
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::stop::Stop;
+use crate::command::waits::Wait;
+use crate::copies::spelling;
+
+/// Waits between attempts to connect: half a minute in all.
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+];
+
+/// Why something at the destination did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The session is gone, what was staged with it. A new one may be had.
+    Session(SinkError),
+    /// The destination was given up: nothing more of this command goes there.
+    Run(Ending, String),
+    /// The run was told to stop.
+    Stopped,
+}
+
+/// Which destination, for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) ledger: &'a dyn Ledger,
+    pub(crate) destination: &'a DestinationName,
+    pub(crate) sink: &'a dyn Sink,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) stop: &'a Stop,
+    pub(crate) run: &'a RunId,
+}
+
+/// What all sessions of a command with one destination share.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    /// Nothing is stored there, and others may be at work.
+    only_reads: bool,
+    /// Held by the worker that sweeps what dead runs left, until that is done; then `true`.
+    swept: Mutex<bool>,
+    /// A session was had before: the destination's address, key and login are right.
+    was_connected: AtomicBool,
+    /// How the command ends therefore, and why the destination was given up.
+    given_up: Mutex<Option<(Ending, String)>>,
+}
+
+impl Contact {
+    /// For a command that holds the destination's lock: the first session sweeps what dead runs left.
+    pub(crate) fn under_lock() -> Self {
+        Self { only_reads: false, swept: Mutex::new(false), ..Self::without_lock() }
+    }
+
+    /// For a command that only reads: others may be at work there.
+    pub(crate) fn without_lock() -> Self {
+        Self {
+            only_reads: true,
+            swept: Mutex::new(true),
+            was_connected: AtomicBool::new(false),
+            given_up: Mutex::default(),
+        }
+    }
+
+    /// How the command ends, where the destination was given up.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.given_up().as_ref().map(|it| it.0)
+    }
+
+    /// The destination was made: what was given up is there now.
+    pub(crate) fn is_made(&self) {
+        *self.given_up() = None;
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, Option<(Ending, String)>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One worker's session.
+pub(crate) struct Connection<'a> {
+    at: At<'a>,
+    contact: &'a Contact,
+    session: Option<Box<dyn SinkSession>>,
+    /// The place itself, folder or container, was not there.
+    absent: Option<SinkError>,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) fn new(at: At<'a>, contact: &'a Contact) -> Self {
+        Self { at, contact, session: None, absent: None }
+    }
+
+    /// Goes on with a session that another connection of the run has left.
+    pub(crate) fn going_on(self, session: Option<Box<dyn SinkSession>>) -> Self {
+        Self { session, ..self }
+    }
+
+    /// What was said when the place itself, folder or container, turned out not to be there.
+    pub(crate) fn take_absent(&mut self) -> Option<SinkError> {
+        self.absent.take()
+    }
+
+    /// Its session, where it has one; it stays with it.
+    pub(crate) fn session(&mut self) -> Option<&mut dyn SinkSession> {
+        Some(self.session.as_mut()?.as_mut())
+    }
+
+    /// Its session, where it has one.
+    pub(crate) fn into_session(self) -> Option<Box<dyn SinkSession>> {
+        self.session
+    }
+
+    /// Does something with the session. Its outer failure ends the session.
+    pub(crate) fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn SinkSession) -> Result<T, SinkError>,
+    ) -> Result<T, Lost> {
+        let mut session = self.take()?;
+        let wait = self.waits();
+        let done = work(session.as_mut()).map_err(Lost::Session)?;
+        drop(wait);
+        self.keep(session);
+        Ok(done)
+    }
+
+    fn waits(&self) -> Wait {
+        let destination = self.at.destination.clone();
+        self.at.stop.waits(move || format!("destination {destination}"))
+    }
+
+    /// The session, to be given back with [`Connection::keep`] unless it is lost.
+    pub(crate) fn take(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
+        match self.session.take() {
+            Some(it) => Ok(it),
+            None => self.connect(),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, session: Box<dyn SinkSession>) {
+        self.session = Some(session);
+    }
+
+    /// What comes next gets a new session.
+    pub(crate) fn hang_up(&mut self) {
+        self.session = None;
+    }
+
+    fn connect(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            if !self.at.stop.may_go_on() {
+                return Err(Lost::Stopped);
+            }
+            if let Some((ending, why)) = self.contact.given_up().clone() {
+                return Err(Lost::Run(ending, why));
+            }
+            let error = match self.open() {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            let was_connected = self.contact.was_connected.load(Ordering::Relaxed);
+            if was_connected && self.at.stop.must_cut() {
+                return Err(Lost::Stopped);
+            }
+            let may_pass = match error.cause {
+                Cause::Transient => true,
+                // At the start, an address that answers nothing is more likely wrong than busy.
+                Cause::Unavailable => was_connected,
+                Cause::Missing
+                | Cause::Misconfigured
+                | Cause::Absent
+                | Cause::Forbidden
+                | Cause::Refused
+                | Cause::Untrusted
+                | Cause::Full
+                | Cause::Exists
+                | Cause::Broken
+                | Cause::Unnameable
+                | Cause::Io => false,
+            };
+            let Some(pause) = pauses.next().filter(|_| may_pass) else {
+                let why = format!("destination {}: {}", self.at.destination, error.chain());
+                let ending = Ending::of_cause(error.cause);
+                self.contact.given_up().get_or_insert_with(|| (ending, why.clone()));
+                self.absent = Some(error).filter(|it| it.cause == Cause::Absent);
+                return Err(Lost::Run(ending, why));
+            };
+            let text = format!("{}; trying again in {} s", error.chain(), pause.as_secs());
+            self.at.observer.event(&Event::Warning(&text));
+            self.at.stop.sleep(*pause);
+        }
+    }
+
+    fn open(&self) -> Result<Box<dyn SinkSession>, SinkError> {
+        // One after the other, so that none takes away the folder that another one has just made.
+        let one = self.contact.only_reads.then(|| self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner));
+        let wait = self.waits();
+        let connected = self.at.sink.connect(self.at.run);
+        drop(wait);
+        let mut session = connected?;
+        self.contact.was_connected.store(true, Ordering::Relaxed);
+        if one.is_some() {
+            // The folder for temporaries that a session may make is left by nobody who dies. Where it cannot be removed, it
+            // is empty and lies in the way of nothing.
+            let _ = session.sweep(&|run| run == self.at.run);
+        } else {
+            self.sweep_dead(session.as_mut());
+        }
+        Ok(session)
+    }
+
+    /// Once a run: under the lock, whatever other run this ledger knows is over.
+    fn sweep_dead(&self, session: &mut dyn SinkSession) {
+        let mut swept = self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if *swept {
+            return;
+        }
+        let is_dead = |run: &RunId| {
+            // Some destinations make letters small.
+            let run = &RunId(spelling::of_run(&run.0));
+            run != self.at.run && self.at.ledger.knows_run(self.at.destination, run).unwrap_or(false)
+        };
+        if let Err(error) = session.sweep(&is_dead) {
+            // What is left lies in the way of nothing; a later run tries again.
+            self.at.observer.event(&Event::Warning(&error.chain()));
+        }
+        *swept = true;
+    }
+
+    /// Whether there is a session.
+    pub(crate) fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
+    pub(crate) fn clean_up(&mut self) {
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.sweep(&|run| spelling::is_run(run, self.at.run))
+        {
+            self.at.observer.event(&Event::Warning(&error.chain()));
+        }
+    }
+}

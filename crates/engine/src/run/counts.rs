@@ -1,0 +1,208 @@
+//! What a run has found so far, counted by all workers.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dvb_catalog::SnapshotLink;
+use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
+
+use crate::catalogue::spool::Subject;
+use crate::command::ending::Ending;
+use crate::command::summary::{Due, FileCounts, Finding, LISTED, ReasonCount};
+
+/// How many reasons are counted: where each data file has one of its own, counting says nothing.
+const REASONS: usize = 100;
+
+/// What became of one data file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Unchanged,
+    Copied,
+    Adopted,
+    NotCovered,
+    Failed,
+    Pending,
+    /// Safe by the ledger; it was to be looked at again, and was not reached.
+    NotRechecked,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) listed: Vec<Finding>,
+    pub(crate) total: u64,
+    /// In the order in which they were met.
+    pub(crate) reasons: Vec<ReasonCount>,
+}
+
+impl Findings {
+    /// Counts it among those with the same reason.
+    fn count_reason(&mut self, status: Status, reason: &str, full: bool) {
+        let same = |it: &&mut ReasonCount| it.status == status && it.reason == reason;
+        // Where each has a reason of its own, the newest is looked for first, and few are kept.
+        let has_room = self.reasons.len() < REASONS || full;
+        match self.reasons.iter_mut().rev().find(same) {
+            Some(it) => it.files += 1,
+            None if has_room => {
+                self.reasons.push(ReasonCount { status, reason: reason.to_owned(), files: 1, no_space: full });
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn push(&mut self, finding: Finding) {
+        self.total += 1;
+        if self.listed.len() < LISTED {
+            self.listed.push(finding);
+        }
+    }
+}
+
+/// Numbers and findings of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) files: FileCounts,
+    pub(crate) due: Due,
+    /// Of `due`, those that are safe by the ledger.
+    pub(crate) due_again: u64,
+    /// Of `files.unchanged`, those that were to be looked at again and were not reached.
+    pub(crate) not_rechecked: u64,
+    pub(crate) bytes_copied: u64,
+    pub(crate) gone: u64,
+    /// Copies that were looked at again after copying.
+    pub(crate) verified: Option<crate::verify::CopyCounts>,
+    /// Data files that were looked for in their stores.
+    pub(crate) presence: Option<crate::command::summary::PresenceCounts>,
+    /// Data files that were read again in their stores.
+    pub(crate) audited: Option<crate::command::summary::AuditedCounts>,
+    pub(crate) failures: Findings,
+    pub(crate) notes: Findings,
+    /// Data files by driver ids that nobody configured.
+    pub(crate) unknown_drivers: BTreeMap<DriverId, u64>,
+    /// The destination, or what is known of it, is not what it was before the run.
+    pub(crate) changed: bool,
+    /// The newest snapshot at the destination, if it describes what the run left.
+    pub(crate) snapshot: Option<SnapshotLink>,
+    /// Of the catalogue that it describes.
+    pub(crate) catalogue_digest: Option<String>,
+    /// Why the run gave up, and how it ends therefore.
+    pub(crate) abort: Option<(Ending, String)>,
+    /// What was read at the source is missing or not what was recorded.
+    pub(crate) source_damaged: bool,
+    /// A proved copy was found missing or changed, or the destination kept other bytes than were sent.
+    pub(crate) destination_damaged: bool,
+    /// There was no time for something that is to be done besides the files.
+    pub(crate) cut_short: bool,
+    /// A store could not be used, or what the run leaves at the destination not be left: how it ends therefore.
+    pub(crate) unusable: Option<Ending>,
+    /// Stores that were left alone for safety, with the reason.
+    pub(crate) doubts: Vec<String>,
+    /// Something in scope is not safe for whatever reason.
+    pub(crate) not_safe: bool,
+}
+
+/// [`Counts`] behind a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+impl Tally {
+    pub(crate) fn of(counts: Counts) -> Self {
+        Self(Mutex::new(counts))
+    }
+
+    pub(crate) fn end(self) -> Counts {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Counts> {
+        // A worker that panicked left whole numbers.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes every worker stop. The first reason counts.
+    pub(crate) fn abort(&self, ending: Ending, why: String) {
+        self.lock().abort.get_or_insert((ending, why));
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.lock().abort.is_some()
+    }
+}
+
+impl Counts {
+    /// Counts a data file; its place in `catalogued` included.
+    pub(crate) fn count(&mut self, fate: Fate) {
+        let files = &mut self.files;
+        files.catalogued += 1;
+        self.not_rechecked += u64::from(fate == Fate::NotRechecked);
+        let of_fate = match fate {
+            Fate::Unchanged | Fate::NotRechecked => &mut files.unchanged,
+            Fate::Copied => &mut files.copied,
+            Fate::Adopted => &mut files.adopted,
+            Fate::NotCovered => &mut files.not_covered,
+            Fate::Failed => &mut files.failed,
+            Fate::Pending => &mut files.pending,
+        };
+        *of_fate += 1;
+    }
+
+    pub(crate) fn fail(&mut self, subject: &Subject, status: Status, reason: &str, full: bool) {
+        self.failures.count_reason(status, reason, full);
+        self.failures.push(finding(subject, status, reason));
+    }
+
+    pub(crate) fn note(&mut self, subject: &Subject, status: Status, reason: &str) {
+        self.notes.push(finding(subject, status, reason));
+    }
+
+    /// Of a dataset as a whole.
+    pub(crate) fn note_dataset(&mut self, pid: String, status: Status, reason: String) {
+        let (data_file_id, storage_identifier, name) = (None, None, None);
+        self.notes.push(Finding { data_file_id, dataset: Some(pid), storage_identifier, name, status, reason });
+    }
+
+    /// Of a whole store or destination.
+    pub(crate) fn note_at_large(&mut self, about: About<'_>, status: Status, reason: String) {
+        let (storage_identifier, name) = match about {
+            About::Store(driver) => (Some(format!("{driver}://")), None),
+            About::Destination(it) => (None, Some(format!("destination {it}"))),
+        };
+        self.notes.push(Finding { data_file_id: None, dataset: None, storage_identifier, name, status, reason });
+    }
+
+    /// How the run ended, by all that was found (design.md 4).
+    pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
+        let found = [
+            (!self.doubts.is_empty(), Ending::Refused),
+            (self.destination_damaged, Ending::DestinationDamaged),
+            (self.source_damaged, Ending::SourceDamaged),
+            (self.not_safe || self.files.failed > 0, Ending::NotSafe),
+            (self.files.pending > 0 || self.not_rechecked > 0 || self.cut_short, Ending::Stopped),
+        ];
+        let aborted = self.abort.as_ref().map(|it| it.0);
+        let endings = found.iter().filter(|it| it.0).map(|it| it.1);
+        endings
+            .chain(self.unusable)
+            .chain(signalled.map(Ending::Signalled))
+            .chain(aborted)
+            .min()
+            .unwrap_or(Ending::Safe)
+    }
+}
+
+/// What a note is about that concerns no data file or dataset of its own.
+pub(crate) enum About<'a> {
+    Store(&'a DriverId),
+    Destination(&'a DestinationName),
+}
+
+fn finding(subject: &Subject, status: Status, reason: &str) -> Finding {
+    let (id, dataset, storage_identifier, name) = match subject {
+        Subject::DataFile(it @ DataFile { id, dataset, storage_identifier, .. }) => {
+            (Some(*id), dataset.as_ref().map(|it| it.pid.clone()), storage_identifier.clone(), it.label())
+        }
+        Subject::Dataset(Dataset { pid, storage_identifier, .. }) => {
+            (None, Some(pid.clone()), storage_identifier.clone(), None)
+        }
+    };
+    Finding { data_file_id: id, dataset, storage_identifier, name, status, reason: reason.to_owned() }
+}

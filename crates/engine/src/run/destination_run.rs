@@ -1,0 +1,276 @@
+//! One destination of a run: what its workers share, and what becomes of the batches that they are given.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use dvb_ledger::{EntryKind, LedgerError, Lock, Record, Reservation, Verdict};
+use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
+use dvb_storage::{SinkSession, Source};
+
+use crate::catalogue::spool::{Due, Subject};
+use crate::command::ending::Ending;
+use crate::command::observer::Event;
+use crate::command::pool;
+use crate::command::stop::Stop;
+use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::run::Setup;
+use crate::run::counts::{Counts, Fate, Tally};
+use crate::run::job::{Item, Job, Progress, Trouble};
+use crate::run::options::Options;
+use crate::run::renamed::Renamed;
+use crate::run::shared_read::Share;
+use crate::source::payload::{RateLimit, Reading};
+use crate::source::stores::{NoStore, Scope};
+
+/// One destination of a run.
+pub(crate) struct Lane<'a> {
+    /// Its number among the run's destinations.
+    pub(crate) number: usize,
+    pub(crate) setup: &'a Setup<'a>,
+    pub(crate) options: &'a Options,
+    pub(crate) tally: Tally,
+    pub(crate) reading: Reading,
+    /// For what describes the copies at the end: it has a little longer than what is in flight.
+    pub(crate) at_the_end: Stop,
+    /// The destination was proved to be what it should be: only then anything is stored there.
+    pub(crate) settled: AtomicBool,
+    /// Something was at the destination that the ledger does not know.
+    pub(crate) met_strangers: AtomicBool,
+    /// Held by the worker that sweeps what dead runs left.
+    pub(crate) contact: Contact,
+    /// What the next connection goes on with: to open a session takes many round trips.
+    spare: Mutex<Option<Box<dyn SinkSession>>>,
+    pub(crate) lock: Box<dyn Lock>,
+    stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
+    /// Stores that are not what the catalogue speaks of: nothing of them is judged.
+    pub(crate) doubtful: BTreeSet<DriverId>,
+    /// Datasets that have another PID than the ledger knows.
+    pub(crate) renamed: Renamed,
+    told: AtomicU64,
+    /// Data files that have a verdict which stands, or are due.
+    in_scope: u64,
+    /// Batches that may be under way besides those that are: a run has as many workers as the busiest destination wants.
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl<'a> Lane<'a> {
+    pub(crate) fn new(
+        number: usize,
+        setup: &'a Setup<'a>,
+        options: &'a Options,
+        tally: Tally,
+        lock: Box<dyn Lock>,
+    ) -> Self {
+        let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
+        let counts = tally.lock();
+        let in_scope = counts.files.catalogued + counts.due.files;
+        drop(counts);
+        Self {
+            in_scope,
+            number,
+            setup,
+            options,
+            tally,
+            reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
+            at_the_end: setup.stop.for_snapshot(),
+            settled: AtomicBool::new(false),
+            met_strangers: AtomicBool::new(false),
+            contact: Contact::under_lock(),
+            spare: Mutex::new(None),
+            lock,
+            stores: Mutex::new(HashMap::new()),
+            doubtful: BTreeSet::new(),
+            renamed: Renamed::default(),
+            told: AtomicU64::new(0),
+            free: Mutex::new(options.jobs.max(1)),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// What was found, and the lock.
+    pub(crate) fn end(self) -> (Counts, Box<dyn Lock>) {
+        (self.tally.end(), self.lock)
+    }
+
+    /// A connection of this run, with the session that was left, if any.
+    pub(crate) fn connection(&self) -> Connection<'_> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Connection::new(self.setup.at(&self.options.run), &self.contact).going_on(spare)
+    }
+
+    /// The same for what describes the copies at the end.
+    pub(crate) fn last_connection(&self) -> Connection<'_> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let at = At { stop: &self.at_the_end, ..self.setup.at(&self.options.run) };
+        Connection::new(at, &self.contact).going_on(spare)
+    }
+
+    /// Takes a connection back whose session may be of use.
+    pub(crate) fn leave(&self, connection: Connection<'_>) {
+        if let Some(session) = connection.into_session() {
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(session);
+        }
+    }
+
+    /// Removes the run's own folder of temporaries, when nobody stages any more, and ends the session that was left.
+    pub(crate) fn clean_up(&self) {
+        self.connection().clean_up();
+    }
+
+    /// Whether the lock on the destination is still held.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock.is_held()
+    }
+
+    /// Whether it takes more work.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.setup.stop.may_begin() && !self.tally.is_aborted()
+    }
+
+    /// Carries a batch, and records whatever came of it; what ends the whole lane is kept in the tally.
+    pub(crate) fn take(&self, batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |it| *it == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        drop(free);
+        let files = batch.iter().filter(|it| it.is_data_file()).count();
+        // Whatever becomes of it, nobody is to wait for it, and other destinations go on.
+        let done = pool::guarded(|| self.work_on(batch, connection, share)).unwrap_or_else(|why| {
+            (0..files).for_each(|_| self.tally.lock().count(Fate::Pending));
+            Err(Lost::Run(Ending::NotSafe, why))
+        });
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.freed.notify_one();
+        if let Some(share) = share {
+            share.leave(self.number);
+        }
+        match done {
+            Ok(()) | Err(Lost::Stopped) => {}
+            Err(Lost::Run(ending, why)) => self.tally.abort(ending, why),
+            Err(Lost::Session(error)) => self.tally.abort(Ending::of_cause(error.cause), error.chain()),
+        }
+    }
+
+    fn work_on(&self, batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
+        let mut jobs: Vec<Job> = batch.into_iter().map(Job::new).collect();
+        let carried = self.begin(&mut jobs).and_then(|()| self.carry(&mut jobs, connection, share));
+        if carried.is_err() {
+            let unfinished =
+                |it: &&mut Item| matches!(it.progress, Progress::Compare | Progress::Todo | Progress::Staged(_));
+            for item in jobs.iter_mut().flat_map(|it| &mut it.items).filter(unfinished) {
+                item.progress = Progress::Failed(Trouble::Stopped);
+            }
+        }
+        self.settle(&jobs)?;
+        carried
+    }
+
+    /// Whether the batch may be carried, and what the ledger knows of its copies.
+    fn begin(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+        if !self.lock.is_held() {
+            let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
+            return Err(Lost::Run(Ending::Unreachable, why));
+        }
+        let known: Vec<DvObjectId> = jobs.iter().filter(|it| it.due.known).map(|it| it.due.id()).collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let mut copies: HashMap<DvObjectId, Vec<_>> = HashMap::new();
+        for copy in self.setup.ledger.copies(self.setup.destination, &known)? {
+            copies.entry(copy.id).or_default().push(copy);
+        }
+        for job in jobs {
+            job.copies = copies.remove(&job.due.id()).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Reserves the keys of main objects that are new, as far as they are known without a look at the source: in the
+    /// list's order, so that of two data files with one key the older one has it, whoever is faster.
+    pub(crate) fn reserve_main(&self, batch: &mut [Due]) -> Result<(), LedgerError> {
+        let new: Vec<(&mut Due, ObjectKey)> =
+            batch.iter_mut().filter_map(|due| self.new_main_key(due).map(|key| (due, key))).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let wish = |(due, key): &(&mut Due, ObjectKey)| Reservation {
+            id: due.id(),
+            role: ObjectRole::Main,
+            version: 1,
+            key: key.clone(),
+        };
+        let wishes: Vec<Reservation> = new.iter().map(wish).collect();
+        let owners = self.setup.ledger.reserve(self.setup.destination, &wishes)?;
+        for ((due, key), owner) in new.into_iter().zip(owners) {
+            due.main_key = (owner == due.id()).then_some(key);
+        }
+        Ok(())
+    }
+
+    fn new_main_key(&self, due: &Due) -> Option<ObjectKey> {
+        let Subject::DataFile(file) = &due.subject else { return None };
+        let Scope::Covered(place) = self.setup.stores.scope(file) else { return None };
+        let [pid] = place.pids.as_slice() else { return None };
+        let is_plain = !due.known && !file.is_package();
+        is_plain.then(|| ObjectKey::of(&pid.directory(), &place.name).ok()).flatten()
+    }
+
+    /// Records what is not known yet and was not reached.
+    pub(crate) fn record_pending(&self, rest: &[Due]) -> Result<(), LedgerError> {
+        let records: Vec<Record> = rest.iter().filter(|it| !it.known).filter_map(|it| self.as_pending(it)).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.setup.ledger.record(self.setup.destination, &self.options.run, &records)
+    }
+
+    fn as_pending(&self, due: &Due) -> Option<Record> {
+        let Subject::DataFile(file) = &due.subject else { return None };
+        let dataset = file.dataset.as_ref();
+        Some(Record {
+            id: file.id,
+            kind: EntryKind::DataFile,
+            dataset: dataset.map(|it| it.pid.clone()),
+            dataset_identifier: dataset.and_then(|it| it.storage_pids.first()).map(StoragePid::directory),
+            storage_identifier: file.storage_identifier.clone(),
+            label: file.label(),
+            fingerprint: due.fingerprint.clone(),
+            method: self.setup.sink.method(),
+            verdict: Verdict::Pending,
+            found: Vec::new(),
+            read_from: None,
+        })
+    }
+
+    /// What becomes of a data file that was not reached. What the ledger calls safe stays so, unless the copies are said to
+    /// be lost.
+    pub(crate) fn fate_of_rest(&self, due: &Due) -> Fate {
+        let is_safe = due.recheck && due.claimed.is_none() && due.was == Some(Status::Ok);
+        if is_safe && !self.options.overrides.copies_lost { Fate::NotRechecked } else { Fate::Pending }
+    }
+
+    /// Counts what is due and was not even looked at as pending.
+    pub(crate) fn count_rest(&self) {
+        let files = &mut self.tally.lock().files;
+        let rest = self.in_scope.saturating_sub(files.catalogued);
+        files.pending += rest;
+        files.catalogued += rest;
+    }
+
+    /// Whether a store can be read at all, tried once a run: a mount that is missing is not a thousand missing files.
+    pub(crate) fn store_is_there(&self, driver: &DriverId, source: &dyn Source) -> Result<(), NoStore> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.entry(driver.clone()).or_insert_with(|| source.check().map_err(|it| NoStore::of(&it))).clone()
+    }
+
+    /// Tells the observer what was read since it was told last. Called by one thread.
+    pub(crate) fn tell_bytes(&self) {
+        let bytes = self.reading.bytes.load(Ordering::Relaxed);
+        let told = self.told.swap(bytes, Ordering::Relaxed);
+        if bytes > told {
+            self.setup.observer.event(&Event::Bytes(bytes - told));
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! One run from its lock to its summary.
+
+pub(crate) mod adopt_legacy;
+pub(crate) mod batch;
+pub(crate) mod counts;
+pub(crate) mod destination_run;
+pub(crate) mod job;
+pub(crate) mod options;
+pub(crate) mod plan;
+pub(crate) mod preflight;
+pub(crate) mod presence;
+pub(crate) mod prove_claimed;
+pub(crate) mod quarantine;
+pub(crate) mod record_batch;
+pub(crate) mod renamed;
+pub(crate) mod reread;
+pub(crate) mod reverify;
+pub(crate) mod shared_read;
+pub(crate) mod snapshot;
+pub(crate) mod workers;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use dvb_catalog::Catalog;
+use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
+use dvb_model::{DestinationName, DriverId, RunId, Status};
+use dvb_storage::{Cause, Sink};
+
+use crate::command::cut::{Cut, watched};
+use crate::command::ending::Ending;
+use crate::command::error::RunError;
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::pool;
+use crate::command::stop::Stop;
+use crate::command::summary::Summary;
+use crate::command::time::now;
+use crate::copies::session::At;
+use crate::guard::{Samples, Standing};
+use crate::run::counts::{About, Counts, Tally};
+use crate::run::destination_run::Lane;
+use crate::run::options::Options;
+use crate::run::plan::{LanePlan, Plan};
+use crate::run::workers::Workers;
+use crate::source::stores::Stores;
+use crate::source::stores::{Access, NotCovered};
+
+/// What a run works with.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// What should exist.
+    pub catalog: &'a dyn Catalog,
+    /// Where its bytes are.
+    pub stores: &'a Stores,
+    /// What is known of the copies.
+    pub ledger: &'a dyn Ledger,
+    /// Name of the destination.
+    pub destination: &'a DestinationName,
+    /// The destination.
+    pub sink: &'a dyn Sink,
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+impl Setup<'_> {
+    pub(crate) fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+        let Self { ledger, destination, sink, observer, stop, .. } = *self;
+        At { ledger, destination, sink, observer, stop, run }
+    }
+}
+
+/// Makes sure that every data file in scope has a proved copy at the destination, and reports what is not safe.
+///
+/// With [`Options::dry_run`], only counts what is due, without a lock.
+///
+/// # Errors
+/// [`RunError`], when no data file was looked at. What goes wrong later is in the [`Summary`].
+pub fn run(setup: &Setup<'_>, options: &Options) -> Result<Summary, RunError> {
+    let mut results = run_together(&[(*setup, options.clone())]);
+    // One result a setup.
+    results.pop().unwrap_or(Err(RunError::NothingSelected))
+}
+
+/// As [`run`], for several destinations at once: the catalogue is read once, and so is each object that several of
+/// them need. A destination that fails does not hold up the others.
+///
+/// All have one catalogue, one ledger and the same stores; selection, `limit`, `rerun` and `dry_run` are those of the
+/// first. The n-th result is that of the n-th destination.
+#[must_use]
+pub fn run_together(destinations: &[(Setup<'_>, Options)]) -> Vec<Result<Summary, RunError>> {
+    let (began, started) = (Instant::now(), now());
+    let stops: Vec<Stop> = destinations
+        .iter()
+        .map(|(setup, options)| setup.stop.until(options.time_budget.map(|it| began + it)))
+        .collect();
+    let destinations: Vec<(Setup<'_>, &Options)> =
+        destinations.iter().zip(&stops).map(|((setup, options), stop)| (Setup { stop, ..*setup }, options)).collect();
+    watched(cuts(&destinations), || {
+        let mut entries: Vec<Entry<'_>> =
+            destinations.iter().map(|(setup, options)| Entry::new(setup, options, &started)).collect();
+        plan_and_work(&mut entries);
+        entries.into_iter().map(Entry::finish).collect()
+    })
+}
+
+/// What is cut off, and when: each destination at its own time, what they share when the last one's is over.
+fn cuts<'a>(destinations: &'a [(Setup<'a>, &Options)]) -> Vec<Cut<'a>> {
+    let mut cuts: Vec<Cut<'_>> =
+        destinations.iter().map(|(Setup { stop, sink, .. }, _)| Cut::new(stop, || sink.interrupt())).collect();
+    if let Some((last, _)) = destinations.iter().max_by_key(|it| it.0.stop.latest()) {
+        cuts.push(Cut::new(last.stop, || last.stores.interrupt()));
+        cuts.push(Cut::databases(last.stop, Some(last.catalog), last.ledger));
+    }
+    cuts
+}
+
+/// One destination from its lock to its result.
+struct Entry<'a> {
+    setup: &'a Setup<'a>,
+    options: &'a Options,
+    started: String,
+    lock: Option<Box<dyn Lock>>,
+    /// What has gone wrong before any data file was looked at, or how the run ended.
+    result: Option<Result<Summary, RunError>>,
+    is_recorded: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn new(setup: &'a Setup<'a>, options: &'a Options, started: &str) -> Self {
+        let mut entry =
+            Self { setup, options, started: started.to_owned(), lock: None, result: None, is_recorded: false };
+        if !options.dry_run
+            && let Err(error) = entry.begin()
+        {
+            entry.result = Some(Err(error.into()));
+        }
+        entry
+    }
+
+    fn begin(&mut self) -> Result<(), LedgerError> {
+        let Setup { ledger, destination, .. } = self.setup;
+        let (pid, host, started) = (std::process::id(), self.options.host.clone(), self.started.clone());
+        let run = self.options.run.clone();
+        let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
+        self.lock = Some(ledger.lock(destination, &holder)?);
+        ledger.begin_run(&Run { id: run, destination: (*destination).clone(), started, host, pid })?;
+        self.is_recorded = true;
+        let unfounded = ledger.distrust(destination, &self.options.run)?;
+        if unfounded > 0 {
+            let text = format!(
+                "the ledger called {unfounded} data files OK without any copy on record; they are looked at again"
+            );
+            self.setup.observer.event(&Event::Warning(&text));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, lane: Lane<'_>) {
+        let (counts, lock) = lane.end();
+        // Held until the end of the run is on record.
+        self.lock = Some(lock);
+        self.result = Some(Ok(summary(self.setup, self.options, self.started.clone(), counts)));
+    }
+
+    /// Ends it before any data file was looked at.
+    fn refuse(&mut self, lane: &mut Option<Lane<'_>>, error: RunError) {
+        self.lock = lane.take().map(|it| it.end().1);
+        self.result = Some(Err(error));
+    }
+
+    /// Records how it ended, and lets go of the lock.
+    fn finish(self) -> Result<Summary, RunError> {
+        let done = self.result.unwrap_or(Err(RunError::NothingSelected));
+        if !self.is_recorded {
+            return done;
+        }
+        let (catalogued, exit_code, json) = match &done {
+            Ok(it) => (it.files.catalogued, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
+            Err(error) => {
+                let text = crate::command::error::chain(error);
+                let overrides = self.options.overrides.names();
+                let object = serde_json::json!({ "error": text, "overrides": overrides });
+                (0, Ending::from(error).code(), object.to_string())
+            }
+        };
+        let end = RunSummary { finished: now(), catalogued, exit_code, json };
+        match (done, self.setup.ledger.finish_run(&self.options.run, &end)) {
+            (Ok(mut summary), Err(error)) => {
+                // All verdicts are recorded or will be found out again; only the run's own line is not.
+                summary.aborted.get_or_insert_with(|| crate::command::error::chain(&error));
+                summary.ending = summary.ending.min(Ending::from(&error));
+                summary.exit_code = summary.ending.code();
+                Ok(summary)
+            }
+            (done, _) => done,
+        }
+    }
+}
+
+/// Plans and works for every destination that may.
+fn plan_and_work(entries: &mut [Entry<'_>]) {
+    let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
+    let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
+    let Some((first, options)) = setups.first().copied() else { return };
+    let Plan { mut catalogue, mut spool, standing, lanes, samples, mut due } = match plan::make(&setups) {
+        Ok(plan) => plan,
+        Err(error) => return refuse_all(taking_part, error),
+    };
+    let mut active: Vec<Option<Lane<'_>>> = Vec::with_capacity(lanes.len());
+    for (number, (entry, plan)) in taking_part.iter_mut().zip(lanes).enumerate() {
+        active.push(start(number, entry, plan));
+    }
+    if active.iter().all(Option::is_none) {
+        return;
+    }
+    let standings = arrive(&mut taking_part, &mut active);
+    // What is no store of this catalogue needs no proof that it is another place.
+    if standing.is_some() {
+        due.extend(samples.stores().cloned());
+    }
+    doubt(&mut active, first.stores, &samples, &due);
+    take_ground(&mut taking_part, &mut active, standings, &samples);
+    active.iter().flatten().for_each(record_pids);
+    let due = match spool.read() {
+        Ok(due) => due,
+        Err(source) => {
+            let error = RunError::Spool { folder: options.spool_folder.clone(), source };
+            return refuse_all(taking_part, error);
+        }
+    };
+    let files = active.iter().flatten().map(|it| it.tally.lock().due.files).max().unwrap_or(0);
+    let workers = Workers::new(&active, Box::new(due), files, options.limit);
+    // What a store that is in doubt lacks says nothing: the next run looks.
+    let is_in_doubt = active.iter().flatten().any(|it| !it.doubtful.is_empty());
+    let looking = standing.zip(options.presence_check).filter(|_| !is_in_doubt);
+    let taking = active.iter().flatten().collect::<Vec<_>>();
+    std::thread::scope(|scope| {
+        // Beside the copying: what Dataverse deletes meanwhile is soon younger than the catalogue.
+        let looking = looking.map(|(standing, bound)| {
+            let (taking, catalogue) = (&taking, &mut catalogue);
+            scope.spawn(move || pool::guarded(|| presence::look(taking, bound, standing, catalogue)))
+        });
+        workers.work();
+        workers.leave_rest();
+        if let Some(Ok(Err(why))) = looking.map(std::thread::ScopedJoinHandle::join) {
+            taking.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+        }
+    });
+    drop(workers);
+    snapshot::leave(&taking, &mut catalogue);
+    active.iter().flatten().for_each(Lane::clean_up);
+    // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
+    for (lane, done) in active.iter().flatten().zip(pool::each(active.iter().flatten(), Lane::verify_share)) {
+        if let Err(why) = done {
+            lane.tally.abort(Ending::NotSafe, why);
+        }
+    }
+    if let Err(why) = pool::guarded(|| reread::share_of_run(&taking, &mut catalogue)) {
+        taking.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+    }
+    for (entry, lane) in taking_part.into_iter().zip(active) {
+        if let Some(lane) = lane {
+            entry.end(lane);
+        }
+    }
+}
+
+/// Goes to every destination; one that turns out not to be what the ledger knows has no run.
+fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) -> Vec<Option<Standing>> {
+    let arrived = pool::each(active.iter(), |it| it.as_ref().map(Lane::arrive));
+    let mut standings = Vec::with_capacity(arrived.len());
+    for ((entry, lane), arrived) in entries.iter_mut().zip(active).zip(arrived) {
+        standings.push(match (arrived, &lane) {
+            (Ok(Some(Ok(standing))), _) => standing,
+            (Ok(Some(Err(error))), _) => {
+                entry.refuse(lane, error);
+                None
+            }
+            (Err(why), Some(lane)) => {
+                lane.tally.abort(Ending::NotSafe, why);
+                None
+            }
+            (Ok(None), _) | (Err(_), None) => None,
+        });
+    }
+    standings
+}
+
+/// Proves that each destination where something may be stored is a place of its own, and leaves the installation's id where
+/// it is new. One that is none has no run.
+fn take_ground<'a>(
+    entries: &mut [&mut Entry<'a>],
+    active: &mut [Option<Lane<'a>>],
+    standings: Vec<Option<Standing>>,
+    samples: &Samples,
+) {
+    for (n, standing) in standings.into_iter().enumerate() {
+        let (Some(standing), Some(lane)) = (standing, active.get(n).and_then(Option::as_ref)) else { continue };
+        if standing == Standing::Ours && lane.tally.lock().due.files == 0 {
+            lane.settled.store(true, Ordering::Relaxed);
+            continue;
+        }
+        let others: Vec<&Lane<'_>> = active.iter().flatten().filter(|it| it.number != lane.number).collect();
+        match pool::each([()], |()| lane.take_ground(&standing, &others, samples)).pop() {
+            Some(Ok(Err(error))) => {
+                let Some((entry, lane)) = entries.get_mut(n).zip(active.get_mut(n)) else { continue };
+                entry.refuse(lane, error);
+            }
+            Some(Err(why)) => lane.tally.abort(Ending::NotSafe, why),
+            Some(Ok(Ok(()))) | None => {}
+        }
+    }
+}
+
+/// What the run has noted is recorded once it is sure to have a summary.
+fn record_pids(lane: &Lane<'_>) {
+    if lane.tally.is_aborted() {
+        return;
+    }
+    if let Err(error) = lane.renamed.record(lane.setup) {
+        lane.tally.abort(Ending::from(&error), crate::command::error::chain(&error));
+    }
+}
+
+/// Looks whether the stores of which something is due are those that the catalogue speaks of. What is in others is left alone.
+fn doubt(active: &mut [Option<Lane<'_>>], stores: &Stores, samples: &Samples, due: &BTreeSet<DriverId>) {
+    if active.iter().all(Option::is_none) {
+        return;
+    }
+    let doubts = match samples.doubts(stores, due) {
+        Ok(it) => it,
+        Err(why) => return active.iter().flatten().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone())),
+    };
+    for lane in active.iter_mut().flatten() {
+        lane.doubtful = doubts.keys().cloned().collect();
+        let mut counts = lane.tally.lock();
+        for (driver, error) in &doubts {
+            let why = error.to_string();
+            lane.setup.observer.event(&Event::Warning(&why));
+            counts.note_at_large(About::Store(driver), Status::FailRead, why.clone());
+            counts.doubts.push(why);
+        }
+    }
+}
+
+/// What keeps the plan from being made keeps every destination from its run. One of them has the error with its
+/// causes, the others its text.
+fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
+    let text = crate::command::error::chain(&error);
+    let ending = Ending::from(&error);
+    let mut error = Some(error);
+    for entry in entries {
+        entry.result = Some(Err(error.take().unwrap_or_else(|| RunError::Together { text: text.clone(), ending })));
+    }
+}
+
+/// The lane of one destination, where there is work to be done and nothing against it.
+fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lane<'a>> {
+    let LanePlan { mut counts, gone, renamed } = plan;
+    let (setup, options) = (entry.setup, entry.options);
+    if options.dry_run && !matches!(gone, Err(RunError::NothingSelected)) {
+        warn_of_drivers(setup, &mut counts);
+        renamed.note(setup, &mut counts);
+        // What is due is what is pending, but for what is safe and only to be looked at again.
+        counts.files.pending = counts.due.files.saturating_sub(counts.due_again);
+        counts.files.unchanged += counts.due_again;
+        counts.files.catalogued += counts.due.files;
+        let counted = summary(setup, options, entry.started.clone(), counts);
+        let refused = gone.err().map(|it| crate::command::error::chain(&it));
+        let ending = if refused.is_some() { Ending::Refused } else { Ending::Safe };
+        let free_bytes = free_bytes(setup);
+        entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), free_bytes, ..counted }));
+        return None;
+    }
+    let marked = gone.and_then(|it| Ok(setup.ledger.mark_gone(setup.destination, &it)?));
+    if let Err(error) = marked {
+        entry.result = Some(Err(error));
+        return None;
+    }
+    warn_of_drivers(setup, &mut counts);
+    renamed.note(setup, &mut counts);
+    setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
+    let lock = entry.lock.take()?;
+    let mut lane = Lane::new(number, setup, options, Tally::of(counts), lock);
+    lane.renamed = renamed;
+    Some(lane)
+}
+
+/// The room at a destination, as far as it tells. A dry run goes on without.
+fn free_bytes(setup: &Setup<'_>) -> Option<u64> {
+    match setup.sink.room() {
+        Ok(room) => room.map(|it| it.free),
+        // It would be new.
+        Err(error) if error.cause == Cause::Absent || error.cause == Cause::Missing => None,
+        Err(error) => {
+            let text = format!("destination {}: {}", setup.destination, error.chain());
+            setup.observer.event(&Event::Warning(&text));
+            None
+        }
+    }
+}
+
+/// Files of a driver that nobody configured are not covered by mistake, unlike all others (dataverse.md R10).
+fn warn_of_drivers(setup: &Setup<'_>, counts: &mut Counts) {
+    for (driver, files) in counts.unknown_drivers.clone() {
+        let why = format!("{files} data files are not covered: {}", NotCovered::unknown(&driver));
+        setup.observer.event(&Event::Warning(&why));
+        counts.note_at_large(About::Store(&driver), Status::NotCovered, why);
+    }
+}
+
+/// What stores and destination have met that belongs to no data file.
+fn gather_notes(setup: &Setup<'_>, counts: &mut Counts) {
+    for (driver, store) in &setup.stores.by_id {
+        if let Access::Readable(source) = &store.access {
+            let about = || About::Store(driver);
+            source.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+        }
+    }
+    let about = || About::Destination(setup.destination);
+    setup.sink.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+}
+
+fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {
+    gather_notes(setup, &mut counts);
+    // Workers find things in any order.
+    counts.failures.listed.sort_by_key(|it| it.data_file_id);
+    counts.notes.listed.sort_by_key(|it| it.data_file_id);
+    let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
+    let ending = counts.ending(signal);
+    Summary {
+        run_id: options.run.clone(),
+        destination: setup.destination.clone(),
+        started,
+        finished: now(),
+        dry_run: options.dry_run,
+        whole: options.selection.is_everything(),
+        files: counts.files,
+        due: counts.due,
+        not_rechecked: counts.not_rechecked,
+        free_bytes: None,
+        bytes_copied: counts.bytes_copied,
+        gone: counts.gone,
+        verified: counts.verified,
+        presence: counts.presence,
+        audited: counts.audited,
+        failures: counts.failures.listed,
+        failures_total: counts.failures.total,
+        reasons: counts.failures.reasons,
+        notes: counts.notes.listed,
+        notes_total: counts.notes.total,
+        snapshot: counts.snapshot,
+        catalogue_digest: counts.catalogue_digest,
+        overrides: options.overrides.names(),
+        aborted: counts.abort.map(|it| it.1).or_else(|| (!counts.doubts.is_empty()).then(|| counts.doubts.join("; "))),
+        exit_code: ending.code(),
+        ending,
+    }
+}

@@ -1,0 +1,61 @@
+//! Copies that were found bad: kept, out of the way of the good ones that take their place.
+
+use dvb_model::ObjectKey;
+
+use crate::copies::session::{Connection, Lost};
+use crate::run::batch::ItemAt;
+use crate::run::destination_run::Lane;
+use crate::run::job::Job;
+
+impl Lane<'_> {
+    /// Sets aside what lies where good copies are to take the place of bad ones. Where that cannot be done, the bad one
+    /// stays, and the good one is made beside it.
+    pub(crate) fn set_aside(
+        &self,
+        jobs: &mut [Job],
+        good: &mut Vec<ItemAt>,
+        connection: &mut Connection<'_>,
+    ) -> Result<(), Lost> {
+        let replaced: Vec<ItemAt> = good.iter().copied().filter(|(n, m)| jobs[*n].items[*m].replace).collect();
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<ObjectKey> = replaced.iter().map(|(n, m)| jobs[*n].items[*m].key.clone()).collect();
+        let found = connection.with(|it| it.stat(&keys))?;
+        let mut stay = Vec::new();
+        for ((at, key), found) in replaced.into_iter().zip(keys).zip(found) {
+            if matches!(found, Ok(None)) {
+                continue;
+            }
+            let note = match self.move_away(&key, connection)? {
+                Ok(to) => format!("the bad copy at {key} was set aside as {to}"),
+                Err(why) => {
+                    stay.push(at);
+                    format!("the bad copy at {key} stays, because it could not be set aside: {why}")
+                }
+            };
+            jobs[at.0].notes.push(note);
+        }
+        good.retain(|it| !stay.contains(it));
+        self.discard(jobs, stay.clone(), connection)?;
+        stay.into_iter().for_each(|(n, m)| jobs[n].items[m].make_new_version());
+        Ok(())
+    }
+
+    fn move_away(&self, key: &ObjectKey, connection: &mut Connection<'_>) -> Result<Result<ObjectKey, String>, Lost> {
+        let to = match key.set_aside(&self.options.run) {
+            Ok(it) => it,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let mut moved = connection.with(|it| Ok(it.rename(key, &to)))?;
+        if moved.as_ref().is_err_and(|it| it.cause.is_of_all()) {
+            // Where the session is lost, this look fails as a whole, and the batch is done again.
+            let found = connection.with(|it| it.stat(std::slice::from_ref(key)))?.pop();
+            moved = match found {
+                Some(Ok(None)) => Ok(()),
+                Some(_) | None => connection.with(|it| Ok(it.rename(key, &to)))?,
+            };
+        }
+        Ok(moved.map(|()| to).map_err(|it| it.chain()))
+    }
+}

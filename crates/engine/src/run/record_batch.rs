@@ -1,0 +1,359 @@
+//! The end of a batch: each job's verdict, recorded with its proofs in one transaction, then counted and shown.
+
+use dvb_ledger::{Basis, CopyState, EntryKind, Finding, ObjectProof, Record, Verdict};
+use dvb_model::{DestinationName, ObjectRole, Status};
+
+use crate::catalogue::spool::Subject;
+use crate::command::ending::Ending;
+use crate::command::observer::Event;
+use crate::copies::session::Lost;
+use crate::run::counts::{Counts, Fate};
+use crate::run::destination_run::Lane;
+use crate::run::job::{Item, Job, JobStage, Progress, Settled, Trouble};
+use crate::source::incident;
+use crate::source::judge::Judgement;
+use crate::source::on_record::OnRecord;
+use crate::source::stores::Scope;
+
+/// What a job has come to.
+struct Outcome {
+    fate: Fate,
+    status: Status,
+    /// Why it is not safe, or what is to be known all the same.
+    reason: Option<String>,
+    /// What is recorded; `None` where what is recorded already stands.
+    verdict: Option<Verdict>,
+    /// Something is missing or damaged at the source.
+    source_damaged: bool,
+    /// Its store cannot be used: how the run ends therefore.
+    unusable: Option<Ending>,
+    /// The destination is full.
+    full: bool,
+    /// Bytes sent and proved.
+    bytes: u64,
+}
+
+impl Outcome {
+    fn new(fate: Fate, status: Status) -> Self {
+        Self { fate, status, reason: None, verdict: None, source_damaged: false, unusable: None, full: false, bytes: 0 }
+    }
+}
+
+impl Lane<'_> {
+    /// Records and counts what a batch has come to.
+    pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Lost> {
+        let outcomes: Vec<Outcome> = jobs.iter().map(|it| outcome(it, self.setup.destination)).collect();
+        let records: Vec<Record> = jobs.iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
+        if !records.is_empty() {
+            self.setup.ledger.record(self.setup.destination, &self.options.run, &records)?;
+        }
+        let mut counts = self.tally.lock();
+        for (job, outcome) in jobs.iter().zip(&outcomes) {
+            count(&mut counts, job, outcome);
+        }
+        drop(counts);
+        for (job, outcome) in jobs.iter().zip(&outcomes) {
+            self.show(job, outcome);
+        }
+        Ok(())
+    }
+
+    fn record(&self, job: &Job, outcome: &Outcome) -> Option<Record> {
+        let verdict = outcome.verdict.clone()?;
+        let directory = |it: &dvb_model::Dataset| it.storage_pids.first().map(dvb_model::StoragePid::directory);
+        let (kind, dataset, storage_identifier, label) = match &job.due.subject {
+            Subject::DataFile(it) => {
+                (EntryKind::DataFile, it.dataset.as_ref(), it.storage_identifier.clone(), it.label())
+            }
+            Subject::Dataset(it) => (EntryKind::Dataset, Some(it), it.storage_identifier.clone(), None),
+        };
+        Some(Record {
+            id: job.due.id(),
+            kind,
+            dataset: dataset.map(|it| it.pid.clone()),
+            dataset_identifier: job.directory.clone().or_else(|| dataset.and_then(directory)),
+            storage_identifier,
+            label,
+            fingerprint: job.due.fingerprint.clone(),
+            method: self.setup.sink.method(),
+            verdict,
+            found: job.found.iter().cloned().chain(self.at_source(job, outcome)).collect(),
+            read_from: job.place.as_ref().filter(|_| job.is_carried()).map(|it| it.driver.0.clone()),
+        })
+    }
+
+    /// What of a data file was found to be missing or damaged in its store.
+    fn at_source(&self, job: &Job, outcome: &Outcome) -> Vec<Finding> {
+        let Subject::DataFile(file) = &job.due.subject else { return Vec::new() };
+        if !outcome.source_damaged {
+            return Vec::new();
+        }
+        let driver = match (&job.place, self.setup.stores.scope(file)) {
+            (Some(it), _) => &it.driver,
+            (None, Scope::Covered(it)) => &it.driver.clone(),
+            (
+                None,
+                Scope::NotCovered(_) | Scope::Refused(_) | Scope::Garbled(_) | Scope::Orphaned | Scope::Unavailable(..),
+            ) => return Vec::new(),
+        };
+        let objects: Vec<_> = job.items.iter().map(|it| (&it.object, it.seen())).collect();
+        let found = incident::Found { command: "run", detail: outcome.reason.as_deref().unwrap_or_default() };
+        incident::at_source(found, file, driver, job.judgement.as_ref(), &objects)
+    }
+
+    fn show(&self, job: &Job, outcome: &Outcome) {
+        let Subject::DataFile(file) = &job.due.subject else { return };
+        let label = file.label();
+        let name = label.as_deref().or(file.storage_identifier.as_deref()).unwrap_or("");
+        self.setup.observer.event(&Event::Judged {
+            id: file.id,
+            dataset: file.dataset.as_ref().map(|it| it.pid.as_str()),
+            name,
+            status: outcome.status,
+            reason: outcome.reason.as_deref(),
+        });
+    }
+}
+
+fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
+    if job.due.is_data_file() {
+        counts.count(outcome.fate);
+    }
+    counts.bytes_copied += outcome.bytes;
+    counts.changed |= is_news(job, outcome);
+    counts.source_damaged |= outcome.source_damaged;
+    Ending::worsen(&mut counts.unusable, outcome.unusable);
+    counts.destination_damaged |= !job.damaged.is_empty() || outcome.status == Status::FailVerify;
+    counts.not_safe |= outcome.fate == Fate::Failed || job.is_later();
+    let Some(reason) = &outcome.reason else { return };
+    match outcome.fate {
+        Fate::Failed => counts.fail(&job.due.subject, outcome.status, reason, outcome.full),
+        Fate::Pending if job.is_later() => counts.note(&job.due.subject, outcome.status, reason),
+        Fate::Unchanged | Fate::Copied | Fate::Adopted => counts.note(&job.due.subject, outcome.status, reason),
+        Fate::NotCovered | Fate::Pending | Fate::NotRechecked => {}
+    }
+}
+
+/// Whether the destination, or what is known of it, is not what it was; a failure that repeats is no news.
+fn is_news(job: &Job, outcome: &Outcome) -> bool {
+    let is_proved = |it: &Item| matches!(it.progress, Progress::Proved { .. });
+    let is_other = job.due.was != Some(outcome.status);
+    outcome.verdict.is_some() && (is_other || !job.damaged.is_empty() || job.items.iter().any(is_proved))
+}
+
+fn outcome(job: &Job, destination: &DestinationName) -> Outcome {
+    match &job.stage {
+        JobStage::Claimed(basis) => claimed(job, *basis),
+        JobStage::Unchanged => Outcome::new(Fate::Unchanged, Status::Ok),
+        JobStage::Recheck | JobStage::List => pending(job, None),
+        JobStage::Settled(Settled::NotCovered(why)) => Outcome {
+            reason: Some(why.clone()),
+            verdict: Some(Verdict::NotCovered { reason: why.clone() }),
+            ..Outcome::new(Fate::NotCovered, Status::NotCovered)
+        },
+        JobStage::Settled(Settled::Unread { why, lost: true }) => {
+            let why = format!("{why}; {}", job.on_record(destination).where_it_is(None));
+            Outcome { source_damaged: true, ..failed(job, Status::FailRead, why) }
+        }
+        JobStage::Settled(Settled::Unread { why, lost: false }) => unread(job, why, None),
+        JobStage::Settled(Settled::NoStore { why, ending }) => unread(job, why, Some(*ending)),
+        JobStage::Carry => carried(job, destination),
+    }
+}
+
+/// Nothing was read at the source: its row is the one that the proved bytes were `OK` for.
+fn claimed(job: &Job, basis: Basis) -> Outcome {
+    let before = |it: &dvb_ledger::Copy| ObjectProof::Before { role: it.role.clone(), version: it.version };
+    let objects = job.newest_proved().map(before).collect();
+    Outcome {
+        verdict: Some(Verdict::Safe { basis, objects, provisional: false, note: None }),
+        ..Outcome::new(Fate::Adopted, Status::Ok)
+    }
+}
+
+/// Not looked at to its end. What is recorded of it stands; what is not known yet is recorded as pending.
+fn pending(job: &Job, why: Option<String>) -> Outcome {
+    let has_copy = job.copies.iter().any(|it| it.state == CopyState::Proved);
+    // What is claimed is proved by the next run.
+    let is_claimed = job.copies.iter().any(|it| it.state == CopyState::Claimed);
+    let is_news = job.due.is_data_file() && !has_copy && !is_claimed && (!job.due.known || why.is_some());
+    Outcome {
+        reason: why,
+        verdict: is_news.then_some(Verdict::Pending),
+        ..Outcome::new(Fate::Pending, Status::Pending)
+    }
+}
+
+fn proofs(job: &Job) -> Vec<ObjectProof> {
+    job.items.iter().filter_map(Item::proof).collect()
+}
+
+/// Copies found bad that this run did not make good again.
+fn still_damaged(job: &Job) -> Vec<(ObjectRole, u32)> {
+    let mended = |role: &ObjectRole, version: u32| {
+        let again = |it: &&Item| it.object.role == *role && it.version == version;
+        job.items.iter().find(again).is_some_and(|it| matches!(it.progress, Progress::Proved { .. }))
+    };
+    job.damaged.iter().filter(|(role, version)| !mended(role, *version)).cloned().collect()
+}
+
+fn failed(job: &Job, status: Status, reason: String) -> Outcome {
+    let reason = job.notes.iter().cloned().fold(reason, |all, note| format!("{all}; {note}"));
+    let verdict = Verdict::Failed { status, reason: reason.clone(), objects: proofs(job), damaged: still_damaged(job) };
+    Outcome {
+        reason: Some(reason),
+        verdict: Some(verdict),
+        bytes: bytes_sent(job),
+        ..Outcome::new(Fate::Failed, status)
+    }
+}
+
+/// What could not be read says nothing of the bytes. A verdict that is known stands until they are read again: an outage
+/// takes none away, and damage that was found is not undone by an account that may not read any more.
+fn unread(job: &Job, why: &str, of_all: Option<Ending>) -> Outcome {
+    let stands = match job.due.was {
+        Some(Status::FailChecksum | Status::FailVerify) => true,
+        Some(Status::Ok | Status::FailRead | Status::FailWrite) => of_all.is_some(),
+        Some(Status::Pending | Status::NotCovered) | None => false,
+    };
+    let found = match job.due.was {
+        _ if !job.damaged.is_empty() => failed(job, Status::FailVerify, why.to_owned()),
+        Some(was) if stands => {
+            let reason = format!("{why}; what was found before stands ({was})");
+            let status = if was == Status::Ok { Status::FailRead } else { was };
+            Outcome { reason: Some(reason), bytes: bytes_sent(job), ..Outcome::new(Fate::Failed, status) }
+        }
+        Some(_) | None => failed(job, Status::FailRead, why.to_owned()),
+    };
+    Outcome { unusable: of_all, source_damaged: found.status == Status::FailChecksum, ..found }
+}
+
+fn bytes_sent(job: &Job) -> u64 {
+    let sent = |it: &Item| match &it.progress {
+        Progress::Proved { proof, adopted: false } => proof.measured().size,
+        _ => 0,
+    };
+    job.items.iter().map(sent).sum()
+}
+
+fn carried(job: &Job, destination: &DestinationName) -> Outcome {
+    let is_stopped = |it: &Item| {
+        matches!(
+            it.progress,
+            Progress::Compare | Progress::Todo | Progress::Staged(_) | Progress::Failed(Trouble::Stopped)
+        )
+    };
+    if job.items.iter().any(is_stopped) {
+        return pending(job, None);
+    }
+    let known = job.on_record(destination);
+    match &job.judgement {
+        Some(Judgement::Damaged(why)) => {
+            Outcome { source_damaged: true, ..failed(job, Status::FailChecksum, why.clone()) }
+        }
+        Some(Judgement::Missing { what, why }) => {
+            let copy = known.where_it_is(Some(what));
+            Outcome { source_damaged: true, ..failed(job, Status::FailRead, format!("missing: {why}; {copy}")) }
+        }
+        Some(Judgement::Unread(why)) => unread(job, why, job.cut_off()),
+        Some(Judgement::Later(why)) => pending(job, Some(why.clone())),
+        Some(Judgement::Good { basis, notes }) => match job.items.iter().find_map(|it| trouble(it, &known)) {
+            Some(Found { status: Status::FailRead, why, source_damaged: false, .. }) => {
+                unread(job, &why, job.cut_off())
+            }
+            Some(Found { status, why, source_damaged, full }) => {
+                Outcome { source_damaged, full, ..failed(job, status, why) }
+            }
+            None => safe(job, *basis, notes),
+        },
+        Some(Judgement::TryOriginal) | None => {
+            let found = job.items.iter().find_map(|it| trouble(it, &known));
+            // Nothing else leaves a job without a judgement.
+            let Found { status, why, source_damaged, full } = found.unwrap_or_else(|| Found {
+                status: Status::FailRead,
+                why: "it could not be judged".into(),
+                source_damaged: false,
+                full: false,
+            });
+            Outcome { source_damaged, full, ..failed(job, status, why) }
+        }
+    }
+}
+
+struct Found {
+    status: Status,
+    why: String,
+    source_damaged: bool,
+    full: bool,
+}
+
+/// What is wrong with one object, beyond the judgement on its data file.
+fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
+    let found = |status, why: &str, source_damaged| {
+        let why = match &item.object.role {
+            ObjectRole::Main => why.to_owned(),
+            role => format!("{role}: {why}"),
+        };
+        Some(Found { status, why, source_damaged, full: false })
+    };
+    if item.is_unexpected() {
+        return found(Status::FailChecksum, "its digest does not match the one Dataverse recorded", true);
+    }
+    // The judgement has taken account of those that it is about.
+    let is_judged = matches!(item.object.role, ObjectRole::Main | ObjectRole::Original | ObjectRole::Member(_));
+    match &item.progress {
+        Progress::Failed(Trouble::Missing(_) | Trouble::Read(..)) if is_judged => None,
+        Progress::Failed(Trouble::Missing(at)) => {
+            let why = format!("missing: it is not at {at}; {}", known.where_it_is(Some(&item.object.role)));
+            found(Status::FailRead, &why, true)
+        }
+        Progress::Failed(Trouble::Read(why, _)) => found(Status::FailRead, why, false),
+        Progress::Failed(Trouble::Write(why)) => found(Status::FailWrite, why, false),
+        Progress::Failed(Trouble::Full(why)) => {
+            Some(Found { status: Status::FailWrite, why: why.clone(), source_damaged: false, full: true })
+        }
+        Progress::Failed(Trouble::Verify(why)) => found(Status::FailVerify, why, false),
+        Progress::Compare
+        | Progress::Todo
+        | Progress::Staged(_)
+        | Progress::Held { .. }
+        | Progress::Kept { .. }
+        | Progress::Proved { .. }
+        | Progress::Dropped(_)
+        | Progress::Absent(_)
+        | Progress::Failed(Trouble::Stopped) => None,
+    }
+}
+
+fn safe(job: &Job, basis: Basis, judged: &[String]) -> Outcome {
+    let mut notes: Vec<String> = job.notes.iter().chain(judged).cloned().collect();
+    notes.extend(job.items.iter().filter_map(placed_beside));
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
+    let provisional = matches!(&job.due.subject, Subject::DataFile(it) if it.is_being_ingested());
+    let is =
+        |adopted: bool| move |it: &Item| matches!(&it.progress, Progress::Proved { adopted: is, .. } if *is == adopted);
+    let fate = if job.items.iter().any(is(true)) {
+        Fate::Adopted
+    } else if job.items.iter().any(is(false)) {
+        Fate::Copied
+    } else {
+        Fate::Unchanged
+    };
+    let verdict = Verdict::Safe { basis, objects: proofs(job), provisional, note: note.clone() };
+    Outcome { reason: note, verdict: Some(verdict), bytes: bytes_sent(job), ..Outcome::new(fate, Status::Ok) }
+}
+
+/// A note on an object that does not lie where Dataverse's own key says.
+fn placed_beside(item: &Item) -> Option<String> {
+    if !matches!(item.progress, Progress::Proved { .. }) || item.key == item.object.key || item.replace {
+        return None;
+    }
+    if item.version > 1 {
+        return Some(format!(
+            "other bytes lay at {}: the new ones were kept beside them, at {}",
+            item.base_key(),
+            item.key
+        ));
+    }
+    Some(format!("another data file has the key {}: this one is at {}", item.object.key, item.key))
+}

@@ -1,0 +1,152 @@
+//! The lines of a snapshot: the catalogue and what is held at one destination, two lists in the order of ids, merged.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::iter::Peekable;
+
+use dvb_catalog::SnapshotWriter;
+use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject};
+use dvb_ledger::{Copy, CopyState, EntryKind, Holding, Ledger, LedgerError};
+use dvb_model::{DestinationName, DvObjectId, Status};
+
+use super::Failure;
+use crate::catalogue::spool::Subject;
+
+/// Into a file without a name.
+pub(super) type Writer = SnapshotWriter<BufWriter<File>>;
+
+type Holdings<'a> = Peekable<Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a>>;
+
+/// The lines of one destination's snapshot.
+pub(super) struct Lines<'a> {
+    writer: Writer,
+    datasets: Shelf<'a>,
+    files: Shelf<'a>,
+    /// The datasets have ended.
+    in_files: bool,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(writer: Writer, ledger: &'a dyn Ledger, destination: &DestinationName) -> Self {
+        let shelf = |entries, kind| Shelf { holdings: ledger.holdings(destination, entries).peekable(), kind };
+        Self {
+            writer,
+            datasets: shelf(EntryKind::Dataset, GoneKind::Dataset),
+            files: shelf(EntryKind::DataFile, GoneKind::File),
+            in_files: false,
+        }
+    }
+
+    /// The next entry of the catalogue.
+    pub(super) fn enter(&mut self, entry: &Subject) -> Result<(), Failure> {
+        match entry {
+            Subject::Dataset(dataset) => {
+                let held = self.datasets.reach(dataset.id, &mut self.writer)?.map(held);
+                Ok(self.writer.dataset(dataset, held.as_ref())?)
+            }
+            Subject::DataFile(file) => {
+                self.end_datasets()?;
+                let held = self.files.reach(file.id, &mut self.writer)?.map_or_else(unknown, held);
+                Ok(self.writer.file(file, Some(&held))?)
+            }
+        }
+    }
+
+    fn end_datasets(&mut self) -> Result<(), Failure> {
+        if !self.in_files {
+            self.in_files = true;
+            self.datasets.end(&mut self.writer)?;
+        }
+        Ok(())
+    }
+
+    /// The catalogue has ended.
+    pub(super) fn finish(mut self) -> Result<File, Failure> {
+        self.end_datasets()?;
+        self.files.end(&mut self.writer)?;
+        let (out, _) = self.writer.finish()?;
+        Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?)
+    }
+}
+
+/// What is held of one kind, walked in step with the catalogue.
+struct Shelf<'a> {
+    holdings: Holdings<'a>,
+    kind: GoneKind,
+}
+
+impl Shelf<'_> {
+    /// What is held of `id`; what comes before it is not in the catalogue, and gets lines of its own.
+    fn reach(&mut self, id: DvObjectId, writer: &mut Writer) -> Result<Option<Holding>, Failure> {
+        while let Some(before) = self.holdings.next_if(|it| it.as_ref().is_ok_and(|it| it.detail.id < id)) {
+            write_gone(before?, self.kind, writer)?;
+        }
+        let is_it = |it: &Result<Holding, _>| it.as_ref().map_or(true, |it| it.detail.id == id);
+        Ok(self.holdings.next_if(is_it).transpose()?)
+    }
+
+    fn end(&mut self, writer: &mut Writer) -> Result<(), Failure> {
+        self.holdings.try_for_each(|it| write_gone(it?, self.kind, writer))
+    }
+}
+
+/// A line for what is gone, if it has copies.
+fn write_gone(holding: Holding, kind: GoneKind, writer: &mut Writer) -> Result<(), Failure> {
+    if holding.copies.iter().all(|it| it.state == CopyState::Reserved) {
+        return Ok(());
+    }
+    let detail = &holding.detail;
+    let gone = Gone {
+        kind,
+        id: detail.id,
+        dataset: detail.dataset.clone(),
+        dataset_identifier: holding.dataset_identifier.clone(),
+        storage_identifier: detail.storage_identifier.clone(),
+        label: detail.label.clone(),
+        gone_since: detail.gone_since.clone(),
+        held: held(holding),
+    };
+    Ok(writer.gone(&gone)?)
+}
+
+/// The ledger has no verdict yet.
+fn unknown() -> Held {
+    Held {
+        status: Status::Pending,
+        checksum_basis: None,
+        reason: None,
+        provisional: false,
+        recorded_at: None,
+        objects: Vec::new(),
+        damaged: Vec::new(),
+        claimed: Vec::new(),
+    }
+}
+
+fn held(holding: Holding) -> Held {
+    let Holding { detail, copies, .. } = holding;
+    let of = |state| copies.iter().filter(|it| it.state == state).filter_map(object).collect();
+    Held {
+        status: detail.status,
+        checksum_basis: detail.basis.map(|it| it.name().to_owned()),
+        reason: detail.reason,
+        provisional: detail.provisional,
+        recorded_at: Some(detail.recorded_at),
+        objects: of(CopyState::Proved),
+        damaged: of(CopyState::Damaged),
+        claimed: of(CopyState::Claimed),
+    }
+}
+
+/// A copy that was proved once has all of this.
+fn object(copy: &Copy) -> Option<HeldObject> {
+    Some(HeldObject {
+        role: copy.role.to_string(),
+        version: copy.version,
+        key: copy.key.clone(),
+        size: copy.size?,
+        sha256: copy.sha256.as_ref()?.hex(),
+        evidence: copy.evidence?.name().to_owned(),
+        proved_at: copy.proved_at.clone()?,
+    })
+}

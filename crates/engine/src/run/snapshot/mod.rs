@@ -1,0 +1,467 @@
+//! After a run the destination describes itself: a snapshot of the catalogue, with what is held there (design.md 7.9).
+//!
+//! It is written when the run changed something, or when the last one could not. Its bytes are made from the catalogue and
+//! the ledger, in a file of the spool folder, and stored as any object is: temporary name, proof, rename.
+
+mod lines;
+mod payload;
+pub(crate) mod thin;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter};
+use dvb_fixity::{Algorithm, Hasher, Proved};
+use dvb_ledger::LedgerError;
+use dvb_model::{KeyError, ObjectKey, RunId, Status};
+use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged};
+use serde::Deserialize;
+
+use crate::catalogue::spool::Subject;
+use crate::command::ending::Ending;
+use crate::command::error::chain;
+use crate::command::observer::Event;
+use crate::copies::session::{Connection, Lost};
+use crate::guard;
+use crate::run::counts::About;
+use crate::run::destination_run::Lane;
+use crate::run::plan::Catalogue;
+use crate::source::payload::Reading;
+use lines::Lines;
+use payload::SpooledFile;
+
+/// How often storing it is tried.
+const ATTEMPTS: u32 = 3;
+/// Runs among which the digest of the snapshot before is looked for.
+const RUNS: u32 = 400;
+/// Lines after which it is asked whether to go on.
+const LINES: usize = 1_000;
+
+/// Why there is no snapshot.
+#[derive(Clone)]
+enum Failure {
+    /// The run was told to stop; that is said already.
+    Stopped,
+    /// How the run ends therefore, and why.
+    Said(Ending, String),
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::Said(Ending::from(&error), chain(&error))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let ending = if dvb_model::is_full(&error) { Ending::NoSpace } else { Ending::NotSafe };
+        Self::Said(ending, format!("cannot keep it in the folder for temporary files: {error}"))
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        Self::Said(Ending::NotSafe, chain(&error))
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Stopped => Self::Stopped,
+            Lost::Run(ending, why) => Self::Said(ending, why),
+            Lost::Session(error) => Self::Said(Ending::of_cause(error.cause), error.chain()),
+        }
+    }
+}
+
+impl From<Unstaged> for Failure {
+    fn from(error: Unstaged) -> Self {
+        match error {
+            Unstaged::Payload(PayloadError::Stopped) => Self::Stopped,
+            Unstaged::Payload(error) => Self::Said(Ending::NotSafe, chain(&error)),
+            Unstaged::Sink(error) => Self::Said(Ending::NotSafe, error.chain()),
+            Unstaged::Verify(error) => Self::Said(Ending::DestinationDamaged, chain(&error)),
+        }
+    }
+}
+
+/// Leaves a snapshot at each destination that needs one. All verdicts are on record by now, and stay so whatever happens.
+///
+/// The catalogue is the one that the run found and worked by, so that no row is described that the verdict beside it is
+/// not about.
+pub(crate) fn leave(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
+    let mut drafts: Vec<Draft<'_>> = lanes.iter().filter_map(|it| begin(it, catalogue)).collect();
+    let broken = describe(&mut drafts, catalogue).err();
+    for mut draft in drafts {
+        draft.failure = draft.failure.or_else(|| broken.clone());
+        let lane = draft.lane;
+        match draft.finish() {
+            Ok(link) => lane.is_described(link, catalogue),
+            Err(failure) => tell(lane, failure),
+        }
+    }
+}
+
+/// Enters the whole catalogue into every draft, as long as there is one that goes on.
+fn describe(drafts: &mut [Draft<'_>], catalogue: &mut Catalogue) -> Result<(), Failure> {
+    for (n, entry) in catalogue.entries.read()?.enumerate() {
+        if n.is_multiple_of(LINES) {
+            let cut_short = drafts.iter_mut().filter(|it| !it.lane.at_the_end.may_go_on());
+            cut_short.for_each(|it| it.failure = it.failure.take().or(Some(Failure::Stopped)));
+        }
+        let entry = entry?;
+        drafts.iter_mut().for_each(|it| it.enter(&entry));
+        if drafts.iter().all(|it| it.failure.is_some()) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+impl Lane<'_> {
+    fn is_described(&self, by: SnapshotLink, catalogue: &Catalogue) {
+        let mut counts = self.tally.lock();
+        counts.snapshot = Some(by);
+        counts.catalogue_digest = Some(catalogue.digest.clone());
+    }
+}
+
+/// Begins the snapshot of one destination, if it needs one.
+fn begin<'a>(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
+    // What is under a signal, or has lost its lock or its destination, leaves it to the next run, which sees that by the
+    // summary.
+    let is_settled = lane.settled.load(std::sync::atomic::Ordering::Relaxed);
+    if !is_settled || !lane.at_the_end.may_go_on() || lane.tally.is_aborted() || !lane.is_locked() {
+        return None;
+    }
+    let begun = is_needed(lane, catalogue);
+    let begun = begun.and_then(|it| if it { Draft::new(lane, catalogue).map(Some) } else { Ok(None) });
+    begun.unwrap_or_else(|failure| {
+        tell(lane, failure);
+        None
+    })
+}
+
+/// Says that there is no snapshot, where it is not said already.
+fn tell(lane: &Lane<'_>, failure: Failure) {
+    let Failure::Said(ending, why) = failure else {
+        if lane.setup.stop.is_over() {
+            let why = "the time budget was over before a snapshot of the catalogue was there; the next run leaves one";
+            lane.setup.observer.event(&Event::Warning(why));
+            lane.tally.lock().cut_short = true;
+        }
+        return;
+    };
+    let why = format!("no snapshot of the catalogue could be left at the destination: {why}");
+    lane.setup.observer.event(&Event::Warning(&why));
+    let mut counts = lane.tally.lock();
+    counts.not_safe = true;
+    match ending {
+        Ending::Unreachable | Ending::NoSpace => Ending::worsen(&mut counts.unusable, Some(ending)),
+        Ending::DestinationDamaged => counts.destination_damaged = true,
+        Ending::NotSafe => {}
+        Ending::Signalled(_)
+        | Ending::Refused
+        | Ending::Locked
+        | Ending::Usage
+        | Ending::SourceDamaged
+        | Ending::Stopped
+        | Ending::Safe => drop(counts.abort.get_or_insert((ending, why.clone()))),
+    }
+    counts.note_at_large(About::Destination(lane.setup.destination), Status::FailWrite, why);
+}
+
+/// What an earlier run's summary says of its snapshot.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    /// `verify` and others copy nothing, and leave no snapshot.
+    command: Option<String>,
+    exit_code: u8,
+    snapshot: Option<SnapshotLink>,
+    catalogue_digest: Option<String>,
+}
+
+/// What earlier runs tell by their summaries, the last run's first: nothing for one that left no snapshot, or that has no
+/// summary because it never came to its end.
+fn earlier(lane: &Lane<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, LedgerError> {
+    let runs = lane.setup.ledger.runs(lane.setup.destination, limit)?;
+    let others = runs.into_iter().filter(|(run, _)| run.id != lane.options.run);
+    let told = |it: dvb_ledger::RunSummary| -> Told { serde_json::from_str(&it.json).unwrap_or_default() };
+    let told = others.map(move |(_, summary)| summary.map(told).unwrap_or_default());
+    // What they found damaged is no longer what the snapshot says.
+    Ok(told.filter(|it| it.command.is_none() || it.exit_code == Ending::DestinationDamaged.code()))
+}
+
+/// The newest snapshot that an earlier run has left, as far as the ledger knows.
+pub(crate) fn newest_known(lane: &Lane<'_>) -> Result<Option<SnapshotLink>, LedgerError> {
+    Ok(earlier(lane, RUNS)?.find_map(|it| it.snapshot))
+}
+
+/// Whether the newest snapshot there does not describe the destination and the catalogue any more. If it does, it is this
+/// run's too.
+fn is_needed(lane: &Lane<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
+    let changed = lane.tally.lock().changed;
+    // This run's own row is among them.
+    let last = earlier(lane, RUNS)?.next().unwrap_or_default();
+    let is_same = !changed && last.catalogue_digest.as_ref() == Some(&catalogue.digest);
+    let Some(last) = last.snapshot.filter(|_| is_same) else { return Ok(true) };
+    if lane.options.looks_again() && !is_there(lane, &last)? {
+        return Ok(true);
+    }
+    lane.is_described(last, catalogue);
+    Ok(false)
+}
+
+/// A snapshot on its way to one destination.
+struct Draft<'a> {
+    lane: &'a Lane<'a>,
+    connection: Connection<'a>,
+    /// Its own name, and those of the snapshots that are there.
+    name: String,
+    others: Vec<String>,
+    lines: Lines<'a>,
+    failure: Option<Failure>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
+        let mut connection = lane.last_connection();
+        let others = list(&mut connection)?;
+        let previous = previous(lane, &mut connection, others.as_deref())?;
+        let run = &lane.options.run;
+        let header = SnapshotHeader {
+            format: SNAPSHOT_FORMAT.to_owned(),
+            version: SNAPSHOT_VERSION,
+            made: catalogue.made.clone(),
+            source: lane.setup.catalog.describe(),
+            run: Some(run.clone()),
+            destination: Some(lane.setup.destination.clone()),
+            installation: Some(guard::installation(lane.setup.ledger)?),
+            host: Some(lane.options.host.clone()),
+            previous,
+        };
+        // Without a name: it goes with the process.
+        let file = tempfile::tempfile_in(&lane.options.spool_folder)?;
+        let writer = SnapshotWriter::new(BufWriter::new(file), &header)?;
+        let lines = Lines::new(writer, lane.setup.ledger, lane.setup.destination);
+        let (name, others) = (thin::name_of(&run.0), others.unwrap_or_default());
+        Ok(Self { lane, connection, name, others, lines, failure: None })
+    }
+
+    fn enter(&mut self, entry: &Subject) {
+        if self.failure.is_none() {
+            self.failure = self.lines.enter(entry).err();
+        }
+    }
+
+    fn finish(self) -> Result<SnapshotLink, Failure> {
+        let Self { lane, mut connection, name, mut others, lines, failure } = self;
+        let stored = match failure {
+            Some(failure) => Err(failure),
+            None => lines.finish().and_then(|file| {
+                let link = SnapshotLink { name: name.clone(), sha256: sha256_of(&file)? };
+                let words = in_words(&lane.options.spool_folder, &link)?;
+                let digest_name = thin::digest_of(&name);
+                let proved = store(lane, &mut connection, [(&name, file), (&digest_name, words)])?;
+                let sent = proved[0].measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
+                if sent.as_ref() != Some(&link.sha256) {
+                    let why = "the spooled snapshot changed while it was sent; is the disk of SpoolDirectory in order?";
+                    return Err(Failure::Said(Ending::NotSafe, why.to_owned()));
+                }
+                Ok(link)
+            }),
+        };
+        if stored.is_ok() {
+            others.push(name.clone());
+            thin_out(lane, &mut connection, &others, &name);
+        }
+        lane.leave(connection);
+        stored
+    }
+}
+
+fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
+    let key = ObjectKey::own(&link.name)?;
+    let mut connection = lane.last_connection();
+    let found = connection.with(|it| it.stat(std::slice::from_ref(&key)))?.pop();
+    lane.leave(connection);
+    Ok(matches!(found, Some(Ok(Some(_)))))
+}
+
+/// The names of what is there; `None` where the destination cannot list.
+pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
+    again(|| {
+        connection.with(|session| match session.list_own(thin::BEFORE) {
+            // Without the right to do so, the ledger has to know what is there.
+            Err(error) if error.cause == Cause::Forbidden => Ok(None),
+            listed => listed.map(|it| Some(thin::as_spelled(it))),
+        })
+    })
+}
+
+/// The newest snapshot that is there. Its digest is the one that was proved when it was written, so that the chain shows
+/// what happened to it since; where the ledger does not know it, what lies there now.
+fn previous(
+    lane: &Lane<'_>,
+    connection: &mut Connection<'_>,
+    names: Option<&[String]>,
+) -> Result<Option<SnapshotLink>, Failure> {
+    let mut known = earlier(lane, RUNS)?.filter_map(|it| it.snapshot);
+    let Some(names) = names else { return Ok(known.next()) };
+    let Some(newest) = thin::newest(names, thin::now()) else { return Ok(None) };
+    // Runs of one second have no order by their names; the ledger has one.
+    let is_newest = |it: &SnapshotLink| names.contains(&it.name) && thin::time_of(&it.name) == thin::time_of(newest);
+    if let Some(link) = known.find(is_newest) {
+        return Ok(Some(link));
+    }
+    let key = ObjectKey::own(newest)?;
+    let measured = again(|| connection.with(|it| it.measure(std::slice::from_ref(&key), &[])))?.pop();
+    let digest = match measured {
+        Some(Ok(it)) => it.digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex),
+        // It cannot be read, so there is nothing to be linked to.
+        Some(Err(_)) | None => None,
+    };
+    Ok(digest.map(|sha256| SnapshotLink { name: newest.clone(), sha256 }))
+}
+
+/// Does it again with a new session when the session is lost.
+pub(crate) fn again<T>(mut work: impl FnMut() -> Result<T, Lost>) -> Result<T, Lost> {
+    for _ in 1..ATTEMPTS {
+        match work() {
+            Err(Lost::Session(_)) => {}
+            done => return done,
+        }
+    }
+    work()
+}
+
+/// What lies beside a snapshot, as `sha256sum --check` reads it.
+fn in_words(folder: &Path, link: &SnapshotLink) -> io::Result<File> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    writeln!(file, "{}  {}", link.sha256, link.name)?;
+    Ok(file)
+}
+
+fn sha256_of(file: &File) -> io::Result<String> {
+    let (mut hasher, mut buffer, mut at) = (Hasher::new(&[]), vec![0; 1 << 18], 0);
+    loop {
+        let n = file.read_at(&mut buffer, at)?;
+        if n == 0 {
+            let measured = hasher.finish();
+            let digest = measured.digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
+            return digest.ok_or_else(|| io::Error::other("no SHA-256 was made of the snapshot"));
+        }
+        hasher.update(&buffer[..n]);
+        at += n as u64;
+    }
+}
+
+/// Stores objects of the backup's own together: all of them or, but for what a destination that fails keeps, none.
+fn store<const N: usize>(
+    lane: &Lane<'_>,
+    connection: &mut Connection<'_>,
+    objects: [(&str, File); N],
+) -> Result<Vec<Proved>, Failure> {
+    let mut keyed = Vec::with_capacity(N);
+    for (name, file) in objects {
+        keyed.push((ObjectKey::own(name)?, Arc::new(file)));
+    }
+    let reading = Reading { stop: lane.at_the_end.clone(), ..lane.reading.clone() };
+    let mut attempt = 0;
+    loop {
+        if !lane.is_locked() {
+            let why = "the lock on the destination was lost with the connection to the backup database";
+            return Err(Failure::Said(Ending::Unreachable, why.to_owned()));
+        }
+        // What lies at their names can only be what an attempt before left there that nobody heard of.
+        let done = connection.with(|session| stage_and_commit(session, &keyed, &reading, attempt > 0));
+        attempt += 1;
+        match done {
+            Ok(Ok(proved)) => return Ok(proved),
+            Err(Lost::Session(_)) if !lane.at_the_end.may_go_on() => return Err(Failure::Stopped),
+            Err(Lost::Session(_)) if attempt < ATTEMPTS => {}
+            Ok(Err(Failed::Object(Unstaged::Sink(error)))) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
+            }
+            Ok(Err(Failed::Object(error))) => return Err(error.into()),
+            Ok(Err(Failed::Spool(error))) => return Err(error.into()),
+            Err(lost) => return Err(lost.into()),
+        }
+    }
+}
+
+enum Failed {
+    Object(Unstaged),
+    Spool(io::Error),
+}
+
+/// Nothing gets its name unless all were stored. Where one is then refused its name, those that have theirs are taken back.
+fn stage_and_commit(
+    session: &mut dyn SinkSession,
+    objects: &[(ObjectKey, Arc<File>)],
+    reading: &Reading,
+    replace: bool,
+) -> Result<Result<Vec<Proved>, Failed>, SinkError> {
+    let mut requests = Vec::with_capacity(objects.len());
+    for (key, file) in objects {
+        match SpooledFile::new(file, session.algorithms(), reading) {
+            Ok(payload) => requests.push(StageRequest { key: key.clone(), payload: Box::new(payload) }),
+            Err(error) => return Ok(Err(Failed::Spool(error))),
+        }
+    }
+    let (staged, failed): (Vec<_>, Vec<_>) = session.stage(requests)?.into_iter().partition(Result::is_ok);
+    let staged: Vec<_> = staged.into_iter().flatten().collect();
+    if let Some(Err(error)) = failed.into_iter().next() {
+        session.discard(staged)?;
+        return Ok(Err(Failed::Object(error)));
+    }
+    let commits = staged.into_iter().map(|staged| CommitRequest { staged, replace }).collect();
+    let mut proved = Vec::with_capacity(objects.len());
+    let mut failed = None;
+    for ((key, _), result) in objects.iter().zip(session.commit(commits)?) {
+        match result {
+            Ok(it) => proved.push((key, it)),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    match failed {
+        None if proved.len() == objects.len() => Ok(Ok(proved.into_iter().map(|it| it.1).collect())),
+        None => Err(SinkError::new(Cause::Io, "the destination said nothing of the snapshot")),
+        Some(error) => {
+            for (key, _) in proved {
+                // An account that may not remove has a checksum there without its snapshot, which harms nothing.
+                let _ = session.remove_own(key);
+            }
+            Ok(Err(Failed::Object(error)))
+        }
+    }
+}
+
+/// Removes what is older than need be. What cannot be removed lies in the way of nothing: a later run tries again, and
+/// nothing is said where this account may remove nothing.
+fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
+    // Another ledger's snapshots in the same place are not ours to thin out.
+    let is_ours = |name: &&String| {
+        let run = thin::run_of_either(name).map(|it| RunId(it.to_owned()));
+        run.is_some_and(|it| lane.setup.ledger.knows_run(lane.setup.destination, &it).unwrap_or(false))
+    };
+    for name in thin::to_be_removed(names, latest, thin::now()).into_iter().filter(is_ours) {
+        let Ok(key) = ObjectKey::own(name) else { continue };
+        let removed = connection.with(|session| match session.remove_own(&key) {
+            Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),
+            removed => removed.map(|()| true),
+        });
+        let why = match removed {
+            Ok(true) => continue,
+            Ok(false) | Err(Lost::Stopped) => return,
+            Err(Lost::Session(error)) => error.chain(),
+            Err(Lost::Run(_, why)) => why,
+        };
+        lane.setup.observer.event(&Event::Warning(&format!("an old snapshot could not be removed: {why}")));
+        return;
+    }
+}

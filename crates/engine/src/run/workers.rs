@@ -1,0 +1,248 @@
+//! Several workers take batches from the list of what is due until it ends, each with a session at every destination.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::catalogue::spool::{Due, Line};
+use crate::command::ending::Ending;
+use crate::command::error::chain;
+use crate::command::pool;
+use crate::copies::session::Connection;
+use crate::run::destination_run::Lane;
+use crate::run::shared_read::Share;
+
+/// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
+const BATCH_FILES: usize = 256;
+/// A batch costs round trips and a flush to disk: so many small files come together, as long as no worker stays without any.
+const SMALL_FILES: usize = 32;
+/// The bytes that files are small up to, all of such a batch together.
+const SMALL_BYTES: u64 = 2 << 20;
+/// Bytes in one batch, unless one data file alone has more.
+const BATCH_BYTES: u64 = 64 << 20;
+/// The same where what is read once waits in memory for the slower one of several destinations.
+const SHARED_BATCH_BYTES: u64 = 16 << 20;
+/// How long after a signal or the time budget what was not reached may still be recorded as pending.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The list of what is due.
+pub(crate) type DueList<'a> = Box<dyn Iterator<Item = io::Result<Line>> + Send + 'a>;
+
+/// How much of the list was handed out.
+struct Queue<'a> {
+    due: DueList<'a>,
+    /// Taken from the list, and too much for the batch that it came after.
+    next: Option<Line>,
+    left: Option<u64>,
+}
+
+/// How much may be in one batch.
+struct Most {
+    files: usize,
+    bytes: u64,
+    /// More files than those, where they are small.
+    small_files: usize,
+}
+
+/// The workers of a run.
+pub(crate) struct Workers<'a> {
+    /// By the destinations' numbers; `None` for one that takes no part.
+    lanes: &'a [Option<Lane<'a>>],
+    jobs: usize,
+    most: Most,
+    queue: Mutex<Queue<'a>>,
+}
+
+/// A batch for each destination, in their order; empty for one that needs nothing of it.
+type Batch = Vec<Vec<Due>>;
+
+impl<'a> Workers<'a> {
+    /// `files` is how many data files the list has at most, `limit` how many of them are to be looked at.
+    pub(crate) fn new(lanes: &'a [Option<Lane<'a>>], due: DueList<'a>, files: u64, limit: Option<u64>) -> Self {
+        let active = || lanes.iter().flatten();
+        let jobs = active().map(|it| it.options.jobs).max().unwrap_or(1).max(1);
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        let most = Most {
+            // Few files are spread over all workers, twice: so none waits long for the last one.
+            files: (files / (jobs * 2)).clamp(1, BATCH_FILES),
+            bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
+            small_files: SMALL_FILES.min(files.div_ceil(jobs)),
+        };
+        Self { lanes, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
+    }
+
+    fn active(&self) -> impl Iterator<Item = &'a Lane<'a>> {
+        self.lanes.iter().flatten()
+    }
+
+    /// Works until the list ends, or every destination has.
+    pub(crate) fn work(&self) {
+        let broke = |why: String| self.active().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+        let show = pool::showing(|| self.active().for_each(Lane::tell_bytes));
+        let (connections, ()) = pool::work(self.jobs, || self.work_through(), broke, show);
+        for (lane, connection) in connections.into_iter().flatten() {
+            if let Some(Some(lane)) = self.lanes.get(lane) {
+                lane.leave(connection);
+            }
+        }
+    }
+
+    /// One worker's way through the list.
+    fn work_through(&self) -> Vec<(usize, Connection<'a>)> {
+        let mut connections: Vec<_> = self.active().map(|it| (it.number, it.connection())).collect();
+        while let Some(batch) = self.next_batch() {
+            let mine = |lane: usize| batch.get(lane).is_some_and(|it| !it.is_empty());
+            let wanted = connections.iter().filter(|it| mine(it.0)).count();
+            let share = (wanted > 1).then(|| Share::new(wanted));
+            let mut batch = batch;
+            let mut parts = Vec::with_capacity(wanted);
+            for (lane, connection) in &mut connections {
+                let due = batch.get_mut(*lane).map(std::mem::take).unwrap_or_default();
+                if let (Some(Some(lane)), false) = (self.lanes.get(*lane), due.is_empty()) {
+                    parts.push((lane, due, connection));
+                }
+            }
+            // The last one, or the only one, needs no thread of its own.
+            let last = parts.pop();
+            let share = share.as_ref();
+            thread::scope(|scope| {
+                for (lane, due, connection) in parts {
+                    scope.spawn(move || lane.take(due, connection, share));
+                }
+                if let Some((lane, due, connection)) = last {
+                    lane.take(due, connection, share);
+                }
+            });
+        }
+        connections
+    }
+
+    /// The next batch; `None` when there is none, or nobody takes any more.
+    fn next_batch(&self) -> Option<Batch> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if !self.active().any(Lane::goes_on) {
+                return None;
+            }
+            let lines = match queue.take(&self.most) {
+                Ok(lines) if lines.is_empty() => return None,
+                Ok(lines) => lines,
+                Err(error) => {
+                    let why = format!("cannot read the list of what is due: {error}");
+                    self.active().for_each(|it| it.tally.abort(Ending::of_io(&error), why.clone()));
+                    return None;
+                }
+            };
+            let mut batch = self.for_lanes(lines);
+            for lane in self.active() {
+                let Some(due) = batch.get_mut(lane.number) else { continue };
+                if !lane.goes_on() {
+                    leave(lane, &std::mem::take(due), true);
+                } else if let Err(error) = lane.reserve_main(due) {
+                    lane.tally.abort(Ending::from(&error), chain(&error));
+                    leave(lane, &std::mem::take(due), false);
+                }
+            }
+            if batch.iter().any(|it| !it.is_empty()) {
+                return Some(batch);
+            }
+        }
+    }
+
+    fn for_lanes(&self, lines: Vec<Line>) -> Batch {
+        let mut batch: Batch = self.lanes.iter().map(|_| Vec::new()).collect();
+        for line in lines {
+            for lane in self.active() {
+                batch[lane.number].extend(line.due(lane.number));
+            }
+        }
+        batch
+    }
+
+    /// Counts what was not reached as pending, and records what is not known yet as such.
+    pub(crate) fn leave_rest(&self) {
+        let began = Instant::now();
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.left = None;
+        let most = Most { files: BATCH_FILES * 4, bytes: u64::MAX, small_files: 0 };
+        while let Ok(lines) = queue.take(&most) {
+            if lines.is_empty() {
+                return;
+            }
+            if began.elapsed() > LAST_WORDS && !self.active().any(|it| it.setup.stop.may_go_on()) {
+                break;
+            }
+            let is_early = began.elapsed() < LAST_WORDS;
+            let batch = self.for_lanes(lines);
+            for lane in self.active() {
+                let may_record = is_early || lane.setup.stop.may_begin();
+                leave(lane, batch.get(lane.number).map_or(&[], Vec::as_slice), may_record);
+            }
+        }
+        // Whatever line was not looked at: a long list takes longer than there is time.
+        self.active().for_each(Lane::count_rest);
+    }
+}
+
+/// Counts a batch that is not carried: as pending, or as safe where it only was to be looked at again.
+fn leave(lane: &Lane<'_>, due: &[Due], may_record: bool) {
+    let mut counts = lane.tally.lock();
+    due.iter().filter(|it| it.is_data_file()).for_each(|it| counts.count(lane.fate_of_rest(it)));
+    drop(counts);
+    if may_record && let Err(error) = lane.record_pending(due) {
+        lane.tally.abort(Ending::from(&error), chain(&error));
+    }
+}
+
+impl Queue<'_> {
+    fn take(&mut self, most: &Most) -> io::Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        let mut bytes = 0_u64;
+        while lines.len() < most.files.max(most.small_files) && self.left != Some(0) {
+            let Some(line) = self.next.take().map(Ok).or_else(|| self.due.next()).transpose()? else { break };
+            let more = bytes.saturating_add(line.subject.bytes());
+            let room = if lines.len() < most.files { most.bytes } else { SMALL_BYTES };
+            if more > room && !lines.is_empty() {
+                self.next = Some(line);
+                break;
+            }
+            bytes = more;
+            if line.subject.is_data_file() {
+                self.left = self.left.map(|it| it.saturating_sub(1));
+            }
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn line(size: u64) -> Line {
+        let file = serde_json::json!({"id": 1, "checksum_type": "MD5", "checksum_value": "", "content_type": "", "size": size});
+        let line = serde_json::json!({"subject": {"DataFile": file}, "fingerprint": "", "lanes": []});
+        serde_json::from_value(line).unwrap()
+    }
+
+    /// Files in each batch.
+    fn batches(sizes: Vec<u64>, most: &Most) -> Vec<usize> {
+        let mut queue = Queue { due: Box::new(sizes.into_iter().map(|it| Ok(line(it)))), next: None, left: None };
+        let next = || Some(queue.take(most).unwrap().len()).filter(|it| *it > 0);
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn small_files_come_many_together() {
+        let most = Most { files: 2, bytes: 64 << 20, small_files: 4 };
+        assert_eq!(batches(vec![1000; 9], &most), [4, 4, 1]);
+        assert_eq!(batches(vec![30 << 20; 5], &most), [2, 2, 1]);
+        assert_eq!(batches(vec![40 << 20; 3], &most), [1, 1, 1]);
+        assert_eq!(batches(vec![1000, 1000, 30 << 20, 1000, 1000], &most), [2, 2, 1]);
+        let many = Most { files: 256, bytes: 64 << 20, small_files: 32 };
+        assert_eq!(batches(vec![64 << 10; 600], &many), [256, 256, 88]);
+    }
+}

@@ -1,0 +1,309 @@
+//! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
+
+use std::time::Duration;
+
+use dvb_ledger::{CopyState, Held, Holder, Ledger, LedgerError, Run, RunSummary};
+use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, RunId};
+use dvb_storage::Sink;
+use serde::Serialize;
+
+use crate::command::cut::{Cut, watched};
+use crate::command::ending::Ending;
+use crate::command::error::RunError;
+use crate::command::observer::Event;
+use crate::command::observer::Observer;
+use crate::command::selection::Selection;
+use crate::command::stop::Stop;
+use crate::command::time::now;
+use crate::copies::pass::{Copies, Findings, Pass, Wanted};
+use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::guard;
+
+/// Copies that are looked for before anything is recorded as missing.
+pub(crate) const PROBES: u8 = 100;
+/// With fewer copies than this, all of them may well be lost at once.
+const PROBED_FROM: usize = 20;
+
+/// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
+/// was planned, so the pass, which counts, ends all the same.
+pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
+
+/// What `verify` works with.
+#[derive(Clone, Copy)]
+pub struct VerifySetup<'a> {
+    /// What is known of the copies.
+    pub ledger: &'a dyn Ledger,
+    /// Name of the destination.
+    pub destination: &'a DestinationName,
+    /// The destination.
+    pub sink: &'a dyn Sink,
+    /// Who is shown what happens.
+    pub observer: &'a dyn Observer,
+    /// Who can end it early.
+    pub stop: &'a Stop,
+}
+
+/// How it goes about its work. There are no defaults: the caller says the limits.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// Name of this run.
+    pub run: RunId,
+    /// Name of this host, for the lock.
+    pub host: String,
+    /// Only copies of these data files, as the ledger knows them; with an empty selection, all.
+    pub selection: Selection,
+    /// The store of identifiers without a prefix.
+    pub default_store: DriverId,
+    /// Only copies whose proof is older.
+    pub older_than: Option<Duration>,
+    /// Only this share of them, the least recently verified: 0.05 for 5 %.
+    pub sample: Option<f64>,
+    /// Workers, each with a session of its own; at least 1.
+    pub jobs: usize,
+    /// Begin no more work after this long.
+    pub time_budget: Option<Duration>,
+}
+
+/// Copies in scope, by what was found. `checked` is `good`, `damaged` and `missing` together, and with `left` all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CopyCounts {
+    /// Compared, or found missing.
+    pub checked: u64,
+    /// The bytes that were proved.
+    pub good: u64,
+    /// Other bytes.
+    pub damaged: u64,
+    /// Nothing.
+    pub missing: u64,
+    /// Not verified: no time was left, or it could not be read.
+    pub left: u64,
+    /// Those of `left` that could not be read.
+    pub unreadable: u64,
+}
+
+/// A copy that is not what was proved, or could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// Its data file; `None` for an object of a dataset itself.
+    pub data_file_id: Option<DvObjectId>,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Storage identifier of the data file.
+    pub storage_identifier: Option<String>,
+    /// Newest name of the data file with its folder.
+    pub name: Option<String>,
+    /// Where it lies, or should.
+    pub key: ObjectKey,
+    /// `missing`, `broken`, `other-size`, `other-digest` or `unreadable`.
+    pub what: &'static str,
+    /// The same in a sentence.
+    pub reason: String,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifySummary {
+    /// `verify`.
+    pub command: &'static str,
+    /// Name of the run.
+    pub run_id: RunId,
+    /// The destination.
+    pub destination: DestinationName,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: String,
+    /// Copies in scope.
+    pub copies: CopyCounts,
+    /// Bytes of the good ones.
+    pub bytes: u64,
+    /// The first of those that are missing or other bytes; `copies` has their number.
+    pub damaged: Vec<Damage>,
+    /// The first of those that could not be read. Nothing is recorded of them.
+    pub unreadable: Vec<Damage>,
+    /// When the copy that was verified longest ago was verified; copies of what has left Dataverse aside.
+    pub oldest_unverified: Option<String>,
+    /// Why it gave up before its end.
+    pub aborted: Option<String>,
+    /// The ending's exit code.
+    pub exit_code: u8,
+    /// How it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+}
+
+/// Compares copies at the destination with the ledger's digests, the least recently verified first, and records for each
+/// that it is good, or damaged: the next run makes damaged ones again.
+///
+/// # Errors
+/// [`RunError`], when no copy was looked at. What goes wrong later is in the [`VerifySummary`].
+pub fn verify(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
+    let stop = setup.stop.within(options.time_budget);
+    let setup = VerifySetup { stop: &stop, ..*setup };
+    let cuts = vec![Cut::new(&stop, || setup.sink.interrupt()), Cut::databases(&stop, None, setup.ledger)];
+    watched(cuts, || verify_until(&setup, options))
+}
+
+fn verify_until(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
+    let started = now();
+    let VerifySetup { ledger, destination, .. } = *setup;
+    let (run, host, pid) = (options.run.clone(), options.host.clone(), std::process::id());
+    let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
+    let lock = ledger.lock(destination, &holder)?;
+    ledger.begin_run(&Run { id: run, destination: destination.clone(), started: started.clone(), host, pid })?;
+    let looked = look(setup, options, lock.as_ref());
+    let done = looked.and_then(|findings| Ok(summary(setup, options, started, findings)?));
+    let (checked, exit_code, json) = match &done {
+        Ok(it) => (it.copies.checked, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
+        Err(error) => {
+            let object = serde_json::json!({ "command": "verify", "error": crate::command::error::chain(error) });
+            (0, Ending::from(error).code(), object.to_string())
+        }
+    };
+    let end = RunSummary { finished: now(), catalogued: checked, exit_code, json };
+    match (done, ledger.finish_run(&options.run, &end)) {
+        (Ok(mut summary), Err(error)) => {
+            summary.aborted.get_or_insert_with(|| crate::command::error::chain(&error));
+            summary.ending = summary.ending.min(Ending::from(&error));
+            summary.exit_code = summary.ending.code();
+            Ok(summary)
+        }
+        (done, _) => done,
+    }
+}
+
+fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger::Lock) -> Result<Findings, RunError> {
+    let VerifySetup { ledger, destination, sink, observer, stop } = *setup;
+    let at = At { ledger, destination, sink, observer, stop, run: &options.run };
+    let filter = |it: &Held| options.selection.has_copy(it, &options.default_store.0);
+    let before = options.older_than.map_or_else(|| FOREVER.to_owned(), ago);
+    let wanted = Wanted { damaged: true, before, filter: &filter };
+    ledger.distrust(destination, &options.run)?;
+    let Plan { count, bytes, probes } = plan(at, &wanted, options.sample)?;
+    let contact = Contact::under_lock();
+    if count == 0 {
+        let any = Wanted { damaged: true, before: FOREVER.to_owned(), filter: &filter };
+        if Copies::new(at, &any).next()?.is_none() {
+            return Err(of_nothing(at, &contact, options));
+        }
+    }
+    if count > 0 && stop.may_begin() {
+        // A ledger made of a snapshot, or one from before there were ids, cannot tell.
+        if ledger.identified_at(destination)?.is_some() {
+            guard::refuse_other_place(sink, &options.run, ledger, destination)?;
+        }
+        probe(at, &contact, &probes)?;
+    }
+    observer.event(&Event::Planned { files: count, bytes });
+    if count == 0 {
+        return Ok(Findings::default());
+    }
+    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), count, options.jobs).work())
+}
+
+/// What never had a copy is not safe, whatever lies at the destination; and one that is not there is said to be that.
+fn of_nothing(at: At<'_>, contact: &Contact, options: &VerifyOptions) -> RunError {
+    let destination = at.destination.0.clone();
+    if !options.selection.is_everything() {
+        return RunError::NoCopies { destination };
+    }
+    let mut connection = Connection::new(at, contact);
+    match connection.with(|_| Ok(())) {
+        Err(Lost::Run(ending, text)) => return RunError::Destination { text, ending },
+        Ok(()) | Err(Lost::Session(_) | Lost::Stopped) => connection.clean_up(),
+    }
+    RunError::NothingToVerify { destination }
+}
+
+struct Plan {
+    count: u64,
+    bytes: u64,
+    /// Some of the copies, from anywhere in the list.
+    probes: Vec<ObjectKey>,
+}
+
+/// Counts what is wanted.
+fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, LedgerError> {
+    let mut copies = Copies::new(at, wanted);
+    let mut plan = Plan { count: 0, bytes: 0, probes: Vec::new() };
+    let (mut known_bad, mut bad_bytes) = (0, 0);
+    while let Some(held) = copies.next()? {
+        if held.copy.state == CopyState::Damaged {
+            // Looked at in any case, and no sign of anything new where they are missing.
+            (known_bad, bad_bytes) = (known_bad + 1, bad_bytes + held.copy.size.unwrap_or(0));
+            continue;
+        }
+        plan.count += 1;
+        plan.bytes += held.copy.size.unwrap_or(0);
+        if plan.probes.len() < PROBES.into() {
+            plan.probes.push(held.copy.key);
+        } else {
+            // Each copy of the list has the same chance to be among them.
+            let n = usize::try_from(fastrand::u64(..plan.count)).unwrap_or(usize::MAX);
+            if let Some(probe) = plan.probes.get_mut(n) {
+                *probe = held.copy.key;
+            }
+        }
+        if plan.count.is_multiple_of(1024) && !at.stop.may_begin() {
+            break;
+        }
+    }
+    if let Some(sample) = sample {
+        // Casts of a share: what is lost above 2^52 copies does no harm.
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let part = |it: u64| ((it as f64 * sample).ceil() as u64).min(it);
+        (plan.count, plan.bytes) = (part(plan.count), part(plan.bytes));
+    }
+    (plan.count, plan.bytes) = (plan.count + known_bad, plan.bytes + bad_bytes);
+    Ok(plan)
+}
+
+/// An empty folder where a disk should be mounted is not a million lost copies.
+pub(crate) fn probe(at: At<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
+    if keys.len() < PROBED_FROM {
+        return Ok(());
+    }
+    let mut connection = Connection::new(at, contact);
+    let found = match connection.with(|it| it.stat(keys)) {
+        Ok(found) => found,
+        Err(Lost::Run(ending, text)) => return Err(RunError::Destination { text, ending }),
+        // The pass tries again, and says what it finds.
+        Err(Lost::Session(_) | Lost::Stopped) => return Ok(()),
+    };
+    connection.clean_up();
+    if found.iter().all(|it| matches!(it, Ok(None))) {
+        return Err(RunError::AllMissing { destination: at.destination.0.clone(), probed: keys.len() });
+    }
+    Ok(())
+}
+
+/// The time that was so long ago.
+pub(crate) fn ago(age: Duration) -> String {
+    let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());
+    then.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+fn summary(
+    setup: &VerifySetup<'_>,
+    options: &VerifyOptions,
+    started: String,
+    findings: Findings,
+) -> Result<VerifySummary, LedgerError> {
+    let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
+    let ending = findings.ending(signal);
+    Ok(VerifySummary {
+        command: "verify",
+        run_id: options.run.clone(),
+        destination: setup.destination.clone(),
+        started,
+        finished: now(),
+        copies: findings.copies,
+        bytes: findings.bytes,
+        damaged: findings.damaged,
+        unreadable: findings.unreadable,
+        oldest_unverified: setup.ledger.oldest_proof(setup.destination)?,
+        aborted: findings.abort.map(|it| it.1),
+        exit_code: ending.code(),
+        ending,
+    })
+}
