@@ -17,18 +17,20 @@ mod run;
 mod source;
 mod verify;
 
-pub use audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, audit};
+pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit};
+pub use command::LISTED;
 pub use command::ending::Ending;
 pub use command::error::RunError;
 pub use command::observer::{Event, Observer, Silent};
+pub use command::owner::Owner;
 pub use command::resolve::{Asked, Names, Resolved};
 pub use command::selection::Selection;
 pub use command::stop::{ENDS_WITHIN, Stop};
-pub use command::summary::{AuditedCounts, Due, FileCounts, Finding, LISTED, PresenceCounts, ReasonCount, Summary};
 pub use command::time::new_run_id;
+pub use copies::findings::{CopyCounts, Damage};
 pub use guard::{
-    Examined, Identity, Owner, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine,
-    look_at_identity, prepare,
+    Examined, Identity, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine, look_at_identity,
+    prepare,
 };
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use rebuild::{
@@ -41,6 +43,8 @@ pub use restore::{
     StoreWriters, restore, writer_run,
 };
 pub use run::options::{Options, Overrides};
+pub use run::summary::{AuditedCounts, Due, FileCounts, Finding, PresenceCounts, ReasonCount, Summary};
 pub use run::{Setup, run, run_together};
+pub use source::findings::{AuditCounts, AuditFinding, Condition};
 pub use source::stores::{Access, NoStore, Store, Stores};
-pub use verify::{CopyCounts, Damage, VerifyOptions, VerifySetup, VerifySummary, verify};
+pub use verify::{VerifyOptions, VerifySetup, VerifySummary, verify};

@@ -1,4 +1,4 @@
-//! Which crate may depend on which. `docs/architecture.md` draws these arrows; this test holds them.
+//! Which crate may depend on which, and which room of the engine. `docs/architecture.md` draws these arrows; this test holds them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
@@ -136,4 +136,88 @@ fn only_the_wiring_names_the_protocols() {
         }
     }
     assert!(found.is_empty(), "this belongs into wiring.rs: {}", found.join(", "));
+}
+
+/// The rooms of the engine, the lowest first, each with those that it may use. A command may use another one that is more
+/// than it: `repair` gives files back as `restore` does, and copies them as `run` does.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("command", &[]),
+    ("catalogue", &["command"]),
+    ("source", &["catalogue", "command"]),
+    ("copies", &["source", "catalogue", "command"]),
+    ("guard", &["copies", "source", "catalogue", "command"]),
+    ("audit", &["source", "catalogue", "command"]),
+    ("orphans", &["copies", "catalogue", "command"]),
+    ("rebuild", &["guard", "copies", "source", "catalogue", "command"]),
+    ("restore", &["guard", "copies", "source", "catalogue", "command"]),
+    ("run", &["guard", "copies", "source", "catalogue", "command"]),
+    ("verify", &["guard", "copies", "source", "catalogue", "command"]),
+    ("repair", &["run", "restore", "guard", "copies", "source", "catalogue", "command"]),
+];
+
+/// The rooms that a file's text names after `crate::`, comments aside.
+fn rooms_named(text: &str) -> Vec<&str> {
+    let code = text.lines().filter(|it| !it.trim_start().starts_with("//"));
+    let named = code.flat_map(|line| line.match_indices("crate::").map(|(at, it)| &line[at + it.len()..]));
+    named.filter_map(|it| it.split(|it: char| it != '_' && !it.is_alphanumeric()).next()).collect()
+}
+
+/// What is wrong with the arrows of one file of the engine in `room`, a sentence each.
+fn room_violations(file: &str, room: &str, text: &str) -> Vec<String> {
+    let Some((_, allowed)) = ROOMS.iter().find(|it| it.0 == room) else {
+        return vec![format!(
+            "{file}: the room {room} is new: give it a line in ROOMS and a place in docs/architecture.md"
+        )];
+    };
+    let wrong = rooms_named(text).into_iter().filter(|it| *it != room && !allowed.contains(it));
+    wrong.map(|it| format!("{file}: {room} may not use crate::{it}")).collect()
+}
+
+#[test]
+fn the_arrows_between_the_rooms_of_the_engine_are_the_allowed_ones() {
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/src");
+    let mut found = Vec::new();
+    let mut rooms = Vec::new();
+    for entry in fs::read_dir(&engine).expect("read engine/src") {
+        let path = entry.unwrap().path();
+        let room = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if !path.is_dir() {
+            assert_eq!(room, "lib.rs", "a file of the engine belongs into a room");
+            continue;
+        }
+        let mut folders = vec![path];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let text = fs::read_to_string(&path).unwrap();
+                    found.extend(room_violations(&path.display().to_string(), &room, &text));
+                }
+            }
+        }
+        rooms.push(room);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    for (room, _) in ROOMS {
+        assert!(rooms.iter().any(|it| it == room), "ROOMS has a line for {room}, which is no room of the engine");
+    }
+}
+
+#[test]
+fn a_room_that_uses_one_above_it_is_named() {
+    let text = "use crate::command::pool;\n/// As [`crate::run::run`].\nuse crate::run::Setup;\nlet it = crate::verify::verify;\n";
+    assert_eq!(
+        room_violations("a.rs", "source", text),
+        ["a.rs: source may not use crate::run", "a.rs: source may not use crate::verify"]
+    );
+    assert_eq!(
+        room_violations("a.rs", "tape", ""),
+        ["a.rs: the room tape is new: give it a line in ROOMS and a place in docs/architecture.md"]
+    );
+    let below: Vec<&str> = ROOMS.iter().map(|it| it.0).collect();
+    for (n, (room, allowed)) in ROOMS.iter().enumerate() {
+        assert!(allowed.iter().all(|it| below[..n].contains(it)), "{room} is drawn above a room that it uses");
+    }
 }

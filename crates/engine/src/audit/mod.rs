@@ -1,6 +1,7 @@
 //! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
 //! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
+use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -18,14 +19,12 @@ use crate::catalogue::spool::{Line, Spool, Subject};
 use crate::command::cut::{Cut, watched};
 use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
-use crate::command::observer::Event;
-use crate::command::observer::Observer;
+use crate::command::observer::{Event, Observer};
 use crate::command::pool;
 use crate::command::selection::Selection;
 use crate::command::stop::Stop;
-use crate::command::summary::LISTED;
 use crate::command::time::now;
-use crate::source::examine::{Inspector, Known};
+use crate::source::examine::{ExamineSetup, Examiner, Known};
 use crate::source::fingerprint;
 use crate::source::stores::Stores;
 
@@ -73,84 +72,6 @@ pub struct AuditOptions {
     pub spool_folder: PathBuf,
 }
 
-/// What is to be known of a data file at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Condition {
-    /// An object is not there.
-    Missing,
-    /// An object cannot be read, or the store cannot be reached.
-    Unreadable,
-    /// The bytes are neither what Dataverse recorded nor what was first seen.
-    Damaged,
-    /// The bytes are those that were first seen; Dataverse's database now says another checksum.
-    ChecksumChanged,
-    /// The bytes are others than were first seen, and Dataverse's database has changed too: the next run keeps both.
-    Changed,
-    /// The checksum is that of the saved original, though the row says that the data file is not tabular.
-    SwappedPair,
-    /// The last run could not read it, or found it damaged; now it is good.
-    CameBack,
-    /// The row has no dataset, so nothing says where the bytes are.
-    Orphaned,
-}
-
-impl Condition {
-    /// Whether the data file is not safe at the source.
-    #[must_use]
-    pub fn is_bad(self) -> bool {
-        match self {
-            Self::Missing | Self::Unreadable | Self::Damaged | Self::ChecksumChanged | Self::Orphaned => true,
-            Self::Changed | Self::SwappedPair | Self::CameBack => false,
-        }
-    }
-
-    /// Whether something was lost or changed, which is more than that it cannot be read.
-    #[must_use]
-    pub fn is_damage(self) -> bool {
-        match self {
-            Self::Missing | Self::Damaged | Self::ChecksumChanged => true,
-            Self::Unreadable | Self::Orphaned | Self::Changed | Self::SwappedPair | Self::CameBack => false,
-        }
-    }
-}
-
-/// One finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AuditFinding {
-    /// The data file.
-    pub data_file_id: DvObjectId,
-    /// PID of its dataset.
-    pub dataset: Option<String>,
-    /// Its storage identifier as it stands.
-    pub storage_identifier: Option<String>,
-    /// Its newest name with its folder.
-    pub name: Option<String>,
-    /// What it is.
-    pub what: Condition,
-    /// Why, in a sentence.
-    pub reason: String,
-}
-
-/// Data files in scope, by what was found; all but `catalogued` add up to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct AuditCounts {
-    /// In the catalogue and in scope.
-    pub catalogued: u64,
-    /// What Dataverse recorded, or what was first seen where it recorded nothing.
-    pub good: u64,
-    /// Damaged, or with a checksum that was changed.
-    pub damaged: u64,
-    /// With an object that is not there.
-    pub missing: u64,
-    /// Not to be read, orphaned ones among them.
-    pub unreadable: u64,
-    /// Without bytes that could be read, by rule.
-    pub not_covered: u64,
-    /// Not looked at to the end: no time was left, or an ingest is under way.
-    pub left: u64,
-}
-
 /// The report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditSummary {
@@ -179,42 +100,6 @@ pub struct AuditSummary {
     /// How it ended.
     #[serde(skip)]
     pub ending: Ending,
-}
-
-/// What was found so far, by all workers.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) files: AuditCounts,
-    pub(crate) bytes: u64,
-    pub(crate) findings: Vec<AuditFinding>,
-    pub(crate) findings_total: u64,
-    pub(crate) unusable: Option<Ending>,
-    pub(crate) abort: Option<(Ending, String)>,
-}
-
-impl Found {
-    pub(crate) fn add(&mut self, finding: AuditFinding) {
-        self.findings_total += 1;
-        if self.findings.len() < LISTED {
-            self.findings.push(finding);
-        }
-    }
-
-    fn ending(&self, signalled: Option<u8>) -> Ending {
-        let found = [
-            (self.files.damaged + self.files.missing > 0, Ending::SourceDamaged),
-            (self.files.unreadable > 0, Ending::NotSafe),
-            (self.files.left > 0, Ending::Stopped),
-        ];
-        let aborted = self.abort.as_ref().map(|it| it.0);
-        let endings = found.iter().filter(|it| it.0).map(|it| it.1);
-        endings
-            .chain(self.unusable)
-            .chain(signalled.map(Ending::Signalled))
-            .chain(aborted)
-            .min()
-            .unwrap_or(Ending::Safe)
-    }
 }
 
 /// Reads every data file in scope in Dataverse's own stores and compares it with Dataverse's checksum and with the digest
@@ -307,12 +192,6 @@ fn spool_error(options: &AuditOptions, source: std::io::Error) -> RunError {
     RunError::Spool { folder: options.spool_folder.clone(), source }
 }
 
-/// A data file with what the ledger knows of it.
-pub(crate) struct Subjected {
-    pub(crate) line: Line,
-    pub(crate) states: Vec<State>,
-}
-
 struct Pass<'a> {
     setup: &'a AuditSetup<'a>,
     options: &'a AuditOptions,
@@ -332,11 +211,13 @@ impl Pass<'_> {
     fn work(&self, lines: impl Iterator<Item = std::io::Result<Line>>) -> Result<(), RunError> {
         let (sender, receiver) = sync_channel(1);
         let receiver = Mutex::new(receiver);
-        let inspector = Inspector::new(self.setup, self.options, self.found, "audit");
+        let AuditSetup { stores, observer, stop, .. } = *self.setup;
+        let setup = ExamineSetup { stores, observer, stop, auxiliary_objects: self.options.auxiliary_objects };
+        let examiner = Examiner::new(setup, self.found, "audit");
         let worker = || {
             // What was handed out already and comes too late is left, like the rest.
             while let Some(batch) = next(&receiver).filter(|_| self.goes_on()) {
-                if let Err(error) = self.take(&inspector, batch) {
+                if let Err(error) = self.take(&examiner, batch) {
                     self.abort(Ending::from(&error), chain(&error));
                 }
             }
@@ -350,7 +231,7 @@ impl Pass<'_> {
         lock(self.found).abort.get_or_insert((ending, why));
     }
 
-    fn take(&self, inspector: &Inspector<'_>, batch: Vec<Subjected>) -> Result<(), LedgerError> {
+    fn take(&self, examiner: &Examiner<'_>, batch: Vec<Subjected>) -> Result<(), LedgerError> {
         let ids: Vec<DvObjectId> = batch.iter().filter_map(|it| it.states.first()).map(|it| it.id).collect();
         let mut known = Known::default();
         for destination in self.setup.destinations {
@@ -361,7 +242,7 @@ impl Pass<'_> {
         let looked = batch.iter().take_while(|_| self.goes_on());
         let (mut damage, mut found, mut good) = (Vec::new(), Vec::new(), Vec::new());
         for looked in looked {
-            let to_record = inspector.look_at(looked, &known);
+            let to_record = examiner.look_at(looked, &known);
             good.extend(looked.states.first().filter(|_| to_record.good).map(|it| it.id));
             damage.extend(to_record.damage);
             found.extend(to_record.found);

@@ -7,7 +7,7 @@ use dvb_ledger::LedgerError;
 use thiserror::Error;
 
 /// A run did not take place, or gave up before it looked at any data file. What goes wrong later is in the
-/// [`Summary`](crate::command::summary::Summary).
+/// [`Summary`](crate::run::summary::Summary).
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The catalogue could not be read.
@@ -136,7 +136,7 @@ pub enum RunError {
         /// Name of the destination.
         destination: String,
         /// Whose it is.
-        owner: Box<crate::guard::Owner>,
+        owner: Box<crate::command::owner::Owner>,
     },
     /// The destination's mark cannot be read.
     #[error(

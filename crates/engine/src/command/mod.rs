@@ -5,10 +5,13 @@ pub(crate) mod ending;
 pub(crate) mod error;
 pub(crate) mod hand;
 pub(crate) mod observer;
+pub(crate) mod owner;
 pub(crate) mod pool;
 pub(crate) mod resolve;
 pub(crate) mod selection;
 pub(crate) mod stop;
-pub(crate) mod summary;
 pub(crate) mod time;
 pub(crate) mod waits;
+
+/// How many failures and notes are listed one by one.
+pub const LISTED: usize = 1000;

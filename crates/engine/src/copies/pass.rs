@@ -1,23 +1,23 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
+use crate::copies::compare::{Bad, compare, measure, sentence};
+use crate::copies::incident::of_copy;
+use crate::copies::list::Copies;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::vec;
 
-use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Mismatch, Proved};
+use dvb_fixity::{Evidence, Measured, Proved};
 use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lock};
-use dvb_model::{ObjectKey, Status};
-use dvb_storage::{Cause, SinkError};
+use dvb_model::Status;
+use dvb_storage::SinkError;
 
 use crate::command::ending::Ending;
 use crate::command::error::chain;
 use crate::command::observer::Event;
-use crate::command::pool;
-use crate::command::stop::Stop;
-use crate::command::summary::LISTED;
+use crate::command::{LISTED, pool};
+use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::session::{At, Connection, Contact, Lost};
 use crate::source::incident;
-use crate::verify::{CopyCounts, Damage};
 
 /// Copies in one batch at most.
 const BATCH_COPIES: usize = 1024;
@@ -27,68 +27,6 @@ const BATCH_BYTES: u64 = 64 << 20;
 const TRIES: u32 = 3;
 /// Sessions that one batch may use up.
 const SESSIONS: u32 = 3;
-/// Copies in a page of the ledger's list.
-const PAGE: u32 = 5_000;
-
-/// Which copies are looked at.
-pub(crate) struct Wanted<'a> {
-    /// First of all those that a snapshot claims, and those that were found bad, and still are as far as anybody knows.
-    pub(crate) damaged: bool,
-    /// Proved before this time.
-    pub(crate) before: String,
-    /// And these among them.
-    pub(crate) filter: &'a (dyn Fn(&Held) -> bool + Sync),
-}
-
-/// The copies that are wanted, the one whose proof is oldest first.
-pub(crate) struct Copies<'a> {
-    at: At<'a>,
-    wanted: &'a Wanted<'a>,
-    part: Part,
-    after: Option<Copy>,
-    page: vec::IntoIter<Held>,
-}
-
-/// How far the list was read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Claimed,
-    Damaged,
-    Proved,
-    End,
-}
-
-impl<'a> Copies<'a> {
-    pub(crate) fn new(at: At<'a>, wanted: &'a Wanted<'a>) -> Self {
-        let part = if wanted.damaged { Part::Claimed } else { Part::Proved };
-        Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
-    }
-
-    pub(crate) fn next(&mut self) -> Result<Option<Held>, LedgerError> {
-        loop {
-            if let Some(held) = self.page.find(|it| (self.wanted.filter)(it)) {
-                return Ok(Some(held));
-            }
-            let At { ledger, destination, .. } = self.at;
-            let after = self.after.as_ref();
-            let page = match self.part {
-                Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,
-                Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
-                Part::Proved => ledger.oldest_copies(destination, after, &self.wanted.before, PAGE)?,
-                Part::End => return Ok(None),
-            };
-            if page.is_empty() {
-                self.part = match self.part {
-                    Part::Claimed => Part::Damaged,
-                    Part::Damaged => Part::Proved,
-                    Part::Proved | Part::End => Part::End,
-                };
-            }
-            self.after = page.last().map(|it| it.copy.clone());
-            self.page = page.into_iter();
-        }
-    }
-}
 
 /// What a pass has found so far.
 #[derive(Debug, Default)]
@@ -155,14 +93,6 @@ enum End {
     Good(Proved),
     Bad(Bad),
     Unreadable { why: String, of_all: Option<Ending> },
-}
-
-pub(crate) enum Bad {
-    Missing,
-    /// It is no object any more, for this reason.
-    Broken(String),
-    Size(u64),
-    Digest(Mismatch),
 }
 
 impl<'a> Pass<'a> {
@@ -335,8 +265,8 @@ impl<'a> Pass<'a> {
             let found = match it.end.as_ref()? {
                 End::Good(proof) => Found::Good(proof.clone()),
                 End::Bad(bad) => {
-                    let found = incident::Found { command: self.command, detail: &reason(&it.held, bad) };
-                    Found::Damaged(Box::new(incident::of_copy(found, self.at.destination, &it.held.copy, bad)))
+                    let found = incident::Discovery { command: self.command, detail: &reason(&it.held, bad) };
+                    Found::Damaged(Box::new(of_copy(found, self.at.destination, &it.held.copy, bad)))
                 }
                 End::Unreadable { .. } => return None,
             };
@@ -426,91 +356,6 @@ impl Findings {
     }
 }
 
-impl Bad {
-    /// Whether a destination says by this error that the copy is bad, not that it cannot be read for now.
-    pub(crate) fn is_told_by(error: &SinkError) -> bool {
-        matches!(error.cause, Cause::Missing | Cause::Broken)
-    }
-
-    /// What such an error says.
-    pub(crate) fn of(error: SinkError) -> Self {
-        if error.cause == Cause::Missing { Self::Missing } else { Self::Broken(error.chain()) }
-    }
-
-    pub(crate) fn what(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Broken(_) => "broken",
-            Self::Size(_) => "other-size",
-            Self::Digest(_) => "other-digest",
-        }
-    }
-}
-
-/// Measures what lies at each key, and tells by which evidence.
-pub(crate) fn measure(
-    stop: &Stop,
-    keys: &[ObjectKey],
-    sizes: &[u64],
-    connection: &mut Connection<'_>,
-) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Lost> {
-    let evidence = connection.with(|it| Ok(it.measures_by()))?;
-    if evidence != Evidence::ReadBack || sizes.iter().all(|it| *it <= BATCH_BYTES) {
-        return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
-    }
-    // Long enough that a signal must not wait for its end.
-    let mut answers = Vec::with_capacity(keys.len());
-    for key in keys {
-        answers.push(read_back(stop, key, &[], connection)?);
-    }
-    Ok((answers, evidence))
-}
-
-/// Reads an object back here, watching for a signal.
-pub(crate) fn read_back(
-    stop: &Stop,
-    key: &ObjectKey,
-    algorithms: &[Algorithm],
-    connection: &mut Connection<'_>,
-) -> Result<Result<Measured, SinkError>, Lost> {
-    let read = connection.with(|session| {
-        let mut body = match session.open(key) {
-            Ok(it) => it,
-            Err(error) if error.cause.is_of_all() => return Err(error),
-            Err(error) => return Ok(Some(Err(error))),
-        };
-        let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
-        loop {
-            if !stop.may_go_on() {
-                return Ok(None);
-            }
-            match body.read(&mut buffer) {
-                Ok(0) => return Ok(Some(Ok(hasher.finish()))),
-                Ok(n) => hasher.update(&buffer[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let attempt = format!("reading back {key} failed");
-                    return Ok(Some(Err(SinkError::because(Cause::Io, attempt, error))));
-                }
-            }
-        }
-    })?;
-    read.ok_or(Lost::Stopped)
-}
-
-/// The one place where a copy is found to be good.
-pub(crate) fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
-    if copy.size.is_some_and(|it| it != held.size) {
-        return Err(Bad::Size(held.size));
-    }
-    let none = || {
-        let found = held.digest(Algorithm::Sha256).cloned();
-        found.map_or(Bad::Missing, |found| Bad::Digest(Mismatch::Incomparable { found }))
-    };
-    let recorded = copy.sha256.as_ref().ok_or_else(none)?;
-    Proved::recorded(recorded, held, evidence).map_err(Bad::Digest)
-}
-
 fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
     Damage {
         data_file_id: (held.kind == EntryKind::DataFile).then_some(held.copy.id),
@@ -526,21 +371,4 @@ fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
 /// What is wrong, in a sentence that names the object, its dataset and the file.
 fn reason(held: &Held, bad: &Bad) -> String {
     sentence(&held.copy, held.dataset.as_deref(), held.label.as_deref(), bad)
-}
-
-/// The same for a copy of a data file or dataset that is known otherwise.
-pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
-    let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
-    let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
-    let what = match bad {
-        Bad::Missing => "is missing".to_owned(),
-        Bad::Broken(why) => format!("is no whole object: {why}"),
-        Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
-        Bad::Digest(Mismatch::Digest { expected, found }) => {
-            format!("has {} {found} where {expected} was proved", found.algorithm())
-        }
-        Bad::Digest(other) => other.to_string(),
-    };
-    let last = copy.proved_at.as_deref().map(|it| format!("; it was good on {it}")).unwrap_or_default();
-    format!("the copy at {}, {}{name}{dataset}, {what}{last}", copy.key, copy.role)
 }

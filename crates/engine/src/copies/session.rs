@@ -10,8 +10,7 @@ use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 
 use crate::command::ending::Ending;
-use crate::command::observer::Event;
-use crate::command::observer::Observer;
+use crate::command::observer::{Event, Observer};
 use crate::command::stop::Stop;
 use crate::command::waits::Wait;
 use crate::copies::spelling;

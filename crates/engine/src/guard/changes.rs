@@ -8,17 +8,15 @@
 use std::collections::HashMap;
 
 use dvb_fixity::{Algorithm, Digest, RecordedChecksum};
-use dvb_ledger::LedgerError;
-use dvb_model::{DataFile, DvObjectId, ObjectRole};
+use dvb_ledger::{Ledger, LedgerError};
+use dvb_model::{DataFile, DestinationName, DvObjectId, ObjectRole};
 
 use crate::command::error::RunError;
-use crate::run::Setup;
-use crate::run::options::Options;
-use crate::source::list_objects;
-use crate::source::list_objects::Object;
+use crate::command::stop::Stop;
+use crate::source::list_objects::{self, Object};
 use crate::source::on_record::OnRecord;
 use crate::source::payload::{ObjectPayload, Reading};
-use crate::source::stores::{Place, Scope};
+use crate::source::stores::{Place, Scope, Stores};
 
 /// Data files that the ledger is asked for at a time.
 const BATCH: usize = 1_000;
@@ -29,8 +27,12 @@ const READ_BYTES: u64 = 1 << 30;
 
 /// Counts, while the catalogue is read, the data files whose checksums are none of those that their copies have.
 pub(crate) struct Changes<'a> {
-    setup: &'a Setup<'a>,
-    options: &'a Options,
+    stores: &'a Stores,
+    ledger: &'a dyn Ledger,
+    destination: &'a DestinationName,
+    stop: &'a Stop,
+    /// The share that may change at once; `None` where the administrator takes the brake off.
+    limit: Option<f64>,
     /// Data files with a proved copy, as far as the catalogue has them.
     known: u64,
     /// Not compared yet: they have other columns than when they were judged.
@@ -41,14 +43,19 @@ pub(crate) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(crate) fn new(setup: &'a Setup<'a>, options: &'a Options) -> Self {
-        Self { setup, options, known: 0, waiting: Vec::new(), changed: 0, sample: Vec::new() }
+    /// For a run of this destination. With a `limit` of `None` nothing is compared.
+    pub(crate) fn new(
+        (stores, ledger, stop): (&'a Stores, &'a dyn Ledger, &'a Stop),
+        destination: &'a DestinationName,
+        limit: Option<f64>,
+    ) -> Self {
+        Self { stores, ledger, destination, stop, limit, known: 0, waiting: Vec::new(), changed: 0, sample: Vec::new() }
     }
 
     /// Takes a data file that is safe by what the ledger knows.
     pub(crate) fn enter(&mut self, file: &DataFile, has_other_columns: bool) -> Result<(), LedgerError> {
         self.known += 1;
-        if has_other_columns && !self.options.overrides.changes {
+        if has_other_columns && self.limit.is_some() {
             self.waiting.push(file.clone());
         }
         if self.waiting.len() >= BATCH { self.compare() } else { Ok(()) }
@@ -61,7 +68,7 @@ impl<'a> Changes<'a> {
         }
         let ids: Vec<DvObjectId> = files.iter().map(|it| it.id).collect();
         let mut digests: HashMap<DvObjectId, Vec<Digest>> = HashMap::new();
-        for (id, digest) in self.setup.ledger.digests(self.setup.destination, &ids)? {
+        for (id, digest) in self.ledger.digests(self.destination, &ids)? {
             digests.entry(id).or_default().push(digest);
         }
         for file in files {
@@ -85,7 +92,7 @@ impl<'a> Changes<'a> {
     /// Whether a run may go on, after the whole catalogue was read.
     pub(crate) fn judge(mut self) -> Result<Result<(), RunError>, LedgerError> {
         self.compare()?;
-        let limit = self.options.max_change;
+        let Some(limit) = self.limit else { return Ok(Ok(())) };
         if !is_more(self.changed, limit, self.known) {
             return Ok(Ok(()));
         }
@@ -94,7 +101,7 @@ impl<'a> Changes<'a> {
         let likely = self.changed.saturating_mul(other).checked_div(read).unwrap_or(0);
         Ok(if is_more(likely, limit, self.known) {
             Err(RunError::Changes {
-                destination: self.setup.destination.0.clone(),
+                destination: self.destination.0.clone(),
                 changed: self.changed,
                 known: self.known,
                 limit: limit * 100.0,
@@ -111,10 +118,10 @@ impl<'a> Changes<'a> {
         let (mut read, mut other, mut bytes) = (0, 0, 0_u64);
         for (file, digests) in &self.sample {
             let size = file.size.unwrap_or(0);
-            if self.setup.stop.signalled().is_some() || (read > 0 && bytes.saturating_add(size) > READ_BYTES) {
+            if self.stop.signalled().is_some() || (read > 0 && bytes.saturating_add(size) > READ_BYTES) {
                 continue;
             }
-            let Scope::Covered(place) = self.setup.stores.scope(file) else { continue };
+            let Scope::Covered(place) = self.stores.scope(file) else { continue };
             let Some(is_same) = self.is_same(file, &place, digests) else { continue };
             bytes = bytes.saturating_add(size);
             read += 1;
@@ -129,7 +136,7 @@ impl<'a> Changes<'a> {
         let is_own = |it: &&Object| matches!(it.role, ObjectRole::Main | ObjectRole::Original);
         let mut found = None;
         for object in listed.objects.iter().filter(is_own) {
-            let reading = Reading { stop: self.setup.stop.clone(), bytes: std::sync::Arc::default(), rate: None };
+            let reading = Reading { stop: self.stop.clone(), bytes: std::sync::Arc::default(), rate: None };
             let source = std::sync::Arc::clone(&object.source);
             let payload = ObjectPayload::new(source, object.at.clone(), object.size_hint, &[], reading);
             let Ok(measured) = payload.measure() else { continue };

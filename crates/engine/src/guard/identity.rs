@@ -1,15 +1,15 @@
 //! Whose a destination is (design.md 7.9): an id that the ledger and the destination have both.
 
+use crate::command::owner::Owner;
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, ObjectKey, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
-use serde::{Deserialize, Serialize};
 
 use super::own;
 use crate::command::error::RunError;
 use crate::command::time::now;
-use crate::run::snapshot::thin;
-use crate::verify::{FOREVER, PROBES};
+use crate::copies::probe::{FOREVER, PROBES};
+use crate::copies::snapshot_names;
 
 /// Its name in the backup's own folder.
 const NAME: &str = "installation.json";
@@ -17,28 +17,6 @@ const NAME: &str = "installation.json";
 const FORMAT: &str = "dataverse-backup installation";
 /// What is longer is none.
 const LONGEST: u64 = 1 << 20;
-
-/// What a destination tells of its installation, in an object that people can read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    format: String,
-    /// What the file is for.
-    #[serde(default)]
-    about: String,
-    /// The id of the installation.
-    pub id: String,
-    /// What this destination is called there.
-    pub destination: DestinationName,
-    /// Where its catalogue was read from: host, port and database.
-    pub catalogue: String,
-    /// The host that left this.
-    pub host: String,
-    /// When it was left, RFC 3339 UTC.
-    pub since: String,
-    /// The ids of installations that it belonged to before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<String>,
-}
 
 /// What a look at a destination's identity shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,12 +118,12 @@ fn stranger(
     session: &mut dyn SinkSession,
     claimant: &Claimant<'_>,
 ) -> Result<Result<Option<String>, RunError>, SinkError> {
-    let names = match session.list_own(thin::BEFORE) {
+    let names = match session.list_own(snapshot_names::BEFORE) {
         Err(error) if error.cause == Cause::Forbidden => return Ok(Ok(None)),
         listed => listed?,
     };
-    let snapshots = thin::newest_first(&names, thin::now());
-    for run in snapshots.iter().filter_map(|it| thin::run_of(it)) {
+    let snapshots = snapshot_names::newest_first(&names, snapshot_names::now());
+    for run in snapshots.iter().filter_map(|it| snapshot_names::run_of(it)) {
         match claimant.ledger.knows_run(claimant.destination, &RunId(run.to_owned())) {
             Ok(true) => return Ok(Ok(None)),
             Ok(false) => {}

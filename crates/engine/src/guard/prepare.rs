@@ -59,7 +59,7 @@ pub struct Examined {
     /// The folder or container is not there: [`prepare`], or the first run, makes it.
     pub is_new: bool,
     /// Its id, where it carries one.
-    pub owner: Option<super::Owner>,
+    pub owner: Option<crate::command::owner::Owner>,
     /// Stores that could not be searched to their end, with the reason.
     pub unfinished: BTreeMap<DriverId, String>,
 }

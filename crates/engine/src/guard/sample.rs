@@ -11,8 +11,7 @@ use serde::Serialize;
 use crate::command::error::RunError;
 use crate::command::pool;
 use crate::source::payload::read_error;
-use crate::source::stores::Stores;
-use crate::source::stores::{Place, Scope};
+use crate::source::stores::{Place, Scope, Stores};
 
 /// Objects that are looked at, of each store.
 const OBJECTS: usize = 100;

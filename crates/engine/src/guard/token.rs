@@ -8,8 +8,7 @@ use dvb_storage::{Cause, Location, Sighting, SinkError, SinkSession, Trace};
 
 use super::{Samples, own};
 use crate::command::error::RunError;
-use crate::source::stores::Access;
-use crate::source::stores::Stores;
+use crate::source::stores::{Access, Stores};
 
 /// What comes before what is random in its name.
 const BEFORE: &str = "token-";

@@ -11,7 +11,7 @@ use super::{Counts, Failure, MissingObject, Orphan, OrphansOptions, OrphansSetup
 use crate::catalogue::spool::Spool;
 use crate::command::ending::Ending;
 use crate::command::observer::Event;
-use crate::copies::pass::read_back;
+use crate::copies::compare::read_back;
 use crate::copies::session::{Connection, Lost};
 
 /// Orphans that are measured at once, at most so many or of so many bytes; one alone may have more.

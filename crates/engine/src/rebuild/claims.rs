@@ -9,10 +9,10 @@ use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, Storage
 use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
+use crate::command::LISTED;
 use crate::command::ending::Ending;
 use crate::command::error::chain;
 use crate::command::observer::Event;
-use crate::command::summary::LISTED;
 use crate::copies::session::{Connection, Lost};
 use crate::source::fingerprint;
 use dvb_storage::Cause;

@@ -20,9 +20,8 @@ use crate::command::ending::Ending;
 use crate::command::error::RunError;
 use crate::command::stop::Stop;
 use crate::copies::session::{Connection, Lost};
-use crate::guard;
-use crate::guard::Identity;
-use crate::run::snapshot::thin;
+use crate::copies::snapshot_names;
+use crate::guard::{self, Identity};
 
 /// How often a session that is lost is taken up again.
 const ATTEMPTS: u32 = 3;
@@ -116,15 +115,15 @@ pub(super) fn fetch(
             Ok(fetched)
         }
         Which::Newest => {
-            let listed = again(connection, |it| match it.list_own(thin::BEFORE) {
+            let listed = again(connection, |it| match it.list_own(snapshot_names::BEFORE) {
                 Err(error) if error.cause == Cause::Forbidden => Ok(Err(error.chain())),
-                listed => listed.map(|it| Ok(thin::as_spelled(it))),
+                listed => listed.map(|it| Ok(snapshot_names::as_spelled(it))),
             })?;
             let names = listed.map_err(|why| {
                 none(vec![format!("{why}; the summary of each run names its snapshot, and --snapshot takes a name")])
             })?;
-            let now = thin::now();
-            let snapshots = thin::newest_first(&names, now);
+            let now = snapshot_names::now();
+            let snapshots = snapshot_names::newest_first(&names, now);
             let mut why = Vec::new();
             for name in &snapshots {
                 match one(name, connection)? {
@@ -172,9 +171,9 @@ pub(super) fn list(
     connection: &mut Connection<'_>,
     folder: &Path,
 ) -> Result<Vec<SnapshotRow>, RunError> {
-    let names = again(connection, |it| it.list_own(thin::BEFORE))?;
+    let names = again(connection, |it| it.list_own(snapshot_names::BEFORE))?;
     let mut rows: Vec<SnapshotRow> = Vec::new();
-    for name in thin::newest_first(&names, thin::now()) {
+    for name in snapshot_names::newest_first(&names, snapshot_names::now()) {
         let size = match ObjectKey::own(name) {
             Ok(key) => again(connection, |it| it.stat(std::slice::from_ref(&key)))?.pop(),
             Err(_) => None,
@@ -209,10 +208,10 @@ pub(super) fn list(
 /// What is to be known where one is ahead of the clock: the one that is used, or others that may be newer all the same.
 fn of_wrong_clocks(used: &str, all: &[&String], now: DateTime) -> Option<String> {
     let clock = "was made more than a day from now; the clock of the host that made it was fast, or this one is slow";
-    if thin::is_ahead(used, now) {
+    if snapshot_names::is_ahead(used, now) {
         return Some(format!("{used}, by its name, {clock}. There is no other one that could be used"));
     }
-    let ahead: Vec<&str> = all.iter().filter(|it| thin::is_ahead(it, now)).map(|it| it.as_str()).collect();
+    let ahead: Vec<&str> = all.iter().filter(|it| snapshot_names::is_ahead(it, now)).map(|it| it.as_str()).collect();
     let first = ahead.first()?;
     let more = if ahead.len() > 1 { format!(" (and {} more like it)", ahead.len() - 1) } else { String::new() };
     Some(format!("{first} was passed over{more}: by its name, it {clock}. To use it, name it"))
@@ -234,7 +233,7 @@ fn fetch_one(
         Ok(Err(why)) => return Ok(Err(format!("{name}: {why}"))),
         Err(error) => return Err(error),
     };
-    let expected = match ObjectKey::own(&thin::digest_of(name)) {
+    let expected = match ObjectKey::own(&snapshot_names::digest_of(name)) {
         Ok(key) => again(connection, |it| recorded(it, &key, name))?,
         Err(_) => None,
     };

@@ -17,13 +17,11 @@ use serde::Serialize;
 use crate::command::cut::{Cut, watched};
 use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
-use crate::command::observer::Event;
-use crate::command::observer::Observer;
+use crate::command::observer::{Event, Observer};
 use crate::command::stop::Stop;
 use crate::command::time::now;
 use crate::copies::session::{At, Connection, Contact};
-use crate::guard;
-use crate::guard::Identity;
+use crate::guard::{self, Identity};
 
 pub use claims::ClaimCounts;
 pub use fetch::{Fetched, SnapshotRow, Which};

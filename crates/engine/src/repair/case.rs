@@ -1,5 +1,6 @@
 //! One data file or dataset: what is bad of it, on which side, and which side is good.
 
+use crate::copies::incident::of_copy;
 use std::collections::BTreeMap;
 
 use dvb_fixity::{Algorithm, Digest, Measured};
@@ -11,14 +12,13 @@ use super::{Case, Halt, Outcome, Repair, RepairItem};
 use crate::catalogue::spool::Subject;
 use crate::command::ending::Ending;
 use crate::command::observer::Event;
-use crate::copies::pass::{Bad, sentence};
+use crate::copies::compare::{Bad, sentence};
 use crate::restore::object::{Wanted, may_mend};
 use crate::restore::place::Home;
 use crate::restore::plan::Asked;
 use crate::restore::reach::Reach;
 use crate::restore::worker;
-use crate::source::examine;
-use crate::source::examine::Uncopied;
+use crate::source::examine::{self, Uncopied};
 use crate::source::incident;
 use crate::source::stores::{Scope, Stores};
 
@@ -175,7 +175,7 @@ impl Repair<'_> {
         let key = home.key(&ObjectRole::Main).map(|it| it.as_str().to_owned()).unwrap_or_default();
         let bad = format!("store {}", home.driver);
         let (found, detail) = if worker::is_there(home) {
-            match examine::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
+            match examine::without_copies(self.shared.setup.examine(self.options.how.auxiliary_objects), file) {
                 Uncopied::Good | Uncopied::Undecided => return Ok(()),
                 Uncopied::Missing(why) => ("missing", format!("{key} in {bad}: {why}")),
                 Uncopied::Damaged(why) => ("damaged", format!("{key} in {bad} is damaged: {why}")),
@@ -199,7 +199,7 @@ impl Repair<'_> {
         let (Some(wanted), Some(InStore::Good(_))) = (&sides.wanted, &sides.in_store) else { return Ok(()) };
         let Some(Subject::DataFile(file)) = case.asked.as_ref().map(|it| &it.subject) else { return Ok(()) };
         // It may be that of the .tab, of which no copy is good; and during an ingest, nobody can say.
-        match examine::without_copies(self.shared.setup, self.options.how.auxiliary_objects, file) {
+        match examine::without_copies(self.shared.setup.examine(self.options.how.auxiliary_objects), file) {
             Uncopied::Damaged(_) => {}
             Uncopied::Good | Uncopied::Missing(_) | Uncopied::Unread { .. } | Uncopied::Undecided => return Ok(()),
             Uncopied::Stopped => return Err(Halt::Stopped),
@@ -360,8 +360,8 @@ impl Repair<'_> {
     /// What is bad of a copy, for its incident.
     pub(super) fn finding(&self, people: &People, n: usize, copy: &Copy, bad: &Bad) -> Finding {
         let detail = sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad);
-        let found = incident::Found { command: "repair", detail: &detail };
-        incident::of_copy(found, self.setup.destinations[n].name, copy, bad)
+        let found = incident::Discovery { command: "repair", detail: &detail };
+        of_copy(found, self.setup.destinations[n].name, copy, bad)
     }
 
     fn show(&self, people: &People) {
@@ -422,7 +422,7 @@ pub(super) fn store_finding(
     let digest = wanted.recorded.as_ref().unwrap_or(&wanted.sha256).clone();
     let expected = Bytes { size: Some(wanted.size), digest: Some(digest) };
     let actual = (item.found != "missing").then(Bytes::default);
-    let found = incident::Found { command: "repair", detail: &item.detail };
+    let found = incident::Discovery { command: "repair", detail: &item.detail };
     incident::in_store(found, (people.id, role), store, item.key.clone(), expected, actual)
 }
 

@@ -7,7 +7,7 @@ use dvb_storage::SinkError;
 
 use super::{Halt, Repair};
 use crate::command::ending::Ending;
-use crate::copies::pass::{Bad, compare};
+use crate::copies::compare::{Bad, compare};
 use crate::restore::object::{Fate, Look, Wanted, at_source};
 use crate::restore::reach::{Reach, SESSIONS, Unread};
 

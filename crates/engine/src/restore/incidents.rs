@@ -49,7 +49,7 @@ impl Incidents {
         let Some(store) = &wanted.driver else { return };
         let (what, actual) = if kept.is_some() { ("damaged", Some(Bytes::default())) } else { ("missing", None) };
         let detail = format!("{} in store {store} was {what}", wanted.path);
-        let found = incident::Found { command: "restore", detail: &detail };
+        let found = incident::Discovery { command: "restore", detail: &detail };
         let digest: &Digest = wanted.recorded.as_ref().unwrap_or(&wanted.sha256);
         let expected = Bytes { size: Some(wanted.size), digest: Some(digest.clone()) };
         let key = wanted.path.as_str().to_owned();

@@ -25,11 +25,11 @@ use dvb_model::{DestinationName, DriverId, RunId};
 use dvb_storage::{Folder, Sink, StoreWriter};
 
 use crate::command::cut::{Cut, watched};
-use crate::command::observer::Event;
-use crate::command::observer::Observer;
+use crate::command::observer::{Event, Observer};
 use crate::command::selection::Selection;
 use crate::command::stop::Stop;
 use crate::copies::session::Contact;
+use crate::source::examine::ExamineSetup;
 use crate::source::payload::{RateLimit, Reading};
 use crate::source::stores::{Access, NoStore, Stores};
 
@@ -77,6 +77,11 @@ pub struct RestoreSetup<'a> {
 }
 
 impl RestoreSetup<'_> {
+    /// For a look at what is in the stores.
+    pub(crate) fn examine(&self, auxiliary_objects: bool) -> ExamineSetup<'_> {
+        ExamineSetup { stores: self.stores, observer: self.observer, stop: self.stop, auxiliary_objects }
+    }
+
     /// Cuts off whoever still waits for a store or a destination.
     pub(crate) fn interrupt(&self) {
         self.stores.interrupt();

@@ -6,8 +6,8 @@ use dvb_model::{DestinationName, DvObjectId, RunId};
 use serde::Serialize;
 
 use super::{Goal, RestoreOptions, RestoreSetup, now};
+use crate::command::LISTED;
 use crate::command::ending::Ending;
-use crate::command::summary::LISTED;
 
 /// Objects that were asked for, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -20,8 +20,7 @@ use crate::catalogue::spool::Subject;
 use crate::command::ending::Ending;
 use crate::command::observer::Event;
 use crate::command::pool;
-use crate::source::examine;
-use crate::source::examine::Uncopied;
+use crate::source::examine::{self, Uncopied};
 use crate::source::list_objects::PROVENANCE;
 use crate::source::stores::{NotCovered, Scope};
 
@@ -341,7 +340,7 @@ impl Verdict<'_> {
         if options.quick && !self.asked.suspect {
             return Uncopied::Undecided;
         }
-        examine::without_copies(self.shared.setup, options.auxiliary_objects, file)
+        examine::without_copies(self.shared.setup.examine(options.auxiliary_objects), file)
     }
 
     /// `false` when the restore was told to stop.

@@ -3,6 +3,8 @@
 //! Every step takes the items that are ready for it and leaves the others alone, so that after a lost session, or for
 //! an item that is tried again, the steps are simply gone through once more.
 
+use crate::copies::incident::of_copy;
+use crate::source::judge::reason;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,16 +17,14 @@ use dvb_storage::{
 
 use crate::catalogue::spool::Subject;
 use crate::command::ending::Ending;
-use crate::copies::pass::{Bad, sentence};
+use crate::copies::compare::{Bad, sentence};
 use crate::copies::session::{Connection, Lost};
 use crate::run::destination_run::Lane;
 use crate::run::job::{Item, Job, JobStage, Progress, Settled, Trouble};
 use crate::run::shared_read::{Share, Wanted};
 use crate::source::incident;
-use crate::source::judge;
-use crate::source::judge::{Judgement, Seen};
-use crate::source::list_objects;
-use crate::source::list_objects::{Object, Unlisted};
+use crate::source::judge::{self, Judgement, Seen};
+use crate::source::list_objects::{self, Object, Unlisted};
 use crate::source::payload::ObjectPayload;
 use crate::source::stores::{NoStore, Scope};
 
@@ -134,8 +134,8 @@ impl Lane<'_> {
     fn take_bad(&self, job: &mut Job, copy: &Copy, bad: &Bad) {
         let (dataset, label) = job.people();
         let detail = sentence(copy, dataset.as_deref(), label.as_deref(), bad);
-        let found = incident::Found { command: "run", detail: &detail };
-        job.found.push(incident::of_copy(found, self.setup.destination, copy, bad));
+        let found = incident::Discovery { command: "run", detail: &detail };
+        job.found.push(of_copy(found, self.setup.destination, copy, bad));
         job.notes.push(format!("the copy at {} was missing or had another size", copy.key));
         job.damaged.push((copy.role.clone(), copy.version));
         job.stage = JobStage::List;
@@ -684,25 +684,6 @@ fn unverified(item: &mut Item, why: String) -> Progress {
     item.tries += 1;
     // Once more: a memory or network error passes, a bad disk does not.
     if item.tries < TRIES - 1 { Progress::Todo } else { Progress::Failed(Trouble::Verify(why)) }
-}
-
-pub(crate) fn reason(error: &SourceError) -> String {
-    let kind = match error.cause {
-        Cause::Missing => "missing: ",
-        Cause::Forbidden => "forbidden: ",
-        Cause::Refused => "refused: ",
-        Cause::Transient
-        | Cause::Unavailable
-        | Cause::Misconfigured
-        | Cause::Absent
-        | Cause::Untrusted
-        | Cause::Full
-        | Cause::Exists
-        | Cause::Broken
-        | Cause::Unnameable
-        | Cause::Io => "",
-    };
-    format!("{kind}{}", error.chain())
 }
 
 /// What is said of a place that is full, whichever object found it out.

@@ -7,8 +7,9 @@ use dvb_catalog::SnapshotLink;
 use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
 
 use crate::catalogue::spool::Subject;
+use crate::command::LISTED;
 use crate::command::ending::Ending;
-use crate::command::summary::{Due, FileCounts, Finding, LISTED, ReasonCount};
+use crate::run::summary::{Due, FileCounts, Finding, ReasonCount};
 
 /// How many reasons are counted: where each data file has one of its own, counting says nothing.
 const REASONS: usize = 100;
@@ -69,11 +70,11 @@ pub(crate) struct Counts {
     pub(crate) bytes_copied: u64,
     pub(crate) gone: u64,
     /// Copies that were looked at again after copying.
-    pub(crate) verified: Option<crate::verify::CopyCounts>,
+    pub(crate) verified: Option<crate::copies::findings::CopyCounts>,
     /// Data files that were looked for in their stores.
-    pub(crate) presence: Option<crate::command::summary::PresenceCounts>,
+    pub(crate) presence: Option<crate::run::summary::PresenceCounts>,
     /// Data files that were read again in their stores.
-    pub(crate) audited: Option<crate::command::summary::AuditedCounts>,
+    pub(crate) audited: Option<crate::run::summary::AuditedCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.

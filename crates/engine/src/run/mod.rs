@@ -17,6 +17,7 @@ pub(crate) mod reread;
 pub(crate) mod reverify;
 pub(crate) mod shared_read;
 pub(crate) mod snapshot;
+pub(crate) mod summary;
 pub(crate) mod workers;
 
 use std::collections::BTreeSet;
@@ -31,11 +32,9 @@ use dvb_storage::{Cause, Sink};
 use crate::command::cut::{Cut, watched};
 use crate::command::ending::Ending;
 use crate::command::error::RunError;
-use crate::command::observer::Event;
-use crate::command::observer::Observer;
+use crate::command::observer::{Event, Observer};
 use crate::command::pool;
 use crate::command::stop::Stop;
-use crate::command::summary::Summary;
 use crate::command::time::now;
 use crate::copies::session::At;
 use crate::guard::{Samples, Standing};
@@ -43,9 +42,9 @@ use crate::run::counts::{About, Counts, Tally};
 use crate::run::destination_run::Lane;
 use crate::run::options::Options;
 use crate::run::plan::{LanePlan, Plan};
+use crate::run::summary::Summary;
 use crate::run::workers::Workers;
-use crate::source::stores::Stores;
-use crate::source::stores::{Access, NotCovered};
+use crate::source::stores::{Access, NotCovered, Stores};
 
 /// What a run works with.
 #[derive(Clone, Copy)]

@@ -17,12 +17,10 @@ use crate::guard::{Changes, Samples, is_more};
 use crate::run::Setup;
 use crate::run::counts::{Counts, Fate};
 use crate::run::options::Options;
-use crate::run::presence;
-use crate::run::presence::Standing;
+use crate::run::presence::{self, Standing};
 use crate::run::renamed::Renamed;
-use crate::source::fingerprint;
-use crate::source::list_objects;
 use crate::source::stores::{NotCovered, Place, Scope};
+use crate::source::{fingerprint, list_objects};
 
 /// What a plan leaves behind: the catalogue, what of it is due, and for each destination who has left.
 pub(crate) struct Plan {
@@ -298,7 +296,11 @@ impl<'a> Lane<'a> {
             datasets: Known::new(states(EntryKind::Dataset)),
             files: Known::new(states(EntryKind::DataFile)),
             stands: false,
-            changes: Changes::new(setup, options),
+            changes: Changes::new(
+                (setup.stores, setup.ledger, setup.stop),
+                setup.destination,
+                (!options.overrides.changes).then_some(options.max_change),
+            ),
             renamed: Renamed::default(),
         }
     }

@@ -15,13 +15,11 @@ use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
 use crate::command::observer::Event;
 use crate::copies::session::{Connection, Lost};
-use crate::guard;
-use crate::guard::{Beyond, Claimant, Samples, Standing};
-use crate::run::Setup;
+use crate::copies::snapshot_names;
+use crate::guard::{self, Beyond, Claimant, Samples, Standing};
 use crate::run::counts::About;
 use crate::run::destination_run::Lane;
-use crate::run::snapshot;
-use crate::run::snapshot::thin;
+use crate::run::{Setup, snapshot};
 
 /// Where a snapshot cannot be hashed by the destination, it is read back up to this size; of larger ones, it has to do
 /// that they are there.
@@ -183,8 +181,8 @@ impl Lane<'_> {
     /// The destination knows of runs that the ledger has forgotten: it was lost, or an older one was put in its place.
     fn compare_with_snapshots(&self, connection: &mut Connection<'_>) {
         let Ok(Some(names)) = snapshot::list(connection) else { return };
-        let Some(newest) = thin::newest(&names, thin::now()) else { return };
-        let Some(run) = thin::run_of(newest).map(|it| RunId(it.to_owned())) else { return };
+        let Some(newest) = snapshot_names::newest(&names, snapshot_names::now()) else { return };
+        let Some(run) = snapshot_names::run_of(newest).map(|it| RunId(it.to_owned())) else { return };
         // What cannot be asked now is asked by the next run.
         let Ok(false) = self.setup.ledger.knows_run(self.setup.destination, &run) else { return };
         let why = format!(

@@ -1,11 +1,12 @@
 //! Copies that a snapshot claims, after the ledger was lost: proved where they lie before anything else is done.
 
+use crate::copies::incident::of_copy;
 use dvb_fixity::Measured;
 use dvb_ledger::{Check, Copy, CopyState, Found};
 use dvb_model::{DestinationName, ObjectKey};
 use dvb_storage::SinkError;
 
-use crate::copies::pass::{Bad, compare, measure, sentence};
+use crate::copies::compare::{Bad, compare, measure, sentence};
 use crate::copies::session::{Connection, Lost};
 use crate::run::destination_run::Lane;
 use crate::run::job::{Job, JobStage};
@@ -81,8 +82,8 @@ fn take(job: &mut Job, n: usize, judged: Judged, destination: &DestinationName, 
         Judged::Bad(bad) if is_last => {
             let why = sentence(copy, dataset.as_deref(), label.as_deref(), &bad);
             job.damaged.push((copy.role.clone(), copy.version));
-            let found = incident::Found { command: "run", detail: &why };
-            let found = incident::of_copy(found, destination, copy, &bad);
+            let found = incident::Discovery { command: "run", detail: &why };
+            let found = of_copy(found, destination, copy, &bad);
             job.notes.push(why);
             (CopyState::Damaged, Found::Damaged(Box::new(found)))
         }

@@ -97,7 +97,7 @@ impl Lane<'_> {
             ) => return Vec::new(),
         };
         let objects: Vec<_> = job.items.iter().map(|it| (&it.object, it.seen())).collect();
-        let found = incident::Found { command: "run", detail: outcome.reason.as_deref().unwrap_or_default() };
+        let found = incident::Discovery { command: "run", detail: outcome.reason.as_deref().unwrap_or_default() };
         incident::at_source(found, file, driver, job.judgement.as_ref(), &objects)
     }
 

@@ -9,13 +9,13 @@ use dvb_model::DvObjectId;
 use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
 use crate::command::observer::Event;
-use crate::command::summary::AuditedCounts;
+use crate::copies::probe::{FOREVER, ago};
 use crate::run::destination_run::Lane;
 use crate::run::options::Options;
 use crate::run::plan::Catalogue;
 use crate::run::presence::{Closer, Wanted, bit};
 use crate::run::reverify::{DAY, share};
-use crate::verify::{FOREVER, ago};
+use crate::run::summary::AuditedCounts;
 
 /// Data files that are taken together, in the catalogue's order: with less time than work, those of the first part are read.
 const PART: usize = 10_000;

@@ -1,5 +1,6 @@
 //! The share of copies that each run looks at again, so that no proof gets older than was asked (`VerifyEvery`).
 
+use crate::copies::probe::probe;
 use std::time::Duration;
 
 use dvb_ledger::LedgerError;
@@ -8,11 +9,12 @@ use dvb_model::{ObjectKey, Status};
 use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
 use crate::command::observer::Event;
-use crate::command::summary::Finding;
-use crate::copies::pass::{Copies, Findings, Pass, Wanted};
+use crate::copies::findings::Damage;
+use crate::copies::list::{Copies, Wanted};
+use crate::copies::pass::{Findings, Pass};
+use crate::copies::probe::{FOREVER, PROBES, ago};
 use crate::run::destination_run::Lane;
-use crate::verify;
-use crate::verify::{Damage, FOREVER, PROBES, ago};
+use crate::run::summary::Finding;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -40,7 +42,7 @@ impl Lane<'_> {
             return Ok(Findings::default());
         }
         let copies = Copies::new(at, &wanted);
-        verify::probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
+        probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
         Ok(Pass::new((at, &self.contact, "run"), self.lock.as_ref(), copies, share, self.options.jobs).work())
     }

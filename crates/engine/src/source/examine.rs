@@ -1,34 +1,39 @@
 //! One data file of an audit: its objects are read, judged by Dataverse's checksum, and compared with what was first seen.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
 use dvb_ledger::{Copy, Finding, SourceDamage};
-use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole, RunId, Status};
+use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
-use crate::audit::{AuditFinding, AuditOptions, AuditSetup, Condition, Found, Subjected};
 use crate::catalogue::spool::{Line, Subject};
 use crate::command::ending::Ending;
-use crate::command::observer::Event;
-use crate::command::selection::Selection;
-use crate::restore::RestoreSetup;
-use crate::run::batch::reason;
+use crate::command::observer::{Event, Observer};
+use crate::command::stop::Stop;
+use crate::source::findings::{AuditFinding, Condition, Found, Subjected};
 use crate::source::incident;
-use crate::source::judge;
-use crate::source::judge::{Judgement, Seen};
-use crate::source::list_objects;
-use crate::source::list_objects::{Listed, Object, Unlisted};
+use crate::source::judge::{self, Judgement, Seen, reason};
+use crate::source::list_objects::{self, Listed, Object, Unlisted};
 use crate::source::on_record::OnRecord;
 use crate::source::payload::{ObjectPayload, Reading};
-use crate::source::stores::{NoStore, Place, Scope};
+use crate::source::stores::{NoStore, Place, Scope, Stores};
 
 /// How often an object is tried whose reading fails for a reason that may pass.
 const TRIES: u32 = 3;
+
+/// What an examination works with.
+#[derive(Clone, Copy)]
+pub(crate) struct ExamineSetup<'a> {
+    pub(crate) stores: &'a Stores,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) stop: &'a Stop,
+    /// Auxiliary files and provenance are examined too.
+    pub(crate) auxiliary_objects: bool,
+}
 
 /// What the ledger knows of the data files of a batch.
 #[derive(Default)]
@@ -129,20 +134,9 @@ pub(crate) enum Uncopied {
 }
 
 /// Judges a data file by Dataverse's checksum alone, for a restore or a repair.
-pub(crate) fn without_copies(setup: &RestoreSetup<'_>, auxiliary_objects: bool, file: &DataFile) -> Uncopied {
-    let RestoreSetup { catalog, stores, ledger, observer, stop, .. } = *setup;
-    let setup = AuditSetup { catalog, stores, ledger, destinations: &[], observer, stop };
-    let options = AuditOptions {
-        run: RunId(String::new()),
-        selection: Selection::default(),
-        sample: None,
-        jobs: 1,
-        time_budget: None,
-        auxiliary_objects,
-        spool_folder: PathBuf::new(),
-    };
+pub(crate) fn without_copies(setup: ExamineSetup<'_>, file: &DataFile) -> Uncopied {
     let found = Mutex::default();
-    let inspector = Inspector::new(&setup, &options, &found, "restore");
+    let inspector = Examiner::new(setup, &found, "restore");
     let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), lanes: Vec::new() };
     let (subject, known) = (Subjected { line, states: Vec::new() }, OnRecord::default());
     // Twice where it is bad, as everywhere.
@@ -162,9 +156,8 @@ pub(crate) fn without_copies(setup: &RestoreSetup<'_>, auxiliary_objects: bool, 
 }
 
 /// Shared by all workers of an audit.
-pub(crate) struct Inspector<'a> {
-    setup: &'a AuditSetup<'a>,
-    options: &'a AuditOptions,
+pub(crate) struct Examiner<'a> {
+    setup: ExamineSetup<'a>,
     found: &'a Mutex<Found>,
     /// Who looks, for the incidents.
     command: &'static str,
@@ -172,15 +165,10 @@ pub(crate) struct Inspector<'a> {
     stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
 }
 
-impl<'a> Inspector<'a> {
-    pub(crate) fn new(
-        setup: &'a AuditSetup<'a>,
-        options: &'a AuditOptions,
-        found: &'a Mutex<Found>,
-        command: &'static str,
-    ) -> Self {
+impl<'a> Examiner<'a> {
+    pub(crate) fn new(setup: ExamineSetup<'a>, found: &'a Mutex<Found>, command: &'static str) -> Self {
         let reading = Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate: None };
-        Self { setup, options, found, command, reading, stores: Mutex::default() }
+        Self { setup, found, command, reading, stores: Mutex::default() }
     }
 
     /// What is to be recorded, where the source of a data file is missing or not what Dataverse recorded.
@@ -270,7 +258,7 @@ impl<'a> Inspector<'a> {
         if let Err(why) = self.store_is_there(&place.driver, place.source.as_ref()) {
             return Ok(without_store(&place.driver, &why));
         }
-        let listed = match list_objects::of_data_file(file, known, &place, self.options.auxiliary_objects) {
+        let listed = match list_objects::of_data_file(file, known, &place, self.setup.auxiliary_objects) {
             Ok(it) => it,
             Err(error) => {
                 let verdict = unlisted(error, known);
@@ -398,7 +386,7 @@ fn with_incidents(
     }
     let detail = verdict.findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
     let objects: Vec<_> = looked.iter().map(|(object, look)| (object, Some(look.seen()))).collect();
-    let found = incident::Found { command, detail: &detail };
+    let found = incident::Discovery { command, detail: &detail };
     let bad = incident::at_source(found, file, &place.driver, judgement, &objects);
     Verdict { bad, ..verdict }
 }

@@ -1,10 +1,9 @@
 //! What is found bad on either side, as the ledger keeps it of each object.
 
-use dvb_fixity::{Algorithm, Digest, Measured, Mismatch, RecordedChecksum};
-use dvb_ledger::{Bytes, Copy, Finding, Side};
-use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole};
+use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
+use dvb_ledger::{Bytes, Finding, Side};
+use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole};
 
-use crate::copies::pass::Bad;
 use crate::source::judge::{Judgement, Seen};
 use crate::source::list_objects::Object;
 
@@ -13,40 +12,15 @@ const IN_STORE: u32 = 1;
 
 /// Which command finds it, and of what.
 #[derive(Clone, Copy)]
-pub(crate) struct Found<'a> {
+pub(crate) struct Discovery<'a> {
     pub(crate) command: &'static str,
     /// In a sentence.
     pub(crate) detail: &'a str,
 }
 
-/// A copy at a destination that is bad.
-pub(crate) fn of_copy(found: Found<'_>, destination: &DestinationName, copy: &Copy, bad: &Bad) -> Finding {
-    let actual = match bad {
-        Bad::Missing | Bad::Broken(_) => Bytes::default(),
-        Bad::Size(size) => Bytes { size: Some(*size), digest: None },
-        Bad::Digest(Mismatch::Size { found, .. }) => Bytes { size: Some(*found), digest: None },
-        Bad::Digest(Mismatch::Digest { found, .. } | Mismatch::Incomparable { found }) => {
-            Bytes { size: copy.size, digest: Some(found.clone()) }
-        }
-    };
-    Finding {
-        id: copy.id,
-        role: copy.role.clone(),
-        version: copy.version,
-        side: Side::Destination,
-        place: destination.0.clone(),
-        key: copy.key.as_str().to_owned(),
-        found: if bad.what() == "missing" { "missing" } else { "damaged" },
-        detail: found.detail.to_owned(),
-        command: found.command,
-        expected: Bytes { size: copy.size, digest: copy.sha256.clone() },
-        actual,
-    }
-}
-
 /// An object in a store that is bad.
 pub(crate) fn in_store(
-    found: Found<'_>,
+    found: Discovery<'_>,
     (id, role): (DvObjectId, &ObjectRole),
     store: &DriverId,
     key: String,
@@ -70,7 +44,7 @@ pub(crate) fn in_store(
 
 /// What of a data file is missing or damaged in its store, where a judgement or a look says that something is.
 pub(crate) fn at_source(
-    found: Found<'_>,
+    found: Discovery<'_>,
     file: &DataFile,
     store: &DriverId,
     judgement: Option<&Judgement>,

@@ -3,6 +3,8 @@
 use dvb_fixity::{Measured, RecordedChecksum};
 use dvb_ledger::Basis;
 use dvb_model::{DataFile, ObjectRole};
+use dvb_storage::Cause;
+use dvb_storage::SourceError;
 
 use crate::source::on_record::OnRecord;
 use crate::source::package::Manifest;
@@ -318,6 +320,26 @@ fn lost_members<'a>(
     lost.sort_unstable();
     lost.dedup();
     lost
+}
+
+/// Why a store could not give an object, in a sentence that begins with the kind of the failure.
+pub(crate) fn reason(error: &SourceError) -> String {
+    let kind = match error.cause {
+        Cause::Missing => "missing: ",
+        Cause::Forbidden => "forbidden: ",
+        Cause::Refused => "refused: ",
+        Cause::Transient
+        | Cause::Unavailable
+        | Cause::Misconfigured
+        | Cause::Absent
+        | Cause::Untrusted
+        | Cause::Full
+        | Cause::Exists
+        | Cause::Broken
+        | Cause::Unnameable
+        | Cause::Io => "",
+    };
+    format!("{kind}{}", error.chain())
 }
 
 #[cfg(test)]

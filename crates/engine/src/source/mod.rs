@@ -1,6 +1,7 @@
 //! The objects of a data file in their store: which there are, how they are read, and what is to be made of what was read.
 
 pub(crate) mod examine;
+pub(crate) mod findings;
 pub(crate) mod fingerprint;
 pub(crate) mod incident;
 pub(crate) mod judge;

@@ -1,32 +1,25 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
+use crate::copies::findings::{CopyCounts, Damage};
+use crate::copies::probe::{FOREVER, PROBES, ago, probe};
 use std::time::Duration;
 
 use dvb_ledger::{CopyState, Held, Holder, Ledger, LedgerError, Run, RunSummary};
-use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, RunId};
+use dvb_model::{DestinationName, DriverId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
 use crate::command::cut::{Cut, watched};
 use crate::command::ending::Ending;
 use crate::command::error::RunError;
-use crate::command::observer::Event;
-use crate::command::observer::Observer;
+use crate::command::observer::{Event, Observer};
 use crate::command::selection::Selection;
 use crate::command::stop::Stop;
 use crate::command::time::now;
-use crate::copies::pass::{Copies, Findings, Pass, Wanted};
+use crate::copies::list::{Copies, Wanted};
+use crate::copies::pass::{Findings, Pass};
 use crate::copies::session::{At, Connection, Contact, Lost};
 use crate::guard;
-
-/// Copies that are looked for before anything is recorded as missing.
-pub(crate) const PROBES: u8 = 100;
-/// With fewer copies than this, all of them may well be lost at once.
-const PROBED_FROM: usize = 20;
-
-/// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
-/// was planned, so the pass, which counts, ends all the same.
-pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
 
 /// What `verify` works with.
 #[derive(Clone, Copy)]
@@ -62,42 +55,6 @@ pub struct VerifyOptions {
     pub jobs: usize,
     /// Begin no more work after this long.
     pub time_budget: Option<Duration>,
-}
-
-/// Copies in scope, by what was found. `checked` is `good`, `damaged` and `missing` together, and with `left` all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct CopyCounts {
-    /// Compared, or found missing.
-    pub checked: u64,
-    /// The bytes that were proved.
-    pub good: u64,
-    /// Other bytes.
-    pub damaged: u64,
-    /// Nothing.
-    pub missing: u64,
-    /// Not verified: no time was left, or it could not be read.
-    pub left: u64,
-    /// Those of `left` that could not be read.
-    pub unreadable: u64,
-}
-
-/// A copy that is not what was proved, or could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Damage {
-    /// Its data file; `None` for an object of a dataset itself.
-    pub data_file_id: Option<DvObjectId>,
-    /// PID of its dataset.
-    pub dataset: Option<String>,
-    /// Storage identifier of the data file.
-    pub storage_identifier: Option<String>,
-    /// Newest name of the data file with its folder.
-    pub name: Option<String>,
-    /// Where it lies, or should.
-    pub key: ObjectKey,
-    /// `missing`, `broken`, `other-size`, `other-digest` or `unreadable`.
-    pub what: &'static str,
-    /// The same in a sentence.
-    pub reason: String,
 }
 
 /// The report.
@@ -256,31 +213,6 @@ fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, Le
     }
     (plan.count, plan.bytes) = (plan.count + known_bad, plan.bytes + bad_bytes);
     Ok(plan)
-}
-
-/// An empty folder where a disk should be mounted is not a million lost copies.
-pub(crate) fn probe(at: At<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
-    if keys.len() < PROBED_FROM {
-        return Ok(());
-    }
-    let mut connection = Connection::new(at, contact);
-    let found = match connection.with(|it| it.stat(keys)) {
-        Ok(found) => found,
-        Err(Lost::Run(ending, text)) => return Err(RunError::Destination { text, ending }),
-        // The pass tries again, and says what it finds.
-        Err(Lost::Session(_) | Lost::Stopped) => return Ok(()),
-    };
-    connection.clean_up();
-    if found.iter().all(|it| matches!(it, Ok(None))) {
-        return Err(RunError::AllMissing { destination: at.destination.0.clone(), probed: keys.len() });
-    }
-    Ok(())
-}
-
-/// The time that was so long ago.
-pub(crate) fn ago(age: Duration) -> String {
-    let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());
-    then.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
 fn summary(

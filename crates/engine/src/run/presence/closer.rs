@@ -8,20 +8,19 @@ use std::time::Instant;
 
 use dvb_fixity::RecordedChecksum;
 use dvb_ledger::{SourceDamage, State};
-use dvb_model::{DataFile, DestinationName, DvObjectId, ObjectRole, Status};
+use dvb_model::{DataFile, DvObjectId, ObjectRole, Status};
 
-use crate::audit::{AuditCounts, AuditFinding, AuditOptions, AuditSetup, Condition, Found, Subjected};
 use crate::catalogue::spool::{Line, Subject};
 use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
-use crate::command::hand;
-use crate::command::hand::Giver;
+use crate::command::hand::{self, Giver};
 use crate::command::pool;
-use crate::command::selection::Selection;
-use crate::command::summary::Finding;
+use crate::run::Setup;
 use crate::run::destination_run::Lane;
 use crate::run::options::Options;
-use crate::source::examine::{Inspector, Known, ToRecord};
+use crate::run::summary::Finding;
+use crate::source::examine::{ExamineSetup, Examiner, Known, ToRecord};
+use crate::source::findings::{AuditCounts, AuditFinding, Condition, Found, Subjected};
 use crate::source::fingerprint;
 
 /// Data files that are looked at before what was found is recorded.
@@ -78,31 +77,15 @@ impl Closer<'_> {
         // The one that has most time.
         let first = self.lanes.iter().max_by_key(|it| it.setup.stop.latest());
         let Some(first) = first else { return Ok(Looked::default()) };
-        let names: Vec<DestinationName> = self.lanes.iter().map(|it| it.setup.destination.clone()).collect();
-        let setup = AuditSetup {
-            catalog: first.setup.catalog,
-            stores: first.setup.stores,
-            ledger: first.setup.ledger,
-            destinations: &names,
-            observer: first.setup.observer,
-            stop: first.setup.stop,
-        };
-        let options = AuditOptions {
-            run: self.options.run.clone(),
-            selection: Selection::default(),
-            sample: None,
-            jobs: self.options.jobs,
-            time_budget: None,
-            auxiliary_objects: self.options.auxiliary_objects,
-            spool_folder: self.options.spool_folder.clone(),
-        };
+        let Setup { stores, observer, stop, .. } = *first.setup;
+        let setup = ExamineSetup { stores, observer, stop, auxiliary_objects: self.options.auxiliary_objects };
         let (files, bad) = (AtomicU64::new(0), AtomicU64::new(0));
         let (giver, taker) = hand::over(1);
         let worker = || {
             let found = Mutex::new(Found::default());
-            let inspector = Inspector::new(&setup, &options, &found, "run");
+            let examiner = Examiner::new(setup, &found, "run");
             while let Some(batch) = taker.take() {
-                match self.take(&inspector, &found, batch) {
+                match self.take(&examiner, &found, batch) {
                     Ok(looked) => {
                         files.fetch_add(looked.files, Ordering::Relaxed);
                         bad.fetch_add(looked.bad, Ordering::Relaxed);
@@ -148,7 +131,7 @@ impl Closer<'_> {
         Ok(())
     }
 
-    fn take(&self, inspector: &Inspector<'_>, found: &Mutex<Found>, batch: Batch) -> Result<Looked, RunError> {
+    fn take(&self, examiner: &Examiner<'_>, found: &Mutex<Found>, batch: Batch) -> Result<Looked, RunError> {
         let ids: Vec<DvObjectId> = batch.iter().map(|it| it.0.id).collect();
         let mut known = Known::default();
         for lane in self.lanes.iter().filter(|_| !ids.is_empty()) {
@@ -165,7 +148,7 @@ impl Closer<'_> {
                 continue;
             }
             let subject = subject(file, self.options.auxiliary_objects);
-            let to_record = inspector.look_at(&subject, &known);
+            let to_record = examiner.look_at(&subject, &known);
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
             let all = std::mem::take(&mut *found);
             drop(found);

@@ -17,11 +17,11 @@ use crate::catalogue::spool::Spool;
 use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
 use crate::command::observer::Event;
-use crate::command::summary::{Finding, PresenceCounts};
 use crate::run::counts::About;
 use crate::run::destination_run::Lane;
 use crate::run::options::Options;
 use crate::run::plan::Catalogue;
+use crate::run::summary::{Finding, PresenceCounts};
 
 pub(crate) use closer::{Closer, Wanted, bit};
 

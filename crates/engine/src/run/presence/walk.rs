@@ -11,8 +11,7 @@ use super::{Presence, Wanted};
 use crate::catalogue::sorted::Sorted;
 use crate::command::ending::Ending;
 use crate::command::error::RunError;
-use crate::command::hand;
-use crate::command::hand::Giver;
+use crate::command::hand::{self, Giver};
 use crate::command::pool;
 use crate::source::stores::{Access, Store};
 

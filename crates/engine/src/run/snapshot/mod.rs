@@ -5,8 +5,8 @@
 
 mod lines;
 mod payload;
-pub(crate) mod thin;
 
+use crate::copies::snapshot_names;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -249,7 +249,7 @@ impl<'a> Draft<'a> {
         let file = tempfile::tempfile_in(&lane.options.spool_folder)?;
         let writer = SnapshotWriter::new(BufWriter::new(file), &header)?;
         let lines = Lines::new(writer, lane.setup.ledger, lane.setup.destination);
-        let (name, others) = (thin::name_of(&run.0), others.unwrap_or_default());
+        let (name, others) = (snapshot_names::name_of(&run.0), others.unwrap_or_default());
         Ok(Self { lane, connection, name, others, lines, failure: None })
     }
 
@@ -266,7 +266,7 @@ impl<'a> Draft<'a> {
             None => lines.finish().and_then(|file| {
                 let link = SnapshotLink { name: name.clone(), sha256: sha256_of(&file)? };
                 let words = in_words(&lane.options.spool_folder, &link)?;
-                let digest_name = thin::digest_of(&name);
+                let digest_name = snapshot_names::digest_of(&name);
                 let proved = store(lane, &mut connection, [(&name, file), (&digest_name, words)])?;
                 let sent = proved[0].measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
                 if sent.as_ref() != Some(&link.sha256) {
@@ -296,10 +296,10 @@ fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
 /// The names of what is there; `None` where the destination cannot list.
 pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
     again(|| {
-        connection.with(|session| match session.list_own(thin::BEFORE) {
+        connection.with(|session| match session.list_own(snapshot_names::BEFORE) {
             // Without the right to do so, the ledger has to know what is there.
             Err(error) if error.cause == Cause::Forbidden => Ok(None),
-            listed => listed.map(|it| Some(thin::as_spelled(it))),
+            listed => listed.map(|it| Some(snapshot_names::as_spelled(it))),
         })
     })
 }
@@ -313,9 +313,11 @@ fn previous(
 ) -> Result<Option<SnapshotLink>, Failure> {
     let mut known = earlier(lane, RUNS)?.filter_map(|it| it.snapshot);
     let Some(names) = names else { return Ok(known.next()) };
-    let Some(newest) = thin::newest(names, thin::now()) else { return Ok(None) };
+    let Some(newest) = snapshot_names::newest(names, snapshot_names::now()) else { return Ok(None) };
     // Runs of one second have no order by their names; the ledger has one.
-    let is_newest = |it: &SnapshotLink| names.contains(&it.name) && thin::time_of(&it.name) == thin::time_of(newest);
+    let is_newest = |it: &SnapshotLink| {
+        names.contains(&it.name) && snapshot_names::time_of(&it.name) == snapshot_names::time_of(newest)
+    };
     if let Some(link) = known.find(is_newest) {
         return Ok(Some(link));
     }
@@ -446,10 +448,10 @@ fn stage_and_commit(
 fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
     // Another ledger's snapshots in the same place are not ours to thin out.
     let is_ours = |name: &&String| {
-        let run = thin::run_of_either(name).map(|it| RunId(it.to_owned()));
+        let run = snapshot_names::run_of_either(name).map(|it| RunId(it.to_owned()));
         run.is_some_and(|it| lane.setup.ledger.knows_run(lane.setup.destination, &it).unwrap_or(false))
     };
-    for name in thin::to_be_removed(names, latest, thin::now()).into_iter().filter(is_ours) {
+    for name in snapshot_names::to_be_removed(names, latest, snapshot_names::now()).into_iter().filter(is_ours) {
         let Ok(key) = ObjectKey::own(name) else { continue };
         let removed = connection.with(|session| match session.remove_own(&key) {
             Err(error) if matches!(error.cause, Cause::Missing | Cause::Forbidden) => Ok(error.cause == Cause::Missing),

@@ -6,9 +6,6 @@ use serde::Serialize;
 
 use crate::command::ending::Ending;
 
-/// How many failures and notes are listed one by one.
-pub const LISTED: usize = 1000;
-
 /// Data files in scope, by what the run made of them. All but `catalogued` add up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct FileCounts {
@@ -116,7 +113,7 @@ pub struct Summary {
     pub gone: u64,
     /// Copies that were looked at again after copying ([`Options::verify_every`](crate::run::options::Options)); damaged ones are
     /// among the failures.
-    pub verified: Option<crate::verify::CopyCounts>,
+    pub verified: Option<crate::copies::findings::CopyCounts>,
     /// Data files that were looked for in their stores ([`Options::presence_check`](crate::run::options::Options)).
     pub presence: Option<PresenceCounts>,
     /// Data files that were read again in their stores ([`Options::audit_every`](crate::run::options::Options)).

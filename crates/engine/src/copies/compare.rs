@@ -1,0 +1,129 @@
+//! What lies at a destination, compared with what the ledger has of it: the one place where a copy is found to be good.
+
+use crate::command::stop::Stop;
+use crate::copies::session::Connection;
+use crate::copies::session::Lost;
+use dvb_fixity::Algorithm;
+use dvb_fixity::Evidence;
+use dvb_fixity::Hasher;
+use dvb_fixity::Measured;
+use dvb_fixity::Mismatch;
+use dvb_fixity::Proved;
+use dvb_ledger::Copy;
+use dvb_model::ObjectKey;
+use dvb_storage::Cause;
+use dvb_storage::SinkError;
+
+/// Bytes that are read back here at once, before it is looked whether there was a signal.
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// What is wrong with a copy.
+pub(crate) enum Bad {
+    Missing,
+    /// It is no object any more, for this reason.
+    Broken(String),
+    Size(u64),
+    Digest(Mismatch),
+}
+
+impl Bad {
+    /// Whether a destination says by this error that the copy is bad, not that it cannot be read for now.
+    pub(crate) fn is_told_by(error: &SinkError) -> bool {
+        matches!(error.cause, Cause::Missing | Cause::Broken)
+    }
+
+    /// What such an error says.
+    pub(crate) fn of(error: SinkError) -> Self {
+        if error.cause == Cause::Missing { Self::Missing } else { Self::Broken(error.chain()) }
+    }
+
+    pub(crate) fn what(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Broken(_) => "broken",
+            Self::Size(_) => "other-size",
+            Self::Digest(_) => "other-digest",
+        }
+    }
+}
+
+/// Measures what lies at each key, and tells by which evidence.
+pub(crate) fn measure(
+    stop: &Stop,
+    keys: &[ObjectKey],
+    sizes: &[u64],
+    connection: &mut Connection<'_>,
+) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Lost> {
+    let evidence = connection.with(|it| Ok(it.measures_by()))?;
+    if evidence != Evidence::ReadBack || sizes.iter().all(|it| *it <= BATCH_BYTES) {
+        return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
+    }
+    // Long enough that a signal must not wait for its end.
+    let mut answers = Vec::with_capacity(keys.len());
+    for key in keys {
+        answers.push(read_back(stop, key, &[], connection)?);
+    }
+    Ok((answers, evidence))
+}
+
+/// Reads an object back here, watching for a signal.
+pub(crate) fn read_back(
+    stop: &Stop,
+    key: &ObjectKey,
+    algorithms: &[Algorithm],
+    connection: &mut Connection<'_>,
+) -> Result<Result<Measured, SinkError>, Lost> {
+    let read = connection.with(|session| {
+        let mut body = match session.open(key) {
+            Ok(it) => it,
+            Err(error) if error.cause.is_of_all() => return Err(error),
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
+        loop {
+            if !stop.may_go_on() {
+                return Ok(None);
+            }
+            match body.read(&mut buffer) {
+                Ok(0) => return Ok(Some(Ok(hasher.finish()))),
+                Ok(n) => hasher.update(&buffer[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let attempt = format!("reading back {key} failed");
+                    return Ok(Some(Err(SinkError::because(Cause::Io, attempt, error))));
+                }
+            }
+        }
+    })?;
+    read.ok_or(Lost::Stopped)
+}
+
+/// The one place where a copy is found to be good.
+pub(crate) fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
+    if copy.size.is_some_and(|it| it != held.size) {
+        return Err(Bad::Size(held.size));
+    }
+    let none = || {
+        let found = held.digest(Algorithm::Sha256).cloned();
+        found.map_or(Bad::Missing, |found| Bad::Digest(Mismatch::Incomparable { found }))
+    };
+    let recorded = copy.sha256.as_ref().ok_or_else(none)?;
+    Proved::recorded(recorded, held, evidence).map_err(Bad::Digest)
+}
+
+/// What is wrong with a copy, in a sentence that names the object, its dataset and the file.
+pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
+    let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
+    let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
+    let what = match bad {
+        Bad::Missing => "is missing".to_owned(),
+        Bad::Broken(why) => format!("is no whole object: {why}"),
+        Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
+        Bad::Digest(Mismatch::Digest { expected, found }) => {
+            format!("has {} {found} where {expected} was proved", found.algorithm())
+        }
+        Bad::Digest(other) => other.to_string(),
+    };
+    let last = copy.proved_at.as_deref().map(|it| format!("; it was good on {it}")).unwrap_or_default();
+    format!("the copy at {}, {}{name}{dataset}, {what}{last}", copy.key, copy.role)
+}

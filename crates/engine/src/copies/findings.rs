@@ -1,0 +1,40 @@
+//! What is found of copies, as the reports have it.
+
+use dvb_model::{DvObjectId, ObjectKey};
+use serde::Serialize;
+
+/// Copies in scope, by what was found. `checked` is `good`, `damaged` and `missing` together, and with `left` all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct CopyCounts {
+    /// Compared, or found missing.
+    pub checked: u64,
+    /// The bytes that were proved.
+    pub good: u64,
+    /// Other bytes.
+    pub damaged: u64,
+    /// Nothing.
+    pub missing: u64,
+    /// Not verified: no time was left, or it could not be read.
+    pub left: u64,
+    /// Those of `left` that could not be read.
+    pub unreadable: u64,
+}
+
+/// A copy that is not what was proved, or could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// Its data file; `None` for an object of a dataset itself.
+    pub data_file_id: Option<DvObjectId>,
+    /// PID of its dataset.
+    pub dataset: Option<String>,
+    /// Storage identifier of the data file.
+    pub storage_identifier: Option<String>,
+    /// Newest name of the data file with its folder.
+    pub name: Option<String>,
+    /// Where it lies, or should.
+    pub key: ObjectKey,
+    /// `missing`, `broken`, `other-size`, `other-digest` or `unreadable`.
+    pub what: &'static str,
+    /// The same in a sentence.
+    pub reason: String,
+}

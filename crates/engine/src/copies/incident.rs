@@ -1,0 +1,35 @@
+//! A copy that is bad, as the ledger keeps it.
+
+use crate::copies::compare::Bad;
+use crate::source::incident::Discovery;
+use dvb_fixity::Mismatch;
+use dvb_ledger::Bytes;
+use dvb_ledger::Copy;
+use dvb_ledger::Finding;
+use dvb_ledger::Side;
+use dvb_model::DestinationName;
+
+/// A copy at a destination that is bad.
+pub(crate) fn of_copy(found: Discovery<'_>, destination: &DestinationName, copy: &Copy, bad: &Bad) -> Finding {
+    let actual = match bad {
+        Bad::Missing | Bad::Broken(_) => Bytes::default(),
+        Bad::Size(size) => Bytes { size: Some(*size), digest: None },
+        Bad::Digest(Mismatch::Size { found, .. }) => Bytes { size: Some(*found), digest: None },
+        Bad::Digest(Mismatch::Digest { found, .. } | Mismatch::Incomparable { found }) => {
+            Bytes { size: copy.size, digest: Some(found.clone()) }
+        }
+    };
+    Finding {
+        id: copy.id,
+        role: copy.role.clone(),
+        version: copy.version,
+        side: Side::Destination,
+        place: destination.0.clone(),
+        key: copy.key.as_str().to_owned(),
+        found: if bad.what() == "missing" { "missing" } else { "damaged" },
+        detail: found.detail.to_owned(),
+        command: found.command,
+        expected: Bytes { size: copy.size, digest: copy.sha256.clone() },
+        actual,
+    }
+}

@@ -1,0 +1,70 @@
+//! The list of the copies that the ledger knows, the one whose proof is oldest first.
+
+use crate::copies::session::At;
+use dvb_ledger::Copy;
+use dvb_ledger::Held;
+use dvb_ledger::LedgerError;
+use std::vec;
+
+/// Copies in a page of the ledger's list.
+const PAGE: u32 = 5_000;
+
+/// Which copies are looked at.
+pub(crate) struct Wanted<'a> {
+    /// First of all those that a snapshot claims, and those that were found bad, and still are as far as anybody knows.
+    pub(crate) damaged: bool,
+    /// Proved before this time.
+    pub(crate) before: String,
+    /// And these among them.
+    pub(crate) filter: &'a (dyn Fn(&Held) -> bool + Sync),
+}
+
+/// The copies that are wanted, the one whose proof is oldest first.
+pub(crate) struct Copies<'a> {
+    at: At<'a>,
+    wanted: &'a Wanted<'a>,
+    part: Part,
+    after: Option<Copy>,
+    page: vec::IntoIter<Held>,
+}
+
+/// How far the list was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Claimed,
+    Damaged,
+    Proved,
+    End,
+}
+
+impl<'a> Copies<'a> {
+    pub(crate) fn new(at: At<'a>, wanted: &'a Wanted<'a>) -> Self {
+        let part = if wanted.damaged { Part::Claimed } else { Part::Proved };
+        Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<Held>, LedgerError> {
+        loop {
+            if let Some(held) = self.page.find(|it| (self.wanted.filter)(it)) {
+                return Ok(Some(held));
+            }
+            let At { ledger, destination, .. } = self.at;
+            let after = self.after.as_ref();
+            let page = match self.part {
+                Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,
+                Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
+                Part::Proved => ledger.oldest_copies(destination, after, &self.wanted.before, PAGE)?,
+                Part::End => return Ok(None),
+            };
+            if page.is_empty() {
+                self.part = match self.part {
+                    Part::Claimed => Part::Damaged,
+                    Part::Damaged => Part::Proved,
+                    Part::Proved | Part::End => Part::End,
+                };
+            }
+            self.after = page.last().map(|it| it.copy.clone());
+            self.page = page.into_iter();
+        }
+    }
+}

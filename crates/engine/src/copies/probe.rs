@@ -1,0 +1,41 @@
+//! Whether the copies of a destination are there at all, before anything is recorded as missing.
+
+use crate::command::error::RunError;
+use crate::copies::session::Lost;
+use crate::copies::session::{At, Connection, Contact};
+use dvb_model::ObjectKey;
+use std::time::Duration;
+
+/// Copies that are looked for before anything is recorded as missing.
+pub(crate) const PROBES: u8 = 100;
+/// With fewer copies than this, all of them may well be lost at once.
+const PROBED_FROM: usize = 20;
+
+/// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
+/// was planned, so the pass, which counts, ends all the same.
+pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
+
+/// An empty folder where a disk should be mounted is not a million lost copies.
+pub(crate) fn probe(at: At<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
+    if keys.len() < PROBED_FROM {
+        return Ok(());
+    }
+    let mut connection = Connection::new(at, contact);
+    let found = match connection.with(|it| it.stat(keys)) {
+        Ok(found) => found,
+        Err(Lost::Run(ending, text)) => return Err(RunError::Destination { text, ending }),
+        // The pass tries again, and says what it finds.
+        Err(Lost::Session(_) | Lost::Stopped) => return Ok(()),
+    };
+    connection.clean_up();
+    if found.iter().all(|it| matches!(it, Ok(None))) {
+        return Err(RunError::AllMissing { destination: at.destination.0.clone(), probed: keys.len() });
+    }
+    Ok(())
+}
+
+/// The time that was so long ago.
+pub(crate) fn ago(age: Duration) -> String {
+    let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());
+    then.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
