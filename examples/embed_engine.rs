@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use dvb_catalog::SnapshotCatalog;
 use dvb_engine::{
-    Access, Ending, Event, Observer, Options, Overrides, Selection, Setup, Stop, Store, Stores, new_run_id, run,
+    Access, CancelToken, Event, ExitStatus, Observer, Options, Overrides, Selection, Setup, Store, Stores, new_run_id,
+    run,
 };
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
 use dvb_ledger::{Ledger as _, SqliteLedger};
@@ -32,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         destination: &DestinationName("folder".into()),
         sink: &sink,
         observer: &Lines,
-        stop: &Stop::new(), // a signal handler would hold it too
+        stop: &CancelToken::new(), // a signal handler would hold it too
     };
 
     let first = run(&setup, &options(work.path()))?;
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let second = run(&setup, &options(work.path()))?;
     println!("{} copied, {} unchanged: {}", second.files.copied, second.files.unchanged, second.ending.text());
 
-    if (first.ending, second.ending) != (Ending::Safe, Ending::Safe) || second.files.copied > 0 {
+    if (first.ending, second.ending) != (ExitStatus::Safe, ExitStatus::Safe) || second.files.copied > 0 {
         return Err("the sample should be safe after one run".into());
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use dvb_engine::Ending;
+use dvb_engine::ExitStatus;
 use dvb_model::DestinationName;
 
 use crate::commands::Command;
@@ -102,9 +102,9 @@ pub(crate) fn parse(words: &[OsString]) -> Result<Arguments, u8> {
         // Help goes to stdout, a complaint to stderr; if nobody listens there is nobody to tell.
         let _ = error.print();
         match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ending::Safe.code(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitStatus::Safe.code(),
             _ => {
-                let code = Ending::Usage.code();
+                let code = ExitStatus::Usage.code();
                 if words.iter().any(|it| it == "--json") {
                     output::print_error_object(&error.render().to_string(), code);
                 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
-use dvb_engine::{Ending, RestoreError, RunError};
+use dvb_engine::{ExitStatus, RestoreError, RunError};
 use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, SinkError, SourceError, Unstaged};
 use thiserror::Error;
@@ -72,10 +72,10 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// How a command ends that gave up so.
-    pub(crate) fn ending(&self) -> Ending {
+    pub(crate) fn ending(&self) -> ExitStatus {
         match self {
-            Self::Config(ConfigError::Exposed { .. }) => Ending::Refused,
-            Self::Wiring(WiringError::SshKey { source, .. }) if source.cause == Cause::Untrusted => Ending::Refused,
+            Self::Config(ConfigError::Exposed { .. }) => ExitStatus::Refused,
+            Self::Wiring(WiringError::SshKey { source, .. }) if source.cause == Cause::Untrusted => ExitStatus::Refused,
             Self::Config(
                 ConfigError::NotFound { .. }
                 | ConfigError::Unreadable { .. }
@@ -83,22 +83,22 @@ impl Failure {
                 | ConfigError::Invalid { .. },
             )
             | Self::Wiring(_)
-            | Self::Usage(_) => Ending::Usage,
-            Self::File { source, .. } => match Ending::of_io(source) {
-                full @ Ending::NoSpace => full,
+            | Self::Usage(_) => ExitStatus::Usage,
+            Self::File { source, .. } => match ExitStatus::of_io(source) {
+                full @ ExitStatus::NoSpace => full,
                 // A path that was given, or what it may be used for.
-                _ => Ending::Usage,
+                _ => ExitStatus::Usage,
             },
             Self::Ledger(it) => it.into(),
             Self::Catalog(it) => it.into(),
             Self::Run(it) => it.into(),
             Self::Restore(it) => it.into(),
-            Self::Source(it) => Ending::of_cause(it.cause),
-            Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => Ending::of_cause(it.cause),
-            Self::Probe(Unstaged::Verify(_)) => Ending::DestinationDamaged,
-            Self::Probe(Unstaged::Payload(_)) => Ending::of_cause(Cause::Io),
-            Self::Mistake => Ending::NotSafe,
-            Self::Signals(it) | Self::Output(it) => Ending::of_io(it),
+            Self::Source(it) => ExitStatus::of_cause(it.cause),
+            Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => ExitStatus::of_cause(it.cause),
+            Self::Probe(Unstaged::Verify(_)) => ExitStatus::DestinationDamaged,
+            Self::Probe(Unstaged::Payload(_)) => ExitStatus::of_cause(Cause::Io),
+            Self::Mistake => ExitStatus::NotSafe,
+            Self::Signals(it) | Self::Output(it) => ExitStatus::of_io(it),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dvb_engine::{ENDS_WITHIN, Ending, Stop};
+use dvb_engine::{CancelToken, ENDS_WITHIN, ExitStatus};
 
 use crate::output::{self, Screen, Tint};
 
@@ -17,7 +17,7 @@ const EARLY: Duration = Duration::from_secs(1);
 /// How the screen is wanted.
 static SCREEN: OnceLock<Screen> = OnceLock::new();
 /// How the command ends, where that is said already.
-static DECIDED: OnceLock<Ending> = OnceLock::new();
+static DECIDED: OnceLock<ExitStatus> = OnceLock::new();
 /// Who prints the result.
 static PRINTS: AtomicU8 = AtomicU8::new(NOBODY);
 const NOBODY: u8 = 0;
@@ -39,22 +39,22 @@ pub(crate) fn result_is_coming() {
 }
 
 /// The result is known and said; what follows tells others of it.
-pub(crate) fn is_decided(ending: Ending) {
+pub(crate) fn is_decided(ending: ExitStatus) {
     DECIDED.get_or_init(|| ending);
 }
 
 /// Ends the process when the time budget was over for so long that everything had to have ended.
-pub(crate) fn watch(stop: &Stop, budget: Option<Duration>) {
+pub(crate) fn watch(stop: &CancelToken, budget: Option<Duration>) {
     let Some(budget) = budget else { return };
     let stop = stop.clone();
     thread::spawn(move || {
         thread::sleep((budget + ENDS_WITHIN).saturating_sub(EARLY));
-        end(&stop, "the time budget is over", Ending::Unreachable);
+        end(&stop, "the time budget is over", ExitStatus::Unreachable);
     });
 }
 
 /// Ends the process, and says what it waited for.
-pub(crate) fn end(stop: &Stop, why: &str, ending: Ending) -> ! {
+pub(crate) fn end(stop: &CancelToken, why: &str, ending: ExitStatus) -> ! {
     let ending = DECIDED.get().copied().unwrap_or(ending);
     let hung = stop.waiting_for();
     let hung = if hung.is_empty() { "nobody knows what for".to_owned() } else { format!("for {}", hung.join(", ")) };

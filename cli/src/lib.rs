@@ -17,7 +17,7 @@ mod wiring;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use dvb_engine::Ending;
+use dvb_engine::ExitStatus;
 
 /// Does what the command line says, its first word being the program's name.
 #[must_use]
@@ -28,5 +28,5 @@ pub fn start(words: Vec<OsString>) -> ExitCode {
         Err(code) => code,
     };
     // What the program does wrong is told when it happens, and ends it as anything does that leaves something unsafe.
-    ExitCode::from(std::panic::catch_unwind(perform).unwrap_or(Ending::NotSafe.code()))
+    ExitCode::from(std::panic::catch_unwind(perform).unwrap_or(ExitStatus::NotSafe.code()))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dvb_engine::{AuditedCounts, CopyCounts, Ending, FileCounts, Finding, PresenceCounts, Summary};
+use dvb_engine::{AuditedCounts, CopyCounts, ExitStatus, FileCounts, Finding, PresenceCounts, Summary};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
@@ -20,7 +20,7 @@ pub(crate) struct Outcome {
     pub(crate) finished: Timestamp,
     /// A failure: there was no run.
     pub(crate) result: Result<Summary, Failure>,
-    pub(crate) ending: Ending,
+    pub(crate) ending: ExitStatus,
 }
 
 impl Outcome {
@@ -151,7 +151,7 @@ pub(crate) fn summary(it: &Summary) -> String {
 
 /// What is not safe, for stderr; empty where all is well.
 pub(crate) fn trouble(it: &Summary) -> String {
-    if it.ending == Ending::Safe {
+    if it.ending == ExitStatus::Safe {
         return String::new();
     }
     let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.headline(), it.exit_code);

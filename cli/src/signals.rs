@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use dvb_engine::{Ending, Stop};
+use dvb_engine::{CancelToken, ExitStatus};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// From now on the first signal sets `stop`. Ten seconds later, or at a second signal, the process ends as it stands:
 /// what is recorded is true at any moment.
-pub(crate) fn watch(stop: Stop) -> io::Result<()> {
+pub(crate) fn watch(stop: CancelToken) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         let mut first = None;
@@ -36,6 +36,6 @@ pub(crate) fn watch(stop: Stop) -> io::Result<()> {
     Ok(())
 }
 
-fn ending(signal: i32) -> Ending {
-    Ending::Signalled(u8::try_from(signal).unwrap_or(0))
+fn ending(signal: i32) -> ExitStatus {
+    ExitStatus::Signalled(u8::try_from(signal).unwrap_or(0))
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use dvb_engine::{
-    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, Ending, Names, Stop, audit,
-    new_run_id,
+    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, CancelToken, Condition, ExitStatus, Names,
+    audit, new_run_id,
 };
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -41,12 +41,12 @@ pub(crate) struct Args {
     looking: Looking,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let Looking { jobs, sample, time_budget, .. } = args.looking;
     let config = &context.config;
     let destinations = context.destinations(&args.looking.destination)?;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
-    let stop = Stop::new().within(args.looking.time_budget);
+    let stop = CancelToken::new().within(args.looking.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     last_resort::watch(&stop, args.looking.time_budget);
     let stores = wiring::store_table(config)?.into_stores();
@@ -114,7 +114,7 @@ fn text(it: &AuditSummary) -> String {
 
 /// What is wrong, for stderr; empty where all is well.
 fn trouble(it: &AuditSummary) -> String {
-    if it.ending == Ending::Safe {
+    if it.ending == ExitStatus::Safe {
         return String::new();
     }
     let mut text = format!("Dataverse's stores: {} (exit code {})\n", it.ending.text(), it.exit_code);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use dvb_catalog::{Catalog, CatalogError, SnapshotCounts, write_snapshot};
-use dvb_engine::Ending;
+use dvb_engine::ExitStatus;
 use jiff::Timestamp;
 
 use super::Context;
@@ -38,7 +38,7 @@ struct Export {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let Action::Export(export) = &args.action;
     let reader = wiring::catalogue(&context.config)?;
     let catalog = reader.as_catalog();
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
             write(catalog, &mut io::stdout().lock(), false)?;
         }
     }
-    Ok(Ending::Safe)
+    Ok(ExitStatus::Safe)
 }
 
 fn write(catalog: &dyn Catalog, out: &mut dyn io::Write, compress: bool) -> Result<SnapshotCounts, Failure> {
@@ -98,7 +98,7 @@ fn tell(context: &Context, path: &Path, counts: &SnapshotCounts) -> Result<(), F
     if context.screen.json {
         let file = path.display().to_string();
         return context.screen.print_json(&serde_json::json!({
-            "file": file, "datasets": datasets, "data_files": files, "exit_code": Ending::Safe.code()
+            "file": file, "datasets": datasets, "data_files": files, "exit_code": ExitStatus::Safe.code()
         }));
     }
     if context.screen.is_chatty() {

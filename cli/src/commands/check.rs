@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dvb_catalog::{Detail, Entry};
 use dvb_engine::{
-    Access, Due, Ending, Examined, PrepareOptions, PrepareSetup, RunError, Samples, Seen, Setup, Silent, Stop, Stores,
-    Summary, examine, new_run_id, run_together,
+    Access, CancelToken, Due, Examined, ExitStatus, NullObserver, PrepareOptions, PrepareSetup, RunError, Samples,
+    Seen, Setup, Stores, Summary, examine, new_run_id, run_together,
 };
 use dvb_fixity::Evidence;
 use dvb_ledger::{Holder, Ledger, LedgerError};
@@ -53,15 +53,15 @@ struct Check {
     /// What to do, where the text does not say it.
     remedy: Option<String>,
     #[serde(skip)]
-    ending: Ending,
+    ending: ExitStatus,
 }
 
 impl Check {
     fn fine(what: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { what: what.into(), ok: true, text: text.into(), remedy: None, ending: Ending::Safe }
+        Self { what: what.into(), ok: true, text: text.into(), remedy: None, ending: ExitStatus::Safe }
     }
 
-    fn bad(what: impl Into<String>, ending: Ending, text: impl Into<String>) -> Self {
+    fn bad(what: impl Into<String>, ending: ExitStatus, text: impl Into<String>) -> Self {
         Self { what: what.into(), ok: false, text: text.into(), remedy: None, ending }
     }
 
@@ -75,7 +75,7 @@ impl Check {
     }
 }
 
-pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let config = &context.config;
     let mut checks = Checks { context, done: Vec::new(), stores: Vec::new() };
     if let Some(environment) = &config.environment {
@@ -90,13 +90,13 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<Ending, Failure> {
     if !config.notifications.email.is_empty() {
         checks.add(match notify::try_out(&config.notifications) {
             Ok(answered) => Check::fine("mail", format!("{answered} takes mail")),
-            Err(error) => Check::bad("mail", Ending::Unreachable, chain(&error)),
+            Err(error) => Check::bad("mail", ExitStatus::Unreachable, chain(&error)),
         })?;
     }
     if let Some(file) = &config.notifications.metrics_file {
         checks.add(try_folder(file))?;
     }
-    let ending = checks.done.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    let ending = checks.done.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     if context.screen.json {
         context
             .screen
@@ -177,7 +177,7 @@ impl Checks<'_> {
                 self.add(Check::fine(what, format!("{place}: {text}")))?;
                 if let Some(first) = first {
                     let text = format!("{} cannot be copied, the first: {first}", report::data_files(placeless));
-                    self.add(Check::bad("rows of the catalogue", Ending::NotSafe, text))?;
+                    self.add(Check::bad("rows of the catalogue", ExitStatus::NotSafe, text))?;
                 }
                 Ok((Some(named), samples))
             }
@@ -233,7 +233,7 @@ impl Checks<'_> {
         for (id, count) in unknown {
             let text = format!("{}, and nobody configured it: they are not covered", naming(*count));
             let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
-            self.add(Check::bad(format!("store {id}"), Ending::Usage, text).remedy(remedy))?;
+            self.add(Check::bad(format!("store {id}"), ExitStatus::Usage, text).remedy(remedy))?;
         }
         match wiring::refuse_one_place(&self.context.config, &table) {
             Ok(()) => Ok(()),
@@ -289,12 +289,13 @@ fn due(
     destinations: &[(&DestinationName, &dyn Sink)],
 ) -> Vec<Option<Summary>> {
     let Ok(catalogue) = wiring::catalogue(config) else { return Vec::new() };
-    let stop = Stop::new();
+    let stop = CancelToken::new();
     let setups: Vec<_> = destinations
         .iter()
         .map(|(destination, sink)| {
             let catalog = catalogue.as_catalog();
-            let setup = Setup { catalog, stores, ledger, destination, sink: *sink, observer: &Silent, stop: &stop };
+            let setup =
+                Setup { catalog, stores, ledger, destination, sink: *sink, observer: &NullObserver, stop: &stop };
             (setup, super::run::dry_options(config))
         })
         .collect();
@@ -421,7 +422,7 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Sample
                 }
                 let remedy = "check that this is the store's folder, bucket or container, that it is mounted, and that this \
                               account may read what is in it";
-                Check::bad(what, Ending::Refused, text).remedy(remedy)
+                Check::bad(what, ExitStatus::Refused, text).remedy(remedy)
             }
             // An empty folder is what a new installation has.
             Err(_) if named == Some(0) && row.is_folder() => {
@@ -430,7 +431,7 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Sample
             Err(error) => Check::failed(what, error),
         },
         Access::Unavailable(it) if is_idle => Check::fine(what, format!("not needed{count} (else: {})", it.why)),
-        Access::Unavailable(it) => Check::bad(what, Ending::of_cause(it.cause), format!("{}{count}", it.why)),
+        Access::Unavailable(it) => Check::bad(what, ExitStatus::of_cause(it.cause), format!("{}{count}", it.why)),
         Access::Reference(why) => Check::fine(what, format!("{why}{count}")),
     }
 }
@@ -493,7 +494,7 @@ fn try_destination(
     let Some(Due { files: count, bytes }) = due.map(|it| it.due) else { return Check::fine(what, text) };
     let text = format!("{text}, {} due ({})", report::bytes(bytes), files(count));
     if free < bytes {
-        return Check::bad(what, Ending::NotSafe, text).remedy("make room there: there is less than what is due");
+        return Check::bad(what, ExitStatus::NotSafe, text).remedy("make room there: there is less than what is due");
     }
     Check::fine(what, text)
 }
@@ -589,12 +590,12 @@ fn try_folder(file: &Path) -> Check {
     let is_folder = file.is_dir();
     match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
         Ok(()) if is_folder => {
-            Check::bad(what, Ending::Usage, format!("{} is a folder", file.display())).remedy("name a file in it")
+            Check::bad(what, ExitStatus::Usage, format!("{} is a folder", file.display())).remedy("name a file in it")
         }
         Ok(()) => Check::fine(what, format!("{} can be written", file.display())),
         Err(error) => {
             let text = format!("cannot write {}: {}", file.display(), std::io::Error::from(error));
-            Check::bad(what, Ending::Usage, text).remedy(remedy)
+            Check::bad(what, ExitStatus::Usage, text).remedy(remedy)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-use dvb_engine::Ending;
+use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
 use crate::exit::Failure;
@@ -17,9 +17,9 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "dataverse-backup", &mut script);
     screen.print(String::from_utf8_lossy(&script).trim_end())?;
-    Ok(Ending::Safe)
+    Ok(ExitStatus::Safe)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use dvb_engine::{Fetched, Observer, RebuildSetup, Stop, Which, claim_snapshot, fetch_snapshot, new_run_id};
+use dvb_engine::{CancelToken, Fetched, Observer, RebuildSetup, Which, claim_snapshot, fetch_snapshot, new_run_id};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ impl Known {
         destinations: &[&Destination],
         workers: u32,
         observer: &dyn Observer,
-        stop: &Stop,
+        stop: &CancelToken,
     ) -> Result<Self, Failure> {
         let Some(words) = &asked.from_snapshot else {
             return Ok(Self::Ledger(wiring::ledger(&context.config, workers)?));
@@ -168,7 +168,7 @@ impl Snapshots {
         context: &Context,
         destinations: &[&Destination],
         observer: &dyn Observer,
-        stop: &Stop,
+        stop: &CancelToken,
     ) -> Result<Self, Failure> {
         check(which, destinations)?;
         let doing = "make a folder in";
@@ -201,7 +201,7 @@ impl Snapshots {
         context: &Context,
         destination: &Destination,
         observer: &dyn Observer,
-        stop: &Stop,
+        stop: &CancelToken,
     ) -> Result<Fetched, Failure> {
         let sink = wiring::sink(destination)?;
         let catalogue = wiring::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Duration;
 
-use dvb_engine::{Ending, PrepareOptions, PrepareSetup, Prepared, RunError, Samples, new_run_id, prepare};
+use dvb_engine::{ExitStatus, PrepareOptions, PrepareSetup, Prepared, RunError, Samples, new_run_id, prepare};
 use dvb_ledger::{Ledger, Migration};
 use dvb_model::DestinationName;
 use dvb_storage::Sink;
@@ -58,15 +58,15 @@ struct Destination {
     prepared: Option<Prepared>,
     error: Option<String>,
     #[serde(skip)]
-    ending: Ending,
+    ending: ExitStatus,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     make_folder(&context.config)?;
     let ledger = wiring::ledger(&context.config, 1)?;
     let Migration { from, to, adopted } = ledger.migrate()?;
     let destinations = destinations(args, context, ledger.as_ref())?;
-    let ending = destinations.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    let ending = destinations.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     let done = Done { ledger: ledger.describe(), from, to, adopted, destinations, exit_code: ending.code() };
     let screen = &context.screen;
     for it in &done.destinations {
@@ -117,7 +117,7 @@ fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<V
                 (it.map_err(Failure::from), Some(place))
             }),
         };
-        let ending = prepared.as_ref().map_or_else(Failure::ending, |_| Ending::Safe);
+        let ending = prepared.as_ref().map_or_else(Failure::ending, |_| ExitStatus::Safe);
         let (prepared, error) = match prepared {
             Ok(it) => (Some(it), None),
             Err(failure) => (None, Some(failure.text())),

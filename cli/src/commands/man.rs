@@ -4,7 +4,7 @@ use std::io;
 
 use clap::CommandFactory as _;
 use clap_mangen::Man;
-use dvb_engine::Ending;
+use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
 use crate::exit::Failure;
@@ -16,10 +16,10 @@ use crate::output::Screen;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_: &Args, screen: &Screen) -> Result<Ending, Failure> {
+pub(crate) fn run(_: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
     let page = page().map_err(Failure::Output)?;
     screen.print(String::from_utf8_lossy(&page).trim_end())?;
-    Ok(Ending::Safe)
+    Ok(ExitStatus::Safe)
 }
 
 fn page() -> io::Result<Vec<u8>> {

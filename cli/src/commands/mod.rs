@@ -4,8 +4,8 @@ mod audit;
 mod catalogue;
 mod check;
 mod completions;
-mod custody;
 mod from_snapshot;
+mod history;
 mod init;
 mod looking;
 mod man;
@@ -20,7 +20,7 @@ mod status;
 mod verify;
 
 use clap::Subcommand;
-use dvb_engine::Ending;
+use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
 use crate::config::Config;
@@ -54,7 +54,7 @@ pub(crate) struct Context {
 }
 
 /// Does what was asked, and says why where it cannot.
-pub(crate) fn perform(arguments: Arguments) -> Ending {
+pub(crate) fn perform(arguments: Arguments) -> ExitStatus {
     let screen = Screen::new(&arguments);
     last_resort::prepare(screen);
     dispatch(arguments, screen).unwrap_or_else(|failure| {
@@ -68,7 +68,7 @@ pub(crate) fn perform(arguments: Arguments) -> Ending {
     })
 }
 
-fn dispatch(arguments: Arguments, screen: Screen) -> Result<Ending, Failure> {
+fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure> {
     let context =
         || -> Result<Context, Failure> { Ok(Context { screen, config: wiring::config(arguments.config.as_deref())? }) };
     let without_database = || -> Result<Context, Failure> {

@@ -1,7 +1,8 @@
 //! `orphans`: what lies at the destinations that the ledger does not name.
 
 use dvb_engine::{
-    Ending, KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, Stop, new_run_id, orphans,
+    CancelToken, ExitStatus, KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, new_run_id,
+    orphans,
 };
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
@@ -39,15 +40,15 @@ pub(crate) struct Args {
     destination: Vec<DestinationName>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destination)?;
-    let stop = Stop::new();
+    let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let ledger = wiring::ledger(&context.config, 2)?;
     let listing = Listing { context, ledger: ledger.as_ref(), stop: &stop };
     let mut page = Page::new(&context.screen);
     page.begin()?;
-    let mut ending = Ending::Safe;
+    let mut ending = ExitStatus::Safe;
     for destination in destinations {
         ending = ending.min(listing.of(destination, &mut page)?);
     }
@@ -58,11 +59,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
 struct Listing<'a> {
     context: &'a Context,
     ledger: &'a dyn Ledger,
-    stop: &'a Stop,
+    stop: &'a CancelToken,
 }
 
 impl Listing<'_> {
-    fn of(&self, destination: &Destination, page: &mut Page<'_>) -> Result<Ending, Failure> {
+    fn of(&self, destination: &Destination, page: &mut Page<'_>) -> Result<ExitStatus, Failure> {
         let screen = &self.context.screen;
         let mut printed = Ok(());
         let done = self.list(destination, &mut |orphan| {
@@ -86,7 +87,7 @@ impl Listing<'_> {
                     .stop
                     .signalled()
                     .and_then(|it| u8::try_from(it).ok())
-                    .map_or(failure.ending(), Ending::Signalled))
+                    .map_or(failure.ending(), ExitStatus::Signalled))
             }
         }
     }
@@ -174,7 +175,7 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    fn end(&self, ending: Ending) -> Result<(), Failure> {
+    fn end(&self, ending: ExitStatus) -> Result<(), Failure> {
         if self.screen.json { self.screen.print(&format!("],\"exit_code\":{}}}", ending.code())) } else { Ok(()) }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use dvb_engine::{ClaimCounts, Ending, RebuildOptions, RebuildSetup, RebuildSummary, Stop, new_run_id, rebuild};
+use dvb_engine::{
+    CancelToken, ClaimCounts, ExitStatus, RebuildOptions, RebuildSetup, RebuildSummary, new_run_id, rebuild,
+};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -49,10 +51,10 @@ pub(crate) struct Args {
 
 type Outcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destination)?;
     from_snapshot::check(&from_snapshot::which(args.snapshot.as_deref()), &destinations)?;
-    let stop = Stop::new();
+    let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     init::make_folder(&context.config)?;
     let ledger = wiring::ledger(&context.config, 1)?;
@@ -60,7 +62,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let one = |it: &&'_ Destination| make_again(args, context, it, ledger.as_ref(), &stop);
     let outcomes: Vec<Outcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();
     let ending_of = |it: &Outcome<'_>| it.1.as_ref().map_or_else(Failure::ending, |it| it.ending);
-    let ending = outcomes.iter().map(ending_of).min().unwrap_or(Ending::Safe);
+    let ending = outcomes.iter().map(ending_of).min().unwrap_or(ExitStatus::Safe);
     outcomes.iter().try_for_each(|it| show(context, it))?;
     if context.screen.json {
         context.screen.print_json(&object(&outcomes, ending))?;
@@ -73,7 +75,7 @@ fn make_again(
     context: &Context,
     destination: &Destination,
     ledger: &dyn Ledger,
-    stop: &Stop,
+    stop: &CancelToken,
 ) -> Result<RebuildSummary, Failure> {
     let sink = wiring::sink(destination)?;
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -117,7 +119,7 @@ fn show(context: &Context, (destination, result): &Outcome<'_>) -> Result<(), Fa
     }
 }
 
-fn object(outcomes: &[Outcome<'_>], ending: Ending) -> Value {
+fn object(outcomes: &[Outcome<'_>], ending: ExitStatus) -> Value {
     let one = |(destination, result): &Outcome<'_>| match result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({

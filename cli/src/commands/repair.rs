@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use dvb_engine::{
-    Ending, Names, Options, Origin, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup,
-    RepairSummary, Stop, new_run_id, repair,
+    CancelToken, ExitStatus, Names, Options, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup,
+    RepairSummary, SinkAt, new_run_id, repair,
 };
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -94,16 +94,21 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destination)?;
-    let stop = Stop::new();
+    let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let summary = look(args, context, &destinations, &stop)?;
     show(context, &summary)?;
     Ok(summary.ending)
 }
 
-fn look(args: &Args, context: &Context, destinations: &[&Destination], stop: &Stop) -> Result<RepairSummary, Failure> {
+fn look(
+    args: &Args,
+    context: &Context,
+    destinations: &[&Destination],
+    stop: &CancelToken,
+) -> Result<RepairSummary, Failure> {
     let config = &context.config;
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
@@ -118,7 +123,7 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination], stop: &St
     names.extend(destinations.iter().map(|it| Names::Ledger(ledger.as_ref(), &it.name)));
     options.how.selection = selecting::resolve(&asked, context, &names, &stores.default.0)?;
     let sinks = sinks(context, destinations)?;
-    let origins: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
+    let origins: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, None);
     let setup = RepairSetup {
@@ -151,7 +156,7 @@ fn show(context: &Context, summary: &RepairSummary) -> Result<(), Failure> {
     if screen.json {
         return screen.print_json(summary);
     }
-    if screen.verbosity == Verbosity::Quiet && summary.ending == Ending::Safe {
+    if screen.verbosity == Verbosity::Quiet && summary.ending == ExitStatus::Safe {
         return Ok(());
     }
     screen.print(&text(summary))

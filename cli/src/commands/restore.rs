@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use dvb_engine::{
-    Ending, Goal, Layout, Names, Origin, RestoreOptions, RestoreSetup, RestoreSummary, Stop, StoreWriters, new_run_id,
-    restore,
+    CancelToken, ExitStatus, Goal, Layout, Names, RestoreOptions, RestoreSetup, RestoreSummary, SinkAt, StoreWriters,
+    new_run_id, restore,
 };
 use dvb_model::DestinationName;
 use dvb_storage::{Folder, Sink};
@@ -141,10 +141,10 @@ enum Place {
     Stores(StoreWriters),
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let names: Vec<_> = args.destination.iter().cloned().collect();
     let destinations = context.destinations(&names)?;
-    let stop = Stop::new();
+    let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let summary = give_back(args, context, &destinations, &stop)?;
     show(context, &summary)?;
@@ -155,7 +155,7 @@ fn give_back(
     args: &Args,
     context: &Context,
     destinations: &[&Destination],
-    stop: &Stop,
+    stop: &CancelToken,
 ) -> Result<RestoreSummary, Failure> {
     let config = &context.config;
     let first = destinations.first();
@@ -177,7 +177,7 @@ fn give_back(
     let default_store = table.default.0.clone();
     options.selection = selecting::resolve(&args.selecting.asked(), context, &names, &default_store)?;
     let sinks = sinks(context, destinations)?;
-    let from: Vec<Origin<'_>> = sinks.iter().map(|(name, sink)| Origin { name, sink: sink.as_ref() }).collect();
+    let from: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
         Some(folder) => Place::Folder(wiring::restore_folder(folder, &options.run)?),
         None => Place::Stores(table.writers(&options.run)),
@@ -282,21 +282,21 @@ fn text(it: &RestoreSummary) -> String {
 
 /// What is not there, for stderr; empty where all is well.
 fn trouble(it: &RestoreSummary) -> String {
-    if it.ending == Ending::Safe {
+    if it.ending == ExitStatus::Safe {
         return String::new();
     }
     let what = match it.ending {
-        Ending::DestinationDamaged => "copies at a destination are missing or damaged",
-        Ending::NotSafe => "some could not be given back",
-        Ending::Signalled(_) => "ended by a signal; call it again to go on",
-        Ending::Refused
-        | Ending::Unreachable
-        | Ending::NoSpace
-        | Ending::Locked
-        | Ending::Usage
-        | Ending::SourceDamaged
-        | Ending::Stopped
-        | Ending::Safe => it.ending.text(),
+        ExitStatus::DestinationDamaged => "copies at a destination are missing or damaged",
+        ExitStatus::NotSafe => "some could not be given back",
+        ExitStatus::Signalled(_) => "ended by a signal; call it again to go on",
+        ExitStatus::Refused
+        | ExitStatus::Unreachable
+        | ExitStatus::NoSpace
+        | ExitStatus::Locked
+        | ExitStatus::Usage
+        | ExitStatus::SourceDamaged
+        | ExitStatus::Stopped
+        | ExitStatus::Safe => it.ending.text(),
     };
     let mut lines = vec![format!("restore: {what} (exit code {})", it.exit_code)];
     lines.extend(it.aborted.iter().map(|it| format!("  gave up: {}", plain(it))));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dvb_engine::{
-    Ending, Names, Options, Overrides, RunError, Selection, Setup, Stop, Summary, new_run_id, run_together,
+    CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
 };
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -165,12 +165,12 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destination)?;
     // The longest one: where one has none, the command has none.
     let budgets: Option<Vec<Duration>> = destinations.iter().map(|it| args.time_budget.or(it.time_budget)).collect();
     let budget = budgets.and_then(|it| it.into_iter().max());
-    let stop = Stop::new().within(budget);
+    let stop = CancelToken::new().within(budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     last_resort::watch(&stop, budget);
     let several = destinations.len() > 1;
@@ -178,20 +178,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     if args.is_whole() {
         outcomes.iter().for_each(|it| write_metrics(context, it));
     }
-    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     show(context, &outcomes, several, ending);
     last_resort::is_decided(ending);
     if !args.dry_run {
         mail(context, &outcomes);
     }
-    if args.is_whole() && ending == Ending::Safe {
+    if args.is_whole() && ending == ExitStatus::Safe {
         ping(context);
     }
     Ok(ending)
 }
 
 /// All destinations at once, from the beginning to what is said of each at once.
-fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Stop) -> Vec<Outcome> {
+fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &CancelToken) -> Vec<Outcome> {
     let started = Timestamp::now();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let several = destinations.len() > 1;
@@ -206,7 +206,7 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &St
     let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), result)| {
         let ending = match (&result, signal) {
             (Ok(summary), _) => summary.ending,
-            (Err(_), Some(signal)) => Ending::Signalled(signal),
+            (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
             (Err(failure), None) => failure.ending(),
         };
         let finished = Timestamp::now();
@@ -232,7 +232,7 @@ fn warn_late(context: &Context, outcome: &Outcome, held_back: &[String]) {
         return;
     }
     let always: Vec<_> = outcome.unconfigured().map(|it| plain(&it.reason).into_owned()).collect();
-    let now = held_back.iter().filter(|it| outcome.ending != Ending::Safe || always.contains(it));
+    let now = held_back.iter().filter(|it| outcome.ending != ExitStatus::Safe || always.contains(it));
     now.for_each(|it| context.screen.warn(it));
 }
 
@@ -241,7 +241,7 @@ fn run_all(
     context: &Context,
     destinations: &[&Destination],
     shows: &[Progress<'_>],
-    stop: &Stop,
+    stop: &CancelToken,
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
     let stores = wiring::store_table(config)?;
@@ -279,7 +279,7 @@ fn run_all(
 }
 
 /// The result on stdout, what is wrong on stderr.
-fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: Ending) {
+fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: ExitStatus) {
     let screen = &context.screen;
     for outcome in outcomes {
         match &outcome.result {
@@ -308,7 +308,7 @@ fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: Ending) 
     }
 }
 
-fn object(outcomes: &[Outcome], several: bool, ending: Ending) -> Value {
+fn object(outcomes: &[Outcome], several: bool, ending: ExitStatus) -> Value {
     let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
@@ -323,7 +323,7 @@ fn object(outcomes: &[Outcome], several: bool, ending: Ending) -> Value {
 
 fn mail(context: &Context, outcomes: &[Outcome]) {
     let notifications = &context.config.notifications;
-    let is_problem = |it: &Outcome| it.ending != Ending::Safe || it.unconfigured().next().is_some();
+    let is_problem = |it: &Outcome| it.ending != ExitStatus::Safe || it.unconfigured().next().is_some();
     let wanted = match notifications.email_when {
         EmailWhen::Always => true,
         EmailWhen::Problems => outcomes.iter().any(is_problem),

@@ -1,6 +1,6 @@
 //! `snapshots`: what each destination has of them.
 
-use dvb_engine::{Ending, RebuildSetup, Silent, SnapshotRow, Stop, list_snapshots, new_run_id};
+use dvb_engine::{CancelToken, ExitStatus, NullObserver, RebuildSetup, SnapshotRow, list_snapshots, new_run_id};
 use dvb_model::DestinationName;
 use serde_json::{Value, json};
 
@@ -24,17 +24,17 @@ pub(crate) struct Args {
     destination: Vec<DestinationName>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destination)?;
-    let stop = Stop::new();
+    let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let (mut ending, mut objects) = (Ending::Safe, Vec::new());
+    let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
     for destination in destinations {
         let name = &destination.name;
         match list(destination, &stop) {
             Ok(rows) => {
                 if rows.iter().any(|it| it.problem.is_some()) {
-                    ending = ending.min(Ending::DestinationDamaged);
+                    ending = ending.min(ExitStatus::DestinationDamaged);
                 }
                 if !context.screen.json {
                     context.screen.print(&text(name, &rows))?;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     Ok(ending)
 }
 
-fn list(destination: &Destination, stop: &Stop) -> Result<Vec<SnapshotRow>, Failure> {
+fn list(destination: &Destination, stop: &CancelToken) -> Result<Vec<SnapshotRow>, Failure> {
     let folder = from_snapshot::scratch_folder()?;
     let ledger = wiring::passing_ledger(folder.path())?;
     let sink = wiring::sink(destination)?;
@@ -64,7 +64,7 @@ fn list(destination: &Destination, stop: &Stop) -> Result<Vec<SnapshotRow>, Fail
         ledger: ledger.as_ref(),
         destination: &destination.name,
         sink: sink.as_ref(),
-        observer: &Silent,
+        observer: &NullObserver,
         stop,
     };
     Ok(list_snapshots(&setup, &new_run_id(), folder.path())?)

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use dvb_engine::{Asked, Ending, Selection};
+use dvb_engine::{Asked, ExitStatus, Selection};
 use dvb_fixity::Digest;
-use dvb_ledger::{Copy, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
+use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Context;
-use super::custody::History;
+use super::history::History;
 use super::selecting;
 use crate::args;
 use crate::exit::Failure;
@@ -82,7 +82,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destination)?;
     let ledger = wiring::ledger(&context.config, 1)?;
     let several = context.config.destinations.len() > 1;
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
     let catalogue = || Ok(wiring::catalogue(&context.config)?);
     let selection = selecting::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue)?;
     let status = Command { args, selection, screen: &context.screen, ledger: ledger.as_ref(), several };
-    let (mut ending, mut objects) = (Ending::Safe, Vec::new());
+    let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
     for destination in destinations {
         let (object, ends) = status.of(&destination.name)?;
         ending = ending.min(ends);
@@ -157,15 +157,15 @@ impl Command<'_> {
     }
 
     /// Prints the text of one destination, or makes its object; and what its state comes to.
-    fn of(&self, destination: &DestinationName) -> Result<(Value, Ending), Failure> {
+    fn of(&self, destination: &DestinationName) -> Result<(Value, ExitStatus), Failure> {
         let (counts, gone) = self.ledger.counts(destination)?;
         let oldest = self.ledger.oldest_proof(destination)?;
         let claimed = self.ledger.count_claimed(destination)?;
         let runs = self.ledger.runs(destination, RUNS)?;
         let has_ended = has_ended(&runs) || has_ended(&self.ledger.runs(destination, ALL_RUNS)?);
-        let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(Ending::Safe);
+        let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(ExitStatus::Safe);
         // What Dataverse has, only a run that has ended can tell.
-        let counted = if has_ended { counted } else { counted.min(Ending::NotSafe) };
+        let counted = if has_ended { counted } else { counted.min(ExitStatus::NotSafe) };
         if !self.screen.json {
             self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
         }
@@ -175,9 +175,9 @@ impl Command<'_> {
         if self.args.gone {
             self.gone(destination)?;
         }
-        let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, Ending::Safe) };
+        let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, ExitStatus::Safe) };
         let datasets = self.datasets(destination)?;
-        let of_datasets = datasets.iter().map(|it| ending_of(it.status)).min().unwrap_or(Ending::Safe);
+        let of_datasets = datasets.iter().map(|it| ending_of(it.status)).min().unwrap_or(ExitStatus::Safe);
         self.show_datasets(destination, &datasets)?;
         let mut object = json!({
             "destination": destination,
@@ -231,9 +231,9 @@ impl Command<'_> {
     }
 
     /// Prints or gathers the data files that are asked for, and what they come to.
-    fn list(&self, destination: &DestinationName) -> Result<(Option<Vec<Value>>, Ending), Failure> {
+    fn list(&self, destination: &DestinationName) -> Result<(Option<Vec<Value>>, ExitStatus), Failure> {
         let Self { args, screen, ledger, several, .. } = self;
-        let (mut gathered, mut ending) = (Vec::new(), Ending::Safe);
+        let (mut gathered, mut ending) = (Vec::new(), ExitStatus::Safe);
         let mut printed = Ok(());
         let mut missing: BTreeSet<_> = self.files().copied().collect();
         let in_full = !missing.is_empty();
@@ -269,11 +269,11 @@ impl Command<'_> {
             let pids: Vec<_> = self.selection.datasets.iter().map(|it| plain(it)).collect();
             let pids = pids.join(", ");
             screen.say(&format!("destination {destination}: no run has looked at a data file of dataset {pids} yet"));
-            ending = ending.min(Ending::NotSafe);
+            ending = ending.min(ExitStatus::NotSafe);
         }
         for id in missing {
             screen.say(&format!("destination {destination}: no run has looked at data file {id} yet"));
-            ending = ending.min(Ending::NotSafe);
+            ending = ending.min(ExitStatus::NotSafe);
         }
         Ok(((screen.json && !args.failed).then_some(gathered), ending))
     }
@@ -431,8 +431,8 @@ struct KeptCopy {
 }
 
 impl<'a> GoneFile<'a> {
-    fn of(destination: &'a DestinationName, it: StateDetail, copies: Vec<Copy>) -> Self {
-        let kept = |it: Copy| KeptCopy {
+    fn of(destination: &'a DestinationName, it: StateDetail, copies: Vec<CopyRecord>) -> Self {
+        let kept = |it: CopyRecord| KeptCopy {
             object: it.role.to_string(),
             version: it.version,
             key: it.key,
@@ -454,13 +454,13 @@ impl<'a> GoneFile<'a> {
     }
 }
 
-fn gone_text(it: &StateDetail, copies: &[Copy]) -> String {
+fn gone_text(it: &StateDetail, copies: &[CopyRecord]) -> String {
     let name = it.label.as_deref().or(it.storage_identifier.as_deref());
     let parts: Vec<_> = [it.dataset.as_deref(), name].into_iter().flatten().map(plain).collect();
     let since = it.gone_since.as_deref().unwrap_or_default();
     let mut text = format!("  file {}, {}: left Dataverse {since}", it.id, parts.join(", "));
     let kept = copies.iter().filter(|it| it.state != CopyState::Reserved);
-    for Copy { role, key, size, state, proved_at, .. } in kept.clone() {
+    for CopyRecord { role, key, size, state, proved_at, .. } in kept.clone() {
         let proved = proved_at.as_deref().unwrap_or_default();
         let state = if *state == CopyState::Damaged { "DAMAGED, was last good on" } else { "proved" };
         let size = report::bytes(size.unwrap_or(0));
@@ -488,16 +488,16 @@ fn text(it: &StateDetail, several: bool) -> String {
 }
 
 fn is_unsafe(it: &StateDetail) -> bool {
-    it.gone_since.is_none() && ending_of(it.status) != Ending::Safe
+    it.gone_since.is_none() && ending_of(it.status) != ExitStatus::Safe
 }
 
 /// What a data file of this status comes to. Whether a source is damaged or only unreadable, a status does not tell.
-fn ending_of(status: Status) -> Ending {
+fn ending_of(status: Status) -> ExitStatus {
     match status {
-        Status::Ok | Status::NotCovered => Ending::Safe,
-        Status::Pending | Status::FailRead | Status::FailWrite => Ending::NotSafe,
-        Status::FailChecksum => Ending::SourceDamaged,
-        Status::FailVerify => Ending::DestinationDamaged,
+        Status::Ok | Status::NotCovered => ExitStatus::Safe,
+        Status::Pending | Status::FailRead | Status::FailWrite => ExitStatus::NotSafe,
+        Status::FailChecksum => ExitStatus::SourceDamaged,
+        Status::FailVerify => ExitStatus::DestinationDamaged,
     }
 }
 
@@ -515,8 +515,8 @@ fn meaning(status: Status) -> &'static str {
 
 fn tint(status: Status) -> Tint {
     match ending_of(status) {
-        Ending::Safe if status == Status::Ok => Tint::Good,
-        Ending::Safe => Tint::Doubtful,
+        ExitStatus::Safe if status == Status::Ok => Tint::Good,
+        ExitStatus::Safe => Tint::Doubtful,
         _ => Tint::Bad,
     }
 }

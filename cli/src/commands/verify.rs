@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use dvb_engine::{
-    CopyCounts, Damage, Ending, Selection, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify,
+    CancelToken, CopyCounts, Damage, ExitStatus, Selection, VerifyOptions, VerifySetup, VerifySummary, new_run_id,
+    verify,
 };
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
@@ -79,13 +80,13 @@ impl Args {
 struct Outcome<'a> {
     destination: &'a DestinationName,
     result: Result<VerifySummary, Failure>,
-    ending: Ending,
+    ending: ExitStatus,
     held_back: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.looking.destination)?;
-    let stop = Stop::new().within(args.looking.time_budget);
+    let stop = CancelToken::new().within(args.looking.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     last_resort::watch(&stop, args.looking.time_budget);
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -117,7 +118,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Ending, Failure> {
         let ending = failure.ending();
         Some(Outcome { destination, result: Err(failure), ending, held_back: Vec::new() })
     }));
-    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(Ending::Safe);
+    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     outcomes.iter().try_for_each(|it| show(context, it, args.from_snapshot.is_asked()))?;
     if context.screen.json {
         context.screen.print_json(&object(&outcomes, several, ending))?;
@@ -132,7 +133,7 @@ fn look(
     ledger: &dyn Ledger,
     selection: &Selection,
     show: &Progress<'_>,
-    stop: &Stop,
+    stop: &CancelToken,
 ) -> Result<VerifySummary, Failure> {
     let sink = wiring::sink(destination)?;
     let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
@@ -141,13 +142,13 @@ fn look(
 
 type Looked = (Result<VerifySummary, Failure>, Vec<String>);
 
-fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &Stop) -> Outcome<'a> {
+fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &CancelToken) -> Outcome<'a> {
     let broken = || (Err(Failure::Mistake), Vec::new());
     let (result, held_back) = looked.unwrap_or_else(broken);
     let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = match (&result, signal) {
         (Ok(summary), _) => summary.ending,
-        (Err(_), Some(signal)) => Ending::Signalled(signal),
+        (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
         (Err(failure), None) => failure.ending(),
     };
     Outcome { destination: &destination.name, result, ending, held_back }
@@ -156,7 +157,7 @@ fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &Stop
 /// The result on stdout, what is wrong on stderr; `passes`: without a ledger that keeps it.
 fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Failure> {
     let screen = &context.screen;
-    if !screen.is_chatty() && outcome.ending != Ending::Safe {
+    if !screen.is_chatty() && outcome.ending != ExitStatus::Safe {
         outcome.held_back.iter().for_each(|it| screen.warn(it));
     }
     match &outcome.result {
@@ -177,7 +178,7 @@ fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Fa
     Ok(())
 }
 
-fn object(outcomes: &[Outcome<'_>], several: bool, ending: Ending) -> Value {
+fn object(outcomes: &[Outcome<'_>], several: bool, ending: ExitStatus) -> Value {
     let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
@@ -211,7 +212,7 @@ fn text(it: &VerifySummary) -> String {
 
 /// What is wrong, for stderr; empty where all is well.
 fn trouble(it: &VerifySummary, passes: bool) -> String {
-    if it.ending == Ending::Safe {
+    if it.ending == ExitStatus::Safe {
         return String::new();
     }
     let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);

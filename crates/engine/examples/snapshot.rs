@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
 use dvb_engine::{
-    Options, Overrides, RebuildSetup, Selection, Setup, Silent, Stop, Stores, Summary, Which, claim_snapshot,
-    fetch_snapshot, new_run_id, run,
+    CancelToken, NullObserver, Options, Overrides, RebuildSetup, Selection, Setup, Stores, Summary, Which,
+    claim_snapshot, fetch_snapshot, new_run_id, run,
 };
 use dvb_fixity::{Evidence, Measured, Observed, Proved};
 use dvb_fs::{DirectorySink, DirectorySinkConfig};
@@ -94,8 +94,8 @@ fn take_over(name: &str, sink: &dyn Sink, folder: &TempDir) {
         ledger: &ledger,
         destination: &DestinationName("default".into()),
         sink,
-        observer: &Silent,
-        stop: &Stop::new(),
+        observer: &NullObserver,
+        stop: &CancelToken::new(),
     };
     let (began, run) = (Instant::now(), new_run_id());
     let fetched = fetch_snapshot(&setup, &Which::Newest, &run, folder.path()).unwrap();
@@ -133,8 +133,8 @@ fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &T
         ledger,
         destination: &DestinationName("default".into()),
         sink,
-        observer: &Silent,
-        stop: &Stop::new(),
+        observer: &NullObserver,
+        stop: &CancelToken::new(),
     };
     let began = Instant::now();
     let summary = run(&setup, &options).unwrap();

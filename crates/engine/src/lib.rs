@@ -19,13 +19,13 @@ mod verify;
 
 pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit};
 pub use command::LISTED;
-pub use command::ending::Ending;
+pub use command::cancel::{CancelToken, ENDS_WITHIN};
 pub use command::error::RunError;
-pub use command::observer::{Event, Observer, Silent};
+pub use command::exit_status::ExitStatus;
+pub use command::observer::{Event, NullObserver, Observer};
 pub use command::owner::Owner;
 pub use command::resolve::{Asked, Names, Resolved};
 pub use command::selection::Selection;
-pub use command::stop::{ENDS_WITHIN, Stop};
 pub use command::time::new_run_id;
 pub use copies::findings::{CopyCounts, Damage};
 pub use guard::{
@@ -39,7 +39,7 @@ pub use rebuild::{
 };
 pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
 pub use restore::{
-    Goal, Layout, ObjectCounts, Origin, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary,
+    Goal, Layout, ObjectCounts, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary, SinkAt,
     StoreWriters, restore, writer_run,
 };
 pub use run::options::{Options, Overrides};

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use dvb_fixity::{Algorithm, Proved};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
+use crate::decode::version_column;
 use crate::incident::{BY_ITSELF, Finding};
-use crate::raw::version_column;
-use crate::weigh::{Place, storable};
-use crate::{Copy, EntryKind, LedgerError};
+use crate::validate::{Place, storable};
+use crate::{CopyRecord, EntryKind, LedgerError};
 
 /// A copy whose turn it is to be looked at again, with what people call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct LedgerCopy {
     /// The copy.
-    pub copy: Copy,
+    pub copy: CopyRecord,
     /// Whether it belongs to a data file or to a dataset itself.
     pub kind: EntryKind,
     /// PID of the dataset.
@@ -74,7 +74,7 @@ pub(crate) const UNFOUNDED: &str =
     "the ledger says OK, and has no proved copy of it: its tables were changed, or only a part of them was restored";
 
 /// Behind which copy a page begins, as the columns of the databases have it.
-pub(crate) fn place_of(after: Option<&Copy>) -> (i64, String, i32) {
+pub(crate) fn place_of(after: Option<&CopyRecord>) -> (i64, String, i32) {
     after.map_or((i64::MIN, String::new(), 0), |it| (it.id.0, it.role.to_string(), version_column(it.version)))
 }
 

@@ -2,8 +2,8 @@
 
 use dvb_model::Status;
 
-use crate::raw::version_column;
-use crate::{Claim, Copy, CopyState, LedgerError};
+use crate::decode::version_column;
+use crate::{Claim, CopyRecord, CopyState, LedgerError};
 
 /// What is recorded of a data file or dataset: no snapshot proves a copy, but one does say that there can be none.
 pub(crate) fn status(claim: &Claim) -> &'static str {
@@ -28,7 +28,7 @@ pub(crate) fn copies(claims: &[Claim]) -> Result<Vec<CopyRow<'_>>, LedgerError> 
     claims.iter().flat_map(|claim| claim.copies.iter().map(|it| row(claim, it))).collect()
 }
 
-fn row<'a>(claim: &Claim, copy: &'a Copy) -> Result<CopyRow<'a>, LedgerError> {
+fn row<'a>(claim: &Claim, copy: &'a CopyRecord) -> Result<CopyRow<'a>, LedgerError> {
     let unproved = |why: &str| LedgerError::Unproved {
         id: claim.id,
         why: format!("the claim to {} version {} {why}", copy.role, copy.version),
@@ -38,8 +38,9 @@ fn row<'a>(claim: &Claim, copy: &'a Copy) -> Result<CopyRow<'a>, LedgerError> {
         CopyState::Damaged => CopyState::Damaged,
         CopyState::Reserved | CopyState::Proved => return Err(unproved("says more or less than a snapshot can")),
     };
-    let Copy { size: Some(size), sha256: Some(sha256), evidence: Some(evidence), proved_at: Some(proved_at), .. } =
-        copy
+    let CopyRecord {
+        size: Some(size), sha256: Some(sha256), evidence: Some(evidence), proved_at: Some(proved_at), ..
+    } = copy
     else {
         return Err(unproved("lacks its size, digest or evidence"));
     };

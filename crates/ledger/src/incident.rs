@@ -6,8 +6,8 @@ use dvb_fixity::{Digest, Evidence};
 use dvb_model::{DvObjectId, ObjectRole, RunId};
 
 use crate::LedgerError;
-use crate::raw::{bad_row, digest, number, parsed, version_column};
-use crate::weigh::storable;
+use crate::decode::{bad_row, digest, number, parsed, version_column};
+use crate::validate::storable;
 
 /// Where something was bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,31 +1,31 @@
 //! What became of each object at each destination.
 //!
-//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`Copy`](struct@Copy).
+//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`CopyRecord`](struct@Copy).
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
 mod check;
 mod claim;
-mod custody;
+mod decode;
 mod error;
+mod history;
 mod incident;
 mod original;
 mod pages;
 mod postgres;
-mod raw;
 mod reserve;
 mod row;
 mod source;
 mod sqlite;
-mod weigh;
+mod validate;
 
-pub use check::{Check, Found, Held, SourceDamage};
-pub use custody::{CopyInCustody, Custody};
+pub use check::{Check, Found, LedgerCopy, SourceDamage};
 pub use error::LedgerError;
+pub use history::{CopyInCustody, Custody};
 pub use incident::{Bytes, Finding, Incident, Mended, Mending, Side};
 pub use postgres::PostgresLedger;
 pub use row::{
-    Basis, Candidate, Claim, Copy, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record, Reservation,
-    Run, RunSummary, State, StateDetail, Verdict,
+    Basis, Candidate, Claim, CopyRecord, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record,
+    Reservation, Run, RunSummary, State, StateDetail, Verdict,
 };
 pub use source::{Audited, ObjectSize};
 pub use sqlite::SqliteLedger;
@@ -94,7 +94,7 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError>;
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError>;
 
     /// All states of one kind at a destination with their copies, in the order of their ids, in memory that does not grow
     /// with their number. Under the destination's lock nothing changes meanwhile; without it, what is recorded meanwhile may
@@ -172,10 +172,10 @@ pub trait Ledger: Send + Sync {
     fn oldest_copies(
         &self,
         destination: &DestinationName,
-        after: Option<&Copy>,
+        after: Option<&CopyRecord>,
         before: &str,
         limit: u32,
-    ) -> Result<Vec<Held>, LedgerError>;
+    ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
     /// A page of the copies at a destination that were found bad, of what is not safe without them, in the order of id, role
     /// and version: those that come behind `after`.
@@ -185,9 +185,9 @@ pub trait Ledger: Send + Sync {
     fn damaged_copies(
         &self,
         destination: &DestinationName,
-        after: Option<&Copy>,
+        after: Option<&CopyRecord>,
         limit: u32,
-    ) -> Result<Vec<Held>, LedgerError>;
+    ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
     /// Whether nothing is known of a destination: no verdict but `PENDING` and `NOT_COVERED`, and no proof. What was
     /// reserved, and what an earlier attempt to [`Ledger::claim`] left, does not count.
@@ -211,9 +211,9 @@ pub trait Ledger: Send + Sync {
     fn claimed_copies(
         &self,
         destination: &DestinationName,
-        after: Option<&Copy>,
+        after: Option<&CopyRecord>,
         limit: u32,
-    ) -> Result<Vec<Held>, LedgerError>;
+    ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
     /// How many of them there are.
     ///
@@ -276,7 +276,7 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn custody(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError>;
+    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError>;
 
     /// Opens an incident for everything that was found, unless one is open of it, and closes those of what was mended, in
     /// one transaction, with the ledger's own time.
@@ -381,5 +381,5 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError>;
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError>;
 }

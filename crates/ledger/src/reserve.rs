@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dvb_model::DvObjectId;
 
-use crate::weigh::{Known, Place};
+use crate::validate::{Known, Place};
 use crate::{CopyState, LedgerError, Reservation};
 
 /// The answer to a call of `reserve`, and what makes it true.
@@ -20,14 +20,14 @@ pub(crate) struct Allotment {
 
 /// The copies that a call of `reserve` depends on: those at the wished places and those at the wished keys.
 #[derive(Default)]
-pub(crate) struct Board {
+pub(crate) struct KeyAllocator {
     by_place: HashMap<Place, Known>,
     by_key: HashMap<String, Place>,
     made: BTreeMap<Place, String>,
     taken_back: BTreeSet<Place>,
 }
 
-impl Board {
+impl KeyAllocator {
     /// Enters a row of the database.
     pub(crate) fn enter(&mut self, place: Place, known: Known) {
         self.by_key.insert(known.key.clone(), place.clone());
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn the_first_of_two_wishes_gets_the_key_and_the_other_learns_of_it() {
         let wishes = [wish(1, ObjectRole::Main, 1, "a/b"), wish(2, ObjectRole::Main, 1, "a/b")];
-        let allotment = Board::default().allot(&wishes).unwrap();
+        let allotment = KeyAllocator::default().allot(&wishes).unwrap();
         assert_eq!(allotment.owners, [DvObjectId(1), DvObjectId(1)]);
         assert_eq!(allotment.inserts, [((DvObjectId(1), "main".to_owned(), 1), "a/b".to_owned())]);
     }
@@ -105,7 +105,7 @@ mod tests {
             wish(1, ObjectRole::Main, 1, "a/c"),
             wish(2, ObjectRole::Main, 1, "a/b"),
         ];
-        let allotment = Board::default().allot(&wishes).unwrap();
+        let allotment = KeyAllocator::default().allot(&wishes).unwrap();
         assert_eq!(allotment.owners, [DvObjectId(1), DvObjectId(1), DvObjectId(2)]);
         assert_eq!(allotment.inserts.len(), 2);
         assert_eq!(allotment.deletes, []);

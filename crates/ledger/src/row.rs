@@ -98,7 +98,7 @@ impl CopyState {
 
 /// One object at one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copy {
+pub struct CopyRecord {
     /// Its data file or dataset.
     pub id: DvObjectId,
     /// Which object.
@@ -121,7 +121,7 @@ pub struct Copy {
     pub proved_at: Option<String>,
 }
 
-impl Copy {
+impl CopyRecord {
     /// Whether its bytes have this digest; `None` where the ledger cannot tell.
     #[must_use]
     pub fn has(&self, digest: &Digest) -> Option<bool> {
@@ -257,7 +257,7 @@ pub struct Claim {
     /// When it left the catalogue, RFC 3339.
     pub gone_since: Option<String>,
     /// Its copies: [`CopyState::Claimed`], or [`CopyState::Damaged`].
-    pub copies: Vec<Copy>,
+    pub copies: Vec<CopyRecord>,
 }
 
 /// A state with what people need to know of it.
@@ -298,7 +298,7 @@ pub struct Holding {
     /// `<storage authority>/<storage identifier>`: its folder.
     pub dataset_identifier: Option<String>,
     /// All its copies, in the order of role and version.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<CopyRecord>,
 }
 
 /// Who holds a lock.

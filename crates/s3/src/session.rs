@@ -99,7 +99,7 @@ impl SinkSession for S3Session {
     }
 
     /// What the server tells of an object is one of the past: of what it once received.
-    fn measures_by(&self) -> Evidence {
+    fn measure_evidence(&self) -> Evidence {
         Evidence::ReadBack
     }
 
@@ -276,7 +276,7 @@ impl ObjectSession for S3Session {
         second(&self.shared, self.probed.server, &self.shared.key(from), &self.shared.key(to))
     }
 
-    fn tidy(&mut self) {
+    fn cleanup(&mut self) {
         probe::remove(&self.shared);
     }
 }

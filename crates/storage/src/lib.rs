@@ -20,7 +20,7 @@ mod target;
 mod trace;
 
 pub use error::{Cause, SinkError, SourceError};
-pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_through};
+pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use shared_answer::SharedAnswer;
 pub use sink::{

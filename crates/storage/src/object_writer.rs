@@ -26,7 +26,7 @@ pub trait ObjectSession: SinkSession {
     fn copy(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError>;
 
     /// Takes away, as well as can be, what sessions made for themselves.
-    fn tidy(&mut self);
+    fn cleanup(&mut self);
 }
 
 /// A store of objects, as a sink has it.
@@ -65,7 +65,7 @@ impl<S: ObjectSink> ObjectWriter<S> {
         let Some(mut session) = used.then(|| self.take().ok()).flatten() else { return };
         // What cannot be removed is small, and lies in the way of nothing.
         let _ = session.sweep(is_dead);
-        session.tidy();
+        session.cleanup();
     }
 
     /// See [`StoreWriter::interrupt`](crate::StoreWriter::interrupt).
@@ -99,7 +99,7 @@ impl<S: ObjectSink> Target for ObjectWriter<S> {
     }
 
     fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
-        self.with(|session| put_through(session, at, copy, expected, false, |_| Ok(())))?;
+        self.with(|session| put_verified(session, at, copy, expected, false, |_| Ok(())))?;
         Ok(Placed::default())
     }
 }
@@ -121,7 +121,7 @@ impl<S: ObjectSink> Mender for ObjectWriter<S> {
                 [true, true] => return Err(SinkError::new(Cause::Exists, format!("{aside} is taken")).into()),
                 _ => return Err(SinkError::new(Cause::Missing, format!("there is nothing at {at}")).into()),
             }
-            put_through(session, at, copy, expected, true, |session| session.copy(at, aside))
+            put_verified(session, at, copy, expected, true, |session| session.copy(at, aside))
         })?;
         Ok(Placed { note: None, kept: Some(format!("{aside} in {}", self.describe())) })
     }
@@ -132,7 +132,7 @@ impl<S: ObjectSink> Mender for ObjectWriter<S> {
 ///
 /// # Errors
 /// [`PutError`]. Nothing shows at the key that was not there before.
-pub fn put_through<S: SinkSession + ?Sized>(
+pub fn put_verified<S: SinkSession + ?Sized>(
     session: &mut S,
     at: &ObjectKey,
     copy: &mut dyn Read,

@@ -215,7 +215,7 @@ pub trait SinkSession: Send {
 
     /// The evidence that [`SinkSession::measure`] gives: another one where a server's own digest is only what it noted down
     /// when the object came, which says nothing of what lies there now.
-    fn measures_by(&self) -> Evidence {
+    fn measure_evidence(&self) -> Evidence {
         self.evidence()
     }
 

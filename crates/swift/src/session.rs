@@ -151,7 +151,7 @@ impl SinkSession for Session {
     }
 
     /// What the server tells of an object is one of the past: of what it once received.
-    fn measures_by(&self) -> Evidence {
+    fn measure_evidence(&self) -> Evidence {
         Evidence::ReadBack
     }
 
@@ -272,5 +272,5 @@ impl ObjectSession for Session {
     }
 
     /// Marks go with their uploads.
-    fn tidy(&mut self) {}
+    fn cleanup(&mut self) {}
 }

@@ -16,13 +16,13 @@ use dvb_model::{DestinationName, DvObjectId, RunId};
 use serde::Serialize;
 
 use crate::catalogue::spool::{Line, Spool, Subject};
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
 use crate::command::selection::Selection;
-use crate::command::stop::Stop;
 use crate::command::time::now;
 use crate::source::examine::{ExamineSetup, Examiner, Known};
 use crate::source::fingerprint;
@@ -50,7 +50,7 @@ pub struct AuditSetup<'a> {
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 /// How it goes about its work. There are no defaults: the caller says the limits.
@@ -99,7 +99,7 @@ pub struct AuditSummary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 /// Reads every data file in scope in Dataverse's own stores and compares it with Dataverse's checksum and with the digest
@@ -125,7 +125,7 @@ fn audit_until(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSu
     let found = Mutex::new(Found::default());
     let pass = Pass { setup, options, found: &found };
     if let Err(error) = pass.work(lines) {
-        lock(&found).abort.get_or_insert((Ending::from(&error), chain(&error)));
+        lock(&found).abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
     }
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let AuditCounts { good, damaged, missing, unreadable, not_covered, .. } = found.files;
@@ -174,7 +174,7 @@ fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError
         plan.files += 1;
         plan.bytes += Subject::bytes_of(&file);
         let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
-        let pushed = plan.spool.push(&Line { subject: Subject::DataFile(file), fingerprint, lanes: Vec::new() });
+        let pushed = plan.spool.push(&Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() });
         match pushed {
             // All of them are counted, also where there is no time left to read any.
             Ok(()) if !setup.stop.may_go_on() => ControlFlow::Break(()),
@@ -218,16 +218,16 @@ impl Pass<'_> {
             // What was handed out already and comes too late is left, like the rest.
             while let Some(batch) = next(&receiver).filter(|_| self.goes_on()) {
                 if let Err(error) = self.take(&examiner, batch) {
-                    self.abort(Ending::from(&error), chain(&error));
+                    self.abort(ExitStatus::from(&error), chain(&error));
                 }
             }
         };
-        let broke = |why| self.abort(Ending::NotSafe, why);
+        let broke = |why| self.abort(ExitStatus::NotSafe, why);
         let (_, handed_out) = pool::work(self.options.jobs, worker, broke, |_| self.hand_out(lines, sender));
         handed_out
     }
 
-    fn abort(&self, ending: Ending, why: String) {
+    fn abort(&self, ending: ExitStatus, why: String) {
         lock(self.found).abort.get_or_insert((ending, why));
     }
 

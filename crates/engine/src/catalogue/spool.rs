@@ -18,12 +18,12 @@ pub(crate) struct Line {
     pub(crate) subject: Subject,
     pub(crate) fingerprint: String,
     /// What is to be done for each destination, in the order of the run's.
-    pub(crate) lanes: Vec<Option<LaneDue>>,
+    pub(crate) dests: Vec<Option<DestinationDue>>,
 }
 
 /// What is to be done about a subject for one destination.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct LaneDue {
+pub(crate) struct DestinationDue {
     /// The ledger has a state of it.
     pub(crate) known: bool,
     /// Only its copies at the destination are to be looked at; the source has not changed.
@@ -57,8 +57,8 @@ pub(crate) enum Subject {
 
 impl Line {
     /// For the destination with this number.
-    pub(crate) fn due(&self, lane: usize) -> Option<Due> {
-        let LaneDue { known, recheck, was, claimed } = (*self.lanes.get(lane)?)?;
+    pub(crate) fn due(&self, dest: usize) -> Option<Due> {
+        let DestinationDue { known, recheck, was, claimed } = (*self.dests.get(dest)?)?;
         Some(Due {
             subject: self.subject.clone(),
             fingerprint: self.fingerprint.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dvb_catalog::Catalog;
 use dvb_ledger::Ledger;
 
-use crate::command::stop::Stop;
+use crate::command::cancel::CancelToken;
 
 /// How often it is looked.
 const TICK: Duration = Duration::from_millis(200);
@@ -20,12 +20,12 @@ pub(crate) struct Cut<'a> {
 
 impl<'a> Cut<'a> {
     /// A store or a destination.
-    pub(crate) fn new(stop: &'a Stop, interrupt: impl Fn() + Send + 'a) -> Self {
+    pub(crate) fn new(stop: &'a CancelToken, interrupt: impl Fn() + Send + 'a) -> Self {
         Self { is_due: Box::new(|| stop.must_cut()), interrupt: Box::new(interrupt) }
     }
 
     /// The databases.
-    pub(crate) fn databases(stop: &'a Stop, catalog: Option<&'a dyn Catalog>, ledger: &'a dyn Ledger) -> Self {
+    pub(crate) fn databases(stop: &'a CancelToken, catalog: Option<&'a dyn Catalog>, ledger: &'a dyn Ledger) -> Self {
         let interrupt = move || {
             catalog.iter().for_each(|it| it.interrupt());
             ledger.interrupt();

@@ -60,7 +60,7 @@ pub enum RunError {
         /// What it was, with its causes.
         text: String,
         /// How the run ends therefore.
-        ending: crate::command::ending::Ending,
+        ending: crate::command::exit_status::ExitStatus,
     },
     /// There was a signal, or no time was left.
     #[error("stopped before it was known what is due; nothing was done")]
@@ -213,7 +213,7 @@ pub enum RunError {
         /// What went wrong, with its causes.
         text: String,
         /// How it ends therefore.
-        ending: crate::command::ending::Ending,
+        ending: crate::command::exit_status::ExitStatus,
     },
     /// A ledger that knows something is not made again.
     #[error(

@@ -1,15 +1,15 @@
 //! What every command has: how it ends, what it selects, who is told, its workers and its watchdog.
 
+pub(crate) mod cancel;
 pub(crate) mod cut;
-pub(crate) mod ending;
 pub(crate) mod error;
+pub(crate) mod exit_status;
 pub(crate) mod hand;
 pub(crate) mod observer;
 pub(crate) mod owner;
 pub(crate) mod pool;
 pub(crate) mod resolve;
 pub(crate) mod selection;
-pub(crate) mod stop;
 pub(crate) mod time;
 pub(crate) mod waits;
 

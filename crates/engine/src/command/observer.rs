@@ -45,8 +45,8 @@ pub trait Observer: Sync {
 }
 
 /// Shows nothing.
-pub struct Silent;
+pub struct NullObserver;
 
-impl Observer for Silent {
+impl Observer for NullObserver {
     fn event(&self, _: &Event<'_>) {}
 }

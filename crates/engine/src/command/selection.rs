@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dvb_ledger::{EntryKind, Held, StateDetail};
+use dvb_ledger::{EntryKind, LedgerCopy, StateDetail};
 use dvb_model::{DataFile, DvObjectId};
 
 /// Which data files are meant. Several of one kind widen it, several kinds narrow it.
@@ -52,7 +52,7 @@ impl Selection {
     }
 
     /// Whether a copy that the ledger knows belongs to what is meant.
-    pub(crate) fn has_copy(&self, held: &Held, default_store: &str) -> bool {
+    pub(crate) fn has_copy(&self, held: &LedgerCopy, default_store: &str) -> bool {
         let pid = held.dataset.as_deref().unwrap_or("");
         if held.kind == EntryKind::Dataset {
             return self.has_dataset(pid);

@@ -1,15 +1,15 @@
 //! What lies at a destination, compared with what the ledger has of it: the one place where a copy is found to be good.
 
-use crate::command::stop::Stop;
+use crate::command::cancel::CancelToken;
 use crate::copies::session::Connection;
-use crate::copies::session::Lost;
+use crate::copies::session::Interrupted;
 use dvb_fixity::Algorithm;
 use dvb_fixity::Evidence;
 use dvb_fixity::Hasher;
 use dvb_fixity::Measured;
 use dvb_fixity::Mismatch;
 use dvb_fixity::Proved;
-use dvb_ledger::Copy;
+use dvb_ledger::CopyRecord;
 use dvb_model::ObjectKey;
 use dvb_storage::Cause;
 use dvb_storage::SinkError;
@@ -49,12 +49,12 @@ impl Bad {
 
 /// Measures what lies at each key, and tells by which evidence.
 pub(crate) fn measure(
-    stop: &Stop,
+    stop: &CancelToken,
     keys: &[ObjectKey],
     sizes: &[u64],
     connection: &mut Connection<'_>,
-) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Lost> {
-    let evidence = connection.with(|it| Ok(it.measures_by()))?;
+) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Interrupted> {
+    let evidence = connection.with(|it| Ok(it.measure_evidence()))?;
     if evidence != Evidence::ReadBack || sizes.iter().all(|it| *it <= BATCH_BYTES) {
         return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
     }
@@ -68,11 +68,11 @@ pub(crate) fn measure(
 
 /// Reads an object back here, watching for a signal.
 pub(crate) fn read_back(
-    stop: &Stop,
+    stop: &CancelToken,
     key: &ObjectKey,
     algorithms: &[Algorithm],
     connection: &mut Connection<'_>,
-) -> Result<Result<Measured, SinkError>, Lost> {
+) -> Result<Result<Measured, SinkError>, Interrupted> {
     let read = connection.with(|session| {
         let mut body = match session.open(key) {
             Ok(it) => it,
@@ -95,11 +95,11 @@ pub(crate) fn read_back(
             }
         }
     })?;
-    read.ok_or(Lost::Stopped)
+    read.ok_or(Interrupted::Stopped)
 }
 
 /// The one place where a copy is found to be good.
-pub(crate) fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
+pub(crate) fn compare(copy: &CopyRecord, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
     if copy.size.is_some_and(|it| it != held.size) {
         return Err(Bad::Size(held.size));
     }
@@ -112,7 +112,7 @@ pub(crate) fn compare(copy: &Copy, held: Measured, evidence: Evidence) -> Result
 }
 
 /// What is wrong with a copy, in a sentence that names the object, its dataset and the file.
-pub(crate) fn sentence(copy: &Copy, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
+pub(crate) fn sentence(copy: &CopyRecord, dataset: Option<&str>, label: Option<&str>, bad: &Bad) -> String {
     let name = label.map(|it| format!(" of {it:?}")).unwrap_or_default();
     let dataset = dataset.map(|it| format!(" in {it}")).unwrap_or_default();
     let what = match bad {

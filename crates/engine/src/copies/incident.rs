@@ -4,13 +4,13 @@ use crate::copies::compare::Bad;
 use crate::source::incident::Discovery;
 use dvb_fixity::Mismatch;
 use dvb_ledger::Bytes;
-use dvb_ledger::Copy;
+use dvb_ledger::CopyRecord;
 use dvb_ledger::Finding;
 use dvb_ledger::Side;
 use dvb_model::DestinationName;
 
 /// A copy at a destination that is bad.
-pub(crate) fn of_copy(found: Discovery<'_>, destination: &DestinationName, copy: &Copy, bad: &Bad) -> Finding {
+pub(crate) fn of_copy(found: Discovery<'_>, destination: &DestinationName, copy: &CopyRecord, bad: &Bad) -> Finding {
     let actual = match bad {
         Bad::Missing | Bad::Broken(_) => Bytes::default(),
         Bad::Size(size) => Bytes { size: Some(*size), digest: None },

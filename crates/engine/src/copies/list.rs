@@ -1,8 +1,8 @@
 //! The list of the copies that the ledger knows, the one whose proof is oldest first.
 
-use crate::copies::session::At;
-use dvb_ledger::Copy;
-use dvb_ledger::Held;
+use crate::copies::session::DestinationContext;
+use dvb_ledger::CopyRecord;
+use dvb_ledger::LedgerCopy;
 use dvb_ledger::LedgerError;
 use std::vec;
 
@@ -16,16 +16,16 @@ pub(crate) struct Wanted<'a> {
     /// Proved before this time.
     pub(crate) before: String,
     /// And these among them.
-    pub(crate) filter: &'a (dyn Fn(&Held) -> bool + Sync),
+    pub(crate) filter: &'a (dyn Fn(&LedgerCopy) -> bool + Sync),
 }
 
 /// The copies that are wanted, the one whose proof is oldest first.
 pub(crate) struct Copies<'a> {
-    at: At<'a>,
+    at: DestinationContext<'a>,
     wanted: &'a Wanted<'a>,
     part: Part,
-    after: Option<Copy>,
-    page: vec::IntoIter<Held>,
+    after: Option<CopyRecord>,
+    page: vec::IntoIter<LedgerCopy>,
 }
 
 /// How far the list was read.
@@ -38,17 +38,17 @@ enum Part {
 }
 
 impl<'a> Copies<'a> {
-    pub(crate) fn new(at: At<'a>, wanted: &'a Wanted<'a>) -> Self {
+    pub(crate) fn new(at: DestinationContext<'a>, wanted: &'a Wanted<'a>) -> Self {
         let part = if wanted.damaged { Part::Claimed } else { Part::Proved };
         Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
     }
 
-    pub(crate) fn next(&mut self) -> Result<Option<Held>, LedgerError> {
+    pub(crate) fn next(&mut self) -> Result<Option<LedgerCopy>, LedgerError> {
         loop {
             if let Some(held) = self.page.find(|it| (self.wanted.filter)(it)) {
                 return Ok(Some(held));
             }
-            let At { ledger, destination, .. } = self.at;
+            let DestinationContext { ledger, destination, .. } = self.at;
             let after = self.after.as_ref();
             let page = match self.part {
                 Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,

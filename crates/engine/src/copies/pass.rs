@@ -7,16 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Evidence, Measured, Proved};
-use dvb_ledger::{Check, Copy, CopyState, EntryKind, Found, Held, LedgerError, Lock};
+use dvb_ledger::{Check, CopyRecord, CopyState, EntryKind, Found, LedgerCopy, LedgerError, Lock};
 use dvb_model::Status;
 use dvb_storage::SinkError;
 
-use crate::command::ending::Ending;
 use crate::command::error::chain;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::{LISTED, pool};
 use crate::copies::findings::{CopyCounts, Damage};
-use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::source::incident;
 
 /// Copies in one batch at most.
@@ -36,32 +36,32 @@ pub(crate) struct Findings {
     pub(crate) damaged: Vec<Damage>,
     pub(crate) unreadable: Vec<Damage>,
     /// A copy could not be read for a reason that concerns all of them.
-    pub(crate) unusable: Option<Ending>,
-    pub(crate) abort: Option<(Ending, String)>,
+    pub(crate) unusable: Option<ExitStatus>,
+    pub(crate) abort: Option<(ExitStatus, String)>,
 }
 
 impl Findings {
     /// How the pass ended, by all that was found (design.md 4).
-    pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
+    pub(crate) fn ending(&self, signalled: Option<u8>) -> ExitStatus {
         let found = [
-            (self.copies.damaged + self.copies.missing > 0, Ending::DestinationDamaged),
-            (self.copies.unreadable > 0, Ending::NotSafe),
-            (self.copies.left > 0, Ending::Stopped),
+            (self.copies.damaged + self.copies.missing > 0, ExitStatus::DestinationDamaged),
+            (self.copies.unreadable > 0, ExitStatus::NotSafe),
+            (self.copies.left > 0, ExitStatus::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
         endings
             .chain(self.unusable)
-            .chain(signalled.map(Ending::Signalled))
+            .chain(signalled.map(ExitStatus::Signalled))
             .chain(aborted)
             .min()
-            .unwrap_or(Ending::Safe)
+            .unwrap_or(ExitStatus::Safe)
     }
 }
 
 /// A pass, shared by its workers.
 pub(crate) struct Pass<'a> {
-    at: At<'a>,
+    at: DestinationContext<'a>,
     contact: &'a Contact,
     /// Which command looks.
     command: &'static str,
@@ -76,13 +76,13 @@ pub(crate) struct Pass<'a> {
 
 struct Queue<'a> {
     copies: Copies<'a>,
-    next: Option<Held>,
+    next: Option<LedgerCopy>,
     left: u64,
 }
 
 /// One copy that is being looked at.
-struct Look {
-    held: Held,
+struct CopyCheck {
+    held: LedgerCopy,
     tries: u32,
     /// It was found bad once; memory and network err too.
     was_bad: bool,
@@ -92,13 +92,13 @@ struct Look {
 enum End {
     Good(Proved),
     Bad(Bad),
-    Unreadable { why: String, of_all: Option<Ending> },
+    Unreadable { why: String, of_all: Option<ExitStatus> },
 }
 
 impl<'a> Pass<'a> {
     /// A pass over the first `count` of the copies.
     pub(crate) fn new(
-        (at, contact, command): (At<'a>, &'a Contact, &'static str),
+        (at, contact, command): (DestinationContext<'a>, &'a Contact, &'static str),
         lock: &'a dyn Lock,
         copies: Copies<'a>,
         count: u64,
@@ -120,7 +120,7 @@ impl<'a> Pass<'a> {
 
     /// Looks at all of them, or at as many as there is time for.
     pub(crate) fn work(self) -> Findings {
-        let broke = |why| self.abort(Ending::NotSafe, why);
+        let broke = |why| self.abort(ExitStatus::NotSafe, why);
         let (mut connections, ()) = pool::work(self.jobs, || self.work_through(), broke, |_| {});
         if let Some(open) = connections.iter_mut().find(|it| it.is_open()) {
             open.clean_up();
@@ -136,11 +136,11 @@ impl<'a> Pass<'a> {
         while let Some(batch) = self.next_batch() {
             match self.look_at(batch, &mut connection) {
                 Ok(()) => {}
-                Err(Lost::Stopped) => break,
-                Err(Lost::Run(ending, why)) => self.abort(ending, why),
-                Err(Lost::Session(error)) => {
+                Err(Interrupted::Stopped) => break,
+                Err(Interrupted::Run(ending, why)) => self.abort(ending, why),
+                Err(Interrupted::Session(error)) => {
                     let why = format!("destination {}: {}", self.at.destination, error.chain());
-                    self.abort(Ending::of_cause(error.cause), why);
+                    self.abort(ExitStatus::of_cause(error.cause), why);
                 }
             }
         }
@@ -153,7 +153,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Makes every worker stop. The first reason counts.
-    fn abort(&self, ending: Ending, why: String) {
+    fn abort(&self, ending: ExitStatus, why: String) {
         self.findings().abort.get_or_insert((ending, why));
     }
 
@@ -161,30 +161,30 @@ impl<'a> Pass<'a> {
         self.at.stop.may_begin() && self.findings().abort.is_none()
     }
 
-    fn next_batch(&self) -> Option<Vec<Look>> {
+    fn next_batch(&self) -> Option<Vec<CopyCheck>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.goes_on() {
             return None;
         }
         if !self.lock.is_held() {
             let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
-            self.abort(Ending::Unreachable, why);
+            self.abort(ExitStatus::Unreachable, why);
             return None;
         }
         match queue.take(self.batch_copies) {
             Ok(batch) if batch.is_empty() => None,
             Ok(batch) => {
-                Some(batch.into_iter().map(|held| Look { held, tries: 0, was_bad: false, end: None }).collect())
+                Some(batch.into_iter().map(|held| CopyCheck { held, tries: 0, was_bad: false, end: None }).collect())
             }
             Err(error) => {
-                self.abort(Ending::from(&error), chain(&error));
+                self.abort(ExitStatus::from(&error), chain(&error));
                 None
             }
         }
     }
 
     /// Looks at a batch until each copy has come to its end, and records that.
-    fn look_at(&self, mut batch: Vec<Look>, connection: &mut Connection<'_>) -> Result<(), Lost> {
+    fn look_at(&self, mut batch: Vec<CopyCheck>, connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         let mut sessions = 1;
         let looked = loop {
             if batch.iter().all(|it| it.end.is_some()) {
@@ -192,7 +192,7 @@ impl<'a> Pass<'a> {
             }
             match self.look_once(&mut batch, connection) {
                 Ok(()) => {}
-                Err(Lost::Session(error)) if sessions < SESSIONS => {
+                Err(Interrupted::Session(error)) if sessions < SESSIONS => {
                     sessions += 1;
                     let text = format!("{}; its copies are looked at again", error.chain());
                     self.at.observer.event(&Event::Warning(&text));
@@ -205,9 +205,9 @@ impl<'a> Pass<'a> {
         looked
     }
 
-    fn look_once(&self, batch: &mut [Look], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    fn look_once(&self, batch: &mut [CopyCheck], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         if !self.at.stop.may_begin() {
-            return Err(Lost::Stopped);
+            return Err(Interrupted::Stopped);
         }
         let waiting: Vec<usize> = (0..batch.len()).filter(|n| batch[*n].end.is_none()).collect();
         let (keys, sizes): (Vec<_>, Vec<u64>) =
@@ -222,7 +222,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes an answer; says how many seconds to wait before the next look.
-    fn take(&self, look: &mut Look, answer: Result<Measured, SinkError>, evidence: Evidence) -> u32 {
+    fn take(&self, look: &mut CopyCheck, answer: Result<Measured, SinkError>, evidence: Evidence) -> u32 {
         let bad = match answer {
             Ok(held) => match compare(&look.held.copy, held, evidence) {
                 Ok(proof) => {
@@ -248,7 +248,7 @@ impl<'a> Pass<'a> {
                 if look.tries < TRIES {
                     return look.tries;
                 }
-                look.end = Some(End::Unreadable { why: error.chain(), of_all: Ending::of_all(error.cause) });
+                look.end = Some(End::Unreadable { why: error.chain(), of_all: ExitStatus::of_all(error.cause) });
                 return 0;
             }
         };
@@ -259,9 +259,9 @@ impl<'a> Pass<'a> {
         0
     }
 
-    fn record(&self, batch: &[Look]) -> Result<(), Lost> {
-        let check = |it: &Look| {
-            let Copy { id, role, version, .. } = &it.held.copy;
+    fn record(&self, batch: &[CopyCheck]) -> Result<(), Interrupted> {
+        let check = |it: &CopyCheck| {
+            let CopyRecord { id, role, version, .. } = &it.held.copy;
             let found = match it.end.as_ref()? {
                 End::Good(proof) => Found::Good(proof.clone()),
                 End::Bad(bad) => {
@@ -283,14 +283,14 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn show(&self, look: &Look) {
+    fn show(&self, look: &CopyCheck) {
         let (status, reason) = match &look.end {
             Some(End::Good(_)) => (Status::Ok, None),
             Some(End::Bad(bad)) => (Status::FailVerify, Some(reason(&look.held, bad))),
             Some(End::Unreadable { why, .. }) => (Status::Pending, Some(why.clone())),
             None => return,
         };
-        let Held { copy, dataset, .. } = &look.held;
+        let LedgerCopy { copy, dataset, .. } = &look.held;
         self.at.observer.event(&Event::Bytes(copy.size.unwrap_or(0)));
         self.at.observer.event(&Event::Judged {
             id: copy.id,
@@ -303,7 +303,7 @@ impl<'a> Pass<'a> {
 }
 
 impl Queue<'_> {
-    fn take(&mut self, count: usize) -> Result<Vec<Held>, LedgerError> {
+    fn take(&mut self, count: usize) -> Result<Vec<LedgerCopy>, LedgerError> {
         let mut batch = Vec::new();
         let mut bytes = 0_u64;
         while batch.len() < count && self.left > 0 {
@@ -325,7 +325,7 @@ impl Queue<'_> {
 }
 
 impl Findings {
-    fn count(&mut self, look: &Look) {
+    fn count(&mut self, look: &CopyCheck) {
         let copies = &mut self.copies;
         let (what, why) = match &look.end {
             None => return,
@@ -345,7 +345,7 @@ impl Findings {
             }
             Some(End::Unreadable { why, of_all }) => {
                 copies.unreadable += 1;
-                Ending::worsen(&mut self.unusable, *of_all);
+                ExitStatus::worsen(&mut self.unusable, *of_all);
                 ("unreadable", why.clone())
             }
         };
@@ -356,7 +356,7 @@ impl Findings {
     }
 }
 
-fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
+fn damage(held: &LedgerCopy, what: &'static str, reason: String) -> Damage {
     Damage {
         data_file_id: (held.kind == EntryKind::DataFile).then_some(held.copy.id),
         dataset: held.dataset.clone(),
@@ -369,6 +369,6 @@ fn damage(held: &Held, what: &'static str, reason: String) -> Damage {
 }
 
 /// What is wrong, in a sentence that names the object, its dataset and the file.
-fn reason(held: &Held, bad: &Bad) -> String {
+fn reason(held: &LedgerCopy, bad: &Bad) -> String {
     sentence(&held.copy, held.dataset.as_deref(), held.label.as_deref(), bad)
 }

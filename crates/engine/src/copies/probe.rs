@@ -1,8 +1,8 @@
 //! Whether the copies of a destination are there at all, before anything is recorded as missing.
 
 use crate::command::error::RunError;
-use crate::copies::session::Lost;
-use crate::copies::session::{At, Connection, Contact};
+use crate::copies::session::Interrupted;
+use crate::copies::session::{Connection, Contact, DestinationContext};
 use dvb_model::ObjectKey;
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ const PROBED_FROM: usize = 20;
 pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
 
 /// An empty folder where a disk should be mounted is not a million lost copies.
-pub(crate) fn probe(at: At<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
+pub(crate) fn probe(at: DestinationContext<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
     if keys.len() < PROBED_FROM {
         return Ok(());
     }
     let mut connection = Connection::new(at, contact);
     let found = match connection.with(|it| it.stat(keys)) {
         Ok(found) => found,
-        Err(Lost::Run(ending, text)) => return Err(RunError::Destination { text, ending }),
+        Err(Interrupted::Run(ending, text)) => return Err(RunError::Destination { text, ending }),
         // The pass tries again, and says what it finds.
-        Err(Lost::Session(_) | Lost::Stopped) => return Ok(()),
+        Err(Interrupted::Session(_) | Interrupted::Stopped) => return Ok(()),
     };
     connection.clean_up();
     if found.iter().all(|it| matches!(it, Ok(None))) {

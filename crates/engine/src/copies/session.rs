@@ -9,9 +9,9 @@ use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 
-use crate::command::ending::Ending;
+use crate::command::cancel::CancelToken;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
-use crate::command::stop::Stop;
 use crate::command::waits::Wait;
 use crate::copies::spelling;
 
@@ -26,23 +26,23 @@ const PAUSES: [Duration; 5] = [
 
 /// Why something at the destination did not come to its end.
 #[derive(Debug)]
-pub(crate) enum Lost {
+pub(crate) enum Interrupted {
     /// The session is gone, what was staged with it. A new one may be had.
     Session(SinkError),
     /// The destination was given up: nothing more of this command goes there.
-    Run(Ending, String),
+    Run(ExitStatus, String),
     /// The run was told to stop.
     Stopped,
 }
 
 /// Which destination, for whom.
 #[derive(Clone, Copy)]
-pub(crate) struct At<'a> {
+pub(crate) struct DestinationContext<'a> {
     pub(crate) ledger: &'a dyn Ledger,
     pub(crate) destination: &'a DestinationName,
     pub(crate) sink: &'a dyn Sink,
     pub(crate) observer: &'a dyn Observer,
-    pub(crate) stop: &'a Stop,
+    pub(crate) stop: &'a CancelToken,
     pub(crate) run: &'a RunId,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Contact {
     /// A session was had before: the destination's address, key and login are right.
     was_connected: AtomicBool,
     /// How the command ends therefore, and why the destination was given up.
-    given_up: Mutex<Option<(Ending, String)>>,
+    given_up: Mutex<Option<(ExitStatus, String)>>,
 }
 
 impl Contact {
@@ -76,7 +76,7 @@ impl Contact {
     }
 
     /// How the command ends, where the destination was given up.
-    pub(crate) fn ending(&self) -> Option<Ending> {
+    pub(crate) fn ending(&self) -> Option<ExitStatus> {
         self.given_up().as_ref().map(|it| it.0)
     }
 
@@ -85,14 +85,14 @@ impl Contact {
         *self.given_up() = None;
     }
 
-    fn given_up(&self) -> MutexGuard<'_, Option<(Ending, String)>> {
+    fn given_up(&self) -> MutexGuard<'_, Option<(ExitStatus, String)>> {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One worker's session.
 pub(crate) struct Connection<'a> {
-    at: At<'a>,
+    at: DestinationContext<'a>,
     contact: &'a Contact,
     session: Option<Box<dyn SinkSession>>,
     /// The place itself, folder or container, was not there.
@@ -100,7 +100,7 @@ pub(crate) struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(at: At<'a>, contact: &'a Contact) -> Self {
+    pub(crate) fn new(at: DestinationContext<'a>, contact: &'a Contact) -> Self {
         Self { at, contact, session: None, absent: None }
     }
 
@@ -128,10 +128,10 @@ impl<'a> Connection<'a> {
     pub(crate) fn with<T>(
         &mut self,
         work: impl FnOnce(&mut dyn SinkSession) -> Result<T, SinkError>,
-    ) -> Result<T, Lost> {
+    ) -> Result<T, Interrupted> {
         let mut session = self.take()?;
         let wait = self.waits();
-        let done = work(session.as_mut()).map_err(Lost::Session)?;
+        let done = work(session.as_mut()).map_err(Interrupted::Session)?;
         drop(wait);
         self.keep(session);
         Ok(done)
@@ -143,7 +143,7 @@ impl<'a> Connection<'a> {
     }
 
     /// The session, to be given back with [`Connection::keep`] unless it is lost.
-    pub(crate) fn take(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
+    pub(crate) fn take(&mut self) -> Result<Box<dyn SinkSession>, Interrupted> {
         match self.session.take() {
             Some(it) => Ok(it),
             None => self.connect(),
@@ -159,14 +159,14 @@ impl<'a> Connection<'a> {
         self.session = None;
     }
 
-    fn connect(&mut self) -> Result<Box<dyn SinkSession>, Lost> {
+    fn connect(&mut self) -> Result<Box<dyn SinkSession>, Interrupted> {
         let mut pauses = PAUSES.iter();
         loop {
             if !self.at.stop.may_go_on() {
-                return Err(Lost::Stopped);
+                return Err(Interrupted::Stopped);
             }
             if let Some((ending, why)) = self.contact.given_up().clone() {
-                return Err(Lost::Run(ending, why));
+                return Err(Interrupted::Run(ending, why));
             }
             let error = match self.open() {
                 Ok(session) => return Ok(session),
@@ -174,7 +174,7 @@ impl<'a> Connection<'a> {
             };
             let was_connected = self.contact.was_connected.load(Ordering::Relaxed);
             if was_connected && self.at.stop.must_cut() {
-                return Err(Lost::Stopped);
+                return Err(Interrupted::Stopped);
             }
             let may_pass = match error.cause {
                 Cause::Transient => true,
@@ -194,10 +194,10 @@ impl<'a> Connection<'a> {
             };
             let Some(pause) = pauses.next().filter(|_| may_pass) else {
                 let why = format!("destination {}: {}", self.at.destination, error.chain());
-                let ending = Ending::of_cause(error.cause);
+                let ending = ExitStatus::of_cause(error.cause);
                 self.contact.given_up().get_or_insert_with(|| (ending, why.clone()));
                 self.absent = Some(error).filter(|it| it.cause == Cause::Absent);
-                return Err(Lost::Run(ending, why));
+                return Err(Interrupted::Run(ending, why));
             };
             let text = format!("{}; trying again in {} s", error.chain(), pause.as_secs());
             self.at.observer.event(&Event::Warning(&text));

@@ -11,8 +11,8 @@ use dvb_fixity::{Algorithm, Digest, RecordedChecksum};
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DataFile, DestinationName, DvObjectId, ObjectRole};
 
+use crate::command::cancel::CancelToken;
 use crate::command::error::RunError;
-use crate::command::stop::Stop;
 use crate::source::list_objects::{self, Object};
 use crate::source::on_record::OnRecord;
 use crate::source::payload::{ObjectPayload, Reading};
@@ -30,7 +30,7 @@ pub(crate) struct Changes<'a> {
     stores: &'a Stores,
     ledger: &'a dyn Ledger,
     destination: &'a DestinationName,
-    stop: &'a Stop,
+    stop: &'a CancelToken,
     /// The share that may change at once; `None` where the administrator takes the brake off.
     limit: Option<f64>,
     /// Data files with a proved copy, as far as the catalogue has them.
@@ -45,7 +45,7 @@ pub(crate) struct Changes<'a> {
 impl<'a> Changes<'a> {
     /// For a run of this destination. With a `limit` of `None` nothing is compared.
     pub(crate) fn new(
-        (stores, ledger, stop): (&'a Stores, &'a dyn Ledger, &'a Stop),
+        (stores, ledger, stop): (&'a Stores, &'a dyn Ledger, &'a CancelToken),
         destination: &'a DestinationName,
         limit: Option<f64>,
     ) -> Self {

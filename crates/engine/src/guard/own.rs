@@ -6,8 +6,8 @@ use dvb_model::{DestinationName, ObjectKey};
 use dvb_storage::conformance::{Bytes, End};
 use dvb_storage::{Cause, CommitRequest, SinkError, SinkSession, StageRequest, Unstaged};
 
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 
 /// Stores one, proved and flushed. Inner error: it was not stored; what lay at its key is still there.
 pub(super) fn put(
@@ -48,9 +48,9 @@ pub(super) fn get(
 /// Nothing can be stored at a destination, so nothing can be proved of it.
 pub(super) fn refused(error: Unstaged, destination: &DestinationName, key: &ObjectKey) -> RunError {
     let (ending, why) = match &error {
-        Unstaged::Sink(error) => (Ending::of_cause(error.cause), error.chain()),
-        Unstaged::Verify(_) => (Ending::DestinationDamaged, chain(&error)),
-        Unstaged::Payload(_) => (Ending::Unreachable, chain(&error)),
+        Unstaged::Sink(error) => (ExitStatus::of_cause(error.cause), error.chain()),
+        Unstaged::Verify(_) => (ExitStatus::DestinationDamaged, chain(&error)),
+        Unstaged::Payload(_) => (ExitStatus::Unreachable, chain(&error)),
     };
     RunError::Destination { text: format!("destination {destination}: {key} cannot be stored: {why}"), ending }
 }

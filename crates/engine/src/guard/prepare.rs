@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::token::{Beyond, prove_apart};
 use super::{Claimant, Identity, Samples, Standing, identity};
-use crate::command::ending::Ending;
 use crate::command::error::RunError;
+use crate::command::exit_status::ExitStatus;
 use crate::source::stores::Stores;
 
 /// What destinations are looked at with.
@@ -217,5 +217,5 @@ fn unsearched(store: &DriverId, why: &str) -> String {
 
 fn unusable(name: &DestinationName, error: &SinkError) -> RunError {
     let text = format!("destination {name}: {}", error.chain());
-    RunError::Destination { text, ending: Ending::of_cause(error.cause) }
+    RunError::Destination { text, ending: ExitStatus::of_cause(error.cause) }
 }

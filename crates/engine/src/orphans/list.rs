@@ -7,10 +7,10 @@ use dvb_storage::{Cause, Listed, Listing, SinkError};
 use super::respelled::Names;
 use super::{Counts, Failure, Orphan, Orphans, OrphansOptions};
 use crate::catalogue::spool::Spool;
-use crate::command::ending::Ending;
 use crate::command::error::RunError;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::session::{At, Connection, Lost};
+use crate::copies::session::{Connection, DestinationContext, Interrupted};
 use crate::copies::spelling::folded;
 
 /// Keys that the ledger is asked for at once.
@@ -61,14 +61,14 @@ impl Sizes {
 
 /// Lists the orphans of the destination.
 pub(super) fn list(
-    at: At<'_>,
+    at: DestinationContext<'_>,
     options: &OrphansOptions,
     connection: &mut Connection<'_>,
     counts: &mut Counts,
 ) -> Result<Found, Failure> {
     for attempt in 1..=ATTEMPTS {
         match list_once(at, options, connection, counts) {
-            Err(Failure::Lost(Lost::Session(error))) if attempt < ATTEMPTS => {
+            Err(Failure::Interrupted(Interrupted::Session(error))) if attempt < ATTEMPTS => {
                 let text = format!("{}; it is listed anew", error.chain());
                 at.observer.event(&Event::Warning(&text));
                 *counts = Counts::default();
@@ -76,11 +76,11 @@ pub(super) fn list(
             done => return done,
         }
     }
-    Err(Failure::Lost(Lost::Stopped))
+    Err(Failure::Interrupted(Interrupted::Stopped))
 }
 
 fn list_once(
-    at: At<'_>,
+    at: DestinationContext<'_>,
     options: &OrphansOptions,
     connection: &mut Connection<'_>,
     counts: &mut Counts,
@@ -118,7 +118,7 @@ fn list_once(
     if let Err(error) = listed {
         let text =
             format!("destination {}: this account may not list what lies there: {}", at.destination, error.chain());
-        return Err(RunError::Destination { text, ending: Ending::of_cause(error.cause) }.into());
+        return Err(RunError::Destination { text, ending: ExitStatus::of_cause(error.cause) }.into());
     }
     sieve.sift(options)?;
     Ok(sieve.found)
@@ -126,7 +126,7 @@ fn list_once(
 
 /// Lets pass what the ledger does not name, a page at a time.
 struct Sieve<'a> {
-    at: At<'a>,
+    at: DestinationContext<'a>,
     page: Vec<Listed>,
     found: Found,
 }

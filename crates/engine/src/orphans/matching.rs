@@ -9,10 +9,10 @@ use dvb_storage::SinkError;
 use super::list::Found;
 use super::{Counts, Failure, MissingObject, Orphan, OrphansOptions, OrphansSetup, Wanted, wanted};
 use crate::catalogue::spool::Spool;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::compare::read_back;
-use crate::copies::session::{Connection, Lost};
+use crate::copies::session::{Connection, Interrupted};
 
 /// Orphans that are measured at once, at most so many or of so many bytes; one alone may have more.
 const BATCH: usize = 256;
@@ -128,23 +128,23 @@ impl Matcher<'_, '_> {
         keys: &[ObjectKey],
         sizes: &[u64],
         algorithms: &[Algorithm],
-    ) -> Result<Vec<Result<Measured, SinkError>>, Lost> {
+    ) -> Result<Vec<Result<Measured, SinkError>>, Interrupted> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         for session in 1..=SESSIONS {
             if !self.setup.stop.may_begin() {
-                return Err(Lost::Stopped);
+                return Err(Interrupted::Stopped);
             }
             match self.measure_once(keys, sizes, algorithms) {
-                Err(Lost::Session(error)) if session < SESSIONS => {
+                Err(Interrupted::Session(error)) if session < SESSIONS => {
                     let text = format!("{}; its objects are measured again", error.chain());
                     self.setup.observer.event(&Event::Warning(&text));
                 }
                 done => return done,
             }
         }
-        Err(Lost::Stopped)
+        Err(Interrupted::Stopped)
     }
 
     fn measure_once(
@@ -152,8 +152,8 @@ impl Matcher<'_, '_> {
         keys: &[ObjectKey],
         sizes: &[u64],
         algorithms: &[Algorithm],
-    ) -> Result<Vec<Result<Measured, SinkError>>, Lost> {
-        let evidence = self.connection.with(|it| Ok(it.measures_by()))?;
+    ) -> Result<Vec<Result<Measured, SinkError>>, Interrupted> {
+        let evidence = self.connection.with(|it| Ok(it.measure_evidence()))?;
         self.counts.evidence = Some(evidence);
         let is_long = sizes.iter().any(|it| *it > BATCH_BYTES);
         let answers = if evidence == Evidence::ReadBack && is_long {
@@ -191,7 +191,7 @@ fn take(orphan: &mut Orphan, answer: Result<Measured, SinkError>, counts: &mut C
             orphan.digests.extend(new);
         }
         Err(error) => {
-            Ending::worsen(&mut counts.unusable, Ending::of_all(error.cause));
+            ExitStatus::worsen(&mut counts.unusable, ExitStatus::of_all(error.cause));
             orphan.unreadable = Some(error.chain());
         }
     }

@@ -15,13 +15,13 @@ use dvb_storage::Sink;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::catalogue::spool::Spool;
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Observer;
-use crate::command::stop::Stop;
 use crate::command::time::now;
-use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 
 /// What `orphans` works with.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ pub struct OrphansSetup<'a> {
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 /// How it goes about its work. There are no defaults: the caller says the limits.
@@ -138,7 +138,7 @@ pub struct OrphansSummary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 // serde gives a reference.
@@ -155,14 +155,14 @@ struct Counts {
     unlisted_total: u64,
     missing_files: u64,
     evidence: Option<Evidence>,
-    unusable: Option<Ending>,
-    abort: Option<(Ending, String)>,
+    unusable: Option<ExitStatus>,
+    abort: Option<(ExitStatus, String)>,
 }
 
 /// Why a step did not come to its end.
 enum Failure {
     Run(RunError),
-    Lost(Lost),
+    Interrupted(Interrupted),
 }
 
 impl From<RunError> for Failure {
@@ -177,9 +177,9 @@ impl From<LedgerError> for Failure {
     }
 }
 
-impl From<Lost> for Failure {
-    fn from(lost: Lost) -> Self {
-        Self::Lost(lost)
+impl From<Interrupted> for Failure {
+    fn from(lost: Interrupted) -> Self {
+        Self::Interrupted(lost)
     }
 }
 
@@ -212,7 +212,7 @@ fn orphans_until(
 ) -> Result<OrphansSummary, RunError> {
     let started = now();
     let OrphansSetup { ledger, destination, sink, observer, stop, .. } = *setup;
-    let at = At { ledger, destination, sink, observer, stop, run: &options.run };
+    let at = DestinationContext { ledger, destination, sink, observer, stop, run: &options.run };
     // Without the lock, nobody can tell which runs are over: nothing of them is swept.
     let contact = Contact::without_lock();
     let mut connection = Connection::new(at, &contact);
@@ -221,18 +221,18 @@ fn orphans_until(
     let mut found = match listed {
         Ok(it) => it,
         Err(Failure::Run(error)) => return Err(error),
-        Err(Failure::Lost(lost)) => return Err(lost_error(destination, lost)),
+        Err(Failure::Interrupted(lost)) => return Err(lost_error(destination, lost)),
     };
     if found.count > 0 && stop.may_begin() {
         let compared = respelled::leave_out(setup, options, &mut connection, &mut found)
             .and_then(|()| find_owners(setup, options, &mut connection, &mut found, &mut counts));
         match compared {
-            Ok(()) | Err(Failure::Lost(Lost::Stopped)) => {}
+            Ok(()) | Err(Failure::Interrupted(Interrupted::Stopped)) => {}
             // The list is worth having all the same.
-            Err(Failure::Run(error)) => counts.abort = Some((Ending::from(&error), chain(&error))),
-            Err(Failure::Lost(lost)) => {
+            Err(Failure::Run(error)) => counts.abort = Some((ExitStatus::from(&error), chain(&error))),
+            Err(Failure::Interrupted(lost)) => {
                 let error = lost_error(destination, lost);
-                counts.abort = Some((Ending::from(&error), chain(&error)));
+                counts.abort = Some((ExitStatus::from(&error), chain(&error)));
             }
         }
     }
@@ -247,7 +247,7 @@ fn orphans_until(
         show(&orphan);
     }
     if summary.unreadable + summary.unlisted_total > 0 {
-        summary.ending = summary.ending.min(Ending::NotSafe);
+        summary.ending = summary.ending.min(ExitStatus::NotSafe);
     }
     summary.exit_code = summary.ending.code();
     summary.finished = now();
@@ -267,24 +267,24 @@ fn find_owners(
     matching::compare(setup, options, connection, found, &mut wanted, counts)
 }
 
-fn lost_error(destination: &DestinationName, lost: Lost) -> RunError {
+fn lost_error(destination: &DestinationName, lost: Interrupted) -> RunError {
     match lost {
-        Lost::Run(ending, text) => RunError::Destination { text, ending },
-        Lost::Session(error) => RunError::Destination {
+        Interrupted::Run(ending, text) => RunError::Destination { text, ending },
+        Interrupted::Session(error) => RunError::Destination {
             text: format!("destination {destination}: {}", error.chain()),
-            ending: Ending::of_cause(error.cause),
+            ending: ExitStatus::of_cause(error.cause),
         },
-        Lost::Stopped => RunError::Destination {
+        Interrupted::Stopped => RunError::Destination {
             text: format!("destination {destination}: stopped before anything was listed"),
-            ending: Ending::Stopped,
+            ending: ExitStatus::Stopped,
         },
     }
 }
 
 fn summary(setup: &OrphansSetup<'_>, options: &OrphansOptions, started: String, counts: Counts) -> OrphansSummary {
-    let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok()).map(Ending::Signalled);
+    let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok()).map(ExitStatus::Signalled);
     let abort = counts.abort.as_ref().map(|it| it.0);
-    let ending = [signal, counts.unusable, abort].into_iter().flatten().min().unwrap_or(Ending::Safe);
+    let ending = [signal, counts.unusable, abort].into_iter().flatten().min().unwrap_or(ExitStatus::Safe);
     OrphansSummary {
         command: "orphans",
         run_id: options.run.clone(),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use dvb_catalog::{Detail, Entry};
 use dvb_fixity::{Digest, RecordedChecksum};
-use dvb_ledger::{Copy, CopyState, EntryKind, Holding, LedgerError};
+use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, LedgerError};
 use dvb_model::{DataFile, DvObjectId, ObjectRole, Status};
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ impl List<'_> {
 
 /// Copies that a look found missing or changed, those of what left the catalogue among them.
 fn found_bad(setup: &OrphansSetup<'_>, list: &mut List<'_>) -> Result<(), RunError> {
-    let mut after: Option<Copy> = None;
+    let mut after: Option<CopyRecord> = None;
     loop {
         let page = setup.ledger.damaged_copies(setup.destination, after.as_ref(), PAGE)?;
         let Some(last) = page.last() else { return Ok(()) };
@@ -174,7 +174,7 @@ fn one_file(
     }
     for copy in elsewhere.iter().flat_map(proved) {
         let (Some(size), Some(digest)) = (copy.size, &copy.sha256) else { continue };
-        let has = |it: &Copy| it.role == copy.role && it.sha256.as_ref() == Some(digest);
+        let has = |it: &CopyRecord| it.role == copy.role && it.sha256.as_ref() == Some(digest);
         // Those that were here once are on the list already.
         if !held.is_some_and(|it| it.copies.iter().any(has)) {
             list.add(size, file.object(&copy.role, digest, KnownBy::Ledger))?;
@@ -185,7 +185,7 @@ fn one_file(
     Ok(!has_any || has_bad)
 }
 
-fn proved(holding: &Holding) -> impl Iterator<Item = &Copy> {
+fn proved(holding: &Holding) -> impl Iterator<Item = &CopyRecord> {
     holding.copies.iter().filter(|it| it.state == CopyState::Proved)
 }
 

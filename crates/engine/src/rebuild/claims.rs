@@ -4,16 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
-use dvb_ledger::{Basis, Claim, Copy, CopyState, EntryKind};
+use dvb_ledger::{Basis, Claim, CopyRecord, CopyState, EntryKind};
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, StoragePid};
 use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
 use crate::command::LISTED;
-use crate::command::ending::Ending;
 use crate::command::error::chain;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::session::{Connection, Lost};
+use crate::copies::session::{Connection, Interrupted};
 use crate::source::fingerprint;
 use dvb_storage::Cause;
 
@@ -50,7 +50,7 @@ pub(super) struct Claims<'a> {
     pub(super) missing: Vec<Missing>,
 }
 
-type Aborted = (Ending, String);
+type Aborted = (ExitStatus, String);
 
 impl<'a> Claims<'a> {
     pub(super) fn new(setup: &'a RebuildSetup<'a>, run: &'a RunId, fetched: &Fetched, auxiliary_objects: bool) -> Self {
@@ -89,7 +89,7 @@ impl<'a> Claims<'a> {
         });
         match (failure, read) {
             (Some(aborted), _) => Err(aborted),
-            (None, Err(error)) => Err((Ending::from(&error), chain(&error))),
+            (None, Err(error)) => Err((ExitStatus::from(&error), chain(&error))),
             (None, Ok(())) => {
                 let unknown = self.unknown.load(Ordering::Relaxed);
                 if unknown > 0 {
@@ -211,7 +211,7 @@ impl<'a> Claims<'a> {
             } += 1;
         }
         let RebuildSetup { ledger, destination, .. } = self.setup;
-        ledger.claim(destination, self.run, &self.batch).map_err(|it| (Ending::from(&it), chain(&it)))?;
+        ledger.claim(destination, self.run, &self.batch).map_err(|it| (ExitStatus::from(&it), chain(&it)))?;
         self.batch.clear();
         Ok(())
     }
@@ -222,7 +222,7 @@ impl<'a> Claims<'a> {
 
     /// Whether each object is there with its size. What is not stays known, as damaged.
     fn look(&mut self, connection: &mut Connection<'_>) -> Result<(), Aborted> {
-        let is_claimed = |it: &&mut Copy| it.state == CopyState::Claimed;
+        let is_claimed = |it: &&mut CopyRecord| it.state == CopyState::Claimed;
         let keys: Vec<ObjectKey> = self
             .batch
             .iter()
@@ -275,10 +275,10 @@ fn stat(connection: &mut Connection<'_>, keys: &[ObjectKey]) -> Result<Vec<Found
     loop {
         match connection.with(|it| it.stat(keys)) {
             Ok(found) => return Ok(found),
-            Err(Lost::Session(_)) if attempt < ATTEMPTS => attempt += 1,
-            Err(Lost::Session(error)) => return Err((Ending::of_cause(error.cause), error.chain())),
-            Err(Lost::Run(ending, text)) => return Err((ending, text)),
-            Err(Lost::Stopped) => return Err((Ending::Unreachable, "stopped".to_owned())),
+            Err(Interrupted::Session(_)) if attempt < ATTEMPTS => attempt += 1,
+            Err(Interrupted::Session(error)) => return Err((ExitStatus::of_cause(error.cause), error.chain())),
+            Err(Interrupted::Run(ending, text)) => return Err((ending, text)),
+            Err(Interrupted::Stopped) => return Err((ExitStatus::Unreachable, "stopped".to_owned())),
         }
     }
 }
@@ -288,8 +288,8 @@ fn directory(dataset: &Dataset) -> Option<String> {
 }
 
 /// `None` for what this program never writes.
-fn copy(id: DvObjectId, it: &HeldObject, state: CopyState) -> Option<Copy> {
-    Some(Copy {
+fn copy(id: DvObjectId, it: &HeldObject, state: CopyState) -> Option<CopyRecord> {
+    Some(CopyRecord {
         id,
         role: it.role.parse().ok()?,
         version: it.version,

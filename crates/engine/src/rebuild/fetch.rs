@@ -16,10 +16,10 @@ use serde::Serialize;
 use tempfile::TempPath;
 
 use super::RebuildSetup;
-use crate::command::ending::Ending;
+use crate::command::cancel::CancelToken;
 use crate::command::error::RunError;
-use crate::command::stop::Stop;
-use crate::copies::session::{Connection, Lost};
+use crate::command::exit_status::ExitStatus;
+use crate::copies::session::{Connection, Interrupted};
 use crate::copies::snapshot_names;
 use crate::guard::{self, Identity};
 
@@ -306,7 +306,7 @@ fn download(
     session: &mut dyn dvb_storage::SinkSession,
     key: &ObjectKey,
     file: &File,
-    stop: &Stop,
+    stop: &CancelToken,
 ) -> Result<Result<String, String>, SinkError> {
     let here = |source: io::Error| {
         let cause = if dvb_model::is_full(&source) { Cause::Full } else { Cause::Io };
@@ -382,13 +382,13 @@ fn again<T>(
     loop {
         let (ending, text) = match connection.with(&mut work) {
             Ok(it) => return Ok(it),
-            Err(Lost::Session(error)) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
+            Err(Interrupted::Session(error)) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
                 attempt += 1;
                 continue;
             }
-            Err(Lost::Session(error)) => (Ending::of_cause(error.cause), error.chain()),
-            Err(Lost::Run(ending, text)) => (ending, text),
-            Err(Lost::Stopped) => (Ending::Unreachable, "stopped".to_owned()),
+            Err(Interrupted::Session(error)) => (ExitStatus::of_cause(error.cause), error.chain()),
+            Err(Interrupted::Run(ending, text)) => (ending, text),
+            Err(Interrupted::Stopped) => (ExitStatus::Unreachable, "stopped".to_owned()),
         };
         return Err(RunError::Destination { text, ending });
     }

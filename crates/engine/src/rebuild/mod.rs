@@ -14,13 +14,13 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
-use crate::command::stop::Stop;
 use crate::command::time::now;
-use crate::copies::session::{At, Connection, Contact};
+use crate::copies::session::{Connection, Contact, DestinationContext};
 use crate::guard::{self, Identity};
 
 pub use claims::ClaimCounts;
@@ -41,13 +41,13 @@ pub struct RebuildSetup<'a> {
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 impl RebuildSetup<'_> {
-    fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+    fn at<'b>(&'b self, run: &'b RunId) -> DestinationContext<'b> {
         let Self { ledger, destination, sink, observer, stop, .. } = *self;
-        At { ledger, destination, sink, observer, stop, run }
+        DestinationContext { ledger, destination, sink, observer, stop, run }
     }
 }
 
@@ -110,7 +110,7 @@ pub struct RebuildSummary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 /// Makes the ledger of a destination again. May be called again after it was interrupted.
@@ -137,7 +137,7 @@ fn rebuild_until(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<R
         Ok(it) => (it.claimed.files, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
         Err(error) => {
             let object = serde_json::json!({ "command": "rebuild", "error": chain(error) });
-            (0, Ending::from(error).code(), object.to_string())
+            (0, ExitStatus::from(error).code(), object.to_string())
         }
     };
     let end = RunSummary { finished: now(), catalogued: claimed, exit_code, json };
@@ -169,11 +169,11 @@ fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let aborted = ended.err();
     let found = [
-        signal.map(Ending::Signalled),
+        signal.map(ExitStatus::Signalled),
         aborted.as_ref().map(|it| it.0),
-        (counts.missing > 0).then_some(Ending::DestinationDamaged),
+        (counts.missing > 0).then_some(ExitStatus::DestinationDamaged),
     ];
-    let ending = found.into_iter().flatten().min().unwrap_or(Ending::Safe);
+    let ending = found.into_iter().flatten().min().unwrap_or(ExitStatus::Safe);
     Ok(RebuildSummary {
         command: "rebuild",
         run_id: options.run.clone(),

@@ -4,19 +4,19 @@ use crate::copies::incident::of_copy;
 use std::collections::BTreeMap;
 
 use dvb_fixity::{Algorithm, Digest, Measured};
-use dvb_ledger::{Bytes, Check, Copy, CopyState, Custody, Finding, Found};
+use dvb_ledger::{Bytes, Check, CopyRecord, CopyState, Custody, Finding, Found};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
-use super::sides::{Held, InStore};
+use super::sides::{InStore, Measurement};
 use super::{Case, Halt, Outcome, Repair, RepairItem};
 use crate::catalogue::spool::Subject;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::compare::{Bad, sentence};
 use crate::restore::object::{Wanted, may_mend};
 use crate::restore::place::Home;
 use crate::restore::plan::Asked;
-use crate::restore::reach::Reach;
+use crate::restore::session_pool::SessionPool;
 use crate::restore::worker;
 use crate::source::examine::{self, Uncopied};
 use crate::source::incident;
@@ -32,7 +32,7 @@ pub(super) struct People {
 }
 
 impl People {
-    fn of(case: &Case, custody: &[Custody]) -> Self {
+    fn of(case: &Case, history: &[Custody]) -> Self {
         match case.asked.as_ref().map(|it| &it.subject) {
             Some(Subject::DataFile(it)) => Self {
                 id: it.id,
@@ -49,9 +49,9 @@ impl People {
                 label: None,
             },
             None => {
-                let detail = custody.first().map(|it| &it.detail);
+                let detail = history.first().map(|it| &it.detail);
                 let of_dataset = |it: &ObjectRole| matches!(it, ObjectRole::DatasetLevel(_));
-                let roles = custody.iter().flat_map(|it| &it.copies).map(|it| &it.copy.role);
+                let roles = history.iter().flat_map(|it| &it.copies).map(|it| &it.copy.role);
                 Self {
                     id: case.id,
                     is_data_file: !roles.into_iter().any(of_dataset),
@@ -65,7 +65,7 @@ impl People {
 }
 
 /// A copy with the number of its destination, and what was found of it.
-type LookedAt<'a> = (&'a (usize, Copy), &'a Held);
+type LookedAt<'a> = (&'a (usize, CopyRecord), &'a Measurement);
 
 /// One object with its copies, and what was found of each.
 pub(super) struct Sides<'a> {
@@ -77,10 +77,10 @@ pub(super) struct Sides<'a> {
 }
 
 impl Repair<'_> {
-    pub(super) fn one(&self, reach: &mut Reach<'_>, case: &Case) -> Result<(), Halt> {
-        let custody = self.setup.ledger.custody(case.id)?;
-        let copies = self.copies(&custody);
-        let people = People::of(case, &custody);
+    pub(super) fn one(&self, reach: &mut SessionPool<'_>, case: &Case) -> Result<(), Halt> {
+        let history = self.setup.ledger.history(case.id)?;
+        let copies = self.copies(&history);
+        let people = People::of(case, &history);
         let recorded = case.asked.as_ref().and_then(|it| match &it.subject {
             Subject::DataFile(file) => worker::recorded(file),
             Subject::Dataset(_) => None,
@@ -107,10 +107,10 @@ impl Repair<'_> {
         let has_original = roles.contains_key(&ObjectRole::Original);
         let has_recorded = |it: &Measured| recorded.as_ref().is_none_or(|recorded| it.matches(recorded) == Some(true));
         let in_a_copy = held.iter().any(|it| match it {
-            Held::Good(proof) => has_recorded(proof.measured()),
-            Held::Bad(_) => false,
+            Measurement::Good(proof) => has_recorded(proof.measured()),
+            Measurement::Bad(_) => false,
             // Nobody knows.
-            Held::Unread { .. } => true,
+            Measurement::Unread { .. } => true,
         });
         for (role, copies) in roles {
             let mut sides = Sides { people: &people, role, copies, wanted: None, in_store: None };
@@ -131,10 +131,10 @@ impl Repair<'_> {
     }
 
     /// Every copy that was ever proved, with the number of its destination.
-    fn copies(&self, custody: &[Custody]) -> Vec<(usize, Copy)> {
+    fn copies(&self, history: &[Custody]) -> Vec<(usize, CopyRecord)> {
         let mut copies = Vec::new();
         for (n, origin) in self.setup.destinations.iter().enumerate() {
-            let mine = custody.iter().filter(|it| it.destination == *origin.name).flat_map(|it| &it.copies);
+            let mine = history.iter().filter(|it| it.destination == *origin.name).flat_map(|it| &it.copies);
             let proved = mine.filter(|it| it.copy.state != CopyState::Reserved);
             copies.extend(proved.map(|it| (n, it.copy.clone())));
         }
@@ -142,14 +142,14 @@ impl Repair<'_> {
     }
 
     /// What the ledger does not know yet.
-    fn record_looks(&self, people: &People, copies: &[(usize, Copy)], held: &[Held]) -> Result<(), Halt> {
+    fn record_looks(&self, people: &People, copies: &[(usize, CopyRecord)], held: &[Measurement]) -> Result<(), Halt> {
         for (n, origin) in self.setup.destinations.iter().enumerate() {
-            let check = |((_, copy), held): (&(usize, Copy), &Held)| {
+            let check = |((_, copy), held): (&(usize, CopyRecord), &Measurement)| {
                 let found = match (held, copy.state) {
-                    (Held::Bad(bad), CopyState::Proved | CopyState::Claimed) => {
+                    (Measurement::Bad(bad), CopyState::Proved | CopyState::Claimed) => {
                         Found::Damaged(Box::new(self.finding(people, n, copy, bad)))
                     }
-                    (Held::Good(proof), CopyState::Damaged | CopyState::Claimed) => Found::Good(proof.clone()),
+                    (Measurement::Good(proof), CopyState::Damaged | CopyState::Claimed) => Found::Good(proof.clone()),
                     _ => return None,
                 };
                 Some(Check { id: copy.id, role: copy.role.clone(), version: copy.version, found })
@@ -180,7 +180,7 @@ impl Repair<'_> {
                 Uncopied::Missing(why) => ("missing", format!("{key} in {bad}: {why}")),
                 Uncopied::Damaged(why) => ("damaged", format!("{key} in {bad} is damaged: {why}")),
                 Uncopied::Unread { why, of_all } => {
-                    Ending::worsen(&mut self.out().unusable, of_all);
+                    ExitStatus::worsen(&mut self.out().unusable, of_all);
                     ("unreadable", why)
                 }
                 Uncopied::Stopped => return Err(Halt::Stopped),
@@ -224,7 +224,7 @@ impl Repair<'_> {
         home: Result<&Home, &String>,
         has_original: bool,
     ) -> Result<(), Halt> {
-        let all: Vec<&(usize, Copy)> = sides.copies.iter().map(|it| it.0).collect();
+        let all: Vec<&(usize, CopyRecord)> = sides.copies.iter().map(|it| it.0).collect();
         let described = worker::role_of_checksum(has_original) == *sides.role;
         let wanted = worker::wanted(&self.shared, asked, sides.role, &all, home, described, false);
         // It has no place in a store: its copies are all that there is.
@@ -235,7 +235,7 @@ impl Repair<'_> {
     }
 
     /// What is bad in the store.
-    fn store_side(&self, reach: &mut Reach<'_>, sides: &mut Sides<'_>) -> Result<(), Halt> {
+    fn store_side(&self, reach: &mut SessionPool<'_>, sides: &mut Sides<'_>) -> Result<(), Halt> {
         let (Some(wanted), Some(in_store)) = (&mut sides.wanted, &sides.in_store) else { return Ok(()) };
         let driver = wanted.driver.as_ref().map_or_else(String::new, |it| it.0.clone());
         let bad = format!("store {driver}");
@@ -244,7 +244,7 @@ impl Repair<'_> {
             InStore::Missing => ("missing", format!("{} is missing in {bad}", wanted.path)),
             InStore::Damaged(why) => ("damaged", format!("{} in {bad} is not what was copied: {why}", wanted.path)),
             InStore::Unread { why, of_all } => {
-                Ending::worsen(&mut self.out().unusable, *of_all);
+                ExitStatus::worsen(&mut self.out().unusable, *of_all);
                 let mut item =
                     sides.people.item(sides.role, bad, wanted.path.as_str().into(), "unreadable", why.clone());
                 item.action = "it cannot be judged now".into();
@@ -254,19 +254,19 @@ impl Repair<'_> {
         };
         let is_missing = matches!(in_store, InStore::Missing);
         let mut item = sides.people.item(sides.role, bad, wanted.path.as_str().to_owned(), found, detail);
-        let is_good = |it: &LookedAt<'_>| matches!(it.1, Held::Good(_));
-        let good: Vec<(usize, &Copy)> =
+        let is_good = |it: &LookedAt<'_>| matches!(it.1, Measurement::Good(_));
+        let good: Vec<(usize, &CopyRecord)> =
             sides.copies.iter().filter(|it| is_good(it)).map(|it| (it.0.0, &it.0.1)).collect();
         let same: Vec<usize> =
             good.iter().filter(|it| it.1.sha256.as_ref() == Some(&wanted.sha256)).map(|it| it.0).collect();
         item.good = same.iter().map(|n| self.destination(*n)).collect();
         wanted.candidates.retain(|it| good.iter().any(|(n, copy)| *n == it.origin && copy.key == it.key));
         let is_recorded = sides.copies.iter().any(|(copy, held)| match (held, &wanted.recorded) {
-            (Held::Good(proof), Some(recorded)) => {
+            (Measurement::Good(proof), Some(recorded)) => {
                 copy.1.sha256.as_ref() == Some(&wanted.sha256) && proof.measured().matches(recorded) == Some(true)
             }
             (_, None) => true,
-            (Held::Bad(_) | Held::Unread { .. }, Some(_)) => false,
+            (Measurement::Bad(_) | Measurement::Unread { .. }, Some(_)) => false,
         });
         let closed = wanted.driver.as_ref().and_then(|it| self.setup.writers.get(it)).map_or_else(
             || Some("nothing can be written to this store".to_owned()),
@@ -305,19 +305,19 @@ impl Repair<'_> {
     }
 
     /// What is bad at destinations.
-    fn destination_sides(&self, reach: &mut Reach<'_>, sides: &Sides<'_>) -> Result<(), Halt> {
+    fn destination_sides(&self, reach: &mut SessionPool<'_>, sides: &Sides<'_>) -> Result<(), Halt> {
         for ((n, copy), held) in &sides.copies {
             let bad = self.destination(*n);
             let key = copy.key.as_str().to_owned();
             let (found, detail) = match held {
-                Held::Good(_) => continue,
-                Held::Bad(bad) => {
+                Measurement::Good(_) => continue,
+                Measurement::Bad(bad) => {
                     let people = sides.people;
                     let found = if bad.what() == "missing" { "missing" } else { "damaged" };
                     (found, sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
                 }
-                Held::Unread { why, of_all } => {
-                    Ending::worsen(&mut self.out().unusable, *of_all);
+                Measurement::Unread { why, of_all } => {
+                    ExitStatus::worsen(&mut self.out().unusable, *of_all);
                     let mut item = sides.people.item(sides.role, bad, key, "unreadable", why.clone());
                     item.action = "it cannot be judged now".into();
                     self.out().enter(item, false);
@@ -353,12 +353,12 @@ impl Repair<'_> {
                 let driver = sides.wanted.as_ref().and_then(|it| it.driver.as_ref());
                 format!("store {}", driver.map_or("", |it| it.0.as_str()))
             }
-            From::Copy(n, _) => self.destination(*n),
+            From::CopyRecord(n, _) => self.destination(*n),
         }
     }
 
     /// What is bad of a copy, for its incident.
-    pub(super) fn finding(&self, people: &People, n: usize, copy: &Copy, bad: &Bad) -> Finding {
+    pub(super) fn finding(&self, people: &People, n: usize, copy: &CopyRecord, bad: &Bad) -> Finding {
         let detail = sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad);
         let found = incident::Discovery { command: "repair", detail: &detail };
         of_copy(found, self.setup.destinations[n].name, copy, bad)
@@ -378,12 +378,12 @@ impl Repair<'_> {
 /// Where good bytes are.
 pub(super) enum From<'a> {
     Store,
-    Copy(usize, &'a Copy),
+    CopyRecord(usize, &'a CopyRecord),
 }
 
 impl<'a> Sides<'a> {
     /// Everything that has the bytes of a copy, the store first.
-    pub(super) fn sources_of(&self, copy: &Copy) -> Vec<From<'a>> {
+    pub(super) fn sources_of(&self, copy: &CopyRecord) -> Vec<From<'a>> {
         let Some(sha256) = &copy.sha256 else { return Vec::new() };
         let mut found = Vec::new();
         if let Some(InStore::Good(measured)) = &self.in_store
@@ -392,8 +392,8 @@ impl<'a> Sides<'a> {
             found.push(From::Store);
         }
         for ((n, other), held) in &self.copies {
-            if matches!(held, Held::Good(_)) && other.sha256.as_ref() == Some(sha256) {
-                found.push(From::Copy(*n, other));
+            if matches!(held, Measurement::Good(_)) && other.sha256.as_ref() == Some(sha256) {
+                found.push(From::CopyRecord(*n, other));
             }
         }
         found

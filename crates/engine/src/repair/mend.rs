@@ -1,30 +1,30 @@
 //! The mending itself, in either direction, and the incident that is written of it.
 
 use dvb_fixity::{Algorithm, Evidence, Proved};
-use dvb_ledger::{Check, Copy, Found, Mending};
+use dvb_ledger::{Check, CopyRecord, Found, Mending};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Expected, PutError, SinkError, SinkSession, put_through};
+use dvb_storage::{Cause, Expected, PutError, SinkError, SinkSession, put_verified};
 
 use super::case::{From, Sides, store_finding};
-use super::sides::{Held, InStore};
+use super::sides::{InStore, Measurement};
 use super::{Halt, Outcome, Repair, RepairItem};
-use crate::command::ending::Ending;
-use crate::restore::object::{Fate, give_back, in_a_sentence};
-use crate::restore::reach::{Reach, SESSIONS, Unread, Watched};
+use crate::command::exit_status::ExitStatus;
+use crate::restore::object::{ObjectOutcome, give_back, in_a_sentence};
+use crate::restore::session_pool::{SESSIONS, SessionPool, Unread, Watched};
 
 /// What came of one attempt to make a copy again.
 enum Made {
     Yes(Box<dvb_fixity::Proved>),
     No(String),
     /// The session was lost on the way. A new one may be had.
-    Lost(String),
+    Interrupted(String),
 }
 
 impl Repair<'_> {
     /// Puts what is good at a destination into the store.
     pub(super) fn mend_store(
         &self,
-        reach: &mut Reach<'_>,
+        reach: &mut SessionPool<'_>,
         sides: &mut Sides<'_>,
         item: &mut RepairItem,
     ) -> Result<(), Halt> {
@@ -32,30 +32,30 @@ impl Repair<'_> {
         let outcome = give_back(&self.shared, reach, wanted);
         item.outcome = Outcome::Failed;
         let (from, kept) = match outcome.fate {
-            Fate::Restored { from, kept, note } => {
+            ObjectOutcome::Restored { from, kept, note } => {
                 if let Some(note) = note {
                     self.setup.observer.event(&crate::command::observer::Event::Warning(&note));
                 }
                 (from.map_or_else(String::new, |it| self.destination(it)), kept)
             }
-            Fate::AlreadyGood | Fate::Present => {
+            ObjectOutcome::AlreadyGood | ObjectOutcome::Present => {
                 item.action = "it is good by now".into();
                 return Ok(());
             }
-            Fate::Failed(why) => {
+            ObjectOutcome::Failed(why) => {
                 item.action = why;
                 return Ok(());
             }
-            Fate::Unreachable(ending, why) => {
-                Ending::worsen(&mut self.out().unusable, Some(ending));
+            ObjectOutcome::Unreachable(ending, why) => {
+                ExitStatus::worsen(&mut self.out().unusable, Some(ending));
                 item.action = why;
                 return Ok(());
             }
-            Fate::BadCopies => {
+            ObjectOutcome::BadCopies => {
                 item.action = format!("every copy is bad: {}", in_a_sentence(&outcome.bad));
                 return Ok(());
             }
-            Fate::Stopped => return Err(Halt::Stopped),
+            ObjectOutcome::Stopped => return Err(Halt::Stopped),
         };
         // What was written is one thing, what lies there another.
         let now = self.in_store(wanted)?;
@@ -78,9 +78,9 @@ impl Repair<'_> {
     /// Makes a copy again, from the first side that can give its bytes.
     pub(super) fn mend_copy(
         &self,
-        reach: &mut Reach<'_>,
+        reach: &mut SessionPool<'_>,
         sides: &Sides<'_>,
-        (n, copy): (usize, &Copy),
+        (n, copy): (usize, &CopyRecord),
         sources: &[From<'_>],
         item: &mut RepairItem,
     ) -> Result<(), Halt> {
@@ -89,9 +89,9 @@ impl Repair<'_> {
             let from = self.name_of(source, sides);
             match self.copy_until_made(reach, sides, (n, copy), source, &mut kept)? {
                 Made::No(why) => failed.push(format!("from {from}: {why}")),
-                Made::Lost(why) => {
-                    let ending = self.shared.contacts[n].ending().unwrap_or(Ending::Unreachable);
-                    Ending::worsen(&mut self.out().unusable, Some(ending));
+                Made::Interrupted(why) => {
+                    let ending = self.shared.contacts[n].ending().unwrap_or(ExitStatus::Unreachable);
+                    ExitStatus::worsen(&mut self.out().unusable, Some(ending));
                     failed.push(format!("from {from}: {why}"));
                 }
                 Made::Yes(proof) => {
@@ -112,15 +112,15 @@ impl Repair<'_> {
     /// Over as many sessions as a batch of a run may use up.
     fn copy_until_made(
         &self,
-        reach: &mut Reach<'_>,
+        reach: &mut SessionPool<'_>,
         sides: &Sides<'_>,
-        copy: (usize, &Copy),
+        copy: (usize, &CopyRecord),
         source: &From<'_>,
         kept: &mut Option<ObjectKey>,
     ) -> Result<Made, Halt> {
         for _ in 1..SESSIONS {
             match self.copy_again(reach, sides, copy, source, kept)? {
-                Made::Lost(why) => {
+                Made::Interrupted(why) => {
                     let text = format!("{why}; the copy is made again");
                     self.setup.observer.event(&crate::command::observer::Event::Warning(&text));
                 }
@@ -132,9 +132,9 @@ impl Repair<'_> {
 
     fn copy_again(
         &self,
-        reach: &mut Reach<'_>,
+        reach: &mut SessionPool<'_>,
         sides: &Sides<'_>,
-        (n, copy): (usize, &Copy),
+        (n, copy): (usize, &CopyRecord),
         source: &From<'_>,
         kept: &mut Option<ObjectKey>,
     ) -> Result<Made, Halt> {
@@ -145,7 +145,7 @@ impl Repair<'_> {
         let mut session = match reach.take(n) {
             Ok(it) => it,
             Err(Unread::Stopped) => return Err(Halt::Stopped),
-            Err(Unread::Lost(why)) => return Ok(Made::No(why)),
+            Err(Unread::Interrupted(why)) => return Ok(Made::No(why)),
             Err(Unread::Copy(error)) => return Ok(Made::No(error.chain())),
         };
         let run = &self.shared.runs[n];
@@ -156,7 +156,7 @@ impl Repair<'_> {
                 match opened {
                     Some(Ok(mut object)) => {
                         let mut body = Watched { body: object.body.as_mut(), reading: &self.shared.reading };
-                        put_through(session.as_mut(), &copy.key, &mut body, &expected, false, |it| {
+                        put_verified(session.as_mut(), &copy.key, &mut body, &expected, false, |it| {
                             aside(it, &copy.key, run, kept)
                         })
                     }
@@ -164,22 +164,22 @@ impl Repair<'_> {
                     None => return self.given_back(reach, n, session, Made::No("the store cannot be read".into())),
                 }
             }
-            From::Copy(other, good) if *other != n => {
+            From::CopyRecord(other, good) if *other != n => {
                 let read = reach.read(*other, &good.key, |body| {
-                    put_through(session.as_mut(), &copy.key, &mut &mut *body, &expected, false, |it| {
+                    put_verified(session.as_mut(), &copy.key, &mut &mut *body, &expected, false, |it| {
                         aside(it, &copy.key, run, kept)
                     })
                 });
                 match read {
                     Ok(done) => done,
                     Err(Unread::Stopped) => return Err(Halt::Stopped),
-                    Err(Unread::Lost(why)) => return self.given_back(reach, n, session, Made::No(why)),
+                    Err(Unread::Interrupted(why)) => return self.given_back(reach, n, session, Made::No(why)),
                     Err(Unread::Copy(error)) => {
                         return self.given_back(reach, n, session, Made::No(error.chain()));
                     }
                 }
             }
-            From::Copy(..) => {
+            From::CopyRecord(..) => {
                 let why = "a good copy of the same bytes lies at the same destination under another key";
                 return self.given_back(reach, n, session, Made::No(why.into()));
             }
@@ -188,10 +188,10 @@ impl Repair<'_> {
             Ok(proof) => Made::Yes(Box::new(proof)),
             Err(_) if !self.setup.stop.may_go_on() => return Err(Halt::Stopped),
             Err(PutError::Target(error)) if error.cause.is_of_all() => {
-                return Ok(Made::Lost(error.chain()));
+                return Ok(Made::Interrupted(error.chain()));
             }
             Err(PutError::Target(error)) if error.cause == Cause::Full => {
-                Ending::worsen(&mut self.out().unusable, Some(Ending::NoSpace));
+                ExitStatus::worsen(&mut self.out().unusable, Some(ExitStatus::NoSpace));
                 return Ok(Made::No(error.chain()));
             }
             Err(PutError::Target(error)) => Made::No(error.chain()),
@@ -204,7 +204,7 @@ impl Repair<'_> {
     #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
     fn given_back(
         &self,
-        reach: &mut Reach<'_>,
+        reach: &mut SessionPool<'_>,
         n: usize,
         session: Box<dyn SinkSession>,
         made: Made,
@@ -217,14 +217,14 @@ impl Repair<'_> {
     fn record_mended(
         &self,
         sides: &Sides<'_>,
-        (n, copy): (usize, &Copy),
+        (n, copy): (usize, &CopyRecord),
         proof: &Proved,
         from: &str,
         kept: Option<String>,
     ) -> Result<(), Halt> {
         let (ledger, run) = (self.setup.ledger, &self.shared.runs[n]);
         let was = sides.copies.iter().find(|it| it.0.0 == n && it.0.1.key == copy.key);
-        if let Some((_, Held::Bad(bad))) = was {
+        if let Some((_, Measurement::Bad(bad))) = was {
             // What was found before there were incidents has none yet.
             ledger.record_incidents(run, &[self.finding(sides.people, n, copy, bad)], &[])?;
         }

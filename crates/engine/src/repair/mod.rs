@@ -16,18 +16,18 @@ use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
-use crate::command::stop::Stop;
 use crate::command::time::{new_run_id, now};
 use crate::command::{LISTED, pool};
 use crate::copies::session::Contact;
 use crate::guard;
 use crate::restore::plan::Asked;
-use crate::restore::reach::Reach;
-use crate::restore::{self, Goal, Layout, Origin, RestoreError, RestoreOptions, RestoreSetup, Shared, StoreWriters};
+use crate::restore::session_pool::SessionPool;
+use crate::restore::{self, Goal, Layout, RestoreError, RestoreOptions, RestoreSetup, Shared, SinkAt, StoreWriters};
 use crate::run::Setup;
 use crate::run::options::Options;
 use crate::source::stores::Stores;
@@ -47,11 +47,11 @@ pub struct RepairSetup<'a> {
     /// What is known of the copies; incidents are recorded there.
     pub ledger: &'a dyn Ledger,
     /// Where copies are.
-    pub destinations: &'a [Origin<'a>],
+    pub destinations: &'a [SinkAt<'a>],
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 impl RepairSetup<'_> {
@@ -179,7 +179,7 @@ pub struct RepairSummary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 /// What the workers found.
@@ -191,10 +191,10 @@ struct Out {
     /// What is still bad, by side.
     store_is_bad: bool,
     destination_is_bad: bool,
-    unusable: Option<Ending>,
+    unusable: Option<ExitStatus>,
     /// Data files of which something is good again: a run is to record the verdict.
     settle: BTreeSet<DvObjectId>,
-    abort: Option<(Ending, String)>,
+    abort: Option<(ExitStatus, String)>,
 }
 
 /// Why a case was not looked at to its end.
@@ -272,7 +272,7 @@ fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repa
     let Repair { locks, out, .. } = repair;
     let mut out = out.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = &looked {
-        out.abort.get_or_insert((Ending::from(error), chain(error)));
+        out.abort.get_or_insert((ExitStatus::from(error), chain(error)));
     }
     let end = |out: &Out| ending(setup.stop, out);
     for run in runs.iter().filter(|_| options.apply) {
@@ -283,13 +283,13 @@ fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repa
             json: serde_json::json!({ "command": "repair", "run_id": how.run, "objects": out.objects }).to_string(),
         };
         if let Err(error) = setup.ledger.finish_run(run, &summary) {
-            out.abort.get_or_insert((Ending::from(&error), chain(&error)));
+            out.abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
         }
     }
     looked?;
     drop(locks);
     let settled = settle(setup, options, &out.settle);
-    let ending = end(&out).min(settled.iter().map(|it| it.1).min().unwrap_or(Ending::Safe));
+    let ending = end(&out).min(settled.iter().map(|it| it.1).min().unwrap_or(ExitStatus::Safe));
     Ok(RepairSummary {
         command: "repair",
         run_id: how.run.clone(),
@@ -335,7 +335,7 @@ fn suspects(setup: &RepairSetup<'_>) -> Result<BTreeSet<DvObjectId>, LedgerError
         Status::FailRead | Status::FailChecksum | Status::FailVerify => true,
         Status::Ok | Status::Pending | Status::FailWrite | Status::NotCovered => false,
     };
-    for Origin { name, .. } in setup.destinations {
+    for SinkAt { name, .. } in setup.destinations {
         for kind in [EntryKind::DataFile, EntryKind::Dataset] {
             for state in setup.ledger.states(name, kind) {
                 let state = state?;
@@ -384,7 +384,7 @@ impl Repair<'_> {
         }
         let mut cases = Vec::new();
         for id in gone {
-            if !self.setup.ledger.custody(id).map_err(RunError::from)?.is_empty() {
+            if !self.setup.ledger.history(id).map_err(RunError::from)?.is_empty() {
                 cases.push(Ok(Case { id, asked: None }));
             }
         }
@@ -405,24 +405,24 @@ impl Repair<'_> {
     fn work(&self, cases: impl Iterator<Item = io::Result<Case>> + Send) {
         let list = Mutex::new(cases);
         let worker = || {
-            let mut reach = Reach::new(&self.shared);
+            let mut reach = SessionPool::new(&self.shared);
             while let Some(case) = self.next(&list) {
                 match self.one(&mut reach, &case) {
                     Ok(()) => self.out().looked_at += 1,
                     Err(Halt::Stopped) => break,
-                    Err(Halt::Ledger(error)) => self.abort(Ending::from(&error), chain(&error)),
+                    Err(Halt::Ledger(error)) => self.abort(ExitStatus::from(&error), chain(&error)),
                 }
             }
             reach
         };
-        let broke = |why| self.abort(Ending::NotSafe, why);
+        let broke = |why| self.abort(ExitStatus::NotSafe, why);
         let show = pool::showing(|| self.shared.tell_bytes());
         let (open, ()) = pool::work(self.options.how.jobs, worker, broke, show);
         // Only now: what is swept are the temporaries of all workers, and the folder that a session makes for them.
-        open.into_iter().for_each(Reach::end);
+        open.into_iter().for_each(SessionPool::end);
     }
 
-    fn abort(&self, ending: Ending, why: String) {
+    fn abort(&self, ending: ExitStatus, why: String) {
         self.out().abort.get_or_insert((ending, why));
     }
 
@@ -432,13 +432,13 @@ impl Repair<'_> {
         }
         if !self.locks.iter().all(|it| it.is_held()) {
             let why = "the lock on a destination was lost with the connection to the backup database";
-            self.abort(Ending::Unreachable, why.to_owned());
+            self.abort(ExitStatus::Unreachable, why.to_owned());
             return None;
         }
         match list.lock().unwrap_or_else(PoisonError::into_inner).next()? {
             Ok(case) => Some(case),
             Err(error) => {
-                self.abort(Ending::Unreachable, format!("cannot read the list of what is looked at: {error}"));
+                self.abort(ExitStatus::Unreachable, format!("cannot read the list of what is looked at: {error}"));
                 None
             }
         }
@@ -446,12 +446,16 @@ impl Repair<'_> {
 }
 
 /// Lets a run at each destination look at what was mended, and record the verdict.
-fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvObjectId>) -> Vec<(Settled, Ending)> {
+fn settle(
+    setup: &RepairSetup<'_>,
+    options: &RepairOptions,
+    files: &BTreeSet<DvObjectId>,
+) -> Vec<(Settled, ExitStatus)> {
     if files.is_empty() || !setup.stop.may_begin() {
         return Vec::new();
     }
     let mut settled = Vec::new();
-    for Origin { name, sink } in setup.destinations {
+    for SinkAt { name, sink } in setup.destinations {
         // The time budget is that of the repair, and `stop` knows its end.
         let mut how = Options {
             run: new_run_id(),
@@ -480,24 +484,24 @@ fn settle(setup: &RepairSetup<'_>, options: &RepairOptions, files: &BTreeSet<DvO
             Ok(summary) => (summary.ending, None),
             // All of it has left Dataverse.
             Err(RunError::NothingSelected) => continue,
-            Err(error) => (Ending::from(&error), Some(chain(&error))),
+            Err(error) => (ExitStatus::from(&error), Some(chain(&error))),
         };
         settled.push((Settled { destination: (*name).clone(), exit_code: ending.code(), error }, ending));
     }
     settled
 }
 
-fn ending(stop: &Stop, out: &Out) -> Ending {
+fn ending(stop: &CancelToken, out: &Out) -> ExitStatus {
     let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
     let found = [
-        signal.map(Ending::Signalled),
+        signal.map(ExitStatus::Signalled),
         out.abort.as_ref().map(|it| it.0),
         out.unusable,
-        out.destination_is_bad.then_some(Ending::DestinationDamaged),
-        out.store_is_bad.then_some(Ending::SourceDamaged),
-        (out.objects.unreadable > 0).then_some(Ending::NotSafe),
+        out.destination_is_bad.then_some(ExitStatus::DestinationDamaged),
+        out.store_is_bad.then_some(ExitStatus::SourceDamaged),
+        (out.objects.unreadable > 0).then_some(ExitStatus::NotSafe),
     ];
-    found.into_iter().flatten().min().unwrap_or(Ending::Safe)
+    found.into_iter().flatten().min().unwrap_or(ExitStatus::Safe)
 }
 
 impl Out {

@@ -1,21 +1,21 @@
 //! What lies on each side now: the copies at the destinations, and the object in its store.
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
-use dvb_ledger::Copy;
+use dvb_ledger::CopyRecord;
 use dvb_model::ObjectKey;
 use dvb_storage::SinkError;
 
 use super::{Halt, Repair};
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::copies::compare::{Bad, compare};
-use crate::restore::object::{Fate, Look, Wanted, at_source};
-use crate::restore::reach::{Reach, SESSIONS, Unread};
+use crate::restore::object::{Look, ObjectOutcome, Wanted, at_source};
+use crate::restore::session_pool::{SESSIONS, SessionPool, Unread};
 
 /// A copy as it was found.
-pub(super) enum Held {
+pub(super) enum Measurement {
     Good(Proved),
     Bad(Bad),
-    Unread { why: String, of_all: Option<Ending> },
+    Unread { why: String, of_all: Option<ExitStatus> },
 }
 
 /// An object in its store as it was found.
@@ -23,7 +23,7 @@ pub(super) enum InStore {
     Good(Measured),
     Missing,
     Damaged(String),
-    Unread { why: String, of_all: Option<Ending> },
+    Unread { why: String, of_all: Option<ExitStatus> },
 }
 
 type Answers = Vec<Result<Measured, SinkError>>;
@@ -32,14 +32,14 @@ impl Repair<'_> {
     /// Looks at copies; `copies` have the number of their destination. What is bad is looked at twice, over two sessions.
     pub(super) fn held(
         &self,
-        reach: &mut Reach<'_>,
-        copies: &[(usize, Copy)],
+        reach: &mut SessionPool<'_>,
+        copies: &[(usize, CopyRecord)],
         also: &[Algorithm],
-    ) -> Result<Vec<Held>, Halt> {
-        let mut held: Vec<Option<Held>> = copies.iter().map(|_| None).collect();
+    ) -> Result<Vec<Measurement>, Halt> {
+        let mut held: Vec<Option<Measurement>> = copies.iter().map(|_| None).collect();
         for again in [false, true] {
             for destination in 0..self.setup.destinations.len() {
-                let is_open = |it: &Option<Held>| !matches!(it, Some(Held::Good(_)));
+                let is_open = |it: &Option<Measurement>| !matches!(it, Some(Measurement::Good(_)));
                 let of: Vec<usize> =
                     (0..copies.len()).filter(|n| copies[*n].0 == destination && is_open(&held[*n])).collect();
                 if of.is_empty() {
@@ -56,8 +56,8 @@ impl Repair<'_> {
                         }
                     }
                     Err(why) => {
-                        let ending = self.shared.contacts[destination].ending().unwrap_or(Ending::Unreachable);
-                        let unread = || Some(Held::Unread { why: why.clone(), of_all: Some(ending) });
+                        let ending = self.shared.contacts[destination].ending().unwrap_or(ExitStatus::Unreachable);
+                        let unread = || Some(Measurement::Unread { why: why.clone(), of_all: Some(ending) });
                         of.into_iter().for_each(|n| held[n] = unread());
                     }
                 }
@@ -69,7 +69,7 @@ impl Repair<'_> {
 
     fn measure(
         &self,
-        reach: &mut Reach<'_>,
+        reach: &mut SessionPool<'_>,
         destination: usize,
         keys: &[ObjectKey],
         also: &[Algorithm],
@@ -79,10 +79,10 @@ impl Repair<'_> {
             let mut session = match reach.take(destination) {
                 Ok(it) => it,
                 Err(Unread::Stopped) => return Err(Halt::Stopped),
-                Err(Unread::Lost(why)) => return Ok(Err(why)),
+                Err(Unread::Interrupted(why)) => return Ok(Err(why)),
                 Err(Unread::Copy(error)) => return Ok(Err(error.chain())),
             };
-            let evidence = session.measures_by();
+            let evidence = session.measure_evidence();
             match session.measure(keys, also) {
                 Ok(answers) => {
                     reach.keep(destination, session);
@@ -111,22 +111,28 @@ impl Repair<'_> {
             Look::Good(found) => InStore::Good(found),
             Look::Put => InStore::Missing,
             Look::Mend(why) => InStore::Damaged(why),
-            Look::Done(Fate::Unreachable(ending, why)) => InStore::Unread { why, of_all: Some(ending) },
-            Look::Done(Fate::Failed(why)) => InStore::Unread { why, of_all: None },
-            Look::Done(Fate::Stopped | Fate::Restored { .. } | Fate::AlreadyGood | Fate::Present | Fate::BadCopies) => {
+            Look::Done(ObjectOutcome::Unreachable(ending, why)) => InStore::Unread { why, of_all: Some(ending) },
+            Look::Done(ObjectOutcome::Failed(why)) => InStore::Unread { why, of_all: None },
+            Look::Done(
+                ObjectOutcome::Stopped
+                | ObjectOutcome::Restored { .. }
+                | ObjectOutcome::AlreadyGood
+                | ObjectOutcome::Present
+                | ObjectOutcome::BadCopies,
+            ) => {
                 return Err(Halt::Stopped);
             }
         })
     }
 }
 
-fn found(copy: &Copy, answer: Result<Measured, SinkError>, evidence: Evidence) -> Held {
+fn found(copy: &CopyRecord, answer: Result<Measured, SinkError>, evidence: Evidence) -> Measurement {
     match answer {
-        Ok(measured) => compare(copy, measured, evidence).map_or_else(Held::Bad, Held::Good),
-        Err(error) if Bad::is_told_by(&error) => Held::Bad(Bad::of(error)),
+        Ok(measured) => compare(copy, measured, evidence).map_or_else(Measurement::Bad, Measurement::Good),
+        Err(error) if Bad::is_told_by(&error) => Measurement::Bad(Bad::of(error)),
         Err(error) => {
-            let of_all = Ending::of_all(error.cause);
-            Held::Unread { why: error.chain(), of_all }
+            let of_all = ExitStatus::of_all(error.cause);
+            Measurement::Unread { why: error.chain(), of_all }
         }
     }
 }

@@ -3,8 +3,8 @@
 use dvb_model::DvObjectId;
 use thiserror::Error;
 
-use crate::command::ending::Ending;
 use crate::command::error::RunError;
+use crate::command::exit_status::ExitStatus;
 
 /// A restore did not take place: nothing was looked at.
 #[derive(Debug, Error)]
@@ -68,7 +68,7 @@ fn other_versions(versions: &[String]) -> String {
     format!("Available with {}", options.join(" or "))
 }
 
-impl From<&RestoreError> for Ending {
+impl From<&RestoreError> for ExitStatus {
     fn from(error: &RestoreError) -> Self {
         match error {
             RestoreError::Run(it) => it.into(),

@@ -46,7 +46,7 @@ fn known(setup: &RestoreSetup<'_>, selection: &Selection) -> Result<BTreeMap<DvO
     let here: BTreeSet<_> = setup.from.iter().map(|it| it.name).collect();
     if !selection.files.is_empty() {
         for id in &selection.files {
-            let all = setup.ledger.custody(*id)?.into_iter();
+            let all = setup.ledger.history(*id)?.into_iter();
             all.filter(|it| here.contains(&it.destination)).for_each(|it| see(it.detail));
         }
         return Ok(known);

@@ -1,10 +1,10 @@
 //! What a restore finds to be bad, and what it puts back, goes into the ledger as incidents.
 
 use dvb_fixity::Digest;
-use dvb_ledger::{Bytes, Copy, Finding, Mending, Side};
+use dvb_ledger::{Bytes, CopyRecord, Finding, Mending, Side};
 use dvb_model::{DvObjectId, ObjectRole};
 
-use super::object::{Fate, Outcome, Wanted};
+use super::object::{ObjectOutcome, Outcome, Wanted};
 use super::{Goal, Shared};
 use crate::source::incident;
 
@@ -22,12 +22,12 @@ impl Incidents {
         shared: &Shared<'_>,
         id: DvObjectId,
         role: &ObjectRole,
-        copies: &[&(usize, Copy)],
+        copies: &[&(usize, CopyRecord)],
         wanted: &Wanted,
         outcome: &Outcome,
     ) {
         for bad in &outcome.bad {
-            let is_it = |it: &&&(usize, Copy)| it.0 == bad.origin && it.1.key == bad.key;
+            let is_it = |it: &&&(usize, CopyRecord)| it.0 == bad.origin && it.1.key == bad.key;
             let Some((n, copy)) = copies.iter().find(is_it) else { continue };
             self.found.push(Finding {
                 id,
@@ -43,7 +43,9 @@ impl Incidents {
                 actual: bad.actual.clone().unwrap_or_default(),
             });
         }
-        let (Goal::InPlace(_), Fate::Restored { from: Some(from), kept, .. }) = (shared.setup.to, &outcome.fate) else {
+        let (Goal::InPlace(_), ObjectOutcome::Restored { from: Some(from), kept, .. }) =
+            (shared.setup.to, &outcome.fate)
+        else {
             return;
         };
         let Some(store) = &wanted.driver else { return };

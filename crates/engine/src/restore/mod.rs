@@ -10,7 +10,7 @@ mod names;
 pub(crate) mod object;
 pub(crate) mod place;
 pub(crate) mod plan;
-pub(crate) mod reach;
+pub(crate) mod session_pool;
 mod summary;
 pub(crate) mod worker;
 
@@ -24,10 +24,10 @@ use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, DriverId, RunId};
 use dvb_storage::{Folder, Sink, StoreWriter};
 
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::observer::{Event, Observer};
 use crate::command::selection::Selection;
-use crate::command::stop::Stop;
 use crate::copies::session::Contact;
 use crate::source::examine::ExamineSetup;
 use crate::source::payload::{RateLimit, Reading};
@@ -38,7 +38,7 @@ pub use summary::{ObjectCounts, RestoreFinding, RestoreSummary};
 
 /// A destination that copies are read from.
 #[derive(Clone, Copy)]
-pub struct Origin<'a> {
+pub struct SinkAt<'a> {
     /// Its name.
     pub name: &'a DestinationName,
     /// The destination.
@@ -67,13 +67,13 @@ pub struct RestoreSetup<'a> {
     /// What is known of the copies.
     pub ledger: &'a dyn Ledger,
     /// Where copies are, the preferred one first.
-    pub from: &'a [Origin<'a>],
+    pub from: &'a [SinkAt<'a>],
     /// Where they go.
     pub to: Goal<'a>,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 impl RestoreSetup<'_> {

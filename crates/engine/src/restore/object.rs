@@ -9,9 +9,9 @@ use dvb_model::{DriverId, ObjectKey, RunId};
 use dvb_storage::{Cause, Expected, Folder, Location, Mender, PayloadError, Placed, PutError, SinkError, Source};
 
 use super::place::Lack;
-use super::reach::{Reach, Unread};
+use super::session_pool::{SessionPool, Unread};
 use super::{Goal, Shared};
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::source::payload::{ObjectPayload, Reading};
 use crate::source::stores::NoStore;
 
@@ -50,7 +50,7 @@ pub(crate) struct Wanted {
 
 /// What became of an object.
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub(crate) enum ObjectOutcome {
     /// It is there now; with --dry-run, it would be.
     Restored {
         /// Which of the destinations its bytes came from; `None` with --dry-run.
@@ -67,14 +67,14 @@ pub(crate) enum Fate {
     /// It could not be given back.
     Failed(String),
     /// A destination or store could not be used, and how the command ends therefore.
-    Unreachable(Ending, String),
+    Unreachable(ExitStatus, String),
     /// Every copy is bad.
     BadCopies,
     /// The restore was told to stop.
     Stopped,
 }
 
-impl Fate {
+impl ObjectOutcome {
     /// What a failure of a store or folder makes of it.
     fn of(cause: Cause, why: String) -> Self {
         match cause {
@@ -83,7 +83,7 @@ impl Fate {
             | Cause::Misconfigured
             | Cause::Absent
             | Cause::Untrusted
-            | Cause::Full => Self::Unreachable(Ending::of_cause(cause), why),
+            | Cause::Full => Self::Unreachable(ExitStatus::of_cause(cause), why),
             Cause::Missing
             | Cause::Forbidden
             | Cause::Refused
@@ -97,7 +97,7 @@ impl Fate {
 
 /// What became of an object, and which of its copies were found bad on the way.
 pub(crate) struct Outcome {
-    pub(crate) fate: Fate,
+    pub(crate) fate: ObjectOutcome,
     pub(crate) bad: Vec<BadCopy>,
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn in_a_sentence(bad: &[BadCopy]) -> String {
 
 /// What is to be done about what is there.
 pub(crate) enum Look {
-    Done(Fate),
+    Done(ObjectOutcome),
     /// It is there, and good.
     Good(Measured),
     /// Nothing is there.
@@ -128,41 +128,41 @@ pub(crate) enum Look {
     Mend(String),
 }
 
-pub(crate) fn give_back(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted) -> Outcome {
+pub(crate) fn give_back(shared: &Shared<'_>, reach: &mut SessionPool<'_>, wanted: &Wanted) -> Outcome {
     let mut bad = Vec::new();
     let fate = give(shared, reach, wanted, &mut bad);
     Outcome { fate, bad }
 }
 
-fn give(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, bad: &mut Vec<BadCopy>) -> Fate {
+fn give(shared: &Shared<'_>, reach: &mut SessionPool<'_>, wanted: &Wanted, bad: &mut Vec<BadCopy>) -> ObjectOutcome {
     // Twice: another data file of the same name may be put there in between.
     for last in [false, true] {
         let look = look(shared, wanted);
         let mend = match look {
             Look::Done(fate) => return fate,
-            Look::Good(_) => return Fate::AlreadyGood,
+            Look::Good(_) => return ObjectOutcome::AlreadyGood,
             Look::Put => false,
             Look::Mend(why) => match may_mend(wanted, &why) {
                 Ok(()) => true,
-                Err(why) => return Fate::Failed(why),
+                Err(why) => return ObjectOutcome::Failed(why),
             },
         };
         if wanted.candidates.is_empty() {
-            return Fate::BadCopies;
+            return ObjectOutcome::BadCopies;
         }
         if shared.options.dry_run {
             let root = wanted.at.as_ref().map(|it| it.0.describe()).unwrap_or_default();
             let kept = || format!("{}/{}", root.trim_end_matches('/'), aside(&wanted.path, &shared.options.run));
             let kept = mend.then(kept);
-            return Fate::Restored { from: None, note: None, kept };
+            return ObjectOutcome::Restored { from: None, note: None, kept };
         }
         match fetch(shared, reach, wanted, mend, bad) {
-            Fetched::Fate(fate) => return fate,
-            Fetched::Taken(error) if last => return Fate::Failed(error.chain()),
+            Fetched::ObjectOutcome(fate) => return fate,
+            Fetched::Taken(error) if last => return ObjectOutcome::Failed(error.chain()),
             Fetched::Taken(_) => {}
         }
     }
-    Fate::Stopped
+    ObjectOutcome::Stopped
 }
 
 /// What is there, and whether it has to be touched at all.
@@ -184,24 +184,24 @@ pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
     let (source, at) = match &wanted.at {
         Ok(it) => it,
         Err(Lack::Now(NoStore { cause, why })) => {
-            return Look::Done(Fate::Unreachable(Ending::of_cause(*cause), why.clone()));
+            return Look::Done(ObjectOutcome::Unreachable(ExitStatus::of_cause(*cause), why.clone()));
         }
-        Err(Lack::Always(why)) => return Look::Done(Fate::Failed(why.clone())),
+        Err(Lack::Always(why)) => return Look::Done(ObjectOutcome::Failed(why.clone())),
     };
     let size = match source.size(at) {
         Ok(Some(size)) => size,
         Ok(None) => return Look::Put,
-        Err(error) => return Look::Done(Fate::of(error.cause, error.chain())),
+        Err(error) => return Look::Done(ObjectOutcome::of(error.cause, error.chain())),
     };
     if shared.options.quick && !wanted.suspect && size == wanted.size {
-        return Look::Done(Fate::Present);
+        return Look::Done(ObjectOutcome::Present);
     }
     let algorithms: Vec<Algorithm> = wanted.recorded.iter().map(Digest::algorithm).collect();
     let reading = Reading { rate: None, ..shared.reading.clone() };
     match ObjectPayload::new(Arc::clone(source), at.clone(), size, &algorithms, reading).measure() {
         Ok(found) if is_good(wanted, &found) => Look::Good(found),
         Ok(found) => Look::Mend(format!("it has {} bytes and SHA-256 {}", found.size, sha256(&found))),
-        Err(PayloadError::Stopped) => Look::Done(Fate::Stopped),
+        Err(PayloadError::Stopped) => Look::Done(ObjectOutcome::Stopped),
         Err(PayloadError::Source(error)) => match error.cause {
             Cause::Missing => Look::Put,
             // A bad sector: moving it aside does not read it.
@@ -216,7 +216,7 @@ pub(crate) fn at_source(shared: &Shared<'_>, wanted: &Wanted) -> Look {
             | Cause::Full
             | Cause::Broken
             | Cause::Unnameable
-            | Cause::Exists => Look::Done(Fate::of(error.cause, error.chain())),
+            | Cause::Exists => Look::Done(ObjectOutcome::of(error.cause, error.chain())),
         },
     }
 }
@@ -258,10 +258,12 @@ fn in_folder(shared: &Shared<'_>, target: &dyn Folder, wanted: &Wanted) -> Look 
         Err(error) => Err(error),
     };
     let fate = match found {
-        _ if !shared.reading.stop.may_go_on() => Fate::Stopped,
-        Ok(true) => Fate::AlreadyGood,
-        Ok(false) => Fate::Failed(format!("{} holds other bytes, and is left alone", path(target, &wanted.path))),
-        Err(error) => Fate::Failed(error.chain()),
+        _ if !shared.reading.stop.may_go_on() => ObjectOutcome::Stopped,
+        Ok(true) => ObjectOutcome::AlreadyGood,
+        Ok(false) => {
+            ObjectOutcome::Failed(format!("{} holds other bytes, and is left alone", path(target, &wanted.path)))
+        }
+        Err(error) => ObjectOutcome::Failed(error.chain()),
     };
     Look::Done(fate)
 }
@@ -298,22 +300,28 @@ fn aside(path: &ObjectKey, run: &RunId) -> ObjectKey {
 }
 
 enum Fetched {
-    Fate(Fate),
+    ObjectOutcome(ObjectOutcome),
     /// Something has taken the name since it was looked at.
     Taken(SinkError),
 }
 
 /// Reads one copy after the other until one is good, and puts it.
-fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool, bad: &mut Vec<BadCopy>) -> Fetched {
+fn fetch(
+    shared: &Shared<'_>,
+    reach: &mut SessionPool<'_>,
+    wanted: &Wanted,
+    mend: bool,
+    bad: &mut Vec<BadCopy>,
+) -> Fetched {
     let place = match Place::of(shared, wanted, mend) {
         Ok(it) => it,
-        Err(fate) => return Fetched::Fate(fate),
+        Err(fate) => return Fetched::ObjectOutcome(fate),
     };
     let mut failed = None;
     for candidate in &wanted.candidates {
         match one_copy(shared, reach, wanted, candidate, &place) {
             Copied::Put(Placed { note, kept }) => {
-                return Fetched::Fate(Fate::Restored { from: Some(candidate.origin), note, kept });
+                return Fetched::ObjectOutcome(ObjectOutcome::Restored { from: Some(candidate.origin), note, kept });
             }
             Copied::Bad(why, actual) => {
                 let Candidate { origin, key } = candidate;
@@ -321,17 +329,17 @@ fn fetch(shared: &Shared<'_>, reach: &mut Reach<'_>, wanted: &Wanted, mend: bool
                 bad.push(BadCopy { origin: *origin, key: key.clone(), why, actual });
             }
             Copied::Unreachable(why) => {
-                let ending = shared.contacts[candidate.origin].ending().unwrap_or(Ending::Unreachable);
-                failed = failed.or(Some(Fate::Unreachable(ending, why)));
+                let ending = shared.contacts[candidate.origin].ending().unwrap_or(ExitStatus::Unreachable);
+                failed = failed.or(Some(ObjectOutcome::Unreachable(ending, why)));
             }
-            Copied::Failed(why) => failed = failed.or(Some(Fate::Failed(why))),
+            Copied::Failed(why) => failed = failed.or(Some(ObjectOutcome::Failed(why))),
             Copied::Place(error) if error.cause == Cause::Exists && !mend => return Fetched::Taken(error),
-            Copied::Place(error) => return Fetched::Fate(Fate::of(error.cause, error.chain())),
-            Copied::Doubtful(why) => return Fetched::Fate(Fate::Failed(why)),
-            Copied::Stopped => return Fetched::Fate(Fate::Stopped),
+            Copied::Place(error) => return Fetched::ObjectOutcome(ObjectOutcome::of(error.cause, error.chain())),
+            Copied::Doubtful(why) => return Fetched::ObjectOutcome(ObjectOutcome::Failed(why)),
+            Copied::Stopped => return Fetched::ObjectOutcome(ObjectOutcome::Stopped),
         }
     }
-    Fetched::Fate(failed.unwrap_or(Fate::BadCopies))
+    Fetched::ObjectOutcome(failed.unwrap_or(ObjectOutcome::BadCopies))
 }
 
 /// Where the bytes go, and how.
@@ -349,7 +357,7 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn of(shared: &'a Shared<'_>, wanted: &Wanted, mend: bool) -> Result<Self, Fate> {
+    fn of(shared: &'a Shared<'_>, wanted: &Wanted, mend: bool) -> Result<Self, ObjectOutcome> {
         let mut digests = vec![wanted.sha256.clone()];
         if mend {
             digests.extend(wanted.recorded.clone());
@@ -382,19 +390,23 @@ impl<'a> Place<'a> {
 }
 
 /// Where Dataverse looks for the object.
-fn mender(shared: &Shared<'_>, wanted: &Wanted) -> Result<(Arc<dyn Mender>, ObjectKey), Fate> {
-    let Goal::InPlace(writers) = shared.setup.to else { return Err(Fate::Failed("it goes into a folder".into())) };
-    let no_place = || Fate::Failed("it has no place in a store".to_owned());
+fn mender(shared: &Shared<'_>, wanted: &Wanted) -> Result<(Arc<dyn Mender>, ObjectKey), ObjectOutcome> {
+    let Goal::InPlace(writers) = shared.setup.to else {
+        return Err(ObjectOutcome::Failed("it goes into a folder".into()));
+    };
+    let no_place = || ObjectOutcome::Failed("it has no place in a store".to_owned());
     let driver = wanted.driver.as_ref().ok_or_else(no_place)?;
     let writer = match writers.get(driver) {
         Some(Ok(it)) => it,
-        Some(Err(NoStore { cause, why })) => return Err(Fate::of(*cause, format!("store {driver}: {why}"))),
+        Some(Err(NoStore { cause, why })) => return Err(ObjectOutcome::of(*cause, format!("store {driver}: {why}"))),
         None => {
-            return Err(Fate::Failed(format!("store {driver} cannot be written to; restore into a folder with --to")));
+            return Err(ObjectOutcome::Failed(format!(
+                "store {driver} cannot be written to; restore into a folder with --to"
+            )));
         }
     };
     let (_, location) = wanted.at.as_ref().map_err(|_| no_place())?;
-    writer.place(location).map_err(|it| Fate::of(it.cause, it.chain()))
+    writer.place(location).map_err(|it| ObjectOutcome::of(it.cause, it.chain()))
 }
 
 /// What came of one copy.
@@ -412,7 +424,7 @@ enum Copied {
 
 fn one_copy(
     shared: &Shared<'_>,
-    reach: &mut Reach<'_>,
+    reach: &mut SessionPool<'_>,
     wanted: &Wanted,
     candidate: &Candidate,
     place: &Place<'_>,
@@ -427,7 +439,7 @@ fn one_copy(
         match reach.read(n, key, |body| place.put(body)) {
             Ok(Ok(placed)) => return Copied::Put(placed),
             Err(Unread::Stopped) => return Copied::Stopped,
-            Err(Unread::Lost(why)) => return Copied::Unreachable(why),
+            Err(Unread::Interrupted(why)) => return Copied::Unreachable(why),
             Err(Unread::Copy(error)) if error.cause == Cause::Missing => {
                 return Copied::Bad(format!("{key} is missing"), None);
             }

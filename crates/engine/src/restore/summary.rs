@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Goal, RestoreOptions, RestoreSetup, now};
 use crate::command::LISTED;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 
 /// Objects that were asked for, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -92,7 +92,7 @@ pub struct RestoreSummary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 /// What the workers found.
@@ -110,8 +110,8 @@ pub(super) struct Tally {
     restricted_total: u64,
     kept: Vec<String>,
     notes: BTreeSet<String>,
-    pub(super) unusable: Option<Ending>,
-    pub(super) aborted: Option<(Ending, String)>,
+    pub(super) unusable: Option<ExitStatus>,
+    pub(super) aborted: Option<(ExitStatus, String)>,
 }
 
 impl Tally {
@@ -141,20 +141,20 @@ impl Tally {
         }
     }
 
-    pub(super) fn abort(&mut self, ending: Ending, why: String) {
+    pub(super) fn abort(&mut self, ending: ExitStatus, why: String) {
         self.aborted.get_or_insert((ending, why));
     }
 
-    fn ending(&self, signal: Option<u8>, lost: Option<Ending>) -> Ending {
+    fn ending(&self, signal: Option<u8>, lost: Option<ExitStatus>) -> ExitStatus {
         let rules = [
-            signal.map(Ending::Signalled),
+            signal.map(ExitStatus::Signalled),
             self.aborted.as_ref().map(|it| it.0),
             lost.filter(|_| self.failures_total > 0),
             self.unusable,
-            (self.objects.damaged_copies > 0).then_some(Ending::DestinationDamaged),
-            (self.failures_total > 0).then_some(Ending::NotSafe),
+            (self.objects.damaged_copies > 0).then_some(ExitStatus::DestinationDamaged),
+            (self.failures_total > 0).then_some(ExitStatus::NotSafe),
         ];
-        rules.into_iter().flatten().min().unwrap_or(Ending::Safe)
+        rules.into_iter().flatten().min().unwrap_or(ExitStatus::Safe)
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) fn of(
     options: &RestoreOptions,
     started: String,
     mut tally: Tally,
-    lost: Option<Ending>,
+    lost: Option<ExitStatus>,
 ) -> RestoreSummary {
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = tally.ending(signal, lost);

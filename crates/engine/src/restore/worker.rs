@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dvb_fixity::{Digest, RecordedChecksum};
-use dvb_ledger::{Copy, CopyState, LedgerError};
+use dvb_ledger::{CopyRecord, CopyState, LedgerError};
 use dvb_model::{DataFile, DvObjectId, ObjectKey, ObjectRole, Status};
 
 use super::incidents::Incidents;
-use super::object::{self, Candidate, Fate, Outcome, Wanted, unpoisoned};
+use super::object::{self, Candidate, ObjectOutcome, Outcome, Wanted, unpoisoned};
 use super::place::{Home, Lack};
 use super::plan::{Asked, Coverage};
-use super::reach::Reach;
+use super::session_pool::SessionPool;
 use super::summary::RestoreFinding;
 use super::{Goal, Shared};
 use crate::catalogue::spool::Subject;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::pool;
 use crate::source::examine::{self, Uncopied};
@@ -31,18 +31,18 @@ pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<A
     let list = Mutex::new(asked);
     let judged = AtomicU64::new(0);
     let worker = || {
-        let mut reach = Reach::new(shared);
+        let mut reach = SessionPool::new(shared);
         while let Some(batch) = take(shared, &list) {
             if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
-                shared.tally().abort(Ending::from(&error), crate::command::error::chain(&error));
+                shared.tally().abort(ExitStatus::from(&error), crate::command::error::chain(&error));
             }
         }
         reach
     };
-    let broke = |why| shared.tally().abort(Ending::NotSafe, why);
+    let broke = |why| shared.tally().abort(ExitStatus::NotSafe, why);
     let show = pool::showing(|| shared.tell_bytes());
     let (open, ()) = pool::work(shared.options.jobs, worker, broke, show);
-    open.into_iter().for_each(Reach::end);
+    open.into_iter().for_each(SessionPool::end);
     shared.tally().pending = files.saturating_sub(judged.into_inner());
 }
 
@@ -55,7 +55,7 @@ fn take(shared: &Shared<'_>, list: &Mutex<impl Iterator<Item = io::Result<Asked>
         Ok(batch) => Some(batch).filter(|it| !it.is_empty()),
         Err(error) => {
             let why = format!("cannot read the list of what is asked for: {error}");
-            shared.tally().abort(Ending::Unreachable, why);
+            shared.tally().abort(ExitStatus::Unreachable, why);
             None
         }
     }
@@ -63,12 +63,12 @@ fn take(shared: &Shared<'_>, list: &Mutex<impl Iterator<Item = io::Result<Asked>
 
 fn batch_of(
     shared: &Shared<'_>,
-    reach: &mut Reach<'_>,
+    reach: &mut SessionPool<'_>,
     batch: &[Asked],
     judged: &AtomicU64,
 ) -> Result<(), LedgerError> {
     let ids: Vec<DvObjectId> = batch.iter().map(|it| it.subject.id()).collect();
-    let mut copies: HashMap<DvObjectId, Vec<(usize, Copy)>> = HashMap::new();
+    let mut copies: HashMap<DvObjectId, Vec<(usize, CopyRecord)>> = HashMap::new();
     for (n, origin) in shared.setup.from.iter().enumerate() {
         for copy in shared.setup.ledger.copies(origin.name, &ids)? {
             if copy.state != CopyState::Reserved {
@@ -94,9 +94,9 @@ fn batch_of(
 /// One data file or dataset; `false` when the restore was told to stop.
 fn one(
     shared: &Shared<'_>,
-    reach: &mut Reach<'_>,
+    reach: &mut SessionPool<'_>,
     asked: &Asked,
-    copies: &[(usize, Copy)],
+    copies: &[(usize, CopyRecord)],
     incidents: &mut Incidents,
 ) -> bool {
     let keys: Vec<&ObjectKey> = copies.iter().map(|it| &it.1.key).collect();
@@ -105,14 +105,14 @@ fn one(
         Subject::Dataset(it) => Home::of_dataset(it, shared.setup.stores, &keys),
     };
     let mut verdict = Verdict { shared, asked, restored: 0, good: 0, worst: None };
-    let mut roles: BTreeMap<&ObjectRole, Vec<&(usize, Copy)>> = BTreeMap::new();
+    let mut roles: BTreeMap<&ObjectRole, Vec<&(usize, CopyRecord)>> = BTreeMap::new();
     for copy in copies {
         roles.entry(&copy.1.role).or_default().push(copy);
     }
     for copies in roles.values_mut() {
         // What a snapshot claims is compared with its digest on the way, as all is. Where every copy was found bad, one
         // still says what the object should be.
-        let is_alive = |it: &&(usize, Copy)| it.1.state != CopyState::Damaged;
+        let is_alive = |it: &&(usize, CopyRecord)| it.1.state != CopyState::Damaged;
         if copies.iter().any(is_alive) {
             copies.retain(is_alive);
         }
@@ -157,7 +157,7 @@ pub(crate) fn wanted(
     shared: &Shared<'_>,
     asked: &Asked,
     role: &ObjectRole,
-    copies: &[&(usize, Copy)],
+    copies: &[&(usize, CopyRecord)],
     home: Result<&Home, &String>,
     described: bool,
     swapped: bool,
@@ -187,7 +187,8 @@ pub(crate) fn wanted(
         let source = home.source.clone()?;
         Ok((source, home.location(role).map_err(|it| Lack::Always(it.to_string()))?))
     });
-    let mut same: Vec<&&(usize, Copy)> = copies.iter().filter(|it| it.1.sha256.as_ref() == Some(&sha256)).collect();
+    let mut same: Vec<&&(usize, CopyRecord)> =
+        copies.iter().filter(|it| it.1.sha256.as_ref() == Some(&sha256)).collect();
     same.sort_by_key(|it| (it.0, std::cmp::Reverse(it.1.version)));
     let (recorded, ingest) = match &asked.subject {
         Subject::DataFile(file) => (recorded(file).filter(|_| described), file.is_being_ingested()),
@@ -209,7 +210,7 @@ pub(crate) fn wanted(
 }
 
 /// The key of an object's first version: those of others have a number behind it.
-fn first_key<'a>(copies: &'a [&(usize, Copy)], origin: usize) -> Option<&'a ObjectKey> {
+fn first_key<'a>(copies: &'a [&(usize, CopyRecord)], origin: usize) -> Option<&'a ObjectKey> {
     copies.iter().filter(|it| it.0 == origin).min_by_key(|it| it.1.version).map(|it| &it.1.key)
 }
 
@@ -304,7 +305,7 @@ impl Verdict<'_> {
                     }
                     Some(Uncopied::Damaged(why)) => format!("what is there is damaged: {why}; {no_copy}"),
                     Some(Uncopied::Unread { why, of_all }) => {
-                        Ending::worsen(&mut self.shared.tally().unusable, of_all);
+                        ExitStatus::worsen(&mut self.shared.tally().unusable, of_all);
                         format!("{why}; {no_copy}")
                     }
                     Some(Uncopied::Stopped) => return,
@@ -352,22 +353,22 @@ impl Verdict<'_> {
             self.shared.tally().damaged(finding);
         }
         match fate {
-            Fate::Stopped => return false,
-            Fate::Restored { note, kept, .. } => self.restored(wanted, note, kept),
-            Fate::AlreadyGood => {
+            ObjectOutcome::Stopped => return false,
+            ObjectOutcome::Restored { note, kept, .. } => self.restored(wanted, note, kept),
+            ObjectOutcome::AlreadyGood => {
                 self.good += 1;
                 self.shared.tally().objects.already_good += 1;
             }
-            Fate::Present => {
+            ObjectOutcome::Present => {
                 self.good += 1;
                 self.shared.tally().objects.present += 1;
             }
-            Fate::Failed(why) => self.fail(Some(key), why),
-            Fate::Unreachable(ending, why) => {
+            ObjectOutcome::Failed(why) => self.fail(Some(key), why),
+            ObjectOutcome::Unreachable(ending, why) => {
                 self.fail(Some(key), why);
-                Ending::worsen(&mut self.shared.tally().unusable, Some(ending));
+                ExitStatus::worsen(&mut self.shared.tally().unusable, Some(ending));
             }
-            Fate::BadCopies => {
+            ObjectOutcome::BadCopies => {
                 let why = match bad.as_slice() {
                     [] => {
                         "no destination has a good copy of it: verify found every one to be missing or damaged".into()

@@ -6,9 +6,9 @@ use dvb_model::{ObjectKey, ObjectRole};
 use dvb_storage::Cause;
 
 use crate::catalogue::spool::Subject;
-use crate::copies::session::{Connection, Lost};
-use crate::run::destination_run::Lane;
-use crate::run::job::{Job, Progress};
+use crate::copies::session::{Connection, Interrupted};
+use crate::run::destination_run::DestinationRun;
+use crate::run::job::{Job, ObjectState};
 
 /// A copy that may be one of ours.
 struct Find {
@@ -19,10 +19,10 @@ struct Find {
     from: ObjectKey,
 }
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Adopts what it can of a batch; everything else stays to be copied. What the original called OK was never proved:
     /// where it turns out to be something else, it gives its name up to a good copy, as any bad one does.
-    pub(crate) fn adopt(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    pub(crate) fn adopt(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         let finds = self.finds(jobs)?;
         for find in &finds {
             // What another data file has reserved is not at this one's key.
@@ -38,7 +38,7 @@ impl Lane<'_> {
         let mut algorithms: Vec<_> = provable.iter().map(|it| it.2.algorithm()).collect();
         algorithms.sort();
         algorithms.dedup();
-        let (held, evidence) = connection.with(|it| Ok((it.measure(&keys, &algorithms)?, it.measures_by())))?;
+        let (held, evidence) = connection.with(|it| Ok((it.measure(&keys, &algorithms)?, it.measure_evidence())))?;
         for ((Find { job, from, .. }, item, recorded), held) in provable.into_iter().zip(held) {
             let job = &mut jobs[job];
             let proof = match held.map(|it| Proved::recorded(&recorded, it, evidence)) {
@@ -62,7 +62,7 @@ impl Lane<'_> {
                 }
             };
             if from == job.items[item].key {
-                job.items[item].progress = Progress::Proved { proof, adopted: true };
+                job.items[item].progress = ObjectState::Proved { proof, adopted: true };
                 continue;
             }
             let owner = self.setup.ledger.copy_at(self.setup.destination, &from)?.map(|it| it.id);
@@ -72,7 +72,7 @@ impl Lane<'_> {
             }
             let to = job.items[item].key.clone();
             match connection.with(|it| Ok(it.rename(&from, &to)))? {
-                Ok(()) => job.items[item].progress = Progress::Proved { proof, adopted: true },
+                Ok(()) => job.items[item].progress = ObjectState::Proved { proof, adopted: true },
                 Err(error) => job.notes.push(format!(
                     "the original script's copy at {from} could not be renamed ({}); a new one is made",
                     error.chain()
@@ -82,7 +82,7 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn finds(&self, jobs: &[Job]) -> Result<Vec<Find>, Lost> {
+    fn finds(&self, jobs: &[Job]) -> Result<Vec<Find>, Interrupted> {
         let mut wanted: Vec<(String, String)> = Vec::new();
         for job in jobs.iter().filter(|it| it.is_carried() && is_new(it)) {
             let Some(identifier) = storage_identifier(job) else { continue };
@@ -102,7 +102,7 @@ impl Lane<'_> {
 /// Nothing of it is on its way yet, and no copy of it is known; keys that a run has reserved are none.
 fn is_new(job: &Job) -> bool {
     let untouched =
-        |it: &crate::run::job::Item| matches!(it.progress, Progress::Todo) && it.tries == 0 && it.version == 1;
+        |it: &crate::run::job::ObjectTask| matches!(it.progress, ObjectState::Todo) && it.tries == 0 && it.version == 1;
     let unproved = job.copies.iter().all(|it| it.state == CopyState::Reserved);
     unproved && job.items.iter().any(untouched) && job.judgement.is_none()
 }
@@ -135,7 +135,7 @@ fn find(n: usize, job: &Job, candidates: &[Candidate]) -> Option<Find> {
         .find(|it| directories.contains(&it.dataset_identifier) && bare(&it.storage_identifier) == identifier)?;
     // It saved the original of a tabular file under the bare name, and compared it with the recorded checksum.
     let role = if file.tabular.is_some() { ObjectRole::Original } else { ObjectRole::Main };
-    let item = job.items.iter().position(|it| it.object.role == role && matches!(it.progress, Progress::Todo));
+    let item = job.items.iter().position(|it| it.object.role == role && matches!(it.progress, ObjectState::Todo));
     let from =
         ObjectKey::new(&format!("{}/{}", candidate.dataset_identifier, bare_name(&candidate.storage_identifier)))
             .ok()?;

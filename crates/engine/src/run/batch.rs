@@ -9,18 +9,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
-use dvb_ledger::{Copy, CopyState, LedgerError, Reservation};
+use dvb_ledger::{CopyRecord, CopyState, LedgerError, Reservation};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, Status};
 use dvb_storage::{
     Cause, CommitRequest, Payload, PayloadError, SinkError, SourceError, StageRequest, Staged, Unstaged,
 };
 
 use crate::catalogue::spool::Subject;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::copies::compare::{Bad, sentence};
-use crate::copies::session::{Connection, Lost};
-use crate::run::destination_run::Lane;
-use crate::run::job::{Item, Job, JobStage, Progress, Settled, Trouble};
+use crate::copies::session::{Connection, Interrupted};
+use crate::run::destination_run::DestinationRun;
+use crate::run::job::{Job, JobStage, ObjectError, ObjectState, ObjectTask, Settled};
 use crate::run::shared_read::{Share, Wanted};
 use crate::source::incident;
 use crate::source::judge::{self, Judgement, Seen};
@@ -38,33 +38,33 @@ const VERSIONS: u32 = 10_000;
 /// An item of a batch: number of its job, and its number there.
 pub(crate) type ItemAt = (usize, usize);
 
-impl From<LedgerError> for Lost {
+impl From<LedgerError> for Interrupted {
     fn from(error: LedgerError) -> Self {
-        let ending = Ending::from(&error);
+        let ending = ExitStatus::from(&error);
         Self::Run(ending, crate::command::error::chain(&error))
     }
 }
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Carries a batch as far as it goes. Afterwards every item has come to its end, or the run has.
     pub(crate) fn carry(
         &self,
         jobs: &mut [Job],
         connection: &mut Connection<'_>,
         share: Option<&Share>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Interrupted> {
         for session in 1..=SESSIONS {
             match self.carry_once(jobs, connection, share) {
                 // To do it again would be to begin it.
-                Err(Lost::Session(_)) if !self.setup.stop.may_begin() => return Err(Lost::Stopped),
-                Err(Lost::Session(error)) if session < SESSIONS => {
+                Err(Interrupted::Session(_)) if !self.setup.stop.may_begin() => return Err(Interrupted::Stopped),
+                Err(Interrupted::Session(error)) if session < SESSIONS => {
                     let text = format!("{}; its batch is done again", error.chain());
                     self.setup.observer.event(&crate::command::observer::Event::Warning(&text));
-                    forget_staged(jobs, &Progress::Todo);
+                    forget_staged(jobs, &ObjectState::Todo);
                 }
-                Err(Lost::Session(error)) => {
+                Err(Interrupted::Session(error)) => {
                     let why = self.trouble(&error);
-                    forget_staged(jobs, &Progress::Failed(why));
+                    forget_staged(jobs, &ObjectState::Failed(why));
                     return Ok(());
                 }
                 other => return other,
@@ -73,7 +73,12 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn carry_once(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
+    fn carry_once(
+        &self,
+        jobs: &mut [Job],
+        connection: &mut Connection<'_>,
+        share: Option<&Share>,
+    ) -> Result<(), Interrupted> {
         self.prove_claimed(jobs, connection)?;
         self.recheck(jobs, connection)?;
         self.list(jobs)?;
@@ -82,11 +87,11 @@ impl Lane<'_> {
         loop {
             self.reserve(jobs)?;
             self.adopt(jobs, connection)?;
-            self.look_first(jobs, connection)?;
+            self.check_existing(jobs, connection)?;
             self.stage(jobs, connection, share)?;
             self.judge(jobs)?;
             self.commit(jobs, connection)?;
-            let on_its_way = |it: &Item| matches!(it.progress, Progress::Todo | Progress::Staged(_));
+            let on_its_way = |it: &ObjectTask| matches!(it.progress, ObjectState::Todo | ObjectState::Staged(_));
             if !jobs.iter().flat_map(|it| &it.items).any(on_its_way) {
                 note_names(jobs);
                 return Ok(());
@@ -95,8 +100,8 @@ impl Lane<'_> {
     }
 
     /// Looks whether copies that are recorded as proved are still there with their size (`--rerun`).
-    fn recheck(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
-        let mut wanted: Vec<(usize, Copy)> = Vec::new();
+    fn recheck(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
+        let mut wanted: Vec<(usize, CopyRecord)> = Vec::new();
         for (n, job) in jobs.iter().enumerate() {
             let to_look = matches!(job.stage, JobStage::Recheck)
                 || (self.options.looks_again() && matches!(job.stage, JobStage::List));
@@ -131,7 +136,7 @@ impl Lane<'_> {
     }
 
     /// A copy that was recorded as proved is none any more.
-    fn take_bad(&self, job: &mut Job, copy: &Copy, bad: &Bad) {
+    fn take_bad(&self, job: &mut Job, copy: &CopyRecord, bad: &Bad) {
         let (dataset, label) = job.people();
         let detail = sentence(copy, dataset.as_deref(), label.as_deref(), bad);
         let found = incident::Discovery { command: "run", detail: &detail };
@@ -142,10 +147,10 @@ impl Lane<'_> {
     }
 
     /// Lists the objects of each job that is to be looked at.
-    fn list(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+    fn list(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
         for job in jobs.iter_mut().filter(|it| matches!(it.stage, JobStage::List)) {
             if !self.setup.stop.may_begin() {
-                return Err(Lost::Stopped);
+                return Err(Interrupted::Stopped);
             }
             job.stage = match &job.due.subject {
                 Subject::DataFile(_) => self.list_data_file(job),
@@ -172,7 +177,7 @@ impl Lane<'_> {
             }
             Scope::Unavailable(driver, NoStore { cause, why }) => {
                 let why = format!("store {driver}: {why}");
-                return JobStage::Settled(Settled::NoStore { why, ending: Ending::of_cause(cause) });
+                return JobStage::Settled(Settled::NoStore { why, ending: ExitStatus::of_cause(cause) });
             }
         };
         if self.doubtful.contains(&place.driver) {
@@ -181,7 +186,7 @@ impl Lane<'_> {
         }
         if let Err(NoStore { cause, why }) = self.store_is_there(&place.driver, place.source.as_ref()) {
             let why = format!("store {}: {why}", place.driver);
-            return JobStage::Settled(Settled::NoStore { why, ending: Ending::of_cause(cause) });
+            return JobStage::Settled(Settled::NoStore { why, ending: ExitStatus::of_cause(cause) });
         }
         match list_objects::of_data_file(
             file,
@@ -220,10 +225,10 @@ impl Lane<'_> {
                     // Read at every run, they would cost more than all that is due: a size that is the same stands.
                     let copy = item.known.iter().rfind(|it| it.state == CopyState::Proved);
                     if let Some(copy) = copy.filter(|it| it.size == Some(item.object.size_hint) && !item.replace) {
-                        item.progress = Progress::Kept { version: copy.version };
+                        item.progress = ObjectState::Kept { version: copy.version };
                     }
                 }
-                let idle = job.items.iter().all(|it| matches!(it.progress, Progress::Kept { .. }));
+                let idle = job.items.iter().all(|it| matches!(it.progress, ObjectState::Kept { .. }));
                 match job.due.claimed {
                     Some(basis) if idle && job.damaged.is_empty() => JobStage::Claimed(basis),
                     None if idle && job.damaged.is_empty() => JobStage::Unchanged,
@@ -242,17 +247,17 @@ impl Lane<'_> {
     }
 
     /// Reads what has proved copies already: the same bytes need no transfer, others go beside them (design.md 7.6).
-    fn compare(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+    fn compare(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
         for job in jobs.iter_mut().filter(|it| it.is_carried()) {
             let recorded = recorded_algorithm(&job.due.subject);
-            for item in job.items.iter_mut().filter(|it| matches!(it.progress, Progress::Compare)) {
+            for item in job.items.iter_mut().filter(|it| matches!(it.progress, ObjectState::Compare)) {
                 loop {
                     match self.payload(item, &item.algorithms(recorded)).measure() {
                         Ok(measured) => settle_comparison(item, measured),
-                        Err(PayloadError::Stopped) => return Err(Lost::Stopped),
+                        Err(PayloadError::Stopped) => return Err(Interrupted::Stopped),
                         Err(PayloadError::Source(error)) if self.may_try_again(item, error.cause) => continue,
                         Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => {
-                            return Err(Lost::Stopped);
+                            return Err(Interrupted::Stopped);
                         }
                         Err(PayloadError::Source(error)) => item.progress = unread(item, &error),
                     }
@@ -265,7 +270,7 @@ impl Lane<'_> {
 
     /// Reads a source that was damaged at the last look before anything of it is sent: as a rule it still is, and what
     /// would be sent each night, only to be thrown away, does not even go where the account may remove nothing.
-    fn read_what_was_damaged(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+    fn read_what_was_damaged(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
         for job in jobs.iter_mut().filter(|it| it.is_carried() && it.due.was == Some(Status::FailChecksum)) {
             let recorded = recorded_algorithm(&job.due.subject);
             let mut new = Vec::new();
@@ -273,15 +278,15 @@ impl Lane<'_> {
             for _ in 0..2 {
                 for n in 0..job.items.len() {
                     let item = &mut job.items[n];
-                    if !matches!(item.progress, Progress::Todo) || new.contains(&n) {
+                    if !matches!(item.progress, ObjectState::Todo) || new.contains(&n) {
                         continue;
                     }
                     new.push(n);
                     match self.payload(item, &item.algorithms(recorded)).measure() {
-                        Ok(measured) => item.progress = Progress::Dropped(measured),
-                        Err(PayloadError::Stopped) => return Err(Lost::Stopped),
+                        Ok(measured) => item.progress = ObjectState::Dropped(measured),
+                        Err(PayloadError::Stopped) => return Err(Interrupted::Stopped),
                         Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => {
-                            return Err(Lost::Stopped);
+                            return Err(Interrupted::Stopped);
                         }
                         Err(PayloadError::Source(error)) => item.progress = unread(item, &error),
                     }
@@ -293,18 +298,18 @@ impl Lane<'_> {
             }
             if !matches!(job.judgement, Some(Judgement::Damaged(_))) {
                 job.judgement = None;
-                new.into_iter().for_each(|n| job.items[n].progress = Progress::Todo);
+                new.into_iter().for_each(|n| job.items[n].progress = ObjectState::Todo);
             }
         }
         Ok(())
     }
 
     /// Reserves a key for everything that is to be stored, so that no two data files ever share one.
-    fn reserve(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+    fn reserve(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
         for _ in 0..2 {
             let mut wishes = Vec::new();
             for job in jobs.iter().filter(|it| it.is_carried()) {
-                let new = job.items.iter().filter(|it| !it.reserved && matches!(it.progress, Progress::Todo));
+                let new = job.items.iter().filter(|it| !it.reserved && matches!(it.progress, ObjectState::Todo));
                 wishes.extend(new.map(|it| Reservation {
                     id: job.due.id(),
                     role: it.object.role.clone(),
@@ -319,7 +324,7 @@ impl Lane<'_> {
             let mut owners = owners.into_iter();
             for job in jobs.iter_mut().filter(|it| it.is_carried()) {
                 let id = job.due.id();
-                for item in job.items.iter_mut().filter(|it| !it.reserved && matches!(it.progress, Progress::Todo)) {
+                for item in job.items.iter_mut().filter(|it| !it.reserved && matches!(it.progress, ObjectState::Todo)) {
                     let owner: Option<DvObjectId> = owners.next();
                     item.reserved = owner == Some(id);
                     if !item.reserved {
@@ -330,23 +335,23 @@ impl Lane<'_> {
             }
         }
         for item in jobs.iter_mut().filter(|it| it.is_carried()).flat_map(|it| &mut it.items) {
-            if !item.reserved && matches!(item.progress, Progress::Todo) {
+            if !item.reserved && matches!(item.progress, ObjectState::Todo) {
                 item.progress =
-                    Progress::Failed(Trouble::Write(format!("no key is free for it, not even {}", item.key)));
+                    ObjectState::Failed(ObjectError::Write(format!("no key is free for it, not even {}", item.key)));
             }
         }
         Ok(())
     }
 
     /// Where objects of unknown origin were met at the destination: looks before it sends (a lost ledger).
-    fn look_first(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    fn check_existing(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         if !self.met_strangers.load(Ordering::Relaxed) {
             return Ok(());
         }
         let mut wanted = Vec::new();
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
             let new = job.items.iter().enumerate();
-            let new = new.filter(|(_, it)| matches!(it.progress, Progress::Todo) && !it.replace && it.tries == 0);
+            let new = new.filter(|(_, it)| matches!(it.progress, ObjectState::Todo) && !it.replace && it.tries == 0);
             wanted.extend(new.map(|(m, it)| (n, m, it.key.clone())));
         }
         if wanted.is_empty() {
@@ -361,8 +366,8 @@ impl Lane<'_> {
             let recorded = recorded_algorithm(&jobs[n].due.subject);
             let item = &mut jobs[n].items[m];
             match self.payload(item, &item.algorithms(recorded)).measure() {
-                Ok(measured) => self.meet(item, key, measured, connection)?,
-                Err(PayloadError::Stopped) => return Err(Lost::Stopped),
+                Ok(measured) => self.adopt_or_version(item, key, measured, connection)?,
+                Err(PayloadError::Stopped) => return Err(Interrupted::Stopped),
                 // It fails again where it is staged, and is judged there.
                 Err(PayloadError::Source(_)) => {}
             }
@@ -371,42 +376,47 @@ impl Lane<'_> {
     }
 
     /// Something is at the key that the ledger does not know: the same bytes are adopted, others left alone.
-    fn meet(
+    fn adopt_or_version(
         &self,
-        item: &mut Item,
+        item: &mut ObjectTask,
         key: ObjectKey,
         measured: Measured,
         connection: &mut Connection<'_>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Interrupted> {
         self.met_strangers.store(true, Ordering::Relaxed);
-        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.measures_by())))?;
+        let (held, evidence) = connection.with(|it| Ok((it.measure(&[key], &[])?.pop(), it.measure_evidence())))?;
         let same = match held {
             Some(Ok(held)) => observed(&held, evidence).and_then(|it| Proved::by(measured, &it).ok()),
             Some(Err(error)) if item.is_originals && Bad::is_told_by(&error) => None,
             Some(Err(error)) => {
-                item.progress = Progress::Failed(self.trouble(&error));
+                item.progress = ObjectState::Failed(self.trouble(&error));
                 return Ok(());
             }
             None => None,
         };
         match same {
-            Some(proof) => item.progress = Progress::Proved { proof, adopted: true },
+            Some(proof) => item.progress = ObjectState::Proved { proof, adopted: true },
             // Somebody else's bytes are left where they are, not what was to be a copy of this and is none.
             None if item.is_originals => item.take_the_place(),
             None if item.version >= VERSIONS => {
                 let why = format!("every key from {} on is taken by other bytes", item.base_key());
-                item.progress = Progress::Failed(Trouble::Write(why));
+                item.progress = ObjectState::Failed(ObjectError::Write(why));
             }
             None => item.make_new_version(),
         }
         Ok(())
     }
 
-    fn stage(&self, jobs: &mut [Job], connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
+    fn stage(
+        &self,
+        jobs: &mut [Job],
+        connection: &mut Connection<'_>,
+        share: Option<&Share>,
+    ) -> Result<(), Interrupted> {
         let mut at = Vec::new();
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_carried()) {
             // A look at the destination may just have turned an item to another version, whose key is to be reserved first.
-            let is_ready = |it: &Item| it.reserved && matches!(it.progress, Progress::Todo);
+            let is_ready = |it: &ObjectTask| it.reserved && matches!(it.progress, ObjectState::Todo);
             let todo = job.items.iter().enumerate().filter(|(_, it)| is_ready(it));
             at.extend(todo.map(|(m, _)| (n, m)));
         }
@@ -415,7 +425,7 @@ impl Lane<'_> {
         }
         // The session is there before the other destinations are kept waiting.
         let sinks = connection.with(|it| Ok(it.algorithms().to_vec()))?;
-        let algorithms = |job: &Job, item: &Item| {
+        let algorithms = |job: &Job, item: &ObjectTask| {
             let mut all = item.algorithms(recorded_algorithm(&job.due.subject));
             all.extend(&sinks);
             all
@@ -448,13 +458,13 @@ impl Lane<'_> {
             }
             let item = &mut jobs[n].items[m];
             item.progress = match answer {
-                Ok(staged) => Progress::Staged(staged),
-                Err(Unstaged::Payload(PayloadError::Stopped)) => Progress::Failed(Trouble::Stopped),
+                Ok(staged) => ObjectState::Staged(staged),
+                Err(Unstaged::Payload(PayloadError::Stopped)) => ObjectState::Failed(ObjectError::Stopped),
                 Err(Unstaged::Payload(PayloadError::Source(error))) => {
                     if self.may_try_again(item, error.cause) {
-                        Progress::Todo
+                        ObjectState::Todo
                     } else if self.setup.stop.is_no_verdict(error.cause) {
-                        Progress::Failed(Trouble::Stopped)
+                        ObjectState::Failed(ObjectError::Stopped)
                     } else {
                         unread(item, &error)
                     }
@@ -467,7 +477,7 @@ impl Lane<'_> {
     }
 
     /// Judges what was read to its end; a data file that may be half of a swapped pair gets one more object.
-    fn judge(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+    fn judge(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
         let mut is_widened = false;
         for job in jobs.iter_mut().filter(|it| it.is_read()) {
             job.judgement = judgement(job);
@@ -487,7 +497,7 @@ impl Lane<'_> {
     }
 
     /// Shows what was judged good, discards the rest.
-    fn commit(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    fn commit(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for (n, job) in jobs.iter().enumerate().filter(|(_, it)| it.is_read()) {
             let may_show = match &job.judgement {
@@ -495,7 +505,7 @@ impl Lane<'_> {
                 Some(Judgement::Damaged(_) | Judgement::Later(_) | Judgement::TryOriginal) | None => false,
             };
             for (m, item) in job.items.iter().enumerate() {
-                if let Progress::Staged(_) = item.progress {
+                if let ObjectState::Staged(_) = item.progress {
                     if may_show && !item.is_unexpected() { good.push((n, m)) } else { bad.push((n, m)) }
                 }
             }
@@ -506,7 +516,7 @@ impl Lane<'_> {
             return Ok(());
         }
         let request = |(n, m): &(usize, usize)| match &jobs[*n].items[*m] {
-            Item { progress: Progress::Staged(staged), replace, .. } => {
+            ObjectTask { progress: ObjectState::Staged(staged), replace, .. } => {
                 Some(CommitRequest { staged: staged.clone(), replace: *replace })
             }
             _ => None,
@@ -521,19 +531,19 @@ impl Lane<'_> {
 
     fn take_commit(
         &self,
-        item: &mut Item,
+        item: &mut ObjectTask,
         answer: Result<Proved, Unstaged>,
         connection: &mut Connection<'_>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Interrupted> {
         item.progress = match answer {
-            Ok(proof) => Progress::Proved { proof, adopted: false },
+            Ok(proof) => ObjectState::Proved { proof, adopted: false },
             Err(Unstaged::Sink(error)) if error.cause == Cause::Exists => {
                 let Some(measured) = item.measured().cloned() else { return Ok(()) };
-                return self.meet(item, item.key.clone(), measured, connection);
+                return self.adopt_or_version(item, item.key.clone(), measured, connection);
             }
             Err(Unstaged::Sink(error)) => self.unwritten(item, &error),
             Err(Unstaged::Verify(mismatch)) => unverified(item, mismatch.to_string()),
-            Err(Unstaged::Payload(error)) => Progress::Failed(Trouble::Read(error.to_string(), None)),
+            Err(Unstaged::Payload(error)) => ObjectState::Failed(ObjectError::Read(error.to_string(), None)),
         };
         Ok(())
     }
@@ -543,26 +553,26 @@ impl Lane<'_> {
         jobs: &mut [Job],
         which: Vec<ItemAt>,
         connection: &mut Connection<'_>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Interrupted> {
         let mut batch: Vec<Staged> = Vec::with_capacity(which.len());
         for (n, m) in which {
             let item = &mut jobs[n].items[m];
-            if let Progress::Staged(staged) = &item.progress {
+            if let ObjectState::Staged(staged) = &item.progress {
                 let staged = staged.clone();
-                item.progress = Progress::Dropped(staged.measured.clone());
+                item.progress = ObjectState::Dropped(staged.measured.clone());
                 batch.push(staged);
             }
         }
         if batch.is_empty() { Ok(()) } else { connection.with(|it| it.discard(batch)) }
     }
 
-    fn payload(&self, item: &Item, algorithms: &[Algorithm]) -> ObjectPayload {
-        let Item { object, .. } = item;
+    fn payload(&self, item: &ObjectTask, algorithms: &[Algorithm]) -> ObjectPayload {
+        let ObjectTask { object, .. } = item;
         let source = std::sync::Arc::clone(&object.source);
         ObjectPayload::new(source, object.at.clone(), object.size_hint, algorithms, self.reading.clone())
     }
 
-    fn may_try_again(&self, item: &mut Item, cause: Cause) -> bool {
+    fn may_try_again(&self, item: &mut ObjectTask, cause: Cause) -> bool {
         let may = cause == Cause::Transient && item.tries + 1 < TRIES && self.setup.stop.may_begin();
         if may {
             item.tries += 1;
@@ -571,20 +581,20 @@ impl Lane<'_> {
         may
     }
 
-    fn unwritten(&self, item: &mut Item, error: &SinkError) -> Progress {
+    fn unwritten(&self, item: &mut ObjectTask, error: &SinkError) -> ObjectState {
         if self.may_try_again(item, error.cause) {
-            Progress::Todo
+            ObjectState::Todo
         } else if self.setup.stop.is_no_verdict(error.cause) {
-            Progress::Failed(Trouble::Stopped)
+            ObjectState::Failed(ObjectError::Stopped)
         } else {
-            Progress::Failed(self.trouble(error))
+            ObjectState::Failed(self.trouble(error))
         }
     }
 
     /// What a failure of the destination means to an object. A full one is said in the same words for all.
-    fn trouble(&self, error: &SinkError) -> Trouble {
+    fn trouble(&self, error: &SinkError) -> ObjectError {
         match error.cause {
-            Cause::Full => Trouble::Full(no_space(&self.setup.sink.describe(), error)),
+            Cause::Full => ObjectError::Full(no_space(&self.setup.sink.describe(), error)),
             Cause::Missing
             | Cause::Forbidden
             | Cause::Refused
@@ -596,16 +606,16 @@ impl Lane<'_> {
             | Cause::Exists
             | Cause::Broken
             | Cause::Unnameable
-            | Cause::Io => Trouble::Write(error.chain()),
+            | Cause::Io => ObjectError::Write(error.chain()),
         }
     }
 }
 
 /// A medium that cannot have a name (exFAT, SMB) gets the object under another one, once.
-fn name_otherwise(item: &mut Item, error: &SinkError) {
+fn name_otherwise(item: &mut ObjectTask, error: &SinkError) {
     let other = item.key.for_any_medium();
     if item.named_otherwise.is_some() || other == item.key {
-        item.progress = Progress::Failed(Trouble::Write(error.chain()));
+        item.progress = ObjectState::Failed(ObjectError::Write(error.chain()));
     } else {
         (item.key, item.reserved, item.named_otherwise) = (other, false, Some(error.chain()));
     }
@@ -614,8 +624,8 @@ fn name_otherwise(item: &mut Item, error: &SinkError) {
 /// Says where the copies are that have another name than their objects.
 fn note_names(jobs: &mut [Job]) {
     for job in jobs {
-        let stored = job.items.iter().filter(|it| matches!(it.progress, Progress::Proved { .. }));
-        let note = |it: &Item| {
+        let stored = job.items.iter().filter(|it| matches!(it.progress, ObjectState::Proved { .. }));
+        let note = |it: &ObjectTask| {
             let why = it.named_otherwise.as_ref()?;
             Some(format!("{why}: the copy of {} is at {}", it.object.key, it.key))
         };
@@ -635,55 +645,55 @@ fn add_original(job: &mut Job) {
     }
 }
 
-fn forget_staged(jobs: &mut [Job], instead: &Progress) {
+fn forget_staged(jobs: &mut [Job], instead: &ObjectState) {
     for item in jobs.iter_mut().flat_map(|it| &mut it.items) {
-        if matches!(item.progress, Progress::Staged(_) | Progress::Todo) {
+        if matches!(item.progress, ObjectState::Staged(_) | ObjectState::Todo) {
             item.progress = match instead {
-                Progress::Failed(trouble) => Progress::Failed(trouble.clone()),
-                _ => Progress::Todo,
+                ObjectState::Failed(trouble) => ObjectState::Failed(trouble.clone()),
+                _ => ObjectState::Todo,
             };
         }
     }
 }
 
-fn settle_comparison(item: &mut Item, measured: Measured) {
+fn settle_comparison(item: &mut ObjectTask, measured: Measured) {
     let Some(read) = measured.digest(Algorithm::Sha256) else { return };
-    let same = |it: &&Copy| it.sha256.as_ref() == Some(read) && it.size == Some(measured.size);
+    let same = |it: &&CopyRecord| it.sha256.as_ref() == Some(read) && it.size == Some(measured.size);
     let newest_is_bad = item.replace;
-    let good = |it: &&Copy| it.state == CopyState::Proved && !(newest_is_bad && it.version == item.version);
+    let good = |it: &&CopyRecord| it.state == CopyState::Proved && !(newest_is_bad && it.version == item.version);
     // The newest version is what Dataverse has: bytes that came back, after others, are a version again.
     if let Some(copy) = item.known.iter().rfind(good).filter(same) {
-        item.progress = Progress::Held { version: copy.version, measured };
+        item.progress = ObjectState::Held { version: copy.version, measured };
     } else if newest_is_bad && item.known.iter().filter(|it| it.version == item.version).any(|it| same(&it)) {
         // The source still has what the bad copy should be.
-        item.progress = Progress::Todo;
+        item.progress = ObjectState::Todo;
     } else {
         item.make_new_version();
     }
 }
 
-fn unread(item: &Item, error: &SourceError) -> Progress {
+fn unread(item: &ObjectTask, error: &SourceError) -> ObjectState {
     let at = || item.object.source.place(&item.object.at);
     match error.cause {
-        Cause::Missing if item.object.optional => Progress::Absent(at()),
-        Cause::Missing => Progress::Failed(Trouble::Missing(at())),
-        _ => Progress::Failed(Trouble::Read(reason(error), Ending::of_all(error.cause))),
+        Cause::Missing if item.object.optional => ObjectState::Absent(at()),
+        Cause::Missing => ObjectState::Failed(ObjectError::Missing(at())),
+        _ => ObjectState::Failed(ObjectError::Read(reason(error), ExitStatus::of_all(error.cause))),
     }
 }
 
 /// Why the objects of a data file or dataset could not be listed.
 fn unlisted(error: &SourceError) -> JobStage {
     let why = reason(error);
-    JobStage::Settled(match Ending::of_all(error.cause) {
+    JobStage::Settled(match ExitStatus::of_all(error.cause) {
         Some(ending) => Settled::NoStore { why, ending },
         None => Settled::Unread { lost: error.cause == Cause::Missing, why },
     })
 }
 
-fn unverified(item: &mut Item, why: String) -> Progress {
+fn unverified(item: &mut ObjectTask, why: String) -> ObjectState {
     item.tries += 1;
     // Once more: a memory or network error passes, a bad disk does not.
-    if item.tries < TRIES - 1 { Progress::Todo } else { Progress::Failed(Trouble::Verify(why)) }
+    if item.tries < TRIES - 1 { ObjectState::Todo } else { ObjectState::Failed(ObjectError::Verify(why)) }
 }
 
 /// What is said of a place that is full, whichever object found it out.

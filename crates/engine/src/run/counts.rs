@@ -8,7 +8,7 @@ use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
 
 use crate::catalogue::spool::Subject;
 use crate::command::LISTED;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::run::summary::{Due, FileCounts, Finding, ReasonCount};
 
 /// How many reasons are counted: where each data file has one of its own, counting says nothing.
@@ -16,7 +16,7 @@ const REASONS: usize = 100;
 
 /// What became of one data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum FileOutcome {
     Unchanged,
     Copied,
     Adopted,
@@ -86,7 +86,7 @@ pub(crate) struct Counts {
     /// Of the catalogue that it describes.
     pub(crate) catalogue_digest: Option<String>,
     /// Why the run gave up, and how it ends therefore.
-    pub(crate) abort: Option<(Ending, String)>,
+    pub(crate) abort: Option<(ExitStatus, String)>,
     /// What was read at the source is missing or not what was recorded.
     pub(crate) source_damaged: bool,
     /// A proved copy was found missing or changed, or the destination kept other bytes than were sent.
@@ -94,7 +94,7 @@ pub(crate) struct Counts {
     /// There was no time for something that is to be done besides the files.
     pub(crate) cut_short: bool,
     /// A store could not be used, or what the run leaves at the destination not be left: how it ends therefore.
-    pub(crate) unusable: Option<Ending>,
+    pub(crate) unusable: Option<ExitStatus>,
     /// Stores that were left alone for safety, with the reason.
     pub(crate) doubts: Vec<String>,
     /// Something in scope is not safe for whatever reason.
@@ -120,7 +120,7 @@ impl Tally {
     }
 
     /// Makes every worker stop. The first reason counts.
-    pub(crate) fn abort(&self, ending: Ending, why: String) {
+    pub(crate) fn abort(&self, ending: ExitStatus, why: String) {
         self.lock().abort.get_or_insert((ending, why));
     }
 
@@ -131,17 +131,17 @@ impl Tally {
 
 impl Counts {
     /// Counts a data file; its place in `catalogued` included.
-    pub(crate) fn count(&mut self, fate: Fate) {
+    pub(crate) fn count(&mut self, fate: FileOutcome) {
         let files = &mut self.files;
         files.catalogued += 1;
-        self.not_rechecked += u64::from(fate == Fate::NotRechecked);
+        self.not_rechecked += u64::from(fate == FileOutcome::NotRechecked);
         let of_fate = match fate {
-            Fate::Unchanged | Fate::NotRechecked => &mut files.unchanged,
-            Fate::Copied => &mut files.copied,
-            Fate::Adopted => &mut files.adopted,
-            Fate::NotCovered => &mut files.not_covered,
-            Fate::Failed => &mut files.failed,
-            Fate::Pending => &mut files.pending,
+            FileOutcome::Unchanged | FileOutcome::NotRechecked => &mut files.unchanged,
+            FileOutcome::Copied => &mut files.copied,
+            FileOutcome::Adopted => &mut files.adopted,
+            FileOutcome::NotCovered => &mut files.not_covered,
+            FileOutcome::Failed => &mut files.failed,
+            FileOutcome::Pending => &mut files.pending,
         };
         *of_fate += 1;
     }
@@ -162,7 +162,7 @@ impl Counts {
     }
 
     /// Of a whole store or destination.
-    pub(crate) fn note_at_large(&mut self, about: About<'_>, status: Status, reason: String) {
+    pub(crate) fn note_global(&mut self, about: About<'_>, status: Status, reason: String) {
         let (storage_identifier, name) = match about {
             About::Store(driver) => (Some(format!("{driver}://")), None),
             About::Destination(it) => (None, Some(format!("destination {it}"))),
@@ -171,22 +171,22 @@ impl Counts {
     }
 
     /// How the run ended, by all that was found (design.md 4).
-    pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
+    pub(crate) fn ending(&self, signalled: Option<u8>) -> ExitStatus {
         let found = [
-            (!self.doubts.is_empty(), Ending::Refused),
-            (self.destination_damaged, Ending::DestinationDamaged),
-            (self.source_damaged, Ending::SourceDamaged),
-            (self.not_safe || self.files.failed > 0, Ending::NotSafe),
-            (self.files.pending > 0 || self.not_rechecked > 0 || self.cut_short, Ending::Stopped),
+            (!self.doubts.is_empty(), ExitStatus::Refused),
+            (self.destination_damaged, ExitStatus::DestinationDamaged),
+            (self.source_damaged, ExitStatus::SourceDamaged),
+            (self.not_safe || self.files.failed > 0, ExitStatus::NotSafe),
+            (self.files.pending > 0 || self.not_rechecked > 0 || self.cut_short, ExitStatus::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
         endings
             .chain(self.unusable)
-            .chain(signalled.map(Ending::Signalled))
+            .chain(signalled.map(ExitStatus::Signalled))
             .chain(aborted)
             .min()
-            .unwrap_or(Ending::Safe)
+            .unwrap_or(ExitStatus::Safe)
     }
 }
 

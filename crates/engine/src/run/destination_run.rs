@@ -9,14 +9,14 @@ use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid}
 use dvb_storage::{SinkSession, Source};
 
 use crate::catalogue::spool::{Due, Subject};
-use crate::command::ending::Ending;
+use crate::command::cancel::CancelToken;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::pool;
-use crate::command::stop::Stop;
-use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::run::Setup;
-use crate::run::counts::{Counts, Fate, Tally};
-use crate::run::job::{Item, Job, Progress, Trouble};
+use crate::run::counts::{Counts, FileOutcome, Tally};
+use crate::run::job::{Job, ObjectError, ObjectState, ObjectTask};
 use crate::run::options::Options;
 use crate::run::renamed::Renamed;
 use crate::run::shared_read::Share;
@@ -24,7 +24,7 @@ use crate::source::payload::{RateLimit, Reading};
 use crate::source::stores::{NoStore, Scope};
 
 /// One destination of a run.
-pub(crate) struct Lane<'a> {
+pub(crate) struct DestinationRun<'a> {
     /// Its number among the run's destinations.
     pub(crate) number: usize,
     pub(crate) setup: &'a Setup<'a>,
@@ -32,7 +32,7 @@ pub(crate) struct Lane<'a> {
     pub(crate) tally: Tally,
     pub(crate) reading: Reading,
     /// For what describes the copies at the end: it has a little longer than what is in flight.
-    pub(crate) at_the_end: Stop,
+    pub(crate) at_the_end: CancelToken,
     /// The destination was proved to be what it should be: only then anything is stored there.
     pub(crate) settled: AtomicBool,
     /// Something was at the destination that the ledger does not know.
@@ -55,7 +55,7 @@ pub(crate) struct Lane<'a> {
     freed: Condvar,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> DestinationRun<'a> {
     pub(crate) fn new(
         number: usize,
         setup: &'a Setup<'a>,
@@ -103,7 +103,7 @@ impl<'a> Lane<'a> {
     /// The same for what describes the copies at the end.
     pub(crate) fn last_connection(&self) -> Connection<'_> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let at = At { stop: &self.at_the_end, ..self.setup.at(&self.options.run) };
+        let at = DestinationContext { stop: &self.at_the_end, ..self.setup.at(&self.options.run) };
         Connection::new(at, &self.contact).going_on(spare)
     }
 
@@ -138,8 +138,8 @@ impl<'a> Lane<'a> {
         let files = batch.iter().filter(|it| it.is_data_file()).count();
         // Whatever becomes of it, nobody is to wait for it, and other destinations go on.
         let done = pool::guarded(|| self.work_on(batch, connection, share)).unwrap_or_else(|why| {
-            (0..files).for_each(|_| self.tally.lock().count(Fate::Pending));
-            Err(Lost::Run(Ending::NotSafe, why))
+            (0..files).for_each(|_| self.tally.lock().count(FileOutcome::Pending));
+            Err(Interrupted::Run(ExitStatus::NotSafe, why))
         });
         *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.freed.notify_one();
@@ -147,20 +147,26 @@ impl<'a> Lane<'a> {
             share.leave(self.number);
         }
         match done {
-            Ok(()) | Err(Lost::Stopped) => {}
-            Err(Lost::Run(ending, why)) => self.tally.abort(ending, why),
-            Err(Lost::Session(error)) => self.tally.abort(Ending::of_cause(error.cause), error.chain()),
+            Ok(()) | Err(Interrupted::Stopped) => {}
+            Err(Interrupted::Run(ending, why)) => self.tally.abort(ending, why),
+            Err(Interrupted::Session(error)) => self.tally.abort(ExitStatus::of_cause(error.cause), error.chain()),
         }
     }
 
-    fn work_on(&self, batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) -> Result<(), Lost> {
+    fn work_on(
+        &self,
+        batch: Vec<Due>,
+        connection: &mut Connection<'_>,
+        share: Option<&Share>,
+    ) -> Result<(), Interrupted> {
         let mut jobs: Vec<Job> = batch.into_iter().map(Job::new).collect();
         let carried = self.begin(&mut jobs).and_then(|()| self.carry(&mut jobs, connection, share));
         if carried.is_err() {
-            let unfinished =
-                |it: &&mut Item| matches!(it.progress, Progress::Compare | Progress::Todo | Progress::Staged(_));
+            let unfinished = |it: &&mut ObjectTask| {
+                matches!(it.progress, ObjectState::Compare | ObjectState::Todo | ObjectState::Staged(_))
+            };
             for item in jobs.iter_mut().flat_map(|it| &mut it.items).filter(unfinished) {
-                item.progress = Progress::Failed(Trouble::Stopped);
+                item.progress = ObjectState::Failed(ObjectError::Stopped);
             }
         }
         self.settle(&jobs)?;
@@ -168,10 +174,10 @@ impl<'a> Lane<'a> {
     }
 
     /// Whether the batch may be carried, and what the ledger knows of its copies.
-    fn begin(&self, jobs: &mut [Job]) -> Result<(), Lost> {
+    fn begin(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
         if !self.lock.is_held() {
             let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
-            return Err(Lost::Run(Ending::Unreachable, why));
+            return Err(Interrupted::Run(ExitStatus::Unreachable, why));
         }
         let known: Vec<DvObjectId> = jobs.iter().filter(|it| it.due.known).map(|it| it.due.id()).collect();
         if known.is_empty() {
@@ -246,9 +252,9 @@ impl<'a> Lane<'a> {
 
     /// What becomes of a data file that was not reached. What the ledger calls safe stays so, unless the copies are said to
     /// be lost.
-    pub(crate) fn fate_of_rest(&self, due: &Due) -> Fate {
+    pub(crate) fn fate_of_rest(&self, due: &Due) -> FileOutcome {
         let is_safe = due.recheck && due.claimed.is_none() && due.was == Some(Status::Ok);
-        if is_safe && !self.options.overrides.copies_lost { Fate::NotRechecked } else { Fate::Pending }
+        if is_safe && !self.options.overrides.copies_lost { FileOutcome::NotRechecked } else { FileOutcome::Pending }
     }
 
     /// Counts what is due and was not even looked at as pending.

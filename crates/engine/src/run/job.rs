@@ -1,7 +1,7 @@
 //! The work on one data file or dataset, and how far each of its objects is.
 
 use dvb_fixity::{Algorithm, Measured, Proved};
-use dvb_ledger::{Basis, Copy, CopyState, Finding, ObjectProof};
+use dvb_ledger::{Basis, CopyRecord, CopyState, Finding, ObjectProof};
 use dvb_model::{DestinationName, ObjectKey, ObjectRole};
 use dvb_storage::Staged;
 
@@ -16,9 +16,9 @@ use crate::source::stores::Place;
 pub(crate) struct Job {
     pub(crate) due: Due,
     pub(crate) stage: JobStage,
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Vec<ObjectTask>,
     /// What the ledger knows of its copies.
-    pub(crate) copies: Vec<Copy>,
+    pub(crate) copies: Vec<CopyRecord>,
     /// Copies that were found missing or changed: role and version.
     pub(crate) damaged: Vec<(ObjectRole, u32)>,
     /// The same, for their incidents, as far as they are not on record yet.
@@ -58,7 +58,7 @@ pub(crate) enum Settled {
     /// As above, because the store cannot be used.
     NoStore {
         why: String,
-        ending: crate::command::ending::Ending,
+        ending: crate::command::exit_status::ExitStatus,
     },
 }
 
@@ -99,11 +99,11 @@ impl Job {
 
     /// Whether nothing of it waits to be read.
     pub(crate) fn is_read(&self) -> bool {
-        let waits = |it: &Item| matches!(it.progress, Progress::Todo | Progress::Compare);
+        let waits = |it: &ObjectTask| matches!(it.progress, ObjectState::Todo | ObjectState::Compare);
         self.is_carried() && !self.items.iter().any(waits)
     }
 
-    pub(crate) fn item(&self, role: &ObjectRole) -> Option<&Item> {
+    pub(crate) fn item(&self, role: &ObjectRole) -> Option<&ObjectTask> {
         self.items.iter().find(|it| it.object.role == *role)
     }
 
@@ -113,24 +113,24 @@ impl Job {
         for copy in &self.copies {
             let is_bad = self.damaged.iter().any(|(role, version)| *role == copy.role && *version == copy.version);
             let state = if is_bad { CopyState::Damaged } else { copy.state };
-            all.add(destination, Copy { state, ..copy.clone() });
+            all.add(destination, CopyRecord { state, ..copy.clone() });
         }
         all
     }
 
     /// How the run ends because its store failed as a whole, where something of it could not be read for that.
-    pub(crate) fn cut_off(&self) -> Option<crate::command::ending::Ending> {
-        let of_all = |it: &Item| match it.progress {
-            Progress::Failed(Trouble::Read(_, of_all)) => of_all,
+    pub(crate) fn cut_off(&self) -> Option<crate::command::exit_status::ExitStatus> {
+        let of_all = |it: &ObjectTask| match it.progress {
+            ObjectState::Failed(ObjectError::Read(_, of_all)) => of_all,
             _ => None,
         };
         self.items.iter().filter_map(of_all).min()
     }
 
     /// The newest copy that is, or should be, there of each role.
-    pub(crate) fn newest_proved(&self) -> impl Iterator<Item = &Copy> {
+    pub(crate) fn newest_proved(&self) -> impl Iterator<Item = &CopyRecord> {
         // The ledger lists them in the order of role and version.
-        let newest = |(n, it): (usize, &Copy)| {
+        let newest = |(n, it): (usize, &CopyRecord)| {
             let newer =
                 self.copies.iter().skip(n + 1).any(|other| other.role == it.role && other.state != CopyState::Reserved);
             it.state == CopyState::Proved && !newer
@@ -140,18 +140,18 @@ impl Job {
 
     /// Enters an object, with its version and key by what is known of its copies.
     pub(crate) fn add(&mut self, object: Object) {
-        let known: Vec<Copy> = self.copies.iter().filter(|it| it.role == object.role).cloned().collect();
+        let known: Vec<CopyRecord> = self.copies.iter().filter(|it| it.role == object.role).cloned().collect();
         let is_reserved = known.is_empty() && self.due.main_key.as_ref() == Some(&object.key);
-        let item = Item::new(object, known, &self.damaged);
-        self.items.push(Item { reserved: item.reserved || is_reserved, ..item });
+        let item = ObjectTask::new(object, known, &self.damaged);
+        self.items.push(ObjectTask { reserved: item.reserved || is_reserved, ..item });
     }
 }
 
 /// One object on its way.
-pub(crate) struct Item {
+pub(crate) struct ObjectTask {
     pub(crate) object: Object,
     /// Its copies that the ledger knows, by version.
-    pub(crate) known: Vec<Copy>,
+    pub(crate) known: Vec<CopyRecord>,
     /// Which of its versions is made now, and where.
     pub(crate) version: u32,
     pub(crate) key: ObjectKey,
@@ -164,12 +164,12 @@ pub(crate) struct Item {
     pub(crate) named_otherwise: Option<String>,
     /// How often something went wrong that may pass.
     pub(crate) tries: u32,
-    pub(crate) progress: Progress,
+    pub(crate) progress: ObjectState,
 }
 
 /// How far an object is.
 #[derive(Debug)]
-pub(crate) enum Progress {
+pub(crate) enum ObjectState {
     /// There are proved copies: the source's bytes are to be compared with them.
     Compare,
     /// To be stored at the destination.
@@ -194,16 +194,16 @@ pub(crate) enum Progress {
     Dropped(Measured),
     /// It may be absent, and is: where it was looked for.
     Absent(String),
-    Failed(Trouble),
+    Failed(ObjectError),
 }
 
 /// Why an object is not at the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum ObjectError {
     /// Not at the source: where it was looked for.
     Missing(String),
     /// Could not be read: why, and where its store failed as a whole, how the run ends.
-    Read(String, Option<crate::command::ending::Ending>),
+    Read(String, Option<crate::command::exit_status::ExitStatus>),
     /// Could not be stored.
     Write(String),
     /// Could not be stored, for the destination is full; the words are the same for every object.
@@ -214,9 +214,9 @@ pub(crate) enum Trouble {
     Stopped,
 }
 
-impl Item {
-    fn new(object: Object, known: Vec<Copy>, damaged: &[(ObjectRole, u32)]) -> Self {
-        let is_bad = |it: &Copy| {
+impl ObjectTask {
+    fn new(object: Object, known: Vec<CopyRecord>, damaged: &[(ObjectRole, u32)]) -> Self {
+        let is_bad = |it: &CopyRecord| {
             it.state == CopyState::Damaged
                 || damaged.iter().any(|(role, version)| *role == it.role && *version == it.version)
         };
@@ -228,7 +228,7 @@ impl Item {
             reserved: newest.is_some(),
             is_originals: false,
             named_otherwise: None,
-            progress: if has_good || newest.is_some() { Progress::Compare } else { Progress::Todo },
+            progress: if has_good || newest.is_some() { ObjectState::Compare } else { ObjectState::Todo },
             object,
             version,
             key,
@@ -240,20 +240,20 @@ impl Item {
     /// Turns to a version that has no copy yet, at a key beside the first one's. What a run reserved that was killed then
     /// comes first: its bytes may be there.
     pub(crate) fn make_new_version(&mut self) {
-        let is_left = |it: &&Copy| it.state == CopyState::Reserved && it.version > self.version;
+        let is_left = |it: &&CopyRecord| it.state == CopyState::Reserved && it.version > self.version;
         let newest = self.known.iter().map(|it| it.version).max().unwrap_or(0).max(self.version);
         (self.version, self.key, self.reserved) = match self.known.iter().find(is_left) {
             Some(left) => (left.version, left.key.clone(), true),
             None => (newest + 1, self.base_key().version(newest + 1), false),
         };
         (self.replace, self.is_originals) = (false, false);
-        self.progress = Progress::Todo;
+        self.progress = ObjectState::Todo;
     }
 
     /// What lies at its key is bad: the good bytes are stored again, and take its place.
     pub(crate) fn take_the_place(&mut self) {
         (self.replace, self.is_originals) = (true, false);
-        self.progress = Progress::Todo;
+        self.progress = ObjectState::Todo;
     }
 
     /// The key of version 1, which another data file's claim may have moved.
@@ -264,27 +264,32 @@ impl Item {
     /// What was read of the source.
     pub(crate) fn measured(&self) -> Option<&Measured> {
         match &self.progress {
-            Progress::Staged(it) => Some(&it.measured),
-            Progress::Held { measured, .. } | Progress::Dropped(measured) => Some(measured),
-            Progress::Proved { proof, .. } => Some(proof.measured()),
-            Progress::Compare | Progress::Todo | Progress::Kept { .. } | Progress::Absent(_) | Progress::Failed(_) => {
-                None
-            }
+            ObjectState::Staged(it) => Some(&it.measured),
+            ObjectState::Held { measured, .. } | ObjectState::Dropped(measured) => Some(measured),
+            ObjectState::Proved { proof, .. } => Some(proof.measured()),
+            ObjectState::Compare
+            | ObjectState::Todo
+            | ObjectState::Kept { .. }
+            | ObjectState::Absent(_)
+            | ObjectState::Failed(_) => None,
         }
     }
 
     /// For the judgement; `None` where it is still on its way, or its reading is no matter of the source.
     pub(crate) fn seen(&self) -> Option<Seen<'_>> {
         match &self.progress {
-            Progress::Absent(at) | Progress::Failed(Trouble::Missing(at)) => Some(Seen::Missing(at)),
-            Progress::Failed(Trouble::Read(why, _)) => Some(Seen::Failed(why)),
-            Progress::Compare
-            | Progress::Todo
-            | Progress::Kept { .. }
-            | Progress::Failed(Trouble::Write(_) | Trouble::Full(_) | Trouble::Verify(_) | Trouble::Stopped) => None,
-            Progress::Staged(_) | Progress::Held { .. } | Progress::Proved { .. } | Progress::Dropped(_) => {
-                self.measured().map(Seen::Read)
-            }
+            ObjectState::Absent(at) | ObjectState::Failed(ObjectError::Missing(at)) => Some(Seen::Missing(at)),
+            ObjectState::Failed(ObjectError::Read(why, _)) => Some(Seen::Failed(why)),
+            ObjectState::Compare
+            | ObjectState::Todo
+            | ObjectState::Kept { .. }
+            | ObjectState::Failed(
+                ObjectError::Write(_) | ObjectError::Full(_) | ObjectError::Verify(_) | ObjectError::Stopped,
+            ) => None,
+            ObjectState::Staged(_)
+            | ObjectState::Held { .. }
+            | ObjectState::Proved { .. }
+            | ObjectState::Dropped(_) => self.measured().map(Seen::Read),
         }
     }
 
@@ -298,22 +303,22 @@ impl Item {
     pub(crate) fn proof(&self) -> Option<ObjectProof> {
         let role = self.object.role.clone();
         match &self.progress {
-            Progress::Held { version, .. } | Progress::Kept { version } => {
+            ObjectState::Held { version, .. } | ObjectState::Kept { version } => {
                 Some(ObjectProof::Before { role, version: *version })
             }
-            Progress::Proved { proof, adopted } => Some(ObjectProof::Now {
+            ObjectState::Proved { proof, adopted } => Some(ObjectProof::Now {
                 role,
                 version: self.version,
                 key: self.key.clone(),
                 proof: proof.clone(),
                 adopted: *adopted,
             }),
-            Progress::Compare
-            | Progress::Todo
-            | Progress::Staged(_)
-            | Progress::Dropped(_)
-            | Progress::Absent(_)
-            | Progress::Failed(_) => None,
+            ObjectState::Compare
+            | ObjectState::Todo
+            | ObjectState::Staged(_)
+            | ObjectState::Dropped(_)
+            | ObjectState::Absent(_)
+            | ObjectState::Failed(_) => None,
         }
     }
 

@@ -29,19 +29,19 @@ use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, DriverId, RunId, Status};
 use dvb_storage::{Cause, Sink};
 
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::ending::Ending;
 use crate::command::error::RunError;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
-use crate::command::stop::Stop;
 use crate::command::time::now;
-use crate::copies::session::At;
+use crate::copies::session::DestinationContext;
 use crate::guard::{Samples, Standing};
 use crate::run::counts::{About, Counts, Tally};
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
-use crate::run::plan::{LanePlan, Plan};
+use crate::run::plan::{DestinationPlan, Plan};
 use crate::run::summary::Summary;
 use crate::run::workers::Workers;
 use crate::source::stores::{Access, NotCovered, Stores};
@@ -62,13 +62,13 @@ pub struct Setup<'a> {
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 impl Setup<'_> {
-    pub(crate) fn at<'b>(&'b self, run: &'b RunId) -> At<'b> {
+    pub(crate) fn at<'b>(&'b self, run: &'b RunId) -> DestinationContext<'b> {
         let Self { ledger, destination, sink, observer, stop, .. } = *self;
-        At { ledger, destination, sink, observer, stop, run }
+        DestinationContext { ledger, destination, sink, observer, stop, run }
     }
 }
 
@@ -92,7 +92,7 @@ pub fn run(setup: &Setup<'_>, options: &Options) -> Result<Summary, RunError> {
 #[must_use]
 pub fn run_together(destinations: &[(Setup<'_>, Options)]) -> Vec<Result<Summary, RunError>> {
     let (began, started) = (Instant::now(), now());
-    let stops: Vec<Stop> = destinations
+    let stops: Vec<CancelToken> = destinations
         .iter()
         .map(|(setup, options)| setup.stop.until(options.time_budget.map(|it| began + it)))
         .collect();
@@ -158,16 +158,16 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    fn end(&mut self, lane: Lane<'_>) {
-        let (counts, lock) = lane.end();
+    fn end(&mut self, dest: DestinationRun<'_>) {
+        let (counts, lock) = dest.end();
         // Held until the end of the run is on record.
         self.lock = Some(lock);
         self.result = Some(Ok(summary(self.setup, self.options, self.started.clone(), counts)));
     }
 
     /// Ends it before any data file was looked at.
-    fn refuse(&mut self, lane: &mut Option<Lane<'_>>, error: RunError) {
-        self.lock = lane.take().map(|it| it.end().1);
+    fn refuse(&mut self, dest: &mut Option<DestinationRun<'_>>, error: RunError) {
+        self.lock = dest.take().map(|it| it.end().1);
         self.result = Some(Err(error));
     }
 
@@ -183,7 +183,7 @@ impl<'a> Entry<'a> {
                 let text = crate::command::error::chain(error);
                 let overrides = self.options.overrides.names();
                 let object = serde_json::json!({ "error": text, "overrides": overrides });
-                (0, Ending::from(error).code(), object.to_string())
+                (0, ExitStatus::from(error).code(), object.to_string())
             }
         };
         let end = RunSummary { finished: now(), catalogued, exit_code, json };
@@ -191,7 +191,7 @@ impl<'a> Entry<'a> {
             (Ok(mut summary), Err(error)) => {
                 // All verdicts are recorded or will be found out again; only the run's own line is not.
                 summary.aborted.get_or_insert_with(|| crate::command::error::chain(&error));
-                summary.ending = summary.ending.min(Ending::from(&error));
+                summary.ending = summary.ending.min(ExitStatus::from(&error));
                 summary.exit_code = summary.ending.code();
                 Ok(summary)
             }
@@ -205,12 +205,12 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
     let Some((first, options)) = setups.first().copied() else { return };
-    let Plan { mut catalogue, mut spool, standing, lanes, samples, mut due } = match plan::make(&setups) {
+    let Plan { mut catalogue, mut spool, standing, dests, samples, mut due } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
-    let mut active: Vec<Option<Lane<'_>>> = Vec::with_capacity(lanes.len());
-    for (number, (entry, plan)) in taking_part.iter_mut().zip(lanes).enumerate() {
+    let mut active: Vec<Option<DestinationRun<'_>>> = Vec::with_capacity(dests.len());
+    for (number, (entry, plan)) in taking_part.iter_mut().zip(dests).enumerate() {
         active.push(start(number, entry, plan));
     }
     if active.iter().all(Option::is_none) {
@@ -246,41 +246,41 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
         workers.work();
         workers.leave_rest();
         if let Some(Ok(Err(why))) = looking.map(std::thread::ScopedJoinHandle::join) {
-            taking.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+            taking.iter().for_each(|it| it.tally.abort(ExitStatus::NotSafe, why.clone()));
         }
     });
     drop(workers);
     snapshot::leave(&taking, &mut catalogue);
-    active.iter().flatten().for_each(Lane::clean_up);
+    active.iter().flatten().for_each(DestinationRun::clean_up);
     // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
-    for (lane, done) in active.iter().flatten().zip(pool::each(active.iter().flatten(), Lane::verify_share)) {
+    for (dest, done) in active.iter().flatten().zip(pool::each(active.iter().flatten(), DestinationRun::verify_share)) {
         if let Err(why) = done {
-            lane.tally.abort(Ending::NotSafe, why);
+            dest.tally.abort(ExitStatus::NotSafe, why);
         }
     }
     if let Err(why) = pool::guarded(|| reread::share_of_run(&taking, &mut catalogue)) {
-        taking.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+        taking.iter().for_each(|it| it.tally.abort(ExitStatus::NotSafe, why.clone()));
     }
-    for (entry, lane) in taking_part.into_iter().zip(active) {
-        if let Some(lane) = lane {
-            entry.end(lane);
+    for (entry, dest) in taking_part.into_iter().zip(active) {
+        if let Some(dest) = dest {
+            entry.end(dest);
         }
     }
 }
 
 /// Goes to every destination; one that turns out not to be what the ledger knows has no run.
-fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) -> Vec<Option<Standing>> {
-    let arrived = pool::each(active.iter(), |it| it.as_ref().map(Lane::arrive));
+fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<DestinationRun<'a>>]) -> Vec<Option<Standing>> {
+    let arrived = pool::each(active.iter(), |it| it.as_ref().map(DestinationRun::arrive));
     let mut standings = Vec::with_capacity(arrived.len());
-    for ((entry, lane), arrived) in entries.iter_mut().zip(active).zip(arrived) {
-        standings.push(match (arrived, &lane) {
+    for ((entry, dest), arrived) in entries.iter_mut().zip(active).zip(arrived) {
+        standings.push(match (arrived, &dest) {
             (Ok(Some(Ok(standing))), _) => standing,
             (Ok(Some(Err(error))), _) => {
-                entry.refuse(lane, error);
+                entry.refuse(dest, error);
                 None
             }
-            (Err(why), Some(lane)) => {
-                lane.tally.abort(Ending::NotSafe, why);
+            (Err(why), Some(dest)) => {
+                dest.tally.abort(ExitStatus::NotSafe, why);
                 None
             }
             (Ok(None), _) | (Err(_), None) => None,
@@ -293,54 +293,54 @@ fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<Lane<'a>>]) -
 /// it is new. One that is none has no run.
 fn take_ground<'a>(
     entries: &mut [&mut Entry<'a>],
-    active: &mut [Option<Lane<'a>>],
+    active: &mut [Option<DestinationRun<'a>>],
     standings: Vec<Option<Standing>>,
     samples: &Samples,
 ) {
     for (n, standing) in standings.into_iter().enumerate() {
-        let (Some(standing), Some(lane)) = (standing, active.get(n).and_then(Option::as_ref)) else { continue };
-        if standing == Standing::Ours && lane.tally.lock().due.files == 0 {
-            lane.settled.store(true, Ordering::Relaxed);
+        let (Some(standing), Some(dest)) = (standing, active.get(n).and_then(Option::as_ref)) else { continue };
+        if standing == Standing::Ours && dest.tally.lock().due.files == 0 {
+            dest.settled.store(true, Ordering::Relaxed);
             continue;
         }
-        let others: Vec<&Lane<'_>> = active.iter().flatten().filter(|it| it.number != lane.number).collect();
-        match pool::each([()], |()| lane.take_ground(&standing, &others, samples)).pop() {
+        let others: Vec<&DestinationRun<'_>> = active.iter().flatten().filter(|it| it.number != dest.number).collect();
+        match pool::each([()], |()| dest.take_ground(&standing, &others, samples)).pop() {
             Some(Ok(Err(error))) => {
-                let Some((entry, lane)) = entries.get_mut(n).zip(active.get_mut(n)) else { continue };
-                entry.refuse(lane, error);
+                let Some((entry, dest)) = entries.get_mut(n).zip(active.get_mut(n)) else { continue };
+                entry.refuse(dest, error);
             }
-            Some(Err(why)) => lane.tally.abort(Ending::NotSafe, why),
+            Some(Err(why)) => dest.tally.abort(ExitStatus::NotSafe, why),
             Some(Ok(Ok(()))) | None => {}
         }
     }
 }
 
 /// What the run has noted is recorded once it is sure to have a summary.
-fn record_pids(lane: &Lane<'_>) {
-    if lane.tally.is_aborted() {
+fn record_pids(dest: &DestinationRun<'_>) {
+    if dest.tally.is_aborted() {
         return;
     }
-    if let Err(error) = lane.renamed.record(lane.setup) {
-        lane.tally.abort(Ending::from(&error), crate::command::error::chain(&error));
+    if let Err(error) = dest.renamed.record(dest.setup) {
+        dest.tally.abort(ExitStatus::from(&error), crate::command::error::chain(&error));
     }
 }
 
 /// Looks whether the stores of which something is due are those that the catalogue speaks of. What is in others is left alone.
-fn doubt(active: &mut [Option<Lane<'_>>], stores: &Stores, samples: &Samples, due: &BTreeSet<DriverId>) {
+fn doubt(active: &mut [Option<DestinationRun<'_>>], stores: &Stores, samples: &Samples, due: &BTreeSet<DriverId>) {
     if active.iter().all(Option::is_none) {
         return;
     }
     let doubts = match samples.doubts(stores, due) {
         Ok(it) => it,
-        Err(why) => return active.iter().flatten().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone())),
+        Err(why) => return active.iter().flatten().for_each(|it| it.tally.abort(ExitStatus::NotSafe, why.clone())),
     };
-    for lane in active.iter_mut().flatten() {
-        lane.doubtful = doubts.keys().cloned().collect();
-        let mut counts = lane.tally.lock();
+    for dest in active.iter_mut().flatten() {
+        dest.doubtful = doubts.keys().cloned().collect();
+        let mut counts = dest.tally.lock();
         for (driver, error) in &doubts {
             let why = error.to_string();
-            lane.setup.observer.event(&Event::Warning(&why));
-            counts.note_at_large(About::Store(driver), Status::FailRead, why.clone());
+            dest.setup.observer.event(&Event::Warning(&why));
+            counts.note_global(About::Store(driver), Status::FailRead, why.clone());
             counts.doubts.push(why);
         }
     }
@@ -350,7 +350,7 @@ fn doubt(active: &mut [Option<Lane<'_>>], stores: &Stores, samples: &Samples, du
 /// causes, the others its text.
 fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
     let text = crate::command::error::chain(&error);
-    let ending = Ending::from(&error);
+    let ending = ExitStatus::from(&error);
     let mut error = Some(error);
     for entry in entries {
         entry.result = Some(Err(error.take().unwrap_or_else(|| RunError::Together { text: text.clone(), ending })));
@@ -358,8 +358,8 @@ fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
 }
 
 /// The lane of one destination, where there is work to be done and nothing against it.
-fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lane<'a>> {
-    let LanePlan { mut counts, gone, renamed } = plan;
+fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Option<DestinationRun<'a>> {
+    let DestinationPlan { mut counts, gone, renamed } = plan;
     let (setup, options) = (entry.setup, entry.options);
     if options.dry_run && !matches!(gone, Err(RunError::NothingSelected)) {
         warn_of_drivers(setup, &mut counts);
@@ -370,7 +370,7 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lan
         counts.files.catalogued += counts.due.files;
         let counted = summary(setup, options, entry.started.clone(), counts);
         let refused = gone.err().map(|it| crate::command::error::chain(&it));
-        let ending = if refused.is_some() { Ending::Refused } else { Ending::Safe };
+        let ending = if refused.is_some() { ExitStatus::Refused } else { ExitStatus::Safe };
         let free_bytes = free_bytes(setup);
         entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), free_bytes, ..counted }));
         return None;
@@ -384,9 +384,9 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: LanePlan) -> Option<Lan
     renamed.note(setup, &mut counts);
     setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
     let lock = entry.lock.take()?;
-    let mut lane = Lane::new(number, setup, options, Tally::of(counts), lock);
-    lane.renamed = renamed;
-    Some(lane)
+    let mut dest = DestinationRun::new(number, setup, options, Tally::of(counts), lock);
+    dest.renamed = renamed;
+    Some(dest)
 }
 
 /// The room at a destination, as far as it tells. A dry run goes on without.
@@ -408,7 +408,7 @@ fn warn_of_drivers(setup: &Setup<'_>, counts: &mut Counts) {
     for (driver, files) in counts.unknown_drivers.clone() {
         let why = format!("{files} data files are not covered: {}", NotCovered::unknown(&driver));
         setup.observer.event(&Event::Warning(&why));
-        counts.note_at_large(About::Store(&driver), Status::NotCovered, why);
+        counts.note_global(About::Store(&driver), Status::NotCovered, why);
     }
 }
 
@@ -417,11 +417,11 @@ fn gather_notes(setup: &Setup<'_>, counts: &mut Counts) {
     for (driver, store) in &setup.stores.by_id {
         if let Access::Readable(source) = &store.access {
             let about = || About::Store(driver);
-            source.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+            source.notes().into_iter().for_each(|it| counts.note_global(about(), Status::Ok, it));
         }
     }
     let about = || About::Destination(setup.destination);
-    setup.sink.notes().into_iter().for_each(|it| counts.note_at_large(about(), Status::Ok, it));
+    setup.sink.notes().into_iter().for_each(|it| counts.note_global(about(), Status::Ok, it));
 }
 
 fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {

@@ -10,12 +10,12 @@ use dvb_ledger::{Basis, EntryKind, LedgerError, State};
 use dvb_model::{DataFile, Dataset, DriverId, DvObjectId, Status};
 use dvb_storage::{Location, ObjectAddress, Shelf};
 
-use crate::catalogue::spool::{LaneDue, Line, Spool, Subject};
+use crate::catalogue::spool::{DestinationDue, Line, Spool, Subject};
 use crate::command::error::RunError;
 use crate::command::observer::Event;
 use crate::guard::{Changes, Samples, is_more};
 use crate::run::Setup;
-use crate::run::counts::{Counts, Fate};
+use crate::run::counts::{Counts, FileOutcome};
 use crate::run::options::Options;
 use crate::run::presence::{self, Standing};
 use crate::run::renamed::Renamed;
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     /// What is safe and nobody looks at, where it is to be looked for in its store.
     pub(crate) standing: Option<Spool<Standing>>,
     /// In the order of the destinations.
-    pub(crate) lanes: Vec<LanePlan>,
+    pub(crate) dests: Vec<DestinationPlan>,
     /// Objects of each store, by chance.
     pub(crate) samples: Samples,
     /// Stores of which something is to be read.
@@ -46,7 +46,7 @@ pub(crate) struct Catalogue {
 }
 
 /// The plan for one destination.
-pub(crate) struct LanePlan {
+pub(crate) struct DestinationPlan {
     pub(crate) counts: Counts,
     /// Data files and datasets that the ledger knows and the catalogue does not have any more; or why nothing may be done.
     pub(crate) gone: Result<Vec<DvObjectId>, RunError>,
@@ -57,7 +57,7 @@ pub(crate) struct LanePlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
     /// Its verdict stands.
-    Stands(Fate),
+    Stands(FileOutcome),
     /// It is to be looked at.
     Look,
     /// Its verdict stands as far as the source goes; its copies are to be looked at.
@@ -77,11 +77,11 @@ fn decide(scope: &Scope, fingerprint: &str, known: Option<&State>, rerun: bool, 
             if rerun {
                 Decision::Recheck
             } else {
-                Decision::Stands(Fate::Unchanged)
+                Decision::Stands(FileOutcome::Unchanged)
             }
         }
         (Status::NotCovered, Scope::NotCovered(why)) if state.reason.as_deref() == Some(&why.reason(file)) => {
-            Decision::Stands(Fate::NotCovered)
+            Decision::Stands(FileOutcome::NotCovered)
         }
         _ => Decision::Look,
     }
@@ -106,11 +106,11 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let spool = Spool::create(&options.spool_folder).map_err(failed)?;
     let entries = Spool::create(&options.spool_folder).map_err(failed)?;
     let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let lanes = setups.iter().map(|(setup, options)| Lane::new(setup, options)).collect();
+    let dests = setups.iter().map(|(setup, options)| DestinationRun::new(setup, options)).collect();
     let looks = options.presence_check.is_some() && options.is_whole() && !options.dry_run;
     let standing = looks.then(|| Spool::create(&options.spool_folder)).transpose().map_err(failed)?;
     let (samples, due) = (Samples::default(), BTreeSet::new());
-    let mut planner = Planner { lanes, entries, spool, standing, seen: 0, samples, due };
+    let mut planner = Planner { dests, entries, spool, standing, seen: 0, samples, due };
     let mut failure = None;
     first.catalog.read(Detail::Full, &mut |entry| match planner.enter(entry) {
         Ok(()) if setups.iter().any(|it| it.0.stop.may_go_on()) => ControlFlow::Continue(()),
@@ -129,11 +129,11 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
         Some(Failure::Stopped) => return Err(RunError::Stopped),
         None => {}
     }
-    let lanes = planner.lanes.into_iter().map(Lane::finish).collect::<Result<_, _>>()?;
+    let dests = planner.dests.into_iter().map(DestinationRun::finish).collect::<Result<_, _>>()?;
     let mut entries = planner.entries;
     let digest = entries.digest().map_err(failed)?;
     let Planner { spool, standing, samples, due, .. } = planner;
-    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool, standing, lanes, samples, due })
+    Ok(Plan { catalogue: Catalogue { made, entries, digest }, spool, standing, dests, samples, due })
 }
 
 enum Failure {
@@ -196,7 +196,7 @@ impl<'a> Known<'a> {
 }
 
 struct Planner<'a> {
-    lanes: Vec<Lane<'a>>,
+    dests: Vec<DestinationRun<'a>>,
     entries: Spool<Subject>,
     spool: Spool<Line>,
     standing: Option<Spool<Standing>>,
@@ -214,53 +214,58 @@ impl Planner<'_> {
     }
 
     fn enter_dataset(&mut self, dataset: Dataset) -> Result<(), Failure> {
-        let lanes = self.lanes.iter_mut().map(|it| it.look_at_dataset(&dataset)).collect::<Result<Vec<_>, _>>()?;
-        self.push(Subject::Dataset(dataset), String::new(), lanes)
+        let dests = self.dests.iter_mut().map(|it| it.look_at_dataset(&dataset)).collect::<Result<Vec<_>, _>>()?;
+        self.push(Subject::Dataset(dataset), String::new(), dests)
     }
 
     fn enter_file(&mut self, file: DataFile) -> Result<(), Failure> {
         self.seen += 1;
         if self.seen.is_multiple_of(10_000) {
-            for lane in &self.lanes {
-                lane.setup.observer.event(&Event::Planning { seen: self.seen });
+            for dest in &self.dests {
+                dest.setup.observer.event(&Event::Planning { seen: self.seen });
             }
         }
-        let Some(first) = self.lanes.first() else { return Ok(()) };
+        let Some(first) = self.dests.first() else { return Ok(()) };
         // Destinations differ in what they have, not in what there is.
         let scope = first.setup.stores.scope(&file);
         let fingerprint = fingerprint::of_data_file(&file, first.options.auxiliary_objects);
-        let lanes = self.lanes.iter_mut().map(|it| it.look_at_file(&file, &scope, &fingerprint));
-        let lanes = lanes.collect::<Result<Vec<_>, _>>()?;
+        let dests = self.dests.iter_mut().map(|it| it.look_at_file(&file, &scope, &fingerprint));
+        let dests = dests.collect::<Result<Vec<_>, _>>()?;
         if let Scope::Covered(place) = &scope {
             self.samples.enter_at(&file, place);
-            if lanes.iter().flatten().any(|it| !it.recheck) && !self.due.contains(&place.driver) {
+            if dests.iter().flatten().any(|it| !it.recheck) && !self.due.contains(&place.driver) {
                 self.due.insert(place.driver.clone());
             }
         }
         if let (Some(spool), Scope::Covered(place)) = (&mut self.standing, &scope) {
-            let stand = self.lanes.iter().enumerate().filter(|(_, it)| it.stands);
+            let stand = self.dests.iter().enumerate().filter(|(_, it)| it.stands);
             let stand = stand.fold(0, |all, (n, _)| all | presence::bit(n));
             if let Some(standing) = standing(&file, place, stand) {
                 spool.push(&standing)?;
             }
         }
-        self.push(Subject::DataFile(file), fingerprint, lanes)
+        self.push(Subject::DataFile(file), fingerprint, dests)
     }
 
-    fn push(&mut self, subject: Subject, fingerprint: String, lanes: Vec<Option<LaneDue>>) -> Result<(), Failure> {
+    fn push(
+        &mut self,
+        subject: Subject,
+        fingerprint: String,
+        dests: Vec<Option<DestinationDue>>,
+    ) -> Result<(), Failure> {
         self.entries.push(&subject)?;
-        if lanes.iter().all(Option::is_none) {
+        if dests.iter().all(Option::is_none) {
             return Ok(());
         }
-        Ok(self.spool.push(&Line { subject, fingerprint, lanes })?)
+        Ok(self.spool.push(&Line { subject, fingerprint, dests })?)
     }
 }
 
 /// Where a data file is to be looked for that is safe at these destinations.
-fn standing(file: &DataFile, place: &Place, lanes: u64) -> Option<Standing> {
+fn standing(file: &DataFile, place: &Place, dests: u64) -> Option<Standing> {
     // Where Dataverse's configuration is ambiguous, only a look at each place tells which one it is.
     let [pid] = place.pids.as_slice() else { return None };
-    if lanes == 0 {
+    if dests == 0 {
         return None;
     }
     let at = Location {
@@ -270,11 +275,11 @@ fn standing(file: &DataFile, place: &Place, lanes: u64) -> Option<Standing> {
     };
     let Shelf { folder, name } = place.source.shelf(&at)?;
     let tags = list_objects::lasting_tags(file);
-    Some(Standing { id: file.id, driver: place.driver.clone(), folder, name, tags, lanes })
+    Some(Standing { id: file.id, driver: place.driver.clone(), folder, name, tags, dests })
 }
 
 /// The plan for one destination, while it is made.
-struct Lane<'a> {
+struct DestinationRun<'a> {
     setup: &'a Setup<'a>,
     options: &'a Options,
     counts: Counts,
@@ -286,7 +291,7 @@ struct Lane<'a> {
     renamed: Renamed,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> DestinationRun<'a> {
     fn new(setup: &'a Setup<'a>, options: &'a Options) -> Self {
         let states = |kind| setup.ledger.states(setup.destination, kind).peekable();
         Self {
@@ -306,12 +311,12 @@ impl<'a> Lane<'a> {
     }
 
     /// A dataset's own objects stand in no table: whether there are any is seen at the source, at each run.
-    fn look_at_dataset(&mut self, dataset: &Dataset) -> Result<Option<LaneDue>, LedgerError> {
+    fn look_at_dataset(&mut self, dataset: &Dataset) -> Result<Option<DestinationDue>, LedgerError> {
         let known = self.datasets.of(dataset.id)?;
         let wanted = self.options.auxiliary_objects || self.options.cached_exports;
         let recheck = self.options.looks_again() && known.as_ref().is_some_and(|it| it.status == Status::Ok);
         let claimed = known.as_ref().and_then(claimed);
-        let due = LaneDue { known: known.is_some(), recheck, was: was(known.as_ref()), claimed };
+        let due = DestinationDue { known: known.is_some(), recheck, was: was(known.as_ref()), claimed };
         let is_selected = self.options.selection.has_dataset(&dataset.pid);
         if let Some(known) = known.filter(|_| is_selected) {
             self.renamed.enter(&known, &dataset.pid);
@@ -324,7 +329,7 @@ impl<'a> Lane<'a> {
         file: &DataFile,
         scope: &Scope,
         fingerprint: &str,
-    ) -> Result<Option<LaneDue>, LedgerError> {
+    ) -> Result<Option<DestinationDue>, LedgerError> {
         let state = self.files.of(file.id)?;
         self.stands = false;
         if let Some(known) = state.as_ref().filter(|it| it.status == Status::Ok && !it.gone) {
@@ -342,7 +347,7 @@ impl<'a> Lane<'a> {
         let mut basis = None;
         let recheck = match decide(scope, fingerprint, state.as_ref(), self.options.looks_again(), file) {
             Decision::Stands(fate) => {
-                self.stands = fate == Fate::Unchanged;
+                self.stands = fate == FileOutcome::Unchanged;
                 self.counts.count(fate);
                 return Ok(None);
             }
@@ -359,10 +364,10 @@ impl<'a> Lane<'a> {
         };
         self.counts.due.files += 1;
         self.counts.due.bytes += if recheck { 0 } else { Subject::bytes_of(file) };
-        Ok(Some(LaneDue { known: state.is_some(), recheck, was: was(state.as_ref()), claimed: basis }))
+        Ok(Some(DestinationDue { known: state.is_some(), recheck, was: was(state.as_ref()), claimed: basis }))
     }
 
-    fn finish(mut self) -> Result<LanePlan, LedgerError> {
+    fn finish(mut self) -> Result<DestinationPlan, LedgerError> {
         self.datasets.finish()?;
         self.files.finish()?;
         let nothing = self.counts.due.files + self.counts.files.catalogued == 0;
@@ -371,18 +376,18 @@ impl<'a> Lane<'a> {
         let gone = if nothing && !self.options.selection.is_everything() {
             Err(RunError::NothingSelected)
         } else {
-            match brake(self.setup, self.options, &self.files) {
+            match check_disappearance(self.setup, self.options, &self.files) {
                 Ok(()) => self.changes.judge()?,
                 braked => braked,
             }
         };
         let gone = gone.map(|()| [self.files.gone, self.datasets.gone].concat());
-        Ok(LanePlan { gone, counts: self.counts, renamed: self.renamed })
+        Ok(DestinationPlan { gone, counts: self.counts, renamed: self.renamed })
     }
 }
 
 /// Refuses a run when implausibly many data files have left: the wrong database, or a disaster (dataverse.md 5.5).
-fn brake(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), RunError> {
+fn check_disappearance(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), RunError> {
     let (known, missing) = (files.present, files.gone.len() as u64);
     if !is_more(missing, options.max_disappearance, known) || options.overrides.disappearance {
         return Ok(());

@@ -11,14 +11,14 @@ use dvb_fixity::{Algorithm, Digest, Evidence};
 use dvb_model::{DestinationName, ObjectKey, RunId, Status};
 use dvb_storage::{Cause, SinkError, SinkSession};
 
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::session::{Connection, Lost};
+use crate::copies::session::{Connection, Interrupted};
 use crate::copies::snapshot_names;
 use crate::guard::{self, Beyond, Claimant, Samples, Standing};
 use crate::run::counts::About;
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::{Setup, snapshot};
 
 /// Where a snapshot cannot be hashed by the destination, it is read back up to this size; of larger ones, it has to do
@@ -37,7 +37,7 @@ enum Newest {
     Unknown(String),
 }
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Connects, and looks whether the destination is the one that the ledger knows, and this installation's. Nothing is
     /// stored, but the place itself is made where it is new. `None`: it cannot be worked for, which is said in the tally.
     ///
@@ -49,7 +49,7 @@ impl Lane<'_> {
         }
         let mut connection = self.connection();
         let entered = match self.look_around(&mut connection) {
-            Err(Lost::Run(..)) if let Some(absent) = connection.take_absent() => {
+            Err(Interrupted::Run(..)) if let Some(absent) = connection.take_absent() => {
                 if !self.options.overrides.copies_lost {
                     guard::may_be_made(self.setup.ledger, self.setup.destination, &absent)?;
                 }
@@ -66,17 +66,18 @@ impl Lane<'_> {
                 connection.clean_up();
                 return Err(error);
             }
-            Err(Lost::Stopped) => {}
-            Err(Lost::Run(ending, why)) => self.tally.abort(ending, why),
-            Err(Lost::Session(error)) => self.tally.abort(Ending::of_cause(error.cause), error.chain()),
+            Err(Interrupted::Stopped) => {}
+            Err(Interrupted::Run(ending, why)) => self.tally.abort(ending, why),
+            Err(Interrupted::Session(error)) => self.tally.abort(ExitStatus::of_cause(error.cause), error.chain()),
         }
         Ok(None)
     }
 
-    fn make(&self) -> Result<(), Lost> {
+    fn make(&self) -> Result<(), Interrupted> {
         let Setup { sink, destination, observer, .. } = self.setup;
-        let failed =
-            |it: SinkError| Lost::Run(Ending::of_cause(it.cause), format!("destination {destination}: {}", it.chain()));
+        let failed = |it: SinkError| {
+            Interrupted::Run(ExitStatus::of_cause(it.cause), format!("destination {destination}: {}", it.chain()))
+        };
         sink.make().map_err(failed)?;
         self.contact.is_made();
         observer.event(&Event::Notice(&format!("destination {destination} is new: made {}", sink.describe())));
@@ -94,7 +95,7 @@ impl Lane<'_> {
         }
     }
 
-    fn look_around(&self, connection: &mut Connection<'_>) -> Result<Result<Standing, RunError>, Lost> {
+    fn look_around(&self, connection: &mut Connection<'_>) -> Result<Result<Standing, RunError>, Interrupted> {
         let standing = match snapshot::again(|| connection.with(|it| guard::standing(it, &self.claimant())))? {
             Ok(it) => it,
             Err(error) => return Ok(Err(error)),
@@ -135,23 +136,23 @@ impl Lane<'_> {
     pub(crate) fn take_ground(
         &self,
         standing: &Standing,
-        others: &[&Lane<'_>],
+        others: &[&DestinationRun<'_>],
         samples: &Samples,
     ) -> Result<(), RunError> {
         if !self.setup.stop.may_begin() {
             return Ok(());
         }
-        let mut connections: Vec<(&Lane<'_>, Connection<'_>)> =
+        let mut connections: Vec<(&DestinationRun<'_>, Connection<'_>)> =
             others.iter().map(|it| (*it, it.connection())).collect();
         let mut connection = self.connection();
         let done = snapshot::again(|| {
             connection.with(|session| {
                 let others =
-                    connections.iter_mut().filter_map(|(lane, it)| Some((lane.setup.destination, it.session()?)));
+                    connections.iter_mut().filter_map(|(dest, it)| Some((dest.setup.destination, it.session()?)));
                 self.settle_on(session, &mut others.collect::<Vec<_>>(), standing, samples)
             })
         });
-        connections.into_iter().for_each(|(lane, it)| lane.leave(it));
+        connections.into_iter().for_each(|(dest, it)| dest.leave(it));
         match done {
             Ok(Ok(())) => {
                 self.settled.store(true, Ordering::Relaxed);
@@ -171,9 +172,9 @@ impl Lane<'_> {
                 connection.clean_up();
                 return Err(error);
             }
-            Err(Lost::Stopped) => {}
-            Err(Lost::Run(ending, why)) => self.tally.abort(ending, why),
-            Err(Lost::Session(error)) => self.tally.abort(Ending::of_cause(error.cause), error.chain()),
+            Err(Interrupted::Stopped) => {}
+            Err(Interrupted::Run(ending, why)) => self.tally.abort(ending, why),
+            Err(Interrupted::Session(error)) => self.tally.abort(ExitStatus::of_cause(error.cause), error.chain()),
         }
         Ok(())
     }
@@ -192,7 +193,7 @@ impl Lane<'_> {
              newer ledger is still to be had, use that one; else `rebuild` with an empty ledger knows more than this one"
         );
         self.setup.observer.event(&Event::Warning(&why));
-        self.tally.lock().note_at_large(About::Destination(self.setup.destination), Status::Pending, why);
+        self.tally.lock().note_global(About::Destination(self.setup.destination), Status::Pending, why);
     }
 
     fn settle_on(
@@ -214,7 +215,7 @@ impl Lane<'_> {
                 let why = format!("destination {}: {note}", self.setup.destination);
                 self.setup.observer.event(&Event::Warning(&why));
                 let mut counts = self.tally.lock();
-                counts.note_at_large(About::Destination(self.setup.destination), Status::Ok, note);
+                counts.note_global(About::Destination(self.setup.destination), Status::Ok, note);
             }
         }))
     }
@@ -226,7 +227,7 @@ impl Lane<'_> {
         let mut counts = self.tally.lock();
         counts.changed = true;
         counts.destination_damaged |= is_damaged;
-        counts.note_at_large(About::Destination(self.setup.destination), Status::FailVerify, why);
+        counts.note_global(About::Destination(self.setup.destination), Status::FailVerify, why);
     }
 }
 
@@ -235,7 +236,7 @@ fn look(session: &mut dyn SinkSession, link: &SnapshotLink) -> Result<Newest, Si
         Ok(it) => [it],
         Err(error) => return Ok(Newest::Unknown(chain(&error))),
     };
-    if session.measures_by() == Evidence::ReadBack {
+    if session.measure_evidence() == Evidence::ReadBack {
         match session.stat(&key)?.pop() {
             Some(Ok(Some(found))) if found.size > READ_BACK => return Ok(Newest::Good),
             Some(Ok(None)) => return Ok(Newest::Missing),

@@ -2,13 +2,13 @@
 
 use crate::copies::incident::of_copy;
 use dvb_fixity::Measured;
-use dvb_ledger::{Check, Copy, CopyState, Found};
+use dvb_ledger::{Check, CopyRecord, CopyState, Found};
 use dvb_model::{DestinationName, ObjectKey};
 use dvb_storage::SinkError;
 
 use crate::copies::compare::{Bad, compare, measure, sentence};
-use crate::copies::session::{Connection, Lost};
-use crate::run::destination_run::Lane;
+use crate::copies::session::{Connection, Interrupted};
+use crate::run::destination_run::DestinationRun;
 use crate::run::job::{Job, JobStage};
 use crate::source::incident;
 use crate::source::judge::Judgement;
@@ -16,10 +16,10 @@ use crate::source::judge::Judgement;
 /// How often a copy is looked at that was bad or could not be read: memory and network err too.
 const LOOKS: u32 = 2;
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Proves what is claimed of a batch, and records that at once. What is proved is then known as any other copy, and so
     /// is what is bad; what cannot be looked at is left to the next run.
-    pub(crate) fn prove_claimed(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Lost> {
+    pub(crate) fn prove_claimed(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         for look in 1..=LOOKS {
             let wanted = claimed(jobs);
             if wanted.is_empty() {
@@ -56,30 +56,30 @@ fn claimed(jobs: &[Job]) -> Vec<(usize, usize)> {
     jobs.iter().enumerate().filter(|(_, it)| waits(it)).flat_map(of).collect()
 }
 
-enum Judged {
+enum CopyCheck {
     Good(Found),
     Bad(Bad),
     Unread(String),
 }
 
-fn judge(copy: &Copy, held: Result<Measured, SinkError>, evidence: dvb_fixity::Evidence) -> Judged {
+fn judge(copy: &CopyRecord, held: Result<Measured, SinkError>, evidence: dvb_fixity::Evidence) -> CopyCheck {
     match held {
         Ok(held) => match compare(copy, held, evidence) {
-            Ok(proof) => Judged::Good(Found::Good(proof)),
-            Err(bad) => Judged::Bad(bad),
+            Ok(proof) => CopyCheck::Good(Found::Good(proof)),
+            Err(bad) => CopyCheck::Bad(bad),
         },
-        Err(error) if Bad::is_told_by(&error) => Judged::Bad(Bad::of(error)),
-        Err(error) => Judged::Unread(error.chain()),
+        Err(error) if Bad::is_told_by(&error) => CopyCheck::Bad(Bad::of(error)),
+        Err(error) => CopyCheck::Unread(error.chain()),
     }
 }
 
 /// Takes over what a look has shown; what is good counts at once, what is not at the last look.
-fn take(job: &mut Job, n: usize, judged: Judged, destination: &DestinationName, is_last: bool) -> Option<Check> {
+fn take(job: &mut Job, n: usize, judged: CopyCheck, destination: &DestinationName, is_last: bool) -> Option<Check> {
     let (dataset, label) = job.people();
     let copy = &mut job.copies[n];
     let (state, found) = match judged {
-        Judged::Good(found) => (CopyState::Proved, found),
-        Judged::Bad(bad) if is_last => {
+        CopyCheck::Good(found) => (CopyState::Proved, found),
+        CopyCheck::Bad(bad) if is_last => {
             let why = sentence(copy, dataset.as_deref(), label.as_deref(), &bad);
             job.damaged.push((copy.role.clone(), copy.version));
             let found = incident::Discovery { command: "run", detail: &why };
@@ -87,13 +87,13 @@ fn take(job: &mut Job, n: usize, judged: Judged, destination: &DestinationName, 
             job.notes.push(why);
             (CopyState::Damaged, Found::Damaged(Box::new(found)))
         }
-        Judged::Unread(why) if is_last => {
+        CopyCheck::Unread(why) if is_last => {
             let why = format!("the copy at {}, which a snapshot claims, cannot be looked at: {why}", copy.key);
             job.stage = JobStage::Carry;
             job.judgement = Some(Judgement::Later(why));
             return None;
         }
-        Judged::Bad(_) | Judged::Unread(_) => return None,
+        CopyCheck::Bad(_) | CopyCheck::Unread(_) => return None,
     };
     copy.state = state;
     Some(Check { id: copy.id, role: copy.role.clone(), version: copy.version, found })

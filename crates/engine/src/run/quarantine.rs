@@ -2,12 +2,12 @@
 
 use dvb_model::ObjectKey;
 
-use crate::copies::session::{Connection, Lost};
+use crate::copies::session::{Connection, Interrupted};
 use crate::run::batch::ItemAt;
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::job::Job;
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Sets aside what lies where good copies are to take the place of bad ones. Where that cannot be done, the bad one
     /// stays, and the good one is made beside it.
     pub(crate) fn set_aside(
@@ -15,7 +15,7 @@ impl Lane<'_> {
         jobs: &mut [Job],
         good: &mut Vec<ItemAt>,
         connection: &mut Connection<'_>,
-    ) -> Result<(), Lost> {
+    ) -> Result<(), Interrupted> {
         let replaced: Vec<ItemAt> = good.iter().copied().filter(|(n, m)| jobs[*n].items[*m].replace).collect();
         if replaced.is_empty() {
             return Ok(());
@@ -42,7 +42,11 @@ impl Lane<'_> {
         Ok(())
     }
 
-    fn move_away(&self, key: &ObjectKey, connection: &mut Connection<'_>) -> Result<Result<ObjectKey, String>, Lost> {
+    fn move_away(
+        &self,
+        key: &ObjectKey,
+        connection: &mut Connection<'_>,
+    ) -> Result<Result<ObjectKey, String>, Interrupted> {
         let to = match key.set_aside(&self.options.run) {
             Ok(it) => it,
             Err(error) => return Ok(Err(error.to_string())),

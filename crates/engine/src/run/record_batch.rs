@@ -4,12 +4,12 @@ use dvb_ledger::{Basis, CopyState, EntryKind, Finding, ObjectProof, Record, Verd
 use dvb_model::{DestinationName, ObjectRole, Status};
 
 use crate::catalogue::spool::Subject;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::session::Lost;
-use crate::run::counts::{Counts, Fate};
-use crate::run::destination_run::Lane;
-use crate::run::job::{Item, Job, JobStage, Progress, Settled, Trouble};
+use crate::copies::session::Interrupted;
+use crate::run::counts::{Counts, FileOutcome};
+use crate::run::destination_run::DestinationRun;
+use crate::run::job::{Job, JobStage, ObjectError, ObjectState, ObjectTask, Settled};
 use crate::source::incident;
 use crate::source::judge::Judgement;
 use crate::source::on_record::OnRecord;
@@ -17,7 +17,7 @@ use crate::source::stores::Scope;
 
 /// What a job has come to.
 struct Outcome {
-    fate: Fate,
+    fate: FileOutcome,
     status: Status,
     /// Why it is not safe, or what is to be known all the same.
     reason: Option<String>,
@@ -26,7 +26,7 @@ struct Outcome {
     /// Something is missing or damaged at the source.
     source_damaged: bool,
     /// Its store cannot be used: how the run ends therefore.
-    unusable: Option<Ending>,
+    unusable: Option<ExitStatus>,
     /// The destination is full.
     full: bool,
     /// Bytes sent and proved.
@@ -34,14 +34,14 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn new(fate: Fate, status: Status) -> Self {
+    fn new(fate: FileOutcome, status: Status) -> Self {
         Self { fate, status, reason: None, verdict: None, source_damaged: false, unusable: None, full: false, bytes: 0 }
     }
 }
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Records and counts what a batch has come to.
-    pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Lost> {
+    pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Interrupted> {
         let outcomes: Vec<Outcome> = jobs.iter().map(|it| outcome(it, self.setup.destination)).collect();
         let records: Vec<Record> = jobs.iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
         if !records.is_empty() {
@@ -122,21 +122,23 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
     counts.bytes_copied += outcome.bytes;
     counts.changed |= is_news(job, outcome);
     counts.source_damaged |= outcome.source_damaged;
-    Ending::worsen(&mut counts.unusable, outcome.unusable);
+    ExitStatus::worsen(&mut counts.unusable, outcome.unusable);
     counts.destination_damaged |= !job.damaged.is_empty() || outcome.status == Status::FailVerify;
-    counts.not_safe |= outcome.fate == Fate::Failed || job.is_later();
+    counts.not_safe |= outcome.fate == FileOutcome::Failed || job.is_later();
     let Some(reason) = &outcome.reason else { return };
     match outcome.fate {
-        Fate::Failed => counts.fail(&job.due.subject, outcome.status, reason, outcome.full),
-        Fate::Pending if job.is_later() => counts.note(&job.due.subject, outcome.status, reason),
-        Fate::Unchanged | Fate::Copied | Fate::Adopted => counts.note(&job.due.subject, outcome.status, reason),
-        Fate::NotCovered | Fate::Pending | Fate::NotRechecked => {}
+        FileOutcome::Failed => counts.fail(&job.due.subject, outcome.status, reason, outcome.full),
+        FileOutcome::Pending if job.is_later() => counts.note(&job.due.subject, outcome.status, reason),
+        FileOutcome::Unchanged | FileOutcome::Copied | FileOutcome::Adopted => {
+            counts.note(&job.due.subject, outcome.status, reason)
+        }
+        FileOutcome::NotCovered | FileOutcome::Pending | FileOutcome::NotRechecked => {}
     }
 }
 
 /// Whether the destination, or what is known of it, is not what it was; a failure that repeats is no news.
 fn is_news(job: &Job, outcome: &Outcome) -> bool {
-    let is_proved = |it: &Item| matches!(it.progress, Progress::Proved { .. });
+    let is_proved = |it: &ObjectTask| matches!(it.progress, ObjectState::Proved { .. });
     let is_other = job.due.was != Some(outcome.status);
     outcome.verdict.is_some() && (is_other || !job.damaged.is_empty() || job.items.iter().any(is_proved))
 }
@@ -144,12 +146,12 @@ fn is_news(job: &Job, outcome: &Outcome) -> bool {
 fn outcome(job: &Job, destination: &DestinationName) -> Outcome {
     match &job.stage {
         JobStage::Claimed(basis) => claimed(job, *basis),
-        JobStage::Unchanged => Outcome::new(Fate::Unchanged, Status::Ok),
+        JobStage::Unchanged => Outcome::new(FileOutcome::Unchanged, Status::Ok),
         JobStage::Recheck | JobStage::List => pending(job, None),
         JobStage::Settled(Settled::NotCovered(why)) => Outcome {
             reason: Some(why.clone()),
             verdict: Some(Verdict::NotCovered { reason: why.clone() }),
-            ..Outcome::new(Fate::NotCovered, Status::NotCovered)
+            ..Outcome::new(FileOutcome::NotCovered, Status::NotCovered)
         },
         JobStage::Settled(Settled::Unread { why, lost: true }) => {
             let why = format!("{why}; {}", job.on_record(destination).where_it_is(None));
@@ -163,11 +165,11 @@ fn outcome(job: &Job, destination: &DestinationName) -> Outcome {
 
 /// Nothing was read at the source: its row is the one that the proved bytes were `OK` for.
 fn claimed(job: &Job, basis: Basis) -> Outcome {
-    let before = |it: &dvb_ledger::Copy| ObjectProof::Before { role: it.role.clone(), version: it.version };
+    let before = |it: &dvb_ledger::CopyRecord| ObjectProof::Before { role: it.role.clone(), version: it.version };
     let objects = job.newest_proved().map(before).collect();
     Outcome {
         verdict: Some(Verdict::Safe { basis, objects, provisional: false, note: None }),
-        ..Outcome::new(Fate::Adopted, Status::Ok)
+        ..Outcome::new(FileOutcome::Adopted, Status::Ok)
     }
 }
 
@@ -180,19 +182,19 @@ fn pending(job: &Job, why: Option<String>) -> Outcome {
     Outcome {
         reason: why,
         verdict: is_news.then_some(Verdict::Pending),
-        ..Outcome::new(Fate::Pending, Status::Pending)
+        ..Outcome::new(FileOutcome::Pending, Status::Pending)
     }
 }
 
 fn proofs(job: &Job) -> Vec<ObjectProof> {
-    job.items.iter().filter_map(Item::proof).collect()
+    job.items.iter().filter_map(ObjectTask::proof).collect()
 }
 
 /// Copies found bad that this run did not make good again.
 fn still_damaged(job: &Job) -> Vec<(ObjectRole, u32)> {
     let mended = |role: &ObjectRole, version: u32| {
-        let again = |it: &&Item| it.object.role == *role && it.version == version;
-        job.items.iter().find(again).is_some_and(|it| matches!(it.progress, Progress::Proved { .. }))
+        let again = |it: &&ObjectTask| it.object.role == *role && it.version == version;
+        job.items.iter().find(again).is_some_and(|it| matches!(it.progress, ObjectState::Proved { .. }))
     };
     job.damaged.iter().filter(|(role, version)| !mended(role, *version)).cloned().collect()
 }
@@ -204,13 +206,13 @@ fn failed(job: &Job, status: Status, reason: String) -> Outcome {
         reason: Some(reason),
         verdict: Some(verdict),
         bytes: bytes_sent(job),
-        ..Outcome::new(Fate::Failed, status)
+        ..Outcome::new(FileOutcome::Failed, status)
     }
 }
 
 /// What could not be read says nothing of the bytes. A verdict that is known stands until they are read again: an outage
 /// takes none away, and damage that was found is not undone by an account that may not read any more.
-fn unread(job: &Job, why: &str, of_all: Option<Ending>) -> Outcome {
+fn unread(job: &Job, why: &str, of_all: Option<ExitStatus>) -> Outcome {
     let stands = match job.due.was {
         Some(Status::FailChecksum | Status::FailVerify) => true,
         Some(Status::Ok | Status::FailRead | Status::FailWrite) => of_all.is_some(),
@@ -221,7 +223,7 @@ fn unread(job: &Job, why: &str, of_all: Option<Ending>) -> Outcome {
         Some(was) if stands => {
             let reason = format!("{why}; what was found before stands ({was})");
             let status = if was == Status::Ok { Status::FailRead } else { was };
-            Outcome { reason: Some(reason), bytes: bytes_sent(job), ..Outcome::new(Fate::Failed, status) }
+            Outcome { reason: Some(reason), bytes: bytes_sent(job), ..Outcome::new(FileOutcome::Failed, status) }
         }
         Some(_) | None => failed(job, Status::FailRead, why.to_owned()),
     };
@@ -229,18 +231,21 @@ fn unread(job: &Job, why: &str, of_all: Option<Ending>) -> Outcome {
 }
 
 fn bytes_sent(job: &Job) -> u64 {
-    let sent = |it: &Item| match &it.progress {
-        Progress::Proved { proof, adopted: false } => proof.measured().size,
+    let sent = |it: &ObjectTask| match &it.progress {
+        ObjectState::Proved { proof, adopted: false } => proof.measured().size,
         _ => 0,
     };
     job.items.iter().map(sent).sum()
 }
 
 fn carried(job: &Job, destination: &DestinationName) -> Outcome {
-    let is_stopped = |it: &Item| {
+    let is_stopped = |it: &ObjectTask| {
         matches!(
             it.progress,
-            Progress::Compare | Progress::Todo | Progress::Staged(_) | Progress::Failed(Trouble::Stopped)
+            ObjectState::Compare
+                | ObjectState::Todo
+                | ObjectState::Staged(_)
+                | ObjectState::Failed(ObjectError::Stopped)
         )
     };
     if job.items.iter().any(is_stopped) {
@@ -288,7 +293,7 @@ struct Found {
 }
 
 /// What is wrong with one object, beyond the judgement on its data file.
-fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
+fn trouble(item: &ObjectTask, known: &OnRecord) -> Option<Found> {
     let found = |status, why: &str, source_damaged| {
         let why = match &item.object.role {
             ObjectRole::Main => why.to_owned(),
@@ -302,26 +307,26 @@ fn trouble(item: &Item, known: &OnRecord) -> Option<Found> {
     // The judgement has taken account of those that it is about.
     let is_judged = matches!(item.object.role, ObjectRole::Main | ObjectRole::Original | ObjectRole::Member(_));
     match &item.progress {
-        Progress::Failed(Trouble::Missing(_) | Trouble::Read(..)) if is_judged => None,
-        Progress::Failed(Trouble::Missing(at)) => {
+        ObjectState::Failed(ObjectError::Missing(_) | ObjectError::Read(..)) if is_judged => None,
+        ObjectState::Failed(ObjectError::Missing(at)) => {
             let why = format!("missing: it is not at {at}; {}", known.where_it_is(Some(&item.object.role)));
             found(Status::FailRead, &why, true)
         }
-        Progress::Failed(Trouble::Read(why, _)) => found(Status::FailRead, why, false),
-        Progress::Failed(Trouble::Write(why)) => found(Status::FailWrite, why, false),
-        Progress::Failed(Trouble::Full(why)) => {
+        ObjectState::Failed(ObjectError::Read(why, _)) => found(Status::FailRead, why, false),
+        ObjectState::Failed(ObjectError::Write(why)) => found(Status::FailWrite, why, false),
+        ObjectState::Failed(ObjectError::Full(why)) => {
             Some(Found { status: Status::FailWrite, why: why.clone(), source_damaged: false, full: true })
         }
-        Progress::Failed(Trouble::Verify(why)) => found(Status::FailVerify, why, false),
-        Progress::Compare
-        | Progress::Todo
-        | Progress::Staged(_)
-        | Progress::Held { .. }
-        | Progress::Kept { .. }
-        | Progress::Proved { .. }
-        | Progress::Dropped(_)
-        | Progress::Absent(_)
-        | Progress::Failed(Trouble::Stopped) => None,
+        ObjectState::Failed(ObjectError::Verify(why)) => found(Status::FailVerify, why, false),
+        ObjectState::Compare
+        | ObjectState::Todo
+        | ObjectState::Staged(_)
+        | ObjectState::Held { .. }
+        | ObjectState::Kept { .. }
+        | ObjectState::Proved { .. }
+        | ObjectState::Dropped(_)
+        | ObjectState::Absent(_)
+        | ObjectState::Failed(ObjectError::Stopped) => None,
     }
 }
 
@@ -330,22 +335,21 @@ fn safe(job: &Job, basis: Basis, judged: &[String]) -> Outcome {
     notes.extend(job.items.iter().filter_map(placed_beside));
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     let provisional = matches!(&job.due.subject, Subject::DataFile(it) if it.is_being_ingested());
-    let is =
-        |adopted: bool| move |it: &Item| matches!(&it.progress, Progress::Proved { adopted: is, .. } if *is == adopted);
+    let is = |adopted: bool| move |it: &ObjectTask| matches!(&it.progress, ObjectState::Proved { adopted: is, .. } if *is == adopted);
     let fate = if job.items.iter().any(is(true)) {
-        Fate::Adopted
+        FileOutcome::Adopted
     } else if job.items.iter().any(is(false)) {
-        Fate::Copied
+        FileOutcome::Copied
     } else {
-        Fate::Unchanged
+        FileOutcome::Unchanged
     };
     let verdict = Verdict::Safe { basis, objects: proofs(job), provisional, note: note.clone() };
     Outcome { reason: note, verdict: Some(verdict), bytes: bytes_sent(job), ..Outcome::new(fate, Status::Ok) }
 }
 
 /// A note on an object that does not lie where Dataverse's own key says.
-fn placed_beside(item: &Item) -> Option<String> {
-    if !matches!(item.progress, Progress::Proved { .. }) || item.key == item.object.key || item.replace {
+fn placed_beside(item: &ObjectTask) -> Option<String> {
+    if !matches!(item.progress, ObjectState::Proved { .. }) || item.key == item.object.key || item.replace {
         return None;
     }
     if item.version > 1 {

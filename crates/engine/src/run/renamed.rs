@@ -32,7 +32,7 @@ impl Renamed {
         }
         if let Some(more @ 1..) = self.0.len().checked_sub(NAMED) {
             let why = format!("{more} more datasets have another PID than at the last run");
-            counts.note_at_large(About::Destination(setup.destination), Status::Ok, why);
+            counts.note_global(About::Destination(setup.destination), Status::Ok, why);
         }
     }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use dvb_model::DvObjectId;
 
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::probe::{FOREVER, ago};
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
 use crate::run::plan::Catalogue;
 use crate::run::presence::{Closer, Wanted, bit};
@@ -23,48 +23,48 @@ const PART: usize = 10_000;
 const LONG: Duration = Duration::from_secs(365 * 86_400);
 
 /// Reads the run's share, where everything was to be copied and there is time left.
-pub(crate) fn share_of_run(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
-    let Some(options) = lanes.first().map(|it| it.options) else { return };
+pub(crate) fn share_of_run(dests: &[&DestinationRun<'_>], catalogue: &mut Catalogue) {
+    let Some(options) = dests.first().map(|it| it.options) else { return };
     let Some(interval) = options.audit_every else { return };
-    if !options.is_whole() || !lanes.iter().any(|it| it.goes_on()) {
+    if !options.is_whole() || !dests.iter().any(|it| it.goes_on()) {
         return;
     }
-    if let Err(error) = read_again(lanes, options, interval, catalogue) {
-        lanes.iter().for_each(|it| it.tally.abort(Ending::from(&error), chain(&error)));
+    if let Err(error) = read_again(dests, options, interval, catalogue) {
+        dests.iter().for_each(|it| it.tally.abort(ExitStatus::from(&error), chain(&error)));
     }
 }
 
 fn read_again(
-    lanes: &[&Lane<'_>],
+    dests: &[&DestinationRun<'_>],
     options: &Options,
     interval: Duration,
     catalogue: &mut Catalogue,
 ) -> Result<(), RunError> {
     let mut turn: Vec<(String, DvObjectId, u64)> = Vec::new();
-    for lane in lanes {
-        turn.extend(of_lane(lane, interval)?);
+    for dest in dests {
+        turn.extend(of_lane(dest, interval)?);
     }
     turn.sort();
     let mut counts = AuditedCounts::default();
-    let closer = Closer { lanes, options, deadline: Instant::now() + interval.min(LONG), marks_good: true };
-    for lane in lanes {
-        lane.setup.observer.event(&Event::Planned { files: turn.len() as u64, bytes: 0 });
+    let closer = Closer { dests, options, deadline: Instant::now() + interval.min(LONG), marks_good: true };
+    for dest in dests {
+        dest.setup.observer.event(&Event::Planned { files: turn.len() as u64, bytes: 0 });
     }
     for part in turn.chunks(PART) {
-        if !lanes.iter().any(|it| it.goes_on()) {
+        if !dests.iter().any(|it| it.goes_on()) {
             break;
         }
         let mut wanted: BTreeMap<DvObjectId, Wanted> = BTreeMap::new();
-        for (_, id, lane) in part {
-            wanted.entry(*id).or_insert(Wanted { lanes: 0, only_original: false }).lanes |= lane;
+        for (_, id, dest) in part {
+            wanted.entry(*id).or_insert(Wanted { dests: 0, only_original: false }).dests |= dest;
         }
         let failed = |source| RunError::Spool { folder: options.spool_folder.clone(), source };
         let looked = closer.look(&wanted, catalogue.entries.read().map_err(failed)?)?;
         counts.data_files += looked.files;
         counts.not_safe += looked.bad;
     }
-    for lane in lanes {
-        let mut found = lane.tally.lock();
+    for dest in dests {
+        let mut found = dest.tally.lock();
         found.audited = Some(counts);
         if counts.not_safe > 0 {
             // The snapshot that was left before says otherwise: the next run leaves another.
@@ -75,8 +75,8 @@ fn read_again(
 }
 
 /// What is due for one destination, with when it was read.
-fn of_lane(lane: &Lane<'_>, interval: Duration) -> Result<Vec<(String, DvObjectId, u64)>, RunError> {
-    let (ledger, destination) = (lane.setup.ledger, lane.setup.destination);
+fn of_lane(dest: &DestinationRun<'_>, interval: Duration) -> Result<Vec<(String, DvObjectId, u64)>, RunError> {
+    let (ledger, destination) = (dest.setup.ledger, dest.setup.destination);
     let count = |before: &str| ledger.count_audited(destination, before);
     // What was read a short while ago gives way, however many nights there are.
     let before = ago(interval / 3);
@@ -87,5 +87,5 @@ fn of_lane(lane: &Lane<'_>, interval: Duration) -> Result<Vec<(String, DvObjectI
         return Ok(Vec::new());
     }
     let oldest = ledger.least_recently_audited(destination, &before, limit)?;
-    Ok(oldest.into_iter().map(|it| (it.at, it.id, bit(lane.number))).collect())
+    Ok(oldest.into_iter().map(|it| (it.at, it.id, bit(dest.number))).collect())
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use dvb_ledger::LedgerError;
 use dvb_model::{ObjectKey, Status};
 
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::findings::Damage;
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
 use crate::copies::probe::{FOREVER, PROBES, ago};
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::summary::Finding;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     /// Looks at the run's share of copies, where everything was to be copied and there is time left.
     pub(crate) fn verify_share(&self) {
         let Some(interval) = self.options.verify_every else { return };
@@ -27,7 +27,7 @@ impl Lane<'_> {
         }
         match self.look_again(interval) {
             Ok(findings) => self.enter(findings),
-            Err(error) => self.tally.abort(Ending::from(&error), chain(&error)),
+            Err(error) => self.tally.abort(ExitStatus::from(&error), chain(&error)),
         }
     }
 
@@ -51,7 +51,7 @@ impl Lane<'_> {
         let mut counts = self.tally.lock();
         // What was not reached is no reason for another ending: the next run has it first.
         counts.verified = Some(findings.copies);
-        Ending::worsen(&mut counts.unusable, findings.unusable);
+        ExitStatus::worsen(&mut counts.unusable, findings.unusable);
         counts.not_safe |= findings.copies.unreadable > 0;
         let damaged = findings.copies.damaged + findings.copies.missing > 0;
         counts.destination_damaged |= damaged;

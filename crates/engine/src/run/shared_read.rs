@@ -35,7 +35,7 @@ impl Wanted {
 
 /// The reads of one batch.
 pub(crate) struct Share {
-    lanes: usize,
+    dests: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -52,7 +52,7 @@ struct State {
 #[derive(Default)]
 struct Want {
     algorithms: Vec<Algorithm>,
-    lanes: Vec<usize>,
+    dests: Vec<usize>,
     /// What each destination's payload will receive, until it takes it.
     receivers: HashMap<usize, Receiver<Piece>>,
     pump: Option<Pump>,
@@ -68,8 +68,8 @@ enum Piece {
 }
 
 impl Share {
-    pub(crate) fn new(lanes: usize) -> Self {
-        Self { lanes, state: Mutex::default(), changed: Condvar::new() }
+    pub(crate) fn new(dests: usize) -> Self {
+        Self { dests, state: Mutex::default(), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,20 +78,20 @@ impl Share {
 
     /// Says what one destination is about to store, and waits for the others to say it. Only the first call of each
     /// counts: what is tried again is read alone.
-    pub(crate) fn say(&self, lane: usize, wants: Vec<(Wanted, Vec<Algorithm>)>) {
+    pub(crate) fn say(&self, dest: usize, wants: Vec<(Wanted, Vec<Algorithm>)>) {
         let mut state = self.lock();
-        if state.closed || state.said.contains(&lane) {
+        if state.closed || state.said.contains(&dest) {
             return;
         }
-        state.said.push(lane);
+        state.said.push(dest);
         for (wanted, algorithms) in wants {
             let want = state.wanted.entry(wanted).or_default();
             want.algorithms.extend(algorithms);
-            want.lanes.push(lane);
+            want.dests.push(dest);
         }
         self.changed.notify_all();
         let until = Instant::now() + PATIENCE;
-        while state.said.len() < self.lanes && !state.closed {
+        while state.said.len() < self.dests && !state.closed {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 state.closed = true;
@@ -104,14 +104,14 @@ impl Share {
     }
 
     /// One destination is done with the batch, or has given it up: nobody waits for it any more.
-    pub(crate) fn leave(&self, lane: usize) {
+    pub(crate) fn leave(&self, dest: usize) {
         let mut state = self.lock();
-        if !state.said.contains(&lane) {
-            state.said.push(lane);
+        if !state.said.contains(&dest) {
+            state.said.push(dest);
         }
         for want in state.wanted.values_mut() {
-            want.receivers.remove(&lane);
-            want.lanes.retain(|it| *it != lane);
+            want.receivers.remove(&dest);
+            want.dests.retain(|it| *it != dest);
         }
         self.changed.notify_all();
     }
@@ -119,7 +119,7 @@ impl Share {
     /// The payload of an object that another destination wants too; `None` where it is to be read alone.
     pub(crate) fn payload(
         &self,
-        lane: usize,
+        dest: usize,
         source: &Arc<dyn Source>,
         at: &Location,
         size_hint: u64,
@@ -128,11 +128,11 @@ impl Share {
         let mut state = self.lock();
         let want = state.wanted.get_mut(&Wanted::new(source, at))?;
         if want.pump.is_none() {
-            if want.lanes.len() < 2 || !want.lanes.contains(&lane) {
+            if want.dests.len() < 2 || !want.dests.contains(&dest) {
                 return None;
             }
             let (senders, receivers): (Vec<_>, HashMap<_, _>) = want
-                .lanes
+                .dests
                 .iter()
                 .map(|it| {
                     let (sender, receiver) = sync_channel(AHEAD);
@@ -147,7 +147,7 @@ impl Share {
                 senders,
             })))));
         }
-        let receiver = want.receivers.remove(&lane)?;
+        let receiver = want.receivers.remove(&dest)?;
         let pump = want.pump.clone()?;
         Some(SharedPayload {
             pump,

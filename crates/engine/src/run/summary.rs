@@ -4,7 +4,7 @@ use dvb_catalog::SnapshotLink;
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 
 /// Data files in scope, by what the run made of them. All but `catalogued` add up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -141,7 +141,7 @@ pub struct Summary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 impl Summary {
@@ -150,10 +150,10 @@ impl Summary {
     pub fn headline(&self) -> String {
         let files: u64 = self.reasons.iter().filter(|it| it.no_space).map(|it| it.files).sum();
         let ending = match self.ending {
-            Ending::Stopped if self.files.pending == 0 => {
+            ExitStatus::Stopped if self.files.pending == 0 => {
                 "stopped at its time budget or limit, no data file is pending"
             }
-            Ending::Signalled(_) if self.files.pending == 0 => "ended by a signal, no data file is pending",
+            ExitStatus::Signalled(_) if self.files.pending == 0 => "ended by a signal, no data file is pending",
             other => other.text(),
         };
         match files {

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::catalogue::spool::{Due, Line};
-use crate::command::ending::Ending;
 use crate::command::error::chain;
+use crate::command::exit_status::ExitStatus;
 use crate::command::pool;
 use crate::copies::session::Connection;
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::shared_read::Share;
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
@@ -48,7 +48,7 @@ struct Most {
 /// The workers of a run.
 pub(crate) struct Workers<'a> {
     /// By the destinations' numbers; `None` for one that takes no part.
-    lanes: &'a [Option<Lane<'a>>],
+    dests: &'a [Option<DestinationRun<'a>>],
     jobs: usize,
     most: Most,
     queue: Mutex<Queue<'a>>,
@@ -59,8 +59,13 @@ type Batch = Vec<Vec<Due>>;
 
 impl<'a> Workers<'a> {
     /// `files` is how many data files the list has at most, `limit` how many of them are to be looked at.
-    pub(crate) fn new(lanes: &'a [Option<Lane<'a>>], due: DueList<'a>, files: u64, limit: Option<u64>) -> Self {
-        let active = || lanes.iter().flatten();
+    pub(crate) fn new(
+        dests: &'a [Option<DestinationRun<'a>>],
+        due: DueList<'a>,
+        files: u64,
+        limit: Option<u64>,
+    ) -> Self {
+        let active = || dests.iter().flatten();
         let jobs = active().map(|it| it.options.jobs).max().unwrap_or(1).max(1);
         let files = usize::try_from(files).unwrap_or(usize::MAX);
         let most = Most {
@@ -69,21 +74,21 @@ impl<'a> Workers<'a> {
             bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
             small_files: SMALL_FILES.min(files.div_ceil(jobs)),
         };
-        Self { lanes, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
+        Self { dests, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
     }
 
-    fn active(&self) -> impl Iterator<Item = &'a Lane<'a>> {
-        self.lanes.iter().flatten()
+    fn active(&self) -> impl Iterator<Item = &'a DestinationRun<'a>> {
+        self.dests.iter().flatten()
     }
 
     /// Works until the list ends, or every destination has.
     pub(crate) fn work(&self) {
-        let broke = |why: String| self.active().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
-        let show = pool::showing(|| self.active().for_each(Lane::tell_bytes));
+        let broke = |why: String| self.active().for_each(|it| it.tally.abort(ExitStatus::NotSafe, why.clone()));
+        let show = pool::showing(|| self.active().for_each(DestinationRun::tell_bytes));
         let (connections, ()) = pool::work(self.jobs, || self.work_through(), broke, show);
-        for (lane, connection) in connections.into_iter().flatten() {
-            if let Some(Some(lane)) = self.lanes.get(lane) {
-                lane.leave(connection);
+        for (dest, connection) in connections.into_iter().flatten() {
+            if let Some(Some(dest)) = self.dests.get(dest) {
+                dest.leave(connection);
             }
         }
     }
@@ -92,26 +97,26 @@ impl<'a> Workers<'a> {
     fn work_through(&self) -> Vec<(usize, Connection<'a>)> {
         let mut connections: Vec<_> = self.active().map(|it| (it.number, it.connection())).collect();
         while let Some(batch) = self.next_batch() {
-            let mine = |lane: usize| batch.get(lane).is_some_and(|it| !it.is_empty());
+            let mine = |dest: usize| batch.get(dest).is_some_and(|it| !it.is_empty());
             let wanted = connections.iter().filter(|it| mine(it.0)).count();
             let share = (wanted > 1).then(|| Share::new(wanted));
             let mut batch = batch;
             let mut parts = Vec::with_capacity(wanted);
-            for (lane, connection) in &mut connections {
-                let due = batch.get_mut(*lane).map(std::mem::take).unwrap_or_default();
-                if let (Some(Some(lane)), false) = (self.lanes.get(*lane), due.is_empty()) {
-                    parts.push((lane, due, connection));
+            for (dest, connection) in &mut connections {
+                let due = batch.get_mut(*dest).map(std::mem::take).unwrap_or_default();
+                if let (Some(Some(dest)), false) = (self.dests.get(*dest), due.is_empty()) {
+                    parts.push((dest, due, connection));
                 }
             }
             // The last one, or the only one, needs no thread of its own.
             let last = parts.pop();
             let share = share.as_ref();
             thread::scope(|scope| {
-                for (lane, due, connection) in parts {
-                    scope.spawn(move || lane.take(due, connection, share));
+                for (dest, due, connection) in parts {
+                    scope.spawn(move || dest.take(due, connection, share));
                 }
-                if let Some((lane, due, connection)) = last {
-                    lane.take(due, connection, share);
+                if let Some((dest, due, connection)) = last {
+                    dest.take(due, connection, share);
                 }
             });
         }
@@ -122,7 +127,7 @@ impl<'a> Workers<'a> {
     fn next_batch(&self) -> Option<Batch> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if !self.active().any(Lane::goes_on) {
+            if !self.active().any(DestinationRun::goes_on) {
                 return None;
             }
             let lines = match queue.take(&self.most) {
@@ -130,18 +135,18 @@ impl<'a> Workers<'a> {
                 Ok(lines) => lines,
                 Err(error) => {
                     let why = format!("cannot read the list of what is due: {error}");
-                    self.active().for_each(|it| it.tally.abort(Ending::of_io(&error), why.clone()));
+                    self.active().for_each(|it| it.tally.abort(ExitStatus::of_io(&error), why.clone()));
                     return None;
                 }
             };
             let mut batch = self.for_lanes(lines);
-            for lane in self.active() {
-                let Some(due) = batch.get_mut(lane.number) else { continue };
-                if !lane.goes_on() {
-                    leave(lane, &std::mem::take(due), true);
-                } else if let Err(error) = lane.reserve_main(due) {
-                    lane.tally.abort(Ending::from(&error), chain(&error));
-                    leave(lane, &std::mem::take(due), false);
+            for dest in self.active() {
+                let Some(due) = batch.get_mut(dest.number) else { continue };
+                if !dest.goes_on() {
+                    leave(dest, &std::mem::take(due), true);
+                } else if let Err(error) = dest.reserve_main(due) {
+                    dest.tally.abort(ExitStatus::from(&error), chain(&error));
+                    leave(dest, &std::mem::take(due), false);
                 }
             }
             if batch.iter().any(|it| !it.is_empty()) {
@@ -151,10 +156,10 @@ impl<'a> Workers<'a> {
     }
 
     fn for_lanes(&self, lines: Vec<Line>) -> Batch {
-        let mut batch: Batch = self.lanes.iter().map(|_| Vec::new()).collect();
+        let mut batch: Batch = self.dests.iter().map(|_| Vec::new()).collect();
         for line in lines {
-            for lane in self.active() {
-                batch[lane.number].extend(line.due(lane.number));
+            for dest in self.active() {
+                batch[dest.number].extend(line.due(dest.number));
             }
         }
         batch
@@ -175,23 +180,23 @@ impl<'a> Workers<'a> {
             }
             let is_early = began.elapsed() < LAST_WORDS;
             let batch = self.for_lanes(lines);
-            for lane in self.active() {
-                let may_record = is_early || lane.setup.stop.may_begin();
-                leave(lane, batch.get(lane.number).map_or(&[], Vec::as_slice), may_record);
+            for dest in self.active() {
+                let may_record = is_early || dest.setup.stop.may_begin();
+                leave(dest, batch.get(dest.number).map_or(&[], Vec::as_slice), may_record);
             }
         }
         // Whatever line was not looked at: a long list takes longer than there is time.
-        self.active().for_each(Lane::count_rest);
+        self.active().for_each(DestinationRun::count_rest);
     }
 }
 
 /// Counts a batch that is not carried: as pending, or as safe where it only was to be looked at again.
-fn leave(lane: &Lane<'_>, due: &[Due], may_record: bool) {
-    let mut counts = lane.tally.lock();
-    due.iter().filter(|it| it.is_data_file()).for_each(|it| counts.count(lane.fate_of_rest(it)));
+fn leave(dest: &DestinationRun<'_>, due: &[Due], may_record: bool) {
+    let mut counts = dest.tally.lock();
+    due.iter().filter(|it| it.is_data_file()).for_each(|it| counts.count(dest.fate_of_rest(it)));
     drop(counts);
-    if may_record && let Err(error) = lane.record_pending(due) {
-        lane.tally.abort(Ending::from(&error), chain(&error));
+    if may_record && let Err(error) = dest.record_pending(due) {
+        dest.tally.abort(ExitStatus::from(&error), chain(&error));
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Digest, Measured, RecordedChecksum};
-use dvb_ledger::{Copy, Finding, SourceDamage};
+use dvb_ledger::{CopyRecord, Finding, SourceDamage};
 use dvb_model::{DataFile, DestinationName, DriverId, DvObjectId, ObjectRole, Status};
 use dvb_storage::{Cause, PayloadError, Source};
 
 use crate::catalogue::spool::{Line, Subject};
-use crate::command::ending::Ending;
+use crate::command::cancel::CancelToken;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
-use crate::command::stop::Stop;
 use crate::source::findings::{AuditFinding, Condition, Found, Subjected};
 use crate::source::incident;
 use crate::source::judge::{self, Judgement, Seen, reason};
@@ -30,7 +30,7 @@ const TRIES: u32 = 3;
 pub(crate) struct ExamineSetup<'a> {
     pub(crate) stores: &'a Stores,
     pub(crate) observer: &'a dyn Observer,
-    pub(crate) stop: &'a Stop,
+    pub(crate) stop: &'a CancelToken,
     /// Auxiliary files and provenance are examined too.
     pub(crate) auxiliary_objects: bool,
 }
@@ -40,7 +40,7 @@ pub(crate) struct ExamineSetup<'a> {
 pub(crate) struct Known(HashMap<DvObjectId, OnRecord>);
 
 impl Known {
-    pub(crate) fn add(&mut self, destination: &DestinationName, copies: Vec<Copy>) {
+    pub(crate) fn add(&mut self, destination: &DestinationName, copies: Vec<CopyRecord>) {
         for copy in copies {
             self.0.entry(copy.id).or_default().add(destination, copy);
         }
@@ -52,15 +52,15 @@ impl Known {
 }
 
 /// What came of reading an object.
-enum Look {
+enum Examination {
     Read(Measured),
     /// Where it was looked for.
     Missing(String),
     /// Why, and whether it may pass.
-    Failed(String, Option<Ending>),
+    Failed(String, Option<ExitStatus>),
 }
 
-impl Look {
+impl Examination {
     fn seen(&self) -> Seen<'_> {
         match self {
             Self::Read(it) => Seen::Read(it),
@@ -70,13 +70,13 @@ impl Look {
     }
 }
 
-type Looked = Vec<(Object, Look)>;
+type Examinations = Vec<(Object, Examination)>;
 
 /// The end of one data file: how it is counted, and what is to be said of it.
 struct Verdict {
     count: Count,
     findings: Vec<(Condition, String)>,
-    unusable: Option<Ending>,
+    unusable: Option<ExitStatus>,
     /// A run that looks again says the same, by Dataverse's checksum or because something is missing. Where only the digest
     /// first seen tells the damage, it would keep what is there now as a new version, so it is not sent there.
     by_checksum: bool,
@@ -126,7 +126,7 @@ pub(crate) enum Uncopied {
     Unread {
         why: String,
         /// Where its store as a whole cannot be used.
-        of_all: Option<Ending>,
+        of_all: Option<ExitStatus>,
     },
     /// An ingest is under way: nobody can say now.
     Undecided,
@@ -137,7 +137,7 @@ pub(crate) enum Uncopied {
 pub(crate) fn without_copies(setup: ExamineSetup<'_>, file: &DataFile) -> Uncopied {
     let found = Mutex::default();
     let inspector = Examiner::new(setup, &found, "restore");
-    let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), lanes: Vec::new() };
+    let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), dests: Vec::new() };
     let (subject, known) = (Subjected { line, states: Vec::new() }, OnRecord::default());
     // Twice where it is bad, as everywhere.
     let mut verdict = inspector.verdict(&subject, file, &known);
@@ -216,7 +216,7 @@ impl<'a> Examiner<'a> {
             Count::Left => (&mut files.left, Status::Pending),
         };
         *counter += 1;
-        Ending::worsen(&mut found.unusable, unusable);
+        ExitStatus::worsen(&mut found.unusable, unusable);
         for (what, reason) in &findings {
             found.add(AuditFinding {
                 data_file_id: file.id,
@@ -276,8 +276,8 @@ impl<'a> Examiner<'a> {
             verdict.findings.push((Condition::SwappedPair, why.to_owned()));
         }
         for (_, look) in &looked {
-            if let Look::Failed(_, of_all) = look {
-                Ending::worsen(&mut verdict.unusable, *of_all);
+            if let Examination::Failed(_, of_all) = look {
+                ExitStatus::worsen(&mut verdict.unusable, *of_all);
             }
         }
         Ok(with_incidents(self.command, verdict, file, &place, Some(&judgement), &looked))
@@ -290,7 +290,7 @@ impl<'a> Examiner<'a> {
         known: &OnRecord,
         place: &Place,
         listed: &Listed,
-        looked: &mut Looked,
+        looked: &mut Examinations,
     ) -> Result<(Judgement, bool), Stopped> {
         if let Some(manifest) = &listed.package {
             let members: Vec<(&str, Seen<'_>)> = looked
@@ -323,7 +323,7 @@ impl<'a> Examiner<'a> {
     }
 
     /// Reads an object to its end.
-    fn read(&self, file: &DataFile, object: &Object) -> Result<Look, Stopped> {
+    fn read(&self, file: &DataFile, object: &Object) -> Result<Examination, Stopped> {
         let recorded = RecordedChecksum::parse(&file.checksum_value).algorithm();
         let algorithms: Vec<Algorithm> =
             recorded.into_iter().chain(object.expected.as_ref().map(Digest::algorithm)).collect();
@@ -335,16 +335,16 @@ impl<'a> Examiner<'a> {
                 Ok(measured) => {
                     self.found().bytes += measured.size;
                     self.setup.observer.event(&Event::Bytes(measured.size));
-                    return Ok(Look::Read(measured));
+                    return Ok(Examination::Read(measured));
                 }
                 Err(PayloadError::Stopped) => break,
                 Err(PayloadError::Source(error)) if error.cause == Cause::Missing => {
-                    return Ok(Look::Missing(object.source.place(&object.at)));
+                    return Ok(Examination::Missing(object.source.place(&object.at)));
                 }
                 Err(PayloadError::Source(error)) if self.setup.stop.is_no_verdict(error.cause) => break,
                 Err(PayloadError::Source(error)) => {
                     if error.cause != Cause::Transient || tries == TRIES {
-                        return Ok(Look::Failed(reason(&error), Ending::of_all(error.cause)));
+                        return Ok(Examination::Failed(reason(&error), ExitStatus::of_all(error.cause)));
                     }
                     self.setup.stop.pause(Duration::from_secs(tries.into()));
                 }
@@ -369,7 +369,10 @@ fn is_bad(status: Status) -> bool {
 
 fn without_store(driver: &DriverId, NoStore { cause, why }: &NoStore) -> Verdict {
     let why = format!("store {driver}: {why}");
-    Verdict { unusable: Some(Ending::of_cause(*cause)), ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why) }
+    Verdict {
+        unusable: Some(ExitStatus::of_cause(*cause)),
+        ..Verdict::bad(Count::Unreadable, Condition::Unreadable, why)
+    }
 }
 
 /// Damage and loss are incidents, whoever finds them.
@@ -379,7 +382,7 @@ fn with_incidents(
     file: &DataFile,
     place: &Place,
     judgement: Option<&Judgement>,
-    looked: &Looked,
+    looked: &Examinations,
 ) -> Verdict {
     if !matches!(verdict.count, Count::Damaged | Count::Missing) {
         return verdict;
@@ -398,14 +401,14 @@ fn unlisted(error: Unlisted, known: &OnRecord) -> Verdict {
             Verdict::bad(Count::Missing, Condition::Missing, why)
         }
         Unlisted::Source(error) => Verdict {
-            unusable: Ending::of_all(error.cause),
+            unusable: ExitStatus::of_all(error.cause),
             ..Verdict::bad(Count::Unreadable, Condition::Unreadable, reason(&error))
         },
         Unlisted::Name(why) => Verdict::bad(Count::Unreadable, Condition::Unreadable, why.to_string()),
     }
 }
 
-fn judge_pair(file: &DataFile, known: &OnRecord, looked: &Looked) -> Judgement {
+fn judge_pair(file: &DataFile, known: &OnRecord, looked: &Examinations) -> Judgement {
     let seen = |role| looked.iter().find(|it| it.0.role == role).map(|it| it.1.seen());
     // A main object is always among those that are listed.
     let main = seen(ObjectRole::Main).unwrap_or(Seen::Missing("where nobody looked"));
@@ -413,7 +416,13 @@ fn judge_pair(file: &DataFile, known: &OnRecord, looked: &Looked) -> Judgement {
 }
 
 /// Joins the judgement by Dataverse's checksum with the comparison with what was first seen.
-fn conclude(subject: &Subjected, file: &DataFile, known: &OnRecord, judgement: Judgement, looked: &Looked) -> Verdict {
+fn conclude(
+    subject: &Subjected,
+    file: &DataFile,
+    known: &OnRecord,
+    judgement: Judgement,
+    looked: &Examinations,
+) -> Verdict {
     let is_primary = |it: &Object| !matches!(it.role, ObjectRole::Auxiliary(_) | ObjectRole::DatasetLevel(_));
     match judgement {
         Judgement::Later(_) => return Verdict::of(Count::Left),
@@ -424,8 +433,8 @@ fn conclude(subject: &Subjected, file: &DataFile, known: &OnRecord, judgement: J
         Judgement::Unread(why) => return Verdict::bad(Count::Unreadable, Condition::Unreadable, why),
         Judgement::Damaged(why) => {
             let mut read = looked.iter().filter(|it| is_primary(&it.0)).filter_map(|(object, look)| match look {
-                Look::Read(it) => Some(known.has(&object.role, it)),
-                Look::Missing(_) | Look::Failed(..) => None,
+                Examination::Read(it) => Some(known.has(&object.role, it)),
+                Examination::Missing(_) | Examination::Failed(..) => None,
             });
             // An original that was looked for by chance has no copy; the bytes that have one must be those.
             let all: Vec<Option<bool>> = read.by_ref().collect();
@@ -458,7 +467,7 @@ fn one_object(
     file: &DataFile,
     known: &OnRecord,
     object: &Object,
-    look: &Look,
+    look: &Examination,
     is_same_row: bool,
 ) {
     let role = &object.role;
@@ -469,7 +478,7 @@ fn one_object(
         verdict.findings.push((what, why));
     };
     match look {
-        Look::Read(read) => {
+        Examination::Read(read) => {
             let differs = object.expected.as_ref().is_some_and(|it| read.matches(it) == Some(false));
             let checksum = RecordedChecksum::parse(&file.checksum_value);
             if differs {
@@ -487,8 +496,8 @@ fn one_object(
                 }
             }
         }
-        Look::Missing(_) if object.optional => {}
-        Look::Missing(at) => {
+        Examination::Missing(_) if object.optional => {}
+        Examination::Missing(at) => {
             // Whether the main object and the original must be there, the judgement has said.
             if matches!(role, ObjectRole::Auxiliary(_)) {
                 let copy = known.where_it_is(Some(role));
@@ -497,6 +506,6 @@ fn one_object(
                 verdict.by_checksum = true;
             }
         }
-        Look::Failed(why, _) => worse(verdict, Count::Unreadable, Condition::Unreadable, why.clone()),
+        Examination::Failed(why, _) => worse(verdict, Count::Unreadable, Condition::Unreadable, why.clone()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::catalogue::spool::Line;
 use crate::command::LISTED;
-use crate::command::ending::Ending;
+use crate::command::exit_status::ExitStatus;
 use dvb_ledger::State;
 use dvb_model::DvObjectId;
 use serde::Serialize;
@@ -92,8 +92,8 @@ pub(crate) struct Found {
     pub(crate) bytes: u64,
     pub(crate) findings: Vec<AuditFinding>,
     pub(crate) findings_total: u64,
-    pub(crate) unusable: Option<Ending>,
-    pub(crate) abort: Option<(Ending, String)>,
+    pub(crate) unusable: Option<ExitStatus>,
+    pub(crate) abort: Option<(ExitStatus, String)>,
 }
 
 impl Found {
@@ -105,20 +105,20 @@ impl Found {
     }
 
     /// How the command ends, by all that was found (design.md 4).
-    pub(crate) fn ending(&self, signalled: Option<u8>) -> Ending {
+    pub(crate) fn ending(&self, signalled: Option<u8>) -> ExitStatus {
         let found = [
-            (self.files.damaged + self.files.missing > 0, Ending::SourceDamaged),
-            (self.files.unreadable > 0, Ending::NotSafe),
-            (self.files.left > 0, Ending::Stopped),
+            (self.files.damaged + self.files.missing > 0, ExitStatus::SourceDamaged),
+            (self.files.unreadable > 0, ExitStatus::NotSafe),
+            (self.files.left > 0, ExitStatus::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         let endings = found.iter().filter(|it| it.0).map(|it| it.1);
         endings
             .chain(self.unusable)
-            .chain(signalled.map(Ending::Signalled))
+            .chain(signalled.map(ExitStatus::Signalled))
             .chain(aborted)
             .min()
-            .unwrap_or(Ending::Safe)
+            .unwrap_or(ExitStatus::Safe)
     }
 }
 

@@ -448,9 +448,9 @@ mod tests {
         }
     }
 
-    fn copied(role: ObjectRole, bytes: &[u8], is_rebuilt: bool) -> dvb_ledger::Copy {
+    fn copied(role: ObjectRole, bytes: &[u8], is_rebuilt: bool) -> dvb_ledger::CopyRecord {
         let digest = |it| measured(bytes).digest(it).cloned();
-        dvb_ledger::Copy {
+        dvb_ledger::CopyRecord {
             id: DvObjectId(1),
             role,
             version: 1,

@@ -1,15 +1,15 @@
 //! What the ledger knows of the objects of one data file: the newest copy of each, at one destination or at several.
 
 use dvb_fixity::{Algorithm, Measured, RecordedChecksum};
-use dvb_ledger::{Copy, CopyState};
+use dvb_ledger::{CopyRecord, CopyState};
 use dvb_model::{DestinationName, ObjectRole};
 
 /// The copies of one data file, each with the destination that has it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct OnRecord(Vec<(DestinationName, Copy)>);
+pub(crate) struct OnRecord(Vec<(DestinationName, CopyRecord)>);
 
 impl OnRecord {
-    pub(crate) fn add(&mut self, destination: &DestinationName, copy: Copy) {
+    pub(crate) fn add(&mut self, destination: &DestinationName, copy: CopyRecord) {
         // Nothing was ever seen of what is only reserved.
         if copy.state != CopyState::Reserved {
             self.0.push((destination.clone(), copy));
@@ -17,8 +17,8 @@ impl OnRecord {
     }
 
     /// The newest copies of an object: another destination may have seen other bytes last.
-    fn newest(&self, role: &ObjectRole) -> impl Iterator<Item = &(DestinationName, Copy)> {
-        let of_role = |it: &&(DestinationName, Copy)| it.1.role == *role;
+    fn newest(&self, role: &ObjectRole) -> impl Iterator<Item = &(DestinationName, CopyRecord)> {
+        let of_role = |it: &&(DestinationName, CopyRecord)| it.1.role == *role;
         let newest = self.0.iter().filter(of_role).map(|it| it.1.version).max();
         self.0.iter().filter(move |it| it.1.role == *role && Some(it.1.version) == newest)
     }
@@ -63,8 +63,8 @@ impl OnRecord {
 
     /// Where a good copy of the object is, to be put behind what is wrong with it. Without a role, of the whole data file.
     pub(crate) fn where_it_is(&self, role: Option<&ObjectRole>) -> String {
-        let is_newer = |it: &Copy, other: &Copy| other.role == it.role && other.version > it.version;
-        let wanted = |it: &&(DestinationName, Copy)| {
+        let is_newer = |it: &CopyRecord, other: &CopyRecord| other.role == it.role && other.version > it.version;
+        let wanted = |it: &&(DestinationName, CopyRecord)| {
             let is_meant = match role {
                 Some(role) => it.1.role == *role,
                 None => !matches!(it.1.role, ObjectRole::DatasetLevel(_)),

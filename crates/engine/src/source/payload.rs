@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use dvb_fixity::{Algorithm, Hasher, Measured};
 use dvb_storage::{Cause, Location, Payload, PayloadError, Source, SourceError};
 
-use crate::command::stop::Stop;
+use crate::command::cancel::CancelToken;
 use crate::command::waits::Wait;
 
 /// What all payloads of a run share.
 #[derive(Clone)]
 pub(crate) struct Reading {
-    pub(crate) stop: Stop,
+    pub(crate) stop: CancelToken,
     /// Bytes read so far, by all.
     pub(crate) bytes: Arc<AtomicU64>,
     pub(crate) rate: Option<Arc<RateLimit>>,
@@ -44,7 +44,7 @@ impl RateLimit {
         Self { bytes_per_second: bytes_per_second.max(1) as f64, free_at: Mutex::new(Instant::now()) }
     }
 
-    pub(crate) fn wait(&self, bytes: usize, stop: &Stop) {
+    pub(crate) fn wait(&self, bytes: usize, stop: &CancelToken) {
         #[allow(clippy::cast_precision_loss)]
         let takes = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
         let now = Instant::now();

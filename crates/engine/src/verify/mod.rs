@@ -4,21 +4,21 @@ use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::probe::{FOREVER, PROBES, ago, probe};
 use std::time::Duration;
 
-use dvb_ledger::{CopyState, Held, Holder, Ledger, LedgerError, Run, RunSummary};
+use dvb_ledger::{CopyState, Holder, Ledger, LedgerCopy, LedgerError, Run, RunSummary};
 use dvb_model::{DestinationName, DriverId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
+use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::ending::Ending;
 use crate::command::error::RunError;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::selection::Selection;
-use crate::command::stop::Stop;
 use crate::command::time::now;
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
-use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::guard;
 
 /// What `verify` works with.
@@ -33,7 +33,7 @@ pub struct VerifySetup<'a> {
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
-    pub stop: &'a Stop,
+    pub stop: &'a CancelToken,
 }
 
 /// How it goes about its work. There are no defaults: the caller says the limits.
@@ -86,7 +86,7 @@ pub struct VerifySummary {
     pub exit_code: u8,
     /// How it ended.
     #[serde(skip)]
-    pub ending: Ending,
+    pub ending: ExitStatus,
 }
 
 /// Compares copies at the destination with the ledger's digests, the least recently verified first, and records for each
@@ -114,14 +114,14 @@ fn verify_until(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<Veri
         Ok(it) => (it.copies.checked, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
         Err(error) => {
             let object = serde_json::json!({ "command": "verify", "error": crate::command::error::chain(error) });
-            (0, Ending::from(error).code(), object.to_string())
+            (0, ExitStatus::from(error).code(), object.to_string())
         }
     };
     let end = RunSummary { finished: now(), catalogued: checked, exit_code, json };
     match (done, ledger.finish_run(&options.run, &end)) {
         (Ok(mut summary), Err(error)) => {
             summary.aborted.get_or_insert_with(|| crate::command::error::chain(&error));
-            summary.ending = summary.ending.min(Ending::from(&error));
+            summary.ending = summary.ending.min(ExitStatus::from(&error));
             summary.exit_code = summary.ending.code();
             Ok(summary)
         }
@@ -131,8 +131,8 @@ fn verify_until(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<Veri
 
 fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger::Lock) -> Result<Findings, RunError> {
     let VerifySetup { ledger, destination, sink, observer, stop } = *setup;
-    let at = At { ledger, destination, sink, observer, stop, run: &options.run };
-    let filter = |it: &Held| options.selection.has_copy(it, &options.default_store.0);
+    let at = DestinationContext { ledger, destination, sink, observer, stop, run: &options.run };
+    let filter = |it: &LedgerCopy| options.selection.has_copy(it, &options.default_store.0);
     let before = options.older_than.map_or_else(|| FOREVER.to_owned(), ago);
     let wanted = Wanted { damaged: true, before, filter: &filter };
     ledger.distrust(destination, &options.run)?;
@@ -159,15 +159,15 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
 }
 
 /// What never had a copy is not safe, whatever lies at the destination; and one that is not there is said to be that.
-fn of_nothing(at: At<'_>, contact: &Contact, options: &VerifyOptions) -> RunError {
+fn of_nothing(at: DestinationContext<'_>, contact: &Contact, options: &VerifyOptions) -> RunError {
     let destination = at.destination.0.clone();
     if !options.selection.is_everything() {
         return RunError::NoCopies { destination };
     }
     let mut connection = Connection::new(at, contact);
     match connection.with(|_| Ok(())) {
-        Err(Lost::Run(ending, text)) => return RunError::Destination { text, ending },
-        Ok(()) | Err(Lost::Session(_) | Lost::Stopped) => connection.clean_up(),
+        Err(Interrupted::Run(ending, text)) => return RunError::Destination { text, ending },
+        Ok(()) | Err(Interrupted::Session(_) | Interrupted::Stopped) => connection.clean_up(),
     }
     RunError::NothingToVerify { destination }
 }
@@ -180,7 +180,7 @@ struct Plan {
 }
 
 /// Counts what is wanted.
-fn plan(at: At<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, LedgerError> {
+fn plan(at: DestinationContext<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, LedgerError> {
     let mut copies = Copies::new(at, wanted);
     let mut plan = Plan { count: 0, bytes: 0, probes: Vec::new() };
     let (mut known_bad, mut bad_bytes) = (0, 0);

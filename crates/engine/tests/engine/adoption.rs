@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dvb_engine::{Ending, Options, RunError};
+use dvb_engine::{ExitStatus, Options, RunError};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
@@ -100,11 +100,11 @@ fn a_rotten_copy_is_left_alone_as_long_as_no_good_one_takes_its_place() {
     fs::write(bench.backup.join(&key), "rotten").unwrap();
     let bytes = fs::read(bench.source_of(&key)).unwrap();
     fs::remove_file(bench.source_of(&key)).unwrap();
-    assert_eq!(bench.run().ending, Ending::SourceDamaged);
+    assert_eq!(bench.run().ending, ExitStatus::SourceDamaged);
     assert_eq!(bench.copies()[&key], b"rotten");
     // Its key is reserved by now; that is no copy of it.
     fs::write(bench.source_of(&key), bytes).unwrap();
-    assert_eq!(bench.run().ending, Ending::Safe);
+    assert_eq!(bench.run().ending, ExitStatus::Safe);
     files::assert_same(&bench.world.expected_copies(), &bench.copies());
     assert_eq!(bad_copies(&bench).into_keys().collect::<Vec<_>>(), [key]);
 }
@@ -116,7 +116,7 @@ fn what_the_original_never_called_a_copy_is_left_where_it_lies() {
     fs::write(bench.backup.join(&key), "somebody else's").unwrap();
     let name = World::object_name(2);
     ledger.execute(&format!("DELETE FROM datafilestatus_original WHERE storageidentifier LIKE '%{name}'"));
-    assert_eq!(bench.run().ending, Ending::Safe);
+    assert_eq!(bench.run().ending, ExitStatus::Safe);
     assert_eq!(bench.copies()[&key], b"somebody else's");
     assert_eq!(bench.copies()[&format!("{key}.v2")], b"content 2");
     assert_eq!(bad_copies(&bench), [].into());
@@ -150,7 +150,7 @@ fn two_rows_that_name_one_object_do_not_take_it_from_each_other() {
     bench.world.install(&database);
     bench.database = database;
     for _ in 0..2 {
-        assert_eq!(bench.run().ending, Ending::Safe);
+        assert_eq!(bench.run().ending, ExitStatus::Safe);
         let copies = bench.copies();
         assert_eq!(copies[&file.copies[0].0], file.copies[0].1);
         assert_eq!(copies[&format!("{}.id{}", file.copies[0].0, second.id)], file.copies[0].1);
@@ -163,7 +163,7 @@ fn a_copy_that_the_table_names_and_nobody_has_is_copied() {
     let key = bench.world.files[2].copies[0].0.clone();
     fs::remove_file(bench.backup.join(&key)).unwrap();
     let summary = bench.run();
-    assert_eq!((summary.files.adopted, summary.files.copied, summary.ending), (5, 1, Ending::Safe));
+    assert_eq!((summary.files.adopted, summary.files.copied, summary.ending), (5, 1, ExitStatus::Safe));
     files::assert_same(&bench.world.expected_copies(), &bench.copies());
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dvb_engine::{
-    Access, AuditCounts, AuditOptions, AuditSetup, AuditSummary, Condition, Ending, RunError, Selection, Silent, Store,
-    audit, new_run_id,
+    Access, AuditCounts, AuditOptions, AuditSetup, AuditSummary, Condition, ExitStatus, NullObserver, RunError,
+    Selection, Store, audit, new_run_id,
 };
 use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
@@ -35,7 +35,7 @@ fn try_audit(bench: &Bench, options: &AuditOptions) -> Result<AuditSummary, RunE
         stores: &bench.stores,
         ledger: bench.ledger.as_ref(),
         destinations: &[destination()],
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     audit(&setup, options)
@@ -54,7 +54,7 @@ fn every_kind_is_what_a_run_says(schema: Schema, ledger: LedgerKind) {
     let run = bench.run();
     let before = (files::tree(&bench.folder.path().join("files")), bench.copies(), bench.details());
     let summary = audited(&bench);
-    assert_eq!((summary.ending, summary.files.left), (Ending::SourceDamaged, 0), "{summary:#?}");
+    assert_eq!((summary.ending, summary.files.left), (ExitStatus::SourceDamaged, 0), "{summary:#?}");
     assert_eq!(summary.files.catalogued, run.files.catalogued);
     assert_eq!(summary.files.good, run.files.copied);
     assert_eq!(summary.files.not_covered, run.files.not_covered);
@@ -182,12 +182,12 @@ fn an_object_that_is_gone_is_missing_whatever_it_is() {
             assert_eq!(recorded.status, Status::FailRead, "{kind}: {recorded:?}");
             assert!(is_named(recorded.reason.as_deref().unwrap()), "{kind}: {recorded:?}");
             let run = bench.try_run(&dvb_engine::Options { selection: selection.clone(), ..bench.options() }).unwrap();
-            assert_eq!((run.ending, run.failures.len()), (Ending::SourceDamaged, 1), "{kind}: {run:#?}");
+            assert_eq!((run.ending, run.failures.len()), (ExitStatus::SourceDamaged, 1), "{kind}: {run:#?}");
             assert_eq!(run.failures[0].status, Status::FailRead, "{kind}: {run:#?}");
             assert!(is_named(&run.failures[0].reason), "{kind}: {run:#?}");
             fs::write(&path, bytes).unwrap();
             let run = bench.try_run(&dvb_engine::Options { selection: selection.clone(), ..bench.options() }).unwrap();
-            assert_eq!((run.ending, run.bytes_copied), (Ending::Safe, 0), "{kind}: {run:#?}");
+            assert_eq!((run.ending, run.bytes_copied), (ExitStatus::Safe, 0), "{kind}: {run:#?}");
             looked_at += 1;
         }
     }
@@ -220,7 +220,7 @@ fn part_of_it_on_demand() {
     assert_eq!(of(AuditOptions { selection: one, ..options(&bench) }).files.good, 1);
     let nothing = Selection { datasets: ["doi:10.5072/NO".to_owned()].into(), ..Selection::default() };
     let error = try_audit(&bench, &AuditOptions { selection: nothing, ..options(&bench) }).unwrap_err();
-    assert_eq!(Ending::from(&error), Ending::Usage);
+    assert_eq!(ExitStatus::from(&error), ExitStatus::Usage);
     bench.stop.signal(2);
     assert_eq!(audited(&bench).exit_code, 130);
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog};
 use dvb_engine::{
-    Access, Event, Observer, Options, Overrides, RunError, Selection, Setup, Stop, Store, Stores, Summary, new_run_id,
-    run,
+    Access, CancelToken, Event, Observer, Options, Overrides, RunError, Selection, Setup, Store, Stores, Summary,
+    new_run_id, run,
 };
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
 use dvb_ledger::{Ledger, PostgresLedger, SqliteLedger, StateDetail};
@@ -44,7 +44,7 @@ pub(crate) struct Bench {
     pub(crate) ledger: Box<dyn Ledger>,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) backup: PathBuf,
-    pub(crate) stop: Stop,
+    pub(crate) stop: CancelToken,
     pub(crate) warnings: Arc<Mutex<Vec<String>>>,
     pub(crate) folder: TempDir,
 }
@@ -132,7 +132,7 @@ impl Bench {
             database,
             ledger,
             backup,
-            stop: Stop::new(),
+            stop: CancelToken::new(),
             warnings: Arc::default(),
             folder,
         }

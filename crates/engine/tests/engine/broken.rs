@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use dvb_engine::{Ending, Summary};
+use dvb_engine::{ExitStatus, Summary};
 use dvb_model::Status;
 use dvb_testkit::files;
 
@@ -86,7 +86,7 @@ fn what_is_no_file_any_more_is_named_and_made_again() {
         assert_eq!(failed.count(), 5, "{states:#?}");
     }
     let mended = bench.run();
-    assert_eq!(mended.ending, Ending::Safe, "{mended:#?}");
+    assert_eq!(mended.ending, ExitStatus::Safe, "{mended:#?}");
     assert_made_again(&bench, &mended, &bad);
 }
 
@@ -96,7 +96,7 @@ fn what_is_no_file_any_more_is_found_by_a_rerun() {
     bench.run();
     let bad = broken(&bench);
     let mended = bench.rerun();
-    assert_eq!(mended.ending, Ending::DestinationDamaged, "{mended:#?}");
+    assert_eq!(mended.ending, ExitStatus::DestinationDamaged, "{mended:#?}");
     assert_made_again(&bench, &mended, &bad);
     assert_eq!(bench.rerun().exit_code, 0);
 }
@@ -110,7 +110,7 @@ fn what_is_no_file_any_more_is_never_given_back() {
         fs::remove_file(bench.source_of(key)).unwrap();
     }
     let summary = bench.give_in_place(&bench.missing());
-    assert_eq!((summary.ending, summary.objects.damaged_copies), (Ending::DestinationDamaged, 5), "{summary:#?}");
+    assert_eq!((summary.ending, summary.objects.damaged_copies), (ExitStatus::DestinationDamaged, 5), "{summary:#?}");
     assert_eq!((summary.objects.failed, summary.objects.restored), (5, 0), "{summary:#?}");
     assert!(summary.failures.iter().all(|it| it.reason.contains("every copy is bad")), "{summary:#?}");
     assert!(bad.iter().all(|it| !bench.source_of(it).exists()));

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dvb_engine::{Ending, Options};
+use dvb_engine::{ExitStatus, Options};
 use dvb_model::Status;
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
@@ -61,7 +61,7 @@ fn a_damaged_source_does_not_touch_the_copy() {
     assert_eq!(bench.run().exit_code, 0);
     set(&bench, id, "filesize = 6");
     let summary = bench.run();
-    assert_eq!((summary.ending, summary.failures[0].status), (Ending::SourceDamaged, Status::FailChecksum));
+    assert_eq!((summary.ending, summary.failures[0].status), (ExitStatus::SourceDamaged, Status::FailChecksum));
     assert_eq!(bench.copies()[&key], b"content 0");
     assert_eq!(bench.copies().len(), 1);
     // Put right again, the earlier proof stands.
@@ -127,7 +127,7 @@ fn a_missing_source_is_tried_again_at_every_run() {
         .database
         .execute(&format!("UPDATE dvobject SET storageidentifier = storageidentifier || 'x' WHERE id = {id}"));
     let summary = bench.run();
-    assert_eq!((summary.ending, summary.failures[0].status), (Ending::SourceDamaged, Status::FailRead));
+    assert_eq!((summary.ending, summary.failures[0].status), (ExitStatus::SourceDamaged, Status::FailRead));
     assert!(summary.failures[0].reason.starts_with("missing"), "{:?}", summary.failures);
     assert_eq!(bench.run().failures_total, 1);
     fs::write(another, "content 0").unwrap();
@@ -169,7 +169,7 @@ fn an_ingest_that_is_under_way_is_looked_at_until_it_is_over() {
     assert_eq!((during.exit_code, during.files.failed), (0, 0), "a swapped pair is what an ingest leaves for a moment");
     fs::remove_file(source.with_extension("orig")).unwrap();
     let worse = bench.run();
-    assert_eq!((worse.ending, worse.files.pending, worse.failures_total), (Ending::NotSafe, 1, 0));
+    assert_eq!((worse.ending, worse.files.pending, worse.failures_total), (ExitStatus::NotSafe, 1, 0));
     assert_eq!(bench.details()[&id].status, Status::Ok, "its first copy is proved all the same");
     assert_eq!(bench.copies()[&key], b"a,b\n");
 }

@@ -1,6 +1,6 @@
 //! Data files that leave the catalogue.
 
-use dvb_engine::{Ending, Options, RunError};
+use dvb_engine::{ExitStatus, Options, RunError};
 
 use crate::bench::{Bench, GONE, destination};
 
@@ -35,7 +35,7 @@ fn many_are_refused_until_confirmed() {
     let gone = delete(&bench, 3);
     let refused = bench.try_run(&bench.options()).unwrap_err();
     assert!(matches!(refused, RunError::Disappearance { missing: 3, known: 40, .. }), "{refused:?}");
-    assert_eq!(Ending::from(&refused).code(), 7);
+    assert_eq!(ExitStatus::from(&refused).code(), 7);
     assert!(bench.details()[&gone[0]].gone_since.is_none());
     let confirmed = bench.try_run(&Options { overrides: GONE, ..bench.options() }).unwrap();
     assert_eq!((confirmed.gone, confirmed.exit_code), (3, 0));
@@ -47,7 +47,7 @@ fn an_empty_catalogue_is_refused() {
     let bench = Bench::of_files(3);
     bench.run();
     delete(&bench, 3);
-    assert_eq!(Ending::from(&bench.try_run(&bench.options()).unwrap_err()), Ending::Refused);
+    assert_eq!(ExitStatus::from(&bench.try_run(&bench.options()).unwrap_err()), ExitStatus::Refused);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dvb_engine::{Access, Ending, NoStore, Options, Store};
+use dvb_engine::{Access, ExitStatus, NoStore, Options, Store};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, RunId, Status, StoreKind};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
@@ -15,7 +15,7 @@ use crate::bench::{Bench, destination, sink_at};
 fn a_limit_leaves_the_rest_pending() {
     let bench = Bench::of_files(30);
     let summary = bench.try_run(&Options { limit: Some(7), ..bench.options() }).unwrap();
-    assert_eq!((summary.files.copied, summary.files.pending, summary.ending), (7, 23, Ending::Stopped));
+    assert_eq!((summary.files.copied, summary.files.pending, summary.ending), (7, 23, ExitStatus::Stopped));
     let pending = bench.details().values().filter(|it| it.status == Status::Pending).count();
     assert_eq!(pending, 23);
     let rest = bench.run();
@@ -39,7 +39,7 @@ fn the_lock_says_who_holds_it() {
         Holder { host: "other".into(), pid: 77, run: RunId("r".into()), since: "2026-01-02T03:04:05.000Z".into() };
     let lock = bench.ledger.lock(&destination(), &holder).unwrap();
     let error = bench.try_run(&bench.options()).unwrap_err();
-    assert_eq!(Ending::from(&error).code(), 6);
+    assert_eq!(ExitStatus::from(&error).code(), 6);
     let text = error.to_string();
     assert!(text.contains("77") && text.contains("other") && text.contains("2026-01-02"), "{text}");
     drop(lock);
@@ -51,7 +51,7 @@ fn a_destination_that_cannot_be_used_leaves_all_pending_and_says_so() {
     let bench = Bench::of_files(3);
     std::fs::write(&bench.backup, "no folder").unwrap();
     let summary = bench.run();
-    assert_eq!((summary.files.pending, summary.ending, summary.failures_total), (3, Ending::Usage, 0));
+    assert_eq!((summary.files.pending, summary.ending, summary.failures_total), (3, ExitStatus::Usage, 0));
     assert!(summary.aborted.unwrap().contains("destination default"));
     let last = bench.ledger.runs(&destination(), 1).unwrap().remove(0).1.unwrap();
     assert_eq!(last.exit_code, 2);
@@ -67,11 +67,11 @@ fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
     let store = Store { kind: StoreKind::File, access: Access::Readable(Arc::new(source)) };
     let good = bench.stores.by_id.insert(file.clone(), store).unwrap();
     let summary = bench.run();
-    assert_eq!((summary.files.failed, summary.ending), (3, Ending::Unreachable));
+    assert_eq!((summary.files.failed, summary.ending), (3, ExitStatus::Unreachable));
     assert!(summary.failures[0].reason.contains("empty although"), "{:?}", summary.failures);
     let gone = Store { kind: StoreKind::File, access: Access::Unavailable(NoStore::misconfigured("no folder")) };
     bench.stores.by_id.insert(file.clone(), gone);
-    assert_eq!(bench.run().ending, Ending::Usage, "a folder that does not exist does not pass");
+    assert_eq!(bench.run().ending, ExitStatus::Usage, "a folder that does not exist does not pass");
     bench.stores.by_id.insert(file, good);
     assert_eq!(bench.run().files.copied, 3);
 }
@@ -80,10 +80,10 @@ fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
 struct Endless {
     inner: Arc<dyn Source>,
     name: String,
-    stop: dvb_engine::Stop,
+    stop: dvb_engine::CancelToken,
 }
 
-struct Zeros(dvb_engine::Stop, u64);
+struct Zeros(dvb_engine::CancelToken, u64);
 
 impl Read for Zeros {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -133,13 +133,13 @@ fn a_signal_ends_the_run_in_the_middle_of_a_file_with_the_others_recorded() {
     let access = Access::Readable(Arc::new(endless));
     bench.stores.by_id.insert(file.clone(), Store { kind: StoreKind::File, access });
     let summary = bench.try_run(&Options { jobs: 1, ..bench.options() }).unwrap();
-    assert_eq!((summary.ending, summary.exit_code), (Ending::Signalled(15), 143));
+    assert_eq!((summary.ending, summary.exit_code), (ExitStatus::Signalled(15), 143));
     assert_eq!(summary.files.copied + summary.files.pending, 6);
     assert_eq!(bench.temporaries(), [""; 0]);
     let recorded = bench.details().values().filter(|it| it.status == Status::Ok).count();
     assert_eq!(recorded as u64, summary.files.copied);
     assert_eq!(bench.copies().len() as u64, summary.files.copied);
-    let bench = Bench { stop: dvb_engine::Stop::new(), ..bench };
+    let bench = Bench { stop: dvb_engine::CancelToken::new(), ..bench };
     let mut bench = bench;
     bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access: Access::Readable(inner) });
     assert_eq!(bench.run().files.copied, 6 - summary.files.copied);

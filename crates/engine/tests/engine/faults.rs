@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use dvb_catalog::SnapshotCatalog;
 use dvb_catalog::snapshot::HeldEntry;
-use dvb_engine::{Ending, Options, Summary};
+use dvb_engine::{ExitStatus, Options, Summary};
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId, Status};
 use dvb_storage::{
@@ -94,8 +94,8 @@ impl SinkSession for FaultySession {
         self.inner.evidence()
     }
 
-    fn measures_by(&self) -> Evidence {
-        self.inner.measures_by()
+    fn measure_evidence(&self) -> Evidence {
+        self.inner.measure_evidence()
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
@@ -184,12 +184,12 @@ fn at_every_operation(fault: Fault) {
         let first = bench.run_onto(&faulty, &Options { jobs: 1, ..bench.options() }).unwrap();
         assert_true(&bench, at);
         if fault == Fault::Death && plan.has_failed() {
-            assert_eq!(first.ending, Ending::Unreachable, "at {at}");
+            assert_eq!(first.ending, ExitStatus::Unreachable, "at {at}");
             assert!(first.files.pending > 0 || first.snapshot.is_none(), "at {at}");
         }
         let healthy = bench.run();
         files::assert_same(&bench.world.expected_copies(), &bench.copies());
-        assert_eq!(healthy.ending, Ending::SourceDamaged);
+        assert_eq!(healthy.ending, ExitStatus::SourceDamaged);
         assert_describes(&bench, &healthy, at);
         assert_eq!(bench.temporaries(), [""; 0], "at {at}");
         if !plan.has_failed() {

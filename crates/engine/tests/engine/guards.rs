@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dvb_engine::{Access, Ending, Options, RunError, Setup, Silent, Store, run_together};
+use dvb_engine::{Access, ExitStatus, NullObserver, Options, RunError, Setup, Store, run_together};
 use dvb_fs::FileStore;
 use dvb_model::{DestinationName, DriverId, Status, StoreKind};
 use dvb_storage::Sink;
@@ -22,7 +22,7 @@ fn is_refused(bench: &Bench, sink: &dyn Sink, what: &str) {
     let before = files::tree(&store(bench));
     let refused = bench.run_onto(sink, &bench.options()).map(|it| it.ending);
     assert!(matches!(&refused, Err(RunError::OnePlace { other, .. }) if other == "store file"), "{what}: {refused:?}");
-    assert_eq!(Ending::from(&refused.unwrap_err()).code(), 7);
+    assert_eq!(ExitStatus::from(&refused.unwrap_err()).code(), 7);
     assert_eq!(files::tree(&store(bench)), before, "{what}");
 }
 
@@ -62,7 +62,7 @@ fn two_destinations_that_are_one_place_are_told_apart_from_two() {
         ledger: bench.ledger.as_ref(),
         destination,
         sink,
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let setups = [(setup(&first, one.as_ref()), bench.options()), (setup(&second, other.as_ref()), bench.options())];
@@ -96,7 +96,7 @@ fn the_destination_of_another_installation_is_refused_until_it_is_taken_over() {
     let refused = other.try_run(&other.options()).unwrap_err();
     let RunError::Foreign { owner: found, .. } = &refused else { panic!("{refused:?}") };
     assert_eq!(found.id, owner["id"].as_str().unwrap());
-    assert_eq!(Ending::from(&refused).code(), 7);
+    assert_eq!(ExitStatus::from(&refused).code(), 7);
     assert!(refused.to_string().contains("rebuild --destination default"), "{refused}");
     assert_eq!(files::tree(&other.backup), before);
     assert!(other.details().is_empty());
@@ -155,7 +155,7 @@ fn a_store_that_has_none_of_the_files_is_the_wrong_one_and_not_damaged() {
     let summary = bench.run();
     assert_eq!(
         (summary.ending, summary.files.pending, summary.failures_total),
-        (Ending::Refused, 30, 0),
+        (ExitStatus::Refused, 30, 0),
         "{summary:?}"
     );
     let why = summary.aborted.unwrap();
@@ -165,7 +165,7 @@ fn a_store_that_has_none_of_the_files_is_the_wrong_one_and_not_damaged() {
     // One file that is lost is not the whole store.
     fs::remove_file(bench.source_of(&bench.world.files[4].copies[0].0)).unwrap();
     let summary = bench.run();
-    assert_eq!((summary.ending, summary.files.copied, summary.files.failed), (Ending::SourceDamaged, 29, 1));
+    assert_eq!((summary.ending, summary.files.copied, summary.files.failed), (ExitStatus::SourceDamaged, 29, 1));
 }
 
 fn replace(bench: &Bench, count: usize, bytes_too: bool) {
@@ -191,10 +191,10 @@ fn many_files_with_other_bytes_and_checksums_are_refused_until_confirmed() {
     // The first two are what they were made to be.
     let refused = bench.try_run(&options()).unwrap_err();
     assert!(matches!(refused, RunError::Changes { changed: 4, known: 40, read: 4, other: 4, .. }), "{refused:?}");
-    assert_eq!(Ending::from(&refused).code(), 7);
+    assert_eq!(ExitStatus::from(&refused).code(), 7);
     assert_eq!(bench.copies().len(), 42, "nothing was stored");
     let dry = bench.try_run(&Options { dry_run: true, ..options() }).unwrap();
-    assert_eq!(dry.ending, Ending::Refused);
+    assert_eq!(dry.ending, ExitStatus::Refused);
     let done = bench.try_run(&Options { overrides: CHANGED, ..options() }).unwrap();
     assert_eq!((done.files.copied, done.overrides.as_slice()), (4, ["accept-changes"].as_slice()));
     assert_eq!(bench.try_run(&options()).unwrap().exit_code, 0);
@@ -207,7 +207,7 @@ fn checksums_alone_that_changed_are_judged_file_by_file() {
     bench.run();
     replace(&bench, 10, false);
     let judged = bench.try_run(&options()).unwrap();
-    assert_eq!((judged.ending, judged.files.failed), (Ending::SourceDamaged, 10));
+    assert_eq!((judged.ending, judged.files.failed), (ExitStatus::SourceDamaged, 10));
     assert_eq!(bench.copies().len(), 40);
     // Another algorithm for the same bytes is what Dataverse itself does.
     for file in &bench.world.files {
@@ -217,5 +217,5 @@ fn checksums_alone_that_changed_are_judged_file_by_file() {
         bench.database.execute(&sql);
     }
     let again = bench.try_run(&options()).unwrap();
-    assert_eq!((again.ending, again.bytes_copied), (Ending::Safe, 0), "{again:?}");
+    assert_eq!((again.ending, again.bytes_copied), (ExitStatus::Safe, 0), "{again:?}");
 }

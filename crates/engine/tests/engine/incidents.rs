@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dvb_engine::{Ending, Options};
+use dvb_engine::{ExitStatus, Options};
 use dvb_ledger::{Incident, Side};
 use dvb_model::DvObjectId;
 use dvb_testkit::files;
@@ -48,7 +48,7 @@ fn what_verify_finds_ends_with_the_run_that_mends_it(kind: LedgerKind) {
     let digest = |it: &dvb_ledger::Bytes| it.digest.as_ref().unwrap().to_string();
     assert_eq!((digest(&incident.expected), digest(&incident.actual)), (sha256(b"content 0"), sha256(b"content X")));
     let summary = bench.run();
-    assert_eq!((summary.ending, summary.files.copied), (Ending::Safe, 2), "{summary:#?}");
+    assert_eq!((summary.ending, summary.files.copied), (ExitStatus::Safe, 2), "{summary:#?}");
     assert_eq!(one(&bench, 0).3.as_deref(), Some("store file"));
     let mended = of(&bench, 1).remove(0).mended.unwrap();
     assert_eq!((mended.by, mended.size), (summary.run_id, Some(9)));
@@ -75,7 +75,7 @@ fn what_a_run_finds_and_mends_has_both_ends() {
     let bytes = fs::read(store(&bench, 1)).unwrap();
     fs::remove_file(store(&bench, 1)).unwrap();
     let options = Options { rerun: true, ..bench.options() };
-    assert_eq!(bench.try_run(&options).unwrap().ending, Ending::DestinationDamaged);
+    assert_eq!(bench.try_run(&options).unwrap().ending, ExitStatus::DestinationDamaged);
     assert_eq!(one(&bench, 0), ("run".into(), Side::Destination, "missing".into(), Some("store file".into())));
     // The look at what is still in the store goes on beside the copying: either may be the first.
     let open = of(&bench, 1);
@@ -83,7 +83,7 @@ fn what_a_run_finds_and_mends_has_both_ends() {
     assert_eq!(open.len(), 2, "{open:#?}");
     assert!(open.iter().all(|it| it.mended.is_none() && it.found == "missing"), "{open:#?}");
     fs::write(store(&bench, 1), bytes).unwrap();
-    assert_eq!(bench.run().ending, Ending::Safe);
+    assert_eq!(bench.run().ending, ExitStatus::Safe);
     let mut froms: Vec<_> = of(&bench, 1).into_iter().map(|it| it.mended.unwrap().from).collect();
     froms.sort();
     assert!(froms[0].starts_with("elsewhere") && froms[1] == "store file", "{froms:?}");

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use dvb_catalog::{Catalog, PostgresCatalog};
 use dvb_engine::{
-    Ending, KnownBy, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, RunError, Silent, new_run_id, orphans,
+    ExitStatus, KnownBy, NullObserver, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, RunError, new_run_id,
+    orphans,
 };
 use dvb_model::{DestinationName, DvObjectId};
 use dvb_pg::PostgresTarget;
@@ -34,7 +35,7 @@ fn try_list(
         destination: &here,
         others,
         sink,
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let options = OrphansOptions { run: new_run_id(), spool_folder: bench.folder.path().to_owned(), held: 500 };
@@ -182,7 +183,7 @@ fn without_dataverse_the_list_is_there_all_the_same() {
     put(&bench, "a", b"content 0");
     let away = PostgresCatalog::new(PostgresTarget { database: "not_there".into(), ..target(&bench.database) });
     let (summary, found) = try_list(&bench, &away, bench.sink.as_ref(), &[]).unwrap();
-    assert_eq!((summary.ending, found.len(), summary.matched), (Ending::Usage, 1, 0));
+    assert_eq!((summary.ending, found.len(), summary.matched), (ExitStatus::Usage, 1, 0));
     assert!(summary.aborted.is_some());
 }
 

@@ -10,8 +10,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use dvb_engine::{
-    Access, AuditOptions, AuditSetup, Ending, Goal, Layout, Options, Origin, RepairOptions, RepairSetup,
-    RestoreOptions, RestoreSetup, Selection, Silent, Store, VerifyOptions, VerifySetup, audit, new_run_id, repair,
+    Access, AuditOptions, AuditSetup, ExitStatus, Goal, Layout, NullObserver, Options, RepairOptions, RepairSetup,
+    RestoreOptions, RestoreSetup, Selection, SinkAt, Store, VerifyOptions, VerifySetup, audit, new_run_id, repair,
     restore, verify,
 };
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
@@ -77,8 +77,8 @@ impl SinkSession for GuardedSession {
         self.inner.evidence()
     }
 
-    fn measures_by(&self) -> Evidence {
-        self.inner.measures_by()
+    fn measure_evidence(&self) -> Evidence {
+        self.inner.measure_evidence()
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
@@ -220,9 +220,9 @@ impl Bench {
             catalog: &catalog,
             stores: &self.stores,
             ledger: self.ledger.as_ref(),
-            from: &[Origin { name: &destination(), sink }],
+            from: &[SinkAt { name: &destination(), sink }],
             to: Goal::Folder(&to),
-            observer: &Silent,
+            observer: &NullObserver,
             stop: &self.stop,
         };
         restore(&setup, &options).unwrap()
@@ -238,8 +238,8 @@ impl Bench {
             stores: &self.stores,
             writers: &writers,
             ledger: self.ledger.as_ref(),
-            destinations: &[Origin { name: &destination(), sink }],
-            observer: &Silent,
+            destinations: &[SinkAt { name: &destination(), sink }],
+            observer: &NullObserver,
             stop: &self.stop,
         };
         repair(&setup, &RepairOptions { apply: true, all: false, how }).unwrap()
@@ -255,7 +255,7 @@ fn a_restore_waits_for_a_destination_that_comes_back() {
         let at = if doing == Doing::Open { 5 } else { 2 };
         let before = away(doing, at, 2);
         let summary = bench.restored_by(&Guarded { inner: bench.sink.as_ref(), before });
-        assert_eq!((summary.ending, summary.objects.restored), (Ending::Safe, 40), "{summary:#?}");
+        assert_eq!((summary.ending, summary.objects.restored), (ExitStatus::Safe, 40), "{summary:#?}");
         files::assert_same(&bench.world.expected_copies(), &files::tree(&bench.out()));
     }
 }
@@ -275,16 +275,16 @@ fn a_repair_waits_for_a_destination_that_comes_back() {
         }
         let before = away(doing, 3, 2);
         let summary = bench.repaired_by(&Guarded { inner: bench.sink.as_ref(), before });
-        assert_eq!((summary.ending, summary.objects.mended), (Ending::Safe, 10), "{doing:?}: {summary:#?}");
+        assert_eq!((summary.ending, summary.objects.mended), (ExitStatus::Safe, 10), "{doing:?}: {summary:#?}");
         files::assert_same(&bench.world.expected_copies(), &bench.copies());
     }
 }
 
 #[track_caller]
-fn assert_is_a_mistake(ending: Ending, aborted: Option<&str>) {
+fn assert_is_a_mistake(ending: ExitStatus, aborted: Option<&str>) {
     let why = aborted.unwrap_or_default();
     assert!(why.starts_with("internal error (please report): ") && why.contains("injected"), "{why}");
-    assert_eq!(ending, Ending::NotSafe);
+    assert_eq!(ending, ExitStatus::NotSafe);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_verify_ends_with_a_worker_that_breaks_down() {
         ledger: bench.ledger.as_ref(),
         destination: &destination(),
         sink: &Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Measure) },
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let summary = in_time(|| verify(&setup, &options).unwrap());
@@ -345,7 +345,7 @@ fn an_audit_ends_with_a_worker_that_breaks_down() {
         stores: &bench.stores,
         ledger: bench.ledger.as_ref(),
         destinations: &[destination()],
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let summary = in_time(|| audit(&setup, &options).unwrap());

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dvb_engine::{
-    Ending, Goal, Options, Origin, RebuildSetup, RestoreSetup, RestoreSummary, Silent, Stores, Which, claim_snapshot,
-    fetch_snapshot, new_run_id, restore,
+    ExitStatus, Goal, NullObserver, Options, RebuildSetup, RestoreSetup, RestoreSummary, SinkAt, Stores, Which,
+    claim_snapshot, fetch_snapshot, new_run_id, restore,
 };
 use dvb_fs::{FolderWriter, Manner};
 use dvb_model::{DriverId, DvObjectId, Status};
@@ -21,7 +21,7 @@ fn from_snapshot_alone(bench: &Bench) -> RestoreSummary {
         ledger: ledger.as_ref(),
         destination: &destination,
         sink: bench.sink.as_ref(),
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let fetched = fetch_snapshot(&setup, &Which::Newest, &run, bench.folder.path()).unwrap();
@@ -33,9 +33,9 @@ fn from_snapshot_alone(bench: &Bench) -> RestoreSummary {
         catalog: &fetched.catalog(),
         stores: &Stores { default: DriverId("file".into()), by_id: BTreeMap::new() },
         ledger: ledger.as_ref(),
-        from: &[Origin { name: &destination, sink: bench.sink.as_ref() }],
+        from: &[SinkAt { name: &destination, sink: bench.sink.as_ref() }],
         to: Goal::Folder(&to),
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     restore(&setup, &options).unwrap()
@@ -46,7 +46,7 @@ fn what_never_got_a_copy_is_listed_and_no_rule_excuses_it() {
     let bench = Bench::of_files(9);
     bench.try_run(&Options { limit: Some(3), ..bench.options() }).unwrap();
     let summary = from_snapshot_alone(&bench);
-    assert_eq!((summary.ending, summary.not_covered), (Ending::NotSafe, 0), "{summary:#?}");
+    assert_eq!((summary.ending, summary.not_covered), (ExitStatus::NotSafe, 0), "{summary:#?}");
     assert_eq!((summary.objects.restored, summary.objects.no_copy, summary.failures_total), (3, 6, 6), "{summary:#?}");
     assert!(summary.failures.iter().all(|it| it.reason == "no destination has a proved copy of it"), "{summary:#?}");
 }
@@ -65,7 +65,7 @@ fn only_what_the_snapshot_calls_not_covered_is_not_covered() {
     lost.sort_unstable();
     lost.dedup();
     assert_eq!(lost, of(&[Expect::FailRead, Expect::FailChecksum, Expect::Orphaned]), "{summary:#?}");
-    assert_eq!(summary.ending, Ending::NotSafe);
+    assert_eq!(summary.ending, ExitStatus::NotSafe);
     // The ledger itself says the same, store or no store.
     let states = bench.details();
     let not_covered = states.values().filter(|it| it.status == Status::NotCovered).count() as u64;

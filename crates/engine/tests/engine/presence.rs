@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dvb_engine::{Access, Ending, Options, PresenceCounts, Selection, Store, Summary};
+use dvb_engine::{Access, ExitStatus, Options, PresenceCounts, Selection, Store, Summary};
 use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
 use dvb_storage::{Location, Shelf, Source, SourceError, StoredObject};
 use dvb_testkit::dataverse::{Expect, Schema, World};
@@ -45,7 +45,7 @@ fn a_dataset_that_vanishes_is_told_of(ledger: LedgerKind) {
     fs::write(bench.source_of(&cut.copies[0].0), "cut").unwrap();
     for round in 0..2 {
         let run = bench.run();
-        assert_eq!((run.ending, run.failures_total), (Ending::SourceDamaged, 6), "{run:#?}");
+        assert_eq!((run.ending, run.failures_total), (ExitStatus::SourceDamaged, 6), "{run:#?}");
         assert_eq!((run.files.failed, run.files.unchanged, run.files.catalogued), (6, 14, 20));
         let looked = PresenceCounts { data_files: 20, not_safe: 6, complete: true };
         // What is known not to be safe is looked at by the run itself.
@@ -67,7 +67,7 @@ fn a_dataset_that_vanishes_is_told_of(ledger: LedgerKind) {
     fs::rename(&kept, &gone).unwrap();
     fs::write(bench.source_of(&cut.copies[0].0), &cut.copies[0].1).unwrap();
     let again = bench.run();
-    assert_eq!((again.ending, again.bytes_copied), (Ending::Safe, 0), "{again:#?}");
+    assert_eq!((again.ending, again.bytes_copied), (ExitStatus::Safe, 0), "{again:#?}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_store_that_is_away_is_no_loss() {
         }
         let run = bench.run();
         // An empty folder may be a mount that is missing for now; one with other things in it is the wrong one.
-        let expected = if other { (Ending::Refused, 0) } else { (Ending::Unreachable, 1) };
+        let expected = if other { (ExitStatus::Refused, 0) } else { (ExitStatus::Unreachable, 1) };
         assert_eq!((run.ending, run.failures.len()), expected, "{run:#?}");
         assert_eq!(run.files.unchanged, 15);
         assert_eq!(bench.details(), before);
@@ -147,7 +147,7 @@ fn a_store_that_is_away_is_no_loss() {
         let _ = fs::remove_dir_all(files.join(entry.file_name()));
         fs::rename(entry.path(), files.join(entry.file_name())).unwrap();
     }
-    assert_eq!(bench.run().ending, Ending::Safe);
+    assert_eq!(bench.run().ending, ExitStatus::Safe);
 }
 
 /// Lists slowly, and tells what was listed.
@@ -211,7 +211,7 @@ fn the_next_night_goes_on_where_there_was_no_more_time() {
             break run;
         }
     };
-    assert_eq!((found.ending, failure(&found, last.id).0), (Ending::SourceDamaged, Status::FailRead));
+    assert_eq!((found.ending, failure(&found, last.id).0), (ExitStatus::SourceDamaged, Status::FailRead));
     let mut all = listed.lock().unwrap().clone();
     let count = all.len();
     all.sort();
@@ -265,12 +265,12 @@ fn a_run_reads_its_share_so_that_each_is_read_in_time() {
     let found = run();
     assert_eq!(
         (audited(&found), found.ending, found.failures_total),
-        (Some(9), Ending::SourceDamaged, 1),
+        (Some(9), ExitStatus::SourceDamaged, 1),
         "{found:#?}"
     );
     assert_eq!(failure(&found, rotten.id).0, Status::FailChecksum);
     assert_eq!(bench.details()[&rotten.id].status, Status::FailChecksum);
     assert_eq!((found.files.failed, found.files.unchanged), (1, 39));
     fs::write(bench.source_of(&rotten.copies[0].0), &rotten.copies[0].1).unwrap();
-    assert_eq!(run().ending, Ending::Safe);
+    assert_eq!(run().ending, ExitStatus::Safe);
 }

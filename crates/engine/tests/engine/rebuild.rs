@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use dvb_catalog::{Catalog as _, SnapshotLink};
 use dvb_engine::{
-    Ending, Options, RebuildOptions, RebuildSetup, RebuildSummary, RunError, Silent, Which, claim_snapshot,
+    ExitStatus, NullObserver, Options, RebuildOptions, RebuildSetup, RebuildSummary, RunError, Which, claim_snapshot,
     fetch_snapshot, new_run_id, rebuild,
 };
 use dvb_ledger::{Basis, CopyState};
@@ -44,7 +44,7 @@ fn rebuild_of(
         destination,
         sink,
         catalogue: None,
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     rebuild(&setup, options)
@@ -64,7 +64,7 @@ pub(crate) fn from_snapshot_alone(bench: &Bench, sink: &dyn Sink, which: Which) 
         destination: &destination,
         sink,
         catalogue: None,
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let fetched = fetch_snapshot(&setup, &which, &run, bench.folder.path())?;
@@ -153,7 +153,7 @@ fn that_copies_are_of_another_catalogue_is_noted() {
             destination: &destination,
             sink: bench.sink.as_ref(),
             catalogue,
-            observer: &Silent,
+            observer: &NullObserver,
             stop: &bench.stop,
         };
         fetch_snapshot(&setup, &Which::Newest, &new_run_id(), bench.folder.path()).unwrap().notes
@@ -211,7 +211,7 @@ fn copies_that_are_not_there_are_named_and_made_again() {
     fs::write(bench.backup.join(&rotten), "CONTENT 2").unwrap();
     let bench = without_ledger(bench, LedgerKind::Postgres);
     let made = rebuilt(&bench);
-    assert_eq!((made.claimed.missing, made.claimed.copies, made.ending), (2, 2, Ending::DestinationDamaged));
+    assert_eq!((made.claimed.missing, made.claimed.copies, made.ending), (2, 2, ExitStatus::DestinationDamaged));
     let named: Vec<(&str, &str)> = made.missing.iter().map(|it| (it.key.as_str(), it.reason.as_str())).collect();
     assert_eq!(
         named,
@@ -219,7 +219,7 @@ fn copies_that_are_not_there_are_named_and_made_again() {
     );
     let summary = bench.run();
     assert_eq!((summary.files.adopted, summary.files.copied), (1, 3));
-    assert_eq!(summary.ending, Ending::DestinationDamaged);
+    assert_eq!(summary.ending, ExitStatus::DestinationDamaged);
     let now = bench.copies();
     let good = now.iter().filter(|(key, _)| copies.contains_key(*key));
     assert!(good.eq(copies.iter()), "{now:?}");
@@ -233,7 +233,7 @@ fn a_ledger_that_knows_something_is_left_alone() {
     let before = bench.details();
     let refused = rebuild_by(&bench, bench.sink.as_ref(), &options(&bench)).unwrap_err();
     assert!(matches!(refused, RunError::NotBlank { .. }), "{refused:?}");
-    assert_eq!(Ending::from(&refused), Ending::Refused);
+    assert_eq!(ExitStatus::from(&refused), ExitStatus::Refused);
     assert_eq!(bench.details(), before);
 }
 
@@ -248,7 +248,7 @@ fn a_rebuild_that_broke_off_anywhere_is_done_again() {
         let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
         let first = rebuild_by(&bench, &faulty, &options(&bench));
         if plan.has_failed() {
-            assert!(first.is_err() || first.unwrap().ending == Ending::Unreachable, "at {at}");
+            assert!(first.is_err() || first.unwrap().ending == ExitStatus::Unreachable, "at {at}");
         }
         assert_eq!(rebuilt(&bench).claimed.copies, 20, "at {at}");
         let summary = bench.run();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use dvb_engine::{
-    Ending, Options, Origin, Outcome, RepairOptions, RepairSetup, RepairSummary, RestoreError, RunError, Selection,
-    Setup, Silent, new_run_id, repair, run,
+    ExitStatus, NullObserver, Options, Outcome, RepairOptions, RepairSetup, RepairSummary, RestoreError, RunError,
+    Selection, Setup, SinkAt, new_run_id, repair, run,
 };
 use dvb_ledger::{CopyState, Incident, Side};
 use dvb_model::{DestinationName, DvObjectId, Status};
@@ -49,7 +49,7 @@ impl Two {
 
     /// Runs at both.
     fn run(&self) {
-        assert_eq!(self.bench.run().ending, Ending::Safe);
+        assert_eq!(self.bench.run().ending, ExitStatus::Safe);
         let catalog = self.bench.catalog();
         let setup = Setup {
             catalog: &catalog,
@@ -57,10 +57,10 @@ impl Two {
             ledger: self.bench.ledger.as_ref(),
             destination: &second(),
             sink: self.second.as_ref(),
-            observer: &Silent,
+            observer: &NullObserver,
             stop: &self.bench.stop,
         };
-        assert_eq!(run(&setup, &self.bench.options()).unwrap().ending, Ending::Safe);
+        assert_eq!(run(&setup, &self.bench.options()).unwrap().ending, ExitStatus::Safe);
     }
 
     fn try_repair(&self, apply: bool, selection: Selection) -> Result<RepairSummary, RestoreError> {
@@ -73,14 +73,14 @@ impl Two {
         let how = Options { selection, run: new_run_id(), ..self.bench.options() };
         let writers = self.bench.writers(&how.run);
         let (first, second) = (destination(), second());
-        let destinations = [Origin { name: &first, sink }, Origin { name: &second, sink: self.second.as_ref() }];
+        let destinations = [SinkAt { name: &first, sink }, SinkAt { name: &second, sink: self.second.as_ref() }];
         let setup = RepairSetup {
             catalog: &catalog,
             stores: &self.bench.stores,
             writers: &writers,
             ledger: self.bench.ledger.as_ref(),
             destinations: &destinations,
-            observer: &Silent,
+            observer: &NullObserver,
             stop: &self.bench.stop,
         };
         repair(&setup, &RepairOptions { apply, all: false, how })
@@ -131,8 +131,8 @@ impl Two {
     }
 
     fn statuses(&self) -> Vec<Status> {
-        let custody = |it: &dvb_testkit::dataverse::DataFile| self.bench.ledger.custody(DvObjectId(it.id)).unwrap();
-        self.bench.world.files.iter().flat_map(custody).map(|it| it.detail.status).collect()
+        let history = |it: &dvb_testkit::dataverse::DataFile| self.bench.ledger.history(DvObjectId(it.id)).unwrap();
+        self.bench.world.files.iter().flat_map(history).map(|it| it.detail.status).collect()
     }
 }
 
@@ -148,9 +148,9 @@ fn both_sides_are_mended_from_each_other() {
     fs::write(two.first(4), "rotten").unwrap();
     let before = two.everything();
     let ledger = |it: &Two| {
-        it.bench.world.files.iter().map(|f| it.bench.ledger.custody(DvObjectId(f.id)).unwrap()).collect::<Vec<_>>()
+        it.bench.world.files.iter().map(|f| it.bench.ledger.history(DvObjectId(f.id)).unwrap()).collect::<Vec<_>>()
     };
-    let custody = ledger(&two);
+    let history = ledger(&two);
 
     let dry = two.repair_all(false);
     assert_eq!(
@@ -158,19 +158,19 @@ fn both_sides_are_mended_from_each_other() {
         (3, 3, 6),
         "{dry:#?}"
     );
-    assert_eq!((dry.ending, dry.items.len(), dry.looked_at), (Ending::DestinationDamaged, 6, 6));
+    assert_eq!((dry.ending, dry.items.len(), dry.looked_at), (ExitStatus::DestinationDamaged, 6, 6));
     assert_eq!(two.everything(), before, "without --apply nothing changes");
     assert_eq!(two.bench.temporaries(), [""; 0]);
     let tmp = two.bench.backup.join(".dataverse-backup/tmp");
     assert_eq!(fs::read_dir(tmp).map_or(0, Iterator::count), 0, "nor is a folder left");
-    assert_eq!(ledger(&two), custody);
+    assert_eq!(ledger(&two), history);
     let item = dry.items.iter().find(|it| it.data_file_id == Some(two.id(4)) && it.bad == "store file").unwrap();
     assert_eq!((item.found, item.good.as_slice()), ("missing", &["destination second".to_owned()][..]), "{item:#?}");
     assert!(item.action.contains("would put the bytes of destination second"), "{item:#?}");
 
     let done = two.repair_all(true);
     assert_eq!((done.objects.mended, done.objects.left, done.objects.failed), (6, 0, 0), "{done:#?}");
-    assert_eq!((done.ending, done.exit_code), (Ending::Safe, 0), "{done:#?}");
+    assert_eq!((done.ending, done.exit_code), (ExitStatus::Safe, 0), "{done:#?}");
     assert!((0..6).all(|it| two.is_whole(it)));
     assert_eq!(two.statuses(), [Status::Ok; 12]);
     // What was bad is kept.
@@ -191,7 +191,7 @@ fn both_sides_are_mended_from_each_other() {
     assert_eq!((two.incidents(4).len(), two.incidents(5).len()), (2, 0));
 
     let again = two.repair_all(true);
-    assert_eq!((again.ending, again.items.len()), (Ending::Safe, 0), "{again:#?}");
+    assert_eq!((again.ending, again.items.len()), (ExitStatus::Safe, 0), "{again:#?}");
     assert_eq!(two.repair(true).looked_at, 0, "the ledger knows of nothing bad");
 }
 
@@ -200,13 +200,13 @@ fn what_the_ledger_knows_to_be_bad_is_looked_at() {
     let two = Two::of_files(3);
     fs::remove_file(two.first(0)).unwrap();
     // Not known yet.
-    assert_eq!((two.repair(false).looked_at, two.repair(false).ending), (0, Ending::Safe));
+    assert_eq!((two.repair(false).looked_at, two.repair(false).ending), (0, ExitStatus::Safe));
     let found = crate::verify::verified(&two.bench);
     assert_eq!(found.copies.missing, 1);
     let dry = two.repair(false);
-    assert_eq!((dry.looked_at, dry.items.len(), dry.ending), (1, 1, Ending::DestinationDamaged), "{dry:#?}");
+    assert_eq!((dry.looked_at, dry.items.len(), dry.ending), (1, 1, ExitStatus::DestinationDamaged), "{dry:#?}");
     let done = two.repair(true);
-    assert_eq!((done.objects.mended, done.ending), (1, Ending::Safe), "{done:#?}");
+    assert_eq!((done.objects.mended, done.ending), (1, ExitStatus::Safe), "{done:#?}");
     assert!(two.is_whole(0));
     let [incident] = &two.incidents(0)[..] else { panic!() };
     assert_eq!((&incident.found_by, incident.command.as_deref()), (&found.run_id, Some("verify")));
@@ -217,7 +217,7 @@ fn what_the_ledger_knows_to_be_bad_is_looked_at() {
     fs::write(two.first(1), &two.contents[1]).unwrap();
     assert!(two.statuses().contains(&Status::FailVerify));
     let done = two.repair(true);
-    assert_eq!((done.items.len(), done.looked_at, done.ending), (0, 1, Ending::Safe), "{done:#?}");
+    assert_eq!((done.items.len(), done.looked_at, done.ending), (0, 1, ExitStatus::Safe), "{done:#?}");
     assert_eq!(two.statuses(), [Status::Ok; 6]);
     let [incident] = &two.incidents(1)[..] else { panic!("{:?}", two.incidents(1)) };
     assert!(incident.mended.as_ref().unwrap().from.starts_with("elsewhere"), "{incident:#?}");
@@ -235,7 +235,7 @@ fn a_copy_of_what_left_dataverse_comes_from_another_destination() {
     fs::write(two.first(0), "rotten").unwrap();
     crate::verify::verified(&two.bench);
     let done = two.repair(true);
-    assert_eq!((done.objects.mended, done.looked_at, done.ending), (1, 1, Ending::Safe), "{done:#?}");
+    assert_eq!((done.objects.mended, done.looked_at, done.ending), (1, 1, ExitStatus::Safe), "{done:#?}");
     assert_eq!(fs::read(two.first(0)).unwrap(), two.contents[0]);
     assert!(!two.store(0).exists(), "Dataverse does not know it any more");
     assert_eq!(two.incidents(0)[0].mended.as_ref().unwrap().from, "destination second");
@@ -263,7 +263,7 @@ fn what_nobody_can_decide_or_has_any_more_is_left() {
     let before = two.everything();
     let done = two.repair_all(true);
     assert_eq!((done.objects.mended, done.objects.left), (0, 5), "{done:#?}");
-    assert_eq!(done.ending, Ending::DestinationDamaged);
+    assert_eq!(done.ending, ExitStatus::DestinationDamaged);
     assert_eq!(two.everything(), before, "nothing was touched");
     let of =
         |n: usize| done.items.iter().find(|it| it.data_file_id == Some(two.id(n)) && it.bad == "store file").unwrap();
@@ -302,7 +302,7 @@ fn whatever_fails_on_the_way_the_next_repair_ends_it() {
                 assert!(is_good || !is_mended, "{fault:?} at {at}: {n}: {first:#?}");
             }
             let second = two.repair_all(true);
-            assert_eq!(second.ending, Ending::Safe, "{fault:?} at {at}: {second:#?}");
+            assert_eq!(second.ending, ExitStatus::Safe, "{fault:?} at {at}: {second:#?}");
             assert!((0..4).all(|it| two.is_whole(it)), "{fault:?} at {at}");
             two.run();
             assert_eq!(two.statuses(), [Status::Ok; 8], "{fault:?} at {at}");
@@ -322,7 +322,7 @@ fn a_destination_that_is_away_neither_helps_nor_hinders() {
     two.second = sink_at(&two.bench.folder.path().join("no/such"));
     fs::remove_file(two.store(0)).unwrap();
     let done = two.repair_all(true);
-    assert_eq!(done.ending, Ending::Usage, "{done:#?}");
+    assert_eq!(done.ending, ExitStatus::Usage, "{done:#?}");
     assert_eq!((done.objects.mended, done.objects.unreadable), (1, 3), "{done:#?}");
     assert_eq!(fs::read(two.store(0)).unwrap(), two.contents[0]);
     assert!(done.items.iter().any(|it| it.outcome == Outcome::Mended && it.bad == "store file"));
@@ -339,7 +339,7 @@ fn mending_waits_for_no_run_and_looking_needs_no_lock() {
     let files: std::collections::BTreeSet<_> = [two.id(0)].into();
     let selection = Selection { files, ..Selection::default() };
     let refused = two.try_repair(true, selection).unwrap_err();
-    assert_eq!(Ending::from(&refused), Ending::Locked);
+    assert_eq!(ExitStatus::from(&refused), ExitStatus::Locked);
     assert!(!two.first(0).exists());
     drop(lock);
     assert_eq!(two.repair_all(true).objects.mended, 1);
@@ -359,7 +359,7 @@ fn every_kind_of_object_is_mended_on_both_sides() {
         ledger: two.bench.ledger.as_ref(),
         destination: &second(),
         sink: two.second.as_ref(),
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &two.bench.stop,
     };
     run(&setup, &two.bench.options()).unwrap();
@@ -414,10 +414,10 @@ fn a_damaged_file_that_never_had_a_copy_is_told() {
     let two = Two::of(Bench::of_files(3));
     fs::create_dir(&two.folder).unwrap();
     fs::write(two.store(1), "CONTENT 1").unwrap();
-    assert_eq!(two.bench.run().ending, Ending::SourceDamaged);
+    assert_eq!(two.bench.run().ending, ExitStatus::SourceDamaged);
     let before = two.everything();
     for done in [two.repair(false), two.repair(true), two.repair_all(true)] {
-        assert_eq!((done.ending, done.exit_code), (Ending::SourceDamaged, 3), "{done:#?}");
+        assert_eq!((done.ending, done.exit_code), (ExitStatus::SourceDamaged, 3), "{done:#?}");
         let [item] = &done.items[..] else { panic!("{done:#?}") };
         assert_eq!((item.data_file_id, item.found, item.outcome), (Some(two.id(1)), "damaged", Outcome::Left));
         assert_eq!((item.bad.as_str(), item.action.as_str()), ("store file", "no destination has a proved copy of it"));
@@ -433,7 +433,7 @@ fn a_row_that_fits_no_side_is_told() {
     two.bench.database.execute(&sql);
     let before = two.everything();
     let told = |done: RepairSummary| {
-        assert_eq!((done.ending, done.objects.left), (Ending::SourceDamaged, 1), "{done:#?}");
+        assert_eq!((done.ending, done.objects.left), (ExitStatus::SourceDamaged, 1), "{done:#?}");
         assert_eq!(done.exit_code, 3, "{done:#?}");
         let [item] = &done.items[..] else { panic!("{done:#?}") };
         assert_eq!((item.data_file_id, item.found, item.outcome), (Some(two.id(1)), "other-checksum", Outcome::Left));
@@ -470,7 +470,7 @@ fn a_row_that_fits_another_object_of_the_file_is_not_told() {
     let two = Two::of(Bench::new(world, LedgerKind::Sqlite, folder));
     two.run();
     let good = two.repair_all(false);
-    assert_eq!((good.ending, good.items.len(), good.looked_at), (Ending::Safe, 0, 3), "{good:#?}");
+    assert_eq!((good.ending, good.items.len(), good.looked_at), (ExitStatus::Safe, 0, 3), "{good:#?}");
     // Nor where only the store has it.
     for (n, key) in two.keys.iter().enumerate() {
         if ["/a", "/b.orig", "/c.orig"].iter().any(|it| key.ends_with(it)) {
@@ -492,6 +492,6 @@ fn nothing_is_written_where_the_installations_id_is_gone() {
     let files = two.bench.world.files.iter().map(|it| DvObjectId(it.id)).collect();
     let error = two.try_repair(true, Selection { files, ..Selection::default() }).unwrap_err();
     assert!(matches!(error, RestoreError::Run(RunError::NotMarked { .. })), "{error}");
-    assert_eq!(Ending::from(&error), Ending::Refused);
+    assert_eq!(ExitStatus::from(&error), ExitStatus::Refused);
     assert_eq!(two.bench.copies(), BTreeMap::new());
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dvb_engine::{Ending, Options, RunError};
+use dvb_engine::{ExitStatus, Options, RunError};
 use dvb_model::Status;
 
 use crate::bench::{Bench, LOST};
@@ -16,7 +16,7 @@ fn an_empty_mount_point_is_refused_until_it_is_said_that_the_copies_are_lost() {
     for rerun in [false, true] {
         let refused = bench.try_run(&Options { rerun, ..bench.options() }).unwrap_err();
         assert!(matches!(refused, RunError::AllMissing { probed: 30, .. }), "{refused:?}");
-        assert_eq!(Ending::from(&refused).code(), 7);
+        assert_eq!(ExitStatus::from(&refused).code(), 7);
         assert!(refused.to_string().contains("run --copies-lost --destination default"), "{refused}");
         assert!(bench.copies().is_empty(), "nothing was stored");
     }
@@ -35,7 +35,10 @@ fn a_copy_that_is_missing_or_cut_short_is_named_and_made_again() {
     fs::write(bench.backup.join(&keys[7]), "short").unwrap();
     assert_eq!(bench.run().exit_code, 0, "a plain run looks at the ledger alone");
     let summary = bench.rerun();
-    assert_eq!((summary.ending, summary.files.copied, summary.files.unchanged), (Ending::DestinationDamaged, 2, 18));
+    assert_eq!(
+        (summary.ending, summary.files.copied, summary.files.unchanged),
+        (ExitStatus::DestinationDamaged, 2, 18)
+    );
     assert_eq!(summary.notes_total, 2);
     assert!(summary.notes.iter().all(|it| it.reason.contains("missing or had another size")), "{:?}", summary.notes);
     dvb_testkit::files::assert_same(&bench.world.expected_copies(), &bench.copies());
@@ -51,7 +54,7 @@ fn a_bad_copy_without_a_source_is_a_failure_and_stays_known_as_bad() {
     fs::remove_file(bench.backup.join(key)).unwrap();
     fs::remove_file(bench.source_of(key)).unwrap();
     let summary = bench.rerun();
-    assert_eq!((summary.ending, summary.failures[0].status), (Ending::DestinationDamaged, Status::FailRead));
+    assert_eq!((summary.ending, summary.failures[0].status), (ExitStatus::DestinationDamaged, Status::FailRead));
     assert_eq!(bench.details()[&file.id].copies, 0);
     // The source comes back: the copy is made again under its own name.
     fs::write(bench.source_of(key), &file.copies[0].1).unwrap();
@@ -72,6 +75,6 @@ fn a_bad_copy_of_a_source_that_changed_is_left_and_the_new_bytes_go_beside() {
         .database
         .execute(&format!("UPDATE datafile SET checksumvalue = '{md5}', filesize = 7 WHERE id = {}", file.id));
     let summary = bench.rerun();
-    assert_eq!((summary.ending, summary.files.copied), (Ending::DestinationDamaged, 1));
+    assert_eq!((summary.ending, summary.files.copied), (ExitStatus::DestinationDamaged, 1));
     assert_eq!(bench.copies()[&format!("{key}.v2")], b"changed");
 }

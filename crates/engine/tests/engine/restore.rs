@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use dvb_engine::{
-    Ending, Event, Goal, Layout, Observer, Origin, RestoreError, RestoreOptions, RestoreSetup, RestoreSummary,
-    RunError, Selection, Silent, Stop, StoreWriters, Stores, new_run_id, restore,
+    CancelToken, Event, ExitStatus, Goal, Layout, NullObserver, Observer, RestoreError, RestoreOptions, RestoreSetup,
+    RestoreSummary, RunError, Selection, SinkAt, StoreWriters, Stores, new_run_id, restore,
 };
 use dvb_fs::{FileStoreWriter, FolderWriter, Manner};
 use dvb_model::{DestinationName, DriverId, DvObjectId, RunId};
@@ -23,7 +23,7 @@ use crate::bench::{Bench, LedgerKind, destination, sink_at};
 struct Watch<'a> {
     bytes: AtomicU64,
     stop_at: u64,
-    stop: &'a Stop,
+    stop: &'a CancelToken,
 }
 
 impl Observer for Watch<'_> {
@@ -59,7 +59,7 @@ impl Bench {
         options: &RestoreOptions,
         observer: &dyn Observer,
     ) -> Result<RestoreSummary, RestoreError> {
-        let from: Vec<Origin<'_>> = from.iter().map(|(name, sink)| Origin { name, sink: *sink }).collect();
+        let from: Vec<SinkAt<'_>> = from.iter().map(|(name, sink)| SinkAt { name, sink: *sink }).collect();
         let catalog = self.catalog();
         let setup = RestoreSetup {
             catalog: &catalog,
@@ -79,7 +79,7 @@ impl Bench {
 
     pub(crate) fn give_to_folder(&self, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
         let writer = FolderWriter::open(&self.out(), &options.run, Manner::Own).unwrap();
-        self.give(&[(&destination(), self.sink.as_ref())], Goal::Folder(&writer), options, &Silent)
+        self.give(&[(&destination(), self.sink.as_ref())], Goal::Folder(&writer), options, &NullObserver)
     }
 
     pub(crate) fn writers(&self, run: &RunId) -> StoreWriters {
@@ -92,7 +92,7 @@ impl Bench {
 
     pub(crate) fn give_in_place(&self, options: &RestoreOptions) -> RestoreSummary {
         let writers = self.writers(&options.run);
-        self.give(&[(&destination(), self.sink.as_ref())], Goal::InPlace(&writers), options, &Silent).unwrap()
+        self.give(&[(&destination(), self.sink.as_ref())], Goal::InPlace(&writers), options, &NullObserver).unwrap()
     }
 
     pub(crate) fn missing(&self) -> RestoreOptions {
@@ -151,7 +151,7 @@ fn every_kind_comes_back(schema: Schema, ledger: LedgerKind) {
         "{:#?}",
         summary.failures
     );
-    assert_eq!((summary.ending, summary.exit_code), (Ending::NotSafe, 1));
+    assert_eq!((summary.ending, summary.exit_code), (ExitStatus::NotSafe, 1));
     let bytes: usize = plain(&bench.world).values().map(Vec::len).sum();
     assert_eq!(summary.bytes, bytes as u64);
     assert!(summary.restricted.contains(&DvObjectId(bench.world.of_kind("restricted").id)));
@@ -302,11 +302,11 @@ fn what_was_put_back_is_safe_at_the_next_run() {
         bench.database.execute(&format!("UPDATE datafile SET {set} WHERE id = {}", file.id));
     }
     let run = bench.run();
-    assert_eq!((run.ending, run.files.failed), (Ending::SourceDamaged, 2), "{run:#?}");
+    assert_eq!((run.ending, run.files.failed), (ExitStatus::SourceDamaged, 2), "{run:#?}");
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.objects.restored, summary.objects.replaced, summary.exit_code), (2, 1, 0), "{summary:#?}");
     let run = bench.run();
-    assert_eq!((run.ending, run.files.failed, run.bytes_copied), (Ending::Safe, 0, 0), "{run:#?}");
+    assert_eq!((run.ending, run.files.failed, run.bytes_copied), (ExitStatus::Safe, 0, 0), "{run:#?}");
     assert!(bench.details().values().all(|it| it.status == dvb_model::Status::Ok));
 }
 
@@ -372,7 +372,7 @@ fn a_copy_that_is_bad_is_never_given_back() {
         fs::remove_file(bench.source_of(key)).unwrap();
     }
     let summary = bench.give_in_place(&bench.missing());
-    assert_eq!((summary.ending, summary.exit_code), (Ending::DestinationDamaged, 4), "{summary:#?}");
+    assert_eq!((summary.ending, summary.exit_code), (ExitStatus::DestinationDamaged, 4), "{summary:#?}");
     let counts = (summary.objects.damaged_copies, summary.objects.failed, summary.objects.restored);
     assert_eq!(counts, (3, 3, 1), "{summary:#?}");
     assert!(summary.failures.iter().all(|it| it.reason.contains("every copy is bad")), "{summary:#?}");
@@ -394,7 +394,7 @@ fn the_next_destination_helps_where_a_copy_is_bad() {
         ledger: bench.ledger.as_ref(),
         destination: &second,
         sink: sink.as_ref(),
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     assert_eq!(dvb_engine::run(&setup, &bench.options()).unwrap().exit_code, 0);
@@ -405,7 +405,7 @@ fn the_next_destination_helps_where_a_copy_is_bad() {
     let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
     let first = destination();
     let from: [(&DestinationName, &dyn Sink); 2] = [(&first, bench.sink.as_ref()), (&second, sink.as_ref())];
-    let summary = bench.give(&from, Goal::Folder(&writer), &options, &Silent).unwrap();
+    let summary = bench.give(&from, Goal::Folder(&writer), &options, &NullObserver).unwrap();
     assert_eq!((summary.objects.restored, summary.failures_total), (3, 0), "{summary:#?}");
     // It is all there, and the administrator hears of the bad copy all the same.
     assert_eq!((summary.exit_code, summary.damaged_copies.len()), (4, 1), "{summary:#?}");
@@ -416,14 +416,14 @@ fn the_next_destination_helps_where_a_copy_is_bad() {
     let options = bench.restore_options();
     let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
     let from: [(&DestinationName, &dyn Sink); 2] = [(&first, gone.as_ref()), (&second, sink.as_ref())];
-    let summary = bench.give(&from, Goal::Folder(&writer), &options, &Silent).unwrap();
+    let summary = bench.give(&from, Goal::Folder(&writer), &options, &NullObserver).unwrap();
     assert_eq!((summary.objects.restored, summary.exit_code), (3, 0), "{summary:#?}");
     let from: [(&DestinationName, &dyn Sink); 1] = [(&first, gone.as_ref())];
     fs::remove_dir_all(bench.out()).unwrap();
     let options = bench.restore_options();
     let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
-    let summary = bench.give(&from, Goal::Folder(&writer), &options, &Silent).unwrap();
-    assert_eq!((summary.ending, summary.objects.failed), (Ending::Usage, 3), "{summary:#?}");
+    let summary = bench.give(&from, Goal::Folder(&writer), &options, &NullObserver).unwrap();
+    assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::Usage, 3), "{summary:#?}");
 }
 
 #[test]
@@ -440,7 +440,7 @@ fn an_interrupted_restore_goes_on_where_it_was() {
     let leftover = bench.out().join("10.5072/FK2/ONE/.dataverse-backup-restore-x-1");
     fs::write(&leftover, "half").unwrap();
     let before = stamps(&bench.out());
-    let bench = Bench { stop: Stop::new(), ..bench };
+    let bench = Bench { stop: CancelToken::new(), ..bench };
     let summary = bench.give_to_folder(&bench.restore_options()).unwrap();
     assert_eq!((summary.objects.restored, summary.objects.already_good, summary.exit_code), (150, 50, 0));
     files::assert_same(&bench.world.expected_copies(), &files::tree(&bench.out()));
@@ -579,7 +579,7 @@ fn what_the_version_that_is_shown_lacks_is_told() {
     let error = bench.give_to_folder(&of(0, Layout::NewestNames)).unwrap_err();
     assert!(matches!(&error, RestoreError::NotShown { versions } if versions == &["1.0"]), "{error}");
     assert!(error.to_string().ends_with("Available with --version 1.0"), "{error}");
-    assert_eq!(Ending::from(&error), Ending::Usage);
+    assert_eq!(ExitStatus::from(&error), ExitStatus::Usage);
     assert!(!bench.out().exists());
     let note = |it: &RestoreSummary| it.notes.iter().find(|it| it.contains("not in the version")).cloned();
     let (newest, _) = named(&bench, Layout::NewestNames);
@@ -704,18 +704,18 @@ fn a_folder_serves_where_the_store_cannot_be_had_at_all() {
     assert_eq!(bench.give_to_folder(&bench.restore_options()).unwrap().exit_code, 0);
     files::assert_same(&expected, &files::tree(&bench.out()));
     let summary = bench.give_in_place(&bench.missing());
-    assert_eq!((summary.ending, summary.objects.failed), (Ending::Usage, 3));
+    assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::Usage, 3));
     let mut bench = bench;
     // So does one that is there and does not answer.
     if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
         store.access = dvb_engine::Access::Readable(std::sync::Arc::new(Silence));
     }
     let summary = bench.give_in_place(&bench.missing());
-    assert_eq!((summary.ending, summary.objects.failed), (Ending::Unreachable, 3));
+    assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::Unreachable, 3));
     // One that is never read: trying again later would not help.
     if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
         store.access = dvb_engine::Access::Reference("not ours to read".into());
     }
     let summary = bench.give_in_place(&bench.missing());
-    assert_eq!((summary.ending, summary.objects.failed), (Ending::NotSafe, 3));
+    assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::NotSafe, 3));
 }

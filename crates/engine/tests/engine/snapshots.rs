@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU32;
 
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
 use dvb_catalog::{Catalog, Detail, Entry, SnapshotCatalog, SnapshotHeader, SnapshotLink};
-use dvb_engine::{Ending, Options, Selection, Setup, Silent, Summary, Which, run};
+use dvb_engine::{ExitStatus, NullObserver, Options, Selection, Setup, Summary, Which, run};
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{DvObjectId, ObjectKey, RunId, Status};
 use dvb_storage::{
@@ -305,7 +305,7 @@ fn a_run_can_read_the_snapshot_of_another() {
         ledger: &ledger,
         destination: &destination,
         sink: sink.as_ref(),
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let again = run(&setup, &bench.options()).unwrap();
@@ -496,7 +496,7 @@ fn a_snapshot_that_is_damaged_is_said_and_another_one_is_left() {
         let first = bench.run();
         damage(&path(&bench, &link(&first).name));
         let next = bench.run();
-        assert_eq!((next.ending, next.files.unchanged), (Ending::DestinationDamaged, 3));
+        assert_eq!((next.ending, next.files.unchanged), (ExitStatus::DestinationDamaged, 3));
         assert!(next.notes[0].reason.contains("is damaged"), "{:?}", next.notes);
         assert_ne!(next.snapshot, first.snapshot);
         assert_eq!(bench.run().exit_code, 0);
@@ -511,7 +511,7 @@ fn a_snapshot_that_cannot_be_written_is_said_and_costs_no_verdict() {
     let taken = bench.backup.join(".dataverse-backup").join(format!("catalogue-{}.jsonl.zst", options.run));
     fs::create_dir_all(&taken).unwrap();
     let summary = bench.try_run(&options).unwrap();
-    assert_eq!((summary.files.copied, summary.ending, &summary.snapshot), (3, Ending::NotSafe, &None));
+    assert_eq!((summary.files.copied, summary.ending, &summary.snapshot), (3, ExitStatus::NotSafe, &None));
     assert!(summary.notes[0].reason.starts_with("no snapshot of the catalogue"), "{:?}", summary.notes);
     assert!(bench.warnings.lock().unwrap()[0].starts_with("no snapshot of the catalogue"));
     assert!(bench.details().values().all(|it| it.status == Status::Ok));
@@ -534,7 +534,7 @@ fn a_destination_that_dies_before_it_is_unreachable_and_the_next_run_writes_it()
             assert!(at > 3);
             break;
         }
-        assert_eq!((summary.ending, summary.snapshot), (Ending::Unreachable, None), "at {at}");
+        assert_eq!((summary.ending, summary.snapshot), (ExitStatus::Unreachable, None), "at {at}");
         let next = bench.run();
         assert_eq!((next.files.unchanged + next.files.adopted + next.files.copied, next.exit_code), (1, 0));
         assert_eq!(snapshots(&bench), [link(&next).name.as_str()]);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dvb_engine::{Ending, RunError};
+use dvb_engine::{ExitStatus, RunError};
 use dvb_ledger::SqliteLedger;
 use dvb_model::Status;
 use dvb_testkit::files;
@@ -21,7 +21,11 @@ fn a_verdict_without_a_copy_is_taken_back() {
     let (first, second) = (bench.world.files[0].id, bench.world.files[1].id);
     ledger(&bench).execute(&format!("DELETE FROM backup_copy WHERE id = {first}"), []).unwrap();
     let summary = bench.run();
-    assert_eq!((summary.ending, summary.files.adopted, summary.files.unchanged), (Ending::Safe, 1, 3), "{summary:#?}");
+    assert_eq!(
+        (summary.ending, summary.files.adopted, summary.files.unchanged),
+        (ExitStatus::Safe, 1, 3),
+        "{summary:#?}"
+    );
     let warnings = bench.warnings.lock().unwrap().join("\n");
     assert!(warnings.contains("called 1 data files OK without any copy on record"), "{warnings}");
     // verify has nothing to look at there, and says so.
@@ -49,7 +53,7 @@ fn an_older_ledger_in_the_place_of_its_successor_is_said_to_be_that() {
     let summary = bench.run();
     assert!(said(&bench, "that this ledger does not know"), "{summary:#?}");
     assert!(summary.notes.iter().any(|it| it.reason.contains("an older ledger was put")), "{summary:#?}");
-    assert_eq!(summary.ending, Ending::Safe);
+    assert_eq!(summary.ending, ExitStatus::Safe);
 }
 
 fn said(bench: &Bench, what: &str) -> bool {
@@ -62,7 +66,7 @@ fn a_verify_of_nothing_is_no_green_light() {
     bench.sink.make().unwrap();
     let error = crate::verify::verified_error(&bench);
     assert!(matches!(error, RunError::NothingToVerify { .. }), "{error:?}");
-    assert_eq!(Ending::from(&error), Ending::NotSafe);
+    assert_eq!(ExitStatus::from(&error), ExitStatus::NotSafe);
     fs::remove_dir_all(&bench.backup).ok();
     fs::write(&bench.backup, "no folder").unwrap();
     let error = crate::verify::verified_error(&bench);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use dvb_catalog::{Catalog, Detail, Entry, PostgresCatalog};
 use dvb_engine::{
-    Access, AuditOptions, AuditSetup, ENDS_WITHIN, Ending, Options, Selection, Setup, Silent, Store, audit, new_run_id,
-    run,
+    Access, AuditOptions, AuditSetup, ENDS_WITHIN, ExitStatus, NullObserver, Options, Selection, Setup, Store, audit,
+    new_run_id, run,
 };
 use dvb_ledger::{Ledger, PostgresLedger};
 use dvb_model::{DriverId, RunId, Status, StoreKind};
@@ -146,7 +146,7 @@ fn a_store_that_hangs_does_not_hold_an_audit_beyond_its_budget() {
         stores: &bench.stores,
         ledger: bench.ledger.as_ref(),
         destinations: &[crate::bench::destination()],
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let options = AuditOptions {
@@ -236,7 +236,7 @@ fn a_ledger_whose_server_is_stopped_does_not_hold_a_run_beyond_its_budget() {
     // It depends on the machine's pace how far it gets.
     let (code, why) = match ended {
         Ok(summary) => (summary.exit_code, summary.aborted.unwrap_or_default()),
-        Err(error) => (Ending::from(&error).code(), format!("{error:?}")),
+        Err(error) => (ExitStatus::from(&error).code(), format!("{error:?}")),
     };
     assert!(code == 5 && why.contains("the time for it was over"), "{code} {why}");
     drop(freezer);
@@ -284,12 +284,12 @@ fn a_catalogue_whose_server_is_stopped_does_not_hold_a_run_beyond_its_budget() {
         ledger: bench.ledger.as_ref(),
         destination: &crate::bench::destination(),
         sink: bench.sink.as_ref(),
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     let (began, budget) = (Instant::now(), Duration::from_secs(2));
     let error = run(&setup, &Options { time_budget: Some(budget), ..bench.options() }).unwrap_err();
     assert!(began.elapsed() < budget + ENDS_WITHIN + SLACK, "{:?}", began.elapsed());
-    assert_eq!(Ending::from(&error).code(), 5, "{error:?}");
+    assert_eq!(ExitStatus::from(&error).code(), 5, "{error:?}");
     assert_eq!(bench.run().files.copied, 6);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
-use dvb_engine::{Access, Ending, Options, RunError, Setup, Silent, Store, Summary, run_together};
+use dvb_engine::{Access, ExitStatus, NullObserver, Options, RunError, Setup, Store, Summary, run_together};
 use dvb_ledger::Holder;
 use dvb_model::{DestinationName, DriverId, RunId, StoreKind};
 use dvb_storage::{Location, Sink, Source, SourceError, StoredObject};
@@ -81,7 +81,7 @@ fn run_both(bench: &Bench, first: &dyn Sink, second: &dyn Sink) -> Vec<Result<Su
         ledger: bench.ledger.as_ref(),
         destination: &names[n],
         sink,
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     run_together(&[(setup(0, first), bench.options()), (setup(1, second), bench.options())])
@@ -104,7 +104,7 @@ fn every_kind_goes_to_both_and_is_read_once() {
     let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
     let [Ok(first), Ok(second)] = results.as_slice() else { panic!("{results:?}") };
     assert_eq!((first.files, first.bytes_copied), (second.files, second.bytes_copied));
-    assert_eq!((first.ending, second.ending), (Ending::SourceDamaged, Ending::SourceDamaged));
+    assert_eq!((first.ending, second.ending), (ExitStatus::SourceDamaged, ExitStatus::SourceDamaged));
     files::assert_same(&bench.world.expected_copies(), &bench.copies());
     files::assert_same(&bench.world.expected_copies(), &second_copies(&bench));
     // The manifest of a package is read to learn what to expect, and what turns out to be no tabular file's own bytes is
@@ -139,8 +139,8 @@ fn one_that_is_down_does_not_stop_the_other() {
     std::fs::write(bench.folder.path().join("second"), "no folder").unwrap();
     let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
     let [Ok(first), Ok(second)] = results.as_slice() else { panic!("{results:?}") };
-    assert_eq!((first.ending, first.files.copied), (Ending::Safe, 10));
-    assert_eq!((second.ending, second.files.pending), (Ending::Usage, 10));
+    assert_eq!((first.ending, first.files.copied), (ExitStatus::Safe, 10));
+    assert_eq!((second.ending, second.files.pending), (ExitStatus::Usage, 10));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn one_that_is_locked_does_not_stop_the_other() {
     let holder = Holder { host: "h".into(), pid: 7, run: RunId("r".into()), since: "2026-01-02T03:04:05.000Z".into() };
     let _lock = bench.ledger.lock(&named("default"), &holder).unwrap();
     let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
-    assert_eq!(Ending::from(results[0].as_ref().unwrap_err()), Ending::Locked);
+    assert_eq!(ExitStatus::from(results[0].as_ref().unwrap_err()), ExitStatus::Locked);
     assert_eq!(results[1].as_ref().unwrap().files.copied, 4);
     assert!(!bench.backup.exists());
 }
@@ -185,7 +185,7 @@ fn one_that_dies_at_any_operation_leaves_the_other_whole() {
         let dying = Faulty { inner: target.as_ref(), plan };
         let results = run_both(&bench, bench.sink.as_ref(), &dying);
         let [Ok(first), Ok(_)] = results.as_slice() else { panic!("{results:?}") };
-        assert_eq!((first.ending, first.files.copied), (Ending::Safe, 9), "after a death at {at}");
+        assert_eq!((first.ending, first.files.copied), (ExitStatus::Safe, 9), "after a death at {at}");
         files::assert_same(&bench.world.expected_copies(), &bench.copies());
         let again = run_both(&bench, bench.sink.as_ref(), target.as_ref());
         assert!(again.iter().all(|it| it.as_ref().is_ok_and(|it| it.exit_code == 0)), "{again:?}");
@@ -198,8 +198,8 @@ fn a_catalogue_that_cannot_be_read_fails_both() {
     let bench = Bench::of_files(1);
     bench.database.execute("DROP TABLE filemetadata CASCADE; DROP TABLE datafile CASCADE");
     let results = run_both(&bench, bench.sink.as_ref(), second(&bench).as_ref());
-    let endings: Vec<Ending> = results.iter().map(|it| Ending::from(it.as_ref().unwrap_err())).collect();
-    assert_eq!(endings, [Ending::Usage, Ending::Usage]);
+    let endings: Vec<ExitStatus> = results.iter().map(|it| ExitStatus::from(it.as_ref().unwrap_err())).collect();
+    assert_eq!(endings, [ExitStatus::Usage, ExitStatus::Usage]);
     let text = results[1].as_ref().unwrap_err().to_string();
     assert!(text.contains("datafile"), "{text}");
     let options = Options { overrides: GONE, ..bench.options() };

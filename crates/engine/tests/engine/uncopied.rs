@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dvb_engine::{Ending, Options, RestoreOptions, RestoreSummary, Selection};
+use dvb_engine::{ExitStatus, Options, RestoreOptions, RestoreSummary, Selection};
 use dvb_model::{DvObjectId, Status};
 use dvb_testkit::dataverse::{DataTable, Schema, Stored, World};
 use dvb_testkit::temp_folder;
@@ -15,14 +15,14 @@ fn damaged_from_the_start() -> (Bench, DvObjectId) {
     let bench = Bench::of_files(3);
     let file = &bench.world.files[1];
     fs::write(bench.source_of(&file.copies[0].0), "CONTENT 1").unwrap();
-    assert_eq!(bench.run().ending, Ending::SourceDamaged);
+    assert_eq!(bench.run().ending, ExitStatus::SourceDamaged);
     let id = file.id;
     assert_eq!((bench.details()[&id].status, bench.copies().len()), (Status::FailChecksum, 2));
     (bench, DvObjectId(id))
 }
 
 fn assert_reported(summary: &RestoreSummary, id: DvObjectId, why: &str) {
-    assert_eq!((summary.ending, summary.exit_code), (Ending::NotSafe, 1), "{summary:#?}");
+    assert_eq!((summary.ending, summary.exit_code), (ExitStatus::NotSafe, 1), "{summary:#?}");
     assert_eq!((summary.failures_total, summary.failures[0].data_file_id), (1, Some(id)), "{summary:#?}");
     assert!(summary.failures[0].reason.contains(why), "{summary:#?}");
     assert_eq!(summary.objects.restored, 0, "{summary:#?}");

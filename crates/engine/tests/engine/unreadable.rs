@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use dvb_engine::{Access, Ending, NoStore, Options, Store};
+use dvb_engine::{Access, ExitStatus, NoStore, Options, Store};
 use dvb_model::{DriverId, Status, StoreKind};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
 
@@ -71,7 +71,7 @@ fn an_outage_takes_no_verdict_away() {
     for access in accesses {
         bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
         let run = bench.run();
-        assert_eq!(run.ending, Ending::Unreachable, "{run:#?}");
+        assert_eq!(run.ending, ExitStatus::Unreachable, "{run:#?}");
         assert_eq!(bench.details(), before, "{run:#?}");
         // What a dataset has of its own cannot be looked at either.
         let files = run.failures.iter().filter(|it| it.data_file_id.is_some());
@@ -87,10 +87,10 @@ fn an_outage_takes_no_verdict_away() {
     // Nor by an account that may not read any more: a store of which nothing can be read is the wrong one.
     let access = readable(Cause::Forbidden);
     bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
-    assert_eq!(bench.run().ending, Ending::Refused);
+    assert_eq!(bench.run().ending, ExitStatus::Refused);
     assert_eq!(bench.details(), before);
     bench.stores.by_id.insert(DriverId("file".into()), here);
     fs::write(path(&bench, 0), "content 0").unwrap();
     fs::write(path(&bench, 1), "content 1").unwrap();
-    assert_eq!(bench.run().ending, Ending::Safe);
+    assert_eq!(bench.run().ending, ExitStatus::Safe);
 }

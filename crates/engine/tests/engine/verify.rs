@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dvb_engine::{
-    Ending, Options, RunError, Selection, Silent, Stop, VerifyOptions, VerifySetup, VerifySummary, new_run_id, verify,
+    CancelToken, ExitStatus, NullObserver, Options, RunError, Selection, VerifyOptions, VerifySetup, VerifySummary,
+    new_run_id, verify,
 };
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::Holder;
@@ -41,7 +42,7 @@ pub(crate) fn try_verify(bench: &Bench, sink: &dyn Sink, options: &VerifyOptions
         ledger: bench.ledger.as_ref(),
         destination: &destination(),
         sink,
-        observer: &Silent,
+        observer: &NullObserver,
         stop: &bench.stop,
     };
     verify(&setup, options)
@@ -84,7 +85,7 @@ fn damage_is_named_and_the_next_run_mends_it(ledger: LedgerKind) {
     let bench = Bench::of_every_kind(Schema::V6_9, ledger);
     bench.run();
     let good = verified(&bench);
-    assert_eq!((good.ending, good.copies.good), (Ending::Safe, bench.copies().len() as u64), "{good:#?}");
+    assert_eq!((good.ending, good.copies.good), (ExitStatus::Safe, bench.copies().len() as u64), "{good:#?}");
     assert_eq!(good.copies.left + good.copies.unreadable, 0);
     let ok: Vec<_> = bench.world.files.iter().filter(|it| it.copies.first().is_some_and(|it| it.1.len() > 4)).collect();
     let is_ok = |it: &&&dvb_testkit::dataverse::DataFile| bench.details()[&it.id].status == Status::Ok;
@@ -118,7 +119,7 @@ fn damage_is_named_and_the_next_run_mends_it(ledger: LedgerKind) {
     );
     let (rotten, cut) = (bench.copies()[&first.copies[0].0].clone(), bench.copies()[&second.copies[0].0].clone());
     let mended = bench.run();
-    assert_eq!((mended.files.copied, mended.ending), (3, Ending::SourceDamaged), "{:?}", mended.failures);
+    assert_eq!((mended.files.copied, mended.ending), (3, ExitStatus::SourceDamaged), "{:?}", mended.failures);
     let noted = mended.notes.iter().filter(|it| it.reason.contains("was set aside as .dataverse-backup/damaged/"));
     assert_eq!(noted.count(), 2, "{:?}", mended.notes);
     let kept = bad_copies(&bench);
@@ -193,7 +194,7 @@ fn a_selection_is_looked_up_in_the_ledger() {
     let pid = bench.details()[&file].dataset.clone().unwrap();
     assert_eq!(of(Selection { datasets: [pid].into(), ..Selection::default() }).unwrap().copies.checked, 5);
     let none = of(Selection { datasets: ["doi:10.5072/NO".to_owned()].into(), ..Selection::default() }).unwrap_err();
-    assert_eq!(Ending::from(&none), Ending::Usage, "{none}");
+    assert_eq!(ExitStatus::from(&none), ExitStatus::Usage, "{none}");
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn a_run_and_a_verify_exclude_each_other() {
         Holder { host: "other".into(), pid: 7, run: RunId("r".into()), since: "2026-01-02T03:04:05.000Z".into() };
     let lock = bench.ledger.lock(&destination(), &holder).unwrap();
     let error = try_verify(&bench, bench.sink.as_ref(), &options()).unwrap_err();
-    assert_eq!(Ending::from(&error).code(), 6);
+    assert_eq!(ExitStatus::from(&error).code(), 6);
     drop(lock);
     assert_eq!(verified(&bench).exit_code, 0);
 }
@@ -216,12 +217,12 @@ fn an_empty_folder_in_the_place_of_the_copies_is_refused_and_nothing_recorded() 
     let away = bench.folder.path().join("away");
     fs::rename(&bench.backup, &away).unwrap();
     let error = verified_error(&bench);
-    assert_eq!(Ending::from(&error), Ending::Usage, "{error}");
+    assert_eq!(ExitStatus::from(&error), ExitStatus::Usage, "{error}");
     assert!(!bench.backup.exists(), "it is not made");
     fs::create_dir(&bench.backup).unwrap();
     let error = verified_error(&bench);
     assert!(matches!(error, RunError::NotMarked { .. }), "{error}");
-    assert_eq!(Ending::from(&error), Ending::Refused);
+    assert_eq!(ExitStatus::from(&error), ExitStatus::Refused);
     let own = Path::new(".dataverse-backup");
     fs::create_dir_all(bench.backup.join(own)).unwrap();
     let mark = own.join("installation.json");
@@ -268,7 +269,7 @@ struct Moody<'a> {
     cause: Option<Cause>,
     times: Arc<AtomicU32>,
     /// Told to stop when a copy is opened.
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
 }
 
 struct MoodySession {
@@ -276,7 +277,7 @@ struct MoodySession {
     key: ObjectKey,
     cause: Option<Cause>,
     times: Arc<AtomicU32>,
-    stop: Option<Stop>,
+    stop: Option<CancelToken>,
 }
 
 impl Sink for Moody<'_> {
@@ -313,8 +314,8 @@ impl SinkSession for MoodySession {
         self.inner.evidence()
     }
 
-    fn measures_by(&self) -> Evidence {
-        self.inner.measures_by()
+    fn measure_evidence(&self) -> Evidence {
+        self.inner.measure_evidence()
     }
 
     fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
@@ -420,7 +421,7 @@ fn a_fault_at_any_operation_makes_nothing_damaged_and_hides_no_damage() {
             let first = try_verify(&bench, &faulty, &VerifyOptions { jobs: 1, ..options() }).unwrap();
             let has_failed = plan.done.load(Ordering::SeqCst) > at;
             if fault == Fault::Death && has_failed {
-                assert_eq!(first.ending, Ending::Unreachable, "at {at}");
+                assert_eq!(first.ending, ExitStatus::Unreachable, "at {at}");
             } else {
                 assert_eq!((first.exit_code, first.copies.good, first.copies.missing), (4, 5, 1), "{fault:?} at {at}");
             }
@@ -468,7 +469,7 @@ fn a_run_spends_its_share_so_that_no_proof_gets_older() {
     assert_eq!((checked(&none), none.exit_code), (None, 0), "only in the time that is left");
     assert_eq!(checked(&run(&|it| Options { limit: Some(1), ..it })), None);
     let found = run(&plain);
-    assert_eq!((checked(&found), found.ending), (Some(9), Ending::DestinationDamaged));
+    assert_eq!((checked(&found), found.ending), (Some(9), ExitStatus::DestinationDamaged));
     assert_eq!((found.failures_total, found.failures[0].status), (1, Status::FailVerify));
     let mended = run(&plain);
     assert_eq!((mended.files.copied, mended.exit_code), (1, 0));

@@ -1,6 +1,6 @@
 //! Every kind of data file, on both schemas, with both ledgers.
 
-use dvb_engine::{Ending, FileCounts, Selection};
+use dvb_engine::{ExitStatus, FileCounts, Selection};
 use dvb_model::{DriverId, DvObjectId, Status};
 use dvb_testkit::dataverse::{Expect, Schema, Stored, World};
 use dvb_testkit::{files, temp_folder};
@@ -42,7 +42,7 @@ fn every_kind_comes_to_its_verdict(schema: Schema, ledger: LedgerKind) {
         }
     }
     assert_eq!(details.len(), bench.world.files.iter().filter(|it| it.expect != Expect::Absent).count());
-    assert_eq!(first.ending, Ending::SourceDamaged);
+    assert_eq!(first.ending, ExitStatus::SourceDamaged);
     assert_eq!(bench.temporaries(), [""; 0]);
 
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = first.files;
@@ -58,7 +58,7 @@ fn every_kind_comes_to_its_verdict(schema: Schema, ledger: LedgerKind) {
     let second = bench.run();
     // The two whose ingest is not over are looked at again, and are the same.
     assert_eq!(second.files, FileCounts { unchanged: copied, copied: 0, ..first.files });
-    assert_eq!((second.bytes_copied, second.ending), (0, Ending::SourceDamaged));
+    assert_eq!((second.bytes_copied, second.ending), (0, ExitStatus::SourceDamaged));
     files::assert_same(&bench.world.expected_copies(), &bench.copies());
 }
 
@@ -116,7 +116,7 @@ fn a_selection_narrows_the_run_to_what_it_names() {
     let again = of(Selection { storage_identifiers: [identifier].into(), ..Selection::default() }).unwrap();
     assert_eq!((again.files.catalogued, again.files.unchanged), (1, 1));
     let nothing = of(Selection { datasets: ["doi:10.5072/FK2/TYPO".into()].into(), ..Selection::default() });
-    assert_eq!(Ending::from(&nothing.unwrap_err()), Ending::Usage);
+    assert_eq!(ExitStatus::from(&nothing.unwrap_err()), ExitStatus::Usage);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn nothing_to_do_changes_nothing_at_the_destination_and_still_sees_that_it_is_go
     std::fs::remove_dir_all(&bench.backup).unwrap();
     std::fs::write(&bench.backup, "no folder").unwrap();
     let third = bench.run();
-    assert_eq!((third.files.unchanged, third.ending), (5, Ending::Usage));
+    assert_eq!((third.files.unchanged, third.ending), (5, ExitStatus::Usage));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn an_empty_package_is_a_failure_of_its_own_and_of_no_other_file() {
     let bench = Bench::new(world, LedgerKind::Sqlite, folder);
     for _ in 0..2 {
         let run = bench.try_run(&dvb_engine::Options { jobs: 1, ..bench.options() }).unwrap();
-        assert_eq!((run.ending, run.aborted.as_deref()), (Ending::SourceDamaged, None), "{run:#?}");
+        assert_eq!((run.ending, run.aborted.as_deref()), (ExitStatus::SourceDamaged, None), "{run:#?}");
         assert_eq!((run.files.failed, run.files.copied + run.files.unchanged), (2, 3), "{run:#?}");
         for file in &bench.world.files {
             let (state, is_package) = (&bench.details()[&file.id], file.content_type.ends_with("package"));

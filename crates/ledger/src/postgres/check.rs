@@ -9,17 +9,17 @@ use super::read::{self, by_index};
 use super::write::{self, PlaceColumns};
 use super::{Fault, incident};
 use crate::check::{Checks, UNFOUNDED, of_other_bytes, place_of};
-use crate::raw::{entry_kind, version_column};
-use crate::weigh::storable;
-use crate::{Check, Copy, Held, SourceDamage};
+use crate::decode::{entry_kind, version_column};
+use crate::validate::storable;
+use crate::{Check, CopyRecord, LedgerCopy, SourceDamage};
 
 pub(super) fn oldest_copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
-    after: Option<&Copy>,
+    after: Option<&CopyRecord>,
     before: &str,
     limit: u32,
-) -> Result<Vec<Held>, Fault> {
+) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("-infinity");
@@ -35,9 +35,9 @@ pub(super) fn oldest_copies(
 pub(super) fn damaged_copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
-    after: Option<&Copy>,
+    after: Option<&CopyRecord>,
     limit: u32,
-) -> Result<Vec<Held>, Fault> {
+) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
     let (id, role, version) = place_of(after);
@@ -55,11 +55,11 @@ pub(super) const HELD: &str = "SELECT c.id, c.role, c.version, c.key, c.state, c
                 c.md5, c.sha1, c.sha512
          FROM backup_copy c LEFT JOIN backup_state s ON s.destination = c.destination AND s.id = c.id";
 
-pub(super) fn held(rows: &[Row]) -> Result<Vec<Held>, Fault> {
+pub(super) fn held(rows: &[Row]) -> Result<Vec<LedgerCopy>, Fault> {
     rows.iter()
         .map(|row| {
             let copy = read::copy(row)?;
-            Ok(Held {
+            Ok(LedgerCopy {
                 kind: entry_kind(row.try_get(9)?, copy.id.0)?,
                 copy,
                 dataset: row.try_get(10)?,

@@ -9,8 +9,8 @@ use super::read::{self, by_index};
 use super::write;
 use crate::check::place_of;
 use crate::claim::{copies, status};
-use crate::weigh::storable;
-use crate::{Basis, Claim, Copy, Held};
+use crate::validate::storable;
+use crate::{Basis, Claim, CopyRecord, LedgerCopy};
 
 pub(super) fn is_blank(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<bool, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
@@ -92,9 +92,9 @@ const CLAIMED: &str = "c.destination = $1 AND c.state = 'reserved' AND c.sha256 
 pub(super) fn claimed_copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
-    after: Option<&Copy>,
+    after: Option<&CopyRecord>,
     limit: u32,
-) -> Result<Vec<Held>, Fault> {
+) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
     let (id, role, version) = place_of(after);

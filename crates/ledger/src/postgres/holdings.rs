@@ -5,7 +5,7 @@ use postgres::Transaction;
 
 use super::Fault;
 use super::read::{COPY, by_index, copies, copy, destination_id, raw_detail, time};
-use crate::raw;
+use crate::decode;
 use crate::{EntryKind, Holding, StateDetail, pages};
 
 pub(super) fn page(
@@ -28,7 +28,7 @@ pub(super) fn page(
         // Between two datasets there may be any number of data files.
         EntryKind::Dataset => copies(db, destination, &ids)?,
     };
-    Ok(raw::holdings(states, copies))
+    Ok(decode::holdings(states, copies))
 }
 
 const STATES: &str = concat!(

@@ -9,9 +9,9 @@ use postgres::{Row, Transaction};
 use super::Fault;
 use super::read::time;
 use crate::check::Checks;
+use crate::decode::version_column;
 use crate::incident::{BY_ITSELF, FindingRow, RawIncident, size_column};
-use crate::raw::version_column;
-use crate::weigh::Changes;
+use crate::validate::Changes;
 use crate::{Finding, Incident, Mending};
 
 /// Opens one for each finding, unless one is open.

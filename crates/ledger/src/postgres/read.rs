@@ -7,9 +7,9 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use postgres::{Row, Transaction};
 
 use super::Fault;
+use crate::decode::{self, RawCopy, RawDetail, RawRun, RawState};
 use crate::original::spellings;
-use crate::raw::{self, RawCopy, RawDetail, RawRun, RawState};
-use crate::{Candidate, Copy, EntryKind, Run, RunSummary, State, StateDetail, pages};
+use crate::{Candidate, CopyRecord, EntryKind, Run, RunSummary, State, StateDetail, pages};
 
 /// A column of times as the interface gives it.
 macro_rules! time {
@@ -81,7 +81,7 @@ pub(super) const COPY: &str = concat!(
     ", md5, sha1, sha512 FROM backup_copy WHERE destination = $1"
 );
 
-pub(super) fn copy(row: &Row) -> Result<Copy, Fault> {
+pub(super) fn copy(row: &Row) -> Result<CopyRecord, Fault> {
     Ok(raw_copy(row)?.read()?)
 }
 
@@ -104,13 +104,13 @@ pub(super) fn copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
     ids: &[DvObjectId],
-) -> Result<Vec<Copy>, Fault> {
+) -> Result<Vec<CopyRecord>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
     let ids: Vec<i64> = ids.iter().map(|it| it.0).collect();
     let rows = db.query(&format!("{COPY} AND id = ANY ($2)"), &[&destination, &ids])?;
     let mut copies = rows.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
-    raw::sort(&mut copies);
+    decode::sort(&mut copies);
     Ok(copies)
 }
 
@@ -130,7 +130,7 @@ pub(super) fn digests(
         for column in 1..=4 {
             let bytes: Option<&[u8]> = row.try_get(column)?;
             if let Some(bytes) = bytes {
-                digests.push((DvObjectId(id), raw::digest(bytes, id)?));
+                digests.push((DvObjectId(id), decode::digest(bytes, id)?));
             }
         }
     }
@@ -156,7 +156,7 @@ pub(super) fn copy_at(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
     key: &ObjectKey,
-) -> Result<Option<Copy>, Fault> {
+) -> Result<Option<CopyRecord>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
     let row = db.query_opt(&format!("{COPY} AND key = $2"), &[&destination, &key.as_str()])?;
     row.as_ref().map(copy).transpose()
@@ -189,7 +189,7 @@ pub(super) fn counts(
         &[&destination],
     )?;
     let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
-    Ok(raw::counts(rows.collect::<Result<_, postgres::Error>>()?)?)
+    Ok(decode::counts(rows.collect::<Result<_, postgres::Error>>()?)?)
 }
 
 pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault> {
@@ -205,7 +205,7 @@ pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault>
         &[],
     )?;
     let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    Ok(raw::spread(rows.collect::<Result<_, postgres::Error>>()?)?)
+    Ok(decode::spread(rows.collect::<Result<_, postgres::Error>>()?)?)
 }
 
 /// Each destination is looked up by itself: a planner that joins them may read all states for each.

@@ -5,7 +5,7 @@ use postgres::Transaction;
 
 use super::Fault;
 use super::read::{self, by_index};
-use crate::raw::{number, parsed};
+use crate::decode::{number, parsed};
 use crate::{Audited, ObjectSize};
 
 pub(super) fn sizes(

@@ -8,9 +8,9 @@ use postgres::{Row, Transaction};
 
 use super::read::by_index;
 use super::{Fault, incident};
-use crate::raw::{self, version_column};
-use crate::reserve::Board;
-use crate::weigh::{self, Changes, Known, Place};
+use crate::decode::{self, version_column};
+use crate::reserve::KeyAllocator;
+use crate::validate::{self, Changes, Known, Place};
 use crate::{Record, Reservation, Run, RunSummary};
 
 /// First half of the advisory lock under which keys of a destination are reserved; the second half is its id.
@@ -102,7 +102,7 @@ impl<'a> FromIterator<&'a Place> for PlaceColumns<'a> {
 
 fn known(row: &Row) -> Result<(Place, Known), Fault> {
     let state: &str = row.try_get(4)?;
-    Ok(raw::known(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, state)?)
+    Ok(decode::known(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, state)?)
 }
 
 /// The copies at these places, which nobody else can change before the transaction ends.
@@ -139,7 +139,7 @@ pub(super) fn reserve(
          FROM backup_copy WHERE destination = $1 AND key = ANY ($2)",
         &[&destination, &keys],
     )?;
-    let mut board = Board::default();
+    let mut board = KeyAllocator::default();
     for row in &at_keys {
         let (place, known) = known(row)?;
         board.enter(place, known);
@@ -187,9 +187,9 @@ pub(super) fn record(
 ) -> Result<(), Fault> {
     let (destination, name) = (destination_id(db, destination)?, destination.0.as_str());
     by_index(db)?;
-    for part in weigh::parts(records) {
-        let on_record = known_at(db, destination, &weigh::places(part))?;
-        let changes = weigh::weigh(part, &on_record)?;
+    for part in validate::parts(records) {
+        let on_record = known_at(db, destination, &validate::places(part))?;
+        let changes = validate::validate(part, &on_record)?;
         write_proofs(db, destination, &changes)?;
         write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;
@@ -205,7 +205,7 @@ fn write_proofs(db: &mut Transaction<'_>, destination: i32, changes: &Changes<'_
         return Ok(());
     }
     let places: PlaceColumns<'_> = rows.iter().map(|it| &it.place).collect();
-    let sizes: Vec<i64> = rows.iter().map(weigh::ProofRow::size).collect();
+    let sizes: Vec<i64> = rows.iter().map(validate::ProofRow::size).collect();
     let digests = |algorithm| -> Vec<Option<&[u8]>> { rows.iter().map(|it| it.digest(algorithm)).collect() };
     let evidence: Vec<&str> = rows.iter().map(|it| it.proof.evidence().name()).collect();
     let adopted: Vec<bool> = rows.iter().map(|it| it.adopted).collect();

@@ -5,17 +5,17 @@ use rusqlite::{Connection, Rows, params};
 
 use super::{Fault, incident, read, write};
 use crate::check::{Checks, UNFOUNDED, of_other_bytes, place_of};
-use crate::raw::{entry_kind, version_column};
-use crate::weigh::storable;
-use crate::{Check, Copy, Held, SourceDamage};
+use crate::decode::{entry_kind, version_column};
+use crate::validate::storable;
+use crate::{Check, CopyRecord, LedgerCopy, SourceDamage};
 
 pub(super) fn oldest_copies(
     db: &Connection,
     destination: &DestinationName,
-    after: Option<&Copy>,
+    after: Option<&CopyRecord>,
     before: &str,
     limit: u32,
-) -> Result<Vec<Held>, Fault> {
+) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(OLDEST)?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("");
@@ -26,9 +26,9 @@ pub(super) fn oldest_copies(
 pub(super) fn damaged_copies(
     db: &Connection,
     destination: &DestinationName,
-    after: Option<&Copy>,
+    after: Option<&CopyRecord>,
     limit: u32,
-) -> Result<Vec<Held>, Fault> {
+) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(DAMAGED)?;
     let (id, role, version) = place_of(after);
@@ -65,12 +65,12 @@ const DAMAGED: &str = concat!(
       ORDER BY c.id, c.role, c.version LIMIT ?5"
 );
 
-pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<Held>, Fault> {
+pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<LedgerCopy>, Fault> {
     let mut page = Vec::new();
     while let Some(row) = rows.next()? {
         let copy = read::raw_copy(row)?.read()?;
         let kind: String = row.get(9)?;
-        page.push(Held {
+        page.push(LedgerCopy {
             kind: entry_kind(&kind, copy.id.0)?,
             copy,
             dataset: row.get(10)?,

@@ -7,8 +7,8 @@ use super::check::{HELD, held};
 use super::{Fault, read, write};
 use crate::check::place_of;
 use crate::claim::{CopyRow, copies, status};
-use crate::weigh::storable;
-use crate::{Claim, Copy, Held};
+use crate::validate::storable;
+use crate::{Claim, CopyRecord, LedgerCopy};
 
 pub(super) fn is_blank(db: &Connection, destination: &DestinationName) -> Result<bool, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
@@ -68,9 +68,9 @@ const CLAIMED: &str = "c.destination = ?1 AND c.state = 'reserved' AND c.sha256 
 pub(super) fn claimed_copies(
     db: &Connection,
     destination: &DestinationName,
-    after: Option<&Copy>,
+    after: Option<&CopyRecord>,
     limit: u32,
-) -> Result<Vec<Held>, Fault> {
+) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     let mut statement = db.prepare_cached(&format!(
         "{HELD} WHERE {CLAIMED} AND (c.id, c.role, c.version) > (?2, ?3, ?4)

@@ -5,8 +5,8 @@ use rusqlite::{Connection, params};
 
 use super::Fault;
 use super::read::{COPY, copies, destination_id, raw_copy, raw_detail};
-use crate::raw;
-use crate::{Copy, EntryKind, Holding, StateDetail, pages};
+use crate::decode;
+use crate::{CopyRecord, EntryKind, Holding, StateDetail, pages};
 
 pub(super) fn page(
     db: &Connection,
@@ -23,7 +23,7 @@ pub(super) fn page(
         // Between two datasets there may be any number of data files.
         EntryKind::Dataset => copies(db, destination, &ids)?,
     };
-    Ok(raw::holdings(states, copies))
+    Ok(decode::holdings(states, copies))
 }
 
 fn states(
@@ -49,7 +49,7 @@ fn states(
     .collect()
 }
 
-fn between(db: &Connection, destination: i64, first: i64, last: i64) -> Result<Vec<Copy>, Fault> {
+fn between(db: &Connection, destination: i64, first: i64, last: i64) -> Result<Vec<CopyRecord>, Fault> {
     let sql = format!("{COPY} WHERE destination = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![destination, first, last], raw_copy)?;

@@ -2,7 +2,7 @@
 
 mod check;
 mod claim;
-mod custody;
+mod history;
 mod holdings;
 mod incident;
 mod installation;
@@ -23,9 +23,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::pages::Pages;
 use crate::{
-    Audited, Candidate, Check, Claim, Copy, Custody, EntryKind, Finding, Held, Holder, Holding, Incident, Ledger,
-    LedgerError, Lock, Mending, Migration, ObjectSize, Record, Reservation, Run, RunSummary, SourceDamage, State,
-    StateDetail,
+    Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Finding, Holder, Holding, Incident, Ledger,
+    LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record, Reservation, Run, RunSummary, SourceDamage,
+    State, StateDetail,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -154,7 +154,7 @@ impl Ledger for SqliteLedger {
         Box::new(Pages::new(page, |it: &State| it.id.0))
     }
 
-    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, LedgerError> {
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError> {
         self.read("list the copies", |it| read::copies(it, destination, ids))
     }
 
@@ -211,19 +211,19 @@ impl Ledger for SqliteLedger {
     fn oldest_copies(
         &self,
         destination: &DestinationName,
-        after: Option<&Copy>,
+        after: Option<&CopyRecord>,
         before: &str,
         limit: u32,
-    ) -> Result<Vec<Held>, LedgerError> {
+    ) -> Result<Vec<LedgerCopy>, LedgerError> {
         self.read("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
     }
 
     fn damaged_copies(
         &self,
         destination: &DestinationName,
-        after: Option<&Copy>,
+        after: Option<&CopyRecord>,
         limit: u32,
-    ) -> Result<Vec<Held>, LedgerError> {
+    ) -> Result<Vec<LedgerCopy>, LedgerError> {
         self.read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
     }
 
@@ -238,9 +238,9 @@ impl Ledger for SqliteLedger {
     fn claimed_copies(
         &self,
         destination: &DestinationName,
-        after: Option<&Copy>,
+        after: Option<&CopyRecord>,
         limit: u32,
-    ) -> Result<Vec<Held>, LedgerError> {
+    ) -> Result<Vec<LedgerCopy>, LedgerError> {
         self.read("list the claimed copies", |it| claim::claimed_copies(it, destination, after, limit))
     }
 
@@ -287,8 +287,8 @@ impl Ledger for SqliteLedger {
         self.read("look for keys", |it| read::known_keys(it, destination, keys))
     }
 
-    fn custody(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
-        self.read("list what is known", |it| custody::custody(it, id))
+    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
+        self.read("list what is known", |it| history::history(it, id))
     }
 
     fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
@@ -359,7 +359,7 @@ impl Ledger for SqliteLedger {
         self.write("record whose the destination is", |it| installation::mark(it, destination))
     }
 
-    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, LedgerError> {
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError> {
         self.read("look up a key", |it| read::copy_at(it, destination, key))
     }
 }

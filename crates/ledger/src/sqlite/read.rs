@@ -7,9 +7,9 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Fault;
+use crate::decode::{self, RawCopy, RawDetail, RawRun, RawState};
 use crate::original::spellings;
-use crate::raw::{self, RawCopy, RawDetail, RawRun, RawState};
-use crate::{Candidate, Copy, EntryKind, Run, RunSummary, State, StateDetail, pages};
+use crate::{Candidate, CopyRecord, EntryKind, Run, RunSummary, State, StateDetail, pages};
 
 pub(super) fn destination_id(db: &Connection, destination: &DestinationName) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT id FROM backup_destination WHERE name = ?1")?
@@ -71,7 +71,11 @@ pub(super) fn raw_copy(row: &Row<'_>) -> rusqlite::Result<RawCopy> {
     })
 }
 
-pub(super) fn copies(db: &Connection, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<Copy>, Fault> {
+pub(super) fn copies(
+    db: &Connection,
+    destination: &DestinationName,
+    ids: &[DvObjectId],
+) -> Result<Vec<CopyRecord>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     let mut ids = ids.to_vec();
     ids.sort_unstable();
@@ -83,7 +87,7 @@ pub(super) fn copies(db: &Connection, destination: &DestinationName, ids: &[DvOb
             copies.push(row?.read()?);
         }
     }
-    raw::sort(&mut copies);
+    decode::sort(&mut copies);
     Ok(copies)
 }
 
@@ -103,7 +107,7 @@ pub(super) fn digests(
             for column in 0..4 {
                 let bytes: Option<Vec<u8>> = row.get(column)?;
                 if let Some(bytes) = bytes {
-                    digests.push((*id, raw::digest(&bytes, id.0)?));
+                    digests.push((*id, decode::digest(&bytes, id.0)?));
                 }
             }
         }
@@ -127,7 +131,11 @@ pub(super) fn known_keys(
     Ok(known)
 }
 
-pub(super) fn copy_at(db: &Connection, destination: &DestinationName, key: &ObjectKey) -> Result<Option<Copy>, Fault> {
+pub(super) fn copy_at(
+    db: &Connection,
+    destination: &DestinationName,
+    key: &ObjectKey,
+) -> Result<Option<CopyRecord>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
     let mut statement = db.prepare_cached(&format!("{COPY} WHERE destination = ?1 AND key = ?2"))?;
     let found = statement.query_row(params![destination, key.as_str()], raw_copy).optional()?;
@@ -158,7 +166,7 @@ pub(super) fn counts(db: &Connection, destination: &DestinationName) -> Result<(
          WHERE destination = ?1 AND kind = 'file' GROUP BY status",
     )?;
     let rows = statement.query_map([destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(raw::counts(rows.collect::<Result<_, _>>()?)?)
+    Ok(decode::counts(rows.collect::<Result<_, _>>()?)?)
 }
 
 pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
@@ -173,7 +181,7 @@ pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
          GROUP BY destinations ORDER BY destinations",
     )?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(raw::spread(rows.collect::<Result<_, _>>()?)?)
+    Ok(decode::spread(rows.collect::<Result<_, _>>()?)?)
 }
 
 /// Each destination is looked up by itself: a planner that joins them may read all states for each.

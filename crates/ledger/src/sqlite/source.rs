@@ -4,7 +4,7 @@ use dvb_model::{DestinationName, DvObjectId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Fault, read, write};
-use crate::raw::{number, parsed};
+use crate::decode::{number, parsed};
 use crate::{Audited, ObjectSize};
 
 pub(super) fn sizes(

@@ -7,9 +7,9 @@ use dvb_model::{DestinationName, DvObjectId, RunId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Fault, incident, read};
-use crate::raw::{self, version_column};
-use crate::reserve::Board;
-use crate::weigh::{self, Changes, Known, Place};
+use crate::decode::{self, version_column};
+use crate::reserve::KeyAllocator;
+use crate::validate::{self, Changes, Known, Place};
 use crate::{LedgerError, Record, Reservation, Run, RunSummary};
 
 /// The present as the ledger writes it.
@@ -69,7 +69,7 @@ const KNOWN: &str = "SELECT id, role, version, key,
 
 fn known(row: &Row<'_>) -> rusqlite::Result<Result<(Place, Known), LedgerError>> {
     let state: String = row.get(4)?;
-    Ok(raw::known(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, &state))
+    Ok(decode::known(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, &state))
 }
 
 fn known_at(db: &Connection, destination: i64, place: &Place) -> Result<Option<(Place, Known)>, Fault> {
@@ -84,7 +84,7 @@ pub(super) fn reserve(
     wishes: &[Reservation],
 ) -> Result<Vec<DvObjectId>, Fault> {
     let destination = destination_id(db, destination)?;
-    let mut board = Board::default();
+    let mut board = KeyAllocator::default();
     {
         let mut by_key = db.prepare_cached(&format!("{KNOWN} AND key = ?2"))?;
         for wish in wishes {
@@ -119,12 +119,12 @@ pub(super) fn record(
     records: &[Record],
 ) -> Result<(), Fault> {
     let (destination, name) = (destination_id(db, destination)?, destination.0.as_str());
-    for part in weigh::parts(records) {
+    for part in validate::parts(records) {
         let mut on_record = HashMap::new();
-        for place in weigh::places(part) {
+        for place in validate::places(part) {
             on_record.extend(known_at(db, destination, &place)?);
         }
-        let changes = weigh::weigh(part, &on_record)?;
+        let changes = validate::validate(part, &on_record)?;
         write_proofs(db, destination, &changes)?;
         write_damage(db, destination, &changes.damaged)?;
         write_states(db, destination, run, &changes)?;

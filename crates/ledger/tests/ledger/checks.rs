@@ -2,7 +2,7 @@
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::{
-    Bytes, Check, CopyState, EntryKind, Finding, Found, Held, Ledger, LedgerError, Record, Side, SourceDamage,
+    Bytes, Check, CopyState, EntryKind, Finding, Found, Ledger, LedgerCopy, LedgerError, Record, Side, SourceDamage,
 };
 use dvb_model::{DestinationName, DvObjectId, ObjectRole, RunId, Status};
 
@@ -35,7 +35,7 @@ pub(crate) fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
     Check { id: DvObjectId(id), role, version: 1, found: Found::Damaged(Box::new(finding)) }
 }
 
-fn ids(page: &[Held]) -> Vec<i64> {
+fn ids(page: &[LedgerCopy]) -> Vec<i64> {
     page.iter().map(|it| it.copy.id.0).collect()
 }
 
@@ -43,7 +43,7 @@ fn all(ledger: &dyn Ledger, before: &str) -> Vec<i64> {
     ids(&ledger.oldest_copies(&here(), None, before, 100).unwrap())
 }
 
-pub(crate) fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::Copy {
+pub(crate) fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::CopyRecord {
     ledger.copies(&here(), &[DvObjectId(id)]).unwrap().remove(0)
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {
     }
     assert_eq!(seen, [3, 1, 5, 2, 4]);
     let page = ledger.oldest_copies(&here(), None, LATER, 3).unwrap();
-    let Held { copy, kind, dataset, storage_identifier, label, gone } = &page[2];
+    let LedgerCopy { copy, kind, dataset, storage_identifier, label, gone } = &page[2];
     assert_eq!((copy.key.clone(), *kind, *gone), (main_key(5), EntryKind::DataFile, true));
     assert_eq!(dataset.as_deref(), Some("doi:10.5072/FK2/ABC"));
     assert_eq!((storage_identifier.as_deref(), label.as_deref()), (Some("file://5"), Some("data/5.csv")));
@@ -99,7 +99,7 @@ pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {
 
 pub(crate) fn damaged_copies_of_what_is_not_safe_are_listed(bench: &dyn Bench) {
     let ledger = bench.migrated();
-    let list = |after: Option<&dvb_ledger::Copy>, limit| ledger.damaged_copies(&here(), after, limit).unwrap();
+    let list = |after: Option<&dvb_ledger::CopyRecord>, limit| ledger.damaged_copies(&here(), after, limit).unwrap();
     copy_all(&*ledger, &here(), 1..=6);
     copy_all(&*ledger, &there(), [1, 2]);
     assert_eq!(list(None, 9), []);

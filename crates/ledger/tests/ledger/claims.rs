@@ -1,7 +1,7 @@
 //! What a snapshot says is taken over, and proves nothing.
 
 use dvb_fixity::{Algorithm, Digest, Evidence, Measured};
-use dvb_ledger::{Basis, Claim, Copy, CopyState, EntryKind, Ledger, LedgerError, State};
+use dvb_ledger::{Basis, Claim, CopyRecord, CopyState, EntryKind, Ledger, LedgerError, State};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
 use crate::Bench;
@@ -12,8 +12,8 @@ fn digest(bytes: &[u8]) -> Digest {
     Measured::of(bytes, &[]).digest(Algorithm::Sha256).unwrap().clone()
 }
 
-fn copy(id: i64, state: CopyState) -> Copy {
-    Copy {
+fn copy(id: i64, state: CopyState) -> CopyRecord {
+    CopyRecord {
         id: DvObjectId(id),
         role: ObjectRole::Main,
         version: 1,
@@ -83,8 +83,10 @@ pub(crate) fn are_pending_until_they_are_proved(bench: &dyn Bench) {
 
 pub(crate) fn to_a_proof_are_refused(bench: &dyn Bench) {
     let ledger = bench.migrated();
-    let without =
-        Claim { copies: vec![Copy { sha256: None, ..copy(2, CopyState::Claimed) }], ..claim(2, CopyState::Claimed) };
+    let without = Claim {
+        copies: vec![CopyRecord { sha256: None, ..copy(2, CopyState::Claimed) }],
+        ..claim(2, CopyState::Claimed)
+    };
     for bad in [claim(2, CopyState::Proved), claim(2, CopyState::Reserved), without] {
         let error = ledger.claim(&here(), &run(), &[claim(1, CopyState::Claimed), bad]).unwrap_err();
         assert!(matches!(error, LedgerError::Unproved { .. }), "{error:?}");

@@ -5,7 +5,7 @@ mod adoption;
 mod checks;
 mod child;
 mod claims;
-mod custody;
+mod history;
 mod holdings;
 mod incidents;
 mod locks;
@@ -95,7 +95,7 @@ macro_rules! suite {
             claims::leave_alone_what_is_known,
             claims::keep_their_keys,
             claims::make_no_ledger_known,
-            custody::is_told_of_every_destination,
+            history::is_told_of_every_destination,
             incidents::are_one_while_open,
             incidents::are_opened_and_closed_by_looks_at_copies,
             incidents::are_opened_and_closed_by_verdicts,

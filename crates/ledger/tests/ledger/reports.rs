@@ -103,8 +103,8 @@ pub(crate) fn a_copy_counts_whatever_became_of_its_source(bench: &dyn Bench) {
     let mut found = Vec::new();
     ledger.visit_details(&here(), None, false, &mut |it| found.push((it.id.0, it.destinations))).unwrap();
     assert_eq!(found, [(1, 2), (2, 1), (3, 1), (4, 0)]);
-    let custody = |id| ledger.custody(DvObjectId(id)).unwrap()[0].detail.destinations;
-    assert_eq!([1, 2, 3, 4].map(custody), [2, 1, 1, 0]);
+    let history = |id| ledger.history(DvObjectId(id)).unwrap()[0].detail.destinations;
+    assert_eq!([1, 2, 3, 4].map(history), [2, 1, 1, 0]);
     assert_eq!(ledger.spread().unwrap(), [(0, 1), (1, 2), (2, 1)]);
 }
 

@@ -11,12 +11,12 @@ use dvb_ledger::{SourceDamage, State};
 use dvb_model::{DataFile, DvObjectId, ObjectRole, Status};
 
 use crate::catalogue::spool::{Line, Subject};
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::hand::{self, Giver};
 use crate::command::pool;
 use crate::run::Setup;
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
 use crate::run::summary::Finding;
 use crate::source::examine::{ExamineSetup, Examiner, Known, ToRecord};
@@ -30,20 +30,20 @@ const BATCH: usize = 32;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// For which destinations its verdict stands: one bit each.
-    pub(crate) lanes: u64,
+    pub(crate) dests: u64,
     /// Nothing but its saved original is suspected.
     pub(crate) only_original: bool,
 }
 
 impl Wanted {
-    fn is_of(self, lane: &Lane<'_>) -> bool {
-        self.lanes & bit(lane.number) != 0
+    fn is_of(self, dest: &DestinationRun<'_>) -> bool {
+        self.dests & bit(dest.number) != 0
     }
 }
 
 /// A destination of a run.
-pub(crate) fn bit(lane: usize) -> u64 {
-    u32::try_from(lane).ok().and_then(|it| 1_u64.checked_shl(it)).unwrap_or(0)
+pub(crate) fn bit(dest: usize) -> u64 {
+    u32::try_from(dest).ok().and_then(|it| 1_u64.checked_shl(it)).unwrap_or(0)
 }
 
 /// How many were looked at, and how many of them are not safe.
@@ -54,7 +54,7 @@ pub(crate) struct Looked {
 }
 
 pub(crate) struct Closer<'a> {
-    pub(crate) lanes: &'a [&'a Lane<'a>],
+    pub(crate) dests: &'a [&'a DestinationRun<'a>],
     pub(crate) options: &'a Options,
     pub(crate) deadline: Instant,
     /// What is good is recorded as audited.
@@ -65,7 +65,7 @@ type Batch = Vec<(DataFile, Wanted)>;
 
 impl Closer<'_> {
     fn goes_on(&self) -> bool {
-        Instant::now() < self.deadline && self.lanes.iter().any(|it| it.goes_on())
+        Instant::now() < self.deadline && self.dests.iter().any(|it| it.goes_on())
     }
 
     /// Looks at those of the entries that are wanted.
@@ -75,7 +75,7 @@ impl Closer<'_> {
         entries: impl Iterator<Item = io::Result<Subject>>,
     ) -> Result<Looked, RunError> {
         // The one that has most time.
-        let first = self.lanes.iter().max_by_key(|it| it.setup.stop.latest());
+        let first = self.dests.iter().max_by_key(|it| it.setup.stop.latest());
         let Some(first) = first else { return Ok(Looked::default()) };
         let Setup { stores, observer, stop, .. } = *first.setup;
         let setup = ExamineSetup { stores, observer, stop, auxiliary_objects: self.options.auxiliary_objects };
@@ -90,18 +90,18 @@ impl Closer<'_> {
                         files.fetch_add(looked.files, Ordering::Relaxed);
                         bad.fetch_add(looked.bad, Ordering::Relaxed);
                     }
-                    Err(error) => self.abort(Ending::from(&error), &chain(&error)),
+                    Err(error) => self.abort(ExitStatus::from(&error), &chain(&error)),
                 }
             }
         };
-        let broke = |why: String| self.abort(Ending::NotSafe, &why);
+        let broke = |why: String| self.abort(ExitStatus::NotSafe, &why);
         let hand_out = |is_busy: &dyn Fn() -> bool| self.hand_out(wanted, entries, giver, is_busy);
         pool::work(self.options.jobs, worker, broke, hand_out).1?;
         Ok(Looked { files: files.into_inner(), bad: bad.into_inner() })
     }
 
-    fn abort(&self, ending: Ending, why: &str) {
-        self.lanes.iter().for_each(|it| it.tally.abort(ending, why.to_owned()));
+    fn abort(&self, ending: ExitStatus, why: &str) {
+        self.dests.iter().for_each(|it| it.tally.abort(ending, why.to_owned()));
     }
 
     fn hand_out(
@@ -134,8 +134,8 @@ impl Closer<'_> {
     fn take(&self, examiner: &Examiner<'_>, found: &Mutex<Found>, batch: Batch) -> Result<Looked, RunError> {
         let ids: Vec<DvObjectId> = batch.iter().map(|it| it.0.id).collect();
         let mut known = Known::default();
-        for lane in self.lanes.iter().filter(|_| !ids.is_empty()) {
-            known.add(lane.setup.destination, lane.setup.ledger.copies(lane.setup.destination, &ids)?);
+        for dest in self.dests.iter().filter(|_| !ids.is_empty()) {
+            known.add(dest.setup.destination, dest.setup.ledger.copies(dest.setup.destination, &ids)?);
         }
         let mut looked = Looked::default();
         let mut outcomes = Vec::new();
@@ -170,17 +170,17 @@ impl Closer<'_> {
 
     fn record(&self, outcomes: &[Outcome]) -> Result<(), RunError> {
         let incidents: Vec<_> = outcomes.iter().flat_map(|it| it.to_record.found.iter().cloned()).collect();
-        if let Some(lane) = self.lanes.first().filter(|_| !incidents.is_empty()) {
-            lane.setup.ledger.record_incidents(&lane.options.run, &incidents, &[])?;
+        if let Some(dest) = self.dests.first().filter(|_| !incidents.is_empty()) {
+            dest.setup.ledger.record_incidents(&dest.options.run, &incidents, &[])?;
         }
-        for lane in self.lanes {
-            let mine = || outcomes.iter().filter(|it| it.wanted.is_of(lane));
-            let (ledger, destination) = (lane.setup.ledger, lane.setup.destination);
+        for dest in self.dests {
+            let mine = || outcomes.iter().filter(|it| it.wanted.is_of(dest));
+            let (ledger, destination) = (dest.setup.ledger, dest.setup.destination);
             let damage: Vec<SourceDamage> = mine().filter_map(|it| it.to_record.damage.clone()).collect();
             if !damage.is_empty() {
-                ledger.record_source_damage(destination, &lane.options.run, &damage)?;
+                ledger.record_source_damage(destination, &dest.options.run, &damage)?;
                 // The snapshot is to say so too.
-                lane.tally.lock().changed = true;
+                dest.tally.lock().changed = true;
             }
             let good: Vec<DvObjectId> =
                 mine().filter(|it| it.to_record.good && self.marks_good).map(|it| it.file.id).collect();
@@ -201,15 +201,15 @@ impl Closer<'_> {
             (None, Condition::Damaged | Condition::ChecksumChanged) => Status::FailChecksum,
             (None, _) => Status::FailRead,
         };
-        for lane in self.lanes.iter().filter(|it| wanted.is_of(it)) {
-            let mut counts = lane.tally.lock();
+        for dest in self.dests.iter().filter(|it| wanted.is_of(it)) {
+            let mut counts = dest.tally.lock();
             // What cannot be read now is as safe as it was.
             if is_damaged {
                 counts.files.unchanged = counts.files.unchanged.saturating_sub(1);
                 counts.files.failed += 1;
             }
             counts.source_damaged |= is_damaged;
-            Ending::worsen(&mut counts.unusable, *unusable);
+            ExitStatus::worsen(&mut counts.unusable, *unusable);
             counts.not_safe = true;
             counts.failures.push(Finding {
                 data_file_id: Some(file.id),
@@ -229,7 +229,7 @@ struct Outcome {
     wanted: Wanted,
     to_record: ToRecord,
     findings: Vec<AuditFinding>,
-    unusable: Option<Ending>,
+    unusable: Option<ExitStatus>,
 }
 
 /// The saved original of a data file that is not tabular was copied because the checksum was its own, or the data file was
@@ -252,5 +252,5 @@ fn subject(file: DataFile, auxiliary_objects: bool) -> Subjected {
         basis: None,
         dataset: file.dataset.as_ref().map(|it| it.pid.clone()),
     };
-    Subjected { line: Line { subject: Subject::DataFile(file), fingerprint, lanes: Vec::new() }, states: vec![state] }
+    Subjected { line: Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() }, states: vec![state] }
 }

@@ -18,7 +18,7 @@ const PAGE: usize = 5_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Objects {
     pub(super) id: DvObjectId,
-    pub(super) lanes: u64,
+    pub(super) dests: u64,
     /// Names in the folder, with each size that a destination knows.
     pub(super) sizes: Vec<(String, Vec<u64>)>,
     /// The name of its saved original, if it has one.
@@ -38,8 +38,8 @@ impl Presence<'_> {
                 return Ok(None);
             }
             let mut known: BTreeMap<DvObjectId, BTreeMap<ObjectRole, Vec<u64>>> = BTreeMap::new();
-            for lane in self.lanes {
-                let sizes = lane.setup.ledger.sizes(lane.setup.destination, first.id, last.id)?;
+            for dest in self.dests {
+                let sizes = dest.setup.ledger.sizes(dest.setup.destination, first.id, last.id)?;
                 newest(sizes).for_each(|it| known.entry(it.id).or_default().entry(it.role).or_default().push(it.size));
             }
             for file in page {
@@ -82,5 +82,5 @@ fn objects(file: &Standing, known: BTreeMap<ObjectRole, Vec<u64>>) -> Objects {
         };
         sizes.push((name, of_role));
     }
-    Objects { id: file.id, lanes: file.lanes, sizes, original }
+    Objects { id: file.id, dests: file.dests, sizes, original }
 }

@@ -14,11 +14,11 @@ use dvb_model::{DriverId, DvObjectId, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::spool::Spool;
-use crate::command::ending::Ending;
 use crate::command::error::{RunError, chain};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::run::counts::About;
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
 use crate::run::plan::Catalogue;
 use crate::run::summary::{Finding, PresenceCounts};
@@ -39,22 +39,27 @@ pub(crate) struct Standing {
     /// Tags of auxiliary objects that must be there once they were copied.
     pub(crate) tags: Vec<String>,
     /// For which of the run's destinations it stands: one bit each.
-    pub(crate) lanes: u64,
+    pub(crate) dests: u64,
 }
 
 /// Looks for `bound` at most, and enters what it finds with each destination.
-pub(crate) fn look(lanes: &[&Lane<'_>], bound: Duration, mut standing: Spool<Standing>, catalogue: &mut Catalogue) {
-    let Some(options) = lanes.first().map(|it| it.options) else { return };
-    let presence = Presence { lanes, options, bound, deadline: Instant::now() + bound };
+pub(crate) fn look(
+    dests: &[&DestinationRun<'_>],
+    bound: Duration,
+    mut standing: Spool<Standing>,
+    catalogue: &mut Catalogue,
+) {
+    let Some(options) = dests.first().map(|it| it.options) else { return };
+    let presence = Presence { dests, options, bound, deadline: Instant::now() + bound };
     if let Err(error) = presence.look(&mut standing, catalogue) {
-        for lane in lanes {
-            lane.tally.abort(Ending::from(&error), chain(&error));
+        for dest in dests {
+            dest.tally.abort(ExitStatus::from(&error), chain(&error));
         }
     }
 }
 
 struct Presence<'a> {
-    lanes: &'a [&'a Lane<'a>],
+    dests: &'a [&'a DestinationRun<'a>],
     options: &'a Options,
     bound: Duration,
     deadline: Instant,
@@ -62,7 +67,7 @@ struct Presence<'a> {
 
 impl Presence<'_> {
     fn goes_on(&self) -> bool {
-        Instant::now() < self.deadline && self.lanes.iter().any(|it| it.goes_on())
+        Instant::now() < self.deadline && self.dests.iter().any(|it| it.goes_on())
     }
 
     fn spool_error(&self, source: std::io::Error) -> RunError {
@@ -82,7 +87,7 @@ impl Presence<'_> {
             let entries = catalogue.entries.read().map_err(|it| self.spool_error(it))?;
             // In a time of its own: what was found is not to wait until all has come round again.
             let deadline = Instant::now() + self.bound;
-            let closer = Closer { lanes: self.lanes, options: self.options, deadline, marks_good: false };
+            let closer = Closer { dests: self.dests, options: self.options, deadline, marks_good: false };
             let looked = closer.look(&wanted, entries)?;
             counts.not_safe = looked.bad;
             if looked.files < wanted.len() as u64 {
@@ -99,8 +104,8 @@ impl Presence<'_> {
     }
 
     fn end(&self, counts: PresenceCounts) {
-        for lane in self.lanes {
-            lane.tally.lock().presence = Some(counts);
+        for dest in self.dests {
+            dest.tally.lock().presence = Some(counts);
         }
     }
 
@@ -119,25 +124,25 @@ impl Presence<'_> {
                  right folder or bucket? Nothing was recorded",
                 found.files
             );
-            self.complain(driver, why, Ending::Unreachable);
+            self.complain(driver, why, ExitStatus::Unreachable);
         }
         if let Some((why, of_all)) = &found.trouble {
             let why = format!("store {driver}: it cannot be seen whether its objects are still there: {why}");
             if let Some(ending) = of_all {
                 self.complain(driver, why, *ending);
             } else {
-                for lane in self.lanes {
-                    lane.setup.observer.event(&Event::Warning(&why));
-                    lane.tally.lock().note_at_large(About::Store(driver), Status::Ok, why.clone());
+                for dest in self.dests {
+                    dest.setup.observer.event(&Event::Warning(&why));
+                    dest.tally.lock().note_global(About::Store(driver), Status::Ok, why.clone());
                 }
             }
         }
     }
 
-    fn complain(&self, driver: &DriverId, reason: String, ending: Ending) {
-        for lane in self.lanes {
-            let mut counts = lane.tally.lock();
-            Ending::worsen(&mut counts.unusable, Some(ending));
+    fn complain(&self, driver: &DriverId, reason: String, ending: ExitStatus) {
+        for dest in self.dests {
+            let mut counts = dest.tally.lock();
+            ExitStatus::worsen(&mut counts.unusable, Some(ending));
             counts.failures.push(Finding {
                 data_file_id: None,
                 dataset: None,

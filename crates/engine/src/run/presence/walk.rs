@@ -9,8 +9,8 @@ use dvb_storage::SourceError;
 use super::gather::Objects;
 use super::{Presence, Wanted};
 use crate::catalogue::sorted::Sorted;
-use crate::command::ending::Ending;
 use crate::command::error::RunError;
+use crate::command::exit_status::ExitStatus;
 use crate::command::hand::{self, Giver};
 use crate::command::pool;
 use crate::source::stores::{Access, Store};
@@ -47,7 +47,7 @@ pub(super) struct OfStore {
     /// Something was where it should be.
     pub(super) has_any: bool,
     /// Why it could not be listed, and how the run ends where that is so of the whole store.
-    pub(super) trouble: Option<(String, Option<Ending>)>,
+    pub(super) trouble: Option<(String, Option<ExitStatus>)>,
 }
 
 /// The data files in one folder of a store.
@@ -69,7 +69,7 @@ fn lock(walked: &Mutex<Walked>) -> MutexGuard<'_, Walked> {
 
 impl Presence<'_> {
     pub(super) fn walk(&self, places: &mut Sorted) -> Result<Walked, RunError> {
-        let Some(first) = self.lanes.first() else { return Ok(Walked::default()) };
+        let Some(first) = self.dests.first() else { return Ok(Walked::default()) };
         let ledger = first.setup.ledger;
         // A folder's key may hold what a database's text cannot.
         let after: Option<String> = ledger.mark(MARK)?.and_then(|it| serde_json::from_str(&it).ok());
@@ -80,7 +80,7 @@ impl Presence<'_> {
                 self.list(&folder, &walked);
             }
         };
-        let broke = |why: String| self.lanes.iter().for_each(|it| it.tally.abort(Ending::NotSafe, why.clone()));
+        let broke = |why: String| self.dests.iter().for_each(|it| it.tally.abort(ExitStatus::NotSafe, why.clone()));
         let hand_out = |is_busy: &dyn Fn() -> bool| self.hand_out(places, after.as_deref(), &walked, giver, is_busy);
         let (_, last) = pool::work(self.options.jobs, worker, broke, hand_out);
         // What was handed out was listed to its end.
@@ -91,7 +91,7 @@ impl Presence<'_> {
 
     /// Has the next run go on there, or begin anew.
     pub(super) fn go_on_at(&self, place: Option<&str>) -> Result<(), RunError> {
-        let Some(first) = self.lanes.first() else { return Ok(()) };
+        let Some(first) = self.dests.first() else { return Ok(()) };
         let value = place.and_then(|it| serde_json::to_string(it).ok());
         Ok(first.setup.ledger.set_mark(MARK, value.as_deref())?)
     }
@@ -144,16 +144,16 @@ impl Presence<'_> {
 
     /// Lists one folder, and compares.
     fn list(&self, folder: &Folder, walked: &Mutex<Walked>) {
-        let Some(lane) = self.lanes.first() else { return };
+        let Some(dest) = self.dests.first() else { return };
         let (driver, path) = folder.place();
-        let Some(Store { access: Access::Readable(source), .. }) = lane.setup.stores.by_id.get(&driver) else { return };
+        let Some(Store { access: Access::Readable(source), .. }) = dest.setup.stores.by_id.get(&driver) else { return };
         if lock(walked).stores.get(&driver).is_some_and(|it| it.trouble.is_some()) {
             return;
         }
         let names = folder.files.iter().flat_map(|it| &it.sizes).map(|it| it.0.clone());
         let mut found: HashMap<String, Option<u64>> = names.map(|it| (it, None)).collect();
-        let is_no_verdict = |cause| self.lanes.iter().all(|it| it.setup.stop.is_no_verdict(cause));
-        let listed = match lane.store_is_there(&driver, source.as_ref()) {
+        let is_no_verdict = |cause| self.dests.iter().all(|it| it.setup.stop.is_no_verdict(cause));
+        let listed = match dest.store_is_there(&driver, source.as_ref()) {
             Ok(()) => source.sizes(path, &mut found),
             Err(none) => Err(SourceError::new(none.cause, none.why)),
         };
@@ -163,7 +163,7 @@ impl Presence<'_> {
                 walked.is_cut_off = true;
             } else {
                 let of_store = walked.stores.entry(driver).or_default();
-                of_store.trouble.get_or_insert_with(|| (error.chain(), Ending::of_all(error.cause)));
+                of_store.trouble.get_or_insert_with(|| (error.chain(), ExitStatus::of_all(error.cause)));
             }
             return;
         }
@@ -178,7 +178,7 @@ impl Presence<'_> {
             let wrong: Vec<&str> = file.sizes.iter().filter(is_wrong).map(|it| it.0.as_str()).collect();
             if !wrong.is_empty() {
                 let only_original = wrong.iter().all(|it| Some(*it) == file.original.as_deref());
-                let wanted = Wanted { lanes: file.lanes, only_original };
+                let wanted = Wanted { dests: file.dests, only_original };
                 walked.suspects.entry(driver.clone()).or_default().push((file.id, wanted));
             }
         }

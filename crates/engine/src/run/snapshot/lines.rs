@@ -6,7 +6,7 @@ use std::iter::Peekable;
 
 use dvb_catalog::SnapshotWriter;
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject};
-use dvb_ledger::{Copy, CopyState, EntryKind, Holding, Ledger, LedgerError};
+use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, Status};
 
 use super::Failure;
@@ -139,7 +139,7 @@ fn held(holding: Holding) -> Held {
 }
 
 /// A copy that was proved once has all of this.
-fn object(copy: &Copy) -> Option<HeldObject> {
+fn object(copy: &CopyRecord) -> Option<HeldObject> {
     Some(HeldObject {
         role: copy.role.to_string(),
         version: copy.version,

@@ -21,13 +21,13 @@ use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, St
 use serde::Deserialize;
 
 use crate::catalogue::spool::Subject;
-use crate::command::ending::Ending;
 use crate::command::error::chain;
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::session::{Connection, Lost};
+use crate::copies::session::{Connection, Interrupted};
 use crate::guard;
 use crate::run::counts::About;
-use crate::run::destination_run::Lane;
+use crate::run::destination_run::DestinationRun;
 use crate::run::plan::Catalogue;
 use crate::source::payload::Reading;
 use lines::Lines;
@@ -46,34 +46,34 @@ enum Failure {
     /// The run was told to stop; that is said already.
     Stopped,
     /// How the run ends therefore, and why.
-    Said(Ending, String),
+    Said(ExitStatus, String),
 }
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        Self::Said(Ending::from(&error), chain(&error))
+        Self::Said(ExitStatus::from(&error), chain(&error))
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let ending = if dvb_model::is_full(&error) { Ending::NoSpace } else { Ending::NotSafe };
+        let ending = if dvb_model::is_full(&error) { ExitStatus::NoSpace } else { ExitStatus::NotSafe };
         Self::Said(ending, format!("cannot keep it in the folder for temporary files: {error}"))
     }
 }
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
-        Self::Said(Ending::NotSafe, chain(&error))
+        Self::Said(ExitStatus::NotSafe, chain(&error))
     }
 }
 
-impl From<Lost> for Failure {
-    fn from(lost: Lost) -> Self {
+impl From<Interrupted> for Failure {
+    fn from(lost: Interrupted) -> Self {
         match lost {
-            Lost::Stopped => Self::Stopped,
-            Lost::Run(ending, why) => Self::Said(ending, why),
-            Lost::Session(error) => Self::Said(Ending::of_cause(error.cause), error.chain()),
+            Interrupted::Stopped => Self::Stopped,
+            Interrupted::Run(ending, why) => Self::Said(ending, why),
+            Interrupted::Session(error) => Self::Said(ExitStatus::of_cause(error.cause), error.chain()),
         }
     }
 }
@@ -82,9 +82,9 @@ impl From<Unstaged> for Failure {
     fn from(error: Unstaged) -> Self {
         match error {
             Unstaged::Payload(PayloadError::Stopped) => Self::Stopped,
-            Unstaged::Payload(error) => Self::Said(Ending::NotSafe, chain(&error)),
-            Unstaged::Sink(error) => Self::Said(Ending::NotSafe, error.chain()),
-            Unstaged::Verify(error) => Self::Said(Ending::DestinationDamaged, chain(&error)),
+            Unstaged::Payload(error) => Self::Said(ExitStatus::NotSafe, chain(&error)),
+            Unstaged::Sink(error) => Self::Said(ExitStatus::NotSafe, error.chain()),
+            Unstaged::Verify(error) => Self::Said(ExitStatus::DestinationDamaged, chain(&error)),
         }
     }
 }
@@ -93,15 +93,15 @@ impl From<Unstaged> for Failure {
 ///
 /// The catalogue is the one that the run found and worked by, so that no row is described that the verdict beside it is
 /// not about.
-pub(crate) fn leave(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
-    let mut drafts: Vec<Draft<'_>> = lanes.iter().filter_map(|it| begin(it, catalogue)).collect();
+pub(crate) fn leave(dests: &[&DestinationRun<'_>], catalogue: &mut Catalogue) {
+    let mut drafts: Vec<Draft<'_>> = dests.iter().filter_map(|it| begin(it, catalogue)).collect();
     let broken = describe(&mut drafts, catalogue).err();
     for mut draft in drafts {
         draft.failure = draft.failure.or_else(|| broken.clone());
-        let lane = draft.lane;
+        let dest = draft.dest;
         match draft.finish() {
-            Ok(link) => lane.is_described(link, catalogue),
-            Err(failure) => tell(lane, failure),
+            Ok(link) => dest.is_described(link, catalogue),
+            Err(failure) => tell(dest, failure),
         }
     }
 }
@@ -110,7 +110,7 @@ pub(crate) fn leave(lanes: &[&Lane<'_>], catalogue: &mut Catalogue) {
 fn describe(drafts: &mut [Draft<'_>], catalogue: &mut Catalogue) -> Result<(), Failure> {
     for (n, entry) in catalogue.entries.read()?.enumerate() {
         if n.is_multiple_of(LINES) {
-            let cut_short = drafts.iter_mut().filter(|it| !it.lane.at_the_end.may_go_on());
+            let cut_short = drafts.iter_mut().filter(|it| !it.dest.at_the_end.may_go_on());
             cut_short.for_each(|it| it.failure = it.failure.take().or(Some(Failure::Stopped)));
         }
         let entry = entry?;
@@ -122,7 +122,7 @@ fn describe(drafts: &mut [Draft<'_>], catalogue: &mut Catalogue) -> Result<(), F
     Ok(())
 }
 
-impl Lane<'_> {
+impl DestinationRun<'_> {
     fn is_described(&self, by: SnapshotLink, catalogue: &Catalogue) {
         let mut counts = self.tally.lock();
         counts.snapshot = Some(by);
@@ -131,48 +131,48 @@ impl Lane<'_> {
 }
 
 /// Begins the snapshot of one destination, if it needs one.
-fn begin<'a>(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
+fn begin<'a>(dest: &'a DestinationRun<'a>, catalogue: &Catalogue) -> Option<Draft<'a>> {
     // What is under a signal, or has lost its lock or its destination, leaves it to the next run, which sees that by the
     // summary.
-    let is_settled = lane.settled.load(std::sync::atomic::Ordering::Relaxed);
-    if !is_settled || !lane.at_the_end.may_go_on() || lane.tally.is_aborted() || !lane.is_locked() {
+    let is_settled = dest.settled.load(std::sync::atomic::Ordering::Relaxed);
+    if !is_settled || !dest.at_the_end.may_go_on() || dest.tally.is_aborted() || !dest.is_locked() {
         return None;
     }
-    let begun = is_needed(lane, catalogue);
-    let begun = begun.and_then(|it| if it { Draft::new(lane, catalogue).map(Some) } else { Ok(None) });
+    let begun = is_needed(dest, catalogue);
+    let begun = begun.and_then(|it| if it { Draft::new(dest, catalogue).map(Some) } else { Ok(None) });
     begun.unwrap_or_else(|failure| {
-        tell(lane, failure);
+        tell(dest, failure);
         None
     })
 }
 
 /// Says that there is no snapshot, where it is not said already.
-fn tell(lane: &Lane<'_>, failure: Failure) {
+fn tell(dest: &DestinationRun<'_>, failure: Failure) {
     let Failure::Said(ending, why) = failure else {
-        if lane.setup.stop.is_over() {
+        if dest.setup.stop.is_over() {
             let why = "the time budget was over before a snapshot of the catalogue was there; the next run leaves one";
-            lane.setup.observer.event(&Event::Warning(why));
-            lane.tally.lock().cut_short = true;
+            dest.setup.observer.event(&Event::Warning(why));
+            dest.tally.lock().cut_short = true;
         }
         return;
     };
     let why = format!("no snapshot of the catalogue could be left at the destination: {why}");
-    lane.setup.observer.event(&Event::Warning(&why));
-    let mut counts = lane.tally.lock();
+    dest.setup.observer.event(&Event::Warning(&why));
+    let mut counts = dest.tally.lock();
     counts.not_safe = true;
     match ending {
-        Ending::Unreachable | Ending::NoSpace => Ending::worsen(&mut counts.unusable, Some(ending)),
-        Ending::DestinationDamaged => counts.destination_damaged = true,
-        Ending::NotSafe => {}
-        Ending::Signalled(_)
-        | Ending::Refused
-        | Ending::Locked
-        | Ending::Usage
-        | Ending::SourceDamaged
-        | Ending::Stopped
-        | Ending::Safe => drop(counts.abort.get_or_insert((ending, why.clone()))),
+        ExitStatus::Unreachable | ExitStatus::NoSpace => ExitStatus::worsen(&mut counts.unusable, Some(ending)),
+        ExitStatus::DestinationDamaged => counts.destination_damaged = true,
+        ExitStatus::NotSafe => {}
+        ExitStatus::Signalled(_)
+        | ExitStatus::Refused
+        | ExitStatus::Locked
+        | ExitStatus::Usage
+        | ExitStatus::SourceDamaged
+        | ExitStatus::Stopped
+        | ExitStatus::Safe => drop(counts.abort.get_or_insert((ending, why.clone()))),
     }
-    counts.note_at_large(About::Destination(lane.setup.destination), Status::FailWrite, why);
+    counts.note_global(About::Destination(dest.setup.destination), Status::FailWrite, why);
 }
 
 /// What an earlier run's summary says of its snapshot.
@@ -188,38 +188,38 @@ struct Told {
 
 /// What earlier runs tell by their summaries, the last run's first: nothing for one that left no snapshot, or that has no
 /// summary because it never came to its end.
-fn earlier(lane: &Lane<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, LedgerError> {
-    let runs = lane.setup.ledger.runs(lane.setup.destination, limit)?;
-    let others = runs.into_iter().filter(|(run, _)| run.id != lane.options.run);
+fn earlier(dest: &DestinationRun<'_>, limit: u32) -> Result<impl Iterator<Item = Told>, LedgerError> {
+    let runs = dest.setup.ledger.runs(dest.setup.destination, limit)?;
+    let others = runs.into_iter().filter(|(run, _)| run.id != dest.options.run);
     let told = |it: dvb_ledger::RunSummary| -> Told { serde_json::from_str(&it.json).unwrap_or_default() };
     let told = others.map(move |(_, summary)| summary.map(told).unwrap_or_default());
     // What they found damaged is no longer what the snapshot says.
-    Ok(told.filter(|it| it.command.is_none() || it.exit_code == Ending::DestinationDamaged.code()))
+    Ok(told.filter(|it| it.command.is_none() || it.exit_code == ExitStatus::DestinationDamaged.code()))
 }
 
 /// The newest snapshot that an earlier run has left, as far as the ledger knows.
-pub(crate) fn newest_known(lane: &Lane<'_>) -> Result<Option<SnapshotLink>, LedgerError> {
-    Ok(earlier(lane, RUNS)?.find_map(|it| it.snapshot))
+pub(crate) fn newest_known(dest: &DestinationRun<'_>) -> Result<Option<SnapshotLink>, LedgerError> {
+    Ok(earlier(dest, RUNS)?.find_map(|it| it.snapshot))
 }
 
 /// Whether the newest snapshot there does not describe the destination and the catalogue any more. If it does, it is this
 /// run's too.
-fn is_needed(lane: &Lane<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
-    let changed = lane.tally.lock().changed;
+fn is_needed(dest: &DestinationRun<'_>, catalogue: &Catalogue) -> Result<bool, Failure> {
+    let changed = dest.tally.lock().changed;
     // This run's own row is among them.
-    let last = earlier(lane, RUNS)?.next().unwrap_or_default();
+    let last = earlier(dest, RUNS)?.next().unwrap_or_default();
     let is_same = !changed && last.catalogue_digest.as_ref() == Some(&catalogue.digest);
     let Some(last) = last.snapshot.filter(|_| is_same) else { return Ok(true) };
-    if lane.options.looks_again() && !is_there(lane, &last)? {
+    if dest.options.looks_again() && !is_there(dest, &last)? {
         return Ok(true);
     }
-    lane.is_described(last, catalogue);
+    dest.is_described(last, catalogue);
     Ok(false)
 }
 
 /// A snapshot on its way to one destination.
 struct Draft<'a> {
-    lane: &'a Lane<'a>,
+    dest: &'a DestinationRun<'a>,
     connection: Connection<'a>,
     /// Its own name, and those of the snapshots that are there.
     name: String,
@@ -229,28 +229,28 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(lane: &'a Lane<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
-        let mut connection = lane.last_connection();
+    fn new(dest: &'a DestinationRun<'a>, catalogue: &Catalogue) -> Result<Self, Failure> {
+        let mut connection = dest.last_connection();
         let others = list(&mut connection)?;
-        let previous = previous(lane, &mut connection, others.as_deref())?;
-        let run = &lane.options.run;
+        let previous = previous(dest, &mut connection, others.as_deref())?;
+        let run = &dest.options.run;
         let header = SnapshotHeader {
             format: SNAPSHOT_FORMAT.to_owned(),
             version: SNAPSHOT_VERSION,
             made: catalogue.made.clone(),
-            source: lane.setup.catalog.describe(),
+            source: dest.setup.catalog.describe(),
             run: Some(run.clone()),
-            destination: Some(lane.setup.destination.clone()),
-            installation: Some(guard::installation(lane.setup.ledger)?),
-            host: Some(lane.options.host.clone()),
+            destination: Some(dest.setup.destination.clone()),
+            installation: Some(guard::installation(dest.setup.ledger)?),
+            host: Some(dest.options.host.clone()),
             previous,
         };
         // Without a name: it goes with the process.
-        let file = tempfile::tempfile_in(&lane.options.spool_folder)?;
+        let file = tempfile::tempfile_in(&dest.options.spool_folder)?;
         let writer = SnapshotWriter::new(BufWriter::new(file), &header)?;
-        let lines = Lines::new(writer, lane.setup.ledger, lane.setup.destination);
+        let lines = Lines::new(writer, dest.setup.ledger, dest.setup.destination);
         let (name, others) = (snapshot_names::name_of(&run.0), others.unwrap_or_default());
-        Ok(Self { lane, connection, name, others, lines, failure: None })
+        Ok(Self { dest, connection, name, others, lines, failure: None })
     }
 
     fn enter(&mut self, entry: &Subject) {
@@ -260,41 +260,41 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(self) -> Result<SnapshotLink, Failure> {
-        let Self { lane, mut connection, name, mut others, lines, failure } = self;
+        let Self { dest, mut connection, name, mut others, lines, failure } = self;
         let stored = match failure {
             Some(failure) => Err(failure),
             None => lines.finish().and_then(|file| {
                 let link = SnapshotLink { name: name.clone(), sha256: sha256_of(&file)? };
-                let words = in_words(&lane.options.spool_folder, &link)?;
+                let words = in_words(&dest.options.spool_folder, &link)?;
                 let digest_name = snapshot_names::digest_of(&name);
-                let proved = store(lane, &mut connection, [(&name, file), (&digest_name, words)])?;
+                let proved = store(dest, &mut connection, [(&name, file), (&digest_name, words)])?;
                 let sent = proved[0].measured().digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
                 if sent.as_ref() != Some(&link.sha256) {
                     let why = "the spooled snapshot changed while it was sent; is the disk of SpoolDirectory in order?";
-                    return Err(Failure::Said(Ending::NotSafe, why.to_owned()));
+                    return Err(Failure::Said(ExitStatus::NotSafe, why.to_owned()));
                 }
                 Ok(link)
             }),
         };
         if stored.is_ok() {
             others.push(name.clone());
-            thin_out(lane, &mut connection, &others, &name);
+            thin_out(dest, &mut connection, &others, &name);
         }
-        lane.leave(connection);
+        dest.leave(connection);
         stored
     }
 }
 
-fn is_there(lane: &Lane<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
+fn is_there(dest: &DestinationRun<'_>, link: &SnapshotLink) -> Result<bool, Failure> {
     let key = ObjectKey::own(&link.name)?;
-    let mut connection = lane.last_connection();
+    let mut connection = dest.last_connection();
     let found = connection.with(|it| it.stat(std::slice::from_ref(&key)))?.pop();
-    lane.leave(connection);
+    dest.leave(connection);
     Ok(matches!(found, Some(Ok(Some(_)))))
 }
 
 /// The names of what is there; `None` where the destination cannot list.
-pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Lost> {
+pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Interrupted> {
     again(|| {
         connection.with(|session| match session.list_own(snapshot_names::BEFORE) {
             // Without the right to do so, the ledger has to know what is there.
@@ -307,11 +307,11 @@ pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>
 /// The newest snapshot that is there. Its digest is the one that was proved when it was written, so that the chain shows
 /// what happened to it since; where the ledger does not know it, what lies there now.
 fn previous(
-    lane: &Lane<'_>,
+    dest: &DestinationRun<'_>,
     connection: &mut Connection<'_>,
     names: Option<&[String]>,
 ) -> Result<Option<SnapshotLink>, Failure> {
-    let mut known = earlier(lane, RUNS)?.filter_map(|it| it.snapshot);
+    let mut known = earlier(dest, RUNS)?.filter_map(|it| it.snapshot);
     let Some(names) = names else { return Ok(known.next()) };
     let Some(newest) = snapshot_names::newest(names, snapshot_names::now()) else { return Ok(None) };
     // Runs of one second have no order by their names; the ledger has one.
@@ -332,10 +332,10 @@ fn previous(
 }
 
 /// Does it again with a new session when the session is lost.
-pub(crate) fn again<T>(mut work: impl FnMut() -> Result<T, Lost>) -> Result<T, Lost> {
+pub(crate) fn again<T>(mut work: impl FnMut() -> Result<T, Interrupted>) -> Result<T, Interrupted> {
     for _ in 1..ATTEMPTS {
         match work() {
-            Err(Lost::Session(_)) => {}
+            Err(Interrupted::Session(_)) => {}
             done => return done,
         }
     }
@@ -365,7 +365,7 @@ fn sha256_of(file: &File) -> io::Result<String> {
 
 /// Stores objects of the backup's own together: all of them or, but for what a destination that fails keeps, none.
 fn store<const N: usize>(
-    lane: &Lane<'_>,
+    dest: &DestinationRun<'_>,
     connection: &mut Connection<'_>,
     objects: [(&str, File); N],
 ) -> Result<Vec<Proved>, Failure> {
@@ -373,20 +373,20 @@ fn store<const N: usize>(
     for (name, file) in objects {
         keyed.push((ObjectKey::own(name)?, Arc::new(file)));
     }
-    let reading = Reading { stop: lane.at_the_end.clone(), ..lane.reading.clone() };
+    let reading = Reading { stop: dest.at_the_end.clone(), ..dest.reading.clone() };
     let mut attempt = 0;
     loop {
-        if !lane.is_locked() {
+        if !dest.is_locked() {
             let why = "the lock on the destination was lost with the connection to the backup database";
-            return Err(Failure::Said(Ending::Unreachable, why.to_owned()));
+            return Err(Failure::Said(ExitStatus::Unreachable, why.to_owned()));
         }
         // What lies at their names can only be what an attempt before left there that nobody heard of.
         let done = connection.with(|session| stage_and_commit(session, &keyed, &reading, attempt > 0));
         attempt += 1;
         match done {
             Ok(Ok(proved)) => return Ok(proved),
-            Err(Lost::Session(_)) if !lane.at_the_end.may_go_on() => return Err(Failure::Stopped),
-            Err(Lost::Session(_)) if attempt < ATTEMPTS => {}
+            Err(Interrupted::Session(_)) if !dest.at_the_end.may_go_on() => return Err(Failure::Stopped),
+            Err(Interrupted::Session(_)) if attempt < ATTEMPTS => {}
             Ok(Err(Failed::Object(Unstaged::Sink(error)))) if error.cause == Cause::Transient && attempt < ATTEMPTS => {
             }
             Ok(Err(Failed::Object(error))) => return Err(error.into()),
@@ -445,11 +445,11 @@ fn stage_and_commit(
 
 /// Removes what is older than need be. What cannot be removed lies in the way of nothing: a later run tries again, and
 /// nothing is said where this account may remove nothing.
-fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
+fn thin_out(dest: &DestinationRun<'_>, connection: &mut Connection<'_>, names: &[String], latest: &str) {
     // Another ledger's snapshots in the same place are not ours to thin out.
     let is_ours = |name: &&String| {
         let run = snapshot_names::run_of_either(name).map(|it| RunId(it.to_owned()));
-        run.is_some_and(|it| lane.setup.ledger.knows_run(lane.setup.destination, &it).unwrap_or(false))
+        run.is_some_and(|it| dest.setup.ledger.knows_run(dest.setup.destination, &it).unwrap_or(false))
     };
     for name in snapshot_names::to_be_removed(names, latest, snapshot_names::now()).into_iter().filter(is_ours) {
         let Ok(key) = ObjectKey::own(name) else { continue };
@@ -459,11 +459,11 @@ fn thin_out(lane: &Lane<'_>, connection: &mut Connection<'_>, names: &[String], 
         });
         let why = match removed {
             Ok(true) => continue,
-            Ok(false) | Err(Lost::Stopped) => return,
-            Err(Lost::Session(error)) => error.chain(),
-            Err(Lost::Run(_, why)) => why,
+            Ok(false) | Err(Interrupted::Stopped) => return,
+            Err(Interrupted::Session(error)) => error.chain(),
+            Err(Interrupted::Run(_, why)) => why,
         };
-        lane.setup.observer.event(&Event::Warning(&format!("an old snapshot could not be removed: {why}")));
+        dest.setup.observer.event(&Event::Warning(&format!("an old snapshot could not be removed: {why}")));
         return;
     }
 }

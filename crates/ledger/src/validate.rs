@@ -88,7 +88,7 @@ pub(crate) fn parts(mut records: &[Record]) -> Vec<&[Record]> {
 }
 
 /// Checks every verdict against what is `known` of the copies, and says what to write.
-pub(crate) fn weigh<'a>(records: &'a [Record], known: &HashMap<Place, Known>) -> Result<Changes<'a>, LedgerError> {
+pub(crate) fn validate<'a>(records: &'a [Record], known: &HashMap<Place, Known>) -> Result<Changes<'a>, LedgerError> {
     let mut changes = Changes::default();
     for record in records {
         let objects = objects(&record.verdict);

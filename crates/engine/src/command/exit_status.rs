@@ -8,7 +8,7 @@ use crate::command::error::RunError;
 
 /// How a run ended. Where several apply, the one that comes first here counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
+pub enum ExitStatus {
     /// A signal of this number ended it early.
     Signalled(u8),
     /// Refused for safety: the host key changed, or too much has left the catalogue.
@@ -33,7 +33,7 @@ pub enum Ending {
     Safe,
 }
 
-impl Ending {
+impl ExitStatus {
     /// The process's exit code.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -70,7 +70,7 @@ impl Ending {
     }
 }
 
-impl From<&RunError> for Ending {
+impl From<&RunError> for ExitStatus {
     fn from(error: &RunError) -> Self {
         match error {
             RunError::Disappearance { .. } | RunError::AllMissing { .. } => Self::Refused,
@@ -99,7 +99,7 @@ impl From<&RunError> for Ending {
     }
 }
 
-impl From<&LedgerError> for Ending {
+impl From<&LedgerError> for ExitStatus {
     fn from(error: &LedgerError) -> Self {
         match error {
             LedgerError::Locked { .. } | LedgerError::LeftOver { .. } => Self::Locked,
@@ -124,7 +124,7 @@ impl From<&LedgerError> for Ending {
     }
 }
 
-impl From<&CatalogError> for Ending {
+impl From<&CatalogError> for ExitStatus {
     fn from(error: &CatalogError) -> Self {
         match error {
             CatalogError::Unreachable { .. } | CatalogError::Conflict { .. } => Self::Unreachable,
@@ -145,7 +145,7 @@ impl From<&CatalogError> for Ending {
     }
 }
 
-impl Ending {
+impl ExitStatus {
     /// Of a destination or a store that could not be used at all. Only what may pass by itself is worth another try.
     #[must_use]
     pub fn of_cause(cause: Cause) -> Self {

@@ -24,7 +24,7 @@ const RECORDING: Duration = Duration::from_secs(4);
 
 /// Set by a signal handler, watched by every worker. Clones are one and the same.
 #[derive(Debug, Default, Clone)]
-pub struct Stop {
+pub struct CancelToken {
     signal: Arc<Signal>,
     waits: Waits,
     /// When the time budget is over.
@@ -39,7 +39,7 @@ struct Signal {
     came: OnceLock<Instant>,
 }
 
-impl Stop {
+impl CancelToken {
     /// Not stopped.
     #[must_use]
     pub fn new() -> Self {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use dvb_fixity::{Digest, Evidence};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 
-use crate::weigh::{Known, Place};
-use crate::{Basis, Copy, CopyState, EntryKind, Holding, LedgerError, Run, RunSummary, State, StateDetail};
+use crate::validate::{Known, Place};
+use crate::{Basis, CopyRecord, CopyState, EntryKind, Holding, LedgerError, Run, RunSummary, State, StateDetail};
 
 pub(crate) struct RawState {
     pub(crate) id: i64,
@@ -43,14 +43,14 @@ pub(crate) struct RawCopy {
 }
 
 impl RawCopy {
-    pub(crate) fn read(self) -> Result<Copy, LedgerError> {
+    pub(crate) fn read(self) -> Result<CopyRecord, LedgerError> {
         let id = self.id;
         let state = match copy_state(&self.state, id)? {
             // Nothing else has a digest before its proof.
             CopyState::Reserved if self.sha256.is_some() => CopyState::Claimed,
             state => state,
         };
-        Ok(Copy {
+        Ok(CopyRecord {
             id: DvObjectId(id),
             role: parsed::<ObjectRole>(&self.role, "role", id)?,
             version: number(self.version, "version", id)?,
@@ -101,12 +101,12 @@ impl RawDetail {
 }
 
 /// Gives each state its copies; both come in the order of ids, and copies of others are passed over.
-pub(crate) fn holdings(states: Vec<(StateDetail, Option<String>)>, mut copies: Vec<Copy>) -> Vec<Holding> {
+pub(crate) fn holdings(states: Vec<(StateDetail, Option<String>)>, mut copies: Vec<CopyRecord>) -> Vec<Holding> {
     sort(&mut copies);
     let mut copies = copies.into_iter().peekable();
     let holding = |(mut detail, dataset_identifier): (StateDetail, Option<String>)| {
         while copies.next_if(|it| it.id < detail.id).is_some() {}
-        let mine: Vec<Copy> = std::iter::from_fn(|| copies.next_if(|it| it.id == detail.id)).collect();
+        let mine: Vec<CopyRecord> = std::iter::from_fn(|| copies.next_if(|it| it.id == detail.id)).collect();
         detail.copies = mine.iter().filter(|it| it.state == CopyState::Proved).count() as u64;
         Holding { detail, dataset_identifier, copies: mine }
     };
@@ -156,7 +156,7 @@ pub(crate) fn known(
 }
 
 /// Puts copies in the order of id, role and version: the databases sort text in orders of their own.
-pub(crate) fn sort(copies: &mut [Copy]) {
+pub(crate) fn sort(copies: &mut [CopyRecord]) {
     copies.sort_unstable_by(|a, b| (a.id, &a.role, a.version).cmp(&(b.id, &b.role, b.version)));
 }
 
@@ -188,11 +188,7 @@ pub(crate) fn parsed<T: FromStr>(value: &str, what: &str, id: i64) -> Result<T, 
     value.parse().map_err(|_| bad_row(what, id, value))
 }
 
-pub(crate) fn number<N: std::marker::Copy + ToString, T: TryFrom<N>>(
-    value: N,
-    what: &str,
-    id: i64,
-) -> Result<T, LedgerError> {
+pub(crate) fn number<N: Copy + ToString, T: TryFrom<N>>(value: N, what: &str, id: i64) -> Result<T, LedgerError> {
     T::try_from(value).map_err(|_| bad_row(what, id, &value.to_string()))
 }
 

@@ -11,19 +11,19 @@ use crate::output::plain;
 
 /// Of one data file, everywhere.
 pub(crate) struct History {
-    custody: Vec<Custody>,
+    history: Vec<Custody>,
     incidents: Vec<Incident>,
 }
 
 impl History {
     pub(crate) fn of(ledger: &dyn Ledger, id: DvObjectId) -> Result<Self, LedgerError> {
-        Ok(Self { custody: ledger.custody(id)?, incidents: ledger.incidents(id)? })
+        Ok(Self { history: ledger.history(id)?, incidents: ledger.incidents(id)? })
     }
 
     /// Its copies at one destination, for people.
     pub(crate) fn text(&self, destination: &DestinationName) -> String {
         let mut text = String::new();
-        for it in self.custody.iter().filter(|it| it.destination == *destination) {
+        for it in self.history.iter().filter(|it| it.destination == *destination) {
             let run = &it.run;
             let _ =
                 writeln!(text, "    first seen {}; this verdict {}, run {run}", it.first_seen, it.detail.recorded_at);
@@ -41,12 +41,12 @@ impl History {
 
     /// Its copies at one destination, for programs.
     pub(crate) fn objects(&self, destination: &DestinationName) -> Value {
-        let mine = self.custody.iter().filter(|it| it.destination == *destination);
+        let mine = self.history.iter().filter(|it| it.destination == *destination);
         mine.flat_map(|it| &it.copies).map(copy_object).collect::<Vec<_>>().into()
     }
 
     pub(crate) fn first_seen(&self, destination: &DestinationName) -> Option<&str> {
-        self.custody.iter().find(|it| it.destination == *destination).map(|it| it.first_seen.as_str())
+        self.history.iter().find(|it| it.destination == *destination).map(|it| it.first_seen.as_str())
     }
 
     pub(crate) fn incidents(&self) -> Value {

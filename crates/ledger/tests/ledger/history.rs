@@ -10,7 +10,7 @@ const TIME: &str = "2026-02-03T04:05:06.007Z";
 
 pub(crate) fn is_told_of_every_destination(bench: &dyn Bench) {
     let ledger = bench.migrated();
-    assert_eq!(ledger.custody(DvObjectId(1)).unwrap(), []);
+    assert_eq!(ledger.history(DvObjectId(1)).unwrap(), []);
     copy_all(&*ledger, &here(), [1, 2]);
     copy_all(&*ledger, &there(), [1]);
     let second = wish(1, ObjectRole::Main, 2, key("10.5072/FK2/ABC/1.v2"));
@@ -23,8 +23,8 @@ pub(crate) fn is_told_of_every_destination(bench: &dyn Bench) {
     let bad = failed(Status::FailVerify, vec![], vec![(ObjectRole::Main, 1)]);
     ledger.record(&there(), &RunId("r2".into()), &[record(1, bad)]).unwrap();
 
-    let custody = ledger.custody(DvObjectId(1)).unwrap();
-    let [first, second] = custody.as_slice() else { panic!("{custody:?}") };
+    let history = ledger.history(DvObjectId(1)).unwrap();
+    let [first, second] = history.as_slice() else { panic!("{history:?}") };
     assert_eq!((first.destination.clone(), second.destination.clone()), (here(), there()));
     assert_eq!((first.detail.status, second.detail.status), (Status::Ok, Status::FailVerify));
     assert_eq!((first.detail.copies, first.detail.destinations, second.detail.copies), (3, 1, 0));

@@ -2,8 +2,8 @@
 
 use dvb_model::{DestinationName, RunId};
 
-use crate::raw::{RawCopy, RawDetail};
-use crate::{Copy, LedgerError, StateDetail};
+use crate::decode::{RawCopy, RawDetail};
+use crate::{CopyRecord, LedgerError, StateDetail};
 
 /// One data file or dataset at one destination, with all of its copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Custody {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyInCustody {
     /// The copy, with when and by which evidence it was proved last.
-    pub copy: Copy,
+    pub copy: CopyRecord,
     /// When these bytes were first seen.
     pub first_seen: String,
     /// It was found at the destination, not sent.

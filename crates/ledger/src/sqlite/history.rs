@@ -6,10 +6,10 @@ use rusqlite::{Connection, Row, params};
 use super::Fault;
 use super::read::raw_copy;
 use crate::Custody;
-use crate::custody::{RawCustody, copy_in_custody};
-use crate::raw::RawDetail;
+use crate::decode::RawDetail;
+use crate::history::{RawCustody, copy_in_custody};
 
-pub(super) fn custody(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
+pub(super) fn history(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
     let mut states = db.prepare_cached(
         "SELECT d.id, d.name, s.id, s.dataset, s.storage_identifier, s.label, s.status, s.basis, s.reason,
                 s.provisional, s.gone_since, s.recorded_at,

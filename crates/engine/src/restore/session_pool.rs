@@ -6,7 +6,7 @@ use dvb_model::ObjectKey;
 use dvb_storage::{SinkError, SinkSession};
 
 use super::Shared;
-use crate::copies::session::{At, Connection, Contact, Lost};
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::source::payload::Reading;
 
 /// Sessions that one thing may use up.
@@ -15,34 +15,34 @@ pub(crate) const SESSIONS: u32 = 3;
 /// Why a copy was not opened.
 pub(crate) enum Unread {
     /// The destination cannot be had.
-    Lost(String),
+    Interrupted(String),
     /// The destination is there, this copy cannot be opened.
     Copy(SinkError),
     /// The restore was told to stop.
     Stopped,
 }
 
-impl From<Lost> for Unread {
-    fn from(lost: Lost) -> Self {
+impl From<Interrupted> for Unread {
+    fn from(lost: Interrupted) -> Self {
         match lost {
-            Lost::Session(error) => Self::Copy(error),
-            Lost::Run(_, why) => Self::Lost(why),
-            Lost::Stopped => Self::Stopped,
+            Interrupted::Session(error) => Self::Copy(error),
+            Interrupted::Run(_, why) => Self::Interrupted(why),
+            Interrupted::Stopped => Self::Stopped,
         }
     }
 }
 
 /// Sessions of one worker, opened when they are first needed.
-pub(crate) struct Reach<'a> {
+pub(crate) struct SessionPool<'a> {
     shared: &'a Shared<'a>,
     connections: Vec<Connection<'a>>,
 }
 
-impl<'a> Reach<'a> {
+impl<'a> SessionPool<'a> {
     pub(crate) fn new(shared: &'a Shared<'a>) -> Self {
         let setup = shared.setup;
         let connection = |(n, contact): (usize, &'a Contact)| {
-            let at = At {
+            let at = DestinationContext {
                 ledger: setup.ledger,
                 destination: setup.from[n].name,
                 sink: setup.from[n].sink,
@@ -73,16 +73,16 @@ impl<'a> Reach<'a> {
             match opened {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(error)) => return Err(Unread::Copy(error)),
-                Err(Lost::Session(error)) if self.shared.setup.stop.is_no_verdict(error.cause) => {
+                Err(Interrupted::Session(error)) if self.shared.setup.stop.is_no_verdict(error.cause) => {
                     return Err(Unread::Stopped);
                 }
-                Err(Lost::Session(_)) if sessions < SESSIONS => sessions += 1,
+                Err(Interrupted::Session(_)) if sessions < SESSIONS => sessions += 1,
                 Err(lost) => return Err(lost.into()),
             }
         }
     }
 
-    /// The session with the n-th destination, to be given back with [`Reach::keep`] unless it is lost.
+    /// The session with the n-th destination, to be given back with [`SessionPool::keep`] unless it is lost.
     pub(crate) fn take(&mut self, n: usize) -> Result<Box<dyn SinkSession>, Unread> {
         Ok(self.connections[n].take()?)
     }

@@ -6,8 +6,8 @@ use postgres::{Row, Transaction};
 use super::Fault;
 use super::read::{by_index, raw_copy, time};
 use crate::Custody;
-use crate::custody::{RawCustody, copy_in_custody};
-use crate::raw::RawDetail;
+use crate::decode::RawDetail;
+use crate::history::{RawCustody, copy_in_custody};
 
 const STATES: &str = concat!(
     "SELECT d.id, d.name, s.id, s.dataset, s.storage_identifier, s.label, s.status, s.basis, s.reason, s.provisional, ",
@@ -33,7 +33,7 @@ const COPIES: &str = concat!(
     ", adopted, md5, sha1, sha512 FROM backup_copy WHERE destination = $1 AND id = $2"
 );
 
-pub(super) fn custody(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
+pub(super) fn history(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Custody>, Fault> {
     by_index(db)?;
     let mut found = Vec::new();
     for state in db.query(STATES, &[&id.0])? {
