@@ -223,7 +223,8 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
         }
     }
     if let Some(directory) = &config.repository.file_system_directory {
-        let store = StoreType::File { directory: directory.clone(), extra_roots: Vec::new() };
+        let store =
+            StoreType::File { directory: directory.clone(), extra_roots: config.repository.extra_roots.clone() };
         rows.insert(file_store(), StoreRow::new(Origin::Repository, &store));
     }
     for store in &config.stores {
@@ -317,7 +318,9 @@ impl StoreTable {
 fn writer(store: &StoreType, run: &RunId) -> Result<Box<dyn StoreWriter>, NoStore> {
     let unusable = |it: SinkError| NoStore { cause: it.cause, why: it.chain() };
     match store {
-        StoreType::File { directory, .. } => Ok(Box::new(FileStoreWriter::open(directory, run).map_err(unusable)?)),
+        StoreType::File { directory, extra_roots } => {
+            Ok(Box::new(FileStoreWriter::open(directory, extra_roots, run).map_err(unusable)?))
+        }
         StoreType::S3 { .. } => {
             let config = s3_config(store).map_err(|it| NoStore::misconfigured(chain(&it)))?;
             Ok(Box::new(S3StoreWriter::new(config, writer_run(run))))

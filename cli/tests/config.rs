@@ -243,6 +243,8 @@ fn every_kind_of_store_is_read() {
     assert_eq!(seen, [("end1", SwiftAuthType::Keystone, "p"), ("two", SwiftAuthType::KeystoneV3, "from env")]);
     assert!(matches!(&config.stores[3].kind, StoreType::Remote { policy: Policy::Copy, base_url: Some(_), .. }));
     assert!(matches!(&config.stores[4].kind, StoreType::Globus { policy: Policy::Reference, base_url: None, .. }));
+    let config = load(&with_backup("[Repository]\nFileSystemDirectory: /data\nExtraRoots: /mnt/disk2, /mnt/disk3"));
+    assert_eq!(config.repository.extra_roots, ["/mnt/disk2", "/mnt/disk3"].map(PathBuf::from));
 }
 
 #[test]
@@ -456,6 +458,10 @@ fn each_mistake_is_named_with_its_line() {
         (
             with_backup("[Repository]\nFileSystemDirectory: /x\n[Store file]\nType: file\nDirectory: /y"),
             "line 11: [Store file]: FileSystemDirectory in [Repository] describes this store already; keep one",
+        ),
+        (
+            with_backup("[Repository]\nExtraRoots: /mnt/disk2"),
+            "line 10: [Repository] ExtraRoots: FileSystemDirectory is missing here; for another store, put it in its [Store ID]",
         ),
         // Values.
         (

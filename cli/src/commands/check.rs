@@ -438,7 +438,7 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Sample
 
 /// What a look at some objects of a store has shown.
 fn looked(seen: &Seen) -> String {
-    let Seen { looked, there, missing, other_size, opened, first, .. } = seen;
+    let Seen { looked, there, missing, other_size, unknown, opened, first, .. } = seen;
     if *looked == 0 {
         return String::new();
     }
@@ -447,7 +447,7 @@ fn looked(seen: &Seen) -> String {
     if *other_size > 0 {
         text += &format!("; {other_size} have another size than Dataverse has on record");
     }
-    if let Some(first) = first.as_ref().filter(|_| *missing > 0 || !opened) {
+    if let Some(first) = first.as_ref().filter(|_| *missing > 0 || *unknown > 0 || !opened) {
         text += &format!("; {first}");
     }
     text

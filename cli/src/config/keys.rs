@@ -94,6 +94,7 @@ pub(super) const DATABASE: &[Key] = &[
 
 pub(super) const REPOSITORY: &[Key] = &[
     plain("FileSystemDirectory", "the folder of Dataverse's store 'file'"),
+    plain("ExtraRoots", "further folders that links in that folder may lead to"),
     plain("DefaultStore", "the store of identifiers without a prefix"),
     plain("DomainXml", "Payara's domain.xml, to take the stores from"),
     plain("Environment", "a file with a container's environment, to take the stores and the database's login from"),

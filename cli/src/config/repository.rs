@@ -13,6 +13,8 @@ use super::value;
 pub struct Repository {
     /// Folder of the store `file`.
     pub file_system_directory: Option<PathBuf>,
+    /// Further folders that links in it may lead to.
+    pub extra_roots: Vec<PathBuf>,
     /// Store of identifiers without a prefix, where it is set; else `domain.xml` says, else it is `file`.
     pub default_store: Option<DriverId>,
     /// Payara's `domain.xml`, to take further stores from; `[Store]` sections go before it.
@@ -37,6 +39,7 @@ impl Default for Repository {
     fn default() -> Self {
         Self {
             file_system_directory: None,
+            extra_roots: Vec::new(),
             default_store: None,
             domain_xml: None,
             environment: None,
@@ -52,8 +55,15 @@ impl Default for Repository {
 
 pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
     let default = Repository::default();
+    let file_system_directory = fields.path("FileSystemDirectory");
+    let extra_roots = fields.paths("ExtraRoots");
+    if file_system_directory.is_none() && !extra_roots.is_empty() {
+        fields
+            .problem("ExtraRoots", "FileSystemDirectory is missing here; for another store, put it in its [Store ID]");
+    }
     Repository {
-        file_system_directory: fields.path("FileSystemDirectory"),
+        file_system_directory,
+        extra_roots,
         default_store: fields.text("DefaultStore").map(DriverId),
         domain_xml: fields.path("DomainXml"),
         environment: fields.path("Environment"),

@@ -9,6 +9,7 @@ mod exit_codes;
 mod full;
 mod guards;
 mod ledger;
+mod links;
 mod listeners;
 mod names;
 mod orphans;

@@ -2,16 +2,22 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use dvb_storage::{Cause, SourceError};
+use dvb_storage::{Cause, SinkError, SourceError};
+use rustix::io::Errno;
 
 use crate::error::{cause, cause_of_root, source_error};
 
+/// As many links one behind the other as Linux follows.
+const MOST_LINKS: usize = 40;
+
 struct Root {
-    /// Where it really is.
+    /// As it is configured.
+    configured: PathBuf,
+    /// Its canonical path.
     real: PathBuf,
     dir: Dir,
 }
@@ -22,24 +28,40 @@ pub(crate) struct Roots {
     own: PathBuf,
     /// Its own comes first.
     all: Vec<Root>,
+    /// Further folders that could not be opened, and why.
+    absent: Vec<(PathBuf, String)>,
+}
+
+/// Where a name leads: a folder that was opened, and a path below it without any link.
+pub(crate) struct Real<'a> {
+    pub(crate) dir: &'a Dir,
+    /// The canonical path of that folder.
+    pub(crate) root: &'a Path,
+    pub(crate) path: PathBuf,
 }
 
 impl Roots {
+    /// A further folder that cannot be opened concerns only what lies behind links to it.
     pub(crate) fn open(own: &Path, extra: &[PathBuf]) -> Result<Self, SourceError> {
-        let open = |(what, folder): (&str, &Path)| {
-            let dir = Dir::open_ambient_dir(folder, ambient_authority());
-            let opened = dir.and_then(|dir| Ok(Root { real: folder.canonicalize()?, dir }));
-            opened.map_err(|error| {
-                let attempt = format!(
-                    "cannot open {what} {}; check that it exists, is mounted, and that this account may enter it",
-                    folder.display()
-                );
-                SourceError::because(cause_of_root(&error), attempt, error)
-            })
+        let open = |folder: &Path| {
+            let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
+            Ok(Root { configured: folder.to_owned(), real: folder.canonicalize()?, dir })
         };
-        let folders = std::iter::once(("the store's folder", own));
-        let extra = extra.iter().map(|it| ("the folder of ExtraRoots", it.as_path()));
-        Ok(Self { own: own.to_owned(), all: folders.chain(extra).map(open).collect::<Result<_, _>>()? })
+        let first = open(own).map_err(|error: io::Error| {
+            let attempt = format!(
+                "cannot open the store's folder {}; check that it exists, is mounted, and that this account may enter it",
+                own.display()
+            );
+            SourceError::because(cause_of_root(&error), attempt, error)
+        })?;
+        let mut roots = Self { own: own.to_owned(), all: vec![first], absent: Vec::new() };
+        for folder in extra {
+            match open(folder) {
+                Ok(root) => roots.all.push(root),
+                Err(error) => roots.absent.push((folder.clone(), error.to_string())),
+            }
+        }
+        Ok(roots)
     }
 
     /// The store's own folder, as it is configured.
@@ -47,9 +69,17 @@ impl Roots {
         &self.own
     }
 
-    /// Each with where it is.
+    /// Each that could be opened, with where it is.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Path, &Dir)> {
         self.all.iter().map(|it| (it.real.as_path(), &it.dir))
+    }
+
+    /// A sentence for each further folder that is not there, or empty as a mount point is without its disk.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let absent = self.absent.iter().map(|(folder, why)| cannot_open(folder, why));
+        let empty = self.all.iter().skip(1).filter(|root| is_empty(root)).map(|root| empty(&root.configured));
+        let note = |why: String| format!("{why}. What links in {} lead to there cannot be read", self.own.display());
+        absent.chain(empty).map(note).collect()
     }
 
     /// Does something with what is at `name`: in the store's folder, or wherever a link leads that leaves it and ends
@@ -62,14 +92,64 @@ impl Roots {
             Err(error) if cause(&error) == Cause::Refused => error,
             other => return other.map_err(|it| self.failed(it, name)),
         };
-        let real = match self.own.join(name).canonicalize() {
-            Ok(real) => real,
-            Err(error) => return Err(self.failed(error, name)),
+        match self.real(name) {
+            Ok(Some(it)) => {
+                let path = if it.path.as_os_str().is_empty() { Path::new(".") } else { it.path.as_path() };
+                work(it.dir, path).map_err(|it| self.failed(it, name))
+            }
+            Ok(None) => Err(self.failed(first, name)),
+            Err(error) => Err(self.failed(error, name)),
+        }
+    }
+
+    /// Where what is at `name` really lies; `None` where that is below none of these folders.
+    fn real(&self, name: &str) -> io::Result<Option<Real<'_>>> {
+        Ok(self.below(&self.own.join(name).canonicalize()?))
+    }
+
+    fn below(&self, real: &Path) -> Option<Real<'_>> {
+        let below = |root: &'_ Root| Some(real.strip_prefix(&root.real).ok()?.to_owned());
+        self.all.iter().find_map(|root| Some(Real { dir: &root.dir, root: &root.real, path: below(root)? }))
+    }
+
+    /// Where a file lies that is missing itself, by the links that lead to its folder.
+    fn real_of_missing(&self, name: &str) -> io::Result<Option<Real<'_>>> {
+        let mut at = self.own.join(name);
+        for _ in 0..MOST_LINKS {
+            let (Some(folder), Some(last)) = (at.parent(), at.file_name()) else { return Ok(None) };
+            let real = folder.canonicalize()?.join(last);
+            match fs::read_link(&real) {
+                Ok(target) => at = real.parent().unwrap_or(Path::new("/")).join(target),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.below(&real)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
+    /// Where the link `name` leads, for one who writes there; of a file, also where only the file itself is missing.
+    ///
+    /// # Errors
+    /// Inside an `io::Error`, a [`SinkError`] with what is wrong with the link, and what to do.
+    pub(crate) fn follow(&self, name: &str, is_file: bool) -> io::Result<Real<'_>> {
+        let refused = |error: io::Error| {
+            let at = self.own.join(name);
+            let why = self.wrong_link(&error, name).map_or_else(
+                || SinkError::because(cause(&error), format!("cannot follow the link {}", at.display()), error),
+                |(_, why)| SinkError::new(Cause::Refused, format!("nothing is written to {}: {why}", at.display())),
+            );
+            io::Error::other(why)
         };
-        let found = self.all.iter().find_map(|it| Some((it, real.strip_prefix(&it.real).ok()?)));
-        let Some((root, path)) = found else { return Err(self.failed(first, name)) };
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        work(&root.dir, path).map_err(|it| self.failed(it, name))
+        let found = match self.real(name) {
+            // A folder would be made on the disk below, where the right one is not mounted.
+            Err(error) if is_file && error.kind() == io::ErrorKind::NotFound => self.real_of_missing(name),
+            found => found,
+        };
+        match found {
+            Ok(Some(it)) => Ok(it),
+            Ok(None) => Err(refused(Errno::XDEV.into())),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     fn failed(&self, error: io::Error, name: &str) -> SourceError {
@@ -77,17 +157,47 @@ impl Roots {
         if !matches!(cause, Cause::Missing | Cause::Refused) {
             return source_error(error, &self.own, name);
         }
-        let Some((link, target)) = self.leading_away(name) else { return source_error(error, &self.own, name) };
         let at = self.own.join(name);
-        let [at, link, target] = [&at, &link, &target].map(|it| it.display());
-        let attempt = match cause {
-            Cause::Missing => format!("{at} is missing: the link {link} leads to {target}, and nothing is there"),
-            _ => format!(
-                "{at} leads out of the store's folder and is not followed: the link {link} leads to {target}. If that is \
-                 meant, name the folder there in ExtraRoots of the store's section"
-            ),
-        };
-        SourceError::because(cause, attempt, error)
+        match self.wrong_link(&error, name) {
+            None => source_error(error, &self.own, name),
+            Some((Cause::Missing, why)) => {
+                SourceError::because(Cause::Missing, format!("{} is missing: {why}", at.display()), error)
+            }
+            Some((cause, why)) => SourceError::because(cause, format!("{} is not read: {why}", at.display()), error),
+        }
+    }
+
+    /// What is wrong with the first link on the way to `name` that does not end in one of these folders, and what to do:
+    /// the end of a sentence. `None`: it is no link's fault.
+    fn wrong_link(&self, error: &io::Error, name: &str) -> Option<(Cause, String)> {
+        let (link, target) = self.leading_away(name)?;
+        let leads = format!("the link {} leads to {}", link.display(), target.display());
+        if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+            let why = format!("{leads}, and from there back to itself. Remove this link, or let it lead to the files");
+            return Some((Cause::Refused, why));
+        }
+        if let Some(why) = self.why_absent(&link, &target) {
+            return Some((Cause::Refused, format!("{leads}, but {why}")));
+        }
+        if link.canonicalize().is_err_and(|it| cause(&it) == Cause::Missing) {
+            return Some((Cause::Missing, format!("{leads}, and nothing is there")));
+        }
+        let why = format!(
+            "{leads}, which is outside of the store's folder. If this is intended, add the folder there to ExtraRoots in \
+             the section of the store"
+        );
+        Some((Cause::Refused, why))
+    }
+
+    /// Whether a link leads below a further folder that cannot be used now.
+    fn why_absent(&self, link: &Path, target: &Path) -> Option<String> {
+        let target = lexical(&link.parent().unwrap_or(Path::new("/")).join(target));
+        if let Some((folder, why)) = self.absent.iter().find(|(folder, _)| target.starts_with(lexical(folder))) {
+            return Some(cannot_open(folder, why));
+        }
+        let leads_below =
+            |root: &&Root| target.starts_with(lexical(&root.configured)) || target.starts_with(&root.real);
+        self.all.iter().skip(1).find(leads_below).filter(|root| is_empty(root)).map(|root| empty(&root.configured))
     }
 
     /// The first link on the way to `name` that ends nowhere, or in none of these folders.
@@ -108,4 +218,32 @@ impl Roots {
         }
         None
     }
+}
+
+fn cannot_open(folder: &Path, why: &str) -> String {
+    format!("the folder {} of ExtraRoots cannot be opened ({why}); check that it is mounted", folder.display())
+}
+
+fn empty(folder: &Path) -> String {
+    format!("the folder {} of ExtraRoots is empty; check that it is mounted", folder.display())
+}
+
+/// What cannot be listed is not called empty.
+fn is_empty(root: &Root) -> bool {
+    root.dir.entries().is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// A path without `.` and `..`, by its text alone.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
 }

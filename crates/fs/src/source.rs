@@ -25,10 +25,11 @@ impl FileStore {
         Self::with_extra_roots(root, &[])
     }
 
-    /// The same, where links may also end below any folder of `extra`: those that lead to another disk.
+    /// The same, where links may also end below any folder of `extra`: those that lead to another disk. Where one of these
+    /// is not there, only what lies behind links to it cannot be read; [`Source::notes`] names it.
     ///
     /// # Errors
-    /// As [`FileStore::open`], for each of the folders.
+    /// As [`FileStore::open`].
     pub fn with_extra_roots(root: &Path, extra: &[PathBuf]) -> Result<Self, SourceError> {
         Ok(Self { roots: Roots::open(root, extra)? })
     }
@@ -117,6 +118,10 @@ impl Source for FileStore {
         self.roots.own().display().to_string()
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.roots.notes()
+    }
+
     fn place(&self, at: &Location) -> String {
         self.roots.own().join(path_of(at)).display().to_string()
     }
@@ -179,17 +184,17 @@ impl Source for FileStore {
     }
 
     fn check(&self) -> Result<(), SourceError> {
-        for (at, dir) in self.roots.all() {
-            let at = at.display();
-            let failed = |error: std::io::Error| {
-                SourceError::because(cause_of_root(&error), format!("cannot list the store's folder {at}"), error)
-            };
-            if dir.entries().map_err(failed)?.next().is_none() {
-                let attempt = format!(
-                    "the store's folder {at} is empty although the catalogue names files in it; check that it is mounted"
-                );
-                return Err(SourceError::new(Cause::Unavailable, attempt));
-            }
+        // Those of ExtraRoots concern only what lies behind links to them.
+        let Some((at, dir)) = self.roots.all().next() else { return Ok(()) };
+        let at = at.display();
+        let failed = |error: std::io::Error| {
+            SourceError::because(cause_of_root(&error), format!("cannot list the store's folder {at}"), error)
+        };
+        if dir.entries().map_err(failed)?.next().is_none() {
+            let attempt = format!(
+                "the store's folder {at} is empty although the catalogue names files in it; check that it is mounted"
+            );
+            return Err(SourceError::new(Cause::Unavailable, attempt));
         }
         Ok(())
     }

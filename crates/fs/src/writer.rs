@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use crate::error::{cause_of_root, sink_error};
 use crate::flush::{Notes, sync_dir};
 use crate::publish::rename_new;
+use crate::roots::Roots;
 
 /// Begins the name of every file that is not whole yet.
 const TEMPORARY: &str = ".dataverse-backup-restore-";
@@ -46,10 +47,23 @@ pub struct FolderWriter {
     manner: Manner,
     next: AtomicU64,
     /// Folders in which what dead processes left was removed already.
-    swept: Mutex<HashSet<String>>,
+    swept: Mutex<HashSet<PathBuf>>,
     /// Folders whose own names are flushed.
-    named: Mutex<HashSet<String>>,
+    named: Mutex<HashSet<PathBuf>>,
     notes: Notes,
+    /// Where links may lead; `None`: none is followed.
+    links: Option<Roots>,
+}
+
+/// Where a file lies: a folder, and its name there. Neither is a link.
+struct Spot {
+    dir: Dir,
+    name: String,
+    /// A folder that was opened once, and the path of `dir` below it.
+    root: Dir,
+    path: PathBuf,
+    /// The whole path of `dir`.
+    place: PathBuf,
 }
 
 /// Owner, group and mode.
@@ -85,7 +99,20 @@ impl FolderWriter {
             swept: Mutex::default(),
             named: Mutex::default(),
             notes: Notes::default(),
+            links: None,
         })
+    }
+
+    /// The folder of a store, in which links are followed as those who read it do: where they end below it, or below a
+    /// folder of `extra`.
+    fn of_store(root: &Path, extra: &[PathBuf], run: &RunId) -> Result<Self, SinkError> {
+        let writer = Self::open(root, run, Manner::AsNeighbours)?;
+        let links = Roots::open(root, extra).map_err(|it| SinkError {
+            cause: it.cause,
+            attempt: it.attempt,
+            source: it.source,
+        })?;
+        Ok(Self { links: Some(links), ..writer })
     }
 
     fn failed<'a>(&'a self, doing: &'a str, at: &'a ObjectKey) -> impl Fn(io::Error) -> SinkError + 'a {
@@ -107,35 +134,77 @@ impl FolderWriter {
         dir.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()
     }
 
-    /// The folder that a key's name lies in. Links are not followed, not even those that stay inside.
-    fn folder_of(&self, at: &ObjectKey, make: bool) -> io::Result<Dir> {
-        let mut dir = self.root_folder(make)?;
-        let Some(parent) = at.parent() else { return Ok(dir) };
+    /// Where a key leads. Links are followed only in a store, where they end in one of its folders.
+    fn spot(&self, at: &ObjectKey, make: bool) -> io::Result<Spot> {
+        let root = self.root_folder(make)?;
+        let dir = root.try_clone()?;
+        let mut spot =
+            Spot { dir, name: last_part(at).to_owned(), root, path: PathBuf::new(), place: self.root.clone() };
         let mut walked = String::new();
-        for part in parent.split('/') {
+        for part in at.parent().into_iter().flat_map(|it| it.split('/')) {
             walked = if walked.is_empty() { part.to_owned() } else { format!("{walked}/{part}") };
-            dir = match enter(&dir, part) {
+            let entered = match enter(&spot.dir, part) {
                 Err(Errno::NOENT) if make => {
-                    self.make_folder(&dir, part)?;
-                    enter(&dir, part)?
+                    self.make_folder(&spot.dir, part)?;
+                    enter(&spot.dir, part)
                 }
-                Err(Errno::NOTDIR | Errno::LOOP) => return Err(self.refused(&dir, part, &walked)),
-                other => other?,
+                entered => entered,
             };
+            match entered {
+                Ok(dir) => {
+                    spot.dir = dir;
+                    spot.path.push(part);
+                    spot.place.push(part);
+                }
+                Err(Errno::NOTDIR | Errno::LOOP) => spot = self.behind(spot, part, &walked)?,
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(dir)
+        if let Some(links) = self.links.as_ref().filter(|_| is_link(&spot.dir, &spot.name)) {
+            let real = links.follow(at.as_str(), true)?;
+            let (folder, name) = (real.path.parent().map(Path::to_owned), real.path.file_name().map(ToOwned::to_owned));
+            let name = name.and_then(|it| it.into_string().ok());
+            let (Some(folder), Some(name)) = (folder, name) else {
+                return Err(self.refused(&spot.dir, &spot.name, at.as_str()));
+            };
+            spot = Spot { name, ..below(real.dir, real.root, folder)? };
+        }
+        Ok(spot)
+    }
+
+    /// The folder that the link `part` in a folder leads to; `walked` is its path below the root.
+    fn behind(&self, spot: Spot, part: &str, walked: &str) -> io::Result<Spot> {
+        let Some(links) = self.links.as_ref().filter(|_| is_link(&spot.dir, part)) else {
+            return Err(self.refused(&spot.dir, part, walked));
+        };
+        let real = links.follow(walked, false)?;
+        Ok(Spot { name: spot.name, ..below(real.dir, real.root, real.path)? })
     }
 
     fn refused(&self, dir: &Dir, part: &str, walked: &str) -> io::Error {
         let at = self.root.join(walked);
-        let is_link = rustix::fs::statat(dir, part, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Symlink);
-        let (cause, what) = if is_link {
+        let (cause, what) = if is_link(dir, part) {
             (Cause::Refused, "is a symbolic link, and is not followed")
         } else {
             (Cause::Exists, "is a file where a folder is needed")
         };
         io::Error::other(SinkError::new(cause, format!("{} {what}", at.display())))
+    }
+
+    /// What a link to a file of the same store leads to has a key of its own there: it may be good, and another file's.
+    fn refuse_shared(&self, spot: &Spot, at: &ObjectKey) -> Result<(), SinkError> {
+        let link = self.root.join(at.as_str());
+        let real = spot.place.join(&spot.name);
+        let is_link = std::fs::symlink_metadata(&link).is_ok_and(|it| it.is_symlink());
+        if is_link && self.root.canonicalize().is_ok_and(|root| real.starts_with(root)) {
+            let (link, real) = (link.display(), real.display());
+            let attempt = format!(
+                "{real} is not replaced: the link {link} leads there, and it may be another data file's. Remove the link, \
+                 and try again"
+            );
+            return Err(SinkError::new(Cause::Refused, attempt));
+        }
+        Ok(())
     }
 
     fn make_folder(&self, dir: &Dir, part: &str) -> io::Result<()> {
@@ -154,20 +223,19 @@ impl FolderWriter {
         Ok(())
     }
 
-    /// Flushes the name of a file in `dir`; and, once a folder, the names of those that lead there, whoever made them. What
-    /// the file system cannot do goes to `placed`, once.
-    fn flush_name(&self, dir: &Dir, at: &ObjectKey, placed: &mut Placed) -> io::Result<()> {
+    /// Flushes the name of a file; and, once a folder, the names of those that lead there, whoever made them. What the
+    /// file system cannot do goes to `placed`, once.
+    fn flush_name(&self, spot: &Spot, placed: &mut Placed) -> io::Result<()> {
         let root = || self.root.clone();
-        let mut note = sync_dir(dir, root)?;
-        let folder = at.parent().unwrap_or_default();
-        let is_named = |named: &HashSet<String>| named.contains(folder);
+        let mut note = sync_dir(&spot.dir, root)?;
+        let is_named = |named: &HashSet<PathBuf>| named.contains(&spot.place);
         if !is_named(&self.named.lock().unwrap_or_else(PoisonError::into_inner)) {
-            let mut above = self.root_folder(false)?;
-            for part in folder.split('/').filter(|it| !it.is_empty()) {
+            let mut above = spot.root.try_clone()?;
+            for part in parts(&spot.path)? {
                 note = sync_dir(&above, root)?.or(note);
                 above = enter(&above, part)?;
             }
-            self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+            self.named.lock().unwrap_or_else(PoisonError::into_inner).insert(spot.place.clone());
         }
         if let Some(note) = self.notes.add(note) {
             placed.note = Some(placed.note.take().map_or_else(|| note.clone(), |it| format!("{it}; {note}")));
@@ -176,11 +244,11 @@ impl FolderWriter {
     }
 
     /// Once a folder: removes temporaries that no living process holds.
-    fn sweep(&self, dir: &Dir, at: &ObjectKey) {
-        let folder = at.parent().unwrap_or_default().to_owned();
+    fn sweep(&self, spot: &Spot) {
+        let dir = &spot.dir;
         // Held to the end: another worker's temporary has its lock only a moment after its name.
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if !swept.insert(folder) {
+        if !swept.insert(spot.place.clone()) {
             return;
         }
         // What cannot be listed or removed lies in the way of nothing.
@@ -218,15 +286,16 @@ impl FolderWriter {
     /// Writes what is expected, so that it can be given the name `at`.
     fn stage(
         &self,
-        dir: &Dir,
+        spot: &Spot,
         at: &ObjectKey,
         copy: &mut dyn Read,
         expected: &Expected,
     ) -> Result<(Whole, Placed), PutError> {
-        self.sweep(dir, at);
+        self.sweep(spot);
+        let dir = &spot.dir;
         let temporary = format!("{TEMPORARY}{}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
-        let like = self.like(dir, last_part(at)).map_err(failed)?;
+        let like = self.like(dir, &spot.name).map_err(failed)?;
         let mut whole = Whole::create(dir, temporary).map_err(failed)?;
         let written = fill(&mut whole.file, copy, expected, &failed).and_then(|()| {
             let placed = dress(&whole.file, &like).map_err(failed)?;
@@ -370,6 +439,24 @@ fn enter(dir: &Dir, part: &str) -> Result<Dir, Errno> {
     rustix::fs::openat(dir, part, flags, Mode::empty()).map(|it| Dir::from_std_file(it.into()))
 }
 
+/// A folder below one that was opened, by a path without links.
+fn below(root: &Dir, place: &Path, path: PathBuf) -> io::Result<Spot> {
+    let mut dir = root.try_clone()?;
+    for part in parts(&path)? {
+        dir = enter(&dir, part)?;
+    }
+    Ok(Spot { dir, name: String::new(), root: root.try_clone()?, place: place.join(&path), path })
+}
+
+fn parts(path: &Path) -> io::Result<Vec<&str>> {
+    let not_text = || io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", path.display()));
+    path.iter().map(|part| part.to_str().ok_or_else(not_text)).collect()
+}
+
+fn is_link(dir: &Dir, name: &str) -> bool {
+    stat(dir, name).is_ok_and(|found| found.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Symlink))
+}
+
 fn stat(dir: &Dir, name: &str) -> io::Result<Option<Stat>> {
     match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(it) => Ok(Some(it)),
@@ -393,10 +480,10 @@ impl Target for FolderWriter {
 
     fn put_new(&self, at: &ObjectKey, copy: &mut dyn Read, expected: &Expected) -> Result<Placed, PutError> {
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
-        let dir = self.folder_of(at, true).map_err(failed)?;
-        let (whole, mut placed) = self.stage(&dir, at, copy, expected)?;
-        whole.publish(&dir, last_part(at)).map_err(failed)?;
-        self.flush_name(&dir, at, &mut placed).map_err(failed)?;
+        let spot = self.spot(at, true).map_err(failed)?;
+        let (whole, mut placed) = self.stage(&spot, at, copy, expected)?;
+        whole.publish(&spot.dir, &spot.name).map_err(failed)?;
+        self.flush_name(&spot, &mut placed).map_err(failed)?;
         Ok(placed)
     }
 }
@@ -404,11 +491,11 @@ impl Target for FolderWriter {
 impl Folder for FolderWriter {
     fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError> {
         let failed = self.failed("look at", at);
-        let dir = match self.folder_of(at, false) {
+        let spot = match self.spot(at, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(&failed)?,
         };
-        match stat(&dir, last_part(at)).map_err(&failed)? {
+        match stat(&spot.dir, &spot.name).map_err(&failed)? {
             None => Ok(None),
             Some(it) if is_regular(&it) => Ok(Some(u64::try_from(it.st_size).unwrap_or_default())),
             Some(_) => {
@@ -421,10 +508,11 @@ impl Folder for FolderWriter {
 
     fn open(&self, at: &ObjectKey) -> Result<StoredObject, SinkError> {
         let failed = self.failed("read", at);
-        let dir = self.folder_of(at, false).map_err(&failed)?;
+        let spot = self.spot(at, false).map_err(&failed)?;
         // A pipe under the name must not hang the restore.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&dir, last_part(at), flags, Mode::empty()).map_err(|it| failed(it.into()))?;
+        let file = rustix::fs::openat(&spot.dir, spot.name.as_str(), flags, Mode::empty());
+        let file = file.map_err(|error| failed(error.into()))?;
         let file = File::from(file);
         let metadata = file.metadata().map_err(&failed)?;
         if !metadata.is_file() {
@@ -447,16 +535,18 @@ impl Mender for FolderWriter {
         if aside.parent() != at.parent() {
             return Err(SinkError::new(Cause::Refused, format!("{aside} is not beside {at}")).into());
         }
-        let dir = self.folder_of(at, false).map_err(failed)?;
-        let found = stat(&dir, last_part(at)).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let spot = self.spot(at, false).map_err(failed)?;
+        self.refuse_shared(&spot, at)?;
+        let found =
+            stat(&spot.dir, &spot.name).map_err(failed)?.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         if !is_regular(&found) {
             let attempt = format!("{} is not a regular file, and is left alone", self.root.join(at.as_str()).display());
             return Err(SinkError::new(Cause::Refused, attempt).into());
         }
-        let (whole, mut placed) = self.stage(&dir, at, copy, expected)?;
-        whole.replace(&dir, last_part(at), last_part(aside)).map_err(failed)?;
-        self.flush_name(&dir, at, &mut placed).map_err(failed)?;
-        placed.kept = Some(self.root.join(aside.as_str()).display().to_string());
+        let (whole, mut placed) = self.stage(&spot, at, copy, expected)?;
+        whole.replace(&spot.dir, &spot.name, last_part(aside)).map_err(failed)?;
+        self.flush_name(&spot, &mut placed).map_err(failed)?;
+        placed.kept = Some(spot.place.join(last_part(aside)).display().to_string());
         Ok(placed)
     }
 }
@@ -465,12 +555,13 @@ impl Mender for FolderWriter {
 pub struct FileStoreWriter(Arc<FolderWriter>);
 
 impl FileStoreWriter {
-    /// Opens the folder of the store.
+    /// Opens the folder of the store. Links in it are followed as [`crate::FileStore`] follows them, to `extra` too, so that a
+    /// file is put where Dataverse reads it.
     ///
     /// # Errors
     /// As [`FolderWriter::open`].
-    pub fn open(root: &Path, run: &RunId) -> Result<Self, SinkError> {
-        Ok(Self(Arc::new(FolderWriter::open(root, run, Manner::AsNeighbours)?)))
+    pub fn open(root: &Path, extra: &[PathBuf], run: &RunId) -> Result<Self, SinkError> {
+        Ok(Self(Arc::new(FolderWriter::of_store(root, extra, run)?)))
     }
 }
 
@@ -478,6 +569,11 @@ impl StoreWriter for FileStoreWriter {
     fn place(&self, at: &Location) -> Result<(Arc<dyn Mender>, ObjectKey), SinkError> {
         let key =
             at.key().map_err(|it| SinkError::because(Cause::Refused, "the object has no place in a folder", it))?;
+        // A link that cannot be followed is known before anything is promised.
+        match self.0.spot(&key, false) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.0.failed("write", &key)(error)),
+            Ok(_) | Err(_) => {}
+        }
         Ok((Arc::<FolderWriter>::clone(&self.0), key))
     }
 

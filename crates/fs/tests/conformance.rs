@@ -190,14 +190,44 @@ fn links_are_followed_to_where_they_may_lead_and_named_where_they_may_not() {
     assert_eq!(store.members(&location("whole")).unwrap().unwrap(), ["back", "moved/y"]);
     assert_eq!(read(&store, "out").unwrap_err().0, Cause::Refused);
     assert!(store.check().is_ok());
-    // A disk that is not mounted is not a store that lost its files.
+    // A disk that is not mounted is no reason to leave the rest out; what lies on it is not called missing.
+    let behind = |why: &str| {
+        let store = FileStore::with_extra_roots(&root, std::slice::from_ref(&second)).unwrap();
+        assert!(store.check().is_ok());
+        assert_eq!(read(&store, "absolute"), Ok(b"old".to_vec()));
+        for name in ["moved/y", "back"] {
+            let (cause, text) = read(&store, name).unwrap_err();
+            assert_eq!(cause, Cause::Refused, "{text}");
+            assert!(text.contains(&format!("the folder {} of ExtraRoots {why}", second.display())), "{text}");
+            assert_eq!(store.size(&location(name)).unwrap_err().cause, Cause::Refused, "{name}");
+        }
+        let notes = store.notes();
+        assert!(
+            notes.len() == 1 && notes[0].contains(why) && notes[0].contains(&second.display().to_string()),
+            "{notes:?}"
+        );
+    };
     fs::remove_dir_all(&second).unwrap();
     fs::create_dir(&second).unwrap();
-    let store = FileStore::with_extra_roots(&root, std::slice::from_ref(&second)).unwrap();
-    assert_eq!(store.check().unwrap_err().cause, Cause::Unavailable);
+    behind("is empty");
     fs::remove_dir(&second).unwrap();
-    let gone = FileStore::with_extra_roots(&root, &[second]);
-    assert_eq!(gone.err().unwrap().cause, Cause::Misconfigured);
+    behind("cannot be opened");
+}
+
+#[test]
+fn a_link_to_itself_is_called_so() {
+    let folder = TempDir::new().unwrap();
+    let dataset = folder.path().join("10.5072/FK2/ABC");
+    fs::create_dir_all(&dataset).unwrap();
+    symlink("b", dataset.join("a")).unwrap();
+    symlink("a", dataset.join("b")).unwrap();
+    let store = FileStore::open(folder.path()).unwrap();
+    for name in ["a", "a/x"] {
+        let (cause, text) = read(&store, name).unwrap_err();
+        assert_eq!(cause, Cause::Refused, "{text}");
+        assert!(text.contains("leads to b, and from there back to itself. Remove this link"), "{text}");
+        assert!(!text.contains("ExtraRoots"), "{text}");
+    }
 }
 
 #[test]

@@ -8,9 +8,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use dvb_fixity::{Algorithm, Measured};
-use dvb_fs::{FolderWriter, Manner};
-use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Expected, Folder, Mender, PutError, Target, conformance};
+use dvb_fs::{FileStore, FileStoreWriter, FolderWriter, Manner};
+use dvb_model::{ObjectKey, ObjectName, RunId, StoragePid};
+use dvb_storage::{
+    Cause, Expected, Folder, Location, Mender, ObjectAddress, PutError, Source as _, StoreWriter as _, Target,
+    conformance,
+};
 use tempfile::TempDir;
 
 fn key(text: &str) -> ObjectKey {
@@ -182,4 +185,69 @@ fn a_process_that_dies_leaves_nothing_and_nobody_else_may_look_into_the_folder()
         let mode = fs::metadata(folder.path().join(made)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{made}");
     }
+}
+
+fn location(name: &str) -> Location {
+    Location {
+        storage_pid: StoragePid { authority: "10.5072".into(), identifier: "FK2/ABC".into() },
+        identifier: None,
+        object: ObjectAddress::Main(ObjectName::new(name).unwrap()),
+    }
+}
+
+/// What the store's reader finds at a name, after a writer put it there: both resolve links alike.
+#[test]
+fn a_store_is_written_where_it_is_read() {
+    let folder = TempDir::new().unwrap();
+    let [root, second, third] = ["files", "disk2", "disk3"].map(|it| folder.path().join(it));
+    let [dataset, old] = ["FK2/ABC", "FK2/OLD"].map(|it| root.join("10.5072").join(it));
+    for it in [&dataset, &old, &second.join("ABC"), &third] {
+        fs::create_dir_all(it).unwrap();
+    }
+    let link = |to: &Path, name: &str| symlink(to, dataset.join(name)).unwrap();
+    link(&old, "inside");
+    link(&second.join("ABC"), "moved");
+    link(&old.join("lost"), "file");
+    link(&second.join("ABC/kept"), "damaged");
+    link(&third, "out");
+    link(&second.join("none"), "dangling");
+    link(Path::new("loop"), "loop");
+    fs::write(second.join("ABC/kept"), "bad").unwrap();
+
+    let writer = FileStoreWriter::open(&root, std::slice::from_ref(&second), &RunId("r1".into())).unwrap();
+    let store = FileStore::with_extra_roots(&root, std::slice::from_ref(&second)).unwrap();
+    for (name, real) in [
+        ("inside/x", old.join("x")),
+        ("moved/y", second.join("ABC/y")),
+        ("file", old.join("lost")),
+        ("moved/n/z", second.join("ABC/n/z")),
+    ] {
+        let (mender, key) = writer.place(&location(name)).unwrap();
+        mender.put_new(&key, &mut name.as_bytes(), &expected(name.as_bytes())).unwrap();
+        assert_eq!(fs::read(&real).unwrap(), name.as_bytes(), "{name}");
+        assert_eq!(store.size(&location(name)).unwrap(), Some(name.len() as u64), "{name}");
+        assert_eq!(cause(mender.put_new(&key, &mut &b"x"[..], &expected(b"x"))), Cause::Exists, "{name}");
+    }
+    let (mender, at) = writer.place(&location("damaged")).unwrap();
+    let placed = mender.put_instead(&at, &mut &b"good"[..], &expected(b"good"), &key("10.5072/FK2/ABC/damaged.bad"));
+    assert_eq!(placed.unwrap().kept, Some(second.join("ABC/damaged.bad").display().to_string()));
+    assert_eq!(fs::read(second.join("ABC/kept")).unwrap(), b"good");
+    let (mender, at) = writer.place(&location("file")).unwrap();
+    let aside = key("10.5072/FK2/ABC/file.bad");
+    assert_eq!(cause(mender.put_instead(&at, &mut &b"x"[..], &expected(b"x"), &aside)), Cause::Refused, "another's");
+    assert!(fs::symlink_metadata(dataset.join("damaged")).unwrap().is_symlink());
+
+    for (name, link, advice) in [
+        ("out/x", "out", "ExtraRoots"),
+        ("dangling/x", "dangling", "nothing is there"),
+        ("loop/x", "loop", "back to itself"),
+        ("loop", "loop", "back to itself"),
+    ] {
+        let error = writer.place(&location(name)).err().unwrap();
+        assert_eq!(error.cause, Cause::Refused, "{name}");
+        let link = format!("the link {} leads to", dataset.join(link).display());
+        assert!(error.attempt.contains(&link) && error.attempt.contains(advice), "{}", error.attempt);
+    }
+    assert_eq!(names(&third), [""; 0]);
+    assert_eq!(names(&second), ["ABC"]);
 }

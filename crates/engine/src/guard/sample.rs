@@ -161,9 +161,12 @@ fn place_of(place: &Place) -> String {
 
 /// What is known of one object.
 enum Found {
-    There { size: u64 },
+    There {
+        size: u64,
+    },
     Missing,
-    Forbidden(String),
+    /// Something of this object alone is in the way: rights, a link.
+    Unreadable(String),
     Unknown(String),
 }
 
@@ -241,7 +244,7 @@ impl Seen {
                 let key = locations.first().and_then(|it| it.key().ok());
                 format!("{} is missing", key.map_or_else(|| "an object".to_owned(), |it| it.to_string()))
             }
-            Found::Forbidden(why) | Found::Unknown(why) => {
+            Found::Unreadable(why) | Found::Unknown(why) => {
                 self.unknown += 1;
                 why
             }
@@ -257,8 +260,10 @@ fn find(source: &dyn Source, locations: &[Location]) -> Found {
         match source.size(at) {
             Ok(Some(size)) => return Found::There { size },
             Ok(None) => {}
-            Err(error) if error.cause == Cause::Forbidden => found = Found::Forbidden(error.chain()),
-            Err(error) if matches!(error.cause, Cause::Missing | Cause::Refused | Cause::Io) => {}
+            Err(error) if error.cause == Cause::Missing => {}
+            Err(error) if matches!(error.cause, Cause::Forbidden | Cause::Refused | Cause::Io) => {
+                found = Found::Unreadable(error.chain());
+            }
             Err(error) => return Found::Unknown(error.chain()),
         }
     }

@@ -268,10 +268,15 @@ impl Repair<'_> {
             (_, None) => true,
             (Measurement::Bad(_) | Measurement::Unread { .. }, Some(_)) => false,
         });
-        let closed = wanted.driver.as_ref().and_then(|it| self.setup.writers.get(it)).map_or_else(
-            || Some("nothing can be written to this store".to_owned()),
-            |it| it.as_ref().err().map(|it| it.why.clone()),
-        );
+        let closed = match wanted.driver.as_ref().and_then(|it| self.setup.writers.get(it)) {
+            None => Some("nothing can be written to this store".to_owned()),
+            Some(Err(no_store)) => Some(no_store.why.clone()),
+            // What a link forbids, `--apply` could not do: it is not promised.
+            Some(Ok(writer)) => {
+                let place = wanted.at.as_ref().ok().map(|(_, at)| writer.place(at));
+                place.and_then(Result::err).map(|error| error.chain())
+            }
+        };
         if self.options.apply && (is_missing || wanted.recorded.is_some()) {
             let finding = store_finding(sides.people, sides.role, self.setup.stores, wanted, &item);
             self.setup.ledger.record_incidents(&self.options.how.run, &[finding], &[])?;

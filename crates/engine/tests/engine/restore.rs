@@ -84,7 +84,7 @@ impl Bench {
 
     pub(crate) fn writers(&self, run: &RunId) -> StoreWriters {
         let open = |it: &dvb_testkit::dataverse::Store| {
-            let writer = FileStoreWriter::open(&it.directory, run).unwrap();
+            let writer = FileStoreWriter::open(&it.directory, &[], run).unwrap();
             (DriverId(it.id.clone()), Ok(Box::new(writer) as Box<dyn StoreWriter>))
         };
         self.world.stores.iter().map(open).collect()
