@@ -89,7 +89,7 @@ fn a_host_that_is_not_known_is_refused_with_the_line_to_add() {
 
 #[test]
 fn an_account_that_may_remove_nothing_is_said_to_be_that() {
-    let server = dvb_testkit::asyncssh::Server::start(&["no-remove"]);
+    let server = dvb_testkit::asyncssh::start(&["no-remove"]);
     let account = server.account().fresh("append-only");
     let mut site = Site::new();
     site.call(&["init"]).expect(0);

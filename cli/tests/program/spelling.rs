@@ -1,13 +1,13 @@
 //! A server that keeps names in small letters: what a run puts there is found again.
 
-use dvb_testkit::asyncssh::Server;
+use dvb_testkit::asyncssh;
 use dvb_testkit::files::tree;
 
 use crate::site::Site;
 
 #[test]
 fn a_server_that_keeps_small_letters_is_a_destination_as_any_other() {
-    let server = Server::start(&["names=lower"]);
+    let server = asyncssh::start(&["names=lower"]);
     let account = server.account();
     let mut site = Site::new();
     site.set(

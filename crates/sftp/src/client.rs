@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connection::{Link, Until};
 use crate::error::Fault;
 use crate::lessons::Handles;
-use crate::link::{Link, Until};
 use crate::wire::{self, Extensions, Limits, Malformed, Reply, Request, Status};
 
 /// Requests in flight. Answers are small and requests wait in the server's own window, so this costs no memory here.
@@ -67,7 +67,10 @@ pub(crate) struct Client {
 
 /// Whether a refusal gives no reason: it may pass.
 pub(crate) fn is_vague(status: &Status) -> bool {
-    !matches!(status.code, wire::NO_SUCH_FILE | wire::PERMISSION_DENIED | wire::UNSUPPORTED | wire::EOF)
+    !matches!(
+        status.code,
+        wire::SSH_FX_NO_SUCH_FILE | wire::SSH_FX_PERMISSION_DENIED | wire::SSH_FX_OP_UNSUPPORTED | wire::SSH_FX_EOF
+    )
 }
 
 impl Client {
@@ -338,7 +341,7 @@ impl Drop for Client {
 /// Reads the answer to a request that is answered by a status.
 pub(crate) fn done(reply: Reply<'_>) -> Result<Result<(), Status>, Fault> {
     match reply {
-        Reply::Status(Status { code: wire::OK, .. }) => Ok(Ok(())),
+        Reply::Status(Status { code: wire::SSH_FX_OK, .. }) => Ok(Ok(())),
         Reply::Status(status) => Ok(Err(status)),
         _ => Err(Malformed("an answer of the wrong type").into()),
     }

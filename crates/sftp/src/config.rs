@@ -13,7 +13,7 @@ use openssl::pkey::PKey;
 use russh::keys::{self, PrivateKey};
 
 use crate::offers::Offers;
-use crate::short_key;
+use crate::openssh_key;
 
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl KeyFile {
         // A passphrase that a key does not need is no fault.
         let key = keys::decode_secret_key(&text, self.passphrase.as_deref())
             .or_else(|error| keys::decode_secret_key(&text, None).map_err(|_| error))
-            .or_else(|error| match short_key::to_pkcs8(&text, self.passphrase.as_deref()) {
+            .or_else(|error| match openssh_key::to_pkcs8(&text, self.passphrase.as_deref()) {
                 Some(text) => keys::decode_secret_key(&text, None),
                 None => Err(error),
             })?;

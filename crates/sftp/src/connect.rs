@@ -14,8 +14,8 @@ use russh::keys::PublicKeyOrCertificate;
 use tokio::runtime::{self, Runtime};
 use tokio::time::{sleep, timeout};
 
+use crate::activity::{Activity, TrackedSocket};
 use crate::config::SftpConfig;
-use crate::heard::{Heard, Wire};
 use crate::hostkey::KnownKeys;
 use crate::login::log_in;
 use crate::offers::{self, Offers};
@@ -36,8 +36,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(crate) struct Connection {
     pub(crate) runtime: Runtime,
     pub(crate) life: Life,
-    /// When the server was heard last.
-    pub(crate) heard: Arc<Heard>,
+    /// When the server sent something last.
+    pub(crate) activity: Arc<Activity>,
     pub(crate) socket: TcpStream,
 }
 
@@ -135,11 +135,11 @@ fn attempt(config: &SftpConfig) -> Result<Connection, SinkError> {
     let here = |attempt: &str, error| SinkError::because(Cause::Io, attempt, error);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|it| here("set up SSH", it))?;
     let socket = dial(config)?;
-    let heard = Arc::new(Heard::new());
+    let activity = Arc::new(Activity::new());
     let wire = {
         let clone = socket.try_clone().map_err(|it| here("set up the socket", it))?;
         let _in_runtime = runtime.enter();
-        Wire::new(clone, Arc::clone(&heard)).map_err(|it| here("set up the socket", it))?
+        TrackedSocket::new(clone, Arc::clone(&activity)).map_err(|it| here("set up the socket", it))?
     };
     let handle = runtime.block_on(async {
         let agreed = within(config, client::connect_stream(ssh, wire, Guard { known })).await;
@@ -147,7 +147,7 @@ fn attempt(config: &SftpConfig) -> Result<Connection, SinkError> {
         log_in(&mut handle, config, offers.allow_sha1()).await?;
         Ok(handle)
     })?;
-    Ok(Connection { runtime, life: Life(Some(handle)), heard, socket })
+    Ok(Connection { runtime, life: Life(Some(handle)), activity, socket })
 }
 
 /// Gives one step its time.

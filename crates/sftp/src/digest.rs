@@ -128,7 +128,7 @@ impl Tools {
         if is_flushed(&shell::wait(client, &asked)?) {
             return Ok(());
         }
-        Err(Fault::Flush(Status { code: wire::FAILURE, message: "sync -f failed".into() }))
+        Err(Fault::Flush(Status { code: wire::SSH_FX_FAILURE, message: "sync -f failed".into() }))
     }
 
     /// The program for a batch of so many bytes.

@@ -153,7 +153,7 @@ impl Download {
     fn open(&mut self, n: usize, client: &mut Client) {
         let path = &self.jobs[n].path;
         let ticket = |step| Ticket { job: n, step, ..Ticket::default() };
-        client.send(ticket(OPEN), &Request::Open { path, flags: wire::READ, mode: None });
+        client.send(ticket(OPEN), &Request::Open { path, flags: wire::OPEN_READ, mode: None });
         if self.jobs[n].size.is_none() {
             client.send(ticket(SIZE), &Request::Stat { path });
         }
@@ -163,7 +163,7 @@ impl Download {
     /// A file is not opened: in another moment it may be.
     fn not_opened(&mut self, n: usize, status: Status, client: &Client) {
         let job = &mut self.jobs[n];
-        if job.failure.is_some() || status.code == wire::NO_SUCH_FILE {
+        if job.failure.is_some() || status.code == wire::SSH_FX_NO_SUCH_FILE {
             self.opening.given_up();
         } else if self.opening.refused(n, client) {
             return;
@@ -223,13 +223,13 @@ impl Download {
                 if let Some(size) = job.size.filter(|size| end > *size) {
                     // Nobody asked for more, and a server can go on without end.
                     let message = format!("it has more than the {size} bytes that were told before");
-                    job.failure = Some(Status { code: wire::FAILURE, message });
+                    job.failure = Some(Status { code: wire::SSH_FX_FAILURE, message });
                 }
             }
             reply => {
                 self.outstanding -= u64::from(ticket.len);
                 match done(reply)?.err() {
-                    Some(status) if status.code == wire::EOF => job.ended = true,
+                    Some(status) if status.code == wire::SSH_FX_EOF => job.ended = true,
                     Some(status) => job.failure = Some(status),
                     None => return Err(Malformed("READ answered without data").into()),
                 }
@@ -275,7 +275,7 @@ impl Work for Download {
                 Some(size) => job.size = Some(size),
                 None => {
                     let message = "the server does not say how large it is".to_owned();
-                    job.failure = Some(Status { code: wire::FAILURE, message });
+                    job.failure = Some(Status { code: wire::SSH_FX_FAILURE, message });
                 }
             },
             (OPEN, reply) => {

@@ -51,8 +51,8 @@ impl Fault {
 /// The failure that a status stands for, where no more can be found out.
 pub(crate) fn refusal(attempt: impl Into<String>, status: Status) -> SinkError {
     let cause = match status.code {
-        wire::NO_SUCH_FILE => Cause::Missing,
-        wire::PERMISSION_DENIED => Cause::Forbidden,
+        wire::SSH_FX_NO_SUCH_FILE => Cause::Missing,
+        wire::SSH_FX_PERMISSION_DENIED => Cause::Forbidden,
         _ => Cause::Io,
     };
     SinkError::because(cause, attempt, status)

@@ -9,33 +9,33 @@
 //! on a server without the extension and without a shell, both happen when its file system sees fit, and a name is
 //! given by RENAME, which replaces nothing, or, where a bad copy is to be replaced, by REMOVE and RENAME in two steps.
 
+mod activity;
 mod client;
 mod config;
 mod connect;
+mod connection;
 mod continued;
 mod digest;
 mod download;
-mod durable;
 mod error;
 mod folders;
-mod heard;
+mod fsync;
+mod handshake;
 mod hostkey;
 mod lessons;
-mod link;
 mod listing;
 mod login;
 mod measure;
 mod offers;
 mod opening;
+mod openssh_key;
 mod pace;
 mod prove;
 mod publish;
 mod reading;
 mod session;
 mod shell;
-mod short_key;
 mod sink;
-mod start;
 mod sweep;
 mod upload;
 mod wire;

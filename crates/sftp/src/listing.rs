@@ -53,7 +53,7 @@ impl Seen {
         }
         if self.count > MOST_IN_FOLDER || self.empty > MOST_EMPTY || self.again > 3 {
             let message = "the listing of this folder has no end".to_owned();
-            return Err(Status { code: wire::FAILURE, message });
+            return Err(Status { code: wire::SSH_FX_FAILURE, message });
         }
         Ok(())
     }
@@ -86,7 +86,7 @@ impl SftpSession {
                 match result {
                     Ok(()) => {}
                     // It was removed meanwhile, or nothing was stored yet.
-                    Err(status) if status.code == wire::NO_SUCH_FILE => {}
+                    Err(status) if status.code == wire::SSH_FX_NO_SUCH_FILE => {}
                     Err(_) if group.len() > 1 => {
                         vague.push(folder.clone());
                     }
@@ -164,7 +164,7 @@ impl SftpSession {
                             flow = take(self, n, entries)?;
                         }
                     }
-                    Reply::Status(it) if it.code == wire::EOF => ended[at] = true,
+                    Reply::Status(it) if it.code == wire::SSH_FX_EOF => ended[at] = true,
                     Reply::Status(it) => {
                         ended[at] = true;
                         results[open[at].0] = Err(it);

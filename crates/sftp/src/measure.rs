@@ -28,7 +28,7 @@ impl SftpSession {
                 Err(SinkError::new(Cause::Broken, attempt))
             }
             Reply::Attributes(Attributes { size: Some(size), .. }) => Ok(Some(size)),
-            Reply::Status(it) if it.code == wire::NO_SUCH_FILE => Ok(None),
+            Reply::Status(it) if it.code == wire::SSH_FX_NO_SUCH_FILE => Ok(None),
             Reply::Status(it) => Err(refusal(format!("look for {key} on {}", self.who), it)),
             _ => Err(SinkError::new(Cause::Io, format!("{} does not tell the size of {key}", self.who))),
         });

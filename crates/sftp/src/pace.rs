@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::activity::Activity;
 use crate::error::Fault;
-use crate::heard::Heard;
 
 /// A server that answers keepalives but not the question is given up after this many times the limit of silence.
 const PATIENCE: u32 = 10;
@@ -100,15 +100,15 @@ impl Pace {
     ///
     /// # Errors
     /// [`Fault`], where it may not.
-    pub(crate) fn check(&mut self, began: Instant, heard: &Heard) -> Result<(), Fault> {
+    pub(crate) fn check(&mut self, began: Instant, activity: &Activity) -> Result<(), Fault> {
         if self.interrupt.is_set() {
             return Err(Fault::Interrupted);
         }
-        let quiet = heard.last().max(began).elapsed();
+        let quiet = activity.last().max(began).elapsed();
         if quiet >= self.idle || began.elapsed() >= self.left {
             return Err(Fault::Silent(self.full.min(quiet.max(began.elapsed())).as_secs()));
         }
-        if self.is_trickle(heard.amount()) {
+        if self.is_trickle(activity.amount()) {
             return Err(Fault::Trickle(self.since.elapsed().as_secs()));
         }
         Ok(())

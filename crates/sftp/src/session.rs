@@ -95,7 +95,10 @@ impl SftpSession {
 
     /// What a refusal means; version 3 says only "failure" of a full disk, so the room is asked for.
     pub(crate) fn explain(&mut self, attempt: &str, status: Status) -> Result<SinkError, Fault> {
-        let unclear = !matches!(status.code, wire::NO_SUCH_FILE | wire::PERMISSION_DENIED | wire::UNSUPPORTED);
+        let unclear = !matches!(
+            status.code,
+            wire::SSH_FX_NO_SUCH_FILE | wire::SSH_FX_PERMISSION_DENIED | wire::SSH_FX_OP_UNSUPPORTED
+        );
         let room = if unclear { told_room(&mut self.client, &self.root)? } else { None };
         Ok(self.refused(attempt, status, room, SCARCE))
     }
@@ -132,7 +135,7 @@ impl SftpSession {
             return self.remove(paths).map(drop);
         }
         let opens: Vec<_> =
-            paths.iter().map(|path| Request::Open { path, flags: wire::EMPTY, mode: Some(FILE_MODE) }).collect();
+            paths.iter().map(|path| Request::Open { path, flags: wire::OPEN_EMPTY, mode: Some(FILE_MODE) }).collect();
         let mut empty = Vec::new();
         for opens in opens.chunks(self.client.open_ahead()) {
             let replies = self.client.ask(opens)?;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
+use crate::connection::Until;
 use crate::error::Fault;
-use crate::link::Until;
 
 /// More than any answer: a shell that prints without end is none to wait for.
 const LONGEST: usize = 64 * 1024 * 1024;

@@ -6,9 +6,9 @@ use dvb_model::RunId;
 use dvb_storage::{Room, Sink, SinkError, SinkSession};
 
 use crate::config::SftpConfig;
+use crate::handshake::{make, room, start};
 use crate::lessons::Lessons;
 use crate::pace::Interrupt;
-use crate::start::{make, room, start};
 
 /// A folder on an SSH server. Each session is a connection of its own.
 #[derive(Debug, Clone)]

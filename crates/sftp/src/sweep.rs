@@ -4,8 +4,8 @@ use dvb_model::RunId;
 
 use crate::continued::worth_going_on;
 use crate::error::Fault;
+use crate::handshake::{KEPT, OF_RUN, PROBE, decode_run};
 use crate::session::{SftpSession, TEMP};
-use crate::start::{KEPT, OF_RUN, PROBE, decode_run};
 use crate::wire::{self, Attributes, Request, Status};
 
 impl SftpSession {
@@ -14,7 +14,7 @@ impl SftpSession {
         let temp = format!("{}/{TEMP}", self.root);
         let folders = match self.entries(&temp)? {
             Ok(folders) => folders,
-            Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(0)),
+            Err(status) if status.code == wire::SSH_FX_NO_SUCH_FILE => return Ok(Ok(0)),
             Err(status) => return Ok(Err(status)),
         };
         let mut removed = 0;
@@ -83,7 +83,7 @@ impl SftpSession {
         let entries = match self.entries(folder)? {
             Ok(entries) => entries,
             // Another sweeper was here.
-            Err(status) if status.code == wire::NO_SUCH_FILE => return Ok(Ok(0)),
+            Err(status) if status.code == wire::SSH_FX_NO_SUCH_FILE => return Ok(Ok(0)),
             Err(status) => return Ok(Err(status)),
         };
         let names = entries.iter().filter_map(|it| Some((std::str::from_utf8(&it.name).ok()?, &it.attributes)));
@@ -96,7 +96,7 @@ impl SftpSession {
             return self.take_over(&left).map(Ok);
         }
         let objects = names.iter().zip(&gone).filter(|(name, gone)| gone.is_ok() && !name.starts_with(PROBE)).count();
-        if let Some(status) = gone.into_iter().filter_map(Result::err).find(|it| it.code != wire::NO_SUCH_FILE) {
+        if let Some(status) = gone.into_iter().filter_map(Result::err).find(|it| it.code != wire::SSH_FX_NO_SUCH_FILE) {
             return Ok(Err(status));
         }
         self.client.order(&[Request::RemoveDir { path: folder }])?;

@@ -111,9 +111,9 @@ impl Upload {
     pub(crate) fn new(batch: Vec<(Temporary, StageRequest)>, folder: &str, mode: u32, flush: bool) -> Self {
         let job = |(at, request): (Temporary, StageRequest)| Job {
             flags: match &at {
-                Temporary::New(_) => wire::CREATE_NEW,
-                Temporary::Left(..) => wire::EMPTY,
-                Temporary::Cut { .. } => wire::WRITE,
+                Temporary::New(_) => wire::OPEN_CREATE_NEW,
+                Temporary::Left(..) => wire::OPEN_EMPTY,
+                Temporary::Cut { .. } => wire::OPEN_WRITE,
             },
             instead: match &at {
                 Temporary::New(_) => None,
@@ -180,7 +180,7 @@ impl Upload {
         let job = &mut self.jobs[n];
         job.waiting -= 1;
         if let Some(instead) = job.instead.take() {
-            (job.path, job.flags, job.there) = (instead, wire::CREATE_NEW, 0);
+            (job.path, job.flags, job.there) = (instead, wire::OPEN_CREATE_NEW, 0);
             self.opening.missed(n);
         } else if !self.opening.refused(n, client) {
             job.refuse("create a temporary file", status);
@@ -384,7 +384,7 @@ impl Work for Upload {
                 }
                 match done(reply)? {
                     Err(status) if step == WRITE => job.refuse("write a temporary file", status),
-                    Err(status) if step == FLUSH && status.code != wire::UNSUPPORTED => {
+                    Err(status) if step == FLUSH && status.code != wire::SSH_FX_OP_UNSUPPORTED => {
                         job.refuse("flush a temporary file to stable storage", status);
                     }
                     Err(status) if step == CLOSE => job.refuse("close a temporary file", status),

@@ -2,21 +2,63 @@
 
 use thiserror::Error;
 
-/// OPEN flags: read; and create a file that must not be there, to write.
-pub(crate) const READ: u32 = 0x01;
-pub(crate) const CREATE_NEW: u32 = 0x02 | 0x08 | 0x20;
-/// Write to a file that is there.
-pub(crate) const WRITE: u32 = 0x02;
-/// Make a file empty that may be there, to write.
-pub(crate) const EMPTY: u32 = 0x02 | 0x08 | 0x10;
+/// The version of the protocol that is spoken.
+const VERSION: u32 = 3;
 
-/// Status codes that mean something of their own.
-pub(crate) const OK: u32 = 0;
-pub(crate) const EOF: u32 = 1;
-pub(crate) const NO_SUCH_FILE: u32 = 2;
-pub(crate) const PERMISSION_DENIED: u32 = 3;
-pub(crate) const FAILURE: u32 = 4;
-pub(crate) const UNSUPPORTED: u32 = 8;
+// Types of packets, section 3.
+const SSH_FXP_INIT: u8 = 1;
+const SSH_FXP_VERSION: u8 = 2;
+const SSH_FXP_OPEN: u8 = 3;
+const SSH_FXP_CLOSE: u8 = 4;
+const SSH_FXP_READ: u8 = 5;
+const SSH_FXP_WRITE: u8 = 6;
+const SSH_FXP_LSTAT: u8 = 7;
+const SSH_FXP_OPENDIR: u8 = 11;
+const SSH_FXP_READDIR: u8 = 12;
+const SSH_FXP_REMOVE: u8 = 13;
+const SSH_FXP_MKDIR: u8 = 14;
+const SSH_FXP_RMDIR: u8 = 15;
+const SSH_FXP_REALPATH: u8 = 16;
+const SSH_FXP_STAT: u8 = 17;
+const SSH_FXP_RENAME: u8 = 18;
+const SSH_FXP_STATUS: u8 = 101;
+const SSH_FXP_HANDLE: u8 = 102;
+const SSH_FXP_DATA: u8 = 103;
+const SSH_FXP_NAME: u8 = 104;
+const SSH_FXP_ATTRS: u8 = 105;
+const SSH_FXP_EXTENDED: u8 = 200;
+const SSH_FXP_EXTENDED_REPLY: u8 = 201;
+
+// Status codes that mean something of their own, section 7.
+pub(crate) const SSH_FX_OK: u32 = 0;
+pub(crate) const SSH_FX_EOF: u32 = 1;
+pub(crate) const SSH_FX_NO_SUCH_FILE: u32 = 2;
+pub(crate) const SSH_FX_PERMISSION_DENIED: u32 = 3;
+pub(crate) const SSH_FX_FAILURE: u32 = 4;
+pub(crate) const SSH_FX_OP_UNSUPPORTED: u32 = 8;
+
+// How a file is opened, section 6.3.
+const SSH_FXF_READ: u32 = 0x01;
+const SSH_FXF_WRITE: u32 = 0x02;
+const SSH_FXF_CREAT: u32 = 0x08;
+const SSH_FXF_TRUNC: u32 = 0x10;
+const SSH_FXF_EXCL: u32 = 0x20;
+
+/// Opens to read.
+pub(crate) const OPEN_READ: u32 = SSH_FXF_READ;
+/// Creates a file that must not be there, to write.
+pub(crate) const OPEN_CREATE_NEW: u32 = SSH_FXF_WRITE | SSH_FXF_CREAT | SSH_FXF_EXCL;
+/// Opens a file that is there, to write.
+pub(crate) const OPEN_WRITE: u32 = SSH_FXF_WRITE;
+/// Makes a file empty that may be there, to write.
+pub(crate) const OPEN_EMPTY: u32 = SSH_FXF_WRITE | SSH_FXF_CREAT | SSH_FXF_TRUNC;
+
+// Which attributes follow, section 5.
+const SSH_FILEXFER_ATTR_SIZE: u32 = 0x01;
+const SSH_FILEXFER_ATTR_UIDGID: u32 = 0x02;
+const SSH_FILEXFER_ATTR_PERMISSIONS: u32 = 0x04;
+const SSH_FILEXFER_ATTR_ACMODTIME: u32 = 0x08;
+const SSH_FILEXFER_ATTR_EXTENDED: u32 = 0x8000_0000;
 
 /// What can be asked, `WRITE` aside ([`begin_write`]).
 #[derive(Debug, Clone, Copy)]
@@ -127,42 +169,44 @@ fn patch(out: &mut [u8], at: usize, value: usize) {
 
 /// The packet that opens the conversation.
 pub(crate) fn init(out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0, 0, 0, 5, 1, 0, 0, 0, 3]);
+    out.extend_from_slice(&5_u32.to_be_bytes());
+    out.push(SSH_FXP_INIT);
+    out.extend_from_slice(&VERSION.to_be_bytes());
 }
 
 /// Appends a request.
 pub(crate) fn encode(out: &mut Vec<u8>, id: u32, request: &Request<'_>) {
     let path_only = |out: &mut Vec<u8>, kind, path: &str| packet(out, kind, id, |o| text(o, path.as_bytes()));
     let extended = |out: &mut Vec<u8>, name: &str, parts: &[&[u8]]| {
-        packet(out, 200, id, |o| {
+        packet(out, SSH_FXP_EXTENDED, id, |o| {
             text(o, name.as_bytes());
             parts.iter().for_each(|it| text(o, it));
         });
     };
     match *request {
-        Request::Open { path, flags, mode } => packet(out, 3, id, |o| {
+        Request::Open { path, flags, mode } => packet(out, SSH_FXP_OPEN, id, |o| {
             text(o, path.as_bytes());
             o.extend_from_slice(&flags.to_be_bytes());
             attributes(o, mode);
         }),
-        Request::Close { handle } => packet(out, 4, id, |o| text(o, handle)),
-        Request::Read { handle, offset, len } => packet(out, 5, id, |o| {
+        Request::Close { handle } => packet(out, SSH_FXP_CLOSE, id, |o| text(o, handle)),
+        Request::Read { handle, offset, len } => packet(out, SSH_FXP_READ, id, |o| {
             text(o, handle);
             o.extend_from_slice(&offset.to_be_bytes());
             o.extend_from_slice(&len.to_be_bytes());
         }),
-        Request::Lstat { path } => path_only(out, 7, path),
-        Request::Stat { path } => path_only(out, 17, path),
-        Request::OpenDir { path } => path_only(out, 11, path),
-        Request::ReadDir { handle } => packet(out, 12, id, |o| text(o, handle)),
-        Request::Remove { path } => path_only(out, 13, path),
-        Request::MakeDir { path, mode } => packet(out, 14, id, |o| {
+        Request::Lstat { path } => path_only(out, SSH_FXP_LSTAT, path),
+        Request::Stat { path } => path_only(out, SSH_FXP_STAT, path),
+        Request::OpenDir { path } => path_only(out, SSH_FXP_OPENDIR, path),
+        Request::ReadDir { handle } => packet(out, SSH_FXP_READDIR, id, |o| text(o, handle)),
+        Request::Remove { path } => path_only(out, SSH_FXP_REMOVE, path),
+        Request::MakeDir { path, mode } => packet(out, SSH_FXP_MKDIR, id, |o| {
             text(o, path.as_bytes());
             attributes(o, Some(mode));
         }),
-        Request::RemoveDir { path } => path_only(out, 15, path),
-        Request::RealPath { path } => path_only(out, 16, path),
-        Request::Rename { from, to } => packet(out, 18, id, |o| {
+        Request::RemoveDir { path } => path_only(out, SSH_FXP_RMDIR, path),
+        Request::RealPath { path } => path_only(out, SSH_FXP_REALPATH, path),
+        Request::Rename { from, to } => packet(out, SSH_FXP_RENAME, id, |o| {
             text(o, from.as_bytes());
             text(o, to.as_bytes());
         }),
@@ -177,7 +221,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, id: u32, request: &Request<'_>) {
 
 /// Permission bits, or no attribute at all.
 fn attributes(out: &mut Vec<u8>, mode: Option<u32>) {
-    let flags: u32 = if mode.is_some() { 4 } else { 0 };
+    let flags: u32 = if mode.is_some() { SSH_FILEXFER_ATTR_PERMISSIONS } else { 0 };
     out.extend_from_slice(&flags.to_be_bytes());
     if let Some(mode) = mode {
         out.extend_from_slice(&mode.to_be_bytes());
@@ -194,7 +238,7 @@ pub(crate) struct Begun {
 /// Appends the head of a WRITE; the caller appends the bytes and calls [`end_write`], so that nothing is copied.
 pub(crate) fn begin_write(out: &mut Vec<u8>, id: u32, handle: &[u8], offset: u64) -> Begun {
     let start = out.len();
-    packet(out, 6, id, |o| {
+    packet(out, SSH_FXP_WRITE, id, |o| {
         text(o, handle);
         o.extend_from_slice(&offset.to_be_bytes());
         o.extend_from_slice(&[0; 4]);
@@ -243,18 +287,18 @@ impl<'a> Fields<'a> {
 
     fn attributes(&mut self) -> Result<Attributes, Malformed> {
         let flags = self.u32()?;
-        let size = if flags & 1 != 0 { Some(self.u64()?) } else { None };
-        if flags & 2 != 0 {
+        let size = if flags & SSH_FILEXFER_ATTR_SIZE != 0 { Some(self.u64()?) } else { None };
+        if flags & SSH_FILEXFER_ATTR_UIDGID != 0 {
             self.take(8)?;
         }
-        let mode = if flags & 4 != 0 { Some(self.u32()?) } else { None };
-        let modified = if flags & 8 != 0 {
+        let mode = if flags & SSH_FILEXFER_ATTR_PERMISSIONS != 0 { Some(self.u32()?) } else { None };
+        let modified = if flags & SSH_FILEXFER_ATTR_ACMODTIME != 0 {
             self.u32()?;
             Some(self.u32()?)
         } else {
             None
         };
-        if flags & 0x8000_0000 != 0 {
+        if flags & SSH_FILEXFER_ATTR_EXTENDED != 0 {
             for _ in 0..self.u32()? {
                 self.text()?;
                 self.text()?;
@@ -276,20 +320,20 @@ pub(crate) fn parse(packet: &[u8]) -> Result<(u32, Reply<'_>), Malformed> {
     let kind = fields.byte()?;
     let id = fields.u32()?;
     let reply = match kind {
-        101 => {
+        SSH_FXP_STATUS => {
             let code = fields.u32()?;
             // Some servers of version 3 leave the words out.
             let message = String::from_utf8_lossy(fields.text().unwrap_or_default()).into_owned();
             Reply::Status(Status { code, message })
         }
-        102 => Reply::Handle(fields.text()?.to_vec()),
-        103 => Reply::Data(fields.text()?),
-        104 => {
+        SSH_FXP_HANDLE => Reply::Handle(fields.text()?.to_vec()),
+        SSH_FXP_DATA => Reply::Data(fields.text()?),
+        SSH_FXP_NAME => {
             let count = fields.u32()?;
             Reply::Names((0..count).map(|_| fields.entry()).collect::<Result<_, _>>()?)
         }
-        105 => Reply::Attributes(fields.attributes()?),
-        201 => Reply::Extended(fields.0.to_vec()),
+        SSH_FXP_ATTRS => Reply::Attributes(fields.attributes()?),
+        SSH_FXP_EXTENDED_REPLY => Reply::Extended(fields.0.to_vec()),
         _ => return Err(Malformed("an answer of unknown type")),
     };
     Ok((id, reply))
@@ -298,10 +342,10 @@ pub(crate) fn parse(packet: &[u8]) -> Result<(u32, Reply<'_>), Malformed> {
 /// Reads the VERSION packet.
 pub(crate) fn parse_version(packet: &[u8]) -> Result<Extensions, Malformed> {
     let mut fields = Fields(packet);
-    if fields.byte()? != 2 {
+    if fields.byte()? != SSH_FXP_VERSION {
         return Err(Malformed("the first packet is not VERSION"));
     }
-    if fields.u32()? < 3 {
+    if fields.u32()? < VERSION {
         return Err(Malformed("the server speaks an SFTP older than version 3"));
     }
     let mut offered = Extensions::default();
@@ -366,7 +410,7 @@ mod tests {
     #[test]
     fn requests_have_their_bytes() {
         let mut out = Vec::new();
-        encode(&mut out, 7, &Request::Open { path: "a", flags: CREATE_NEW, mode: Some(0o640) });
+        encode(&mut out, 7, &Request::Open { path: "a", flags: OPEN_CREATE_NEW, mode: Some(0o640) });
         let expected = [0, 0, 0, 22, 3, 0, 0, 0, 7, 0, 0, 0, 1, b'a', 0, 0, 0, 0x2a, 0, 0, 0, 4, 0, 0, 1, 0xa0];
         assert_eq!(out, expected);
         out.clear();

@@ -18,6 +18,7 @@ pub mod postgres;
 mod procfs;
 pub mod proftpd;
 pub mod seaweed;
+pub mod sftp_server;
 mod spawn;
 pub mod sshd;
 pub mod swift;

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::postgres::{Database, Server, user};
-use crate::spawn::{Daemon, Port, mortal, program};
+use crate::spawn::{Daemon, Port, mortal, program, started};
 use crate::temp;
 
 /// When a client gives its server connection back.
@@ -46,15 +46,7 @@ impl Pooler {
     /// As [`Pooler::start`].
     #[must_use]
     pub fn with_settings(server: &Server, mode: PoolMode, connections: u32, settings: &str) -> Self {
-        let mut failure = String::new();
-        // A port that was free may be taken before it gets it.
-        for _ in 0..3 {
-            match Self::try_start(server, mode, connections, settings) {
-                Ok(pooler) => return pooler,
-                Err(error) => failure = error,
-            }
-        }
-        panic!("{failure}");
+        started(|| Self::try_start(server, mode, connections, settings))
     }
 
     /// The same database, entered through the pooler.

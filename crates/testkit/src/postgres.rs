@@ -11,7 +11,7 @@ use ::postgres::{Client, Config, NoTls};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::spawn::{Daemon, Port, User, clean, is_root, mortal};
+use crate::spawn::{Daemon, Port, User, clean, is_root, mortal, started};
 use crate::tls::Certificate;
 use crate::{cache, procfs, temp};
 
@@ -79,15 +79,7 @@ impl Server {
     /// When PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn start() -> Self {
-        let mut failure = String::new();
-        // A port that was free may be taken before the server gets it.
-        for _ in 0..3 {
-            match Self::try_start() {
-                Ok(server) => return server,
-                Err(error) => failure = error,
-            }
-        }
-        panic!("{failure}");
+        started(Self::try_start)
     }
 
     fn try_start() -> Result<Self, String> {

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::http::{self, Answer};
-use crate::spawn::{Daemon, Port, mortal};
+use crate::spawn::{Daemon, Port, mortal, started};
 use crate::temp;
 
 /// Who may do what: everything, everything but listing, reading only.
@@ -60,15 +60,7 @@ impl Server {
     /// When SeaweedFS is not installed, or does not start.
     #[must_use]
     pub fn start() -> Self {
-        let mut failure = String::new();
-        // A port that was free may be taken before the server gets it.
-        for _ in 0..3 {
-            match Self::try_start() {
-                Ok(server) => return server,
-                Err(error) => failure = error,
-            }
-        }
-        panic!("{failure}");
+        started(Self::try_start)
     }
 
     fn try_start() -> Result<Self, String> {

@@ -82,6 +82,18 @@ pub(crate) fn mortal(signal: &str, user: Option<User>, program: impl AsRef<OsStr
     command
 }
 
+/// A server that `start` starts, which is tried three times: a port that was free may be taken before the server gets it.
+pub(crate) fn started<T>(mut start: impl FnMut() -> Result<T, String>) -> T {
+    let mut failure = String::new();
+    for _ in 0..3 {
+        match start() {
+            Ok(server) => return server,
+            Err(error) => failure = error,
+        }
+    }
+    panic!("{failure}");
+}
+
 type Order = (Command, Sender<io::Result<Child>>);
 
 /// Spawns on a thread that lives as long as the process: the kernel takes the death of the *thread* that forked for

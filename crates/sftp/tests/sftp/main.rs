@@ -3,17 +3,17 @@
 
 mod broken;
 mod cut;
-mod durable;
+mod dishonest_server;
+mod fsync;
 mod host_keys;
-mod lies;
 mod listing;
 mod login;
 mod names;
 mod others;
 mod promises;
 mod refusals;
+mod round_trips;
 mod slow;
-mod trips;
 
 use std::io::Read as _;
 use std::sync::OnceLock;

@@ -25,7 +25,7 @@ fn proftpd_keeps_the_promises() {
     for lines in
         ["", "SFTPRekey required 60 1\nSFTPOptions IgnoreSFTPSetPerms", "SFTPExtensions -posixRename -fsync -statvfs"]
     {
-        let server = proftpd::Server::start(lines);
+        let server = proftpd::start(lines);
         let sink = keeps_them(lines, &server.account());
         assert!(sink.notes().is_empty(), "{lines}: {:?}", sink.notes());
     }
@@ -42,7 +42,7 @@ fn asyncssh_keeps_the_promises() {
         &["handles=3", "no-posix-rename"],
         &["locked=1"],
     ] {
-        let server = asyncssh::Server::start(quirks);
+        let server = asyncssh::start(quirks);
         let sink = keeps_them(&format!("{quirks:?}"), &server.account());
         let notes = sink.notes().join("\n");
         match quirks.iter().find_map(|it| it.strip_prefix("handles=")) {
@@ -54,7 +54,7 @@ fn asyncssh_keeps_the_promises() {
 
 #[test]
 fn a_number_of_open_files_that_is_told_is_kept_from_the_start() {
-    let server = asyncssh::Server::start(&["handles=2"]);
+    let server = asyncssh::start(&["handles=2"]);
     let account = server.account().fresh("told");
     let sink = SftpSink::new(SftpConfig { open_files: Some(2), ..config(&account, Demand::Auto) });
     let mut session = sink.connect(&run_id("x")).unwrap();
@@ -69,7 +69,7 @@ fn a_number_of_open_files_that_is_told_is_kept_from_the_start() {
 /// The limit is the account's: another session may hold the one handle.
 #[test]
 fn sessions_take_turns_where_the_account_has_one_open_file() {
-    let server = asyncssh::Server::start(&["handles=1", "handles-of-all"]);
+    let server = asyncssh::start(&["handles=1", "handles-of-all"]);
     let account = server.account().fresh("turns");
     let sink = SftpSink::new(config(&account, Demand::Auto));
     std::thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn leftovers(account: &Account) -> Vec<u64> {
 #[test]
 fn an_account_that_may_remove_nothing_stores_all_the_same() {
     let forbidden = "<Limit DELE RMD>\nDenyAll\n</Limit>";
-    let (one, two) = (asyncssh::Server::start(&["no-remove"]), proftpd::Server::start(forbidden));
+    let (one, two) = (asyncssh::start(&["no-remove"]), proftpd::start(forbidden));
     for (what, account) in [("asyncssh", one.account()), ("proftpd", two.account())] {
         let account = account.fresh("keeps");
         let sink = || SftpSink::new(config(&account, Demand::Auto));
@@ -125,7 +125,7 @@ fn an_account_that_may_remove_nothing_stores_all_the_same() {
 #[test]
 fn tales_without_an_end_are_not_listened_to() {
     for kind in ["same", "nested"] {
-        let server = asyncssh::Server::start(&[&format!("endless-folder={kind}")]);
+        let server = asyncssh::start(&[&format!("endless-folder={kind}")]);
         let account = server.account().fresh("endless");
         let mut session = connect(&account);
         put(session.as_mut(), "d/a", b"bytes").unwrap();
@@ -141,7 +141,7 @@ fn tales_without_an_end_are_not_listened_to() {
         assert!(began.elapsed() < Duration::from_secs(60), "{kind}: {:?}", began.elapsed());
         assert_eq!(get(session.as_mut(), "d/a"), b"bytes", "the session is well");
     }
-    let server = asyncssh::Server::start(&["endless-read"]);
+    let server = asyncssh::start(&["endless-read"]);
     let account = server.account().fresh("endless");
     let mut session = connect(&account);
     let staged = stage_one(session.as_mut(), "a", &some_bytes(1, 100_000));

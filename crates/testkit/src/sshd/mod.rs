@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::spawn::{Daemon, Port, clean, mortal, program, run};
+use crate::spawn::{Daemon, Port, clean, mortal, program, run, started};
 use crate::{procfs, temp};
 
 use jail::Jail;
@@ -143,14 +143,7 @@ impl Server {
     /// When OpenSSH is not installed, or does not start.
     #[must_use]
     pub fn start_with(options: Options) -> Self {
-        let mut failure = String::new();
-        for _ in 0..3 {
-            match Self::try_start(options.clone()) {
-                Ok(server) => return server,
-                Err(error) => failure = error,
-            }
-        }
-        panic!("{failure}");
+        started(|| Self::try_start(options.clone()))
     }
 
     fn try_start(options: Options) -> Result<Self, String> {

@@ -39,7 +39,7 @@ pub(crate) enum Until {
     Room,
 }
 
-struct Line {
+struct ChannelBuffer {
     name: &'static str,
     out: Vec<u8>,
     /// Bytes that the connection has taken over and not yet sent.
@@ -53,8 +53,8 @@ struct Line {
 /// One connection with up to two channels.
 pub(crate) struct Link {
     connection: Connection,
-    sftp: Line,
-    shell: Option<Line>,
+    sftp: ChannelBuffer,
+    shell: Option<ChannelBuffer>,
     /// Told whenever bytes were sent.
     moved: Arc<Notify>,
     /// How long the server is waited for.
@@ -71,7 +71,7 @@ impl Link {
         interrupt: Interrupt,
     ) -> Self {
         let moved = Arc::new(Notify::new());
-        let line = |channel, name| Line::new(&connection, channel, name, &moved);
+        let line = |channel, name| ChannelBuffer::new(&connection, channel, name, &moved);
         let (sftp, shell) = (line(sftp, "SFTP"), shell.map(|it| line(it, "command")));
         Self { connection, sftp, shell, moved, pace: Pace::new(idle, interrupt) }
     }
@@ -122,9 +122,9 @@ impl Link {
     /// [`Fault`], when the connection is lost or silent for too long.
     pub(crate) fn pump(&mut self, until: Until) -> Result<(), Fault> {
         self.hand_over();
-        let Self { connection: Connection { runtime, life, heard, .. }, sftp, shell, moved, pace } = self;
+        let Self { connection: Connection { runtime, life, activity, .. }, sftp, shell, moved, pace } = self;
         let began = Instant::now();
-        pace.check(began, heard)?;
+        pace.check(began, activity)?;
         let pumped = runtime.block_on(async {
             // The connection's turn, also where there is room already.
             yield_now().await;
@@ -138,7 +138,7 @@ impl Link {
                 if until == Until::Room && sftp.pending() < HIGH_WATER {
                     return Ok(());
                 }
-                pace.check(began, heard)?;
+                pace.check(began, activity)?;
                 let came = tokio::select! {
                     came = sftp.receive() => came,
                     came = receive_from(shell) => came,
@@ -177,8 +177,8 @@ impl Link {
 
     fn tend_for(&mut self, time: Duration) -> Result<(), Fault> {
         self.hand_over();
-        let Self { connection: Connection { runtime, life, heard, .. }, sftp, shell, pace, .. } = self;
-        pace.check(Instant::now(), heard)?;
+        let Self { connection: Connection { runtime, life, activity, .. }, sftp, shell, pace, .. } = self;
+        pace.check(Instant::now(), activity)?;
         runtime.block_on(async {
             sleep(time).await;
             take_what_is_there(sftp, shell).await;
@@ -205,7 +205,7 @@ impl Drop for Link {
 }
 
 /// Takes what has come in the meantime; whether anything did, the end of a channel included.
-async fn take_what_is_there(sftp: &mut Line, shell: &mut Option<Line>) -> bool {
+async fn take_what_is_there(sftp: &mut ChannelBuffer, shell: &mut Option<ChannelBuffer>) -> bool {
     let mut came = false;
     loop {
         came |= tokio::select! {
@@ -218,7 +218,7 @@ async fn take_what_is_there(sftp: &mut Line, shell: &mut Option<Line>) -> bool {
 }
 
 /// Waits for the shell; for ever, where there is none.
-async fn receive_from(shell: &mut Option<Line>) -> bool {
+async fn receive_from(shell: &mut Option<ChannelBuffer>) -> bool {
     match shell {
         Some(shell) => shell.receive().await,
         None => pending().await,
@@ -246,7 +246,7 @@ async fn carry(
     let _ = writer.close().await;
 }
 
-impl Line {
+impl ChannelBuffer {
     fn new(connection: &Connection, channel: Channel<Msg>, name: &'static str, moved: &Arc<Notify>) -> Self {
         let (reader, writer) = channel.split();
         let (to_carry, to_send) = unbounded_channel();

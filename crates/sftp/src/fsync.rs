@@ -54,7 +54,7 @@ impl SftpSession {
         let mut results = Vec::with_capacity(paths.len());
         for paths in paths.chunks(self.client.open_ahead()) {
             let opens: Vec<_> =
-                paths.iter().map(|path| Request::Open { path, flags: wire::READ, mode: None }).collect();
+                paths.iter().map(|path| Request::Open { path, flags: wire::OPEN_READ, mode: None }).collect();
             let mut handles = Vec::with_capacity(paths.len());
             for reply in self.client.ask(&opens)? {
                 match reply {

@@ -1,4 +1,4 @@
-//! A socket that remembers when the other side was heard last, and how: an answer to a keepalive is heard nowhere else.
+//! When something was received last, and in what pieces: an answer to a keepalive shows nowhere else.
 
 use std::io;
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const CRUMB: usize = 16;
 
 /// When anything was received last, and what.
-pub(crate) struct Heard {
+pub(crate) struct Activity {
     start: Instant,
     /// Since the start.
     millis: AtomicU64,
@@ -22,7 +22,7 @@ pub(crate) struct Heard {
     crumbs: AtomicU64,
 }
 
-impl Heard {
+impl Activity {
     /// Starts now.
     pub(crate) fn new() -> Self {
         let none = || AtomicU64::new(0);
@@ -49,34 +49,34 @@ impl Heard {
 }
 
 /// The socket.
-pub(crate) struct Wire {
+pub(crate) struct TrackedSocket {
     socket: tokio::net::TcpStream,
-    heard: Arc<Heard>,
+    activity: Arc<Activity>,
 }
 
-impl Wire {
+impl TrackedSocket {
     /// Takes over a connected socket, in the runtime that is entered.
     ///
     /// # Errors
     /// [`io::Error`], when the system refuses.
-    pub(crate) fn new(socket: TcpStream, heard: Arc<Heard>) -> io::Result<Self> {
+    pub(crate) fn new(socket: TcpStream, activity: Arc<Activity>) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: tokio::net::TcpStream::from_std(socket)?, heard })
+        Ok(Self { socket: tokio::net::TcpStream::from_std(socket)?, activity })
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for TrackedSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
         if polled.is_ready() {
-            self.heard.took(buf.filled().len() - before, buf.remaining() == 0);
+            self.activity.took(buf.filled().len() - before, buf.remaining() == 0);
         }
         polled
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for TrackedSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, buf)
     }

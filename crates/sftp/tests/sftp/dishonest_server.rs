@@ -82,7 +82,7 @@ fn what_came_to_the_key_in_the_meantime_stays() {
 #[test]
 fn a_name_that_was_not_given_is_no_proof() {
     for (quirk, replace) in [("idle-rename", false), ("idle-posix-rename", true)] {
-        let server = dvb_testkit::asyncssh::Server::start(&[quirk]);
+        let server = dvb_testkit::asyncssh::start(&[quirk]);
         let account = server.account().fresh("idle");
         let mut session = connect(&account);
         if replace {

@@ -13,11 +13,11 @@ use russh::client::Msg;
 use crate::client::{Client, is_vague};
 use crate::config::SftpConfig;
 use crate::connect::{Connection, connect, unless, within};
+use crate::connection::Link;
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
 use crate::lessons::Lessons;
-use crate::link::Link;
 use crate::pace::Interrupt;
 use crate::session::{SCARCE, SftpSession, TEMP, told_room};
 use crate::shell;
@@ -251,7 +251,7 @@ fn find_root(
         |it: Option<&Reply<'_>>| matches!(it, Some(Reply::Attributes(it)) if it.is_folder() || it.mode.is_none());
     if !is_folder(seen.first()) && !make {
         return Ok(Err(match seen.into_iter().next() {
-            Some(Reply::Status(it)) if it.code == crate::wire::NO_SUCH_FILE => SinkError::new(
+            Some(Reply::Status(it)) if it.code == crate::wire::SSH_FX_NO_SUCH_FILE => SinkError::new(
                 Cause::Absent,
                 format!("{who}: the folder does not exist; check BackupDirectory, and that its disk is mounted there"),
             ),
@@ -354,7 +354,7 @@ impl SftpSession {
             let answers = client.order(&tried)?;
             refuses = answers[0].is_err();
             let still = |it: &&(&str, &Result<(), wire::Status>)| {
-                it.1.as_ref().is_err_and(|status| status.code != wire::NO_SUCH_FILE)
+                it.1.as_ref().is_err_and(|status| status.code != wire::SSH_FX_NO_SUCH_FILE)
             };
             let files: Vec<_> = [a, b].into_iter().zip(&answers[1..]).collect();
             left = files.iter().filter(still).map(|it| it.0).collect();
