@@ -4,13 +4,15 @@ use std::fmt;
 
 use dvb_fixity::{Digest, Evidence};
 use dvb_model::{DvObjectId, ObjectRole, RunId};
+use serde::{Deserialize, Serialize};
 
 use crate::LedgerError;
 use crate::decode::{bad_row, digest, number, parsed, version_column};
 use crate::validate::storable;
 
 /// Where something was bad.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// In a store of Dataverse.
     Store,
@@ -36,11 +38,13 @@ impl fmt::Display for Side {
 }
 
 /// Bytes by their size and digest, as far as these are known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
     /// How many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// A digest of them, of any algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }
 
@@ -89,13 +93,14 @@ pub struct Mending {
 }
 
 /// Damage or loss of one object. Found again before it is mended, it is the same incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Its number in the ledger.
     pub number: u64,
     /// Its data file or dataset.
     pub id: DvObjectId,
     /// Which object.
+    #[serde(with = "as_text")]
     pub role: ObjectRole,
     /// Which of its versions.
     pub version: u32,
@@ -110,6 +115,7 @@ pub struct Incident {
     /// The same in a sentence.
     pub detail: String,
     /// Which command found it; `None` where nobody wrote that down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     /// The run, or the look at it, that found it first.
     pub found_by: RunId,
@@ -120,11 +126,26 @@ pub struct Incident {
     /// What was there, where it was read.
     pub actual: Bytes,
     /// How it was mended; `None` as long as it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mended: Option<Mended>,
+    /// What the administrator says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<IncidentNote>,
+}
+
+/// The administrator's own words about an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentNote {
+    /// The cause, as they see it.
+    pub text: String,
+    /// The user of the system who wrote it.
+    pub by: String,
+    /// When, RFC 3339 UTC.
+    pub at: String,
 }
 
 /// The end of an incident.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mended {
     /// When, RFC 3339 UTC.
     pub at: String,
@@ -133,12 +154,16 @@ pub struct Mended {
     /// Where the good bytes came from.
     pub from: String,
     /// How they were proved afterwards.
+    #[serde(default, with = "as_optional_text", skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     /// Their size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// Their SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
     /// Where the bad bytes are; `None` where there were none, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
 }
 
@@ -187,7 +212,7 @@ pub(crate) fn size_column(size: u64) -> i64 {
 }
 
 /// An incident's row.
-pub(crate) struct RawIncident {
+pub(crate) struct IncidentRow {
     pub(crate) number: i64,
     pub(crate) id: i64,
     pub(crate) role: String,
@@ -211,9 +236,50 @@ pub(crate) struct RawIncident {
     pub(crate) size: Option<i64>,
     pub(crate) sha256: Option<Vec<u8>>,
     pub(crate) kept: Option<String>,
+    pub(crate) note: Option<String>,
+    pub(crate) note_by: Option<String>,
+    pub(crate) note_at: Option<String>,
 }
 
-impl RawIncident {
+impl IncidentRow {
+    /// The row of an incident, but for its number: each ledger counts for itself.
+    pub(crate) fn of(it: &Incident) -> Self {
+        let bytes = |bytes: &Bytes| {
+            (bytes.size.map(size_column), bytes.digest.as_ref().map(|digest| digest.as_bytes().to_vec()))
+        };
+        let (expected_size, expected) = bytes(&it.expected);
+        let (actual_size, actual) = bytes(&it.actual);
+        let mended = it.mended.as_ref();
+        Self {
+            number: 0,
+            id: it.id.0,
+            role: it.role.to_string(),
+            version: version_column(it.version),
+            side: it.side.name().to_owned(),
+            place: it.place.clone(),
+            key: it.key.clone(),
+            found: it.found.clone(),
+            detail: storable(&it.detail).into_owned(),
+            command: it.command.clone(),
+            found_by: it.found_by.0.clone(),
+            found_at: it.found_at.clone(),
+            expected_size,
+            expected,
+            actual_size,
+            actual,
+            mended_at: mended.map(|mended| mended.at.clone()),
+            mended_by: mended.map(|mended| mended.by.0.clone()),
+            mended_from: mended.map(|mended| mended.from.clone()),
+            evidence: mended.and_then(|mended| mended.evidence).map(|evidence| evidence.name().to_owned()),
+            size: mended.and_then(|mended| mended.size).map(size_column),
+            sha256: mended.and_then(|mended| mended.sha256.as_ref()).map(|digest| digest.as_bytes().to_vec()),
+            kept: mended.and_then(|mended| mended.kept.clone()),
+            note: it.note.as_ref().map(|note| note.text.clone()),
+            note_by: it.note.as_ref().map(|note| note.by.clone()),
+            note_at: it.note.as_ref().map(|note| note.at.clone()),
+        }
+    }
+
     pub(crate) fn read(self) -> Result<Incident, LedgerError> {
         let id = self.id;
         let side = [Side::Store, Side::Destination].into_iter().find(|it| it.name() == self.side);
@@ -234,7 +300,10 @@ impl RawIncident {
                 kept: self.kept,
             }),
         };
+        let note = self.note.zip(self.note_at);
+        let note = note.map(|(text, at)| IncidentNote { text, at, by: self.note_by.unwrap_or_default() });
         Ok(Incident {
+            note,
             number: number(self.number, "number", id)?,
             id: DvObjectId(id),
             role: parsed(&self.role, "role", id)?,
@@ -251,5 +320,37 @@ impl RawIncident {
             actual: bytes(self.actual_size, self.actual)?,
             mended,
         })
+    }
+}
+
+/// Values that have a name of their own.
+mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| serde::de::Error::custom(format!("{text:?} is not known")))
+    }
+}
+
+mod as_optional_text {
+    use dvb_fixity::Evidence;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Evidence>, to: S) -> Result<S::Ok, S::Error> {
+        value.map(Evidence::name).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Evidence>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        // Evidence of a later version is not known here, and nothing rests on it.
+        Ok(text.and_then(|text| text.parse().ok()))
     }
 }

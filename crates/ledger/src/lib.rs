@@ -7,6 +7,7 @@ mod check;
 mod claim;
 mod decode;
 mod error;
+mod event;
 mod history;
 mod incident;
 mod original;
@@ -20,8 +21,9 @@ mod validate;
 
 pub use check::{Check, Found, LedgerCopy, SourceDamage};
 pub use error::LedgerError;
+pub use event::{Acknowledgement, Agent, Event, EventEnd, History};
 pub use history::{CopyInCustody, Custody};
-pub use incident::{Bytes, Finding, Incident, Mended, Mending, Side};
+pub use incident::{Bytes, Finding, Incident, IncidentNote, Mended, Mending, Side};
 pub use postgres::PostgresLedger;
 pub use row::{
     Basis, Candidate, Claim, CopyRecord, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record,
@@ -43,7 +45,7 @@ pub trait Lock: Send + Sync {
 }
 
 /// The backup database. Shared by all workers; each call is one transaction.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: History + Send + Sync {
     /// What it is, for messages: host and database, or the file.
     fn describe(&self) -> String;
 

@@ -10,7 +10,7 @@ use super::Fault;
 use super::read::time;
 use crate::check::Checks;
 use crate::decode::version_column;
-use crate::incident::{BY_ITSELF, FindingRow, RawIncident, size_column};
+use crate::incident::{BY_ITSELF, FindingRow, IncidentRow, size_column};
 use crate::validate::Changes;
 use crate::{Finding, Incident, Mending};
 
@@ -182,42 +182,123 @@ fn source(read_from: Option<&str>) -> String {
     read_from.map_or_else(|| BY_ITSELF.to_owned(), |it| format!("store {it}"))
 }
 
-const INCIDENTS: &str = concat!(
-    "SELECT number, id, role, version, side, place, key, found, detail, command, found_by, ",
-    time!("found_at"),
-    ", expected_size, expected, actual_size, actual, ",
-    time!("mended_at"),
-    ", mended_by, mended_from, evidence, size, sha256, kept FROM backup_incident WHERE id = $1 ORDER BY number"
-);
+macro_rules! incidents {
+    ($where:literal) => {
+        concat!(
+            "SELECT number, id, role, version, side, place, key, found, detail, command, found_by, ",
+            time!("found_at"),
+            ", expected_size, expected, actual_size, actual, ",
+            time!("mended_at"),
+            ", mended_by, mended_from, evidence, size, sha256, kept, note, note_by, ",
+            time!("note_at"),
+            " FROM backup_incident WHERE ",
+            $where
+        )
+    };
+}
 
 pub(super) fn of(db: &mut Transaction<'_>, id: DvObjectId) -> Result<Vec<Incident>, Fault> {
-    let incident = |row: &Row| -> Result<Incident, Fault> {
-        let raw = RawIncident {
-            number: row.try_get(0)?,
-            id: row.try_get(1)?,
-            role: row.try_get(2)?,
-            version: row.try_get(3)?,
-            side: row.try_get(4)?,
-            place: row.try_get(5)?,
-            key: row.try_get(6)?,
-            found: row.try_get(7)?,
-            detail: row.try_get(8)?,
-            command: row.try_get(9)?,
-            found_by: row.try_get(10)?,
-            found_at: row.try_get(11)?,
-            expected_size: row.try_get(12)?,
-            expected: row.try_get(13)?,
-            actual_size: row.try_get(14)?,
-            actual: row.try_get(15)?,
-            mended_at: row.try_get(16)?,
-            mended_by: row.try_get(17)?,
-            mended_from: row.try_get(18)?,
-            evidence: row.try_get(19)?,
-            size: row.try_get(20)?,
-            sha256: row.try_get(21)?,
-            kept: row.try_get(22)?,
-        };
-        Ok(raw.read()?)
+    db.query(incidents!("id = $1 ORDER BY number"), &[&id.0])?.iter().map(read).collect()
+}
+
+pub(super) fn page(db: &mut Transaction<'_>, after: u64, open: bool, limit: u32) -> Result<Vec<Incident>, Fault> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    db.query(
+        incidents!("number > $1 AND (mended_at IS NULL OR NOT $2) ORDER BY number LIMIT $3"),
+        &[&after, &open, &i64::from(limit)],
+    )?
+    .iter()
+    .map(read)
+    .collect()
+}
+
+pub(super) fn count_open(db: &mut Transaction<'_>) -> Result<u64, Fault> {
+    let count: i64 = db.query_one("SELECT count(*) FROM backup_incident WHERE mended_at IS NULL", &[])?.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+pub(super) fn note(db: &mut Transaction<'_>, number: u64, note: &str, by: &str) -> Result<bool, Fault> {
+    let number = i64::try_from(number).unwrap_or(-1);
+    let sql = "UPDATE backup_incident SET note = $2, note_by = $3, note_at = now() WHERE number = $1";
+    Ok(db.execute(sql, &[&number, &note, &by])? > 0)
+}
+
+/// Takes over incidents of a ledger that was lost, unless they are here already.
+pub(super) fn take_over(db: &mut Transaction<'_>, incidents: &[Incident]) -> Result<(), Fault> {
+    let statement = db.prepare(
+        "INSERT INTO backup_incident (id, role, version, side, place, key, found, detail, command, found_by, found_at,
+                                      expected_size, expected, actual_size, actual, mended_at, mended_by, mended_from,
+                                      evidence, size, sha256, kept, note, note_by, note_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::timestamptz, $12, $13, $14, $15,
+                $16::text::timestamptz, $17, $18, $19, $20, $21, $22, $23, $24, $25::text::timestamptz
+         WHERE NOT EXISTS (SELECT FROM backup_incident WHERE id = $1 AND role = $2 AND version = $3 AND side = $4
+                             AND place = $5 AND found_at = $11::text::timestamptz)
+         ON CONFLICT DO NOTHING",
+    )?;
+    for it in incidents {
+        let row = IncidentRow::of(it);
+        db.execute(
+            &statement,
+            &[
+                &row.id,
+                &row.role,
+                &row.version,
+                &row.side,
+                &row.place,
+                &row.key,
+                &row.found,
+                &row.detail,
+                &row.command,
+                &row.found_by,
+                &row.found_at,
+                &row.expected_size,
+                &row.expected,
+                &row.actual_size,
+                &row.actual,
+                &row.mended_at,
+                &row.mended_by,
+                &row.mended_from,
+                &row.evidence,
+                &row.size,
+                &row.sha256,
+                &row.kept,
+                &row.note,
+                &row.note_by,
+                &row.note_at,
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<Incident, Fault> {
+    let raw = IncidentRow {
+        number: row.try_get(0)?,
+        id: row.try_get(1)?,
+        role: row.try_get(2)?,
+        version: row.try_get(3)?,
+        side: row.try_get(4)?,
+        place: row.try_get(5)?,
+        key: row.try_get(6)?,
+        found: row.try_get(7)?,
+        detail: row.try_get(8)?,
+        command: row.try_get(9)?,
+        found_by: row.try_get(10)?,
+        found_at: row.try_get(11)?,
+        expected_size: row.try_get(12)?,
+        expected: row.try_get(13)?,
+        actual_size: row.try_get(14)?,
+        actual: row.try_get(15)?,
+        mended_at: row.try_get(16)?,
+        mended_by: row.try_get(17)?,
+        mended_from: row.try_get(18)?,
+        evidence: row.try_get(19)?,
+        size: row.try_get(20)?,
+        sha256: row.try_get(21)?,
+        kept: row.try_get(22)?,
+        note: row.try_get(23)?,
+        note_by: row.try_get(24)?,
+        note_at: row.try_get(25)?,
     };
-    db.query(INCIDENTS, &[&id.0])?.iter().map(incident).collect()
+    Ok(raw.read()?)
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod claim;
+mod event;
 mod history;
 mod holdings;
 mod incident;
@@ -22,11 +23,12 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
 use dvb_pg::{Interrupt, Patience, PostgresTarget};
 use postgres::Transaction;
 
+use crate::event::PAGE;
 use crate::pages::Pages;
 use crate::{
-    Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Finding, Holder, Holding, Incident, Ledger,
-    LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record, Reservation, Run, RunSummary, SourceDamage,
-    State, StateDetail,
+    Acknowledgement, Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Event, EventEnd, Finding,
+    History, Holder, Holding, Incident, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record,
+    Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
 };
 
 /// How long the database may say nothing while an answer is waited for.
@@ -351,5 +353,69 @@ impl Ledger for PostgresLedger {
 
     fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError> {
         self.transact("look up a key", |it| read::copy_at(it, destination, key))
+    }
+}
+
+impl History for PostgresLedger {
+    fn begin_event(&self, event: &Event) -> Result<(), LedgerError> {
+        self.transact("record the command", |db| event::insert(db, std::slice::from_ref(event)))
+    }
+
+    fn finish_event(&self, id: &RunId, end: &EventEnd) -> Result<(), LedgerError> {
+        let found = self.transact("record the end of the command", |db| event::finish(db, id, end))?;
+        if found { Ok(()) } else { Err(LedgerError::UnknownRun { run: id.clone(), target: self.describe() }) }
+    }
+
+    fn visit_events(&self, since: Option<&str>, visit: &mut dyn FnMut(Event)) -> Result<(), LedgerError> {
+        let mut last: Option<Event> = None;
+        loop {
+            let page = self.transact("list the commands", |db| event::page(db, since, last.as_ref()))?;
+            let Some(end) = page.last() else { return Ok(()) };
+            last = Some(end.clone());
+            page.into_iter().for_each(&mut *visit);
+        }
+    }
+
+    fn visit_incidents(&self, open: bool, visit: &mut dyn FnMut(Incident)) -> Result<(), LedgerError> {
+        let mut after = 0;
+        loop {
+            let page = self.transact("list incidents", |db| incident::page(db, after, open, PAGE))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.number;
+            page.into_iter().for_each(&mut *visit);
+        }
+    }
+
+    fn count_open_incidents(&self) -> Result<u64, LedgerError> {
+        self.transact("count incidents", |db| incident::count_open(db))
+    }
+
+    fn note_incident(&self, number: u64, note: &str, by: &str) -> Result<bool, LedgerError> {
+        self.transact("record the note", |db| incident::note(db, number, note, by))
+    }
+
+    fn acknowledge(&self, all: &[Acknowledgement]) -> Result<(), LedgerError> {
+        self.transact("record the acknowledgement", |db| event::acknowledge(db, all))
+    }
+
+    fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, LedgerError> {
+        self.transact("list acknowledgements", |db| event::acknowledgements(db))
+    }
+
+    fn end_acknowledgements(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
+        self.transact("end acknowledgements", |db| event::end_acknowledgements(db, destination, ids))
+    }
+
+    fn take_over_history(
+        &self,
+        events: &[Event],
+        incidents: &[Incident],
+        acknowledged: &[Acknowledgement],
+    ) -> Result<(), LedgerError> {
+        self.transact("take over the history", |db| {
+            event::insert(db, events)?;
+            incident::take_over(db, incidents)?;
+            event::acknowledge(db, acknowledged)
+        })
     }
 }

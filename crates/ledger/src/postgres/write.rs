@@ -29,6 +29,15 @@ pub(super) fn destination_id(db: &mut Transaction<'_>, destination: &Destination
     db.query_one(sql, &[&destination.0])?.try_get(0)
 }
 
+/// Every change that begins with no destination begins here.
+pub(super) fn durable(db: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    db.execute(
+        "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+        &[],
+    )?;
+    Ok(())
+}
+
 pub(super) fn begin_run(db: &mut Transaction<'_>, run: &Run) -> Result<(), Fault> {
     let destination = destination_id(db, &run.destination)?;
     db.execute(

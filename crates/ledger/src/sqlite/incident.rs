@@ -2,12 +2,12 @@
 
 use dvb_fixity::Evidence;
 use dvb_model::{DvObjectId, RunId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{Fault, write};
 use crate::check::Checks;
 use crate::decode::version_column;
-use crate::incident::{BY_ITSELF, FindingRow, RawIncident, size_column};
+use crate::incident::{BY_ITSELF, FindingRow, IncidentRow, size_column};
 use crate::validate::Changes;
 use crate::{Finding, Incident, Mending};
 
@@ -165,38 +165,109 @@ fn source(read_from: Option<&str>) -> String {
     read_from.map_or_else(|| BY_ITSELF.to_owned(), |it| format!("store {it}"))
 }
 
+const COLUMNS: &str = "number, id, role, version, side, place, key, found, detail, command, found_by, found_at, expected_size,
+    expected, actual_size, actual, mended_at, mended_by, mended_from, evidence, size, sha256, kept, note, note_by, note_at";
+
 pub(super) fn of(db: &Connection, id: DvObjectId) -> Result<Vec<Incident>, Fault> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM backup_incident WHERE id = ?1 ORDER BY number"))?;
+    let rows = statement.query_map([id.0], row)?;
+    rows.map(|it| Ok(it?.read()?)).collect()
+}
+
+pub(super) fn page(db: &Connection, after: u64, open: bool, limit: u32) -> Result<Vec<Incident>, Fault> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM backup_incident WHERE number > ?1 AND (mended_at IS NULL OR NOT ?2) ORDER BY number LIMIT ?3"
+    ))?;
+    let rows = statement.query_map(params![after, open, limit], row)?;
+    rows.map(|it| Ok(it?.read()?)).collect()
+}
+
+pub(super) fn count_open(db: &Connection) -> Result<u64, Fault> {
+    let sql = "SELECT count(*) FROM backup_incident WHERE mended_at IS NULL";
+    let count: i64 = db.query_row(sql, [], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+pub(super) fn note(db: &Connection, number: u64, note: &str, by: &str) -> Result<bool, Fault> {
+    let number = i64::try_from(number).unwrap_or(-1);
+    let sql = format!("UPDATE backup_incident SET note = ?2, note_by = ?3, note_at = {} WHERE number = ?1", write::NOW);
+    Ok(db.execute(&sql, params![number, note, by])? > 0)
+}
+
+/// Takes over incidents of a ledger that was lost, unless they are here already.
+pub(super) fn take_over(db: &Connection, incidents: &[Incident]) -> Result<(), Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT number, id, role, version, side, place, key, found, detail, command, found_by, found_at, expected_size,
-                expected, actual_size, actual, mended_at, mended_by, mended_from, evidence, size, sha256, kept
-         FROM backup_incident WHERE id = ?1 ORDER BY number",
+        "INSERT INTO backup_incident (id, role, version, side, place, key, found, detail, command, found_by, found_at,
+                                      expected_size, expected, actual_size, actual, mended_at, mended_by, mended_from,
+                                      evidence, size, sha256, kept, note, note_by, note_at)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+                ?24, ?25
+         WHERE NOT EXISTS (SELECT 1 FROM backup_incident WHERE id = ?1 AND role = ?2 AND version = ?3 AND side = ?4
+                             AND place = ?5 AND found_at = ?11)
+         ON CONFLICT DO NOTHING",
     )?;
-    let rows = statement.query_map([id.0], |row| {
-        Ok(RawIncident {
-            number: row.get(0)?,
-            id: row.get(1)?,
-            role: row.get(2)?,
-            version: row.get(3)?,
-            side: row.get(4)?,
-            place: row.get(5)?,
-            key: row.get(6)?,
-            found: row.get(7)?,
-            detail: row.get(8)?,
-            command: row.get(9)?,
-            found_by: row.get(10)?,
-            found_at: row.get(11)?,
-            expected_size: row.get(12)?,
-            expected: row.get(13)?,
-            actual_size: row.get(14)?,
-            actual: row.get(15)?,
-            mended_at: row.get(16)?,
-            mended_by: row.get(17)?,
-            mended_from: row.get(18)?,
-            evidence: row.get(19)?,
-            size: row.get(20)?,
-            sha256: row.get(21)?,
-            kept: row.get(22)?,
-        })
-    })?;
-    rows.map(|row| Ok(row?.read()?)).collect()
+    for it in incidents {
+        let row = IncidentRow::of(it);
+        statement.execute(params![
+            row.id,
+            row.role,
+            row.version,
+            row.side,
+            row.place,
+            row.key,
+            row.found,
+            row.detail,
+            row.command,
+            row.found_by,
+            row.found_at,
+            row.expected_size,
+            row.expected,
+            row.actual_size,
+            row.actual,
+            row.mended_at,
+            row.mended_by,
+            row.mended_from,
+            row.evidence,
+            row.size,
+            row.sha256,
+            row.kept,
+            row.note,
+            row.note_by,
+            row.note_at
+        ])?;
+    }
+    Ok(())
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<IncidentRow> {
+    Ok(IncidentRow {
+        number: row.get(0)?,
+        id: row.get(1)?,
+        role: row.get(2)?,
+        version: row.get(3)?,
+        side: row.get(4)?,
+        place: row.get(5)?,
+        key: row.get(6)?,
+        found: row.get(7)?,
+        detail: row.get(8)?,
+        command: row.get(9)?,
+        found_by: row.get(10)?,
+        found_at: row.get(11)?,
+        expected_size: row.get(12)?,
+        expected: row.get(13)?,
+        actual_size: row.get(14)?,
+        actual: row.get(15)?,
+        mended_at: row.get(16)?,
+        mended_by: row.get(17)?,
+        mended_from: row.get(18)?,
+        evidence: row.get(19)?,
+        size: row.get(20)?,
+        sha256: row.get(21)?,
+        kept: row.get(22)?,
+        note: row.get(23)?,
+        note_by: row.get(24)?,
+        note_at: row.get(25)?,
+    })
 }

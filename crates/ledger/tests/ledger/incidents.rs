@@ -9,7 +9,7 @@ use crate::checks::{damaged, good};
 use crate::made::{before, copy_all, failed, here, key, main_key, measured, now, proof, record, run, safe, wish};
 use crate::migration::BACK_TO_FIVE;
 
-fn finding(id: i64, side: Side, place: &str) -> Finding {
+pub(crate) fn finding(id: i64, side: Side, place: &str) -> Finding {
     let bytes = |it: &[u8]| {
         let measured = measured(it);
         Bytes { size: Some(measured.size), digest: measured.digest(Algorithm::Md5).cloned() }
@@ -29,7 +29,7 @@ fn finding(id: i64, side: Side, place: &str) -> Finding {
     }
 }
 
-fn mending(of: Finding) -> Mending {
+pub(crate) fn mending(of: Finding) -> Mending {
     let bytes = measured(b"bytes");
     Mending {
         of,

@@ -5,6 +5,7 @@ mod adoption;
 mod checks;
 mod child;
 mod claims;
+mod events;
 mod history;
 mod holdings;
 mod incidents;
@@ -96,6 +97,11 @@ macro_rules! suite {
             claims::keep_their_keys,
             claims::make_no_ledger_known,
             history::is_told_of_every_destination,
+            events::commands_are_on_record_from_their_beginning,
+            events::commands_come_in_order_over_pages,
+            events::incidents_are_listed_and_explained,
+            events::losses_are_acknowledged_until_something_changes,
+            events::history_is_taken_over_once,
             incidents::are_one_while_open,
             incidents::are_opened_and_closed_by_looks_at_copies,
             incidents::are_opened_and_closed_by_verdicts,
