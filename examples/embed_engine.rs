@@ -13,7 +13,7 @@ use dvb_engine::{
     run,
 };
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore};
-use dvb_ledger::{Ledger as _, SqliteLedger};
+use dvb_ledger::{Agent, Ledger as _, SqliteLedger};
 use dvb_model::{DestinationName, DriverId, StoreKind};
 use dvb_storage::Demand;
 
@@ -59,7 +59,7 @@ fn stores(sample: &Path) -> Result<Stores, Box<dyn Error>> {
 fn options(spool_folder: &Path) -> Options {
     Options {
         run: new_run_id(),
-        host: "example".into(),
+        agent: Agent { user: "backup".into(), host: "example".into(), program: "0.1.0".into() },
         selection: Selection::default(),
         rerun: false,
         dry_run: false,

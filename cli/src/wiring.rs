@@ -12,7 +12,7 @@ use std::time::Duration;
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
 use dvb_engine::{Access, NoStore, StoreWriters, Stores, writer_run};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, Manner};
-use dvb_ledger::{Ledger, LedgerError, PostgresLedger, SqliteLedger};
+use dvb_ledger::{Agent, Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
 use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
@@ -521,6 +521,12 @@ fn sftp(target: &SshTarget, demand: Demand) -> SftpConfig {
 /// The name of this host, for locks and reports.
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Who gives the commands of this process.
+pub(crate) fn agent() -> Agent {
+    let user = whoami::username().unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    Agent { user, host: host_name(), program: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 /// The configuration file, wherever it is.

@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let selection = selecting::resolve(&asked, context, &[Names::Catalog(setup.catalog)], &stores.default.0)?;
     let options = AuditOptions {
         run: new_run_id(),
+        agent: wiring::agent(),
         selection,
         sample,
         jobs: jobs as usize,

@@ -92,7 +92,7 @@ fn make_again(
     };
     let options = RebuildOptions {
         run: new_run_id(),
-        host: wiring::host_name(),
+        agent: wiring::agent(),
         which: from_snapshot::which(args.snapshot.as_deref()),
         auxiliary_objects: context.config.repository.auxiliary_objects,
         spool_folder: wiring::spool_folder(&context.config),

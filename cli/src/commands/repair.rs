@@ -72,7 +72,7 @@ impl Args {
         let repository = &context.config.repository;
         let how = Options {
             run: new_run_id(),
-            host: wiring::host_name(),
+            agent: wiring::agent(),
             selection: dvb_engine::Selection::default(),
             rerun: false,
             dry_run: !self.apply,

@@ -117,6 +117,7 @@ impl Args {
         };
         RestoreOptions {
             run: new_run_id(),
+            agent: wiring::agent(),
             selection: dvb_engine::Selection::default(),
             missing: self.missing,
             quick: self.quick,

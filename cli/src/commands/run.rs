@@ -105,7 +105,7 @@ pub(super) fn dry_options(config: &Config) -> Options {
     let repository = &config.repository;
     Options {
         run: new_run_id(),
-        host: wiring::host_name(),
+        agent: wiring::agent(),
         selection: Selection::default(),
         rerun: false,
         dry_run: true,
@@ -130,7 +130,7 @@ impl Args {
         let repository = &context.config.repository;
         Options {
             run: new_run_id(),
-            host: wiring::host_name(),
+            agent: wiring::agent(),
             selection,
             rerun: self.rerun,
             dry_run: self.dry_run,

@@ -65,7 +65,7 @@ impl Args {
     ) -> Result<VerifyOptions, Failure> {
         Ok(VerifyOptions {
             run: new_run_id(),
-            host: wiring::host_name(),
+            agent: wiring::agent(),
             default_store: wiring::default_store(&context.config, !selection.stores.is_empty())?,
             selection,
             older_than: self.older_than,

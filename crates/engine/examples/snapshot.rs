@@ -15,7 +15,9 @@ use dvb_engine::{
 };
 use dvb_fixity::{Evidence, Measured, Observed, Proved};
 use dvb_fs::{DirectorySink, DirectorySinkConfig};
-use dvb_ledger::{Basis, EntryKind, Ledger, ObjectProof, PostgresLedger, Record, Reservation, SqliteLedger, Verdict};
+use dvb_ledger::{
+    Agent, Basis, EntryKind, Ledger, ObjectProof, PostgresLedger, Record, Reservation, SqliteLedger, Verdict,
+};
 use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, ObjectRole, RunId};
 use dvb_pg::{PostgresTarget, SslMode};
 use dvb_storage::{Demand, Sink};
@@ -109,7 +111,7 @@ fn take_over(name: &str, sink: &dyn Sink, folder: &TempDir) {
 fn timed(catalog: &dyn Catalog, ledger: &dyn Ledger, sink: &dyn Sink, folder: &TempDir) -> (f64, Summary) {
     let options = Options {
         run: new_run_id(),
-        host: "bench".into(),
+        agent: Agent { user: "backup".into(), host: "example".into(), program: "0.1.0".into() },
         selection: Selection::default(),
         rerun: false,
         dry_run: false,

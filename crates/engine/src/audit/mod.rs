@@ -1,7 +1,9 @@
 //! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
 //! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
+use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
+use dvb_ledger::Agent;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -58,6 +60,8 @@ pub struct AuditSetup<'a> {
 pub struct AuditOptions {
     /// Name of this run.
     pub run: RunId,
+    /// Who gives the command, for the event log.
+    pub agent: Agent,
     /// Only these data files; with an empty selection, all.
     pub selection: Selection,
     /// Only this share of them, by chance: 0.05 for 5 %.
@@ -116,6 +120,26 @@ pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSumm
 
 fn audit_until(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
     let started = now();
+    let AuditOptions { run, agent, selection, .. } = options;
+    let destinations = setup.destinations.to_vec();
+    let intent = Intent { command: "audit", run, agent, selection, destinations, overrides: Vec::new() };
+    let recorded = Recorded::begin(setup.ledger, &intent, &started)?;
+    recorded.finish(audit_stores(setup, options, started))
+}
+
+impl Report for AuditSummary {
+    gives_up!();
+
+    fn count(&self) -> u64 {
+        self.files.catalogued
+    }
+
+    fn counts(&self) -> serde_json::Value {
+        serde_json::json!({ "files": self.files, "bytes": self.bytes, "findings": self.findings_total })
+    }
+}
+
+fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String) -> Result<AuditSummary, RunError> {
     let mut plan = plan(setup, options)?;
     if plan.seen == 0 && !options.selection.is_everything() {
         return Err(RunError::NothingSelected);

@@ -8,6 +8,7 @@ pub(crate) mod hand;
 pub(crate) mod observer;
 pub(crate) mod owner;
 pub(crate) mod pool;
+pub(crate) mod recorded;
 pub(crate) mod resolve;
 pub(crate) mod selection;
 pub(crate) mod time;

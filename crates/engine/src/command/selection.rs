@@ -84,3 +84,51 @@ impl Selection {
                 && self.stores.is_empty())
     }
 }
+
+/// Names of one kind that are said one by one in the event log.
+const SAID: usize = 20;
+
+impl Selection {
+    /// For the event log: `everything`, or what it names.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let list = |what: &str, names: Vec<String>| {
+            let rest = names.len().saturating_sub(SAID);
+            let said = names.into_iter().take(SAID).collect::<Vec<_>>().join(", ");
+            match (said.is_empty(), rest) {
+                (true, _) => None,
+                (false, 0) => Some(format!("{what} {said}")),
+                (false, rest) => Some(format!("{what} {said} and {rest} more")),
+            }
+        };
+        let ids = |ids: &BTreeSet<DvObjectId>| ids.iter().map(ToString::to_string).collect();
+        let names = |names: &BTreeSet<String>| names.iter().cloned().collect();
+        let all = [
+            list("dataset", names(&self.datasets)),
+            list("file", ids(&self.named_files)),
+            list("file", ids(&self.files)),
+            list("storage identifier", names(&self.storage_identifiers)),
+            list("store", names(&self.stores)),
+        ];
+        let said = all.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        if said.is_empty() { "everything".to_owned() } else { said }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_is_said_in_words() {
+        assert_eq!(Selection::default().in_words(), "everything");
+        let named = Selection {
+            datasets: ["doi:10.5072/FK2/A".to_owned()].into(),
+            files: (1..=22).map(DvObjectId).collect(),
+            ..Selection::default()
+        };
+        let words = named.in_words();
+        assert!(words.starts_with("dataset doi:10.5072/FK2/A; file 1, 2, 3"), "{words}");
+        assert!(words.ends_with("20 and 2 more"), "{words}");
+    }
+}

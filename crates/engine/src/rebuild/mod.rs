@@ -9,19 +9,22 @@ mod fetch;
 use std::path::{Path, PathBuf};
 
 use dvb_catalog::SnapshotLink;
-use dvb_ledger::{Holder, Ledger, Run, RunSummary};
+use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
+use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
+use crate::command::selection::Selection;
 use crate::command::time::now;
 use crate::copies::session::{Connection, Contact, DestinationContext};
 use crate::guard::{self, Identity};
+use dvb_ledger::Agent;
 
 pub use claims::ClaimCounts;
 pub use fetch::{Fetched, SnapshotRow, Which};
@@ -56,8 +59,8 @@ impl RebuildSetup<'_> {
 pub struct RebuildOptions {
     /// Name of this run.
     pub run: RunId,
-    /// Name of this host, for the lock.
-    pub host: String,
+    /// Who gives the command, for the lock and the event log.
+    pub agent: Agent,
     /// Which snapshot.
     pub which: Which,
     /// Whether runs copy auxiliary files: part of what the ledger remembers of a row.
@@ -125,24 +128,28 @@ pub fn rebuild(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<Reb
 fn rebuild_until(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<RebuildSummary, RunError> {
     let started = now();
     let RebuildSetup { ledger, destination, .. } = *setup;
-    let (run, host, pid) = (options.run.clone(), options.host.clone(), std::process::id());
-    let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
-    let _lock = ledger.lock(destination, &holder)?;
+    let RebuildOptions { run, agent, .. } = options;
+    let locked = LockedRun::lock(ledger, "rebuild", destination, (run, agent, &started))?;
     if !ledger.is_blank(destination)? {
         return Err(RunError::NotBlank { destination: destination.0.clone() });
     }
-    ledger.begin_run(&Run { id: run, destination: destination.clone(), started: started.clone(), host, pid })?;
-    let done = take_over(setup, options, started);
-    let (claimed, exit_code, json) = match &done {
-        Ok(it) => (it.claimed.files, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
-        Err(error) => {
-            let object = serde_json::json!({ "command": "rebuild", "error": chain(error) });
-            (0, ExitStatus::from(error).code(), object.to_string())
-        }
-    };
-    let end = RunSummary { finished: now(), catalogued: claimed, exit_code, json };
-    ledger.finish_run(&options.run, &end)?;
-    done
+    let (selection, destinations) = (&Selection::default(), vec![destination.clone()]);
+    let intent = Intent { command: "rebuild", run, agent, selection, destinations, overrides: Vec::new() };
+    let recorded = Recorded::begin(ledger, &intent, &started)?;
+    locked.begin(destination, agent, &started)?;
+    recorded.finish(locked.finish(take_over(setup, options, started)))
+}
+
+impl Report for RebuildSummary {
+    gives_up!();
+
+    fn count(&self) -> u64 {
+        self.claimed.files
+    }
+
+    fn counts(&self) -> serde_json::Value {
+        serde_json::json!({ "snapshot": self.snapshot, "claimed": self.claimed })
+    }
 }
 
 /// What another Dataverse has stored is not to be given back here unseen; but after a disaster the same one may have

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dvb_catalog::Catalog;
-use dvb_ledger::{EntryKind, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
+use dvb_ledger::{EntryKind, Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
@@ -21,6 +21,7 @@ use crate::command::cut::{Cut, watched};
 use crate::command::error::{RunError, chain};
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
+use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::time::{new_run_id, now};
 use crate::command::{LISTED, pool};
 use crate::copies::session::Contact;
@@ -214,7 +215,7 @@ struct Repair<'a> {
     setup: &'a RepairSetup<'a>,
     options: &'a RepairOptions,
     shared: Shared<'a>,
-    locks: Vec<Box<dyn Lock>>,
+    locks: Vec<LockedRun<'a>>,
     out: Mutex<Out>,
 }
 
@@ -237,10 +238,47 @@ pub fn repair(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repair
 
 fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<RepairSummary, RestoreError> {
     let (started, how) = (now(), &options.how);
+    let intent = Intent {
+        command: "repair",
+        run: &how.run,
+        agent: &how.agent,
+        selection: &how.selection,
+        destinations: setup.destinations.iter().map(|destination| destination.name.clone()).collect(),
+        overrides: Vec::new(),
+    };
+    // Without `apply`, it is a look, and nothing that stays is done.
+    let recorded =
+        options.apply.then(|| Recorded::begin(setup.ledger, &intent, &started)).transpose().map_err(RunError::from)?;
+    let done = repair_under_locks(setup, options, started);
+    match recorded {
+        Some(recorded) => recorded.finish(done),
+        None => done,
+    }
+}
+
+impl Report for RepairSummary {
+    gives_up!();
+
+    fn count(&self) -> u64 {
+        self.looked_at
+    }
+
+    fn counts(&self) -> serde_json::Value {
+        serde_json::json!({ "looked_at": self.looked_at, "objects": self.objects })
+    }
+}
+
+fn repair_under_locks(
+    setup: &RepairSetup<'_>,
+    options: &RepairOptions,
+    started: String,
+) -> Result<RepairSummary, RestoreError> {
+    let how = &options.how;
     let runs: Vec<RunId> = setup.destinations.iter().map(|_| new_run_id()).collect();
     let locks = if options.apply { begin(setup, options, &runs, &started)? } else { Vec::new() };
     let restore_options = RestoreOptions {
         run: how.run.clone(),
+        agent: how.agent.clone(),
         selection: how.selection.clone(),
         missing: true,
         quick: false,
@@ -275,14 +313,9 @@ fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repa
         out.abort.get_or_insert((ExitStatus::from(error), chain(error)));
     }
     let end = |out: &Out| ending(setup.stop, out);
-    for run in runs.iter().filter(|_| options.apply) {
-        let summary = RunSummary {
-            finished: now(),
-            catalogued: out.looked_at,
-            exit_code: end(&out).code(),
-            json: serde_json::json!({ "command": "repair", "run_id": how.run, "objects": out.objects }).to_string(),
-        };
-        if let Err(error) = setup.ledger.finish_run(run, &summary) {
+    let counts = serde_json::json!({ "command": "repair", "run_id": how.run, "objects": out.objects });
+    for locked in &locks {
+        if let Err(error) = locked.end(end(&out), out.looked_at, &counts) {
             out.abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
         }
     }
@@ -308,22 +341,20 @@ fn repair_until(setup: &RepairSetup<'_>, options: &RepairOptions) -> Result<Repa
 }
 
 /// Takes the lock of each destination, and a name there for what is not whole yet.
-fn begin(
-    setup: &RepairSetup<'_>,
+fn begin<'a>(
+    setup: &RepairSetup<'a>,
     options: &RepairOptions,
     runs: &[RunId],
     started: &str,
-) -> Result<Vec<Box<dyn Lock>>, RunError> {
-    let (host, pid) = (options.how.host.clone(), std::process::id());
+) -> Result<Vec<LockedRun<'a>>, RunError> {
+    let agent = &options.how.agent;
     let mut locks = Vec::with_capacity(runs.len());
-    for (origin, run) in setup.destinations.iter().zip(runs) {
-        let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.to_owned() };
-        locks.push(setup.ledger.lock(origin.name, &holder)?);
-        guard::refuse_other_place(origin.sink, run, setup.ledger, origin.name)?;
+    for (destination, run) in setup.destinations.iter().zip(runs) {
+        locks.push(LockedRun::lock(setup.ledger, "repair", destination.name, (run, agent, started))?);
+        guard::refuse_other_place(destination.sink, run, setup.ledger, destination.name)?;
     }
-    for (origin, id) in setup.destinations.iter().zip(runs) {
-        let (destination, started) = (origin.name.clone(), started.to_owned());
-        setup.ledger.begin_run(&Run { id: id.clone(), destination, started, host: host.clone(), pid })?;
+    for (destination, locked) in setup.destinations.iter().zip(&locks) {
+        locked.begin(destination.name, agent, started)?;
     }
     Ok(locks)
 }
@@ -430,7 +461,7 @@ impl Repair<'_> {
         if !self.setup.stop.may_begin() || self.out().abort.is_some() {
             return None;
         }
-        if !self.locks.iter().all(|it| it.is_held()) {
+        if !self.locks.iter().all(|locked| locked.held().is_held()) {
             let why = "the lock on a destination was lost with the connection to the backup database";
             self.abort(ExitStatus::Unreachable, why.to_owned());
             return None;

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
+use crate::command::recorded::Ends;
 
 /// A restore did not take place: nothing was looked at.
 #[derive(Debug, Error)]
@@ -76,5 +77,11 @@ impl From<&RestoreError> for ExitStatus {
                 Self::Usage
             }
         }
+    }
+}
+
+impl Ends for RestoreError {
+    fn exit_status(&self) -> ExitStatus {
+        self.into()
     }
 }

@@ -26,12 +26,15 @@ use dvb_storage::{Folder, Sink, StoreWriter};
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
+use crate::command::error::RunError;
 use crate::command::observer::{Event, Observer};
+use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::copies::session::Contact;
 use crate::source::examine::ExamineSetup;
 use crate::source::payload::{RateLimit, Reading};
 use crate::source::stores::{Access, NoStore, Stores};
+use dvb_ledger::Agent;
 
 pub use error::RestoreError;
 pub use summary::{ObjectCounts, RestoreFinding, RestoreSummary};
@@ -108,6 +111,8 @@ pub enum Layout {
 pub struct RestoreOptions {
     /// Name of this restore: unique, part of the names of temporaries and of damaged files that are kept.
     pub run: RunId,
+    /// Who gives the command, for the event log.
+    pub agent: Agent,
     /// Only these data files; with an empty selection, all.
     pub selection: Selection,
     /// Only what the source lacks or has damaged.
@@ -185,6 +190,46 @@ pub fn restore(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<Res
 
 fn restore_until(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
     let started = now();
+    let intent = Intent {
+        command: "restore",
+        run: &options.run,
+        agent: &options.agent,
+        selection: &options.selection,
+        destinations: setup.from.iter().map(|from| from.name.clone()).collect(),
+        overrides: Vec::new(),
+    };
+    let recorded = (!options.dry_run).then(|| Recorded::begin(setup.ledger, &intent, &started));
+    let recorded = recorded.transpose().map_err(RunError::from)?;
+    let done = give_back(setup, options, started);
+    match recorded {
+        Some(recorded) => recorded.finish(done),
+        None => done,
+    }
+}
+
+impl Report for RestoreSummary {
+    gives_up!();
+
+    fn count(&self) -> u64 {
+        self.files
+    }
+
+    fn counts(&self) -> serde_json::Value {
+        serde_json::json!({
+            "in_place": self.in_place,
+            "objects": self.objects,
+            "files": self.files,
+            "bytes": self.bytes,
+            "failures": self.failures_total,
+        })
+    }
+}
+
+fn give_back(
+    setup: &RestoreSetup<'_>,
+    options: &RestoreOptions,
+    started: String,
+) -> Result<RestoreSummary, RestoreError> {
     let planned = plan::make(setup, options, None).map_err(|it| gone::explain(it, setup, options))?;
     let plan::Plan { mut spool, files, bytes, hidden } = planned;
     let failed = |source| plan::spool_failed(options, source);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use dvb_ledger::{EntryKind, LedgerError, Lock, Record, Reservation, Verdict};
+use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
@@ -13,6 +13,7 @@ use crate::command::cancel::CancelToken;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::pool;
+use crate::command::recorded::LockedRun;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::run::Setup;
 use crate::run::counts::{Counts, FileOutcome, Tally};
@@ -41,7 +42,7 @@ pub(crate) struct DestinationRun<'a> {
     pub(crate) contact: Contact,
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
-    pub(crate) lock: Box<dyn Lock>,
+    pub(crate) lock: LockedRun<'a>,
     stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
     /// Stores that are not what the catalogue speaks of: nothing of them is judged.
     pub(crate) doubtful: BTreeSet<DriverId>,
@@ -61,7 +62,7 @@ impl<'a> DestinationRun<'a> {
         setup: &'a Setup<'a>,
         options: &'a Options,
         tally: Tally,
-        lock: Box<dyn Lock>,
+        lock: LockedRun<'a>,
     ) -> Self {
         let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
         let counts = tally.lock();
@@ -90,7 +91,7 @@ impl<'a> DestinationRun<'a> {
     }
 
     /// What was found, and the lock.
-    pub(crate) fn end(self) -> (Counts, Box<dyn Lock>) {
+    pub(crate) fn end(self) -> (Counts, LockedRun<'a>) {
         (self.tally.end(), self.lock)
     }
 
@@ -121,7 +122,7 @@ impl<'a> DestinationRun<'a> {
 
     /// Whether the lock on the destination is still held.
     pub(crate) fn is_locked(&self) -> bool {
-        self.lock.is_held()
+        self.lock.held().is_held()
     }
 
     /// Whether it takes more work.
@@ -175,7 +176,7 @@ impl<'a> DestinationRun<'a> {
 
     /// Whether the batch may be carried, and what the ledger knows of its copies.
     fn begin(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
-        if !self.lock.is_held() {
+        if !self.lock.held().is_held() {
             let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
             return Err(Interrupted::Run(ExitStatus::Unreachable, why));
         }

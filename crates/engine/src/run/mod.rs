@@ -25,16 +25,18 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use dvb_catalog::Catalog;
-use dvb_ledger::{Holder, Ledger, LedgerError, Lock, Run, RunSummary};
+use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId, RunId, Status};
 use dvb_storage::{Cause, Sink};
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
+use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
+use crate::command::recorded::{Intent, LockedRun, Recorded, Report as _};
 use crate::command::time::now;
 use crate::copies::session::DestinationContext;
 use crate::guard::{Samples, Standing};
@@ -99,11 +101,56 @@ pub fn run_together(destinations: &[(Setup<'_>, Options)]) -> Vec<Result<Summary
     let destinations: Vec<(Setup<'_>, &Options)> =
         destinations.iter().zip(&stops).map(|((setup, options), stop)| (Setup { stop, ..*setup }, options)).collect();
     watched(cuts(&destinations), || {
+        let (recorded, refused) = match begin_event(&destinations, &started) {
+            Ok(recorded) => (recorded, None),
+            Err(error) => (None, Some(RunError::from(error))),
+        };
         let mut entries: Vec<Entry<'_>> =
             destinations.iter().map(|(setup, options)| Entry::new(setup, options, &started)).collect();
-        plan_and_work(&mut entries);
-        entries.into_iter().map(Entry::finish).collect()
+        match refused {
+            Some(error) => refuse_all(entries.iter_mut().filter(|entry| entry.result.is_none()).collect(), error),
+            None => plan_and_work(&mut entries),
+        }
+        let mut results: Vec<Result<Summary, RunError>> = entries.into_iter().map(Entry::finish).collect();
+        if let Some(recorded) = recorded {
+            finish_event(&recorded, &destinations, &mut results);
+        }
+        results
     })
+}
+
+/// One line in the event log, whatever the number of destinations; none for a dry run.
+fn begin_event<'a>(destinations: &[(Setup<'a>, &Options)], started: &str) -> Result<Option<Recorded<'a>>, LedgerError> {
+    let Some((setup, options)) = destinations.first().filter(|(_, options)| !options.dry_run) else { return Ok(None) };
+    let intent = Intent {
+        command: "run",
+        run: &options.run,
+        agent: &options.agent,
+        selection: &options.selection,
+        destinations: destinations.iter().map(|(setup, _)| setup.destination.clone()).collect(),
+        overrides: options.overrides.names(),
+    };
+    Recorded::begin(setup.ledger, &intent, started).map(Some)
+}
+
+fn finish_event(
+    recorded: &Recorded<'_>,
+    destinations: &[(Setup<'_>, &Options)],
+    results: &mut [Result<Summary, RunError>],
+) {
+    let mut counts = serde_json::Map::new();
+    let mut worst = ExitStatus::Safe;
+    for ((setup, _), result) in destinations.iter().zip(&*results) {
+        let (ending, of_destination) = match result {
+            Ok(summary) => (summary.ending, summary.counts()),
+            Err(error) => (ExitStatus::from(error), serde_json::json!({ "error": chain(error) })),
+        };
+        worst = worst.min(ending);
+        counts.insert(setup.destination.0.clone(), of_destination);
+    }
+    if let Err(error) = recorded.end(worst, counts.into()) {
+        results.iter_mut().flatten().for_each(|summary| summary.give_up(ExitStatus::from(&error), chain(&error)));
+    }
 }
 
 /// What is cut off, and when: each destination at its own time, what they share when the last one's is over.
@@ -122,16 +169,14 @@ struct Entry<'a> {
     setup: &'a Setup<'a>,
     options: &'a Options,
     started: String,
-    lock: Option<Box<dyn Lock>>,
+    lock: Option<LockedRun<'a>>,
     /// What has gone wrong before any data file was looked at, or how the run ended.
     result: Option<Result<Summary, RunError>>,
-    is_recorded: bool,
 }
 
 impl<'a> Entry<'a> {
     fn new(setup: &'a Setup<'a>, options: &'a Options, started: &str) -> Self {
-        let mut entry =
-            Self { setup, options, started: started.to_owned(), lock: None, result: None, is_recorded: false };
+        let mut entry = Self { setup, options, started: started.to_owned(), lock: None, result: None };
         if !options.dry_run
             && let Err(error) = entry.begin()
         {
@@ -141,13 +186,11 @@ impl<'a> Entry<'a> {
     }
 
     fn begin(&mut self) -> Result<(), LedgerError> {
-        let Setup { ledger, destination, .. } = self.setup;
-        let (pid, host, started) = (std::process::id(), self.options.host.clone(), self.started.clone());
-        let run = self.options.run.clone();
-        let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
-        self.lock = Some(ledger.lock(destination, &holder)?);
-        ledger.begin_run(&Run { id: run, destination: (*destination).clone(), started, host, pid })?;
-        self.is_recorded = true;
+        let Setup { ledger, destination, .. } = *self.setup;
+        let Options { run, agent, .. } = self.options;
+        let lock = LockedRun::lock(ledger, "run", destination, (run, agent, &self.started))?;
+        lock.begin(destination, agent, &self.started)?;
+        self.lock = Some(lock);
         let unfounded = ledger.distrust(destination, &self.options.run)?;
         if unfounded > 0 {
             let text = format!(
@@ -158,7 +201,7 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    fn end(&mut self, dest: DestinationRun<'_>) {
+    fn end(&mut self, dest: DestinationRun<'a>) {
         let (counts, lock) = dest.end();
         // Held until the end of the run is on record.
         self.lock = Some(lock);
@@ -166,7 +209,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Ends it before any data file was looked at.
-    fn refuse(&mut self, dest: &mut Option<DestinationRun<'_>>, error: RunError) {
+    fn refuse(&mut self, dest: &mut Option<DestinationRun<'a>>, error: RunError) {
         self.lock = dest.take().map(|it| it.end().1);
         self.result = Some(Err(error));
     }
@@ -174,28 +217,9 @@ impl<'a> Entry<'a> {
     /// Records how it ended, and lets go of the lock.
     fn finish(self) -> Result<Summary, RunError> {
         let done = self.result.unwrap_or(Err(RunError::NothingSelected));
-        if !self.is_recorded {
-            return done;
-        }
-        let (catalogued, exit_code, json) = match &done {
-            Ok(it) => (it.files.catalogued, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
-            Err(error) => {
-                let text = crate::command::error::chain(error);
-                let overrides = self.options.overrides.names();
-                let object = serde_json::json!({ "error": text, "overrides": overrides });
-                (0, ExitStatus::from(error).code(), object.to_string())
-            }
-        };
-        let end = RunSummary { finished: now(), catalogued, exit_code, json };
-        match (done, self.setup.ledger.finish_run(&self.options.run, &end)) {
-            (Ok(mut summary), Err(error)) => {
-                // All verdicts are recorded or will be found out again; only the run's own line is not.
-                summary.aborted.get_or_insert_with(|| crate::command::error::chain(&error));
-                summary.ending = summary.ending.min(ExitStatus::from(&error));
-                summary.exit_code = summary.ending.code();
-                Ok(summary)
-            }
-            (done, _) => done,
+        match self.lock {
+            Some(lock) => lock.finish(done),
+            None => done,
         }
     }
 }
@@ -321,7 +345,7 @@ fn record_pids(dest: &DestinationRun<'_>) {
         return;
     }
     if let Err(error) = dest.renamed.record(dest.setup) {
-        dest.tally.abort(ExitStatus::from(&error), crate::command::error::chain(&error));
+        dest.tally.abort(ExitStatus::from(&error), chain(&error));
     }
 }
 
@@ -349,7 +373,7 @@ fn doubt(active: &mut [Option<DestinationRun<'_>>], stores: &Stores, samples: &S
 /// What keeps the plan from being made keeps every destination from its run. One of them has the error with its
 /// causes, the others its text.
 fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
-    let text = crate::command::error::chain(&error);
+    let text = chain(&error);
     let ending = ExitStatus::from(&error);
     let mut error = Some(error);
     for entry in entries {
@@ -369,7 +393,7 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Opt
         counts.files.unchanged += counts.due_again;
         counts.files.catalogued += counts.due.files;
         let counted = summary(setup, options, entry.started.clone(), counts);
-        let refused = gone.err().map(|it| crate::command::error::chain(&it));
+        let refused = gone.err().map(|it| chain(&it));
         let ending = if refused.is_some() { ExitStatus::Refused } else { ExitStatus::Safe };
         let free_bytes = free_bytes(setup);
         entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), free_bytes, ..counted }));

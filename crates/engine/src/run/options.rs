@@ -6,14 +6,15 @@ use std::time::Duration;
 use dvb_model::RunId;
 
 use crate::command::selection::Selection;
+use dvb_ledger::Agent;
 
 /// How a run goes about its work.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Name of this run.
     pub run: RunId,
-    /// Name of this host, for the lock and the reports.
-    pub host: String,
+    /// Who gives the command, for the lock, the event log and the reports.
+    pub agent: Agent,
     /// Only these data files; with an empty selection, all.
     pub selection: Selection,
     /// Also look, at the destination, at copies that are recorded as proved.

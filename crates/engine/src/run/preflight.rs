@@ -90,7 +90,7 @@ impl DestinationRun<'_> {
             ledger: self.setup.ledger,
             destination: self.setup.destination,
             catalogue: self.setup.catalog.describe(),
-            host: &self.options.host,
+            host: &self.options.agent.host,
             take_over: self.options.overrides.take_over,
         }
     }

@@ -44,7 +44,7 @@ impl DestinationRun<'_> {
         let copies = Copies::new(at, &wanted);
         probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
-        Ok(Pass::new((at, &self.contact, "run"), self.lock.as_ref(), copies, share, self.options.jobs).work())
+        Ok(Pass::new((at, &self.contact, "run"), self.lock.held(), copies, share, self.options.jobs).work())
     }
 
     fn enter(&self, findings: Findings) {

@@ -5,6 +5,7 @@ use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::Serialize;
 
 use crate::command::exit_status::ExitStatus;
+use crate::command::recorded::{Report, gives_up};
 
 /// Data files in scope, by what the run made of them. All but `catalogued` add up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -161,5 +162,24 @@ impl Summary {
             1 => format!("no space left at the destination: 1 data file was not written; {ending}"),
             _ => format!("no space left at the destination: {files} data files were not written; {ending}"),
         }
+    }
+}
+
+impl Report for Summary {
+    gives_up!();
+
+    fn count(&self) -> u64 {
+        self.files.catalogued
+    }
+
+    fn counts(&self) -> serde_json::Value {
+        serde_json::json!({
+            "files": self.files,
+            "bytes_copied": self.bytes_copied,
+            "gone": self.gone,
+            "verified": self.verified,
+            "presence": self.presence,
+            "audited": self.audited,
+        })
     }
 }

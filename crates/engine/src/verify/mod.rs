@@ -1,10 +1,12 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
+use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::probe::{FOREVER, PROBES, ago, probe};
+use dvb_ledger::Agent;
 use std::time::Duration;
 
-use dvb_ledger::{CopyState, Holder, Ledger, LedgerCopy, LedgerError, Run, RunSummary};
+use dvb_ledger::{CopyState, Ledger, LedgerCopy, LedgerError};
 use dvb_model::{DestinationName, DriverId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
@@ -41,8 +43,8 @@ pub struct VerifySetup<'a> {
 pub struct VerifyOptions {
     /// Name of this run.
     pub run: RunId,
-    /// Name of this host, for the lock.
-    pub host: String,
+    /// Who gives the command, for the lock and the event log.
+    pub agent: Agent,
     /// Only copies of these data files, as the ledger knows them; with an empty selection, all.
     pub selection: Selection,
     /// The store of identifiers without a prefix.
@@ -104,28 +106,34 @@ pub fn verify(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<Verify
 fn verify_until(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
     let started = now();
     let VerifySetup { ledger, destination, .. } = *setup;
-    let (run, host, pid) = (options.run.clone(), options.host.clone(), std::process::id());
-    let holder = Holder { host: host.clone(), pid, run: run.clone(), since: started.clone() };
-    let lock = ledger.lock(destination, &holder)?;
-    ledger.begin_run(&Run { id: run, destination: destination.clone(), started: started.clone(), host, pid })?;
-    let looked = look(setup, options, lock.as_ref());
-    let done = looked.and_then(|findings| Ok(summary(setup, options, started, findings)?));
-    let (checked, exit_code, json) = match &done {
-        Ok(it) => (it.copies.checked, it.exit_code, serde_json::to_string(it).unwrap_or_default()),
-        Err(error) => {
-            let object = serde_json::json!({ "command": "verify", "error": crate::command::error::chain(error) });
-            (0, ExitStatus::from(error).code(), object.to_string())
-        }
-    };
-    let end = RunSummary { finished: now(), catalogued: checked, exit_code, json };
-    match (done, ledger.finish_run(&options.run, &end)) {
-        (Ok(mut summary), Err(error)) => {
-            summary.aborted.get_or_insert_with(|| crate::command::error::chain(&error));
-            summary.ending = summary.ending.min(ExitStatus::from(&error));
-            summary.exit_code = summary.ending.code();
-            Ok(summary)
-        }
-        (done, _) => done,
+    let VerifyOptions { run, agent, selection, .. } = options;
+    let destinations = vec![destination.clone()];
+    let intent = Intent { command: "verify", run, agent, selection, destinations, overrides: Vec::new() };
+    let recorded = Recorded::begin(ledger, &intent, &started)?;
+    recorded.finish(verify_under_lock(setup, options, &started))
+}
+
+fn verify_under_lock(
+    setup: &VerifySetup<'_>,
+    options: &VerifyOptions,
+    started: &str,
+) -> Result<VerifySummary, RunError> {
+    let VerifySetup { ledger, destination, .. } = *setup;
+    let locked = LockedRun::lock(ledger, "verify", destination, (&options.run, &options.agent, started))?;
+    locked.begin(destination, &options.agent, started)?;
+    let looked = look(setup, options, locked.held());
+    locked.finish(looked.and_then(|findings| Ok(summary(setup, options, started.to_owned(), findings)?)))
+}
+
+impl Report for VerifySummary {
+    gives_up!();
+
+    fn count(&self) -> u64 {
+        self.copies.checked
+    }
+
+    fn counts(&self) -> serde_json::Value {
+        serde_json::json!({ "copies": self.copies, "bytes": self.bytes })
     }
 }
 

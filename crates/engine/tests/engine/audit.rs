@@ -19,6 +19,7 @@ use crate::bench::{Bench, LedgerKind, destination};
 
 fn options(bench: &Bench) -> AuditOptions {
     AuditOptions {
+        agent: crate::bench::agent(),
         run: new_run_id(),
         selection: Selection::default(),
         sample: None,

@@ -141,7 +141,7 @@ impl Bench {
     pub(crate) fn options(&self) -> Options {
         Options {
             run: new_run_id(),
-            host: "testhost".into(),
+            agent: agent(),
             selection: Selection::default(),
             rerun: false,
             dry_run: false,
@@ -228,4 +228,9 @@ impl Bench {
 
 pub(crate) fn destination() -> DestinationName {
     DestinationName("default".into())
+}
+
+/// Who gives the commands of tests.
+pub(crate) fn agent() -> dvb_ledger::Agent {
+    dvb_ledger::Agent { user: "tester".into(), host: "testhost".into(), program: "0".into() }
 }

@@ -306,7 +306,7 @@ fn a_verify_ends_with_a_worker_that_breaks_down() {
     bench.run();
     let options = VerifyOptions {
         run: new_run_id(),
-        host: "h".into(),
+        agent: crate::bench::agent(),
         selection: Selection::default(),
         default_store: DriverId("file".into()),
         older_than: None,
@@ -331,6 +331,7 @@ fn an_audit_ends_with_a_worker_that_breaks_down() {
     let mut bench = Bench::of_files(400);
     bench.break_source();
     let options = AuditOptions {
+        agent: crate::bench::agent(),
         run: new_run_id(),
         selection: Selection::default(),
         sample: None,

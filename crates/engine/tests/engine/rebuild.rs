@@ -22,7 +22,7 @@ use crate::{orphans, verify};
 fn options(bench: &Bench) -> RebuildOptions {
     RebuildOptions {
         run: new_run_id(),
-        host: "testhost".into(),
+        agent: crate::bench::agent(),
         which: Which::Newest,
         auxiliary_objects: true,
         spool_folder: bench.folder.path().to_owned(),

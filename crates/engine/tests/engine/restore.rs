@@ -39,6 +39,7 @@ impl Observer for Watch<'_> {
 impl Bench {
     pub(crate) fn restore_options(&self) -> RestoreOptions {
         RestoreOptions {
+            agent: crate::bench::agent(),
             run: new_run_id(),
             selection: Selection::default(),
             missing: false,

@@ -150,6 +150,7 @@ fn a_store_that_hangs_does_not_hold_an_audit_beyond_its_budget() {
         stop: &bench.stop,
     };
     let options = AuditOptions {
+        agent: crate::bench::agent(),
         run: new_run_id(),
         selection: Selection::default(),
         sample: None,

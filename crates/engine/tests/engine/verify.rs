@@ -27,7 +27,7 @@ use crate::faults::{Fault, Faulty, Plan};
 pub(crate) fn options() -> VerifyOptions {
     VerifyOptions {
         run: new_run_id(),
-        host: "testhost".into(),
+        agent: crate::bench::agent(),
         selection: Selection::default(),
         default_store: DriverId("file".into()),
         older_than: None,

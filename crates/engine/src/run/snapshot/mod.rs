@@ -242,7 +242,7 @@ impl<'a> Draft<'a> {
             run: Some(run.clone()),
             destination: Some(dest.setup.destination.clone()),
             installation: Some(guard::installation(dest.setup.ledger)?),
-            host: Some(dest.options.host.clone()),
+            host: Some(dest.options.agent.host.clone()),
             previous,
         };
         // Without a name: it goes with the process.
