@@ -31,8 +31,8 @@ use dvb_model::{DataFile, Dataset};
 pub use error::{CatalogError, Cause};
 pub use postgres::{PidPlace, PostgresCatalog, Probe};
 pub use snapshot::{
-    SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCatalog, SnapshotCounts, SnapshotHeader, SnapshotLink, SnapshotWriter,
-    write_snapshot,
+    SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SNAPSHOT_WITHOUT_HISTORY, SnapshotCatalog, SnapshotCounts, SnapshotHeader,
+    SnapshotLink, SnapshotWriter, write_snapshot,
 };
 
 /// How much of each data file is read.

@@ -98,4 +98,18 @@ pub enum HeldEntry {
     DataFile(DataFile, Option<Held>),
     /// What the catalogue does not have any more.
     Gone(Gone),
+    /// A line of the ledger's history.
+    History(HistoryKind, serde_json::Value),
+}
+
+/// What a line of the ledger's history is; its fields are those of the ledger's own types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryKind {
+    /// A command: who gave it, when, and how it ended.
+    Event,
+    /// Damage or loss of one object.
+    Incident,
+    /// A loss that the administrator has acknowledged.
+    Acknowledgement,
 }

@@ -7,6 +7,8 @@
 //! - `file`, a [`DataFile`](dvb_model::DataFile) in the order of `id`, behind all datasets, with its own dataset in it;
 //! - `gone`, in a snapshot that a run left at its destination: a [`Gone`], in its place by `id` among the datasets or among
 //!   the files;
+//! - `event`, `incident`, `acknowledgement`, in a snapshot that a run left at its destination: the ledger's history behind
+//!   everything else;
 //! - `end`, the last line: the numbers of each as [`SnapshotCounts`]. A snapshot without it is cut off.
 //!
 //! A run leaves at its destination a snapshot with more in it: whose it is in the header, and a [`Held`] in the line of each
@@ -31,15 +33,18 @@ mod write;
 use dvb_model::{DestinationName, RunId};
 use serde::{Deserialize, Serialize};
 
-pub use held::{Gone, GoneKind, Held, HeldEntry, HeldObject};
+pub use held::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
 pub use read::SnapshotCatalog;
 pub use write::{SnapshotWriter, write_snapshot};
 
 /// `format` in the header of a snapshot.
 pub const SNAPSHOT_FORMAT: &str = "dataverse-backup catalogue";
 
-/// The newest version of the format that this program reads, and the one that it writes.
-pub const SNAPSHOT_VERSION: u32 = 1;
+/// The newest version of the format that this program reads, and the one of a snapshot with the ledger's history in it.
+pub const SNAPSHOT_VERSION: u32 = 2;
+
+/// The version of a snapshot without history.
+pub const SNAPSHOT_WITHOUT_HISTORY: u32 = 1;
 
 /// The first line of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +93,9 @@ pub struct SnapshotCounts {
     /// Lines of type `gone`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub gone: u64,
+    /// Lines of the ledger's history.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub history: u64,
 }
 
 // The signature is serde's.

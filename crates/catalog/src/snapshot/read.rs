@@ -10,7 +10,7 @@ use dvb_model::{DataFile, Dataset, DvObjectId};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{Gone, Held, HeldEntry, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
+use super::{Gone, Held, HeldEntry, HistoryKind, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
 use crate::{Catalog, CatalogError, Detail, Entry};
 
 /// How a file that zstd compressed begins; a plain snapshot begins with `{`.
@@ -57,6 +57,7 @@ impl SnapshotCatalog {
                 Found::Entry(Entry::Dataset(it)) => HeldEntry::Dataset(it, lines.held()?),
                 Found::Entry(Entry::DataFile(it)) => HeldEntry::DataFile(it, lines.held()?),
                 Found::Gone => HeldEntry::Gone(lines.parse::<Gone>().map_err(|why| lines.bad(why))?),
+                Found::History(kind) => HeldEntry::History(kind, lines.fields().map_err(|why| lines.bad(why))?),
             };
             if visit(entry).is_break() {
                 return Ok(());
@@ -102,6 +103,7 @@ fn with_detail(entry: Entry, detail: Detail) -> Entry {
 enum Found {
     Entry(Entry),
     Gone,
+    History(HistoryKind),
 }
 
 /// What came before a line.
@@ -126,8 +128,13 @@ impl Seen {
         ascends("data file", self.file.replace(id), id)
     }
 
+    fn history(&mut self, kind: HistoryKind) -> Found {
+        self.counts.history += 1;
+        Found::History(kind)
+    }
+
     fn end(&self, counts: SnapshotCounts) -> Result<(), String> {
-        let SnapshotCounts { datasets, files, gone } = self.counts;
+        let SnapshotCounts { datasets, files, gone, history } = self.counts;
         if counts == self.counts {
             return Ok(());
         }
@@ -136,6 +143,9 @@ impl Seen {
         } else {
             Default::default()
         };
+        if counts.history != history {
+            return Err(format!("it counts {} lines of history, but {history} stand before it", counts.history));
+        }
         Err(format!(
             "it counts {} datasets and {} files{of_gone}, but {datasets} and {files}{and_gone} stand before it",
             counts.datasets, counts.files
@@ -206,6 +216,9 @@ impl<'a> Lines<'a> {
                 seen.counts.gone += 1;
                 Some(Found::Gone)
             }
+            "event" => Some(seen.history(HistoryKind::Event)),
+            "incident" => Some(seen.history(HistoryKind::Incident)),
+            "acknowledgement" => Some(seen.history(HistoryKind::Acknowledgement)),
             "end" => {
                 seen.end(self.parse()?)?;
                 None
@@ -247,6 +260,13 @@ impl<'a> Lines<'a> {
 
     fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_json::from_slice(&self.line).map_err(|it| it.to_string())
+    }
+
+    /// All fields but `type`.
+    fn fields(&self) -> Result<serde_json::Value, String> {
+        let mut fields: serde_json::Map<String, serde_json::Value> = self.parse()?;
+        fields.remove("type");
+        Ok(fields.into())
     }
 
     fn bad(&self, why: String) -> CatalogError {

@@ -7,7 +7,7 @@ use dvb_model::{DataFile, Dataset};
 use serde::Serialize;
 use zstd::Encoder;
 
-use super::{Gone, Held, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCounts, SnapshotHeader};
+use super::{Gone, Held, HistoryKind, SNAPSHOT_FORMAT, SNAPSHOT_WITHOUT_HISTORY, SnapshotCounts, SnapshotHeader};
 use crate::{Catalog, CatalogError, Detail, Entry};
 
 #[derive(Serialize)]
@@ -27,6 +27,14 @@ struct WithHeld<'a, T> {
     row: &'a T,
     #[serde(flatten)]
     held: Option<&'a Held>,
+}
+
+#[derive(Serialize)]
+struct OfHistory<'a, T> {
+    #[serde(rename = "type")]
+    kind: HistoryKind,
+    #[serde(flatten)]
+    line: &'a T,
 }
 
 /// Writes a compressed snapshot line by line: datasets first, then files, each in the order of ids.
@@ -75,6 +83,15 @@ impl<W: Write> SnapshotWriter<W> {
         write_line(&mut self.out, &Line::Gone(gone))
     }
 
+    /// A line of the ledger's history, behind everything else.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::new`].
+    pub fn history(&mut self, kind: HistoryKind, line: &impl Serialize) -> io::Result<()> {
+        self.counts.history += 1;
+        write_json(&mut self.out, &OfHistory { kind, line })
+    }
+
     /// Writes the last line, and gives `out` back.
     ///
     /// # Errors
@@ -100,7 +117,7 @@ pub fn write_snapshot(
 ) -> Result<SnapshotCounts, CatalogError> {
     let header = SnapshotHeader {
         format: SNAPSHOT_FORMAT.to_owned(),
-        version: SNAPSHOT_VERSION,
+        version: SNAPSHOT_WITHOUT_HISTORY,
         made: made.to_owned(),
         source: catalog.describe(),
         run: None,
@@ -159,6 +176,10 @@ fn write_lines(
 }
 
 fn write_line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
+    write_json(out, line)
+}
+
+fn write_json(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }

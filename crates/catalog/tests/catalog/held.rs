@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 
-use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
+use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
 use dvb_catalog::{
     Detail, Entry, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotCatalog, SnapshotCounts, SnapshotHeader, SnapshotLink,
     SnapshotWriter,
@@ -83,6 +83,8 @@ fn all() -> Vec<HeldEntry> {
         HeldEntry::Gone(gone(GoneKind::File, 4)),
         HeldEntry::DataFile(file(5), Some(damaged)),
         HeldEntry::DataFile(file(6), None),
+        HeldEntry::History(HistoryKind::Incident, serde_json::json!({"id": 5})),
+        HeldEntry::History(HistoryKind::Event, serde_json::json!({"id": "r"})),
     ]
 }
 
@@ -107,10 +109,11 @@ fn written() -> Vec<u8> {
             HeldEntry::Dataset(it, held) => writer.dataset(&it, held.as_ref()).unwrap(),
             HeldEntry::DataFile(it, held) => writer.file(&it, held.as_ref()).unwrap(),
             HeldEntry::Gone(it) => writer.gone(&it).unwrap(),
+            HeldEntry::History(kind, it) => writer.history(kind, &it).unwrap(),
         }
     }
     let (bytes, counts) = writer.finish().unwrap();
-    assert_eq!(counts, SnapshotCounts { datasets: 2, files: 3, gone: 2 });
+    assert_eq!(counts, SnapshotCounts { datasets: 2, files: 3, gone: 2, history: 2 });
     bytes
 }
 
@@ -141,7 +144,7 @@ fn what_was_written_is_read_again_with_and_without_the_copies() {
         .filter_map(|it| match it {
             HeldEntry::Dataset(it, _) => Some(Entry::Dataset(it)),
             HeldEntry::DataFile(it, _) => Some(Entry::DataFile(it)),
-            HeldEntry::Gone(_) => None,
+            HeldEntry::Gone(_) | HeldEntry::History(..) => None,
         })
         .collect();
     assert_eq!(entries(&catalog, Detail::Full).unwrap(), rows);
@@ -155,7 +158,7 @@ fn its_lines_are_these() {
     assert_eq!(
         lines[0],
         format!(
-            r#"{{"type":"header","format":"dataverse-backup catalogue","version":1,"made":"{MADE}","source":"db:5432/dvndb","run":"20250102T030405Z-1","destination":"default","installation":"0badcafe","host":"backup.example.org","previous":{{"name":"catalogue-before.jsonl.zst","sha256":"{}"}}}}"#,
+            r#"{{"type":"header","format":"dataverse-backup catalogue","version":2,"made":"{MADE}","source":"db:5432/dvndb","run":"20250102T030405Z-1","destination":"default","installation":"0badcafe","host":"backup.example.org","previous":{{"name":"catalogue-before.jsonl.zst","sha256":"{}"}}}}"#,
             "cd".repeat(32)
         )
     );
@@ -181,7 +184,8 @@ fn its_lines_are_these() {
         object("orig")
     );
     assert!(lines[6].ends_with(&failed), "{}", lines[6]);
-    assert_eq!(lines[8], r#"{"type":"end","datasets":2,"files":3,"gone":2}"#);
+    assert_eq!(lines[8..10], [r#"{"type":"incident","id":5}"#, r#"{"type":"event","id":"r"}"#]);
+    assert_eq!(lines[10], r#"{"type":"end","datasets":2,"files":3,"gone":2,"history":2}"#);
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn it_says_what_was_written_and_when() {
     for compress in [false, true] {
         let mut out = Vec::new();
         let counts = write_snapshot(&small(), &mut out, MADE, compress).unwrap();
-        assert_eq!(counts, SnapshotCounts { datasets: 2, files: 2, gone: 0 });
+        assert_eq!(counts, SnapshotCounts { datasets: 2, files: 2, gone: 0, history: 0 });
         let (_folder, path) = stored(&out);
         let header = SnapshotCatalog::new(path).header().unwrap();
         let SnapshotHeader { version, made, source, .. } = header;
@@ -178,7 +178,7 @@ fn what_is_wrong_is_refused_by_its_line() {
     assert_eq!(refusal(without(0)), "not a snapshot");
     assert_eq!(refusal(|_| String::new()), "not a snapshot");
     assert_eq!(refusal(replaced("dataverse-backup catalogue", "another")), "not a snapshot");
-    assert_eq!(refusal(replaced(r#""version":1,"#, r#""version":2,"#)), "2 newer than 1");
+    assert_eq!(refusal(replaced(r#""version":1,"#, r#""version":3,"#)), "3 newer than 2");
     assert_eq!(refusal(without(5)), "6: cut off");
     let counts = "it counts 2 datasets and 2 files, but";
     assert_eq!(refusal(without(2)), format!("5: {counts} 1 and 2 stand before it"));

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
-use dvb_ledger::{Basis, Claim, CopyRecord, CopyState, EntryKind};
+use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
+use dvb_ledger::{Acknowledgement, Basis, Claim, CopyRecord, CopyState, EntryKind, Event, Incident};
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, StoragePid};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::{Fetched, Missing, RebuildSetup};
 use crate::command::LISTED;
 use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
-use crate::command::observer::Event;
+use crate::command::observer::Event as Shown;
 use crate::copies::session::{Connection, Interrupted};
 use crate::source::fingerprint;
 use dvb_storage::Cause;
@@ -44,10 +44,33 @@ pub(super) struct Claims<'a> {
     auxiliary_objects: bool,
     reason: String,
     batch: Vec<Claim>,
+    history: History,
     /// Objects that this version of the program cannot make out.
     unknown: AtomicU64,
     pub(super) counts: ClaimCounts,
     pub(super) missing: Vec<Missing>,
+}
+
+/// What the ledger that was lost had kept of the past: some thousands of lines in a repository's life.
+#[derive(Default)]
+struct History {
+    events: Vec<Event>,
+    incidents: Vec<Incident>,
+    acknowledged: Vec<Acknowledgement>,
+}
+
+impl History {
+    /// Says whether it can be made out.
+    fn enter(&mut self, kind: HistoryKind, line: serde_json::Value) -> bool {
+        fn read<T: serde::de::DeserializeOwned>(line: serde_json::Value, into: &mut Vec<T>) -> bool {
+            serde_json::from_value(line).map(|it| into.push(it)).is_ok()
+        }
+        match kind {
+            HistoryKind::Event => read(line, &mut self.events),
+            HistoryKind::Incident => read(line, &mut self.incidents),
+            HistoryKind::Acknowledgement => read(line, &mut self.acknowledged),
+        }
+    }
 }
 
 type Aborted = (ExitStatus, String);
@@ -62,6 +85,7 @@ impl<'a> Claims<'a> {
             auxiliary_objects,
             reason,
             batch,
+            history: History::default(),
             unknown: AtomicU64::new(0),
             counts: ClaimCounts::default(),
             missing,
@@ -76,7 +100,8 @@ impl<'a> Claims<'a> {
     ) -> Result<(), Aborted> {
         let mut failure = None;
         let read = fetched.catalog().read_held(&mut |entry| {
-            self.batch.extend(self.claim_of(entry));
+            let claim = self.claim_of(entry);
+            self.batch.extend(claim);
             let full = self.batch.len() >= BATCH;
             match if full { self.record(connection.as_deref_mut()) } else { Ok(()) } {
                 Ok(()) if self.setup.stop.may_begin() => ControlFlow::Continue(()),
@@ -98,18 +123,27 @@ impl<'a> Claims<'a> {
                          passed over; use the version that wrote it, or a newer one",
                         fetched.link.name
                     );
-                    self.setup.observer.event(&Event::Warning(&text));
+                    self.setup.observer.event(&Shown::Warning(&text));
                 }
-                self.record(connection)
+                self.record(connection)?;
+                let History { events, incidents, acknowledged } = std::mem::take(&mut self.history);
+                let taken = self.setup.ledger.take_over_history(&events, &incidents, &acknowledged);
+                taken.map_err(|error| (ExitStatus::from(&error), chain(&error)))
             }
         }
     }
 
-    fn claim_of(&self, entry: HeldEntry) -> Option<Claim> {
+    fn claim_of(&mut self, entry: HeldEntry) -> Option<Claim> {
         match entry {
             HeldEntry::DataFile(file, held) => Some(self.of_file(&file, held)),
             HeldEntry::Dataset(dataset, held) => held.map(|it| self.of_dataset(&dataset, &it)),
             HeldEntry::Gone(gone) => Some(self.of_gone(&gone)),
+            HeldEntry::History(kind, line) => {
+                if !self.history.enter(kind, line) {
+                    self.unknown.fetch_add(1, Ordering::Relaxed);
+                }
+                None
+            }
         }
     }
 

@@ -272,6 +272,7 @@ fn whole(path: &Path) -> Result<(SnapshotHeader, SnapshotCounts), CatalogError> 
             HeldEntry::Dataset(..) => counts.datasets += 1,
             HeldEntry::DataFile(..) => counts.files += 1,
             HeldEntry::Gone(_) => counts.gone += 1,
+            HeldEntry::History(..) => counts.history += 1,
         }
         ControlFlow::Continue(())
     })?;

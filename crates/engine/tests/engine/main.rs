@@ -11,6 +11,7 @@ mod disappearance;
 mod early_end;
 mod faults;
 mod guards;
+mod history;
 mod incidents;
 mod medium;
 mod orphans;

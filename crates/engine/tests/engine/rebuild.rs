@@ -73,12 +73,12 @@ pub(crate) fn from_snapshot_alone(bench: &Bench, sink: &dyn Sink, which: Which) 
     Ok(fetched.link)
 }
 
-fn rebuilt(bench: &Bench) -> RebuildSummary {
+pub(crate) fn rebuilt(bench: &Bench) -> RebuildSummary {
     rebuild_by(bench, bench.sink.as_ref(), &options(bench)).unwrap()
 }
 
 /// The bench with an empty ledger in the place of its own.
-fn without_ledger(bench: Bench, kind: LedgerKind) -> Bench {
+pub(crate) fn without_ledger(bench: Bench, kind: LedgerKind) -> Bench {
     let ledger = new_ledger(kind, &bench.folder.path().join("another.db"));
     Bench { ledger, ..bench }
 }

@@ -63,6 +63,7 @@ fn told(bench: &Bench, name: &str) -> Told {
             HeldEntry::Dataset(it, held) => told.datasets.extend(held.map(|held| (it.id.0, held))),
             HeldEntry::DataFile(it, held) => drop(told.files.insert(it.id.0, held.unwrap())),
             HeldEntry::Gone(it) => told.gone.push(it),
+            HeldEntry::History(..) => {}
         }
         ControlFlow::Continue(())
     };

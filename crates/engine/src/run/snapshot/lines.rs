@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::iter::Peekable;
 
 use dvb_catalog::SnapshotWriter;
-use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject};
+use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject, HistoryKind};
 use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, Status};
 
@@ -20,6 +20,7 @@ type Holdings<'a> = Peekable<Box<dyn Iterator<Item = Result<Holding, LedgerError
 /// The lines of one destination's snapshot.
 pub(super) struct Lines<'a> {
     writer: Writer,
+    ledger: &'a dyn Ledger,
     datasets: Shelf<'a>,
     files: Shelf<'a>,
     /// The datasets have ended.
@@ -31,6 +32,7 @@ impl<'a> Lines<'a> {
         let shelf = |entries, kind| Shelf { holdings: ledger.holdings(destination, entries).peekable(), kind };
         Self {
             writer,
+            ledger,
             datasets: shelf(EntryKind::Dataset, GoneKind::Dataset),
             files: shelf(EntryKind::DataFile, GoneKind::File),
             in_files: false,
@@ -64,8 +66,32 @@ impl<'a> Lines<'a> {
     pub(super) fn finish(mut self) -> Result<File, Failure> {
         self.end_datasets()?;
         self.files.end(&mut self.writer)?;
+        self.history()?;
         let (out, _) = self.writer.finish()?;
         Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?)
+    }
+}
+
+impl Lines<'_> {
+    /// What the ledger keeps of the past: `rebuild` takes it over.
+    fn history(&mut self) -> Result<(), Failure> {
+        let (writer, ledger) = (&mut self.writer, self.ledger);
+        let mut written = Ok(());
+        ledger.visit_events(None, &mut |event| keep(&mut written, || writer.history(HistoryKind::Event, &event)))?;
+        ledger.visit_incidents(false, &mut |incident| {
+            keep(&mut written, || writer.history(HistoryKind::Incident, &incident));
+        })?;
+        for acknowledged in ledger.acknowledgements()? {
+            keep(&mut written, || writer.history(HistoryKind::Acknowledgement, &acknowledged));
+        }
+        Ok(written?)
+    }
+}
+
+/// Goes on as long as nothing failed.
+fn keep(written: &mut io::Result<()>, write: impl FnOnce() -> io::Result<()>) {
+    if written.is_ok() {
+        *written = write();
     }
 }
 
