@@ -387,7 +387,7 @@ impl History for PostgresLedger {
     }
 
     fn count_open_incidents(&self) -> Result<u64, LedgerError> {
-        self.transact("count incidents", |db| incident::count_open(db))
+        self.transact("count incidents", incident::count_open)
     }
 
     fn note_incident(&self, number: u64, note: &str, by: &str) -> Result<bool, LedgerError> {
@@ -399,7 +399,7 @@ impl History for PostgresLedger {
     }
 
     fn acknowledgements(&self) -> Result<Vec<Acknowledgement>, LedgerError> {
-        self.transact("list acknowledgements", |db| event::acknowledgements(db))
+        self.transact("list acknowledgements", event::acknowledgements)
     }
 
     fn end_acknowledgements(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
