@@ -1,6 +1,6 @@
 //! SELECTION: which data files a command is about.
 
-use dvb_engine::{Asked, Names, RunError, Selection};
+use dvb_engine::{Asked, Names, Resolved, RunError, Selection};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 
@@ -59,12 +59,17 @@ pub(super) fn resolve(
     from: &[Names<'_>],
     default_store: &str,
 ) -> Result<Selection, Failure> {
-    let resolved = asked.resolve(from, default_store)?;
-    resolved.taken.iter().for_each(|it| context.screen.say(&format!("dataverse-backup: {}", plain(it))));
-    Ok(resolved.selection)
+    Ok(said(asked.resolve(from, default_store)?, context))
 }
 
-/// The same by what the ledger knows of these destinations, and by the catalogue only where that does not suffice.
+/// Says what was taken for what.
+fn said(resolved: Resolved, context: &Context) -> Selection {
+    resolved.taken.iter().for_each(|it| context.screen.say(&format!("dataverse-backup: {}", plain(it))));
+    resolved.selection
+}
+
+/// The same by what the ledger knows of these destinations. The catalogue is read for names of datasets, which may have
+/// changed since the last run, and for what the ledger does not know.
 pub(super) fn resolve_by_ledger(
     asked: &Asked,
     context: &Context,
@@ -77,15 +82,31 @@ pub(super) fn resolve_by_ledger(
     }
     let default_store = wiring::default_store(&context.config, !asked.stores.is_empty())?;
     let mut from: Vec<Names<'_>> = destinations.iter().map(|it| Names::Ledger(ledger, it)).collect();
-    let unknown = match resolve(asked, context, &from, &default_store.0) {
-        Err(Failure::Run(error @ RunError::Unknown { .. })) => error,
-        done => return done,
+    let by_ledger = match asked.resolve(&from, &default_store.0) {
+        Err(error @ RunError::Unknown { .. }) => Err(error),
+        Ok(resolved) if asked.datasets.is_empty() => return Ok(said(resolved, context)),
+        other => Ok(other?),
     };
-    let Ok(catalogue) = catalogue() else { return Err(unknown.into()) };
+    let without_catalogue = |why: &dyn std::fmt::Display| {
+        // An unknown name is an error of its own.
+        if by_ledger.is_ok() {
+            let text = format!("names are those of the last run, because the catalogue cannot be read: {why}");
+            context.screen.say(&format!("dataverse-backup: {}", plain(&text)));
+        }
+    };
+    let catalogue = match catalogue() {
+        Ok(it) => it,
+        Err(failure) => {
+            without_catalogue(&failure.text());
+            return Ok(said(by_ledger?, context));
+        }
+    };
     from.push(Names::Catalog(catalogue.as_catalog()));
-    match resolve(asked, context, &from, &default_store.0) {
-        // Without the catalogue nobody can say more.
-        Err(Failure::Run(RunError::Catalog(_))) => Err(unknown.into()),
-        done => done,
+    match asked.resolve(&from, &default_store.0) {
+        Err(error @ RunError::Catalog(_)) => {
+            without_catalogue(&Failure::from(error).text());
+            Ok(said(by_ledger?, context))
+        }
+        done => Ok(said(done?, context)),
     }
 }

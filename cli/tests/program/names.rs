@@ -33,6 +33,7 @@ fn a_dataset_is_found_by_any_of_its_names() {
         "https://dv.example.edu/dataset.xhtml?persistentId=doi:10.5072/FK2/ABC&version=DRAFT",
         "hdl:1902.1/00012",
         "http://hdl.handle.net/1902.1/00012",
+        "https://doi.org/doi:10.5072/FK2/ABC",
     ] {
         let done = site.call(&["run", "--json", "--dataset", name]).expect(0);
         assert_eq!(done.json()["files"]["catalogued"], 3, "{name}: {done}");
@@ -85,11 +86,12 @@ fn a_name_that_leads_nowhere_ends_with_2_and_names_near_ones_and_leaves_no_run()
         (["--dataset", "doi:10.5072/FK2/ABD"], "there is doi:10.5072/FK2/ABC\n"),
         (["--dataset", "doi:10.9999/NOWHERE/AT/ALL"], "there is no dataset or data file"),
         (["--dataset", " "], "neither a PID"),
+        (["--dataset", "hdl:1902.1/00013"], "hdl:1902.1/00012"),
         (["--file", "12345"], "there is no data file \"12345\""),
         (["--store", "s3"], "there is file"),
         (["--storage-identifier", "nothing://like-it"], "there is no storage identifier"),
     ] {
-        for command in ["run", "verify", "audit"] {
+        for command in ["run", "verify", "audit", "repair"] {
             site.call(&[&[command][..], &words].concat()).expect(2).says(&[says]);
         }
         if words[0] == "--dataset" {
@@ -98,4 +100,39 @@ fn a_name_that_leads_nowhere_ends_with_2_and_names_near_ones_and_leaves_no_run()
     }
     let status = site.call(&["status", "--json"]).expect(1).json();
     assert_eq!(status["destinations"][0]["runs"], serde_json::json!([]), "{status:#}");
+}
+
+/// Dataverse keeps an earlier PID only where it was changed by a command of its own: the ledger has the one of the last run.
+#[test]
+fn a_dataset_is_found_by_the_pid_of_the_last_run() {
+    let site = Site::copied();
+    let dataset = site.world.datasets[0].id;
+    site.database.execute(&format!("UPDATE dvobject SET identifier = 'FK2/NEW' WHERE id = {dataset}"));
+    let said = "\"doi:10.5072/FK2/ABC\" is taken for dataset doi:10.5072/FK2/NEW";
+    let old = ["--dataset", "doi:10.5072/FK2/ABC"];
+    let status = site.call(&[&["--json", "status"][..], &old].concat()).expect(0).says(&[said]).json();
+    assert_eq!(status["destinations"][0]["data_files"].as_array().unwrap().len(), 3, "{status:#}");
+    let verified = site.call(&[&["--json", "verify"][..], &old].concat()).expect(0).says(&[said]).json();
+    assert_eq!(verified["copies"]["good"], 3);
+    let out = site.path("out").display().to_string();
+    let restored = site.call(&[&["--json", "restore", "--to", &out][..], &old].concat()).expect(0).says(&[said]).json();
+    assert_eq!(restored["objects"]["restored"], 3);
+    site.call(&[&["repair"][..], &old].concat()).says(&[said, "looked at 3 data files"]);
+    // Before the next run, the ledger has no other name of it.
+    let status = site.call(&["--json", "status", "--dataset", "doi:10.5072/FK2/NEW"]).expect(0).json();
+    assert_eq!(status["destinations"][0]["data_files"].as_array().unwrap().len(), 3, "{status:#}");
+}
+
+#[test]
+fn names_of_the_last_run_do_without_the_catalogue_and_that_is_said() {
+    let mut site = Site::copied();
+    site.set(
+        "Database",
+        &format!(
+            "Host: 127.0.0.1\nPort: 1\nDatabase: x\nUsername: x\nBackupDatabase: sqlite:{}",
+            site.path("state/ledger.db").display()
+        ),
+    );
+    let done = site.call(&["status", "--dataset", "10.5072/fk2/abc"]).expect(0);
+    done.says(&["names are those of the last run", "is taken for dataset doi:10.5072/FK2/ABC"]);
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
+use dvb_model::{ObjectName, StorageIdentifier};
 use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 use rustix::fs::OFlags;
 
@@ -106,11 +107,17 @@ fn ignore_gone(done: io::Result<()>) -> io::Result<()> {
 
 fn path_of(at: &Location) -> String {
     let directory = at.storage_pid.directory();
-    match &at.object {
-        ObjectAddress::Main(name) | ObjectAddress::DatasetLevel(name) => format!("{directory}/{name}"),
-        ObjectAddress::Tagged(name, tag) => format!("{directory}/{name}.{tag}"),
-        ObjectAddress::Member(name, path) => format!("{directory}/{name}/{path}"),
-    }
+    let as_written = |name: &ObjectName| {
+        // With its `..`, which the file system resolves as it does for Dataverse.
+        at.identifier.as_ref().and_then(StorageIdentifier::with_dots).unwrap_or(name.as_str()).to_owned()
+    };
+    let name = match &at.object {
+        ObjectAddress::DatasetLevel(name) => name.to_string(),
+        ObjectAddress::Main(name) => as_written(name),
+        ObjectAddress::Tagged(name, tag) => format!("{}.{tag}", as_written(name)),
+        ObjectAddress::Member(name, path) => format!("{}/{path}", as_written(name)),
+    };
+    if directory.is_empty() { name } else { format!("{directory}/{name}") }
 }
 
 impl Source for FileStore {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::key::collapse;
+use crate::key::{climbs, collapse};
 use crate::{DvObjectId, KeyError, ObjectKey, StoreKind};
 
 /// Content type of a package: on a file store its object is a folder (`DataFileServiceBean.MIME_TYPE_PACKAGE_FILE`).
@@ -36,7 +36,13 @@ impl StoragePid {
     /// [`KeyError`], when it makes no path below the store's root.
     pub fn in_store(&self, kind: StoreKind) -> Result<Self, KeyError> {
         let pid = match kind {
-            StoreKind::File => Self { authority: collapse(&self.authority), identifier: collapse(&self.identifier) },
+            StoreKind::File => {
+                let plain = Self { authority: collapse(&self.authority), identifier: collapse(&self.identifier) };
+                // What climbs out of the authority may stay in the store.
+                let climbs = climbs(&plain.authority) || climbs(&plain.identifier);
+                let whole = || Self { authority: String::new(), identifier: collapse(&plain.directory()) };
+                if climbs { whole() } else { plain }
+            }
             StoreKind::S3 | StoreKind::Swift | StoreKind::Remote | StoreKind::Globus => {
                 ObjectKey::new(&format!("{}/{}", self.authority, self.identifier))?;
                 self.clone()

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::key::collapse;
-use crate::{DriverId, KeyError, ObjectName};
+use crate::key::{climbs, collapse};
+use crate::{DriverId, KeyError, ObjectKey, ObjectName, StoragePid};
 
 /// The type of a store, `dataverse.files.<id>.type`. It comes from configuration, never from the driver's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,7 +56,8 @@ impl StorageIdentifier {
             Some((driver, rest)) => (Some(driver), rest),
             None => (None, text),
         };
-        if rest.trim().is_empty() {
+        // Slashes alone, or what comes back to where it began, name the folder, and no object in it.
+        if collapse(rest.trim()).is_empty() {
             return Err(Unreadable::None);
         }
         match driver {
@@ -88,6 +89,34 @@ impl StorageIdentifier {
                 ObjectName::new(self.rest.split_once("//").map_or(self.rest.as_str(), |(base, _)| base))
             }
         }
+    }
+
+    /// The folder or prefix that the object lies in, in a store of this kind, and its name there. `pid` is the dataset's, as
+    /// [`StoragePid::in_store`] has it. In a folder, a name may climb out of its dataset, as the file system lets it, and
+    /// not out of the store.
+    ///
+    /// # Errors
+    /// [`KeyError`], when nothing below the store's root is named.
+    pub fn place_in(&self, kind: StoreKind, pid: &StoragePid) -> Result<(StoragePid, ObjectName), KeyError> {
+        let (pid, name) = if kind == StoreKind::File && climbs(&self.rest) {
+            let path = collapse(&format!("{}/{}", pid.directory(), self.rest));
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            (StoragePid { authority: String::new(), identifier: folder.to_owned() }, ObjectName::new(name)?)
+        } else {
+            (pid.clone(), self.object_name(kind, &pid.identifier)?)
+        };
+        ObjectKey::of(&pid.directory(), &name)?;
+        Ok((pid, name))
+    }
+
+    /// What stands behind the prefix, where it has a `..` that stays in the dataset's folder. Java does not take it back
+    /// (`Paths.get` in `FileAccessIO`), the file system does, which needs what stands before it to be there.
+    #[must_use]
+    pub fn with_dots(&self) -> Option<&str> {
+        let path = self.rest.trim_matches('/');
+        let has_dots = path.split('/').any(|part| part == "..");
+        let names_an_object = !matches!(path.rsplit('/').next(), None | Some("." | ".."));
+        (has_dots && names_an_object && !climbs(path)).then_some(path)
     }
 
     /// The bucket that an S3 identifier names: `<bucket>:<name>`.
@@ -125,6 +154,9 @@ mod tests {
             ("file://15b2-9f0/", StoreKind::File, "15b2-9f0"),
             ("file:////sub//./name", StoreKind::File, "sub/name"),
             ("file:///etc/passwd", StoreKind::File, "etc/passwd"),
+            ("file://sub/../name", StoreKind::File, "name"),
+            ("file://..name", StoreKind::File, "..name"),
+            ("file://a/b/../../c/./d", StoreKind::File, "c/d"),
             ("s3://bucket:15b2-9f0", StoreKind::S3, "15b2-9f0"),
             ("s3://15b2-9f0", StoreKind::S3, "15b2-9f0"),
             ("s3://bucket:package_folder.zip", StoreKind::S3, "package_folder.zip"),
@@ -144,6 +176,11 @@ mod tests {
             (Some(""), Unreadable::None),
             (Some(" "), Unreadable::None),
             (Some("file://"), Unreadable::None),
+            (Some("file:///"), Unreadable::None),
+            (Some("file:////"), Unreadable::None),
+            (Some("file://./"), Unreadable::None),
+            (Some("file://a/.."), Unreadable::None),
+            (Some("/"), Unreadable::None),
             (Some("http://"), Unreadable::None),
             (Some("http://host/file"), Unreadable::Url),
             (Some("https://host/file"), Unreadable::Url),
@@ -160,14 +197,36 @@ mod tests {
             ("file://../x", StoreKind::File),
             ("file:///..", StoreKind::File),
             ("file://a//../../x", StoreKind::File),
-            ("file:///", StoreKind::File),
-            ("file://./", StoreKind::File),
             ("s3://bucket:/x", StoreKind::S3),
             ("s3://bucket:x/", StoreKind::S3),
         ] {
             let parsed = StorageIdentifier::parse(Some(identifier)).unwrap();
             assert!(parsed.object_name(kind, "FK2/ABC").is_err(), "{identifier}");
         }
+    }
+
+    #[test]
+    fn a_name_may_climb_out_of_its_dataset_and_not_out_of_the_store() {
+        let pid = StoragePid { authority: "10.5072".into(), identifier: "FK2/ABC".into() };
+        let place = |identifier: &str, kind| {
+            let (pid, name) = StorageIdentifier::parse(Some(identifier)).unwrap().place_in(kind, &pid)?;
+            Ok(ObjectKey::of(&pid.directory(), &name)?.as_str().to_owned())
+        };
+        for (identifier, expected) in [
+            ("file://x", "10.5072/FK2/ABC/x"),
+            ("file://sub/../x", "10.5072/FK2/ABC/x"),
+            ("file://../OTHER/x", "10.5072/FK2/OTHER/x"),
+            ("file:///../../../x", "x"),
+            ("file://../../../1902.1/y/x", "1902.1/y/x"),
+        ] {
+            assert_eq!(place(identifier, StoreKind::File), Ok::<_, KeyError>(expected.to_owned()), "{identifier}");
+        }
+        for identifier in
+            ["file://../../../../x", "file://../../../.dataverse-backup/x", "file://../../../..", "file://../../.."]
+        {
+            assert!(place(identifier, StoreKind::File).is_err(), "{identifier}");
+        }
+        assert!(place("s3://b:../x", StoreKind::S3).is_err(), "a bucket has no folders");
     }
 
     #[test]
@@ -181,7 +240,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_loses_nothing(driver in proptest::option::of("[A-Za-z0-9_-]{1,8}"), rest in "[!-~][ -~]{0,20}") {
-            prop_assume!(!rest.contains("://"));
+            prop_assume!(!rest.contains("://") && !collapse(rest.trim()).is_empty());
             let column = driver.as_ref().map_or_else(|| rest.clone(), |it| format!("{it}://{rest}"));
             match StorageIdentifier::parse(Some(&column)) {
                 Ok(it) => prop_assert_eq!((it.driver.map(|it| it.0), it.rest), (driver, rest)),

@@ -45,11 +45,22 @@ fn check(text: &str) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// A path as a file system reads it, and Java's `Paths.get` writes it: empty parts and `.` mean nothing, so it never
-/// begins or ends with `/`. What climbs stays as it is, for `check` to refuse.
+/// A path as a file system reads it: empty parts and `.` mean nothing, and `..` takes back the part before it, so it never
+/// begins or ends with `/`. What climbs out of its beginning stays in front, for `check` to refuse.
 pub(crate) fn collapse(text: &str) -> String {
-    let parts: Vec<&str> = text.split('/').filter(|it| !matches!(*it, "" | ".")).collect();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        match (part, parts.last()) {
+            ("..", Some(last)) if *last != ".." => drop(parts.pop()),
+            (part, _) => parts.push(part),
+        }
+    }
     parts.join("/")
+}
+
+/// Whether a path leads out of where it begins.
+pub(crate) fn climbs(text: &str) -> bool {
+    collapse(text).split('/').next() == Some("..")
 }
 
 /// The name of an object within its dataset's folder: relative, never climbing, perhaps with folders of its own.
@@ -116,7 +127,8 @@ impl ObjectKey {
     /// # Errors
     /// [`KeyError`], also when the key would fall into the backup's own folder.
     pub fn of(directory: &str, name: &ObjectName) -> Result<Self, KeyError> {
-        let key = Self::new(&format!("{directory}/{name}"))?;
+        let key =
+            if directory.is_empty() { Self::new(name.as_str())? } else { Self::new(&format!("{directory}/{name}"))? };
         if key.is_own() {
             return Err(KeyError::Reserved(key.0));
         }

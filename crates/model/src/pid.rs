@@ -122,7 +122,11 @@ impl Pid {
             }
             _ => (None, text),
         };
-        let rest = rest.trim().trim_start_matches('/').trim_end_matches('/');
+        let mut rest = rest.trim().trim_start_matches('/').trim_end_matches('/');
+        // `https://doi.org/doi:10.5072/…` says it twice.
+        while let Some(again) = protocol.as_ref().and_then(|it| strip(rest, it)?.strip_prefix(':')) {
+            rest = again.trim().trim_start_matches('/');
+        }
         (!rest.is_empty()).then(|| Self { protocol, rest: rest.to_owned() })
     }
 
@@ -199,6 +203,9 @@ mod tests {
             "<doi:10.5072/FK2/ABC>",
             "https://doi.org/10.5072/FK2/ABC",
             "http://dx.doi.org/10.5072/fk2/abc",
+            "https://doi.org/doi:10.5072/FK2/ABC",
+            "https://doi.org/DOI%3A10.5072/FK2/ABC",
+            "doi:doi:10.5072/FK2/ABC",
             "HTTPS://DOI.ORG/10.5072/FK2/ABC/",
             "doi.org/10.5072/FK2/ABC?urlappend=x",
             "https://dv.example.edu/dataset.xhtml?persistentId=doi:10.5072/FK2/ABC",

@@ -75,6 +75,11 @@ impl Asked {
             }
             search.look(*names, default_store)?;
         }
+        // The ledger has the PIDs of the last run: the catalogue says whether the datasets have others by now.
+        if let (false, Some(catalog)) = (search.by_ledger.is_empty(), catalog_of(from)) {
+            search.follow(catalog)?;
+        }
+        search.follow_back(from)?;
         if let Some((what, given)) = search.unknown() {
             let near = search.near(from, default_store, what, &given)?;
             return Err(RunError::Unknown { what: what.name(), given, near });
@@ -109,6 +114,10 @@ struct Search<'a> {
     names: BTreeMap<&'a str, (What, GivenName, BTreeSet<Found>)>,
     /// Other PIDs of the datasets that were found, as the ledger may have them.
     also: BTreeSet<String>,
+    /// Data files of the datasets that only the ledger was asked about, by the PID that it has.
+    by_ledger: BTreeMap<String, BTreeSet<DvObjectId>>,
+    /// Data files of the datasets that the catalogue was asked about.
+    by_catalogue: BTreeSet<DvObjectId>,
     identifiers: BTreeSet<String>,
     stores: BTreeSet<String>,
 }
@@ -129,7 +138,56 @@ impl<'a> Search<'a> {
             };
             names.insert(given.as_str(), (what, name, BTreeSet::new()));
         }
-        Ok(Self { asked, names, also: BTreeSet::new(), identifiers: BTreeSet::new(), stores: BTreeSet::new() })
+        Ok(Self {
+            asked,
+            names,
+            also: BTreeSet::new(),
+            by_ledger: BTreeMap::new(),
+            by_catalogue: BTreeSet::new(),
+            identifiers: BTreeSet::new(),
+            stores: BTreeSet::new(),
+        })
+    }
+
+    /// Takes each dataset that the ledger knows by another PID than the catalogue for the one of the catalogue.
+    fn follow(&mut self, catalog: &dyn Catalog) -> Result<(), RunError> {
+        let by_file: BTreeMap<DvObjectId, &String> =
+            self.by_ledger.iter().flat_map(|(pid, files)| files.iter().map(move |id| (*id, pid))).collect();
+        let mut now: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        catalog.read(Detail::Essential, &mut |entry| {
+            let Entry::DataFile(file) = entry else { return ControlFlow::Continue(()) };
+            if let (Some(known), Some(dataset)) = (by_file.get(&file.id), &file.dataset) {
+                now.entry((*known).clone()).or_default().insert(dataset.pid.clone());
+            }
+            ControlFlow::Continue(())
+        })?;
+        for (earlier, now) in now {
+            let old = Found::Dataset(earlier.clone());
+            for (_, _, found) in self.names.values_mut().filter(|name| name.2.contains(&old)) {
+                if !now.contains(&earlier) {
+                    found.remove(&old);
+                    self.also.insert(earlier.clone());
+                }
+                found.extend(now.iter().cloned().map(Found::Dataset));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the PIDs by which the ledger knows datasets that only the catalogue has by the name that is asked for.
+    fn follow_back(&mut self, from: &[Names<'_>]) -> Result<(), RunError> {
+        let Self { by_catalogue, also, .. } = self;
+        if by_catalogue.is_empty() {
+            return Ok(());
+        }
+        for names in from {
+            if let Names::Ledger(ledger, destination) = names {
+                ledger.visit_details(destination, None, false, &mut |it| {
+                    also.extend(it.dataset.filter(|_| by_catalogue.contains(&it.id)));
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn is_done(&self) -> bool {
@@ -148,18 +206,23 @@ impl<'a> Search<'a> {
         match names {
             Names::Catalog(catalog) => Ok(catalog.read(Detail::Essential, &mut |entry| {
                 match entry {
-                    Entry::Dataset(it) => self.dataset(it.id, &it.pid, &it.alternative_pids),
+                    Entry::Dataset(it) => drop(self.dataset(it.id, &it.pid, &it.alternative_pids)),
                     Entry::DataFile(it) => {
                         let dataset = it.dataset.as_ref().map(|it| it.pid.as_str());
                         self.data_file(it.id, it.pid.as_deref(), dataset);
+                        if dataset.is_some_and(|pid| self.is_found(pid) && !self.by_ledger.contains_key(pid)) {
+                            self.by_catalogue.insert(it.id);
+                        }
                         self.place(it.storage_identifier.as_deref().unwrap_or(""), default_store);
                     }
                 }
                 ControlFlow::Continue(())
             })?),
             Names::Ledger(ledger, destination) => Ok(ledger.visit_details(destination, None, false, &mut |it| {
-                if let Some(pid) = &it.dataset {
-                    self.dataset(DvObjectId(i64::MIN), pid, &[]);
+                if let Some(pid) = &it.dataset
+                    && self.dataset(DvObjectId(i64::MIN), pid, &[])
+                {
+                    self.by_ledger.entry(pid.clone()).or_default().insert(it.id);
                 }
                 self.data_file(it.id, None, it.dataset.as_deref());
                 self.place(it.storage_identifier.as_deref().unwrap_or(""), default_store);
@@ -167,7 +230,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn dataset(&mut self, id: DvObjectId, pid: &str, alternatives: &[String]) {
+    /// Whether it is one of those that are asked for.
+    fn dataset(&mut self, id: DvObjectId, pid: &str, alternatives: &[String]) -> bool {
+        let mut is_asked_for = false;
         for (what, name, found) in self.names.values_mut().filter(|it| it.0 == What::Dataset) {
             let is_it = match name {
                 GivenName::Pid(name) => name.is(pid) || alternatives.iter().any(|it| name.is(it)),
@@ -177,8 +242,15 @@ impl<'a> Search<'a> {
             if is_it && *what == What::Dataset {
                 found.insert(Found::Dataset(pid.to_owned()));
                 self.also.extend(alternatives.iter().cloned());
+                is_asked_for = true;
             }
         }
+        is_asked_for
+    }
+
+    fn is_found(&self, pid: &str) -> bool {
+        let is_it = |found: &Found| matches!(found, Found::Dataset(known) if known == pid);
+        self.names.values().any(|name| name.2.iter().any(is_it))
     }
 
     fn data_file(&mut self, id: DvObjectId, pid: Option<&str>, dataset: Option<&str>) {
@@ -249,23 +321,38 @@ impl<'a> Search<'a> {
             _ => given.to_lowercase(),
         };
         let mut best = Nearest { wanted, what, found: BTreeSet::new() };
-        let catalog = from.iter().find(|it| matches!(it, Names::Catalog(_)));
-        let Some(names) = catalog.or(from.last()) else { return Ok(Vec::new()) };
-        match names {
-            Names::Catalog(catalog) => catalog.read(Detail::Essential, &mut |entry| {
-                match entry {
-                    Entry::Dataset(it) => best.dataset(&it.pid),
-                    Entry::DataFile(it) => best.data_file(it.id, it.storage_identifier.as_deref(), default_store),
+        for names in from {
+            match names {
+                Names::Catalog(catalog) => catalog.read(Detail::Essential, &mut |entry| {
+                    match entry {
+                        Entry::Dataset(it) => {
+                            best.dataset(&it.pid);
+                            it.alternative_pids.iter().for_each(|pid| best.dataset(pid));
+                        }
+                        Entry::DataFile(it) => {
+                            best.data_file(it.id, it.storage_identifier.as_deref(), default_store);
+                        }
+                    }
+                    ControlFlow::Continue(())
+                })?,
+                // The PIDs of the last run, also of what has left Dataverse.
+                Names::Ledger(ledger, destination) => {
+                    ledger.visit_details(destination, None, false, &mut |it| {
+                        best.dataset(it.dataset.as_deref().unwrap_or(""));
+                        best.data_file(it.id, it.storage_identifier.as_deref(), default_store);
+                    })?;
                 }
-                ControlFlow::Continue(())
-            })?,
-            Names::Ledger(ledger, destination) => ledger.visit_details(destination, None, false, &mut |it| {
-                best.dataset(it.dataset.as_deref().unwrap_or(""));
-                best.data_file(it.id, it.storage_identifier.as_deref(), default_store);
-            })?,
+            }
         }
         Ok(best.found.into_iter().map(|it| it.1).collect())
     }
+}
+
+fn catalog_of<'a>(from: &[Names<'a>]) -> Option<&'a dyn Catalog> {
+    from.iter().find_map(|names| match names {
+        Names::Catalog(catalog) => Some(*catalog),
+        Names::Ledger(..) => None,
+    })
 }
 
 /// The nearest names of one kind.

@@ -41,8 +41,7 @@ impl Home {
         let store = stores.by_id.get(&driver);
         let kind = store.map_or(StoreKind::File, |it| it.kind);
         let pid = choose(dataset, kind, keys)?.ok_or("its dataset has no PID, so it has no place in a store")?;
-        let name = identifier.object_name(kind, &pid.identifier).map_err(|it| it.to_string())?;
-        ObjectKey::of(&pid.directory(), &name).map_err(|it| it.to_string())?;
+        let (pid, name) = identifier.place_in(kind, &pid).map_err(|it| it.to_string())?;
         let source = readable(&driver, store);
         Ok(Self { driver, pid, identifier: Some(identifier), name: Some(name), source })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dvb_model::{
-    DataFile, Dataset, DriverId, KeyError, ObjectKey, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
+    DataFile, Dataset, DriverId, KeyError, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
 };
 use dvb_storage::{Cause, Source, SourceError};
 
@@ -184,9 +184,8 @@ fn places_in(
     identifier: &StorageIdentifier,
     dataset: &Dataset,
 ) -> Result<(Vec<StoragePid>, ObjectName), KeyError> {
-    let pids = dataset.storage_pids.iter().map(|it| it.in_store(kind)).collect::<Result<Vec<_>, _>>()?;
-    let first = pids.first().ok_or(KeyError::Empty)?;
-    let name = identifier.object_name(kind, &first.identifier)?;
-    ObjectKey::of(&first.directory(), &name)?;
-    Ok((pids, name))
+    let place = |pid: &StoragePid| identifier.place_in(kind, &pid.in_store(kind)?);
+    let places = dataset.storage_pids.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let name = places.first().ok_or(KeyError::Empty)?.1.clone();
+    Ok((places.into_iter().map(|(pid, _)| pid).collect(), name))
 }
