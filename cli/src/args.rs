@@ -10,7 +10,6 @@ use dvb_engine::ExitStatus;
 use dvb_model::DestinationName;
 
 use crate::commands::Command;
-use crate::config;
 use crate::output;
 
 const GLOBAL: &str = "Options of every command";
@@ -131,12 +130,12 @@ fn help_color(words: &[OsString]) -> ColorChoice {
 
 /// A duration as the configuration file has it.
 pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    config::duration(text).map_err(|it| it.accepted)
+    dvb_config::duration(text).map_err(|it| it.accepted)
 }
 
 /// A share as the configuration file has it.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
-    config::percent(text).map_err(|it| it.accepted)
+    dvb_config::percent(text).map_err(|it| it.accepted)
 }
 
 /// The name of a destination.

@@ -10,8 +10,8 @@ use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, SinkError, SourceError, Unstaged};
 use thiserror::Error;
 
-use crate::config::ConfigError;
 use crate::wiring::WiringError;
+use dvb_config::ConfigError;
 
 /// A command gave up.
 #[derive(Debug, Error)]
@@ -80,7 +80,10 @@ impl Failure {
                 ConfigError::NotFound { .. }
                 | ConfigError::Unreadable { .. }
                 | ConfigError::NotText { .. }
-                | ConfigError::Invalid { .. },
+                | ConfigError::Invalid { .. }
+                | ConfigError::DomainXmlUnreadable { .. }
+                | ConfigError::DomainXmlBroken { .. }
+                | ConfigError::DomainXmlNoStore { .. },
             )
             | Self::Wiring(_)
             | Self::Usage(_) => ExitStatus::Usage,
@@ -104,7 +107,11 @@ impl Failure {
 
     /// The whole of it, with every cause.
     pub(crate) fn text(&self) -> String {
-        chain(self)
+        let text = chain(self);
+        match self {
+            Self::Config(ConfigError::NotFound { .. }) => text + ", or name it with --config",
+            _ => text,
+        }
     }
 }
 

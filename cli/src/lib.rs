@@ -1,10 +1,9 @@
 //! The command line program: arguments, configuration, wiring, commands, and what they say.
 //!
-//! [`start`] is the whole program. Its parts that stand by themselves, [`config`] and [`notify`], are public.
+//! [`start`] is the whole program. Of its parts, [`notify`] is public: its tests talk to real mail servers.
 
 mod args;
 mod commands;
-pub mod config;
 mod exit;
 mod last_resort;
 pub mod notify;

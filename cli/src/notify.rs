@@ -5,7 +5,6 @@ mod metrics;
 mod ping;
 
 pub use dvb_engine::FileCounts;
-pub(crate) use mail::is_address;
 pub use mail::{MailError, Message, report_subject, send, try_out};
 pub use metrics::{Metrics, MetricsError, Work, write_metrics};
 pub use ping::{PingError, ping};

@@ -5,6 +5,7 @@ mod cloud;
 mod same_place;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,11 @@ use thiserror::Error;
 
 use self::cloud::{CloudError, S3StoreKeys};
 pub(crate) use self::same_place::refuse_one_place;
-use crate::config::{
-    self, CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, DomainXmlError, FoundStore,
-    Giver, LedgerTarget, Policy, Secret, SshTarget, StoreType, Verify,
-};
 use crate::exit::chain;
+use dvb_config::{
+    CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, FoundStore, Giver, LedgerTarget,
+    Policy, ProcessContext, Secret, SshTarget, StoreType, Verify,
+};
 /// What this program writes on its own machine is replaced as a whole.
 pub(crate) use dvb_fs::replace_file;
 
@@ -53,7 +54,7 @@ pub(crate) enum WiringError {
     },
     /// Stores that would be missing silently.
     #[error(transparent)]
-    DomainXml(#[from] DomainXmlError),
+    DomainXml(#[from] ConfigError),
     /// What would be no backup.
     #[error(
         "destination {destination} and {other} are one and the same place: a copy there is no second one. Give the \
@@ -208,7 +209,7 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
     let mut rows = BTreeMap::new();
     let mut default = None;
     if let Some(path) = &config.repository.domain_xml {
-        let domain = config::read_domain_xml(path, &|name| std::env::var(name).ok())?;
+        let domain = dvb_config::read_domain_xml(path, &process())?;
         default = domain.default_store;
         for found in domain.stores {
             // Not opened where it would not be used.
@@ -253,7 +254,7 @@ pub(crate) fn no_stores() -> Stores {
 pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, WiringError> {
     let of_domain = match &config.repository.domain_xml {
         Some(path) if matters && config.repository.default_store.is_none() => {
-            config::read_domain_xml(path, &|name| std::env::var(name).ok())?.default_store
+            dvb_config::read_domain_xml(path, &process())?.default_store
         }
         Some(_) | None => None,
     };
@@ -261,7 +262,7 @@ pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, 
 }
 
 fn default_or(config: &Config, of_domain: Option<DriverId>) -> DriverId {
-    let of_environment = config.environment.as_ref().and_then(config::Environment::default_store);
+    let of_environment = config.environment.as_ref().and_then(dvb_config::Environment::default_store);
     config.repository.default_store.clone().or(of_environment).or(of_domain).unwrap_or_else(file_store)
 }
 
@@ -420,7 +421,7 @@ fn place(store: &StoreType) -> String {
             format!("{bucket} at {}", custom_endpoint_url.as_deref().map_or("Amazon".to_owned(), shown_url))
         }
         StoreType::Swift { endpoints, .. } => {
-            let shown = |it: &config::SwiftEndpoint| {
+            let shown = |it: &dvb_config::SwiftEndpoint| {
                 format!("{} at {}", it.name, shown_url(it.endpoint.as_deref().unwrap_or(&it.auth_url)))
             };
             endpoints.iter().map(shown).collect::<Vec<_>>().join(", ")
@@ -485,7 +486,7 @@ pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, WiringErr
 
 /// What ssh(1) would look up by itself is looked up here.
 fn sftp(target: &SshTarget, demand: Demand) -> SftpConfig {
-    let home = std::env::home_dir().filter(|it| !it.as_os_str().is_empty());
+    let home = home();
     let usual = |name: &str| home.as_ref().map(|it| it.join(".ssh").join(name));
     let known_hosts = match &target.known_hosts {
         Some(file) => vec![file.clone()],
@@ -531,21 +532,29 @@ pub(crate) fn agent() -> Agent {
 
 /// The configuration file, wherever it is.
 pub(crate) fn config(explicit: Option<&Path>) -> Result<Config, ConfigError> {
-    let env = |name: &str| std::env::var(name).ok();
-    config::load_within(&config::find(explicit, &env)?, &env, &variables())
+    let process = process();
+    dvb_config::load(&dvb_config::find(explicit, &process)?, &process)
 }
 
 /// The same, for what does without any database.
 pub(crate) fn config_without_database(explicit: Option<&Path>) -> Result<Config, ConfigError> {
-    let env = |name: &str| std::env::var(name).ok();
-    config::load_without_database(&config::find(explicit, &env)?, &env, &variables())
+    let process = process();
+    dvb_config::load_without_database(&dvb_config::find(explicit, &process)?, &process)
 }
 
-/// The variables of this process, those that are text.
-fn variables() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// What this process has around it: the one place that a configuration gets it from.
+fn process() -> ProcessContext {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    ProcessContext {
+        variables: std::env::vars_os().filter_map(text).collect(),
+        home: home(),
+        // Where it was removed, only a path from the root on can be meant.
+        current_folder: std::env::current_dir().ok(),
+    }
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|it| !it.as_os_str().is_empty())
 }
 
 /// A ledger that lasts as long as the folder.

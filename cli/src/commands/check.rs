@@ -20,12 +20,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
-use crate::config::{Config, Destination, Environment, Verify};
 use crate::exit::{Failure, chain};
 use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
 use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable, WiringError};
+use dvb_config::{Config, Destination, Environment, Verify};
 
 /// How long a store is searched for each destination.
 const PATIENCE: Duration = Duration::from_secs(20);

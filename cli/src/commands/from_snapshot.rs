@@ -11,9 +11,9 @@ use dvb_model::DestinationName;
 use tempfile::TempDir;
 
 use super::Context;
-use crate::config::Destination;
 use crate::exit::Failure;
 use crate::wiring::{self, CatalogueReader};
+use dvb_config::Destination;
 
 /// Whether, and which.
 #[derive(Debug, clap::Args)]

@@ -12,10 +12,10 @@ use dvb_storage::Sink;
 use serde::Serialize;
 
 use super::Context;
-use crate::config::{self, Config, LedgerTarget};
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
 use crate::wiring;
+use dvb_config::{Config, LedgerTarget};
 
 /// How long a store is searched for each destination.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -109,7 +109,7 @@ fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<V
     };
     let places: Vec<String> = usable.iter().map(|it| it.1.describe()).collect();
     let mut done = prepare(&setup, &options).into_iter().zip(places);
-    let one = |(destination, sink): (&config::Destination, Result<Box<dyn Sink>, _>)| {
+    let one = |(destination, sink): (&dvb_config::Destination, Result<Box<dyn Sink>, _>)| {
         let (prepared, place) = match sink {
             Err(error) => (Err(Failure::from(error)), None),
             // One answer a destination that can be had.

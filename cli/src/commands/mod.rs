@@ -23,11 +23,11 @@ use clap::Subcommand;
 use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
-use crate::config::Config;
 use crate::exit::Failure;
 use crate::last_resort;
 use crate::output::{self, Screen, Tint};
 use crate::wiring;
+use dvb_config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -96,7 +96,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
 
 impl Context {
     /// The destinations of these names in the order of the file; without names, all.
-    fn destinations(&self, names: &[dvb_model::DestinationName]) -> Result<Vec<&crate::config::Destination>, Failure> {
+    fn destinations(&self, names: &[dvb_model::DestinationName]) -> Result<Vec<&dvb_config::Destination>, Failure> {
         let all = &self.config.destinations;
         if let Some(unknown) = names.iter().find(|name| !all.iter().any(|it| it.name == **name)) {
             let known: Vec<_> = all.iter().map(|it| it.name.0.as_str()).collect();

@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::Context;
 use crate::args;
-use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
 use crate::progress::Progress;
 use crate::{report, signals, wiring};
+use dvb_config::Destination;
 
 /// Missing objects that are held in memory at once: some 50 MB.
 const HELD: usize = 100_000;

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::{Context, from_snapshot, init};
 use crate::args;
-use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::data_files;
 use crate::{signals, wiring};
+use dvb_config::Destination;
 
 /// How many missing objects are named on stderr.
 const NAMED: usize = 20;

@@ -13,11 +13,11 @@ use super::Context;
 use super::restore::sinks;
 use super::selecting::{self, Selecting};
 use crate::args;
-use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::{signals, wiring};
+use dvb_config::Destination;
 
 /// How many objects are named without --json.
 const NAMED: usize = 50;

@@ -14,12 +14,12 @@ use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
 use super::selecting::{self, Selecting};
 use crate::args;
-use crate::config::Destination;
 use crate::exit::{Failure, chain};
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{bytes, data_files};
 use crate::{signals, wiring};
+use dvb_config::Destination;
 
 /// How many objects are named on stderr.
 const NAMED: usize = 20;

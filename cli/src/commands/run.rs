@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::Context;
 use super::selecting::{self, Selecting};
 use crate::args;
-use crate::config::{Config, Destination, EmailWhen};
 use crate::exit::{Failure, chain};
 use crate::notify::{self, Metrics, Work};
 use crate::output::{Tint, Verbosity, plain};
@@ -21,6 +20,7 @@ use crate::progress::Progress;
 use crate::report::{self, Outcome};
 use crate::wiring::WiringError;
 use crate::{last_resort, signals, wiring};
+use dvb_config::{Config, Destination, EmailWhen};
 
 /// How long a run lists the stores at most.
 const PRESENCE_CHECK: Duration = Duration::from_secs(600);

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::{Context, from_snapshot};
 use crate::args;
-use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::plain;
 use crate::report::{bytes, data_files};
 use crate::{signals, wiring};
+use dvb_config::Destination;
 
 /// List the snapshots of the catalogue at each destination
 ///

@@ -18,11 +18,11 @@ use super::from_snapshot::{FromSnapshot, Known};
 use super::looking::Looking;
 use super::selecting;
 use crate::args;
-use crate::config::Destination;
 use crate::exit::Failure;
 use crate::output::{Tint, plain};
 use crate::progress::Progress;
 use crate::{last_resort, report, signals, wiring};
+use dvb_config::Destination;
 
 /// How many damaged copies are named on stderr.
 const NAMED: usize = 20;

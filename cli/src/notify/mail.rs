@@ -13,7 +13,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{SendmailTransport, SmtpTransport, Transport as _};
 use thiserror::Error;
 
-use crate::config::{Notifications, Smtp, SmtpTls};
+use dvb_config::{Notifications, Smtp, SmtpTls, is_mail_address};
 
 /// How long a mail server may say nothing.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -192,15 +192,9 @@ fn mailbox(address: &str) -> Result<Mailbox, MailError> {
 /// The host's name where a mail address could hold it, else `localhost`.
 fn host_name() -> String {
     match ClientId::default() {
-        ClientId::Domain(name) if is_address(&format!("x@{name}")) => name,
+        ClientId::Domain(name) if is_mail_address(&format!("x@{name}")) => name,
         _ => "localhost".to_owned(),
     }
-}
-
-/// Whether this is `user@host`, `Name <user@host>`, or a local user's name.
-pub(crate) fn is_address(text: &str) -> bool {
-    let local = |it: char| it.is_ascii_alphanumeric() || "._-+".contains(it);
-    text.parse::<Mailbox>().is_ok() || (!text.is_empty() && !text.starts_with('-') && text.chars().all(local))
 }
 
 fn transport(smtp: &Smtp) -> Result<SmtpTransport, lettre::transport::smtp::Error> {

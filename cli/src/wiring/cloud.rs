@@ -13,7 +13,7 @@ use dvb_storage::{Demand, SinkError, SourceError};
 use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStoreConfig};
 use thiserror::Error;
 
-use crate::config::{self, AccessKeyPair, S3Target, SwiftAuthType, SwiftAuthVersion, SwiftEndpoint, SwiftTarget};
+use dvb_config::{AccessKeyPair, S3Target, SwiftAuthType, SwiftAuthVersion, SwiftEndpoint, SwiftTarget};
 
 /// Requests that one session has under way at a time.
 const REQUESTS: usize = 4;
@@ -217,10 +217,10 @@ fn is_storage_url(endpoint: &str) -> bool {
 
 pub(crate) fn swift_sink(target: &SwiftTarget, demand: Demand) -> SwiftSink {
     let auth = match (&target.auth, target.auth_version) {
-        (config::SwiftAuth::ApplicationCredential { id, secret }, _) => {
+        (dvb_config::SwiftAuth::ApplicationCredential { id, secret }, _) => {
             SwiftAuth::ApplicationCredential { id: id.clone(), secret: secret.expose().to_owned() }
         }
-        (config::SwiftAuth::User { user, key }, version) => {
+        (dvb_config::SwiftAuth::User { user, key }, version) => {
             let (user, key, tenant) = (user.clone(), key.expose().to_owned(), target.tenant.clone());
             match version {
                 SwiftAuthVersion::V1 => SwiftAuth::V1 { user, key, tenant },

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{StoreTable, WiringError};
-use crate::config::{Config, DestinationKind, StoreType};
+use dvb_config::{Config, DestinationKind, StoreType};
 
 /// Where objects lie, as far as the configuration alone tells.
 #[derive(PartialEq, Eq)]

@@ -22,12 +22,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dvb-s3", &["dvb-http", "dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-swift", &["dvb-http", "dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-engine", &["dvb-catalog", "dvb-ledger", "dvb-storage", "dvb-model", "dvb-fixity"]),
+    ("dvb-config", &["dvb-pg", "dvb-model", "dvb-fixity"]),
     ("dvb-testkit", &["dvb-model", "dvb-fixity"]),
     ("dvb-examples", EVERYTHING),
     ("dataverse-backup", EVERYTHING),
 ];
 
 const EVERYTHING: &[&str] = &[
+    "dvb-config",
     "dvb-engine",
     "dvb-catalog",
     "dvb-ledger",
@@ -44,12 +46,16 @@ const EVERYTHING: &[&str] = &[
 ];
 
 /// What has to do with a terminal, a command line or a mailbox is the program's, never a library's.
-const ONLY_IN_THE_PROGRAM: &[&str] = &["clap", "clap_complete", "clap_mangen", "ini", "indicatif", "lettre"];
+const ONLY_IN_THE_PROGRAM: &[&str] = &["clap", "clap_complete", "clap_mangen", "indicatif"];
+
+/// What reads a configuration, and the grammar of a mail address in it, which the program's mailer shares.
+const ONLY_AROUND_THE_CONFIGURATION: &[&str] = &["ini", "lettre"];
 
 /// Only `wiring.rs` of the program knows them by name.
 const PROTOCOLS: &[&str] = &["dvb-fs", "dvb-sftp", "dvb-s3", "dvb-swift"];
 
 const PROGRAM: &str = "dataverse-backup";
+const CONFIGURATION: &str = "dvb-config";
 
 /// What is wrong with the dependencies that `cargo metadata` lists, a sentence each.
 fn violations(metadata: &Value) -> Vec<String> {
@@ -66,6 +72,9 @@ fn violations(metadata: &Value) -> Vec<String> {
             let on = dependency["name"].as_str().unwrap();
             if ONLY_IN_THE_PROGRAM.contains(&on) && name != PROGRAM {
                 found.push(format!("{name} uses {on}, which only {PROGRAM} may"));
+            }
+            if ONLY_AROUND_THE_CONFIGURATION.contains(&on) && ![PROGRAM, CONFIGURATION].contains(&name) {
+                found.push(format!("{name} uses {on}, which only {PROGRAM} and {CONFIGURATION} may"));
             }
             // `kind` is null for an ordinary dependency; one of a build script counts as one.
             if members.contains(&on) && dependency["kind"] != "dev" && !allowed.contains(&on) {
@@ -101,7 +110,8 @@ fn an_arrow_that_is_not_allowed_is_named() {
     let metadata = json!({"packages": [
         package("dvb-fixity", json!([on("dvb-model", Value::Null)])),
         package("dvb-model", json!([on("dvb-fixity", Value::Null), on("dvb-testkit", json!("dev"))])),
-        package("dvb-engine", json!([on("dvb-testkit", Value::Null), on("clap", json!("dev"))])),
+        package("dvb-engine", json!([on("dvb-testkit", Value::Null), on("clap", json!("dev")), on("ini", Value::Null)])),
+        package("dvb-config", json!([on("ini", Value::Null), on("dvb-engine", Value::Null)])),
         package("dvb-testkit", json!([on("dvb-engine", json!("build"))])),
         package("dataverse-backup", json!([on("clap", Value::Null), on("dvb-engine", Value::Null)])),
         package("dvb-tape", json!([])),
@@ -112,6 +122,8 @@ fn an_arrow_that_is_not_allowed_is_named() {
             "dvb-fixity may not depend on dvb-model",
             "dvb-engine may not depend on dvb-testkit",
             "dvb-engine uses clap, which only dataverse-backup may",
+            "dvb-engine uses ini, which only dataverse-backup and dvb-config may",
+            "dvb-config may not depend on dvb-engine",
             "dvb-testkit may not depend on dvb-engine",
             "dvb-tape is new: give it a line in ARROWS and a place in docs/architecture.md",
         ]

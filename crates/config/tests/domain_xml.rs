@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dataverse_backup::config::{self, DomainStore, DomainXml, Policy, StoreType, SwiftAuthType};
+use dvb_config::{self as config, DomainStore, DomainXml, Policy, ProcessContext, StoreType, SwiftAuthType};
 use tempfile::TempDir;
 
 struct Domain(TempDir);
@@ -29,7 +29,7 @@ impl Domain {
     }
 
     fn read(&self) -> DomainXml {
-        config::read_domain_xml(&self.path(), &env).unwrap_or_else(|it| panic!("{it}"))
+        config::read_domain_xml(&self.path(), &process()).unwrap_or_else(|it| panic!("{it}"))
     }
 }
 
@@ -44,13 +44,10 @@ fn domain(configs: &str) -> String {
     )
 }
 
-fn env(name: &str) -> Option<String> {
-    match name {
-        "BUCKET" => Some("from-env".to_owned()),
-        "dataverse_files_s3_key" => Some("mp-key".to_owned()),
-        "SECRET_OF_S3" => Some("mp-secret".to_owned()),
-        _ => None,
-    }
+fn process() -> ProcessContext {
+    let variables = [("BUCKET", "from-env"), ("dataverse_files_s3_key", "mp-key"), ("SECRET_OF_S3", "mp-secret")];
+    let variables = variables.map(|(name, it)| (name.to_owned(), it.to_owned())).into();
+    ProcessContext { variables, ..ProcessContext::default() }
 }
 
 fn store<'a>(domain: &'a DomainXml, id: &str) -> &'a DomainStore {
@@ -295,9 +292,9 @@ fn a_file_that_cannot_be_used_says_where_and_why() {
         (domain(&config("server-config", &["-Xmx1g"])), "describe no store"),
     ] {
         let domain = Domain::with(&text);
-        let error = config::read_domain_xml(&domain.path(), &env).unwrap_err().to_string();
+        let error = config::read_domain_xml(&domain.path(), &process()).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains("domain.xml"), "{part:?}: {error}\n{text}");
     }
-    let nowhere = config::read_domain_xml(Path::new("/nowhere/domain.xml"), &env).unwrap_err().to_string();
+    let nowhere = config::read_domain_xml(Path::new("/nowhere/domain.xml"), &process()).unwrap_err().to_string();
     assert!(nowhere.contains("cannot read /nowhere/domain.xml"), "{nowhere}");
 }

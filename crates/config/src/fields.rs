@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::keys::{self, Given, Key};
 use super::lines::{Entry, Section};
 use super::value::BadValue;
-use super::{Env, Exposed, Problem, Secret};
+use super::{Exposed, Problem, ProcessContext, Secret};
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]
@@ -36,14 +36,14 @@ impl Findings {
 #[derive(Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     pub(super) folder: &'a Path,
-    pub(super) env: Env<'a>,
+    pub(super) process: &'a ProcessContext,
 }
 
 impl Surroundings<'_> {
     /// A path of this machine: `~/` is the home folder, relative ones begin at the configuration file.
     fn path(&self, written: &str) -> PathBuf {
-        match (written.strip_prefix("~/"), (self.env)("HOME")) {
-            (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        match (written.strip_prefix("~/"), &self.process.home) {
+            (Some(rest), Some(home)) => home.join(rest),
             _ => self.folder.join(written),
         }
     }
@@ -192,7 +192,7 @@ impl<'a> Fields<'a> {
         match form {
             Given::Literally => Some(Secret::new(&entry.value)),
             Given::InFile => self.secret_in_file(&name, &entry.value),
-            Given::InVariable => match (self.around.env)(&entry.value).filter(|it| !it.is_empty()) {
+            Given::InVariable => match self.around.process.variable(&entry.value).filter(|it| !it.is_empty()) {
                 Some(value) => Some(Secret::new(value)),
                 None => {
                     self.problem(&name, &format!("the environment variable {} is not set", entry.value));

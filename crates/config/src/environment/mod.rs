@@ -85,9 +85,6 @@ pub struct FoundStore {
     pub giver: Giver,
 }
 
-/// The variables of this process.
-pub type Variables<'a> = &'a [(String, String)];
-
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment")
@@ -101,12 +98,12 @@ impl Environment {
     /// With the file of `Environment`, and whatever of Dataverse's this process has. `None` where neither has anything.
     pub(super) fn read(
         file: Option<PathBuf>,
-        process: Variables<'_>,
         has_other_stores: bool,
         around: Surroundings<'_>,
         findings: &mut Findings,
     ) -> Option<Self> {
-        let of_process = |(name, value): &(String, String)| {
+        let process = &around.process.variables;
+        let of_process = |(name, value): (&String, &String)| {
             (name.clone(), Variable { value: value.clone(), is_literal: false, giver: Giver::Process })
         };
         let mut variables: BTreeMap<String, Variable> = process.iter().map(of_process).collect();
@@ -360,7 +357,7 @@ fn read_file(path: &Path, around: Surroundings<'_>, findings: &mut Findings) -> 
     for file::Written { name, value, is_literal } in written {
         names.insert(name.clone());
         // As `docker run --env-file` has it: taken from whoever starts it, or not set.
-        let Some(value) = value.or_else(|| (around.env)(&name)) else { continue };
+        let Some(value) = value.or_else(|| around.process.variable(&name)) else { continue };
         variables.insert(name, Variable { value, is_literal, giver: Giver::File });
     }
     if variables.iter().any(|(name, it)| holds_secret(name, &it.value)) {

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dataverse_backup::config::{
-    self, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy, SmtpTls, StoreType,
-    SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
+use dvb_config::{
+    self as config, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy,
+    ProcessContext, SmtpTls, StoreType, SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
 };
 use dvb_pg::{PostgresTarget, SslMode};
 use proptest::prelude::*;
@@ -79,16 +79,15 @@ impl Folder {
     }
 
     fn load(&self, text: impl AsRef<[u8]>) -> Result<Config, ConfigError> {
-        config::load(&self.write("config.ini", text, 0o600), &env)
+        config::load(&self.write("config.ini", text, 0o600), &process())
     }
 }
 
-fn env(name: &str) -> Option<String> {
-    match name {
-        "HOME" => Some("/home/dv".to_owned()),
-        "SECRET" => Some("from env".to_owned()),
-        "EMPTY" => Some(String::new()),
-        _ => None,
+fn process() -> ProcessContext {
+    ProcessContext {
+        variables: [("SECRET", "from env"), ("EMPTY", "")].map(|(name, it)| (name.to_owned(), it.to_owned())).into(),
+        home: Some(PathBuf::from("/home/dv")),
+        current_folder: None,
     }
 }
 
@@ -594,7 +593,7 @@ fn a_secret_that_others_can_read_is_refused() {
         (&with_database("PasswordEnv: SECRET"), 0o644, false),
     ] {
         let path = folder.write("config.ini", text, mode);
-        match config::load(&path, &env) {
+        match config::load(&path, &process()) {
             Ok(_) => assert!(!refused, "{mode:o} {text}"),
             Err(error @ ConfigError::Exposed { .. }) => {
                 assert!(refused, "{mode:o} {text}");
@@ -630,12 +629,29 @@ fn a_file_that_is_no_text_or_not_there_is_said_so() {
     let folder = Folder::new();
     let error = folder.load(b"[Database]\nHost: x\nPassword: \xe4\n").unwrap_err();
     assert!(matches!(error, ConfigError::NotText { line: 3, .. }), "{error}");
-    let error = config::load(&folder.path("none.ini"), &env).unwrap_err();
+    let error = config::load(&folder.path("none.ini"), &process()).unwrap_err();
     assert!(
         matches!(&error, ConfigError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound),
         "{error}"
     );
-    assert_eq!(config::find(Some(Path::new("x.ini")), &env).unwrap(), Path::new("x.ini"));
+    assert_eq!(config::find(Some(Path::new("x.ini")), &process()).unwrap(), Path::new("x.ini"));
+}
+
+#[test]
+fn nothing_is_taken_from_this_process_but_what_the_caller_handed_in() {
+    let folder = Folder::new();
+    folder.write("config.ini", with_backup("SshKeyFile: ~/key"), 0o600);
+    let here = ProcessContext { current_folder: Some(folder.path("")), ..process() };
+    let config = config::load(Path::new("./config.ini"), &here).unwrap();
+    assert_eq!(config.path, folder.path("config.ini"));
+    assert_eq!(ssh(&config).key_file.as_deref(), Some(Path::new("/home/dv/key")));
+    let homeless = ProcessContext { home: None, ..here };
+    let config = config::load(Path::new("config.ini"), &homeless).unwrap();
+    assert_eq!(ssh(&config).key_file, Some(folder.path("~/key")));
+    // A file of this name lies in the folder that this test runs in.
+    let error = config::load(Path::new("Cargo.toml"), &ProcessContext::default()).unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("current folder is not known"), "{error}");
+    assert!(!format!("{:?}", process()).contains("from env"));
 }
 
 #[test]
@@ -761,7 +777,7 @@ fn a_swift_store_without_an_endpoint_says_what_one_is_made_of() {
 
 #[test]
 fn the_documentations_examples_are_read() {
-    let page = include_str!("../../docs/configuration.md");
+    let page = include_str!("../../../docs/configuration.md");
     let examples: Vec<_> = page.split("```ini\n").skip(1).map(|it| it.split("```").next().unwrap()).collect();
     let [whole, store] = examples.as_slice() else { panic!("{examples:?}") };
     // Only the files with secrets are not here.

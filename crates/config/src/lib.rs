@@ -1,7 +1,8 @@
 //! `config.ini`: found, read, checked as a whole, and handed on as plain typed structs.
 //!
 //! [`find`] says which file, [`load`] reads it. All that is wrong with a file is reported at once, each with its
-//! line. Nothing here connects to anything; whether a store or a destination can be used is the wiring's to say.
+//! line. Nothing here connects to anything: whether a store or a destination can be used is the caller's to find out.
+//! Nothing here reads the environment either: what there is of it is in a [`ProcessContext`].
 
 mod backup;
 mod database;
@@ -14,6 +15,7 @@ mod find;
 mod keys;
 mod lines;
 mod notifications;
+mod process;
 mod repository;
 mod secret;
 mod store;
@@ -23,18 +25,16 @@ use std::path::{Path, PathBuf};
 
 pub use backup::{Destination, DestinationKind, S3Target, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify};
 pub use database::{CatalogueSource, Database, LedgerTarget};
-pub use domain_xml::{DomainStore, DomainXml, DomainXmlError, read as read_domain_xml};
-pub use environment::{Environment, FoundStore, Giver, Variables};
+pub use domain_xml::{DomainStore, DomainXml, read as read_domain_xml};
+pub use environment::{Environment, FoundStore, Giver};
 pub use error::{ConfigError, Exposed, Problem};
 pub use find::find;
-pub use notifications::{EmailWhen, Notifications, Smtp, SmtpTls};
+pub use notifications::{EmailWhen, Notifications, Smtp, SmtpTls, is_mail_address};
+pub use process::ProcessContext;
 pub use repository::Repository;
 pub use secret::Secret;
 pub use store::{AccessKeyPair, Policy, Store, StoreType, SwiftAuthType, SwiftEndpoint};
 pub use value::{BadValue, boolean, duration, percent, rate, size};
-
-/// How the environment is asked for a variable; tests hand in their own.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// All that a configuration file says.
 #[derive(Debug, Clone)]
@@ -59,27 +59,20 @@ pub struct Config {
 
 /// Reads and checks a configuration file.
 ///
-/// Relative paths in it are taken from the folder that it lies in; secrets are fetched from where it points to.
+/// Relative paths in it are taken from the folder that it lies in; secrets are fetched from where it points to. What the
+/// file does not say is taken from the variables of the process, if they speak of a Dataverse.
 ///
 /// # Errors
 /// [`ConfigError::Exposed`] when others could read its secrets, else [`ConfigError::Invalid`] with every problem
 /// that was found, or that it cannot be read.
-pub fn load(path: &Path, env: Env<'_>) -> Result<Config, ConfigError> {
-    document::load(path, env, &[], true)
+pub fn load(path: &Path, process: &ProcessContext) -> Result<Config, ConfigError> {
+    document::load(path, process, true)
 }
 
-/// The same, and what the file does not say is taken from the variables of this process, if they speak of a Dataverse.
+/// As [`load`], for what does without any database: `[Database]` may be absent.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_within(path: &Path, env: Env<'_>, variables: Variables<'_>) -> Result<Config, ConfigError> {
-    document::load(path, env, variables, true)
-}
-
-/// As [`load_within`], for what does without any database: `[Database]` may be absent.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_without_database(path: &Path, env: Env<'_>, variables: Variables<'_>) -> Result<Config, ConfigError> {
-    document::load(path, env, variables, false)
+pub fn load_without_database(path: &Path, process: &ProcessContext) -> Result<Config, ConfigError> {
+    document::load(path, process, false)
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use lettre::message::Mailbox;
+
 use super::Secret;
 use super::fields::Fields;
 use super::value::{self, BadValue};
-use crate::notify::is_address;
 
 /// `[Notifications]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,10 +125,17 @@ fn addresses(text: &str) -> Result<Vec<String>, BadValue> {
 }
 
 fn address(text: &str) -> Result<String, BadValue> {
-    if is_address(text) {
+    if is_mail_address(text) {
         return Ok(text.to_owned());
     }
     let accepted =
         "an e-mail address such as somebody@example.edu (several: with commas between), or a local user's name";
     Err(BadValue { value: text.to_owned(), accepted: accepted.to_owned() })
+}
+
+/// Whether this is `user@host`, `Name <user@host>`, or a local user's name.
+#[must_use]
+pub fn is_mail_address(text: &str) -> bool {
+    let local = |it: char| it.is_ascii_alphanumeric() || "._-+".contains(it);
+    text.parse::<Mailbox>().is_ok() || (!text.is_empty() && !text.starts_with('-') && text.chars().all(local))
 }

@@ -48,7 +48,7 @@ impl fmt::Display for Exposed {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// There is no file where one is looked for.
-    #[error("no configuration file: looked for {}; write one there or name it with --config", list(tried))]
+    #[error("no configuration file: looked for {}; write one there", list(tried))]
     NotFound {
         /// Where it was looked for, in order.
         tried: Vec<PathBuf>,
@@ -87,6 +87,34 @@ pub enum ConfigError {
         path: PathBuf,
         /// What is wrong, in the order of the lines; never empty.
         problems: Vec<Problem>,
+    },
+    /// `domain.xml` cannot be read.
+    #[error("cannot read {}, which DomainXml names", path.display())]
+    DomainXmlUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not XML, or not that of a domain.
+    #[error("{}, line {line}: {what}; DomainXml needs the domain.xml of Payara", path.display())]
+    DomainXmlBroken {
+        /// The file.
+        path: PathBuf,
+        /// Where reading ended.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// It describes no store.
+    #[error(
+        "{}: its JVM options describe no store of Dataverse; is it the domain that Dataverse runs in?",
+        path.display()
+    )]
+    DomainXmlNoStore {
+        /// The file.
+        path: PathBuf,
     },
 }
 

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::Env;
+use crate::ProcessContext;
 
 /// Properties may refer to each other, also in a circle.
 const DEPTH: u32 = 8;
 
 /// What references can mean here.
 pub(super) struct Resolver<'a> {
-    pub(super) env: Env<'a>,
+    pub(super) process: &'a ProcessContext,
     pub(super) properties: &'a BTreeMap<String, String>,
     /// The domain's folder.
     pub(super) instance_root: Option<String>,
@@ -41,7 +41,7 @@ impl Resolver<'_> {
     fn meaning(&self, reference: &str, depth: u32) -> Result<String, String> {
         match reference.split_once('=') {
             Some(("ALIAS", name)) => Err(format!("is the password alias {name}, which only Payara can resolve")),
-            Some(("ENV", name)) => self.or_default(name, |it| (self.env)(it)).ok_or_else(|| {
+            Some(("ENV", name)) => self.or_default(name, |it| self.process.variable(it)).ok_or_else(|| {
                 let name = without_default(name);
                 format!("is taken from the environment variable {name}, which is not set here")
             }),
@@ -68,7 +68,7 @@ impl Resolver<'_> {
         }
         let underscored = name.replace(|it: char| !it.is_ascii_alphanumeric(), "_");
         let upper = underscored.to_uppercase();
-        [name, &underscored, &upper].into_iter().find_map(|it| (self.env)(it))
+        [name, &underscored, &upper].into_iter().find_map(|it| self.process.variable(it))
     }
 
     fn property(&self, name: &str, depth: u32) -> Result<String, String> {

@@ -7,17 +7,16 @@ mod elements;
 mod references;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::fs;
+use std::path::Path;
 
 use dvb_model::DriverId;
-use thiserror::Error;
 
 use self::elements::Domain;
 use self::references::Resolver;
 use super::fields::{Fields, Findings, Surroundings};
 use super::lines::{Entry, Section};
-use super::{Env, StoreType, keys, store, value};
+use super::{ConfigError, ProcessContext, StoreType, keys, store, value};
 
 const PREFIX: &str = "dataverse.files.";
 
@@ -49,59 +48,26 @@ pub struct DomainStore {
     pub described: Result<StoreType, String>,
 }
 
-/// `domain.xml` cannot be used.
-#[derive(Debug, Error)]
-pub enum DomainXmlError {
-    /// It cannot be read.
-    #[error("cannot read {}, which DomainXml names", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// It is not XML, or not that of a domain.
-    #[error("{}, line {line}: {what}; DomainXml needs the domain.xml of Payara", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// Where reading ended.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
-    /// It describes no store.
-    #[error(
-        "{}: its JVM options describe no store of Dataverse; is it the domain that Dataverse runs in?",
-        path.display()
-    )]
-    NoStore {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
 /// Reads the file. Its permissions are Payara's affair.
 ///
 /// # Errors
-/// [`DomainXmlError`], when it cannot be read or says nothing of stores. A store that it does not describe fully is no
+/// A [`ConfigError`] that begins with `DomainXml`, when it cannot be read or says nothing of stores. A store that it does not describe fully is no
 /// error.
-pub fn read(path: &Path, env: Env<'_>) -> Result<DomainXml, DomainXmlError> {
-    let bytes = fs::read(path).map_err(|source| DomainXmlError::Unreadable { path: path.to_owned(), source })?;
+pub fn read(path: &Path, process: &ProcessContext) -> Result<DomainXml, ConfigError> {
+    let bytes = fs::read(path).map_err(|source| ConfigError::DomainXmlUnreadable { path: path.to_owned(), source })?;
     let domain = elements::read(&bytes).map_err(|(at, what)| {
         let line = 1 + bytes.iter().take(at).filter(|it| **it == b'\n').count();
-        DomainXmlError::Broken { path: path.to_owned(), line, what }
+        ConfigError::DomainXmlBroken { path: path.to_owned(), line, what }
     })?;
     let options = Options::of(&domain);
     if options.stores.is_empty() {
-        return Err(DomainXmlError::NoStore { path: path.to_owned() });
+        return Err(ConfigError::DomainXmlNoStore { path: path.to_owned() });
     }
-    let resolver = Resolver { env, properties: &domain.properties, instance_root: instance_root(path) };
+    let resolver = Resolver { process, properties: &domain.properties, instance_root: instance_root(path) };
     let default_store = options.default_store().and_then(|it| resolver.resolve(&it.value).ok());
     let resolve = |option: &JvmOption| resolver.resolve(&option.value);
     // Payara runs in the folder of the file.
-    let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), env };
+    let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), process };
     let place = path.display().to_string();
     let stores = options.stores.iter().map(|(id, options)| describe(id, options, &resolve, around, &place)).collect();
     Ok(DomainXml { default_store: default_store.filter(|it| !it.is_empty()).map(DriverId), stores })

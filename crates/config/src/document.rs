@@ -11,7 +11,7 @@ use super::fields::{Fields, Findings, Surroundings};
 use super::keys::{self, Given, Key};
 use super::lines::{self, Section};
 use super::{
-    Config, ConfigError, Env, Environment, Notifications, Repository, Variables, backup, database, notifications,
+    Config, ConfigError, Environment, Notifications, ProcessContext, Repository, backup, database, notifications,
     repository, store,
 };
 
@@ -38,9 +38,9 @@ impl Kind {
 }
 
 /// See [`super::load`]; with `whole`, `[Database]` has to be there.
-pub(super) fn load(path: &Path, env: Env<'_>, variables: Variables<'_>, whole: bool) -> Result<Config, ConfigError> {
+pub(super) fn load(path: &Path, process: &ProcessContext, whole: bool) -> Result<Config, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let path = std::path::absolute(path).map_err(unreadable)?;
+    let path = process.absolute(path).map_err(unreadable)?;
     let mut file = File::open(&path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(unreadable)?;
@@ -57,8 +57,8 @@ pub(super) fn load(path: &Path, env: Env<'_>, variables: Variables<'_>, whole: b
     if sections.iter().any(|(kind, section)| holds_secret(kind, section)) {
         findings.check_mode(&path, &file);
     }
-    let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), env };
-    let config = read(&path, &sections, (around, variables), whole, &mut findings);
+    let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), process };
+    let config = read(&path, &sections, around, whole, &mut findings);
     let Findings { mut problems, exposed } = findings;
     problems.sort_by_key(|it| it.line);
     if !exposed.is_empty() {
@@ -143,7 +143,7 @@ fn holds_secret(kind: &Kind, section: &Section) -> bool {
 fn read(
     path: &Path,
     sections: &[(Kind, &Section)],
-    (around, variables): (Surroundings<'_>, Variables<'_>),
+    around: Surroundings<'_>,
     whole: bool,
     findings: &mut Findings,
 ) -> Option<Config> {
@@ -169,7 +169,7 @@ fn read(
     let has_stores =
         !stores.is_empty() || repository.file_system_directory.is_some() || repository.domain_xml.is_some();
     let file = repository.environment.clone();
-    let mut environment = Environment::read(file, variables, has_stores, around, findings);
+    let mut environment = Environment::read(file, has_stores, around, findings);
     let absent = Section { line: 0, header: "Database".to_owned(), entries: Vec::new() };
     // What an environment has is enough.
     let section = database_section.or_else(|| (whole && environment.is_some()).then_some(&absent));

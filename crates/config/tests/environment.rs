@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use dataverse_backup::config::{self, CatalogueSource, Config, ConfigError, FoundStore, Giver, StoreType};
+use dvb_config::{self as config, CatalogueSource, Config, ConfigError, FoundStore, Giver, ProcessContext, StoreType};
 use tempfile::TempDir;
 
 struct Place(TempDir);
@@ -26,10 +26,8 @@ impl Place {
     fn load(&self, sections: &str, process: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let text = format!("{sections}\n[Backup]\nStorageType: directory\nBackupDirectory: /copies\n");
         let path = self.write("config.ini", &text, 0o600);
-        let process: Vec<(String, String)> =
-            process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let env = |name: &str| process.iter().find(|it| it.0 == name).map(|it| it.1.clone());
-        config::load_within(&path, &env, &process)
+        let variables = process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        config::load(&path, &ProcessContext { variables, ..ProcessContext::default() })
     }
 
     /// With an env file that nobody else can read.
