@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use dvb_catalog::CatalogError;
 use dvb_engine::{ExitStatus, RestoreError, RunError};
 use dvb_ledger::LedgerError;
-use dvb_storage::{Cause, SinkError, SourceError, Unstaged};
+use dvb_storage::{Cause, SinkError, SourceError};
 use thiserror::Error;
 
 use crate::wiring::WiringError;
@@ -43,9 +43,6 @@ pub(crate) enum Failure {
     /// A destination cannot be used.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// A probe did not arrive at a destination.
-    #[error(transparent)]
-    Probe(#[from] Unstaged),
     /// A file or folder of this machine.
     #[error("cannot {doing} {}; {remedy}", path.display())]
     File {
@@ -97,9 +94,7 @@ impl Failure {
             Self::Run(it) => it.into(),
             Self::Restore(it) => it.into(),
             Self::Source(it) => ExitStatus::of_cause(it.cause),
-            Self::Sink(it) | Self::Probe(Unstaged::Sink(it)) => ExitStatus::of_cause(it.cause),
-            Self::Probe(Unstaged::Verify(_)) => ExitStatus::DestinationDamaged,
-            Self::Probe(Unstaged::Payload(_)) => ExitStatus::of_cause(Cause::Io),
+            Self::Sink(it) => ExitStatus::of_cause(it.cause),
             Self::Mistake => ExitStatus::NotSafe,
             Self::Signals(it) | Self::Output(it) => ExitStatus::of_io(it),
         }

@@ -1,21 +1,18 @@
 //! `check`: tries what the configuration names, and changes nothing that stays.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use dvb_catalog::{Detail, Entry};
+use dvb_catalog::Catalog;
 use dvb_engine::{
-    Access, CancelToken, Due, Examined, ExitStatus, NullObserver, PrepareOptions, PrepareSetup, RunError, Samples,
-    Seen, Setup, Stores, Summary, examine, new_run_id, run_together,
+    Access, CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Due, Examined, ExitStatus, Probed, RunError,
+    Samples, Seen, Stores, check_catalogue, check_destinations, check_store, lock_holder,
 };
 use dvb_fixity::Evidence;
-use dvb_ledger::{Holder, Ledger, LedgerError};
-use dvb_model::{DestinationName, DriverId, ObjectKey, RunId, StorageIdentifier};
-use dvb_storage::conformance::{Bytes, End, some_bytes};
-use dvb_storage::{Cause, CommitRequest, Sink, SinkError, SinkSession, StageRequest};
-use jiff::Timestamp;
+use dvb_ledger::Ledger;
+use dvb_model::{DestinationName, DriverId};
+use dvb_storage::Sink;
 use serde::Serialize;
 use serde_json::json;
 
@@ -25,15 +22,10 @@ use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
 use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable, WiringError};
-use dvb_config::{Config, Destination, Environment, Verify};
+use dvb_config::{Config, Environment, Verify};
 
 /// How long a store is searched for each destination.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Size of what is written to a destination and removed again.
-const PROBE: usize = 100_000;
-/// How its name begins.
-const PROBE_NAME: &str = "check-";
 
 /// Try everything that the configuration names
 ///
@@ -83,10 +75,12 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     }
     let table = wiring::store_table(config);
     let stores = table.as_ref().map_or_else(|_| wiring::no_stores(), StoreTable::stores);
-    let (files, samples) = checks.catalogue(&stores)?;
+    let reader = wiring::catalogue(config)?;
+    let (files, samples) = checks.catalogue(&reader, &stores)?;
     let ledger = checks.ledger()?;
     checks.stores(table, files.as_ref(), &samples)?;
-    checks.destinations(&stores, &samples, files.is_some(), ledger.as_deref())?;
+    let catalog = files.is_some().then(|| reader.as_catalog());
+    checks.destinations(&stores, &samples, catalog, ledger.as_deref())?;
     if !config.notifications.email.is_empty() {
         checks.add(match notify::try_out(&config.notifications) {
             Ok(answered) => Check::fine("mail", format!("{answered} takes mail")),
@@ -162,17 +156,16 @@ impl Checks<'_> {
     }
 
     /// `None` when the catalogue cannot be read; and some objects of each store.
-    fn catalogue(&mut self, stores: &Stores) -> Result<(Option<Named>, Samples), Failure> {
+    fn catalogue(&mut self, reader: &CatalogueReader, stores: &Stores) -> Result<(Option<Named>, Samples), Failure> {
         let what = "catalogue";
-        let reader = wiring::catalogue(&self.context.config)?;
         let place = reader.as_catalog().describe();
-        let probed = match &reader {
+        let probed = match reader {
             CatalogueReader::Database(database) => database.probe().map(|it| Some(it.to_string())),
             CatalogueReader::Snapshot(_) => Ok(None),
         };
-        let counted = probed.and_then(|probe| Ok((probe, count(&reader, stores)?)));
+        let counted = probed.and_then(|probe| Ok((probe, check_catalogue(reader.as_catalog(), stores)?)));
         match counted {
-            Ok((probe, Counted { files, named, placeless, first, samples })) => {
+            Ok((probe, CatalogueCheck { files, named, placeless, first_placeless: first, samples })) => {
                 let text = probe.unwrap_or_else(|| report::data_files(files));
                 self.add(Check::fine(what, format!("{place}: {text}")))?;
                 if let Some(first) = first {
@@ -198,7 +191,7 @@ impl Checks<'_> {
         };
         let mut running = Vec::new();
         for destination in &config.destinations {
-            match try_lock(ledger.as_ref(), &destination.name) {
+            match lock_holder(ledger.as_ref(), &destination.name, &wiring::host_name()) {
                 Ok(None) => {}
                 Ok(Some(holder)) => running.push(format!("a run to {} is under way: {holder}", destination.name)),
                 Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
@@ -246,60 +239,31 @@ impl Checks<'_> {
         &mut self,
         stores: &Stores,
         samples: &Samples,
-        can_plan: bool,
+        catalog: Option<&dyn Catalog>,
         ledger: Option<&dyn Ledger>,
     ) -> Result<(), Failure> {
         let config = &self.context.config;
-        let sinks: Vec<_> = config.destinations.iter().map(|it| (it, wiring::sink(it))).collect();
+        let sinks: Vec<_> =
+            config.destinations.iter().map(|it| (it, wiring::sink(it).map_err(Failure::from))).collect();
         let usable: Vec<(&DestinationName, &dyn Sink)> =
             sinks.iter().filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
-        let mut examined = match ledger {
-            Some(ledger) => examine(&PrepareSetup { stores, samples, ledger, destinations: &usable }, &examining()),
-            None => Vec::new(),
-        }
-        .into_iter();
-        let mut due = match ledger.filter(|_| can_plan) {
-            Some(ledger) => due(config, stores, ledger, &usable),
-            None => Vec::new(),
-        }
-        .into_iter();
-        for (destination, sink) in sinks {
+        let setup = CheckSetup { catalog, stores, samples, ledger, destinations: &usable };
+        let (host, run) = (wiring::host_name(), super::run::dry_options(config));
+        let mut found = check_destinations(&setup, &CheckOptions { host, patience: PATIENCE, run });
+        for (destination, sink) in &sinks {
             let what = format!("destination {}", destination.name);
             let check = match sink {
-                Ok(sink) => try_destination(destination, sink.as_ref(), examined.next(), due.next().flatten().as_ref()),
-                Err(error) => Check::failed(what, error),
+                // One answer a destination that can be had.
+                Ok(sink) => match found.next().unwrap_or(Err(RunError::NothingSelected)) {
+                    Ok(found) => told(what, destination.verify, sink.as_ref(), &found),
+                    Err(error) => Check::failed(what, error),
+                },
+                Err(failure) => Check::bad(what, failure.ending(), failure.text()),
             };
             self.add(check)?;
         }
         Ok(())
     }
-}
-
-fn examining() -> PrepareOptions {
-    // Nothing is left there, so nobody reads what it was read from.
-    let catalogue = String::new();
-    PrepareOptions { run: probe_run(), host: wiring::host_name(), catalogue, take_over: false, patience: PATIENCE }
-}
-
-/// What a run would have to look at, for each destination; nothing where that cannot be said.
-fn due(
-    config: &Config,
-    stores: &Stores,
-    ledger: &dyn Ledger,
-    destinations: &[(&DestinationName, &dyn Sink)],
-) -> Vec<Option<Summary>> {
-    let Ok(catalogue) = wiring::catalogue(config) else { return Vec::new() };
-    let stop = CancelToken::new();
-    let setups: Vec<_> = destinations
-        .iter()
-        .map(|(destination, sink)| {
-            let catalog = catalogue.as_catalog();
-            let setup =
-                Setup { catalog, stores, ledger, destination, sink: *sink, observer: &NullObserver, stop: &stop };
-            (setup, super::run::dry_options(config))
-        })
-        .collect();
-    run_together(&setups).into_iter().map(Result::ok).collect()
 }
 
 fn by_store(named: &Named, default: &DriverId) -> BTreeMap<DriverId, u64> {
@@ -357,64 +321,14 @@ fn plain_lines(text: &str) -> String {
     text.lines().map(plain).collect::<Vec<_>>().join("\n      ")
 }
 
-/// What the catalogue has.
-#[derive(Default)]
-struct Counted {
-    files: u64,
-    named: Named,
-    /// Data files whose rows do not say where they are, and what is wrong with the first one.
-    placeless: u64,
-    first: Option<String>,
-    /// Some objects of each store.
-    samples: Samples,
-}
-
-/// Reads the whole catalogue: nothing less tells which stores it names, and that every row can be read.
-fn count(reader: &CatalogueReader, stores: &Stores) -> Result<Counted, dvb_catalog::CatalogError> {
-    let mut counted = Counted::default();
-    let Counted { files, named, placeless, first, samples } = &mut counted;
-    reader.as_catalog().read(Detail::Essential, &mut |entry| {
-        if let Entry::DataFile(file) = entry {
-            *files += 1;
-            samples.enter(&file, stores);
-            if let Some(why) = file.unknown_place() {
-                *placeless += 1;
-                first.get_or_insert_with(|| format!("data file {}: {why}", file.id));
-            }
-            if let Ok(identifier) = StorageIdentifier::parse(file.storage_identifier.as_deref()) {
-                *named.entry(identifier.driver).or_default() += 1;
-            }
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(counted)
-}
-
-/// Who holds the lock. It is taken for a moment: nothing else tells.
-fn try_lock(ledger: &dyn Ledger, destination: &DestinationName) -> Result<Option<Holder>, LedgerError> {
-    ledger.counts(destination)?;
-    let since = report::time(Timestamp::now());
-    let holder = Holder { host: wiring::host_name(), pid: std::process::id(), run: probe_run(), since };
-    match ledger.lock(destination, &holder) {
-        Ok(_) => Ok(None),
-        Err(LedgerError::Locked { holder, .. }) => Ok(Some(holder)),
-        Err(error) => Err(error),
-    }
-}
-
-fn probe_run() -> RunId {
-    RunId(format!("{}-check", new_run_id()))
-}
-
 fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Samples) -> Check {
     let what = format!("store {id}");
     let count = named.map_or_else(String::new, |it| format!("; {}", naming(it)));
     // domain.xml may speak of stores of long ago, and an image of one that is not used.
     let is_idle = named == Some(0) && matches!(row.origin, Origin::DomainXml | Origin::Environment(_));
     match row.access() {
-        Access::Readable(source) => match source.check() {
-            Ok(()) => {
-                let seen = samples.of_store(id).map(|it| it.look(source.as_ref())).unwrap_or_default();
+        Access::Readable(source) => match check_store(id, source.as_ref(), samples) {
+            Ok(seen) => {
                 let notes: String = source.notes().iter().map(|it| format!("; {it}")).collect();
                 let text = format!("{}{count}{}{notes}", source.describe(), looked(&seen));
                 if seen.is_it() {
@@ -453,28 +367,13 @@ fn looked(seen: &Seen) -> String {
     text
 }
 
-fn try_destination(
-    destination: &Destination,
-    sink: &dyn Sink,
-    examined: Option<Result<Examined, RunError>>,
-    due: Option<&Summary>,
-) -> Check {
-    let (what, place) = (format!("destination {}", destination.name), sink.describe());
-    let mut more = String::new();
-    match examined {
-        Some(Err(error)) => return Check::failed(what, error),
-        Some(Ok(it)) => more += &identity(&it),
-        None => {}
-    }
-    let Probed { evidence, left } = match probe(sink) {
-        Ok(Some(it)) => it,
-        Ok(None) => {
-            let text = format!("{place} does not exist; it would be new: init, or the first run, makes it");
-            return Check::fine(what, text);
-        }
-        Err(failure) => return Check::failed(what, failure),
+fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck) -> Check {
+    let place = sink.describe();
+    let Some(Probed { evidence, left }) = &found.probed else {
+        let text = format!("{place} does not exist; it would be new: init, or the first run, makes it");
+        return Check::fine(what, text);
     };
-    let why = why(evidence, destination.verify);
+    let why = why(*evidence, demand);
     let done = match left {
         None => "a probe was written, proved, renamed and removed".to_owned(),
         Some(key) => format!(
@@ -482,18 +381,16 @@ fn try_destination(
              the probe stays at {key} for the next check, and old snapshots stay too"
         ),
     };
+    let more = found.examined.as_ref().map(identity).unwrap_or_default();
     let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
-    let text = format!("{place}: {done}; proof by {why}{more}{notes}");
-    let free = match due {
-        Some(it) => it.free_bytes,
-        // Not all tell.
-        None => sink.room().ok().flatten().map(|it| it.free),
-    };
-    let Some(free) = free else { return Check::fine(what, text) };
-    let text = format!("{text}; {} free", report::bytes(free));
-    let Some(Due { files: count, bytes }) = due.map(|it| it.due) else { return Check::fine(what, text) };
-    let text = format!("{text}, {} due ({})", report::bytes(bytes), files(count));
-    if free < bytes {
+    let mut text = format!("{place}: {done}; proof by {why}{more}{notes}");
+    if let Some(free) = found.free {
+        text += &format!("; {} free", report::bytes(free));
+        if let Some(Due { files: count, bytes }) = found.due {
+            text += &format!(", {} due ({})", report::bytes(bytes), files(count));
+        }
+    }
+    if found.is_too_small() {
         return Check::bad(what, ExitStatus::NotSafe, text).remedy("make room there: there is less than what is due");
     }
     Check::fine(what, text)
@@ -518,67 +415,6 @@ fn why(evidence: Evidence, demand: Verify) -> &'static str {
         (Evidence::ReadBack, Verify::Auto | Verify::RemoteHash) => {
             "read-back: the destination computes no digests itself, so that every copy is read once more"
         }
-    }
-}
-
-/// What a probe has shown.
-struct Probed {
-    evidence: Evidence,
-    /// Its key, where it could not be removed.
-    left: Option<ObjectKey>,
-}
-
-/// Writes, proves, renames and removes an object in the folder that is the program's own; `None` where the destination is not
-/// there.
-fn probe(sink: &dyn Sink) -> Result<Option<Probed>, Failure> {
-    let run = probe_run();
-    let mut session = match sink.connect(&run) {
-        Err(error) if error.cause == Cause::Absent => return Ok(None),
-        connected => connected?,
-    };
-    // One that could not be removed is used again. Where nothing can be listed, nobody knows of one.
-    let left = session.list_own(PROBE_NAME).unwrap_or_default().into_iter().next();
-    let key = own(left.as_deref().unwrap_or(&format!("{PROBE_NAME}{run}")))?;
-    let renamed = own(&format!("{PROBE_NAME}{run}-renamed"))?;
-    let done = pass_through(session.as_mut(), &key, &renamed, left.is_some());
-    if done.is_err() {
-        // What is left of it: where it cannot be removed, the error at hand says more.
-        let _ = session.remove_own(&key);
-        let _ = session.remove_own(&renamed);
-    }
-    let swept = session.sweep(&|it| *it == run);
-    let evidence = session.evidence();
-    let removed = done?;
-    swept?;
-    Ok(Some(Probed { evidence, left: (!removed).then_some(renamed) }))
-}
-
-fn own(name: &str) -> Result<ObjectKey, Failure> {
-    let refused = |it| SinkError::because(Cause::Refused, format!("cannot name a probe {name:?}"), it);
-    Ok(ObjectKey::own(name).map_err(refused)?)
-}
-
-/// Whether it could be removed in the end.
-fn pass_through(
-    session: &mut dyn SinkSession,
-    key: &ObjectKey,
-    renamed: &ObjectKey,
-    replace: bool,
-) -> Result<bool, Failure> {
-    let bytes = some_bytes(u64::from(std::process::id()), PROBE);
-    let payload = Box::new(Bytes::new(bytes, session.algorithms(), End::Whole));
-    let staged = session.stage(vec![StageRequest { key: key.clone(), payload }])?;
-    for staged in staged {
-        let commit = CommitRequest { staged: staged?, replace };
-        for proved in session.commit(vec![commit])? {
-            proved?;
-        }
-    }
-    session.rename(key, renamed)?;
-    match session.remove_own(renamed) {
-        Ok(()) => Ok(true),
-        Err(error) if error.cause == Cause::Forbidden => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

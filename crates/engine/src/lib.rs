@@ -6,6 +6,7 @@
 
 mod audit;
 mod catalogue;
+mod check;
 mod command;
 mod copies;
 mod guard;
@@ -18,6 +19,10 @@ mod source;
 mod verify;
 
 pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit};
+pub use check::{
+    CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Probed, check_catalogue, check_destinations,
+    check_store, lock_holder, probe_destination,
+};
 pub use command::LISTED;
 pub use command::cancel::{CancelToken, ENDS_WITHIN};
 pub use command::error::RunError;

@@ -164,6 +164,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("restore", &["guard", "copies", "source", "catalogue", "command"]),
     ("run", &["guard", "copies", "source", "catalogue", "command"]),
     ("verify", &["guard", "copies", "source", "catalogue", "command"]),
+    ("check", &["run", "guard", "copies", "source", "catalogue", "command"]),
     ("repair", &["run", "restore", "guard", "copies", "source", "catalogue", "command"]),
 ];
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
 use dvb_ledger::LedgerError;
+use dvb_storage::Unstaged;
 use thiserror::Error;
 
 /// A run did not take place, or gave up before it looked at any data file. What goes wrong later is in the
@@ -16,6 +17,9 @@ pub enum RunError {
     /// The ledger could not be used; also when another run holds the lock.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A probe could not be stored at a destination, proved, renamed or removed.
+    #[error(transparent)]
+    Probe(#[from] Unstaged),
     /// More data files have left the catalogue than is plausible (dataverse.md 5.5). Nothing was copied or marked.
     #[error(
         "{missing} of the {known} data files known at destination {destination:?} are no longer in the catalogue, more \

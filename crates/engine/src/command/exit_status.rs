@@ -2,7 +2,7 @@
 
 use dvb_catalog::CatalogError;
 use dvb_ledger::LedgerError;
-use dvb_storage::Cause;
+use dvb_storage::{Cause, Unstaged};
 
 use crate::command::error::RunError;
 
@@ -93,8 +93,20 @@ impl From<&RunError> for ExitStatus {
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,
             RunError::Stopped => Self::Stopped,
             RunError::Spool { source, .. } => Self::of_io(source),
+            RunError::Probe(it) => it.into(),
             RunError::Ledger(it) => it.into(),
             RunError::Catalog(it) => it.into(),
+        }
+    }
+}
+
+impl From<&Unstaged> for ExitStatus {
+    /// Nothing could be stored at a destination.
+    fn from(error: &Unstaged) -> Self {
+        match error {
+            Unstaged::Sink(it) => Self::of_cause(it.cause),
+            Unstaged::Verify(_) => Self::DestinationDamaged,
+            Unstaged::Payload(_) => Self::Unreachable,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) use identity::{
     Claimant, Standing, find_any, installation, leave, may_be_made, refuse_other_place, standing, take_on,
 };
 pub use identity::{Identity, look_at_identity};
+pub(crate) use own::put as put_own;
 pub use prepare::{Examined, PrepareOptions, PrepareSetup, Prepared, examine, prepare};
 pub use sample::{Sample, Samples, Seen};
 pub(crate) use token::{Beyond, prove_apart};

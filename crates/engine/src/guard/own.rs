@@ -10,7 +10,7 @@ use crate::command::error::{RunError, chain};
 use crate::command::exit_status::ExitStatus;
 
 /// Stores one, proved and flushed. Inner error: it was not stored; what lay at its key is still there.
-pub(super) fn put(
+pub(crate) fn put(
     session: &mut dyn SinkSession,
     key: &ObjectKey,
     bytes: Vec<u8>,
@@ -47,10 +47,10 @@ pub(super) fn get(
 
 /// Nothing can be stored at a destination, so nothing can be proved of it.
 pub(super) fn refused(error: Unstaged, destination: &DestinationName, key: &ObjectKey) -> RunError {
-    let (ending, why) = match &error {
-        Unstaged::Sink(error) => (ExitStatus::of_cause(error.cause), error.chain()),
-        Unstaged::Verify(_) => (ExitStatus::DestinationDamaged, chain(&error)),
-        Unstaged::Payload(_) => (ExitStatus::Unreachable, chain(&error)),
+    let why = match &error {
+        Unstaged::Sink(error) => error.chain(),
+        Unstaged::Verify(_) | Unstaged::Payload(_) => chain(&error),
     };
-    RunError::Destination { text: format!("destination {destination}: {key} cannot be stored: {why}"), ending }
+    let text = format!("destination {destination}: {key} cannot be stored: {why}");
+    RunError::Destination { text, ending: ExitStatus::from(&error) }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod broken;
 mod changes;
+mod check;
 mod cookbook;
 mod disappearance;
 mod early_end;
