@@ -10,7 +10,7 @@ use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, SinkError, SourceError};
 use thiserror::Error;
 
-use crate::wiring::WiringError;
+use crate::build::BuildError;
 use dvb_config::ConfigError;
 
 /// A command gave up.
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     /// What the configuration describes cannot be had.
     #[error(transparent)]
-    Wiring(#[from] WiringError),
+    Build(#[from] BuildError),
     /// The call makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -72,7 +72,7 @@ impl Failure {
     pub(crate) fn ending(&self) -> ExitStatus {
         match self {
             Self::Config(ConfigError::Exposed { .. }) => ExitStatus::Refused,
-            Self::Wiring(WiringError::SshKey { source, .. }) if source.cause == Cause::Untrusted => ExitStatus::Refused,
+            Self::Build(BuildError::SshKey { source, .. }) if source.cause == Cause::Untrusted => ExitStatus::Refused,
             Self::Config(
                 ConfigError::NotFound { .. }
                 | ConfigError::Unreadable { .. }
@@ -82,7 +82,7 @@ impl Failure {
                 | ConfigError::DomainXmlBroken { .. }
                 | ConfigError::DomainXmlNoStore { .. },
             )
-            | Self::Wiring(_)
+            | Self::Build(_)
             | Self::Usage(_) => ExitStatus::Usage,
             Self::File { source, .. } => match ExitStatus::of_io(source) {
                 full @ ExitStatus::NoSpace => full,

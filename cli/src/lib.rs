@@ -1,8 +1,9 @@
-//! The command line program: arguments, configuration, wiring, commands, and what they say.
+//! The command line program: arguments, what is built from the configuration, commands, and what they say.
 //!
 //! [`start`] is the whole program. Of its parts, [`notify`] is public: its tests talk to real mail servers.
 
 mod args;
+mod build;
 mod commands;
 mod exit;
 mod last_resort;
@@ -11,7 +12,6 @@ mod output;
 mod progress;
 mod report;
 mod signals;
-mod wiring;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -10,12 +10,12 @@ use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
-use super::looking::Looking;
-use super::selecting;
+use super::selection_args;
+use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
 use crate::output::plain;
 use crate::progress::Progress;
-use crate::{last_resort, report, signals, wiring};
+use crate::{build, last_resort, report, signals};
 
 /// How many findings are named on stderr.
 const NAMED: usize = 20;
@@ -38,20 +38,20 @@ const JOBS: u32 = 4;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    looking: Looking,
+    which: VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let Looking { jobs, sample, time_budget, .. } = args.looking;
+    let VerifyArgs { jobs, sample, time_budget, .. } = args.which;
     let config = &context.config;
-    let destinations = context.destinations(&args.looking.destination)?;
+    let destinations = context.destinations(&args.which.destinations.names)?;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
-    let stop = CancelToken::new().within(args.looking.time_budget);
+    let stop = CancelToken::new().within(args.which.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    last_resort::watch(&stop, args.looking.time_budget);
-    let stores = wiring::store_table(config)?.into_stores();
-    let catalogue = wiring::catalogue(config)?;
-    let ledger = wiring::ledger(config, jobs)?;
+    last_resort::watch(&stop, args.which.time_budget);
+    let stores = build::store_table(config)?.into_stores();
+    let catalogue = build::catalogue(config)?;
+    let ledger = build::ledger(config, jobs)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let show = Progress::new(&context.screen, &bars, None);
@@ -63,17 +63,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         observer: &show,
         stop: &stop,
     };
-    let asked = args.looking.selecting.asked();
-    let selection = selecting::resolve(&asked, context, &[Names::Catalog(setup.catalog)], &stores.default.0)?;
+    let asked = args.which.selection.asked();
+    let selection = selection_args::resolve(&asked, context, &[Names::Catalog(setup.catalog)], &stores.default.0)?;
     let options = AuditOptions {
         run: new_run_id(),
-        agent: wiring::agent(),
+        agent: build::agent(),
         selection,
         sample,
         jobs: jobs as usize,
         time_budget,
         auxiliary_objects: config.repository.auxiliary_objects,
-        spool_folder: wiring::spool_folder(config),
+        spool_folder: build::spool_folder(config),
     };
     let done = audit(&setup, &options);
     show.finish();

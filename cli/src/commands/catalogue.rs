@@ -9,9 +9,9 @@ use dvb_engine::ExitStatus;
 use jiff::Timestamp;
 
 use super::Context;
+use crate::build;
 use crate::exit::Failure;
 use crate::report;
-use crate::wiring;
 
 /// Work with the catalogue: the list of what Dataverse's database says exists
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ struct Export {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let Action::Export(export) = &args.action;
-    let reader = wiring::catalogue(&context.config)?;
+    let reader = build::catalogue(&context.config)?;
     let catalog = reader.as_catalog();
     match &export.output {
         Some(path) => {
@@ -70,7 +70,7 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
     };
     let compress = path.extension().is_some_and(|it| it == "zst");
     // It names drafts and restricted files.
-    wiring::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
+    build::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
         |it| match it {
             Unwritten::Catalogue(Failure::Catalog(CatalogError::Full { source, .. })) => {
                 Failure::Catalog(CatalogError::Full { place: format!("for {}", path.display()), source })

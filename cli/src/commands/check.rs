@@ -17,11 +17,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
+use crate::build::{self, BuildError, CatalogueReader, Origin, StoreRow, StoreTable};
 use crate::exit::{Failure, chain};
 use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
-use crate::wiring::{self, CatalogueReader, Origin, StoreRow, StoreTable, WiringError};
 use dvb_config::{Config, Environment, Verify};
 
 /// How long a store is searched for each destination.
@@ -73,9 +73,9 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     if let Some(environment) = &config.environment {
         checks.add(Check::fine("environment", from_environment(config, environment)))?;
     }
-    let table = wiring::store_table(config);
-    let stores = table.as_ref().map_or_else(|_| wiring::no_stores(), StoreTable::stores);
-    let reader = wiring::catalogue(config)?;
+    let table = build::store_table(config);
+    let stores = table.as_ref().map_or_else(|_| build::no_stores(), StoreTable::stores);
+    let reader = build::catalogue(config)?;
     let (files, samples) = checks.catalogue(&reader, &stores)?;
     let ledger = checks.ledger()?;
     checks.stores(table, files.as_ref(), &samples)?;
@@ -185,13 +185,13 @@ impl Checks<'_> {
     fn ledger(&mut self) -> Result<Option<Box<dyn Ledger>>, Failure> {
         let what = "ledger";
         let config = &self.context.config;
-        let ledger = match wiring::ledger(config, 1) {
+        let ledger = match build::ledger(config, 1) {
             Ok(it) => it,
             Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
         };
         let mut running = Vec::new();
         for destination in &config.destinations {
-            match lock_holder(ledger.as_ref(), &destination.name, &wiring::host_name()) {
+            match lock_holder(ledger.as_ref(), &destination.name, &build::host_name()) {
                 Ok(None) => {}
                 Ok(Some(holder)) => running.push(format!("a run to {} is under way: {holder}", destination.name)),
                 Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
@@ -204,7 +204,7 @@ impl Checks<'_> {
 
     fn stores(
         &mut self,
-        table: Result<StoreTable, WiringError>,
+        table: Result<StoreTable, BuildError>,
         named: Option<&Named>,
         samples: &Samples,
     ) -> Result<(), Failure> {
@@ -228,7 +228,7 @@ impl Checks<'_> {
             let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
             self.add(Check::bad(format!("store {id}"), ExitStatus::Usage, text).remedy(remedy))?;
         }
-        match wiring::refuse_one_place(&self.context.config, &table) {
+        match build::refuse_one_place(&self.context.config, &table) {
             Ok(()) => Ok(()),
             Err(error) => self.add(Check::failed("destinations", error)),
         }
@@ -243,12 +243,11 @@ impl Checks<'_> {
         ledger: Option<&dyn Ledger>,
     ) -> Result<(), Failure> {
         let config = &self.context.config;
-        let sinks: Vec<_> =
-            config.destinations.iter().map(|it| (it, wiring::sink(it).map_err(Failure::from))).collect();
+        let sinks: Vec<_> = config.destinations.iter().map(|it| (it, build::sink(it).map_err(Failure::from))).collect();
         let usable: Vec<(&DestinationName, &dyn Sink)> =
             sinks.iter().filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
         let setup = CheckSetup { catalog, stores, samples, ledger, destinations: &usable };
-        let (host, run) = (wiring::host_name(), super::run::dry_options(config));
+        let (host, run) = (build::host_name(), super::run::dry_options(config));
         let mut found = check_destinations(&setup, &CheckOptions { host, patience: PATIENCE, run });
         for (destination, sink) in &sinks {
             let what = format!("destination {}", destination.name);

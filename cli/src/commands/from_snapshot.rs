@@ -11,8 +11,8 @@ use dvb_model::DestinationName;
 use tempfile::TempDir;
 
 use super::Context;
+use crate::build::{self, CatalogueReader};
 use crate::exit::Failure;
-use crate::wiring::{self, CatalogueReader};
 use dvb_config::Destination;
 
 /// Whether, and which.
@@ -68,7 +68,7 @@ impl Known {
         stop: &CancelToken,
     ) -> Result<Self, Failure> {
         let Some(words) = &asked.from_snapshot else {
-            return Ok(Self::Ledger(wiring::ledger(&context.config, workers)?));
+            return Ok(Self::Ledger(build::ledger(&context.config, workers)?));
         };
         let snapshots = Snapshots::fetch(&which(Some(words)), context, destinations, observer, stop)?;
         if context.screen.is_chatty() {
@@ -92,7 +92,7 @@ impl Known {
         };
         Ok(match newest {
             Some((_, it)) => CatalogueReader::Snapshot(it.catalog()),
-            None => wiring::catalogue(&context.config)?,
+            None => build::catalogue(&context.config)?,
         })
     }
 
@@ -178,7 +178,7 @@ impl Snapshots {
             remedy: "set TMPDIR to one that has room",
             source,
         })?;
-        let ledger = wiring::passing_ledger(folder.path())?;
+        let ledger = build::passing_ledger(folder.path())?;
         let mut all = Self { ledger, fetched: Vec::new(), refused: Vec::new(), folder, _lock: lock };
         for destination in destinations {
             match all.of(which, context, destination, observer, stop) {
@@ -203,8 +203,8 @@ impl Snapshots {
         observer: &dyn Observer,
         stop: &CancelToken,
     ) -> Result<Fetched, Failure> {
-        let sink = wiring::sink(destination)?;
-        let catalogue = wiring::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
+        let sink = build::sink(destination)?;
+        let catalogue = build::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
         let setup = RebuildSetup {
             catalogue: catalogue.as_deref(),
             ledger: self.ledger.as_ref(),

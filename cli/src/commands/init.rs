@@ -12,9 +12,9 @@ use dvb_storage::Sink;
 use serde::Serialize;
 
 use super::Context;
+use crate::build;
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
-use crate::wiring;
 use dvb_config::{Config, LedgerTarget};
 
 /// How long a store is searched for each destination.
@@ -63,7 +63,7 @@ struct Destination {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     make_folder(&context.config)?;
-    let ledger = wiring::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1)?;
     let Migration { from, to, adopted } = ledger.migrate()?;
     let destinations = destinations(args, context, ledger.as_ref())?;
     let ending = destinations.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
@@ -88,21 +88,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 /// Each destination, ready for the first run; one that is not does not keep the others from it.
 fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<Vec<Destination>, Failure> {
     let config = &context.config;
-    let table = wiring::store_table_or_none(config)?;
-    wiring::refuse_one_place(config, &table)?;
+    let table = build::store_table_or_none(config)?;
+    build::refuse_one_place(config, &table)?;
     let stores = table.into_stores();
-    let catalogue = wiring::catalogue(config).ok();
+    let catalogue = build::catalogue(config).ok();
     let read = catalogue.as_ref().map(|it| Samples::of(it.as_catalog(), &stores));
     // Without them, the buckets and containers of some stores are not known yet; the first run knows them.
     let samples = read.and_then(Result::ok).unwrap_or_default();
-    let sinks: Vec<_> = config.destinations.iter().map(wiring::sink).collect();
+    let sinks: Vec<_> = config.destinations.iter().map(build::sink).collect();
     let named = config.destinations.iter().zip(&sinks);
     let usable: Vec<(&DestinationName, &dyn Sink)> =
         named.filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
     let setup = PrepareSetup { stores: &stores, samples: &samples, ledger, destinations: &usable };
     let options = PrepareOptions {
         run: new_run_id(),
-        host: wiring::host_name(),
+        host: build::host_name(),
         catalogue: catalogue.map_or_else(|| "?".to_owned(), |it| it.as_catalog().describe()),
         take_over: args.take_over,
         patience: PATIENCE,

@@ -4,29 +4,30 @@ mod audit;
 mod catalogue;
 mod check;
 mod completions;
+mod destination_args;
 mod from_snapshot;
 mod history;
 mod init;
-mod looking;
 mod man;
 mod orphans;
 mod rebuild;
 mod repair;
 mod restore;
 mod run;
-mod selecting;
+mod selection_args;
 mod snapshots;
 mod status;
 mod verify;
+mod verify_args;
 
 use clap::Subcommand;
 use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
+use crate::build;
 use crate::exit::Failure;
 use crate::last_resort;
 use crate::output::{self, Screen, Tint};
-use crate::wiring;
 use dvb_config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -70,9 +71,9 @@ pub(crate) fn perform(arguments: Arguments) -> ExitStatus {
 
 fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure> {
     let context =
-        || -> Result<Context, Failure> { Ok(Context { screen, config: wiring::config(arguments.config.as_deref())? }) };
+        || -> Result<Context, Failure> { Ok(Context { screen, config: build::config(arguments.config.as_deref())? }) };
     let without_database = || -> Result<Context, Failure> {
-        Ok(Context { screen, config: wiring::config_without_database(arguments.config.as_deref())? })
+        Ok(Context { screen, config: build::config_without_database(arguments.config.as_deref())? })
     };
     match arguments.command {
         Command::Restore(args) if args.from_snapshot.is_asked() => restore::run(&args, &without_database()?),

@@ -10,11 +10,11 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
 
 use super::Context;
-use crate::args;
+use super::destination_args::DestinationArgs;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
 use crate::progress::Progress;
-use crate::{report, signals, wiring};
+use crate::{build, report, signals};
 use dvb_config::Destination;
 
 /// Missing objects that are held in memory at once: some 50 MB.
@@ -35,16 +35,15 @@ const HELD: usize = 100_000;
 /// a database cannot be reached. With --json, one object; it is written as it is found, so it may be long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    destination: Vec<DestinationName>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.destination)?;
+    let destinations = context.destinations(&args.destinations.names)?;
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let ledger = wiring::ledger(&context.config, 2)?;
+    let ledger = build::ledger(&context.config, 2)?;
     let listing = Listing { context, ledger: ledger.as_ref(), stop: &stop };
     let mut page = Page::new(&context.screen);
     page.begin()?;
@@ -94,8 +93,8 @@ impl Listing<'_> {
 
     fn list(&self, destination: &Destination, show: &mut dyn FnMut(&Orphan)) -> Result<OrphansSummary, Failure> {
         let Context { config, screen, .. } = self.context;
-        let sink = wiring::sink(destination)?;
-        let catalogue = wiring::catalogue(config)?;
+        let sink = build::sink(destination)?;
+        let catalogue = build::catalogue(config)?;
         let names = config.destinations.iter().map(|it| it.name.clone());
         let others: Vec<DestinationName> = names.filter(|it| *it != destination.name).collect();
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -110,7 +109,7 @@ impl Listing<'_> {
             observer: &progress,
             stop: self.stop,
         };
-        let options = OrphansOptions { run: new_run_id(), spool_folder: wiring::spool_folder(config), held: HELD };
+        let options = OrphansOptions { run: new_run_id(), spool_folder: build::spool_folder(config), held: HELD };
         let done = orphans(&setup, &options, show);
         progress.finish().iter().for_each(|it| screen.warn(it));
         Ok(done?)

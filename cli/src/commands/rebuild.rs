@@ -10,13 +10,13 @@ use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
+use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot, init};
-use crate::args;
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::data_files;
-use crate::{signals, wiring};
+use crate::{build, signals};
 use dvb_config::Destination;
 
 /// How many missing objects are named on stderr.
@@ -40,9 +40,8 @@ Exit codes of rebuild:
     7  the ledger knows the destination already
   128+N  ended by signal N; call it again")]
 pub(crate) struct Args {
-    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    destination: Vec<DestinationName>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 
     /// This snapshot instead of the newest: its name at the destination, or a file that was fetched before
     #[arg(long, value_name = "X")]
@@ -52,12 +51,12 @@ pub(crate) struct Args {
 type Outcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.destination)?;
+    let destinations = context.destinations(&args.destinations.names)?;
     from_snapshot::check(&from_snapshot::which(args.snapshot.as_deref()), &destinations)?;
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     init::make_folder(&context.config)?;
-    let ledger = wiring::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1)?;
     ledger.migrate()?;
     let one = |it: &&'_ Destination| make_again(args, context, it, ledger.as_ref(), &stop);
     let outcomes: Vec<Outcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();
@@ -77,11 +76,11 @@ fn make_again(
     ledger: &dyn Ledger,
     stop: &CancelToken,
 ) -> Result<RebuildSummary, Failure> {
-    let sink = wiring::sink(destination)?;
+    let sink = build::sink(destination)?;
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
     progress.begin("reading the snapshot");
-    let catalogue = wiring::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
+    let catalogue = build::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
     let setup = RebuildSetup {
         ledger,
         destination: &destination.name,
@@ -92,10 +91,10 @@ fn make_again(
     };
     let options = RebuildOptions {
         run: new_run_id(),
-        agent: wiring::agent(),
+        agent: build::agent(),
         which: from_snapshot::which(args.snapshot.as_deref()),
         auxiliary_objects: context.config.repository.auxiliary_objects,
-        spool_folder: wiring::spool_folder(&context.config),
+        spool_folder: build::spool_folder(&context.config),
     };
     let done = rebuild(&setup, &options);
     progress.finish();

@@ -6,17 +6,16 @@ use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup,
     RepairSummary, SinkAt, new_run_id, repair,
 };
-use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
+use super::destination_args::DestinationArgs;
 use super::restore::sinks;
-use super::selecting::{self, Selecting};
-use crate::args;
+use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
-use crate::{signals, wiring};
+use crate::{build, signals};
 use dvb_config::Destination;
 
 /// How many objects are named without --json.
@@ -46,7 +45,7 @@ Exit codes of repair:
   128+N  ended by signal N")]
 pub(crate) struct Args {
     #[command(flatten)]
-    selecting: Selecting,
+    selection: SelectionArgs,
 
     /// Everything, not only what the ledger knows to be bad: reads all objects and all copies
     #[arg(long, help_heading = "Selection", conflicts_with_all = ["dataset", "file", "storage_identifier", "store"])]
@@ -58,9 +57,8 @@ pub(crate) struct Args {
     #[arg(long)]
     apply: bool,
 
-    /// Only these destinations: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    destination: Vec<DestinationName>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 
     /// Data files in hand at a time, instead of Jobs in the configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -72,7 +70,7 @@ impl Args {
         let repository = &context.config.repository;
         let how = Options {
             run: new_run_id(),
-            agent: wiring::agent(),
+            agent: build::agent(),
             selection: dvb_engine::Selection::default(),
             rerun: false,
             dry_run: !self.apply,
@@ -88,14 +86,14 @@ impl Args {
             max_disappearance: repository.max_disappearance,
             max_change: repository.max_change,
             overrides: Overrides::default(),
-            spool_folder: wiring::spool_folder(&context.config),
+            spool_folder: build::spool_folder(&context.config),
         };
         RepairOptions { apply: self.apply, all: self.all, how }
     }
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.destination)?;
+    let destinations = context.destinations(&args.destinations.names)?;
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let summary = look(args, context, &destinations, &stop)?;
@@ -113,15 +111,15 @@ fn look(
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
     let mut options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
-    let table = wiring::store_table(config)?;
+    let table = build::store_table(config)?;
     let writers = table.writers(&options.how.run);
     let stores = table.into_stores();
-    let catalogue = wiring::catalogue(config)?;
-    let ledger = wiring::ledger(config, jobs)?;
-    let asked = args.selecting.asked();
+    let catalogue = build::catalogue(config)?;
+    let ledger = build::ledger(config, jobs)?;
+    let asked = args.selection.asked();
     let mut names = vec![Names::Catalog(catalogue.as_catalog())];
     names.extend(destinations.iter().map(|it| Names::Ledger(ledger.as_ref(), &it.name)));
-    options.how.selection = selecting::resolve(&asked, context, &names, &stores.default.0)?;
+    options.how.selection = selection_args::resolve(&asked, context, &names, &stores.default.0)?;
     let sinks = sinks(context, destinations)?;
     let origins: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());

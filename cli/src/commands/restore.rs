@@ -12,13 +12,13 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
-use super::selecting::{self, Selecting};
+use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::exit::{Failure, chain};
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{bytes, data_files};
-use crate::{signals, wiring};
+use crate::{build, signals};
 use dvb_config::Destination;
 
 /// How many objects are named on stderr.
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     pub(crate) from_snapshot: FromSnapshot,
 
     #[command(flatten)]
-    selecting: Selecting,
+    selection: SelectionArgs,
 
     /// Only what the source lacks or has damaged
     ///
@@ -117,7 +117,7 @@ impl Args {
         };
         RestoreOptions {
             run: new_run_id(),
-            agent: wiring::agent(),
+            agent: build::agent(),
             selection: dvb_engine::Selection::default(),
             missing: self.missing,
             quick: self.quick,
@@ -130,7 +130,7 @@ impl Args {
             spool_folder: if self.from_snapshot.is_asked() {
                 std::env::temp_dir()
             } else {
-                wiring::spool_folder(&context.config)
+                build::spool_folder(&context.config)
             },
         }
     }
@@ -167,7 +167,7 @@ fn give_back(
     let asked = &args.from_snapshot;
     // What goes into a folder needs no store.
     let needs_stores = args.in_place || !asked.is_asked();
-    let table = if needs_stores { wiring::store_table(config)? } else { wiring::store_table_or_none(config)? };
+    let table = if needs_stores { build::store_table(config)? } else { build::store_table_or_none(config)? };
     let mut known = Known::open(asked, context, destinations, jobs, &progress, stop)?;
     for (name, failure) in known.take_refused() {
         context.screen.warn(&format!("destination {name}: {}", failure.text()));
@@ -176,11 +176,11 @@ fn give_back(
     let mut names = vec![Names::Catalog(catalogue.as_catalog())];
     names.extend(destinations.iter().map(|it| Names::Ledger(known.ledger(), &it.name)));
     let default_store = table.default.0.clone();
-    options.selection = selecting::resolve(&args.selecting.asked(), context, &names, &default_store)?;
+    options.selection = selection_args::resolve(&args.selection.asked(), context, &names, &default_store)?;
     let sinks = sinks(context, destinations)?;
     let from: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
-        Some(folder) => Place::Folder(wiring::restore_folder(folder, &options.run)?),
+        Some(folder) => Place::Folder(build::restore_folder(folder, &options.run)?),
         None => Place::Stores(table.writers(&options.run)),
     };
     let stores = table.into_stores();
@@ -211,7 +211,7 @@ pub(super) fn sinks<'a>(context: &Context, destinations: &[&'a Destination]) -> 
     let mut sinks = Vec::new();
     let mut refused = None;
     for destination in destinations {
-        match wiring::sink(destination) {
+        match build::sink(destination) {
             Ok(sink) => sinks.push((&destination.name, sink)),
             Err(error) => {
                 if destinations.len() > 1 {

@@ -5,21 +5,21 @@ use std::time::Duration;
 use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
 };
-use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::selecting::{self, Selecting};
+use super::destination_args::DestinationArgs;
+use super::selection_args::{self, SelectionArgs};
 use crate::args;
+use crate::build::BuildError;
 use crate::exit::{Failure, chain};
 use crate::notify::{self, Metrics, Work};
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
-use crate::wiring::WiringError;
-use crate::{last_resort, signals, wiring};
+use crate::{build, last_resort, signals};
 use dvb_config::{Config, Destination, EmailWhen};
 
 /// How long a run lists the stores at most.
@@ -48,9 +48,8 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    destination: Vec<DestinationName>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 
     /// Files in flight, instead of Jobs in the configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -68,7 +67,7 @@ pub(crate) struct Args {
     limit: Option<u64>,
 
     #[command(flatten)]
-    selecting: Selecting,
+    selection: SelectionArgs,
 
     /// Go on although more data files than MaxDisappearance have left Dataverse's database
     ///
@@ -105,7 +104,7 @@ pub(super) fn dry_options(config: &Config) -> Options {
     let repository = &config.repository;
     Options {
         run: new_run_id(),
-        agent: wiring::agent(),
+        agent: build::agent(),
         selection: Selection::default(),
         rerun: false,
         dry_run: true,
@@ -121,7 +120,7 @@ pub(super) fn dry_options(config: &Config) -> Options {
         max_disappearance: repository.max_disappearance,
         max_change: repository.max_change,
         overrides: Overrides::default(),
-        spool_folder: wiring::spool_folder(config),
+        spool_folder: build::spool_folder(config),
     }
 }
 
@@ -130,7 +129,7 @@ impl Args {
         let repository = &context.config.repository;
         Options {
             run: new_run_id(),
-            agent: wiring::agent(),
+            agent: build::agent(),
             selection,
             rerun: self.rerun,
             dry_run: self.dry_run,
@@ -151,7 +150,7 @@ impl Args {
                 copies_lost: self.copies_lost,
                 take_over: self.take_over,
             },
-            spool_folder: wiring::spool_folder(&context.config),
+            spool_folder: build::spool_folder(&context.config),
         }
     }
 
@@ -161,12 +160,12 @@ impl Args {
 
     /// Whether monitoring should hear of it: a look at a part says nothing of the whole.
     fn is_whole(&self) -> bool {
-        !self.dry_run && self.selecting.is_everything()
+        !self.dry_run && self.selection.is_everything()
     }
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.destination)?;
+    let destinations = context.destinations(&args.destinations.names)?;
     // The longest one: where one has none, the command has none.
     let budgets: Option<Vec<Duration>> = destinations.iter().map(|it| args.time_budget.or(it.time_budget)).collect();
     let budget = budgets.and_then(|it| it.into_iter().max());
@@ -244,16 +243,17 @@ fn run_all(
     stop: &CancelToken,
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
-    let stores = wiring::store_table(config)?;
-    wiring::refuse_one_place(config, &stores)?;
+    let stores = build::store_table(config)?;
+    build::refuse_one_place(config, &stores)?;
     let stores = stores.into_stores();
-    let catalogue = wiring::catalogue(config)?;
-    let asked = args.selecting.asked();
-    let selection = selecting::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0)?;
+    let catalogue = build::catalogue(config)?;
+    let asked = args.selection.asked();
+    let selection =
+        selection_args::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0)?;
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
-    let ledger = wiring::ledger(config, jobs)?;
+    let ledger = build::ledger(config, jobs)?;
     // A destination that cannot be had as it is described does not stop the others.
-    let sinks: Vec<_> = destinations.iter().map(|it| wiring::sink(it)).collect();
+    let sinks: Vec<_> = destinations.iter().map(|it| build::sink(it)).collect();
     let mut setups = Vec::with_capacity(destinations.len());
     for ((destination, sink), show) in destinations.iter().zip(&sinks).zip(shows) {
         let Ok(sink) = sink else { continue };
@@ -269,12 +269,12 @@ fn run_all(
         setups.push((setup, args.options(context, destination, selection.clone())));
     }
     let mut done = run_together(&setups).into_iter();
-    let result = |sink: Result<_, WiringError>| match sink {
+    let result = |sink: Result<_, BuildError>| match sink {
         Err(error) => Err(error.into()),
         // One result a setup, so there is one.
         Ok(_) => done.next().unwrap_or(Err(RunError::NothingSelected)).map_err(Failure::from),
     };
-    let sinks: Vec<Result<(), WiringError>> = sinks.into_iter().map(|it| it.map(drop)).collect();
+    let sinks: Vec<Result<(), BuildError>> = sinks.into_iter().map(|it| it.map(drop)).collect();
     Ok(sinks.into_iter().map(result).collect())
 }
 
@@ -331,7 +331,7 @@ fn mail(context: &Context, outcomes: &[Outcome]) {
     if !wanted || notifications.email.is_empty() {
         return;
     }
-    let message = report::mail(outcomes, &wiring::host_name(), &context.config.path.display().to_string());
+    let message = report::mail(outcomes, &build::host_name(), &context.config.path.display().to_string());
     if let Err(error) = notify::send(&message, notifications) {
         context.screen.warn(&chain(&error));
     }

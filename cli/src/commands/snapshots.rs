@@ -4,12 +4,12 @@ use dvb_engine::{CancelToken, ExitStatus, NullObserver, RebuildSetup, SnapshotRo
 use dvb_model::DestinationName;
 use serde_json::{Value, json};
 
+use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot};
-use crate::args;
 use crate::exit::Failure;
 use crate::output::plain;
 use crate::report::{bytes, data_files};
-use crate::{signals, wiring};
+use crate::{build, signals};
 use dvb_config::Destination;
 
 /// List the snapshots of the catalogue at each destination
@@ -19,13 +19,12 @@ use dvb_config::Destination;
 /// database nor a ledger is needed: a configuration that has only the [Backup] section is enough.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    destination: Vec<DestinationName>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.destination)?;
+    let destinations = context.destinations(&args.destinations.names)?;
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
@@ -56,8 +55,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 
 fn list(destination: &Destination, stop: &CancelToken) -> Result<Vec<SnapshotRow>, Failure> {
     let folder = from_snapshot::scratch_folder()?;
-    let ledger = wiring::passing_ledger(folder.path())?;
-    let sink = wiring::sink(destination)?;
+    let ledger = build::passing_ledger(folder.path())?;
+    let sink = build::sink(destination)?;
     let setup = RebuildSetup {
         // They are listed, whosever they are.
         catalogue: None,

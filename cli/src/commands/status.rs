@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Context;
+use super::destination_args::DestinationArgs;
 use super::history::History;
-use super::selecting;
-use crate::args;
+use super::selection_args;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
-use crate::{report, wiring};
+use crate::{build, report};
 
 /// How many runs are shown.
 const RUNS: u32 = 3;
@@ -58,9 +58,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     file: Vec<String>,
 
-    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    destination: Vec<DestinationName>,
+    #[command(flatten)]
+    destinations: DestinationArgs,
 }
 
 impl Args {
@@ -83,12 +82,12 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.destination)?;
-    let ledger = wiring::ledger(&context.config, 1)?;
+    let destinations = context.destinations(&args.destinations.names)?;
+    let ledger = build::ledger(&context.config, 1)?;
     let several = context.config.destinations.len() > 1;
     let names: Vec<_> = destinations.iter().map(|it| &it.name).collect();
-    let catalogue = || Ok(wiring::catalogue(&context.config)?);
-    let selection = selecting::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue)?;
+    let catalogue = || Ok(build::catalogue(&context.config)?);
+    let selection = selection_args::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue)?;
     let status = Command { args, selection, screen: &context.screen, ledger: ledger.as_ref(), several };
     let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
     for destination in destinations {
@@ -594,5 +593,5 @@ fn age(at: &str) -> Option<String> {
 
 /// Whether a run that has no end on record may still be under way: on another host nobody can see that from here.
 fn is_alive(run: &Run) -> bool {
-    run.host != wiring::host_name() || std::path::Path::new(&format!("/proc/{}", run.pid)).exists()
+    run.host != build::host_name() || std::path::Path::new(&format!("/proc/{}", run.pid)).exists()
 }

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
-use super::looking::Looking;
-use super::selecting;
+use super::selection_args;
+use super::verify_args::VerifyArgs;
 use crate::args;
 use crate::exit::Failure;
 use crate::output::{Tint, plain};
 use crate::progress::Progress;
-use crate::{last_resort, report, signals, wiring};
+use crate::{build, last_resort, report, signals};
 use dvb_config::Destination;
 
 /// How many damaged copies are named on stderr.
@@ -42,7 +42,7 @@ const NAMED: usize = 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    looking: Looking,
+    which: VerifyArgs,
 
     #[command(flatten)]
     pub(crate) from_snapshot: FromSnapshot,
@@ -54,7 +54,7 @@ pub(crate) struct Args {
 
 impl Args {
     fn jobs(&self, destination: &Destination) -> u32 {
-        self.looking.jobs.unwrap_or(destination.jobs)
+        self.which.jobs.unwrap_or(destination.jobs)
     }
 
     fn options(
@@ -65,13 +65,13 @@ impl Args {
     ) -> Result<VerifyOptions, Failure> {
         Ok(VerifyOptions {
             run: new_run_id(),
-            agent: wiring::agent(),
-            default_store: wiring::default_store(&context.config, !selection.stores.is_empty())?,
+            agent: build::agent(),
+            default_store: build::default_store(&context.config, !selection.stores.is_empty())?,
             selection,
             older_than: self.older_than,
-            sample: self.looking.sample,
+            sample: self.which.sample,
             jobs: self.jobs(destination) as usize,
-            time_budget: self.looking.time_budget,
+            time_budget: self.which.time_budget,
         })
     }
 }
@@ -85,10 +85,10 @@ struct Outcome<'a> {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let destinations = context.destinations(&args.looking.destination)?;
-    let stop = CancelToken::new().within(args.looking.time_budget);
+    let destinations = context.destinations(&args.which.destinations.names)?;
+    let stop = CancelToken::new().within(args.which.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    last_resort::watch(&stop, args.looking.time_budget);
+    last_resort::watch(&stop, args.which.time_budget);
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, None);
     progress.begin("reading what is known");
@@ -99,8 +99,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let refused = known.take_refused();
     let ledger = known.ledger();
     let names: Vec<_> = destinations.iter().map(|it| &it.name).collect();
-    let asked = args.looking.selecting.asked();
-    let selection = selecting::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context))?;
+    let asked = args.which.selection.asked();
+    let selection = selection_args::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context))?;
     let several = destinations.len() > 1;
     let one = |it: &&'_ Destination| {
         let show = Progress::new(&context.screen, &bars, several.then_some(&it.name));
@@ -135,7 +135,7 @@ fn look(
     show: &Progress<'_>,
     stop: &CancelToken,
 ) -> Result<VerifySummary, Failure> {
-    let sink = wiring::sink(destination)?;
+    let sink = build::sink(destination)?;
     let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
     Ok(verify(&setup, &args.options(context, destination, selection.clone())?)?)
 }

@@ -51,7 +51,7 @@ const ONLY_IN_THE_PROGRAM: &[&str] = &["clap", "clap_complete", "clap_mangen", "
 /// What reads a configuration, and the grammar of a mail address in it, which the program's mailer shares.
 const ONLY_AROUND_THE_CONFIGURATION: &[&str] = &["ini", "lettre"];
 
-/// Only `wiring.rs` of the program knows them by name.
+/// Only `build.rs` of the program knows them by name.
 const PROTOCOLS: &[&str] = &["dvb-fs", "dvb-sftp", "dvb-s3", "dvb-swift"];
 
 const PROGRAM: &str = "dataverse-backup";
@@ -131,7 +131,7 @@ fn an_arrow_that_is_not_allowed_is_named() {
 }
 
 #[test]
-fn only_the_wiring_names_the_protocols() {
+fn only_what_builds_from_the_configuration_names_the_protocols() {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cli/src")];
     while let Some(folder) = folders.pop() {
@@ -139,15 +139,15 @@ fn only_the_wiring_names_the_protocols() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 // Its own files are part of it.
-                folders.extend(Some(path).filter(|it| !it.ends_with("wiring")));
-            } else if path.file_name().is_some_and(|it| it != "wiring.rs") {
+                folders.extend(Some(path).filter(|it| !it.ends_with("build")));
+            } else if path.file_name().is_some_and(|it| it != "build.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let named = PROTOCOLS.iter().filter(|it| text.contains(&it.replace('-', "_")));
                 found.extend(named.map(|it| format!("{} names {it}", path.display())));
             }
         }
     }
-    assert!(found.is_empty(), "this belongs into wiring.rs: {}", found.join(", "));
+    assert!(found.is_empty(), "this belongs into build.rs: {}", found.join(", "));
 }
 
 /// The rooms of the engine, the lowest first, each with those that it may use. A command may use another one that is more

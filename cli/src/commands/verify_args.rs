@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use dvb_model::DestinationName;
-
-use super::selecting::Selecting;
+use super::destination_args::DestinationArgs;
+use super::selection_args::SelectionArgs;
 use crate::args;
 
 /// How much is looked at.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Looking {
+pub(crate) struct VerifyArgs {
     /// Everything; the same as without options
     #[arg(long, conflicts_with_all = ["sample", "dataset", "file", "storage_identifier", "store"])]
     pub(crate) all: bool,
@@ -21,9 +20,8 @@ pub(crate) struct Looking {
     #[arg(long, value_name = "SHARE", value_parser = args::share)]
     pub(crate) sample: Option<f64>,
 
-    /// Only this destination: NAME of [Backup NAME], or `default` for [Backup]; repeatable
-    #[arg(long, value_name = "NAME", value_parser = args::destination)]
-    pub(crate) destination: Vec<DestinationName>,
+    #[command(flatten)]
+    pub(crate) destinations: DestinationArgs,
 
     /// How much is read at once, instead of Jobs in the configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -36,5 +34,5 @@ pub(crate) struct Looking {
     pub(crate) time_budget: Option<Duration>,
 
     #[command(flatten)]
-    pub(crate) selecting: Selecting,
+    pub(crate) selection: SelectionArgs,
 }

@@ -2,7 +2,7 @@
 //! of each, and that looks into the environment and the home folder.
 
 mod cloud;
-mod same_place;
+mod overlap;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ use jiff::ZonedDateTime;
 use thiserror::Error;
 
 use self::cloud::{CloudError, S3StoreKeys};
-pub(crate) use self::same_place::refuse_one_place;
+pub(crate) use self::overlap::refuse_one_place;
 use crate::exit::chain;
 use dvb_config::{
     CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, FoundStore, Giver, LedgerTarget,
@@ -35,7 +35,7 @@ pub(crate) use dvb_fs::replace_file;
 
 /// What the configuration describes cannot be had from this version, or is not enough.
 #[derive(Debug, Error)]
-pub(crate) enum WiringError {
+pub(crate) enum BuildError {
     /// Nothing to copy from.
     #[error(
         "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files), DomainXml (Payara's \
@@ -110,11 +110,11 @@ impl CatalogueReader {
     }
 }
 
-pub(crate) fn catalogue(config: &Config) -> Result<CatalogueReader, WiringError> {
+pub(crate) fn catalogue(config: &Config) -> Result<CatalogueReader, BuildError> {
     Ok(match &config.database.catalogue {
         CatalogueSource::Postgres(target) => CatalogueReader::Database(PostgresCatalog::new(target.clone())),
         CatalogueSource::File(path) => CatalogueReader::Snapshot(SnapshotCatalog::new(path)),
-        CatalogueSource::Unknown => return Err(WiringError::NoDatabase { path: config.path.clone() }),
+        CatalogueSource::Unknown => return Err(BuildError::NoDatabase { path: config.path.clone() }),
     })
 }
 
@@ -205,7 +205,7 @@ pub(crate) enum Origin {
 }
 
 /// Every store, as `config.ini` describes it, else `domain.xml`. One that cannot be opened is among them, with the reason.
-pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
+pub(crate) fn store_table(config: &Config) -> Result<StoreTable, BuildError> {
     let mut rows = BTreeMap::new();
     let mut default = None;
     if let Some(path) = &config.repository.domain_xml {
@@ -232,15 +232,15 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, WiringError> {
         rows.insert(store.id.clone(), StoreRow::new(Origin::Section, &store.kind));
     }
     if rows.is_empty() {
-        return Err(WiringError::NoStore { path: config.path.clone() });
+        return Err(BuildError::NoStore { path: config.path.clone() });
     }
     Ok(StoreTable { default: default_or(config, default), rows })
 }
 
 /// As [`store_table`], for what can do without any store.
-pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, WiringError> {
+pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, BuildError> {
     match store_table(config) {
-        Err(WiringError::NoStore { .. }) => Ok(StoreTable { default: default_or(config, None), rows: BTreeMap::new() }),
+        Err(BuildError::NoStore { .. }) => Ok(StoreTable { default: default_or(config, None), rows: BTreeMap::new() }),
         table => table,
     }
 }
@@ -251,7 +251,7 @@ pub(crate) fn no_stores() -> Stores {
 }
 
 /// The store of identifiers without a prefix, for commands that open none: `domain.xml` is read only where it matters.
-pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, WiringError> {
+pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, BuildError> {
     let of_domain = match &config.repository.domain_xml {
         Some(path) if matters && config.repository.default_store.is_none() => {
             dvb_config::read_domain_xml(path, &process())?.default_store
@@ -458,20 +458,20 @@ pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Folde
 }
 
 /// A destination; nothing is contacted yet.
-pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, WiringError> {
+pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, BuildError> {
     let demand = match destination.verify {
         Verify::Auto => Demand::Auto,
         Verify::RemoteHash => Demand::RemoteHash,
         Verify::ReadBack => Demand::ReadBack,
     };
-    let unusable = |source| WiringError::Destination { destination: destination.name.0.clone(), source };
+    let unusable = |source| BuildError::Destination { destination: destination.name.0.clone(), source };
     match &destination.kind {
         DestinationKind::Ssh(target) => {
             let config = sftp(target, demand);
-            config.check().map_err(|source| WiringError::Ssh { destination: destination.name.0.clone(), source })?;
+            config.check().map_err(|source| BuildError::Ssh { destination: destination.name.0.clone(), source })?;
             // The one that was named; of the usual ones, any may do.
             if target.key_file.is_some() {
-                let wrong = |source| WiringError::SshKey { destination: destination.name.0.clone(), source };
+                let wrong = |source| BuildError::SshKey { destination: destination.name.0.clone(), source };
                 config.keys.iter().try_for_each(|it| it.check().map_err(wrong))?;
             }
             Ok(Box::new(SftpSink::new(config)))

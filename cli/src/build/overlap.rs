@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{StoreTable, WiringError};
+use super::{BuildError, StoreTable};
 use dvb_config::{Config, DestinationKind, StoreType};
 
 /// Where objects lie, as far as the configuration alone tells.
@@ -19,7 +19,7 @@ enum Place {
 }
 
 /// Refuses what the configuration itself shows to be no second storage system.
-pub(crate) fn refuse_one_place(config: &Config, stores: &StoreTable) -> Result<(), WiringError> {
+pub(crate) fn refuse_one_place(config: &Config, stores: &StoreTable) -> Result<(), BuildError> {
     let destinations: Vec<_> = config.destinations.iter().map(|it| (&it.name, of_destination(&it.kind))).collect();
     for (n, (name, place)) in destinations.iter().enumerate() {
         let stores = stores.described().filter(|it| of_store(it.1).contains(place));
@@ -27,7 +27,7 @@ pub(crate) fn refuse_one_place(config: &Config, stores: &StoreTable) -> Result<(
         let mut others =
             stores.map(|it| format!("store {}", it.0)).chain(earlier.map(|it| format!("destination {}", it.0)));
         if let Some(other) = others.next() {
-            return Err(WiringError::OnePlace { destination: name.to_string(), other });
+            return Err(BuildError::OnePlace { destination: name.to_string(), other });
         }
     }
     Ok(())

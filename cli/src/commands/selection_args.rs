@@ -5,13 +5,13 @@ use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 
 use super::Context;
+use crate::build::{self, CatalogueReader};
 use crate::exit::Failure;
 use crate::output::plain;
-use crate::wiring::{self, CatalogueReader};
 
 /// Which data files are meant; all without these options.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Selecting {
+pub(crate) struct SelectionArgs {
     /// Only the data files of this dataset, by any of its names; repeatable
     ///
     /// Its PID with or without `doi:` or `hdl:`, in any case, one that it had before, or an address: of doi.org,
@@ -37,7 +37,7 @@ pub(crate) struct Selecting {
     store: Vec<String>,
 }
 
-impl Selecting {
+impl SelectionArgs {
     pub(crate) fn asked(&self) -> Asked {
         Asked {
             datasets: self.dataset.clone(),
@@ -80,7 +80,7 @@ pub(super) fn resolve_by_ledger(
     if asked.is_everything() {
         return Ok(Selection::default());
     }
-    let default_store = wiring::default_store(&context.config, !asked.stores.is_empty())?;
+    let default_store = build::default_store(&context.config, !asked.stores.is_empty())?;
     let mut from: Vec<Names<'_>> = destinations.iter().map(|it| Names::Ledger(ledger, it)).collect();
     let by_ledger = match asked.resolve(&from, &default_store.0) {
         Err(error @ RunError::Unknown { .. }) => Err(error),
