@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
 use dvb_engine::{Access, NoStore, StoreWriters, Stores, writer_run};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, Manner};
 use dvb_ledger::{Agent, Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, RunId, StoreKind};
-use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
+use dvb_remote::{Layout, RemoteConfig, RemoteStore, Signing};
 use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
 use dvb_storage::{Cause, Demand, Folder, Sink, SinkError, StoreWriter};
@@ -382,18 +381,11 @@ fn s3_config(store: &StoreType) -> Result<S3StoreConfig, CloudError> {
 fn remote(base_url: &str, secret_key: Option<&Secret>, layout: Layout) -> Access {
     // The server compares the time in a signature with its own, in its own zone, as Dataverse does.
     let clock = Arc::new(|| ZonedDateTime::now().datetime());
-    let patience = Patience {
-        connect: Duration::from_secs(30),
-        idle: Duration::from_secs(120),
-        tries: 4,
-        pause: Duration::from_secs(1),
-        longest_pause: Duration::from_secs(30),
-    };
     let config = RemoteConfig {
         base_url: base_url.to_owned(),
         layout,
         signing: secret_key.map(|it| Signing { key: it.expose().to_owned(), clock }),
-        patience,
+        limits: RemoteConfig::LIMITS,
     };
     match RemoteStore::new(&config) {
         Ok(store) => Access::Readable(Arc::new(store)),

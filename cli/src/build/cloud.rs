@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use dvb_s3::{
     Credentials, CredentialsError, INSTANCE_METADATA, Keys, LockMode, ObjectLock, Profile, ProfileError, S3Endpoint,
-    S3Sink, S3SinkConfig, S3StoreConfig, TimeLimits, of_container, of_instance,
+    S3Sink, S3SinkConfig, S3StoreConfig, of_container, of_instance,
 };
 use dvb_storage::{Demand, SinkError, SourceError};
-use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStoreConfig};
+use dvb_swift::{Limits, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStoreConfig};
 use thiserror::Error;
 
 use dvb_config::{AccessKeyPair, S3Target, SwiftAuthType, SwiftAuthVersion, SwiftEndpoint, SwiftTarget};
@@ -119,7 +119,7 @@ impl Aws {
             path_style,
             ca,
             credentials: self.credentials(keys),
-            limits: TimeLimits::USUAL,
+            limits: S3Endpoint::LIMITS,
         })
     }
 
@@ -248,7 +248,7 @@ pub(crate) fn swift_sink(target: &SwiftTarget, demand: Demand) -> SwiftSink {
 fn account(auth_url: &str, auth: SwiftAuth, endpoint: Option<String>, region: Option<String>) -> SwiftAccount {
     // As the OpenStack clients.
     let ca = env("OS_CACERT").map(PathBuf::from);
-    SwiftAccount { auth_url: auth_url.to_owned(), auth, endpoint, region, ca, patience: Patience::USUAL }
+    SwiftAccount { auth_url: auth_url.to_owned(), auth, endpoint, region, ca, limits: SwiftAccount::LIMITS }
 }
 
 fn env(name: &str) -> Option<String> {

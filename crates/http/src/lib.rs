@@ -1,11 +1,13 @@
-//! The HTTP client below stores and destinations: time limits, trust, hosts looked up once for many requests, no
-//! redirects, nothing from the environment.
+//! The HTTP client below stores and destinations: time limits, retries, downloads that are resumed, trust, hosts looked
+//! up once for many requests, no redirects, nothing from the environment. Each request is traced, without its secrets.
 
+mod answer;
+mod download;
 mod hosts;
 mod interrupt;
+mod limits;
+mod service;
 mod steady;
-
-use std::time::Duration;
 
 use thiserror::Error;
 use ureq::Agent;
@@ -16,18 +18,12 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use hosts::Hosts;
 
+pub use answer::Answer;
+pub use download::{Download, Version, content_length};
 pub use interrupt::Interrupt;
+pub use limits::{TimeLimits, is_lasting, is_transient, retry_after};
+pub use service::{Attempt, Bytes, Interrupted, Service, without_secrets};
 pub use steady::Steady;
-
-/// How long a server may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// For its address, and for a connection.
-    pub connect: Duration,
-    /// Without a byte in either direction, and twice that for the head of an answer. The whole body may take any time, as
-    /// it may have any size; that it comes at a pace is seen by [`Steady`].
-    pub idle: Duration,
-}
 
 /// A file of certificates that is none.
 #[derive(Debug, Error)]
@@ -54,12 +50,9 @@ pub fn trusted(pem: &[u8]) -> Result<RootCerts, NotTrusted> {
     if found.is_empty() { Err(NotTrusted::None) } else { Ok(RootCerts::new_with_certs(&found)) }
 }
 
-/// A client for one service; cheap to clone, its connections are shared. Every status is an answer. `more` is what this
-/// service wants beside.
-#[must_use]
-pub fn agent(
+fn agent(
     roots: RootCerts,
-    limits: Limits,
+    limits: &TimeLimits,
     more: impl FnOnce(ConfigBuilder<AgentScope>) -> ConfigBuilder<AgentScope>,
 ) -> Agent {
     let config = Agent::config_builder()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dvb_http::TimeLimits;
 use jiff::civil::DateTime;
 
 /// A store and the manners towards its server.
@@ -15,8 +16,9 @@ pub struct RemoteConfig {
     pub layout: Layout,
     /// How addresses are signed, where the server wants that.
     pub signing: Option<Signing>,
-    /// How long to wait, and how often to try.
-    pub patience: Patience,
+    /// How long to wait, and how often to try. A server that asks for a pause longer than the longest one
+    /// (`Retry-After`) is not asked again.
+    pub limits: TimeLimits,
 }
 
 /// Which address an identifier means, below the base address.
@@ -44,17 +46,13 @@ impl fmt::Debug for Signing {
     }
 }
 
-/// How long to wait, and how often to try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection.
-    pub connect: Duration,
-    /// For a server that says nothing.
-    pub idle: Duration,
-    /// How often a request is sent at most, and how often a download may break without getting on.
-    pub tries: u32,
-    /// Before the second try; doubled for each further one.
-    pub pause: Duration,
-    /// A server that asks for a longer one (`Retry-After`) is not asked again.
-    pub longest_pause: Duration,
+impl RemoteConfig {
+    /// What suits somebody else's server: 30 s to connect, 120 s of silence, 4 attempts.
+    pub const LIMITS: TimeLimits = TimeLimits {
+        connect: Duration::from_secs(30),
+        idle: Duration::from_secs(120),
+        attempts: 4,
+        first_pause: Duration::from_secs(1),
+        longest_pause: Duration::from_secs(30),
+    };
 }

@@ -18,8 +18,8 @@ pub(crate) enum Failure {
     #[error("no answer in {tries} tries")]
     Unreached { tries: u32, source: Box<ureq::Error> },
     /// Nobody waits for an answer any more.
-    #[error("the time for it was over")]
-    Interrupted,
+    #[error(transparent)]
+    Interrupted(#[from] dvb_http::Interrupted),
     /// The server is not the one that it should be, or none that can be spoken to.
     #[error("no connection can be made")]
     Unusable(#[source] Box<ureq::Error>),
@@ -31,21 +31,16 @@ pub(crate) enum Failure {
     Protocol(String),
 }
 
-/// Statuses that another try can turn to the good: busy, limited, down for now.
-pub(crate) fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599)
-}
-
 impl Failure {
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Answered { status: 404 | 410 } => Cause::Missing,
             Self::Answered { status: 401 | 403 } => Cause::Forbidden,
-            Self::Answered { status } if is_passing(*status) => Cause::Transient,
+            Self::Answered { status } if dvb_http::is_transient(*status) => Cause::Transient,
             Self::Outside(_) => Cause::Refused,
             Self::Unreached { .. } | Self::Broken(_) => Cause::Transient,
             Self::Unusable(_) => Cause::Misconfigured,
-            Self::Interrupted => Cause::Unavailable,
+            Self::Interrupted(_) => Cause::Unavailable,
             Self::Answered { .. } | Self::Protocol(_) => Cause::Io,
         }
     }

@@ -11,5 +11,6 @@ mod error;
 mod sign;
 mod source;
 
-pub use config::{Layout, Patience, RemoteConfig, Signing};
+pub use config::{Layout, RemoteConfig, Signing};
+pub use dvb_http::TimeLimits;
 pub use source::RemoteStore;

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use dvb_http::Answer;
 use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError, StoredObject};
 use ureq::http::Method;
 use url::Url;
 
 use crate::address::shown;
-use crate::client::{Answer, Client};
+use crate::client::Client;
 use crate::config::{Layout, RemoteConfig};
-use crate::download::{self, Download};
+use crate::download;
 use crate::error::Failure;
 
 /// Reads the files of a store of type `remote` or `globus`. What Dataverse keeps beside them (`<name>.<tag>`, logos)
@@ -78,7 +79,7 @@ impl Source for RemoteStore {
     }
 
     fn interrupt(&self) {
-        self.client.interrupt();
+        self.client.service().interrupt();
     }
 
     fn place(&self, at: &Location) -> String {
@@ -95,7 +96,7 @@ impl Source for RemoteStore {
             return Err(SourceError::new(Cause::Missing, attempt));
         };
         let what = shown(&url);
-        let download = Download::open(&self.client, url).map_err(|it| it.into_source(&what))?;
+        let download = download::open(&self.client, url).map_err(|it| it.into_source(&what))?;
         Ok(StoredObject { size: download.size(), body: Box::new(download) })
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dvb_model::{ObjectName, StorageIdentifier, StoragePid};
-use dvb_remote::{Layout, Patience, RemoteConfig, RemoteStore, Signing};
+use dvb_remote::{Layout, RemoteConfig, RemoteStore, Signing, TimeLimits};
 use dvb_storage::conformance::{self, some_bytes};
 use dvb_storage::{Cause, Location, ObjectAddress, Source as _};
 
@@ -17,16 +17,16 @@ use dvb_testkit::netfault::{Options, Proxy};
 
 use crate::server::{Reply, Server};
 
-const QUICK: Patience = Patience {
+const QUICK: TimeLimits = TimeLimits {
     connect: Duration::from_secs(5),
     idle: Duration::from_millis(600),
-    tries: 3,
-    pause: Duration::from_millis(5),
+    attempts: 3,
+    first_pause: Duration::from_millis(5),
     longest_pause: Duration::from_secs(2),
 };
 
 fn config(base_url: String) -> RemoteConfig {
-    RemoteConfig { base_url, layout: Layout::Remote, signing: None, patience: QUICK }
+    RemoteConfig { base_url, layout: Layout::Remote, signing: None, limits: QUICK }
 }
 
 fn store(server: &Server) -> RemoteStore {
@@ -245,7 +245,7 @@ fn a_file_that_was_changed_is_never_joined_to_what_was_read() {
             _ => Reply::file(request, &new, "\"two\""),
         });
         let error = read(&store(&server), &location("1//x")).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted, "{error}");
+        assert_eq!(error.kind(), std::io::ErrorKind::StaleNetworkFileHandle, "{error}");
     }
     // A range from another place than was asked for.
     let server = Server::start(move |request| match request.range {
@@ -255,7 +255,7 @@ fn a_file_that_was_changed_is_never_joined_to_what_was_read() {
         }
     });
     let error = read(&store(&server), &location("1//x")).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted, "{error}");
+    assert_eq!(error.kind(), std::io::ErrorKind::StaleNetworkFileHandle, "{error}");
 }
 
 #[test]
@@ -370,7 +370,7 @@ fn behind_a_line(idle: Duration) -> (Server, Proxy, RemoteStore, Location) {
     let port = url.split(['/', ':']).find_map(|it| it.parse().ok()).unwrap();
     let proxy = Proxy::start(port, Options::default());
     let base = url.replace(&format!(":{port}"), &format!(":{}", proxy.port));
-    let config = RemoteConfig { patience: Patience { idle, ..QUICK }, ..config(base) };
+    let config = RemoteConfig { limits: TimeLimits { idle, ..QUICK }, ..config(base) };
     (server, proxy, RemoteStore::new(&config).unwrap(), location("18b3//large"))
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use dvb_fixity::{Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
-use dvb_s3::{Credentials, Keys, S3Endpoint, S3Sink, S3SinkConfig, TimeLimits};
+use dvb_s3::{Credentials, Keys, S3Endpoint, S3Sink, S3SinkConfig};
 use dvb_storage::{Cause, CommitRequest, Payload, PayloadError, Sink, SourceError, StageRequest};
 
 /// A file as a payload.
@@ -102,7 +102,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         ca: None,
         proxy: None,
         credentials: Credentials::Keys(Keys::lasting(access, secret)),
-        limits: TimeLimits::USUAL,
+        limits: S3Endpoint::LIMITS,
     };
     let sink = S3Sink::new(S3SinkConfig::new(endpoint, bucket, prefix))?;
     let mut found = Vec::new();

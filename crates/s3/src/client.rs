@@ -1,17 +1,16 @@
 //! Requests to one S3 service: addressed, signed, carried, tried again.
 
 use std::io::Read;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use dvb_http::{Interrupt, NotTrusted, Steady};
+use dvb_http::{Attempt, Download, Interrupt, NotTrusted, Service, Steady, Version, content_length, retry_after};
+use ureq::Body;
 use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::RootCerts;
-use ureq::{Agent, Body};
 use url::Url;
 
 use crate::answers::ErrorAnswer;
-use crate::config::{S3Endpoint, TimeLimits};
+use crate::config::S3Endpoint;
 use crate::credentials::Wallet;
 use crate::error::{ENDED, Fault, Refusal};
 use crate::sign::{hex, insert, sign};
@@ -25,15 +24,13 @@ const PATIENCE: u32 = 10;
 
 /// One S3 service.
 pub(crate) struct Client {
-    agent: Agent,
-    interrupt: Interrupt,
+    service: Service,
     base: Url,
     /// Signed for. Where the caller gave none, the service may say which one it is.
     region: Mutex<String>,
     is_region_given: bool,
     path_style: bool,
     wallet: Wallet,
-    limits: TimeLimits,
 }
 
 /// A request.
@@ -88,20 +85,18 @@ impl Client {
             return Err(bad("it must begin with https:// or http://".into()));
         }
         Ok(Self {
-            agent: agent(endpoint)?,
-            interrupt: Interrupt::default(),
+            service: service(endpoint)?,
             base,
             region: Mutex::new(region),
             is_region_given: endpoint.region.is_some(),
             path_style: endpoint.path_style,
             wallet: Wallet::new(endpoint.credentials.clone()),
-            limits: endpoint.limits,
         })
     }
 
     /// Cuts off whoever waits for the service, now or later.
     pub(crate) fn interrupt(&self) {
-        self.interrupt.interrupt(Some(&self.agent));
+        self.service.interrupt();
     }
 
     /// The service, for messages.
@@ -120,15 +115,28 @@ impl Client {
             let (parts, body) = response.into_parts();
             let mut text = Vec::new();
             // Some keep a connection alive by a blank now and then while they work.
-            let window = self.limits.idle * if call.is_long { PATIENCE } else { 1 };
+            let window = self.service.limits().idle * if call.is_long { PATIENCE } else { 1 };
             let reader = body.into_with_config().limit(LONGEST_ANSWER).reader();
             Steady::new(reader, window).read_to_end(&mut text).map_err(|it| Fault::Transport(ureq::Error::Io(it)))?;
             Ok(Answer { headers: parts.headers, text: String::from_utf8_lossy(&text).into_owned() })
         })
     }
 
-    /// Asks for bytes, and hands them out as they come.
-    pub(crate) fn fetch(&self, call: &Call<'_>) -> Result<Response<Body>, Fault> {
+    /// Opens an object; after a break, the rest of it is asked for as long as it is the same (`If-Match`).
+    pub(crate) fn download(self: &Arc<Self>, bucket: &str, key: &str) -> Result<Download, Fault> {
+        let response = self.fetch(&Call { method: "GET", bucket, key, ..Call::default() })?;
+        let size = content_length(response.headers()).ok_or(Fault::Lacking("Content-Length"))?;
+        let version = Version::etag(response.headers());
+        let (client, bucket, of) = (Arc::clone(self), bucket.to_owned(), key.to_owned());
+        let reopen = move |at, version: &Version| {
+            let headers = vec![("range", format!("bytes={at}-")), ("if-match", version.as_str().to_owned())];
+            let call = Call { method: "GET", bucket: &bucket, key: &of, headers, ..Call::default() };
+            client.fetch(&call).map(Into::into).map_err(Fault::io)
+        };
+        Ok(Download::new(&self.service, key.to_owned(), (size, version), response.into_body(), reopen))
+    }
+
+    fn fetch(&self, call: &Call<'_>) -> Result<Response<Body>, Fault> {
         self.persist(call, Ok).0
     }
 
@@ -138,42 +146,39 @@ impl Client {
         call: &Call<'_>,
         finish: impl Fn(Response<Body>) -> Result<T, Fault>,
     ) -> (Result<T, Fault>, bool) {
-        let (mut has_renewed, mut has_moved) = (false, false);
-        let mut attempt = 1;
-        loop {
-            if self.interrupt.is_interrupted() {
-                return (Err(Fault::Interrupted), attempt > 1);
-            }
+        let (mut has_renewed, mut has_moved, mut has_failed, mut attempts) = (false, false, false, 1);
+        let answered = self.service.retry(|attempt| {
+            attempts = attempt;
             let keys = match self.wallet.keys() {
                 Ok(it) => it,
-                Err(error) => return (Err(error.into()), attempt > 1),
+                Err(error) => return Attempt::Ended(Err(error.into())),
             };
             let mut asked_to_wait = None;
             let region = self.region.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let answer = self.send(call, &keys, &region).and_then(|it| {
-                asked_to_wait = retry_after(it.headers());
-                finish(accept(it)?)
+            let answer = self.send(call, attempt, &keys, &region).and_then(|response| {
+                asked_to_wait = retry_after(response.headers());
+                finish(accept(response)?)
             });
             let fault = match answer {
-                Ok(it) => return (Ok(it), attempt > 1),
+                Ok(it) => return Attempt::Ended(Ok(it)),
                 Err(fault) => fault,
             };
             // An answer to HEAD has no body that could say more than 400.
             let has_ended = fault.is_code(&ENDED) || (call.method == "HEAD" && fault.is_status(&[400]));
             if has_ended && !has_renewed && self.wallet.renew(&keys) {
+                tracing::debug!("credentials have expired: obtain new ones");
                 has_renewed = true;
-                continue;
+                return Attempt::Renewed;
             }
             if !has_moved && (self.learn_region(&fault, &region) || self.ask_region(call, &keys, &region, &fault)) {
                 has_moved = true;
-                continue;
+                return Attempt::Renewed;
             }
-            let may_pass = match &fault {
-                Fault::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => false,
-                Fault::Transport(_) => true,
-                Fault::Refused(it) => it.is_transient(),
+            let is_transient = match &fault {
+                Fault::Transport(error) => !dvb_http::is_lasting(error),
+                Fault::Refused(refusal) => refusal.is_transient(),
                 Fault::Credentials(_)
-                | Fault::Interrupted
+                | Fault::Interrupted(_)
                 | Fault::Unsendable(_)
                 | Fault::TooLarge { .. }
                 | Fault::Xml(_)
@@ -181,12 +186,11 @@ impl Client {
                 | Fault::NoBucket
                 | Fault::Body(_) => false,
             };
-            if !may_pass || attempt >= self.limits.attempts {
-                return (Err(fault), attempt > 1);
-            }
-            self.pause(attempt, asked_to_wait);
-            attempt += 1;
-        }
+            has_failed = true;
+            if is_transient { Attempt::Transient(fault, asked_to_wait) } else { Attempt::Ended(Err(fault)) }
+        });
+        let is_cut_off = matches!(answered, Err(Fault::Interrupted(_)));
+        (answered, attempts > 1 || (is_cut_off && has_failed))
     }
 
     /// Takes the region that a service of its own says it is in, where none was given; whether it is another than was
@@ -195,25 +199,14 @@ impl Client {
         let Fault::Refused(Refusal { code, region: Some(told), .. }) = fault else { return false };
         let is_other = !self.is_region_given && code == "AuthorizationHeaderMalformed" && told != tried;
         if is_other {
+            tracing::debug!(tried, region = told, "the service is in another region");
             self.region.lock().unwrap_or_else(PoisonError::into_inner).clone_from(told);
         }
         is_other
     }
 
-    /// Waits before another attempt: as long as was asked for, else twice as long each time, not all clients at once.
-    pub(crate) fn pause(&self, attempt: u32, asked: Option<Duration>) {
-        let backoff = Duration::from_millis(100 << attempt.min(12)).mul_f64(0.5 + fastrand::f64());
-        self.interrupt.sleep(asked.unwrap_or(backoff).min(self.limits.longest_pause));
-    }
-
-    /// A body that comes at a pace.
-    pub(crate) fn steady(&self, response: Response<Body>) -> Box<dyn Read + Send> {
-        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
-        Box::new(Steady::new(reader, self.limits.idle))
-    }
-
-    pub(crate) fn attempts(&self) -> u32 {
-        self.limits.attempts
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
     }
 
     /// An answer to HEAD has no body that could tell the region: one to GET of the same has.
@@ -221,11 +214,11 @@ impl Client {
         if call.method != "HEAD" || self.is_region_given || !fault.is_status(&[400]) {
             return false;
         }
-        let asked = self.send(&Call { method: "GET", ..call.clone() }, keys, tried).and_then(accept);
+        let asked = self.send(&Call { method: "GET", ..call.clone() }, 1, keys, tried).and_then(accept);
         asked.is_err_and(|fault| self.learn_region(&fault, tried))
     }
 
-    fn send(&self, call: &Call<'_>, keys: &crate::Keys, region: &str) -> Result<Response<Body>, Fault> {
+    fn send(&self, call: &Call<'_>, attempt: u32, keys: &crate::Keys, region: &str) -> Result<Response<Body>, Fault> {
         let url = self.url(call)?;
         let mut headers = HeaderMap::new();
         let host = url.host_str().unwrap_or_default();
@@ -245,23 +238,14 @@ impl Client {
         if let Some(it) = request.headers_mut() {
             *it = headers;
         }
+        let idle = call.is_long.then(|| self.service.limits().idle * PATIENCE);
         // Reading gives no body to send: a GET with `Content-Length: 0` is refused by some.
-        if matches!(call.method, "GET" | "HEAD" | "DELETE") {
-            self.run(request.body(()).map_err(unsendable)?, call.is_long)
+        let answered = if matches!(call.method, "GET" | "HEAD" | "DELETE") {
+            self.service.send(request.body(()).map_err(unsendable)?, attempt, idle)
         } else {
-            self.run(request.body(call.body).map_err(unsendable)?, call.is_long)
-        }
-    }
-
-    fn run<S: ureq::AsSendBody>(&self, request: Request<S>, is_long: bool) -> Result<Response<Body>, Fault> {
-        let idle = self.limits.idle * if is_long { PATIENCE } else { 1 };
-        let request = self
-            .agent
-            .configure_request(request)
-            .timeout_per_read(Some(idle))
-            .timeout_recv_response(Some(idle * 2))
-            .build();
-        self.agent.run(request).map_err(Fault::Transport)
+            self.service.send(request.body(call.body).map_err(unsendable)?, attempt, idle)
+        };
+        answered.map_err(Fault::Transport)
     }
 
     fn url(&self, call: &Call<'_>) -> Result<Url, Fault> {
@@ -304,7 +288,7 @@ fn is_label(bucket: &str) -> bool {
     bucket.bytes().all(is_plain) && !bucket.starts_with('-') && !bucket.ends_with('-') && bucket.len() <= 63
 }
 
-fn agent(endpoint: &S3Endpoint) -> Result<Agent, Fault> {
+fn service(endpoint: &S3Endpoint) -> Result<Service, Fault> {
     let roots = match &endpoint.ca {
         None => RootCerts::PlatformVerifier,
         Some(pem) => dvb_http::trusted(pem).map_err(|it| match it {
@@ -313,9 +297,9 @@ fn agent(endpoint: &S3Endpoint) -> Result<Agent, Fault> {
         })?,
     };
     let proxy = endpoint.proxy.as_deref().map(ureq::Proxy::new).transpose().map_err(Fault::Transport)?;
-    let limits = dvb_http::Limits { connect: endpoint.limits.connect, idle: endpoint.limits.idle };
-    Ok(dvb_http::agent(roots, limits, |it| {
-        it.proxy(proxy)
+    Ok(Service::new(roots, endpoint.limits, Interrupt::default(), |config| {
+        config
+            .proxy(proxy)
             .accept_encoding("identity")
             .no_delay(true)
             .max_idle_connections(256)
@@ -340,18 +324,6 @@ fn accept(response: Response<Body>) -> Result<Response<Body>, Fault> {
     Err(Refusal { status: status.as_u16(), code, message: answer.message, region }.into())
 }
 
-/// `Retry-After` of RFC 9110, 10.2.3: seconds, or a date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("retry-after")?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let format = time::macros::format_description!("[day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-    let date = text.split_once(", ")?.1;
-    let then = time::PrimitiveDateTime::parse(date, format).ok()?.assume_utc();
-    SystemTime::from(then).duration_since(SystemTime::now()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -366,7 +338,7 @@ mod tests {
             ca: None,
             proxy: None,
             credentials: Credentials::Keys(Keys::lasting("a", "b")),
-            limits: TimeLimits::USUAL,
+            limits: S3Endpoint::LIMITS,
         };
         let call = Call { method: "GET", bucket, key, query: vec![("uploads", String::new())], ..Call::default() };
         Client::new(&endpoint).unwrap().url(&call).unwrap().to_string()
@@ -385,18 +357,5 @@ mod tests {
             assert_eq!(url(endpoint, path_style, bucket, "k"), expected);
         }
         assert_eq!(url(Some("http://h"), true, "b", "a b/ü+'%"), "http://h/b/a%20b/%C3%BC%2B%27%25?uploads=");
-    }
-
-    #[test]
-    fn a_pause_that_is_asked_for_is_read_in_both_forms() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            insert(&mut headers, "retry-after", text).unwrap();
-            retry_after(&headers)
-        };
-        assert_eq!(read("7"), Some(Duration::from_secs(7)));
-        assert!(read("Fri, 31 Dec 2100 23:59:59 GMT").is_some_and(|it| it.as_secs() > 1_000_000));
-        assert_eq!(read("Fri, 31 Dec 1999 23:59:59 GMT"), None);
-        assert_eq!(read("soon"), None);
     }
 }

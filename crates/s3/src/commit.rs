@@ -91,7 +91,7 @@ impl Commit<'_> {
             return Err(self.taken(key).into());
         }
         let (shown, was_repeated) = match pending {
-            Pending::Held(room) => self.put(key, measured, &room.buffer, !replace),
+            Pending::Held(memory) => self.put(key, measured, &memory.buffer, !replace),
             Pending::Uploaded { id, parts } => {
                 let (completed, was_repeated) = upload::complete(self.shared, self.server, key, id, parts, !replace);
                 let shown = completed.map(|it| match it {

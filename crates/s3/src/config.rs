@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dvb_http::TimeLimits;
 use dvb_storage::Demand;
 
 use crate::Credentials;
@@ -26,25 +27,13 @@ pub struct S3Endpoint {
     pub limits: TimeLimits,
 }
 
-/// Limits on waiting and on trying again.
-#[derive(Debug, Clone, Copy)]
-pub struct TimeLimits {
-    /// For name, connection and TLS together.
-    pub connect: Duration,
-    /// How long the other side may be silent when it is its turn.
-    pub idle: Duration,
-    /// How often one request is made before its failure counts.
-    pub attempts: u32,
-    /// The longest wait between two attempts, `Retry-After` included.
-    pub longest_pause: Duration,
-}
-
-impl TimeLimits {
+impl S3Endpoint {
     /// What suits a service in another house: 30 s to connect, 60 s of silence, 6 attempts within a minute or two.
-    pub const USUAL: Self = Self {
+    pub const LIMITS: TimeLimits = TimeLimits {
         connect: Duration::from_secs(30),
         idle: Duration::from_secs(60),
         attempts: 6,
+        first_pause: Duration::from_millis(200),
         longest_pause: Duration::from_secs(60),
     };
 }

@@ -26,8 +26,8 @@ pub(crate) enum Fault {
         refusal: Refusal,
     },
     /// Nobody waits for an answer any more.
-    #[error("the time for it was over")]
-    Interrupted,
+    #[error(transparent)]
+    Interrupted(#[from] dvb_http::Interrupted),
     /// There are no keys to sign with.
     #[error("no credentials")]
     Credentials(#[from] CredentialsError),
@@ -65,8 +65,8 @@ pub(crate) const ENDED: [&str; 4] = ["ExpiredToken", "TokenRefreshRequired", "In
 
 impl Refusal {
     pub(crate) fn is_transient(&self) -> bool {
-        // 501 is a decision, not a failure. S3 says "your client was too slow" with 400.
-        matches!(self.status, 408 | 429 | 500 | 502 | 503 | 504 | 509)
+        // S3 says "your client was too slow" with 400.
+        dvb_http::is_transient(self.status)
             || matches!(
                 self.code.as_str(),
                 "RequestTimeout" | "SlowDown" | "InternalError" | "ConditionalRequestConflict" | "OperationAborted"
@@ -115,11 +115,9 @@ impl Fault {
             Self::Refused(it) => it.cause(),
             Self::Credentials(CredentialsError::Role(..)) => Cause::Unavailable,
             Self::Credentials(_) => Cause::Forbidden,
-            Self::Interrupted => Cause::Unavailable,
+            Self::Interrupted(_) => Cause::Unavailable,
             Self::Transport(ureq::Error::Io(it)) if it.kind() == io::ErrorKind::InvalidData => Cause::Misconfigured,
-            Self::Transport(ureq::Error::Tls(_) | ureq::Error::NativeTls(_) | ureq::Error::TlsRequired) => {
-                Cause::Misconfigured
-            }
+            Self::Transport(error) if dvb_http::is_lasting(error) => Cause::Misconfigured,
             Self::Transport(_) | Self::Body(_) | Self::TooLarge { .. } => Cause::Transient,
             Self::NoBucket => Cause::Missing,
             Self::Unsendable(_) | Self::Xml(_) | Self::Lacking(_) => Cause::Io,
@@ -128,7 +126,7 @@ impl Fault {
 
     /// The service as a whole is out of reach: other objects will fail the same way.
     pub(crate) fn is_lost(&self) -> bool {
-        matches!(self, Self::Transport(_) | Self::Credentials(_) | Self::Interrupted)
+        matches!(self, Self::Transport(_) | Self::Credentials(_) | Self::Interrupted(_))
             || matches!(self, Self::Refused(it) if it.code == "NoSuchBucket" || ENDED.contains(&it.code.as_str()))
     }
 
@@ -143,7 +141,7 @@ impl Fault {
             Self::Xml(_) | Self::Lacking(_) => true,
             Self::Refused(it) => it.status == 500,
             Self::Transport(_)
-            | Self::Interrupted
+            | Self::Interrupted(_)
             | Self::TooLarge { .. }
             | Self::Credentials(_)
             | Self::Unsendable(_)
@@ -168,7 +166,7 @@ impl Fault {
         let remedy = match self {
             Self::Refused(it) => it.remedy(),
             Self::Transport(_)
-            | Self::Interrupted
+            | Self::Interrupted(_)
             | Self::TooLarge { .. }
             | Self::Credentials(_)
             | Self::Unsendable(_)

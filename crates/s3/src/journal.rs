@@ -9,13 +9,14 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::RunId;
+use dvb_storage::parallel_map;
 
 use crate::answers::{OpenUpload, Uploads};
 use crate::error::Fault;
 use crate::left::{self, Open};
 use crate::listing::{ask, decode, list};
 use crate::sink::Shared;
-use crate::{parallel, upload};
+use crate::upload;
 
 const FOLDER: &str = "uploads/";
 
@@ -137,7 +138,7 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
     let width = shared.config.parallel;
     let keys_of = |journals: &[(String, RunId)]| -> Result<Vec<Option<Vec<String>>>, Fault> {
         let names: Vec<&String> = journals.iter().map(|it| &it.0).collect();
-        parallel::each(names, width, |it| read(shared, it)).into_iter().collect()
+        parallel_map(names, width, |it| read(shared, it)).into_iter().collect()
     };
     // A key that a live run announced as well: which upload is whose cannot be told, so it waits for a later sweep.
     let Some(live) = keys_of(&live)?.into_iter().collect::<Option<Vec<_>>>() else {
@@ -163,15 +164,15 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
     }
     let left = if dead_keys.is_empty() { Vec::new() } else { open_uploads(shared)? };
     let left: Vec<_> = left.into_iter().filter(|it| dead_keys.contains(&it.key)).collect();
-    let (spared, rest) = spare(parallel::each(left, width, |it| (left::worth(shared, &it), it)));
+    let (spared, rest) = spare(parallel_map(left, width, |it| (left::worth(shared, &it), it)));
     let aborted: Result<Vec<()>, Fault> =
-        parallel::each(rest, width, |it| upload::abort(shared, &it.key, &it.id)).into_iter().collect();
+        parallel_map(rest, width, |it| upload::abort(shared, &it.key, &it.id)).into_iter().collect();
     let removed = aborted?.len() as u64;
     let is_over = |keys: &[String]| !keys.iter().any(|it| spared.contains_key(it));
     let over: Vec<String> = read_ones.into_iter().filter(|it| is_over(&it.1)).map(|it| it.0).collect();
     spared.into_values().for_each(|it| shared.left.remember(it));
     let gone: Vec<Result<_, Fault>> =
-        parallel::each(over, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
+        parallel_map(over, width, |it| shared.client.ask(&shared.call("DELETE", &it)).map(|_| ()));
     if gone.iter().any(Result::is_err) {
         let text = "journals of runs that are over could not be removed; they are small and may stay";
         shared.notes.add(format!("{}: {text}", shared.describe()));

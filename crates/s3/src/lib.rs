@@ -8,8 +8,6 @@
 //! holds what was seen of it.
 
 mod answers;
-mod body;
-mod budget;
 mod client;
 mod commit;
 mod config;
@@ -20,7 +18,6 @@ mod largest;
 mod left;
 mod listing;
 mod notes;
-mod parallel;
 mod probe;
 mod profile;
 mod prove;
@@ -34,8 +31,9 @@ mod stage;
 mod upload;
 mod writer;
 
-pub use config::{LockMode, ObjectLock, S3Endpoint, S3SinkConfig, S3StoreConfig, TimeLimits};
+pub use config::{LockMode, ObjectLock, S3Endpoint, S3SinkConfig, S3StoreConfig};
 pub use credentials::{Credentials, CredentialsError, Keys};
+pub use dvb_http::TimeLimits;
 pub use profile::{Profile, ProfileError};
 pub use roles::{INSTANCE_METADATA, of_container, of_instance};
 pub use sink::S3Sink;

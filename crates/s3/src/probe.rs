@@ -143,7 +143,7 @@ fn look(shared: &Shared) -> Result<Option<Answer>, Fault> {
 }
 
 fn is_ours(answer: &Answer) -> bool {
-    crate::body::length(&answer.headers) == Some(CONTENT.len() as u64)
+    dvb_http::content_length(&answer.headers) == Some(CONTENT.len() as u64)
 }
 
 fn put(shared: &Shared, more: &[(&'static str, &str)]) -> Result<Answer, Fault> {

@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dvb_fixity::{Algorithm, Digest, Evidence, Hasher, Measured, Observed};
 use dvb_storage::Demand;
 
-use crate::body::{ObjectBody, length};
 use crate::client::Answer;
 use crate::error::Fault;
 use crate::probe::Server;
 use crate::sink::Shared;
 use crate::upload::Composite;
+use dvb_http::content_length;
 
 /// The headers of an object with its checksums; `None` where there is none.
 pub(crate) fn head(shared: &Shared, key: &str) -> Result<Option<Answer>, Fault> {
@@ -27,11 +27,11 @@ pub(crate) fn head(shared: &Shared, key: &str) -> Result<Option<Answer>, Fault> 
 
 /// The headers of an object that was just stored: services that are consistent only in the end may not know it yet.
 fn head_of_new(shared: &Shared, key: &str) -> Result<Answer, Fault> {
-    for attempt in 1..shared.client.attempts() {
+    for attempt in 1..shared.client.service().limits().attempts {
         if let Some(answer) = head(shared, key)? {
             return Ok(answer);
         }
-        shared.client.pause(attempt, None);
+        shared.client.service().pause(attempt, None);
     }
     head(shared, key)?.ok_or(Fault::Lacking("object that was just stored"))
 }
@@ -47,7 +47,7 @@ pub(crate) fn observe(
 ) -> Result<Observed, Fault> {
     if evidence == Evidence::RemoteHash {
         let answer = head_of_new(shared, key)?;
-        let size = length(&answer.headers);
+        let size = content_length(&answer.headers);
         if let Some(digest) = told(server, &answer, measured, composite) {
             return Ok(Observed { digest, size, evidence });
         }
@@ -82,7 +82,7 @@ fn told(server: Server, answer: &Answer, measured: &Measured, composite: Option<
 
 /// Size and digests of the bytes as they lie there.
 pub(crate) fn read_back(shared: &Shared, key: &str, wanted: &[Algorithm]) -> Result<Measured, Fault> {
-    let mut body = ObjectBody::open(&shared.client, &shared.config.bucket, key)?;
+    let mut body = shared.client.download(&shared.config.bucket, key)?;
     let mut hasher = Hasher::new(wanted);
     let mut buffer = vec![0; 128 << 10];
     loop {

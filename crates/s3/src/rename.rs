@@ -1,15 +1,14 @@
 //! Another key for an object: a copy made by the service, and for a new name the old one removed.
 
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::{Cause, SinkError, parallel_map};
 
 use crate::answers::{CopiedPart, late_error, parse};
-use crate::body::length;
 use crate::error::{Fault, Refusal};
-use crate::parallel;
 use crate::probe::Server;
 use crate::prove::head;
 use crate::sink::Shared;
 use crate::upload::{self, Completed, Part, lock_headers};
+use dvb_http::content_length;
 
 /// `CopyObject` takes no larger object; larger ones are copied part by part.
 const LARGEST_COPY: u64 = 5 << 30;
@@ -39,7 +38,7 @@ pub(crate) fn second(shared: &Shared, server: Server, from: &str, to: &str) -> R
         let attempt = format!("there is something at {to} in {} already", shared.describe());
         return Err(SinkError::new(Cause::Exists, attempt));
     }
-    let size = length(&old.headers).ok_or(Fault::Lacking("Content-Length")).map_err(failed)?;
+    let size = content_length(&old.headers).ok_or(Fault::Lacking("Content-Length")).map_err(failed)?;
     let etag = old.etag().unwrap_or_default().to_owned();
     let make = |etag: &str| match size <= LARGEST_COPY {
         true => match copy(shared, server, from, to, etag) {
@@ -64,7 +63,7 @@ pub(crate) fn second(shared: &Shared, server: Server, from: &str, to: &str) -> R
         }
         Err(fault) => return Err(failed(fault)),
     }
-    let copied = head(shared, to).map_err(failed)?.and_then(|it| length(&it.headers));
+    let copied = head(shared, to).map_err(failed)?.and_then(|it| content_length(&it.headers));
     if copied != Some(size) {
         let attempt = format!("{from} was copied to {to} in {}, but not as a whole", shared.describe());
         return Err(SinkError::new(Cause::Io, attempt));
@@ -107,7 +106,7 @@ fn copy_parts(
     let id = upload::create(shared, server, to)?;
     let part_size = upload::part_size(part_size, size, 1);
     let numbers: Vec<u64> = (0..size.div_ceil(part_size)).collect();
-    let copied: Result<Vec<Part>, Fault> = parallel::each(numbers, shared.config.parallel, |n| {
+    let copied: Result<Vec<Part>, Fault> = parallel_map(numbers, shared.config.parallel, |n| {
         let (first, last) = (n * part_size, ((n + 1) * part_size).min(size) - 1);
         let mut call = shared.call("PUT", to);
         call.query = vec![("partNumber", (n + 1).to_string()), ("uploadId", id.clone())];

@@ -10,20 +10,19 @@ use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
     Cause, CommitRequest, Existing, Listed, Listing, ObjectSession, SinkError, SinkSession, StageRequest, Staged,
-    Unstaged,
+    Unstaged, parallel_map,
 };
 
-use crate::body::{ObjectBody, length};
 use crate::commit::{Commit, Failure};
 use crate::error::Fault;
 use crate::journal::{Journal, sweep};
 use crate::listing::list;
-use crate::parallel::each;
 use crate::probe::{self, Probed};
 use crate::prove::{head, read_back};
 use crate::rename::{rename, second};
 use crate::sink::Shared;
 use crate::stage::{Pending, Stage};
+use dvb_http::content_length;
 
 /// A session with a bucket.
 pub(crate) struct S3Session {
@@ -73,7 +72,7 @@ impl S3Session {
         work: impl Fn(&str) -> Result<T, Fault> + Sync,
     ) -> Result<Vec<Result<T, SinkError>>, SinkError> {
         let keys: Vec<String> = keys.iter().map(|it| self.shared.key(it)).collect();
-        let answers = each(keys, self.width(), |key| (work(&key), key));
+        let answers = parallel_map(keys, self.width(), |key| (work(&key), key));
         answers
             .into_iter()
             .map(|(answer, key)| match answer {
@@ -145,7 +144,7 @@ impl SinkSession for S3Session {
             let pending = self.pending.remove(&request.staged.handle);
             requests.push((request, pending));
         }
-        let answers = each(requests, self.width(), |(request, pending)| match pending {
+        let answers = parallel_map(requests, self.width(), |(request, pending)| match pending {
             Some(pending) => commit.one(request, pending),
             None => {
                 let attempt = format!("{} was not staged in this session", request.staged.key);
@@ -170,7 +169,7 @@ impl SinkSession for S3Session {
                 uploads.push((self.shared.key(&staged.key), id));
             }
         }
-        each(uploads, self.width(), |(key, id)| self.journal.abort(&key, &id));
+        parallel_map(uploads, self.width(), |(key, id)| self.journal.abort(&key, &id));
         Ok(())
     }
 
@@ -178,7 +177,7 @@ impl SinkSession for S3Session {
         self.for_each(keys, "look at", |key| match head(&self.shared, key)? {
             None => Ok(None),
             Some(answer) => {
-                let size = length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))?;
+                let size = content_length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))?;
                 Ok(Some(Existing { size }))
             }
         })
@@ -198,7 +197,7 @@ impl SinkSession for S3Session {
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
         let key = self.shared.key(key);
-        match ObjectBody::open(&self.shared.client, &self.shared.config.bucket, &key) {
+        match self.shared.client.download(&self.shared.config.bucket, &key) {
             Ok(body) => Ok(Box::new(body)),
             Err(fault) => Err(self.failed(fault, "read back", &key)),
         }

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, Demand, MemoryBudget, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
 
-use crate::budget::Budget;
 use crate::client::{Call, Client};
 use crate::config::S3SinkConfig;
 use crate::error::Fault;
@@ -32,8 +31,8 @@ pub(crate) struct Shared {
     /// What every key begins with.
     pub(crate) prefix: String,
     pub(crate) notes: Notes,
-    pub(crate) parts: Arc<Budget>,
-    pub(crate) held: Arc<Budget>,
+    pub(crate) parts: Arc<MemoryBudget>,
+    pub(crate) held: Arc<MemoryBudget>,
     pub(crate) largest: Largest,
     /// Uploads that were cut.
     pub(crate) left: Left,
@@ -117,8 +116,8 @@ impl S3Sink {
             client: Arc::new(client),
             prefix: config.key_prefix(),
             notes: Notes::default(),
-            parts: Budget::new(config.part_memory),
-            held: Budget::new(config.held_memory),
+            parts: MemoryBudget::new(config.part_memory),
+            held: MemoryBudget::new(config.held_memory),
             largest: Largest::new(),
             left: Left::default(),
             continues,
@@ -202,6 +201,8 @@ impl S3Sink {
         // Several processes may share a run.
         let name = format!("{number}-{:016x}", fastrand::u64(..));
         let journal = Journal::new(&self.shared, run, &name);
+        let (bucket, server) = (self.shared.describe(), probed.server);
+        tracing::debug!(bucket, run = run.0, session = name, ?server, "open a session");
         Ok(S3Session::new(Arc::clone(&self.shared), probed, evidence, journal))
     }
 }

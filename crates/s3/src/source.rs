@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 
-use crate::body::{ObjectBody, length};
 use crate::client::{Call, Client};
 use crate::config::S3StoreConfig;
 use crate::error::Fault;
 use crate::listing::{self, Listed};
 use crate::notes::Notes;
+use dvb_http::content_length;
 
 /// A name that nobody gives an object: asking for it shows whether the bucket can be read at all.
 const NO_OBJECT: &str = ".dataverse-backup/no-such-object";
@@ -111,16 +111,16 @@ impl Source for S3Store {
 
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
         let key = key_of(at)?;
-        let body = self.look(at, &key, |bucket| ObjectBody::open(&self.client, bucket, &key));
+        let body = self.look(at, &key, |bucket| self.client.download(bucket, &key));
         let body = body.map_err(|it| self.failed(it, &key))?;
-        Ok(StoredObject { size: body.size, body: Box::new(body) })
+        Ok(StoredObject { size: body.size(), body: Box::new(body) })
     }
 
     fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
         let key = key_of(at)?;
         let size = self.look(at, &key, |bucket| {
             let answer = self.client.ask(&Call { method: "HEAD", bucket, key: &key, ..Call::default() })?;
-            length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))
+            content_length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))
         });
         match size {
             Ok(size) => Ok(Some(size)),

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Scope};
 
 use dvb_fixity::Measured;
-use dvb_storage::{Payload, PayloadError, SinkError, StageRequest, Unstaged};
+use dvb_storage::{Payload, PayloadError, Reservation, SinkError, StageRequest, Unstaged};
 
-use crate::budget::Room;
 use crate::journal::Journal;
 use crate::left::Parts;
 use crate::probe::Server;
@@ -19,7 +18,7 @@ use crate::upload::{self, Part, PartFailure};
 /// An object on its way.
 pub(crate) enum Pending {
     /// It waits in memory, to be sent by one PUT.
-    Held(Room),
+    Held(Reservation),
     /// Its parts are there.
     Uploaded { id: String, parts: Vec<Part> },
 }
@@ -50,12 +49,12 @@ struct Uploading<'a> {
 struct Job<'a> {
     upload: Arc<Uploading<'a>>,
     number: u32,
-    room: Room,
+    memory: Reservation,
 }
 
 /// How far reading an object came.
 enum Reading<'a> {
-    Held(Measured, Room),
+    Held(Measured, Reservation),
     Uploading(Measured, Arc<Uploading<'a>>),
     Broken(Unstaged, Option<Arc<Uploading<'a>>>),
 }
@@ -83,7 +82,7 @@ impl<'a> Stage<'a> {
     /// Everything was sent or has failed.
     fn settle(&self, reading: Reading<'a>, lost: &mut Option<SinkError>) -> Answer {
         let (measured, upload) = match reading {
-            Reading::Held(measured, room) => return Ok((measured, Pending::Held(room))),
+            Reading::Held(measured, memory) => return Ok((measured, Pending::Held(memory))),
             Reading::Uploading(measured, upload) => (Ok(measured), Some(upload)),
             Reading::Broken(why, upload) => (Err(why), upload),
         };
@@ -120,11 +119,11 @@ impl<'a> Stage<'a> {
     fn work(&self, receiver: &Mutex<Receiver<Job<'a>>>) {
         loop {
             let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Job { upload, number, room }) = job else { return };
+            let Ok(Job { upload, number, memory }) = job else { return };
             if upload.has_failed.load(Ordering::Relaxed) {
                 continue;
             }
-            match self.send(&upload, number, &room.buffer) {
+            match self.send(&upload, number, &memory.buffer) {
                 Ok(part) => upload.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part),
                 Err(failure) => {
                     upload.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
@@ -217,9 +216,9 @@ where
         }
         if start.len() as u64 <= single_put {
             start.shrink_to_fit();
-            match shared.held.take(start) {
-                Ok(room) => return Reading::Held(payload.finish(), room),
-                Err(again) => start = again,
+            if let Some(mut memory) = shared.held.try_reserve(start.len() as u64) {
+                memory.buffer = start;
+                return Reading::Held(payload.finish(), memory);
             }
         }
         let upload = Arc::new(Uploading::new(key));
@@ -241,16 +240,16 @@ where
         let mut left = &start[..];
         for number in 1.. {
             let size = upload::part_size(shared.part_size(), hint, number);
-            let mut room = shared.parts.wait(size);
+            let mut memory = shared.parts.wait(size);
             let taken = left.len().min(usize::try_from(size).unwrap_or(usize::MAX));
-            room.buffer.extend_from_slice(&left[..taken]);
+            memory.buffer.extend_from_slice(&left[..taken]);
             left = &left[taken..];
-            fill(payload, &mut room.buffer, size)?;
-            let is_last = (room.buffer.len() as u64) < size;
-            if (room.buffer.is_empty() && number > 1) || upload.has_failed.load(Ordering::Relaxed) {
+            fill(payload, &mut memory.buffer, size)?;
+            let is_last = (memory.buffer.len() as u64) < size;
+            if (memory.buffer.is_empty() && number > 1) || upload.has_failed.load(Ordering::Relaxed) {
                 break;
             }
-            self.hand_over(Job { upload: Arc::clone(upload), number, room });
+            self.hand_over(Job { upload: Arc::clone(upload), number, memory });
             if is_last {
                 break;
             }

@@ -185,11 +185,11 @@ pub(crate) fn complete(
             }
             Err(fault) => return (Err(fault), was_repeated),
         };
-        if !refusal.is_transient() || attempt >= shared.client.attempts() {
+        if !refusal.is_transient() || attempt >= shared.client.service().limits().attempts {
             return (Err(refusal.into()), was_repeated);
         }
         was_repeated = true;
-        shared.client.pause(attempt, None);
+        shared.client.service().pause(attempt, None);
         attempt += 1;
     }
 }

@@ -11,7 +11,9 @@
 
 pub mod conformance;
 mod error;
+mod memory;
 mod object_writer;
+mod parallel;
 mod read_ahead;
 mod shared_answer;
 mod sink;
@@ -20,7 +22,9 @@ mod target;
 mod trace;
 
 pub use error::{Cause, SinkError, SourceError};
+pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
+pub use parallel::parallel_map;
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use shared_answer::SharedAnswer;
 pub use sink::{

@@ -11,7 +11,7 @@ use std::time::Instant;
 use dvb_fixity::{Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{CommitRequest, Demand, Payload, PayloadError, Sink, StageRequest};
-use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig};
+use dvb_swift::{Limits, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig};
 
 const BATCH: usize = 256;
 const BATCH_BYTES: u64 = 64 << 20;
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             endpoint: None,
             region: None,
             ca: None,
-            patience: Patience::USUAL,
+            limits: SwiftAccount::LIMITS,
         },
         container: container.clone(),
         limits: Limits::USUAL,

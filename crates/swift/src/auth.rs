@@ -1,12 +1,13 @@
 //! Logging in: a storage address and a token for it.
 
+use dvb_http::{Attempt, Service, is_lasting, is_transient, retry_after};
+use ureq::SendBody;
 use ureq::http::Request;
-use ureq::{Agent, SendBody};
 
 use crate::config::{SwiftAccount, SwiftAuth};
 use crate::error::Failure;
-use crate::http::Answer;
 use crate::keystone;
+use dvb_http::Answer;
 
 /// Who we are, until the token expires.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,24 +17,19 @@ pub(crate) struct Login {
     pub(crate) token: String,
 }
 
-/// What a login answered, or why there was no answer; [`crate::client`] decides whether to try again.
-pub(crate) enum Tried {
-    Done(Login),
-    /// Busy or broken for now.
-    Passing(Failure, Option<u64>),
-    Never(Failure),
-}
+/// What a login answered, or why there was no answer.
+pub(crate) type AuthAttempt = Attempt<Login, Failure>;
 
 /// Logs in once.
-pub(crate) fn login(agent: &Agent, account: &SwiftAccount) -> Tried {
+pub(crate) fn login(service: &Service, account: &SwiftAccount, attempt: u32) -> AuthAttempt {
     let tried = match &account.auth {
-        SwiftAuth::V1 { user, key, tenant } => v1(agent, account, &v1_user(user, tenant.as_deref()), key),
+        SwiftAuth::V1 { user, key, tenant } => v1(service, account, &v1_user(user, tenant.as_deref()), key, attempt),
         SwiftAuth::V2 { .. } | SwiftAuth::V3 { .. } | SwiftAuth::ApplicationCredential { .. } => {
-            keystone::login(agent, account)
+            keystone::login(service, account, attempt)
         }
     };
     match tried {
-        Tried::Never(failure) => Tried::Never(named(failure, &account.auth_url)),
+        Attempt::Ended(Err(failure)) => Attempt::Ended(Err(named(failure, &account.auth_url))),
         other => other,
     }
 }
@@ -47,49 +43,51 @@ fn v1_user(user: &str, tenant: Option<&str>) -> String {
 }
 
 /// <https://docs.openstack.org/swift/latest/overview_auth.html#tempauth>
-fn v1(agent: &Agent, account: &SwiftAccount, user: &str, key: &str) -> Tried {
+fn v1(service: &Service, account: &SwiftAccount, user: &str, key: &str, attempt: u32) -> AuthAttempt {
     let url = v1_url(&account.auth_url);
     let request = Request::get(&url).header("X-Auth-User", user).header("X-Auth-Key", key);
-    let mut answer = match ask(agent, request.body(SendBody::none()), &url) {
+    let mut answer = match ask(service, request.body(SendBody::none()), &url, attempt) {
         Ok(it) => it,
         Err(it) => return it,
     };
     let (storage, token) = (answer.header("x-storage-url"), answer.header("x-auth-token"));
     let (Some(storage), Some(token)) = (storage.map(str::to_owned), token.map(str::to_owned)) else {
         let why = format!("{url} gave no storage address and token; check SwiftAuthUrl and SwiftAuthVersion");
-        return Tried::Never(Failure::Login(why));
+        return Attempt::Ended(Err(Failure::Login(why)));
     };
     let _ = answer.why();
-    Tried::Done(Login { storage: storage_address(&storage, account.endpoint.as_deref()), token })
+    Attempt::Ended(Ok(Login { storage: storage_address(&storage, account.endpoint.as_deref()), token }))
 }
 
 /// Sends a login; a good answer, or what to make of a bad one.
-pub(crate) fn ask(
-    agent: &Agent,
+pub(crate) fn ask<T>(
+    service: &Service,
     request: Result<Request<SendBody<'_>>, ureq::http::Error>,
     url: &str,
-) -> Result<Answer, Tried> {
+    attempt: u32,
+) -> Result<Answer, Attempt<T, Failure>> {
+    let ended = |failure| Attempt::Ended(Err(failure));
     let request = request.map_err(|error| {
-        Tried::Never(Failure::Setting(format!("{url:?} and the user do not make a request"), error.into()))
+        ended(Failure::Setting(format!("{url:?} and the user do not make a request"), error.into()))
     })?;
-    let mut answer = match agent.run(request) {
-        Ok(response) => Answer::new(response),
+    let mut answer: Answer = match service.send(request, attempt, None) {
+        Ok(response) => response.into(),
         Err(error) if is_lasting(&error) => {
-            return Err(Tried::Never(Failure::Setting(format!("cannot talk to {url}"), error.into())));
+            return Err(ended(Failure::Setting(format!("cannot talk to {url}"), error.into())));
         }
         Err(error) => {
-            let failure = Failure::Unreachable { host: url.to_owned(), tries: 1, source: Box::new(error) };
-            return Err(Tried::Passing(failure, None));
+            let failure = Failure::Unreachable { host: url.to_owned(), tries: attempt, source: Box::new(error) };
+            return Err(Attempt::Transient(failure, None));
         }
     };
     match answer.status {
         200..=299 => Ok(answer),
-        401 | 403 => Err(Tried::Never(Failure::LoginRefused { url: url.to_owned(), status: answer.status })),
+        401 | 403 => Err(ended(Failure::LoginRefused { url: url.to_owned(), status: answer.status })),
         status => {
-            let (wait, text) = (answer.retry_after(), answer.why());
+            let (wait, text) = (retry_after(&answer.headers), answer.why());
             let failure = Failure::Refused { status, text, in_doubt: false };
-            let passing = crate::error::is_passing(status) || wait.is_some();
-            Err(if passing { Tried::Passing(failure, wait) } else { Tried::Never(failure) })
+            let passing = is_transient(status) || wait.is_some();
+            Err(if passing { Attempt::Transient(failure, wait) } else { ended(failure) })
         }
     }
 }
@@ -102,19 +100,6 @@ fn named(failure: Failure, url: &str) -> Failure {
         }
         other => other,
     }
-}
-
-/// A bad address, or a certificate that is not trusted: another try changes nothing.
-pub(crate) fn is_lasting(error: &ureq::Error) -> bool {
-    matches!(
-        error,
-        ureq::Error::BadUri(_)
-            | ureq::Error::Http(_)
-            | ureq::Error::Tls(_)
-            | ureq::Error::NativeTls(_)
-            | ureq::Error::Der(_)
-            | ureq::Error::TlsRequired
-    )
 }
 
 fn v1_url(url: &str) -> String {

@@ -4,15 +4,16 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dvb_http::{Interrupt, Steady};
+use dvb_http::{Attempt, Interrupt, Service, is_lasting, is_transient, retry_after};
+use ureq::SendBody;
 use ureq::http::{Method, Request as HttpRequest};
-use ureq::{Agent, BodyReader, SendBody};
 
-use crate::auth::{self, Login, Tried, is_lasting};
-use crate::config::{Patience, SwiftAccount};
-use crate::error::{Failure, is_passing};
-use crate::http::{self, Answer};
+use crate::auth::{self, Login};
+use crate::config::SwiftAccount;
+use crate::error::Failure;
+use crate::http;
 use crate::path::Path;
+use dvb_http::Answer;
 
 /// A new token may be one that another client got long ago: TempAuth hands out the same until it expires.
 const RENEWALS: u32 = 2;
@@ -20,8 +21,7 @@ const RENEWALS: u32 = 2;
 /// One account, for any number of threads.
 pub(crate) struct Client {
     account: SwiftAccount,
-    agent: Agent,
-    interrupt: Interrupt,
+    service: Service,
     login: Mutex<Option<Arc<Login>>>,
 }
 
@@ -80,22 +80,12 @@ impl Read for Watched<'_> {
 
 impl Client {
     pub(crate) fn new(account: SwiftAccount, interrupt: Interrupt) -> Result<Self, Failure> {
-        let agent = http::agent(&account)?;
-        Ok(Self { account, agent, interrupt, login: Mutex::new(None) })
+        let service = http::service(&account, interrupt)?;
+        Ok(Self { account, service, login: Mutex::new(None) })
     }
 
-    /// Cuts off whoever waits for the server, now or later.
-    pub(crate) fn interrupt(&self) {
-        self.interrupt.interrupt(Some(&self.agent));
-    }
-
-    /// A body that comes at a pace.
-    pub(crate) fn steady(&self, answer: Answer) -> Steady<BodyReader<'static>> {
-        Steady::new(answer.body.into_with_config().limit(u64::MAX).reader(), self.patience().idle)
-    }
-
-    fn patience(&self) -> &Patience {
-        &self.account.patience
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
     }
 
     /// Where the account is; logs in if that was not done yet.
@@ -106,10 +96,10 @@ impl Client {
     /// An address of the same server without a token: `/info`.
     pub(crate) fn public(&self, url: &str) -> Result<Answer, Failure> {
         let request = HttpRequest::get(url).body(SendBody::none());
-        match auth::ask(&self.agent, request, url) {
-            Ok(answer) => Ok(answer),
-            Err(Tried::Passing(failure, _) | Tried::Never(failure)) => Err(failure),
-            Err(Tried::Done(_)) => Err(Failure::Protocol("no answer".to_owned())),
+        match auth::ask(&self.service, request, url, 1) {
+            Ok(answer) | Err(Attempt::Ended(Ok(answer))) => Ok(answer),
+            Err(Attempt::Transient(failure, _) | Attempt::Ended(Err(failure))) => Err(failure),
+            Err(Attempt::Renewed) => Err(Failure::Protocol("no answer".to_owned())),
         }
     }
 
@@ -119,19 +109,10 @@ impl Client {
         if let Some(login) = &*kept {
             return Ok(Arc::clone(login));
         }
-        let mut tries = 1;
-        let login = loop {
-            if self.interrupt.is_interrupted() {
-                return Err(Failure::Interrupted);
-            }
-            match auth::login(&self.agent, &self.account) {
-                Tried::Done(login) => break Arc::new(login),
-                Tried::Never(failure) => return Err(failure),
-                Tried::Passing(failure, _) if tries >= self.patience().tries => return Err(after(failure, tries)),
-                Tried::Passing(_, wait) => self.interrupt.sleep(self.pause(tries, wait)),
-            }
-            tries += 1;
-        };
+        let login = self.service.retry(|attempt| auth::login(&self.service, &self.account, attempt))?;
+        let storage = dvb_http::without_secrets(&login.storage);
+        tracing::debug!(from = dvb_http::without_secrets(&self.account.auth_url), storage, "login");
+        let login = Arc::new(login);
         *kept = Some(Arc::clone(&login));
         Ok(login)
     }
@@ -146,64 +127,57 @@ impl Client {
 
     /// A moment in which servers may come to agree.
     pub(crate) fn rest(&self) {
-        self.interrupt.sleep(self.pause(1, None));
+        self.service.pause(1, None);
     }
 
-    fn pause(&self, tries: u32, wanted: Option<u64>) -> Duration {
-        let Patience { first_pause, longest_pause, .. } = self.patience();
-        let usual = || {
-            let doubled = first_pause.saturating_mul(1 << (tries - 1).min(16));
-            // Threads that were refused together must not come back together.
-            doubled.mul_f64(0.75 + fastrand::f64() / 2.0)
-        };
-        wanted.map_or_else(usual, Duration::from_secs).min(*longest_pause)
-    }
-
-    /// Sends a request until the answer is a good one (2xx), or no try can help any more.
+    /// Sends a request until the answer is a good one (2xx), or no attempt can help any more.
     pub(crate) fn send(&self, mut request: Request<'_>) -> Result<Answer, Failure> {
-        let (mut tries, mut renewals, mut in_doubt, mut begun) = (1, 0, false, false);
-        loop {
-            if self.interrupt.is_interrupted() {
-                return Err(Failure::Interrupted);
-            }
-            let login = self.login()?;
-            let last = tries >= self.patience().tries;
-            let wait = match self.once(&login, &mut request, &mut begun) {
-                Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
+        let (mut renewals, mut in_doubt, mut begun) = (0, false, false);
+        self.service.retry(|attempt| {
+            let login = match self.login() {
+                Ok(it) => it,
+                Err(failure) => return Attempt::Ended(Err(failure)),
+            };
+            let error = match self.once(&login, &mut request, &mut begun, attempt) {
+                Ok(answer) if (200..300).contains(&answer.status) => return Attempt::Ended(Ok(answer)),
                 Ok(mut answer) => {
-                    let (status, wait, text) = (answer.status, answer.retry_after(), answer.why());
+                    let (status, wait, text) = (answer.status, retry_after(&answer.headers), answer.why());
                     if status == 401 && renewals < RENEWALS && !begun {
                         renewals += 1;
+                        tracing::debug!(renewals, "the token has expired: log in again");
                         self.forget(&login);
-                        continue;
+                        return Attempt::Renewed;
                     }
+                    let refused = Failure::Refused { status, text, in_doubt };
                     // Older servers limit the rate by 413 with Retry-After.
-                    let passing = is_passing(status) || (status == 413 && wait.is_some());
-                    if !passing || last || begun {
-                        return Err(Failure::Refused { status, text, in_doubt });
+                    if begun || !(is_transient(status) || (status == 413 && wait.is_some())) {
+                        return Attempt::Ended(Err(refused));
                     }
                     in_doubt |= status >= 500 || status == 408;
-                    wait
+                    return Attempt::Transient(refused, wait);
                 }
-                Err(error) if is_lasting(&error) => {
-                    return Err(Failure::Setting(format!("cannot talk to {}", login.storage), error.into()));
-                }
-                Err(error) if begun => return Err(Failure::Broken(Box::new(error))),
-                Err(error) if last => {
-                    let host = login.storage.clone();
-                    return Err(Failure::Unreachable { host, tries, source: Box::new(error) });
-                }
-                Err(_) => {
-                    in_doubt = true;
-                    None
-                }
+                Err(error) => error,
             };
-            self.interrupt.sleep(self.pause(tries, wait));
-            tries += 1;
-        }
+            if is_lasting(&error) {
+                let what = format!("cannot talk to {}", login.storage);
+                return Attempt::Ended(Err(Failure::Setting(what, error.into())));
+            }
+            if begun {
+                return Attempt::Ended(Err(Failure::Broken(Box::new(error))));
+            }
+            in_doubt = true;
+            let (host, source) = (login.storage.clone(), Box::new(error));
+            Attempt::Transient(Failure::Unreachable { host, tries: attempt, source }, None)
+        })
     }
 
-    fn once(&self, login: &Login, request: &mut Request<'_>, begun: &mut bool) -> Result<Answer, ureq::Error> {
+    fn once(
+        &self,
+        login: &Login,
+        request: &mut Request<'_>,
+        begun: &mut bool,
+        attempt: u32,
+    ) -> Result<Answer, ureq::Error> {
         let address = format!("{}{}{}", login.storage, request.path.as_str(), request.query);
         let mut builder =
             HttpRequest::builder().method(&request.method).uri(address).header("X-Auth-Token", &login.token);
@@ -214,13 +188,13 @@ impl Client {
             Body::None if request.method == Method::PUT => {
                 let mut empty: &[u8] = &[];
                 let body = SendBody::from_reader(&mut empty);
-                self.run(builder.header("Content-Length", 0).body(body)?, request.idle)?
+                self.service.send(builder.header("Content-Length", 0).body(body)?, attempt, request.idle)?
             }
-            Body::None => self.run(builder.body(SendBody::none())?, request.idle)?,
+            Body::None => self.service.send(builder.body(SendBody::none())?, attempt, request.idle)?,
             Body::Bytes(bytes) => {
                 let mut reader: &[u8] = bytes;
                 let body = SendBody::from_reader(&mut reader);
-                self.run(builder.header("Content-Length", bytes.len()).body(body)?, request.idle)?
+                self.service.send(builder.header("Content-Length", bytes.len()).body(body)?, attempt, request.idle)?
             }
             Body::Stream(stream, length) => {
                 let mut watched = Watched { inner: *stream, begun };
@@ -230,31 +204,9 @@ impl Client {
                     // To take chunks apart costs the server a fifth more of its processor.
                     builder = builder.header("Content-Length", length);
                 }
-                self.run(builder.body(SendBody::from_reader(&mut watched))?, request.idle)?
+                self.service.send(builder.body(SendBody::from_reader(&mut watched))?, attempt, request.idle)?
             }
         };
-        Ok(Answer::new(response))
-    }
-
-    fn run(
-        &self,
-        request: HttpRequest<SendBody<'_>>,
-        idle: Option<Duration>,
-    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        match idle {
-            None => self.agent.run(request),
-            Some(idle) => {
-                let request = self.agent.configure_request(request).timeout_per_read(Some(idle));
-                self.agent.run(request.timeout_recv_response(Some(idle * 2)).build())
-            }
-        }
-    }
-}
-
-/// The failure of the last of several tries.
-fn after(failure: Failure, tries: u32) -> Failure {
-    match failure {
-        Failure::Unreachable { host, source, .. } => Failure::Unreachable { host, tries, source },
-        other => other,
+        Ok(response.into())
     }
 }

@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 
 use dvb_fixity::{Algorithm, Digest, Evidence, Hasher, Measured, Mismatch, Observed, Proved};
+use dvb_http::Download;
 use dvb_model::ObjectKey;
-use dvb_storage::{Cause, CommitRequest, Demand, SinkError, Staged, Unstaged};
+use dvb_storage::{Cause, CommitRequest, Demand, Reservation, SinkError, Staged, Unstaged, parallel_map};
 use ureq::http::Method;
 
-use crate::budget::Share;
 use crate::client::{Body, Request};
 use crate::container::{self, Row};
-use crate::download::Download;
+use crate::download;
 use crate::error::{Failure, status};
 use crate::manifest;
-use crate::parallel;
 use crate::path::Path;
 use crate::place::Place;
 use crate::upload::Upload;
@@ -26,7 +25,7 @@ const LOOKS: u32 = 4;
 #[derive(Debug)]
 pub(crate) enum Waiting {
     /// A small object, in memory.
-    Held { bytes: Vec<u8>, _share: Share },
+    Held(Reservation),
     /// A large one, on the server.
     Upload(Upload),
 }
@@ -62,9 +61,9 @@ impl Place {
 
     /// Commits a batch: the small objects of a folder are proved by one listing.
     pub(crate) fn commit(&self, batch: Vec<(Option<Waiting>, CommitRequest)>) -> Vec<Result<Proved, Unstaged>> {
-        let shown = parallel::map(batch, self.requests, |(waiting, it)| self.show(it, waiting));
+        let shown = parallel_map(batch, self.requests, |(waiting, it)| self.show(it, waiting));
         let listed = self.listed(&shown);
-        parallel::map(shown, self.requests, |it| match it {
+        parallel_map(shown, self.requests, |it| match it {
             Shown::Done(answer) => *answer,
             Shown::Stored { key, measured, sent } => {
                 let is_listed = listed.get(key.as_str()) == Some(&sent);
@@ -83,7 +82,7 @@ impl Place {
             }
         }
         let folders: Vec<_> = folders.into_values().filter(|it| it.len() >= TOGETHER).collect();
-        let rows = parallel::map(folders, self.requests, |keys| {
+        let rows = parallel_map(folders, self.requests, |keys| {
             let ends = keys.first().zip(keys.last()).map_or(("", ""), |(first, last)| (*first, *last));
             container::rows(&self.client, &self.container, ends, keys.len() * 4).unwrap_or_default()
         });
@@ -94,7 +93,7 @@ impl Place {
     fn show(&self, request: CommitRequest, waiting: Option<Waiting>) -> Shown {
         let CommitRequest { staged, replace } = request;
         let answer = match waiting {
-            Some(Waiting::Held { bytes, .. }) => return self.show_held(staged, &bytes, replace),
+            Some(Waiting::Held(memory)) => return self.show_held(staged, &memory.buffer, replace),
             Some(Waiting::Upload(upload)) => self.commit_upload(&staged.key, &upload, staged.measured, replace),
             None => {
                 let attempt = format!("{} was not staged in this session", staged.key);
@@ -150,7 +149,7 @@ impl Place {
         match self.client.send(request) {
             Ok(answer) => {
                 let etag = answer.etag().unwrap_or_default().to_lowercase();
-                Ok(Some(Seen { etag, bytes: answer.length().map_err(failed)? }))
+                Ok(Some(Seen { etag, bytes: crate::http::length(&answer).map_err(failed)? }))
             }
             Err(failure) if status(&failure) == Some(404) => Ok(None),
             Err(failure) => Err(failed(failure)),
@@ -207,13 +206,13 @@ impl Place {
     /// Opens a copy, whole as far as the server knows; for `key`, in messages.
     pub(crate) fn open(&self, key: &str, path: Path) -> Result<Download, SinkError> {
         let attempt = || format!("cannot read {key} back from {}", self.container);
-        let opened = Download::open(&self.client, path.clone());
-        if opened.as_ref().map_or_else(|it| status(it) == Some(409), Download::is_large)
+        let opened = download::open(&self.client, path.clone());
+        if opened.as_ref().map_or_else(|it| status(it) == Some(409), |it| it.is_large)
             && let Some(why) = manifest::lost_segment(&self.client, &path).map_err(|it| it.into_sink(attempt()))?
         {
             return Err(SinkError::new(Cause::Broken, format!("{}: {why}", attempt())));
         }
-        opened.map_err(|it| it.into_sink(attempt()))
+        Ok(opened.map_err(|it| it.into_sink(attempt()))?.body)
     }
 
     /// Reads a copy back; for `key`, in messages.
@@ -250,7 +249,7 @@ pub(crate) fn cause_of(error: &io::Error) -> Cause {
     match error.kind() {
         io::ErrorKind::NotFound => Cause::Missing,
         io::ErrorKind::PermissionDenied => Cause::Forbidden,
-        io::ErrorKind::TimedOut => Cause::Transient,
+        io::ErrorKind::TimedOut | io::ErrorKind::StaleNetworkFileHandle => Cause::Transient,
         _ => Cause::Io,
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dvb_http::TimeLimits;
 use dvb_storage::Demand;
 
 /// An account on a Swift. Nothing is looked up in the environment or in a home folder.
@@ -22,8 +23,8 @@ pub struct SwiftAccount {
     pub region: Option<String>,
     /// File of the certificates (PEM) that are trusted, instead of the system's.
     pub ca: Option<PathBuf>,
-    /// How long to wait for what.
-    pub patience: Patience,
+    /// How long to wait, and how often to try again.
+    pub limits: TimeLimits,
 }
 
 /// With what to log in.
@@ -81,27 +82,12 @@ impl fmt::Debug for SwiftAuth {
     }
 }
 
-/// How long to wait, and how often to try again.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// Limit for a connection to come about, TLS included.
-    pub connect: Duration,
-    /// How long a server may be silent, or take no bytes.
-    pub idle: Duration,
-    /// Requests of one kind in all, where a server is busy or a connection breaks; at least 1.
-    pub tries: u32,
-    /// Pause before the second try, doubled each time. A server's `Retry-After` comes first.
-    pub first_pause: Duration,
-    /// No pause is longer, whatever the server says.
-    pub longest_pause: Duration,
-}
-
-impl Patience {
-    /// What suits a service on another host.
-    pub const USUAL: Self = Self {
+impl SwiftAccount {
+    /// What suits a service on another host: 30 s to connect, 120 s of silence, 5 attempts.
+    pub const LIMITS: TimeLimits = TimeLimits {
         connect: Duration::from_secs(30),
         idle: Duration::from_secs(120),
-        tries: 5,
+        attempts: 5,
         first_pause: Duration::from_millis(500),
         longest_pause: Duration::from_secs(60),
     };

@@ -7,8 +7,8 @@ use ureq::http::Method;
 
 use crate::client::{Client, Request};
 use crate::error::{Failure, status};
-use crate::http::Answer;
 use crate::path::{Path, quote};
+use dvb_http::Answer;
 
 /// Whether there is one.
 pub(crate) fn exists(client: &Client, container: &str) -> Result<bool, Failure> {

@@ -23,8 +23,8 @@ pub(crate) enum Failure {
     #[error("no answer from {host} in {tries} tries")]
     Unreachable { host: String, tries: u32, source: Box<ureq::Error> },
     /// Nobody waits for an answer any more.
-    #[error("the time for it was over")]
-    Interrupted,
+    #[error(transparent)]
+    Interrupted(#[from] dvb_http::Interrupted),
     /// The login was refused.
     #[error("{url} refuses the login ({status}); check user, password, tenant and domains")]
     LoginRefused { url: String, status: u16 },
@@ -50,12 +50,6 @@ pub(crate) fn status(failure: &Failure) -> Option<u16> {
     }
 }
 
-/// Statuses that another try can turn to the good: busy, limited (`ratelimit` answers 498), down for now.
-/// <https://docs.openstack.org/swift/latest/ratelimit.html>
-pub(crate) fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 429 | 498 | 500 | 502..=504)
-}
-
 impl Failure {
     /// `Unavailable` and `Misconfigured` mean that the next object will fail in the same way.
     pub(crate) fn cause(&self) -> Cause {
@@ -67,11 +61,11 @@ impl Failure {
                 413 | 507 => Cause::Full,
                 // The body was damaged on its way: nothing was stored.
                 422 => Cause::Transient,
-                other if is_passing(*other) => Cause::Transient,
+                other if dvb_http::is_transient(*other) => Cause::Transient,
                 _ => Cause::Io,
             },
             Self::Broken(_) => Cause::Transient,
-            Self::Unreachable { .. } | Self::Interrupted | Self::Unread(..) => Cause::Unavailable,
+            Self::Unreachable { .. } | Self::Interrupted(_) | Self::Unread(..) => Cause::Unavailable,
             Self::LoginRefused { .. } | Self::Login(_) | Self::Setting(..) => Cause::Misconfigured,
             Self::Protocol(_) => Cause::Io,
         }
@@ -106,6 +100,7 @@ impl Failure {
             Cause::Missing => io::ErrorKind::NotFound,
             Cause::Forbidden => io::ErrorKind::PermissionDenied,
             Cause::Transient | Cause::Unavailable | Cause::Misconfigured => io::ErrorKind::TimedOut,
+            Cause::Exists => io::ErrorKind::StaleNetworkFileHandle,
             _ => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, self)

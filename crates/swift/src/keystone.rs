@@ -1,10 +1,11 @@
 //! Logging in with Keystone: versions 2.0 and 3, and where its catalogue says that Swift is.
 
+use dvb_http::{Attempt, Service};
 use serde_json::{Value, json};
+use ureq::SendBody;
 use ureq::http::Request;
-use ureq::{Agent, SendBody};
 
-use crate::auth::{Login, Tried, ask, storage_address};
+use crate::auth::{AuthAttempt, Login, ask, storage_address};
 use crate::config::{SwiftAccount, SwiftAuth};
 use crate::error::{Failure, status};
 
@@ -17,7 +18,7 @@ struct Endpoint {
     url: String,
 }
 
-pub(crate) fn login(agent: &Agent, account: &SwiftAccount) -> Tried {
+pub(crate) fn login(service: &Service, account: &SwiftAccount, attempt: u32) -> AuthAttempt {
     let is_v2 = matches!(account.auth, SwiftAuth::V2 { .. });
     let url = if is_v2 { v2_url(&account.auth_url) } else { v3_url(&account.auth_url) };
     let body = body(&account.auth).to_string();
@@ -25,24 +26,22 @@ pub(crate) fn login(agent: &Agent, account: &SwiftAccount) -> Tried {
     let mut reader = body.as_bytes();
     // With its length: not every Keystone takes a body in chunks.
     let request = request.header("Content-Length", body.len()).body(SendBody::from_reader(&mut reader));
-    let answer = match ask(agent, request, &url) {
+    let answer = match ask(service, request, &url, attempt) {
         Ok(it) => it,
         Err(tried) if is_v2 => return without_v2(tried, &url),
         Err(tried) => return tried,
     };
     let read = if is_v2 { read_v2(answer) } else { read_v3(answer) };
-    match read.and_then(|(token, endpoints)| Ok(Login { storage: choose(account, &url, &endpoints)?, token })) {
-        Ok(login) => Tried::Done(login),
-        Err(failure) => Tried::Never(failure),
-    }
+    let storage = |(token, endpoints): Known| Ok(Login { storage: choose(account, &url, &endpoints)?, token });
+    Attempt::Ended(read.and_then(storage))
 }
 
 /// Version 2.0 went with the release Queens (2018); what is there now answers 404.
-fn without_v2(tried: Tried, url: &str) -> Tried {
+fn without_v2(tried: AuthAttempt, url: &str) -> AuthAttempt {
     match tried {
-        Tried::Never(failure) if matches!(status(&failure), Some(300 | 404 | 410)) => {
+        Attempt::Ended(Err(failure)) if matches!(status(&failure), Some(300 | 404 | 410)) => {
             let why = format!("this Keystone has no v2.0 any more: set SwiftAuthVersion: 3 ({url} is not there)");
-            Tried::Never(Failure::Login(why))
+            Attempt::Ended(Err(Failure::Login(why)))
         }
         other => other,
     }
@@ -75,7 +74,7 @@ fn body(auth: &SwiftAuth) -> Value {
     }
 }
 
-fn document(mut answer: crate::http::Answer) -> Result<Value, Failure> {
+fn document(mut answer: dvb_http::Answer) -> Result<Value, Failure> {
     let body = answer.small_body().map_err(|it| Failure::Unread("cannot read the login's answer", it.into()))?;
     serde_json::from_slice(&body).map_err(|it| Failure::Unread("the login's answer is not JSON", it.into()))
 }
@@ -86,7 +85,7 @@ fn no_token() -> Failure {
     Failure::Login("the login's answer holds no token; check SwiftAuthUrl and SwiftAuthVersion".to_owned())
 }
 
-fn read_v3(answer: crate::http::Answer) -> Result<Known, Failure> {
+fn read_v3(answer: dvb_http::Answer) -> Result<Known, Failure> {
     let token = answer.header("x-subject-token").map(str::to_owned).ok_or_else(no_token)?;
     let document = document(answer)?;
     let mut found = Vec::new();
@@ -99,7 +98,7 @@ fn read_v3(answer: crate::http::Answer) -> Result<Known, Failure> {
     Ok((token, found))
 }
 
-fn read_v2(answer: crate::http::Answer) -> Result<Known, Failure> {
+fn read_v2(answer: dvb_http::Answer) -> Result<Known, Failure> {
     let document = document(answer)?;
     let token = document["access"]["token"]["id"].as_str().ok_or_else(no_token)?;
     let found = endpoints(&document["access"]["serviceCatalog"]);
@@ -172,7 +171,6 @@ fn v3_url(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Patience;
 
     #[test]
     fn every_way_to_write_a_keystone_is_understood() {
@@ -197,7 +195,7 @@ mod tests {
             endpoint: endpoint.map(str::to_owned),
             region: region.map(str::to_owned),
             ca: None,
-            patience: Patience::USUAL,
+            limits: SwiftAccount::LIMITS,
         }
     }
 

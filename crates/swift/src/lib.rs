@@ -7,7 +7,6 @@
 //! an unfinished exercise.
 
 mod auth;
-mod budget;
 mod client;
 mod commit;
 mod commit_large;
@@ -20,7 +19,6 @@ mod http;
 mod keystone;
 mod left;
 mod manifest;
-mod parallel;
 mod path;
 mod place;
 mod server;
@@ -31,7 +29,8 @@ mod sweep;
 mod upload;
 mod writer;
 
-pub use config::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSinkConfig, SwiftStoreConfig};
+pub use config::{Limits, SwiftAccount, SwiftAuth, SwiftSinkConfig, SwiftStoreConfig};
+pub use dvb_http::TimeLimits;
 pub use sink::SwiftSink;
 pub use source::SwiftStore;
 pub use writer::SwiftStoreWriter;

@@ -7,8 +7,8 @@ use ureq::http::Method;
 
 use crate::client::{Body, Client, Request};
 use crate::error::{Failure, status};
-use crate::http::Answer;
 use crate::path::Path;
+use dvb_http::Answer;
 
 /// A segment as the manifest has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) fn lost_segment(client: &Client, path: &Path) -> Result<Option<String
         let at = Path::absolute(&segment.name);
         match client.send(Request::new(Method::HEAD, &at).header("X-Newest", "true")) {
             Ok(answer) => {
-                if answer.etag() != Some(&segment.digest.hex()) || answer.length()? != segment.bytes {
+                if answer.etag() != Some(&segment.digest.hex()) || crate::http::length(&answer)? != segment.bytes {
                     return Ok(Some(format!("its segment {} is not what it was", segment.name)));
                 }
             }

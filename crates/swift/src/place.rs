@@ -15,9 +15,8 @@
 use std::sync::Arc;
 
 use dvb_model::RunId;
-use dvb_storage::Demand;
+use dvb_storage::{Demand, MemoryBudget};
 
-use crate::budget::Budget;
 use crate::client::Client;
 use crate::config::Limits;
 use crate::left::Left;
@@ -33,7 +32,7 @@ pub(crate) struct Place {
     pub(crate) container: String,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) requests: usize,
     pub(crate) demand: Demand,
     /// Large objects that were cut.

@@ -9,7 +9,7 @@ use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
     Cause, CommitRequest, Existing, Listed, Listing, ObjectSession, SinkError, SinkSession, StageRequest, Staged,
-    Unstaged, read_ahead,
+    Unstaged, parallel_map, read_ahead,
 };
 use ureq::http::Method;
 
@@ -19,7 +19,6 @@ use crate::container;
 use crate::error::{Failure, status};
 use crate::feed::Feed;
 use crate::manifest;
-use crate::parallel;
 use crate::place::Place;
 use crate::sweep;
 use crate::upload::Upload;
@@ -83,15 +82,17 @@ impl Session {
         if size > most {
             return Ok(None);
         }
-        let Some(share) = self.place.budget.take(size) else { return Ok(None) };
-        Ok(feed.whole(size)?.map(|bytes| Waiting::Held { bytes, _share: share }))
+        let Some(mut memory) = self.place.budget.try_reserve(size) else { return Ok(None) };
+        let Some(bytes) = feed.whole(size)? else { return Ok(None) };
+        memory.buffer = bytes;
+        Ok(Some(Waiting::Held(memory)))
     }
 
     fn stat_one(&self, key: &ObjectKey) -> Result<Option<Existing>, SinkError> {
         let failed = |failure: Failure| failure.into_sink(format!("cannot look at {key} in {}", self.place.container));
         let path = self.place.key(key.as_str());
         match self.place.client.send(Request::new(Method::HEAD, &path)) {
-            Ok(answer) => Ok(Some(Existing { size: answer.length().map_err(failed)? })),
+            Ok(answer) => Ok(Some(Existing { size: crate::http::length(&answer).map_err(failed)? })),
             Err(failure) if status(&failure) == Some(404) => Ok(None),
             Err(failure) => Err(failed(failure)),
         }
@@ -111,7 +112,7 @@ impl Session {
         let request = Request::new(Method::PUT, &target).header("X-Copy-From", source.as_str()).body(Body::None);
         self.place.client.send(request)?.why();
         let copied = self.place.client.send(Request::new(Method::HEAD, &target).header("X-Newest", "true"))?;
-        if copied.etag() != head.etag() || copied.length()? != head.length()? {
+        if copied.etag() != head.etag() || crate::http::length(&copied)? != crate::http::length(&head)? {
             return Err(Failure::Protocol("the server made a copy that differs".to_owned()));
         }
         Ok(())
@@ -184,7 +185,7 @@ impl SinkSession for Session {
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
         let this = &*self;
-        let answers = parallel::map(keys.iter().collect(), this.place.requests, |it| this.stat_one(it));
+        let answers = parallel_map(keys.iter().collect(), this.place.requests, |it| this.stat_one(it));
         whole(answers, lost_sink)
     }
 
@@ -195,7 +196,7 @@ impl SinkSession for Session {
     ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
         let place = &self.place;
         let one = |key: &ObjectKey| place.read_back(key.as_str(), place.key(key.as_str()), wanted);
-        whole(parallel::map(keys.iter().collect(), place.requests, one), lost_sink)
+        whole(parallel_map(keys.iter().collect(), place.requests, one), lost_sink)
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_http::Interrupt;
 use dvb_model::RunId;
-use dvb_storage::{Cause, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, MemoryBudget, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
 
-use crate::budget::Budget;
 use crate::client::Client;
 use crate::config::SwiftSinkConfig;
 use crate::container;
@@ -19,7 +18,7 @@ use crate::session::Session;
 /// A container. Its sessions share a token, connections, and what may wait in memory.
 pub struct SwiftSink {
     config: SwiftSinkConfig,
-    budget: Arc<Budget>,
+    budget: Arc<MemoryBudget>,
     client: Mutex<Option<Arc<Client>>>,
     interrupt: Interrupt,
     left: Arc<Left>,
@@ -32,7 +31,7 @@ impl SwiftSink {
     /// A destination; nothing is contacted yet.
     #[must_use]
     pub fn new(config: SwiftSinkConfig) -> Self {
-        let budget = Budget::new(config.limits.held_total);
+        let budget = MemoryBudget::new(config.limits.held_total);
         Self {
             config,
             budget,
@@ -106,7 +105,7 @@ impl Sink for SwiftSink {
     fn interrupt(&self) {
         self.interrupt.interrupt(None);
         if let Some(client) = &*self.client.lock().unwrap_or_else(PoisonError::into_inner) {
-            client.interrupt();
+            client.service().interrupt();
         }
     }
 
@@ -146,6 +145,7 @@ impl SwiftSink {
             SinkError::new(Cause::Absent, attempt)
         };
         let place = self.place.get(|known| self.place(known).map_err(|it| self.failed(it))?.ok_or_else(missing))?;
+        tracing::debug!(container = self.config.container, run = run.0, server = ?place.server, "open a session");
         Ok(Session::new(place, run.clone()))
     }
 }

@@ -12,7 +12,7 @@ use ureq::http::Method;
 use crate::client::{Client, Request};
 use crate::config::{SwiftAccount, SwiftStoreConfig};
 use crate::container;
-use crate::download::Download;
+use crate::download;
 use crate::error::{Failure, status};
 use crate::path::Path;
 
@@ -127,7 +127,7 @@ impl Source for SwiftStore {
         for Endpoint { client, interrupt, .. } in self.endpoints.values() {
             interrupt.interrupt(None);
             if let Some(client) = &*client.lock().unwrap_or_else(PoisonError::into_inner) {
-                client.interrupt();
+                client.service().interrupt();
             }
         }
     }
@@ -141,7 +141,7 @@ impl Source for SwiftStore {
 
     fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
         let (client, path, what) = self.find(at)?;
-        let body = Download::open(&client, path).map_err(|it| it.into_source(&what))?;
+        let body = download::open(&client, path).map_err(|it| it.into_source(&what))?.body;
         Ok(StoredObject { size: body.size(), body: Box::new(body) })
     }
 
@@ -151,7 +151,7 @@ impl Source for SwiftStore {
             found => found?,
         };
         match client.send(Request::new(Method::HEAD, &path)) {
-            Ok(answer) => answer.length().map(Some).map_err(|it| it.into_source(&what)),
+            Ok(answer) => crate::http::length(&answer).map(Some).map_err(|it| it.into_source(&what)),
             Err(failure) if status(&failure) == Some(404) => Ok(None),
             Err(failure) => Err(failure.into_source(&what)),
         }

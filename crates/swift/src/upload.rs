@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use dvb_fixity::{Algorithm, Digest, Measured, Mismatch};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{CONTINUED_FROM, Cause, PayloadError, SinkError, Unstaged};
+use dvb_storage::{CONTINUED_FROM, Cause, PayloadError, SinkError, Unstaged, parallel_map};
 use ureq::http::Method;
 
 use crate::client::{Body, Request};
@@ -13,7 +13,6 @@ use crate::error::Failure;
 use crate::feed::Feed;
 use crate::left::{Found, Inscription};
 use crate::manifest::Segment;
-use crate::parallel;
 use crate::path::Path;
 use crate::place::{Place, folder, mark};
 
@@ -192,6 +191,6 @@ impl Upload {
 /// Removes segments of a large object that no manifest names, then its mark.
 pub(crate) fn remove(place: &Place, run: &RunId, name: &str, segments: Vec<String>) -> Result<(), Failure> {
     let one = |it: String| container::remove(&place.client, &place.segments(), &it);
-    parallel::map(segments, place.requests, one).into_iter().collect::<Result<(), _>>()?;
+    parallel_map(segments, place.requests, one).into_iter().collect::<Result<(), _>>()?;
     container::remove(&place.client, &place.segments(), &mark(run, name))
 }

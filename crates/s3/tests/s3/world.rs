@@ -13,6 +13,7 @@ pub(crate) const LIMITS: TimeLimits = TimeLimits {
     connect: Duration::from_secs(5),
     idle: Duration::from_secs(20),
     attempts: 3,
+    first_pause: Duration::from_millis(200),
     longest_pause: Duration::from_secs(2),
 };
 

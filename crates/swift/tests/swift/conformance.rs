@@ -32,7 +32,7 @@ pub(crate) fn v3(server: &Server) -> SwiftAccount {
         endpoint: None,
         region: Some(keystone.region.clone()),
         ca: None,
-        patience: QUICK,
+        limits: QUICK,
     }
 }
 

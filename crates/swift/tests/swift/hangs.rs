@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dvb_model::ObjectName;
 use dvb_storage::conformance::{self, some_bytes};
 use dvb_storage::{Location, ObjectAddress, Source as _};
-use dvb_swift::{Patience, SwiftAccount, SwiftStore, SwiftStoreConfig};
+use dvb_swift::{SwiftAccount, SwiftStore, SwiftStoreConfig, TimeLimits};
 use dvb_testkit::netfault::{Options, Proxy};
 use dvb_testkit::swift;
 
@@ -17,7 +17,7 @@ use crate::{QUICK, sink, tempauth};
 const BYTES: usize = 24 << 20;
 
 /// An account behind a line that can fail, and an object there.
-fn behind(patience: Patience) -> (Proxy, SwiftAccount, String) {
+fn behind(limits: TimeLimits) -> (Proxy, SwiftAccount, String) {
     let server = swift::shared();
     let container = swift::container("hangs");
     server.make_container(&container);
@@ -26,7 +26,7 @@ fn behind(patience: Patience) -> (Proxy, SwiftAccount, String) {
     let port: u16 = account.auth_url.split(['/', ':']).find_map(|it| it.parse().ok()).unwrap();
     let proxy = Proxy::start(port, Options::default());
     let auth_url = account.auth_url.replace(&format!(":{port}"), &format!(":{}", proxy.port));
-    (proxy, SwiftAccount { auth_url, patience, ..account }, container)
+    (proxy, SwiftAccount { auth_url, limits, ..account }, container)
 }
 
 fn store(account: SwiftAccount) -> SwiftStore {
@@ -55,7 +55,7 @@ fn whoever_waits_for_a_server_that_hangs_can_be_interrupted() {
 
 #[test]
 fn a_server_that_drips_is_not_read_without_end() {
-    let (proxy, account, container) = behind(Patience { idle: Duration::from_secs(2), ..QUICK });
+    let (proxy, account, container) = behind(TimeLimits { idle: Duration::from_secs(2), ..QUICK });
     let mut body = store(account).open(&object(&container)).unwrap().body;
     body.read_exact(&mut [0; 1000]).unwrap();
     proxy.set(Options { drip: Some(Duration::from_millis(200)), ..Options::default() });

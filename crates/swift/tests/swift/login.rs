@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use dvb_storage::{Cause, Sink as _, SinkError};
-use dvb_swift::{Patience, SwiftAccount, SwiftAuth};
+use dvb_swift::{SwiftAccount, SwiftAuth, TimeLimits};
 use dvb_testkit::{keystone, swift};
 
 use crate::conformance::{identity, v3};
@@ -144,9 +144,9 @@ fn nobody_there_ends_in_time() {
 fn a_server_that_says_nothing_ends_in_time() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let auth_url = format!("http://{}/auth/v1.0", silent.local_addr().unwrap());
-    let patience = Patience { idle: std::time::Duration::from_millis(300), ..QUICK };
+    let limits = TimeLimits { idle: std::time::Duration::from_millis(300), ..QUICK };
     let began = std::time::Instant::now();
-    let error = refused(SwiftAccount { auth_url, patience, ..tempauth(swift::shared()) });
+    let error = refused(SwiftAccount { auth_url, limits, ..tempauth(swift::shared()) });
     assert_eq!(error.cause, Cause::Unavailable);
     assert!(began.elapsed().as_secs() < 10);
 }

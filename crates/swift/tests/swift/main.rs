@@ -18,15 +18,15 @@ use dvb_storage::conformance::{Bytes, End};
 use dvb_storage::{
     Cause, CommitRequest, Demand, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Unstaged,
 };
-use dvb_swift::{Limits, Patience, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig};
+use dvb_swift::{Limits, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, TimeLimits};
 use dvb_testkit::swift::Server;
 
 /// Nobody waits for long in a test.
-pub(crate) const QUICK: Patience = Patience {
+pub(crate) const QUICK: TimeLimits = TimeLimits {
     first_pause: Duration::from_millis(5),
-    tries: 3,
+    attempts: 3,
     longest_pause: Duration::from_secs(2),
-    ..Patience::USUAL
+    ..SwiftAccount::LIMITS
 };
 
 /// So that large objects are small.
@@ -39,7 +39,7 @@ pub(crate) fn tempauth(server: &Server) -> SwiftAccount {
         endpoint: None,
         region: None,
         ca: None,
-        patience: QUICK,
+        limits: QUICK,
     }
 }
 

@@ -1,10 +1,10 @@
-//! Several requests at once, bounded.
+//! The requests of one batch, several at a time.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Does `work` for every item on at most `threads` threads; the n-th answer belongs to the n-th item.
-pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub fn parallel_map<T: Send, R: Send>(items: Vec<T>, threads: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = threads.max(1).min(items.len());
     if threads <= 1 {
         return items.into_iter().map(work).collect();
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn answers_keep_the_order_and_threads_their_bound() {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let answers = map((0..40_u64).collect(), 4, |n| {
+        let answers = parallel_map((0..40_u64).collect(), 4, |n| {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             thread::sleep(Duration::from_millis(n % 3 + 1));
             now.fetch_sub(1, Ordering::SeqCst);
