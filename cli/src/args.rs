@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use dvb_engine::ExitStatus;
 use dvb_model::DestinationName;
 
@@ -49,8 +49,11 @@ pub(crate) struct Arguments {
     pub(crate) quiet: bool,
 
     /// Say more: a line for each data file, and a summary even where stderr is no terminal
-    #[arg(short, long, global = true, help_heading = GLOBAL)]
-    pub(crate) verbose: bool,
+    ///
+    /// Twice (-vv), show on stderr what is done with servers, databases and folders: each request, session, transaction
+    /// and batch with what it took. No password, key, token or signature is shown.
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 
     /// Print the result as one JSON object on stdout, and nothing else there
     ///

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod report;
 mod signals;
+mod trace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

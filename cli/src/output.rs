@@ -55,14 +55,15 @@ impl Screen {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let verbosity = match (arguments.quiet, arguments.verbose) {
             (true, _) => Verbosity::Quiet,
-            (false, true) => Verbosity::Verbose,
-            (false, false) => Verbosity::Normal,
+            (false, 0) => Verbosity::Normal,
+            (false, _) => Verbosity::Verbose,
         };
         Self {
             json: arguments.json,
             verbosity,
             watched: out || err,
-            progress: err && !arguments.no_progress && verbosity != Verbosity::Quiet,
+            // A trace would tear a bar apart.
+            progress: err && !arguments.no_progress && verbosity != Verbosity::Quiet && arguments.verbose < 2,
             color_out: arguments.color.applies(out),
             color_err: arguments.color.applies(err),
         }

@@ -28,6 +28,7 @@ use crate::build;
 use crate::exit::Failure;
 use crate::last_resort;
 use crate::output::{self, Screen, Tint};
+use crate::trace;
 use dvb_config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +59,11 @@ pub(crate) struct Context {
 pub(crate) fn perform(arguments: Arguments) -> ExitStatus {
     let screen = Screen::new(&arguments);
     last_resort::prepare(screen);
+    if arguments.verbose > 1
+        && let Err(error) = trace::show()
+    {
+        screen.warn(&format!("cannot show the trace: {error}"));
+    }
     dispatch(arguments, screen).unwrap_or_else(|failure| {
         let (text, ending) = (failure.text(), failure.ending());
         screen.complain("error", Tint::Bad, &text);

@@ -22,5 +22,6 @@ mod site;
 mod snapshots;
 mod spelling;
 mod time_budget;
+mod trace;
 mod usage;
 mod verify;

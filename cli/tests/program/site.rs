@@ -127,6 +127,16 @@ impl Site {
         self.add(section, lines);
     }
 
+    /// Gives a key of a section another value.
+    pub(crate) fn change(&mut self, section: &str, key: &str, value: &str) {
+        let text = &mut self.sections.iter_mut().find(|it| it.0 == section).expect("no such section").1;
+        let other = |line: &str| match line.split_once(": ") {
+            Some((name, _)) if name == key => format!("{key}: {value}\n"),
+            _ => format!("{line}\n"),
+        };
+        *text = text.lines().map(other).collect();
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         let path = self.path("config.ini");
         let text: String = self.sections.iter().map(|(name, lines)| format!("[{name}]\n{lines}")).collect();

@@ -130,6 +130,7 @@ impl Sink for DirectorySink {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let names = Names::new(own.try_clone().map_err(unavailable)?, format!("names-{number}"));
         let bytes = Bytes::of(&dir).map_err(unavailable)?;
+        tracing::debug!(root = %root.display(), run = run.0, session = number, "open a session with a folder");
         Ok(Box::new(DirectorySession {
             root: root.clone(),
             dir,

@@ -141,6 +141,7 @@ impl Source for FileStore {
             let attempt = format!("{} is {what}", self.roots.own().join(&name).display());
             return Err(SourceError::new(Cause::Io, attempt));
         }
+        tracing::debug!(root = %self.roots.own().display(), name, bytes = metadata.len(), "open a file");
         Ok(StoredObject { size: metadata.len(), body: Box::new(file.into_std()) })
     }
 

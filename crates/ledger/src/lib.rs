@@ -17,6 +17,7 @@ mod reserve;
 mod row;
 mod source;
 mod sqlite;
+mod trace;
 mod validate;
 
 pub use check::{Check, Found, LedgerCopy, SourceDamage};

@@ -29,6 +29,18 @@ pub fn connect(target: &PostgresTarget) -> Result<Client, PgError> {
 /// # Errors
 /// Every [`PgError`] but `Query`.
 pub fn connect_with(target: &PostgresTarget, patience: &Patience) -> Result<Client, PgError> {
+    let began = Instant::now();
+    let connected = within_its_time(target, patience);
+    let ms = began.elapsed().as_millis();
+    let (server, role, ssl_mode) = (target.describe(), &target.username, target.ssl_mode);
+    match &connected {
+        Ok(_) => tracing::debug!(server, role, %ssl_mode, ms, "connect to PostgreSQL"),
+        Err(error) => tracing::debug!(server, role, %ssl_mode, ms, %error, "connect to PostgreSQL"),
+    }
+    connected
+}
+
+fn within_its_time(target: &PostgresTarget, patience: &Patience) -> Result<Client, PgError> {
     // The driver's own limit ends with the TCP connection; a server that accepts it and then says nothing would hold
     // us for ever. The thread that waits for such a one goes when it answers, or with the process.
     let (sender, receiver) = mpsc::channel();

@@ -10,6 +10,7 @@ mod text;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
+use std::time::Instant;
 
 use dvb_pg::{Interrupt, Patience, PostgresTarget};
 
@@ -52,6 +53,17 @@ impl PostgresCatalog {
 
     /// Does `work` in one transaction, which ends with it.
     fn transact<T>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>, &Schema) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let began = Instant::now();
+        let done = self.transact_once(work);
+        let (database, ms, ok) = (self.target.describe(), began.elapsed().as_millis(), done.is_ok());
+        tracing::debug!(database, ms, ok, "transaction in the catalogue");
+        done
+    }
+
+    fn transact_once<T>(
         &self,
         work: impl FnOnce(&mut Session<'_>, &Schema) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {

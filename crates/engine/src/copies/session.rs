@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, RunId};
@@ -131,7 +131,10 @@ impl<'a> Connection<'a> {
     ) -> Result<T, Interrupted> {
         let mut session = self.take()?;
         let wait = self.waits();
-        let done = work(session.as_mut()).map_err(Interrupted::Session)?;
+        let done = work(session.as_mut()).map_err(|error| {
+            tracing::debug!(destination = self.at.destination.0, error = error.chain(), "the session is lost");
+            Interrupted::Session(error)
+        })?;
         drop(wait);
         self.keep(session);
         Ok(done)
@@ -156,6 +159,7 @@ impl<'a> Connection<'a> {
 
     /// What comes next gets a new session.
     pub(crate) fn hang_up(&mut self) {
+        tracing::debug!(destination = self.at.destination.0, "the session is closed");
         self.session = None;
     }
 
@@ -201,6 +205,11 @@ impl<'a> Connection<'a> {
             };
             let text = format!("{}; trying again in {} s", error.chain(), pause.as_secs());
             self.at.observer.event(&Event::Warning(&text));
+            tracing::debug!(
+                destination = self.at.destination.0,
+                pause_s = pause.as_secs(),
+                "wait before another attempt"
+            );
             self.at.stop.sleep(*pause);
         }
     }
@@ -209,8 +218,14 @@ impl<'a> Connection<'a> {
         // One after the other, so that none takes away the folder that another one has just made.
         let one = self.contact.only_reads.then(|| self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner));
         let wait = self.waits();
+        let began = Instant::now();
         let connected = self.at.sink.connect(self.at.run);
         drop(wait);
+        let (destination, ms) = (&self.at.destination.0, began.elapsed().as_millis());
+        match &connected {
+            Ok(_) => tracing::debug!(destination, method = self.at.sink.method(), ms, "connect to the destination"),
+            Err(error) => tracing::debug!(destination, ms, error = error.chain(), "connect to the destination"),
+        }
         let mut session = connected?;
         self.contact.was_connected.store(true, Ordering::Relaxed);
         if one.is_some() {

@@ -6,7 +6,7 @@
 use crate::copies::incident::of_copy;
 use crate::source::judge::reason;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved, RecordedChecksum};
 use dvb_ledger::{CopyRecord, CopyState, LedgerError, Reservation};
@@ -54,7 +54,20 @@ impl DestinationRun<'_> {
         share: Option<&Share>,
     ) -> Result<(), Interrupted> {
         for session in 1..=SESSIONS {
-            match self.carry_once(jobs, connection, share) {
+            let began = Instant::now();
+            let carried = self.carry_once(jobs, connection, share);
+            let objects = jobs.iter().map(|job| job.items.len()).sum::<usize>();
+            let (ms, ok) = (began.elapsed().as_millis(), carried.is_ok());
+            tracing::debug!(
+                destination = self.setup.destination.0,
+                files = jobs.len(),
+                objects,
+                session,
+                ms,
+                ok,
+                "batch"
+            );
+            match carried {
                 // To do it again would be to begin it.
                 Err(Interrupted::Session(_)) if !self.setup.stop.may_begin() => return Err(Interrupted::Stopped),
                 Err(Interrupted::Session(error)) if session < SESSIONS => {

@@ -25,6 +25,7 @@ use postgres::Transaction;
 
 use crate::event::PAGE;
 use crate::pages::Pages;
+use crate::trace;
 use crate::{
     Acknowledgement, Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Event, EventEnd, Finding,
     History, Holder, Holding, Incident, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record,
@@ -79,11 +80,13 @@ impl PostgresLedger {
         what: &'static str,
         work: impl Fn(&mut Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        match self.attempt(&work) {
-            Err(Fault::Sql(error)) if open::is_worth_another_try(&error) => self.attempt(&work),
-            done => done,
-        }
-        .map_err(|it| self.error(what, it))
+        trace::transaction(what, || {
+            let done = match self.attempt(&work) {
+                Err(Fault::Sql(error)) if open::is_worth_another_try(&error) => self.attempt(&work),
+                done => done,
+            };
+            done.map_err(|fault| self.error(what, fault))
+        })
     }
 
     fn attempt<T>(&self, work: &impl Fn(&mut Transaction<'_>) -> Result<T, Fault>) -> Result<T, Fault> {

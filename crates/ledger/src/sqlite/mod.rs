@@ -24,6 +24,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::event::PAGE;
 use crate::pages::Pages;
+use crate::trace;
 use crate::{
     Acknowledgement, Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Event, EventEnd, Finding,
     History, Holder, Holding, Incident, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record,
@@ -76,18 +77,20 @@ impl SqliteLedger {
         what: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        let mut writer = unpoisoned(&self.writer);
-        let connection = match writer.take() {
-            Some(it) => writer.insert(it),
-            None => writer.insert(open::existing(&self.path)?),
-        };
-        // Dropped without a commit, the transaction rolls back.
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|it| open::error(&self.path, what, it))?;
-        let done = work(&transaction).map_err(|it| self.error(what, it))?;
-        transaction.commit().map_err(|it| open::error(&self.path, what, it))?;
-        Ok(done)
+        trace::transaction(what, || {
+            let mut writer = unpoisoned(&self.writer);
+            let connection = match writer.take() {
+                Some(it) => writer.insert(it),
+                None => writer.insert(open::existing(&self.path)?),
+            };
+            // Dropped without a commit, the transaction rolls back.
+            let transaction = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .map_err(|it| open::error(&self.path, what, it))?;
+            let done = work(&transaction).map_err(|it| self.error(what, it))?;
+            transaction.commit().map_err(|it| open::error(&self.path, what, it))?;
+            Ok(done)
+        })
     }
 
     fn read<T>(
@@ -95,15 +98,17 @@ impl SqliteLedger {
         what: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, LedgerError> {
-        let idle = unpoisoned(&self.idle_readers).pop();
-        let mut reader = match idle {
-            Some(it) => it,
-            None => open::reader(&self.path)?,
-        };
-        let done = reader.transaction().map_err(Fault::from).and_then(|it| work(&it));
-        let done = done.map_err(|it| self.error(what, it))?;
-        unpoisoned(&self.idle_readers).push(reader);
-        Ok(done)
+        trace::transaction(what, || {
+            let idle = unpoisoned(&self.idle_readers).pop();
+            let mut reader = match idle {
+                Some(it) => it,
+                None => open::reader(&self.path)?,
+            };
+            let done = reader.transaction().map_err(Fault::from).and_then(|it| work(&it));
+            let done = done.map_err(|it| self.error(what, it))?;
+            unpoisoned(&self.idle_readers).push(reader);
+            Ok(done)
+        })
     }
 
     fn error(&self, what: &'static str, fault: Fault) -> LedgerError {
