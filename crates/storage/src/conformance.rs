@@ -14,8 +14,8 @@ use dvb_fixity::{Algorithm, Measured};
 use dvb_model::{ObjectKey, RunId};
 
 use crate::{
-    Cause, CommitRequest, Listed, Listing, Location, ObjectAddress, Payload, PayloadError, Shelf, Sink, SinkSession,
-    Source, SourceError, StageRequest, Staged, Unstaged,
+    Cause, CommitRequest, InMemory, Listed, Listing, Location, ObjectAddress, Payload, PayloadError, Shelf, Sink,
+    SinkSession, Source, SourceError, StageRequest, Staged, Unstaged,
 };
 
 pub use continued::continued;
@@ -27,9 +27,7 @@ pub type Broken = String;
 
 /// Bytes at hand as a payload, which can be told to fail.
 pub struct Bytes {
-    bytes: Vec<u8>,
-    at: usize,
-    hasher: dvb_fixity::Hasher,
+    bytes: InMemory,
     end: End,
 }
 
@@ -48,13 +46,13 @@ impl Bytes {
     /// A payload of these bytes, hashed by `algorithms` (and SHA-256).
     #[must_use]
     pub fn new(bytes: Vec<u8>, algorithms: &[Algorithm], end: End) -> Self {
-        Self { bytes, at: 0, hasher: dvb_fixity::Hasher::new(algorithms), end }
+        Self { bytes: InMemory::new(bytes, algorithms), end }
     }
 }
 
 impl Payload for Bytes {
     fn size_hint(&self) -> u64 {
-        self.bytes.len() as u64
+        self.bytes.size_hint()
     }
 
     fn open(&mut self) -> Result<(), PayloadError> {
@@ -65,10 +63,7 @@ impl Payload for Bytes {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
-        let n = buffer.len().min(self.bytes.len() - self.at);
-        buffer[..n].copy_from_slice(&self.bytes[self.at..self.at + n]);
-        self.hasher.update(&buffer[..n]);
-        self.at += n;
+        let n = self.bytes.read(buffer)?;
         if n == 0 && self.end == End::ReadError {
             return Err(SourceError::new(Cause::Io, "read error").into());
         }
@@ -76,7 +71,7 @@ impl Payload for Bytes {
     }
 
     fn finish(self: Box<Self>) -> Measured {
-        self.hasher.finish()
+        Box::new(self.bytes).finish()
     }
 }
 

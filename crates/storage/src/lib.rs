@@ -3,14 +3,16 @@
 //! A [`Source`] reads objects of one of Dataverse's stores. A [`Sink`] holds copies at a destination; it works in
 //! batches, so that many small files travel in few round trips: [`SinkSession::stage`] stores a batch where nobody
 //! looks, [`SinkSession::commit`] proves it and lets it show. What each promises is checked by the suites in
-//! [`conformance`], which every implementation runs against a real server.
+//! `conformance` (the cargo feature of that name, for tests), which every implementation runs against a real server.
 //!
 //! A [`Target`] is where files are given back to, and a [`Mender`] one in which they take the place of damaged ones. A
 //! [`StoreWriter`] tells which of them Dataverse looks for an object in. An [`ObjectWriter`] makes one of the sessions of
 //! a sink.
 
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod in_memory;
 mod memory;
 mod object_writer;
 mod parallel;
@@ -22,6 +24,7 @@ mod target;
 mod trace;
 
 pub use error::{Cause, SinkError, SourceError};
+pub use in_memory::InMemory;
 pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
 pub use parallel::parallel_map;

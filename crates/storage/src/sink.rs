@@ -205,7 +205,7 @@ pub trait Sink: Send + Sync {
 ///   with it, and only one does. The payload is read and hashed from its start all the same: only the sending is saved.
 ///   What lies there is compared with what is read, part by part where the protocol tells digests of parts, else by the proof
 ///   of the whole at the end; what differs is sent anew. So an object that changed at the source meanwhile is never joined of
-///   two halves. A sink need not keep this promise; one that does runs [`conformance::continued`](crate::conformance::continued).
+///   two halves. A sink need not keep this promise; one that does runs `conformance::continued`.
 pub trait SinkSession: Send {
     /// What a [`Measured`] must hold, besides SHA-256, so that this session's evidence can be compared.
     fn algorithms(&self) -> &[Algorithm];

@@ -3,8 +3,7 @@
 use std::io::Read as _;
 
 use dvb_model::{DestinationName, ObjectKey};
-use dvb_storage::conformance::{Bytes, End};
-use dvb_storage::{Cause, CommitRequest, SinkError, SinkSession, StageRequest, Unstaged};
+use dvb_storage::{Cause, CommitRequest, InMemory, SinkError, SinkSession, StageRequest, Unstaged};
 
 use crate::command::error::{RunError, chain};
 use crate::command::exit_status::ExitStatus;
@@ -16,7 +15,7 @@ pub(crate) fn put(
     bytes: Vec<u8>,
     replace: bool,
 ) -> Result<Result<(), Unstaged>, SinkError> {
-    let payload = Box::new(Bytes::new(bytes, session.algorithms(), End::Whole));
+    let payload = Box::new(InMemory::new(bytes, session.algorithms()));
     let silent = || SinkError::new(Cause::Io, format!("the destination said nothing of {key}"));
     let staged = session.stage(vec![StageRequest { key: key.clone(), payload }])?.pop().ok_or_else(silent)?;
     let staged = match staged {
