@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
 use dvb_engine::{Access, NoStore, StoreWriters, Stores, writer_run};
-use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, Manner};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, OwnershipPolicy};
 use dvb_ledger::{Agent, Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_remote::{Layout, RemoteConfig, RemoteStore, Signing};
@@ -446,7 +446,7 @@ fn open_folder(directory: &Path, extra_roots: &[PathBuf]) -> Access {
 
 /// A folder that files are given back to.
 pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Folder>, SinkError> {
-    Ok(Box::new(FolderWriter::open(folder, run, Manner::Own)?))
+    Ok(Box::new(FolderWriter::open(folder, run, OwnershipPolicy::Own)?))
 }
 
 /// A destination; nothing is contacted yet.

@@ -2,7 +2,7 @@
 
 use sha2::Digest as _;
 
-use crate::apart::Apart;
+use crate::hash_thread::HashThread;
 use crate::{Algorithm, Digest};
 
 /// From this many bytes on, SHA-256 and the other algorithms have a processor each: MD5 alone is slower than a fast
@@ -19,7 +19,7 @@ pub struct Hasher {
 /// Where the other algorithms are computed.
 enum Place {
     Here(Box<Others>),
-    Apart(Apart),
+    Thread(HashThread),
 }
 
 /// The state of all algorithms but SHA-256.
@@ -52,7 +52,7 @@ impl Hasher {
         }
         match &mut self.others {
             Place::Here(others) => others.update(bytes),
-            Place::Apart(apart) => apart.update(bytes),
+            Place::Thread(thread) => thread.update(bytes),
         }
         self.sha256.update(bytes);
     }
@@ -62,8 +62,8 @@ impl Hasher {
         let Place::Here(others) = &mut self.others else { return };
         if others.any() && std::thread::available_parallelism().is_ok_and(|it| it.get() > 1) {
             let others = std::mem::take(others);
-            self.others = match Apart::start(others) {
-                Ok(apart) => Place::Apart(apart),
+            self.others = match HashThread::start(others) {
+                Ok(thread) => Place::Thread(thread),
                 Err(others) => Place::Here(others),
             };
         }
@@ -74,7 +74,7 @@ impl Hasher {
     pub fn finish(self) -> Measured {
         let others = match self.others {
             Place::Here(others) => others,
-            Place::Apart(apart) => apart.finish(),
+            Place::Thread(thread) => thread.finish(),
         };
         let digests = [
             others.md5.map(|it| it.finalize().to_vec()),
@@ -155,7 +155,7 @@ mod tests {
             for piece in bytes[..len].chunks(step) {
                 hasher.update(piece);
             }
-            assert_eq!(matches!(hasher.others, Place::Apart(_)), len >= large, "{len}");
+            assert_eq!(matches!(hasher.others, Place::Thread(_)), len >= large, "{len}");
             let measured = hasher.finish();
             let mut others = Hasher::new(&Algorithm::ALL).others;
             let Place::Here(here) = &mut others else { unreachable!() };
@@ -174,8 +174,8 @@ mod tests {
         for _ in 0..20 {
             hasher.update(&vec![1; 1 << 20]);
         }
-        let Place::Apart(apart) = hasher.others else { panic!("no thread") };
-        let thread = apart.abandon();
+        let Place::Thread(thread) = hasher.others else { panic!("no thread") };
+        let thread = thread.abandon();
         thread.join().unwrap();
     }
 }

@@ -4,7 +4,7 @@
 //! become a [`Proved`] by comparison with what the other side says it holds.
 
 mod algorithm;
-mod apart;
+mod hash_thread;
 mod hasher;
 mod proof;
 mod recorded;

@@ -19,4 +19,4 @@ mod writer;
 pub use replace::replace_file;
 pub use sink::{DirectorySink, DirectorySinkConfig};
 pub use source::FileStore;
-pub use writer::{FileStoreWriter, FolderWriter, Manner};
+pub use writer::{FileStoreWriter, FolderWriter, OwnershipPolicy};

@@ -30,7 +30,7 @@ const BUFFER: usize = 1 << 20;
 
 /// Whose files are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum OwnershipPolicy {
     /// This account's, readable for its group.
     Own,
     /// Owner, group and mode are those of the file that is replaced, else of another file in the same folder, else
@@ -44,7 +44,7 @@ pub struct FolderWriter {
     /// `None` while it is not there: it is made with the first file in it.
     dir: Mutex<Option<Dir>>,
     run: RunId,
-    manner: Manner,
+    ownership: OwnershipPolicy,
     next: AtomicU64,
     /// Folders in which what dead processes left was removed already.
     swept: Mutex<HashSet<PathBuf>>,
@@ -67,18 +67,18 @@ struct Spot {
 }
 
 /// Owner, group and mode.
-struct Like {
+struct TemplateMetadata {
     owner: Option<(Uid, Gid)>,
     mode: Mode,
 }
 
 impl FolderWriter {
-    /// Opens the folder, which may itself be reached by a symbolic link; with [`Manner::Own`] it need not be there: the
+    /// Opens the folder, which may itself be reached by a symbolic link; with [`OwnershipPolicy::Own`] it need not be there: the
     /// first file makes it. `run` makes the names of temporaries unique.
     ///
     /// # Errors
     /// [`Cause::Misconfigured`] or [`Cause::Unavailable`], when it cannot be used.
-    pub fn open(root: &Path, run: &RunId, manner: Manner) -> Result<Self, SinkError> {
+    pub fn open(root: &Path, run: &RunId, ownership: OwnershipPolicy) -> Result<Self, SinkError> {
         let unavailable = |error| {
             let attempt = format!(
                 "cannot use the folder {}; check that it exists, is mounted, and that this account may enter it",
@@ -87,14 +87,14 @@ impl FolderWriter {
             SinkError::because(cause_of_root(&error), attempt, error)
         };
         let dir = match Dir::open_ambient_dir(root, ambient_authority()) {
-            Err(error) if manner == Manner::Own && error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if ownership == OwnershipPolicy::Own && error.kind() == io::ErrorKind::NotFound => None,
             other => Some(other.map_err(unavailable)?),
         };
         Ok(Self {
             root: root.to_owned(),
             dir: Mutex::new(dir),
             run: run.clone(),
-            manner,
+            ownership,
             next: AtomicU64::new(0),
             swept: Mutex::default(),
             named: Mutex::default(),
@@ -106,7 +106,7 @@ impl FolderWriter {
     /// The folder of a store, in which links are followed as those who read it do: where they end below it, or below a
     /// folder of `extra`.
     fn of_store(root: &Path, extra: &[PathBuf], run: &RunId) -> Result<Self, SinkError> {
-        let writer = Self::open(root, run, Manner::AsNeighbours)?;
+        let writer = Self::open(root, run, OwnershipPolicy::AsNeighbours)?;
         let links = Roots::open(root, extra).map_err(|it| SinkError {
             cause: it.cause,
             attempt: it.attempt,
@@ -213,12 +213,13 @@ impl FolderWriter {
             Err(Errno::EXIST) => return Ok(()),
             other => other?,
         }
-        if self.manner == Manner::AsNeighbours {
-            let like = rustix::fs::fstat(dir)?;
+        if self.ownership == OwnershipPolicy::AsNeighbours {
+            let template = rustix::fs::fstat(dir)?;
             let made = enter(dir, part)?;
             // Files are more important than the owner of their folder: it is noted with them.
-            let _ = rustix::fs::fchown(&made, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)));
-            rustix::fs::fchmod(&made, Mode::from_raw_mode(like.st_mode & 0o7777))?;
+            let _ =
+                rustix::fs::fchown(&made, Some(Uid::from_raw(template.st_uid)), Some(Gid::from_raw(template.st_gid)));
+            rustix::fs::fchmod(&made, Mode::from_raw_mode(template.st_mode & 0o7777))?;
         }
         Ok(())
     }
@@ -266,21 +267,21 @@ impl FolderWriter {
     }
 
     /// As whom the file is made.
-    fn like(&self, dir: &Dir, name: &str) -> io::Result<Like> {
-        if self.manner == Manner::Own {
-            return Ok(Like { owner: None, mode: Mode::from_raw_mode(0o640) });
+    fn template_metadata(&self, dir: &Dir, name: &str) -> io::Result<TemplateMetadata> {
+        if self.ownership == OwnershipPolicy::Own {
+            return Ok(TemplateMetadata { owner: None, mode: Mode::from_raw_mode(0o640) });
         }
         let regular = |name: &str| stat(dir, name).ok().flatten().filter(is_regular);
         let neighbour = regular(name).or_else(|| {
             let names = dir.entries().ok()?.filter_map(|it| it.ok()?.file_name().into_string().ok());
             names.filter(|it| !it.starts_with('.')).find_map(|it| regular(&it))
         });
-        let (like, mask) = match neighbour {
+        let (template, mask) = match neighbour {
             Some(it) => (it, 0o777),
             None => (rustix::fs::fstat(dir)?, 0o666),
         };
-        let owner = Some((Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid)));
-        Ok(Like { owner, mode: Mode::from_raw_mode(like.st_mode & mask) })
+        let owner = Some((Uid::from_raw(template.st_uid), Gid::from_raw(template.st_gid)));
+        Ok(TemplateMetadata { owner, mode: Mode::from_raw_mode(template.st_mode & mask) })
     }
 
     /// Writes what is expected, so that it can be given the name `at`.
@@ -295,10 +296,10 @@ impl FolderWriter {
         let dir = &spot.dir;
         let temporary = format!("{TEMPORARY}{}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
-        let like = self.like(dir, &spot.name).map_err(failed)?;
+        let template = self.template_metadata(dir, &spot.name).map_err(failed)?;
         let mut whole = Whole::create(dir, temporary).map_err(failed)?;
         let written = fill(&mut whole.file, copy, expected, &failed).and_then(|()| {
-            let placed = dress(&whole.file, &like).map_err(failed)?;
+            let placed = apply_ownership(&whole.file, &template).map_err(failed)?;
             whole.file.sync_all().map_err(failed)?;
             Ok(placed)
         });
@@ -397,10 +398,10 @@ fn fill(
 }
 
 /// Gives a file its owner and mode.
-fn dress(file: &File, like: &Like) -> io::Result<Placed> {
+fn apply_ownership(file: &File, template: &TemplateMetadata) -> io::Result<Placed> {
     let now = rustix::fs::fstat(file)?;
     let mut placed = Placed::default();
-    if let Some((owner, group)) = like.owner
+    if let Some((owner, group)) = template.owner
         && (now.st_uid, now.st_gid) != (owner.as_raw(), group.as_raw())
     {
         match rustix::fs::fchown(file, Some(owner), Some(group)) {
@@ -413,7 +414,7 @@ fn dress(file: &File, like: &Like) -> io::Result<Placed> {
             other => other?,
         }
     }
-    rustix::fs::fchmod(file, like.mode)?;
+    rustix::fs::fchmod(file, template.mode)?;
     Ok(placed)
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use dvb_fixity::{Algorithm, Hasher, Measured};
-use dvb_fs::{DirectorySink, DirectorySinkConfig, FolderWriter, Manner, replace_file};
+use dvb_fs::{DirectorySink, DirectorySinkConfig, FolderWriter, OwnershipPolicy, replace_file};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
     CommitRequest, Demand, Expected, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Target,
@@ -133,10 +133,10 @@ fn what_is_adopted_outlives_the_power() {
 #[test]
 fn what_was_given_back_outlives_the_power() {
     each_disk(|disk| {
-        for manner in [Manner::Own, Manner::AsNeighbours] {
+        for manner in [OwnershipPolicy::Own, OwnershipPolicy::AsNeighbours] {
             let below = format!("new/and-new-{manner:?}");
             let root = disk.path().join(&below);
-            if manner == Manner::AsNeighbours {
+            if manner == OwnershipPolicy::AsNeighbours {
                 fs::create_dir_all(&root).unwrap();
             }
             let writer = FolderWriter::open(&root, &RunId("r1".into()), manner).unwrap();

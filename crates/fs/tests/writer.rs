@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use dvb_fixity::{Algorithm, Measured};
-use dvb_fs::{FileStore, FileStoreWriter, FolderWriter, Manner};
+use dvb_fs::{FileStore, FileStoreWriter, FolderWriter, OwnershipPolicy};
 use dvb_model::{ObjectKey, ObjectName, RunId, StoragePid};
 use dvb_storage::{
     Cause, Expected, Folder, Location, Mender, ObjectAddress, PutError, Source as _, StoreWriter as _, Target,
@@ -26,7 +26,7 @@ fn expected(bytes: &[u8]) -> Expected {
 }
 
 fn writer(root: &Path) -> FolderWriter {
-    FolderWriter::open(root, &RunId("r1".into()), Manner::Own).unwrap()
+    FolderWriter::open(root, &RunId("r1".into()), OwnershipPolicy::Own).unwrap()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -57,7 +57,7 @@ fn tree(root: &Path, below: &str, found: &mut BTreeMap<String, Vec<u8>>) {
 
 #[test]
 fn a_folder_keeps_the_promises_of_a_target() {
-    for manner in [Manner::Own, Manner::AsNeighbours] {
+    for manner in [OwnershipPolicy::Own, OwnershipPolicy::AsNeighbours] {
         let folder = TempDir::new().unwrap();
         let writer = FolderWriter::open(folder.path(), &RunId("r1".into()), manner).unwrap();
         let seen = || {
@@ -135,7 +135,7 @@ fn what_dead_processes_left_goes_and_what_is_being_written_stays() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join(".dataverse-backup-restore-dead-0"), "half").unwrap();
     let (one, two) =
-        (writer(folder.path()), FolderWriter::open(folder.path(), &RunId("r2".into()), Manner::Own).unwrap());
+        (writer(folder.path()), FolderWriter::open(folder.path(), &RunId("r2".into()), OwnershipPolicy::Own).unwrap());
     // While one is being written, another process begins in the same folder.
     let mut slow = Slow { begin: Some(|| two.put_new(&key("b"), &mut &b"b"[..], &expected(b"b")).unwrap()) };
     one.put_new(&key("a"), &mut slow, &expected(b"a")).unwrap();

@@ -70,7 +70,7 @@ type Reopen = dyn Fn(u64, &Version) -> io::Result<Answer> + Send;
 /// | kind | |
 /// |---|---|
 /// | `UnexpectedEof` | it broke too often, or cannot be resumed |
-/// | `StaleNetworkFileHandle` | it was changed while it was read |
+/// | `StaleNetworkFileHandle` | it was changed while it was read, or the server gives other bytes than the rest |
 /// | `InvalidData` | there are more bytes than its size |
 /// | another | that of the request for the rest |
 pub struct Download {
@@ -136,6 +136,7 @@ impl Download {
             {
                 self.at
             }
+            _ if version.fits(headers) => return Err(self.not_resumed()),
             _ => return Err(self.changed()),
         };
         self.body = Some(self.service.body(answer.body));
@@ -173,6 +174,11 @@ impl Download {
 
     fn changed(&self) -> io::Error {
         io::Error::new(io::ErrorKind::StaleNetworkFileHandle, format!("{} was changed while it was read", self.name))
+    }
+
+    fn not_resumed(&self) -> io::Error {
+        let what = format!("the server does not continue {} at byte {}", self.name, self.at);
+        io::Error::new(io::ErrorKind::StaleNetworkFileHandle, what)
     }
 
     /// A body that goes on behind the size it was said to have is another object than was promised.

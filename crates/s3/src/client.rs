@@ -9,11 +9,11 @@ use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::RootCerts;
 use url::Url;
 
-use crate::answers::ErrorAnswer;
 use crate::config::S3Endpoint;
-use crate::credentials::Wallet;
+use crate::credentials::CredentialCache;
 use crate::error::{ENDED, Fault, Refusal};
 use crate::sign::{hex, insert, sign};
+use crate::xml::ErrorAnswer;
 
 /// SHA-256 of no bytes.
 const OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -30,7 +30,7 @@ pub(crate) struct Client {
     region: Mutex<String>,
     is_region_given: bool,
     path_style: bool,
-    wallet: Wallet,
+    credentials: CredentialCache,
 }
 
 /// A request.
@@ -90,7 +90,7 @@ impl Client {
             region: Mutex::new(region),
             is_region_given: endpoint.region.is_some(),
             path_style: endpoint.path_style,
-            wallet: Wallet::new(endpoint.credentials.clone()),
+            credentials: CredentialCache::new(endpoint.credentials.clone()),
         })
     }
 
@@ -149,7 +149,7 @@ impl Client {
         let (mut has_renewed, mut has_moved, mut has_failed, mut attempts) = (false, false, false, 1);
         let answered = self.service.retry(|attempt| {
             attempts = attempt;
-            let keys = match self.wallet.keys() {
+            let keys = match self.credentials.keys() {
                 Ok(it) => it,
                 Err(error) => return Attempt::Ended(Err(error.into())),
             };
@@ -165,7 +165,7 @@ impl Client {
             };
             // An answer to HEAD has no body that could say more than 400.
             let has_ended = fault.is_code(&ENDED) || (call.method == "HEAD" && fault.is_status(&[400]));
-            if has_ended && !has_renewed && self.wallet.renew(&keys) {
+            if has_ended && !has_renewed && self.credentials.renew(&keys) {
                 tracing::debug!("credentials have expired: obtain new ones");
                 has_renewed = true;
                 return Attempt::Renewed;

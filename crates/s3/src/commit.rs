@@ -8,7 +8,7 @@ use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 use crate::client::Answer;
 use crate::error::Fault;
 use crate::journal::Journal;
-use crate::probe::Server;
+use crate::probe::Capabilities;
 use crate::prove::{head, observe};
 use crate::sign::hex;
 use crate::sink::Shared;
@@ -19,7 +19,7 @@ use crate::upload::{self, Completed, Composite, lock_headers};
 #[derive(Clone, Copy)]
 pub(crate) struct Commit<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) server: Server,
+    pub(crate) capabilities: Capabilities,
     pub(crate) evidence: Evidence,
     pub(crate) journal: &'a Journal,
 }
@@ -68,7 +68,7 @@ impl Commit<'_> {
         let observed = match &shown {
             Shown::Now { observed: Some(it), .. } => Ok(it.clone()),
             Shown::Now { .. } | Shown::Perhaps => {
-                observe(self.shared, self.server, self.evidence, &key, &staged.measured, composite.as_ref())
+                observe(self.shared, self.capabilities, self.evidence, &key, &staged.measured, composite.as_ref())
             }
         };
         let proof = match observed {
@@ -93,7 +93,8 @@ impl Commit<'_> {
         let (shown, was_repeated) = match pending {
             Pending::Held(memory) => self.put(key, measured, &memory.buffer, !replace),
             Pending::Uploaded { id, parts } => {
-                let (completed, was_repeated) = upload::complete(self.shared, self.server, key, id, parts, !replace);
+                let (completed, was_repeated) =
+                    upload::complete(self.shared, self.capabilities, key, id, parts, !replace);
                 let shown = completed.map(|it| match it {
                     Completed::Yes(version) => Shown::Now { version, observed: None },
                     Completed::Perhaps => Shown::Perhaps,
@@ -117,13 +118,13 @@ impl Commit<'_> {
     /// Without conditions, looking first is all that is left; the ledger's lock keeps other runs out. Services that keep
     /// them on PUT may not on completing.
     fn is_taken(&self, key: &str, pending: &Pending) -> Result<bool, Failure> {
-        if self.server.conditions && matches!(pending, Pending::Held(_)) {
+        if self.capabilities.conditions && matches!(pending, Pending::Held(_)) {
             return Ok(false);
         }
         match head(self.shared, key) {
             Ok(found) => Ok(found.is_some()),
             // Who may not list gets this answer for a key that is free, too.
-            Err(fault) if self.server.conditions && fault.cause() == Cause::Forbidden => Ok(false),
+            Err(fault) if self.capabilities.conditions && fault.cause() == Cause::Forbidden => Ok(false),
             Err(fault) => Err(self.failed(fault, "look at", key)),
         }
     }
@@ -135,14 +136,14 @@ impl Commit<'_> {
         call.headers.push(("content-type", "application/octet-stream".into()));
         // What was hashed while it was read: nothing is hashed twice.
         call.sha256 = measured.digest(Algorithm::Sha256).map(|it| hex(it.as_bytes()));
-        let (name, algorithm) = match self.server.takes_md5() {
+        let (name, algorithm) = match self.capabilities.takes_md5() {
             true => ("content-md5", Algorithm::Md5),
             false => ("x-amz-checksum-sha256", Algorithm::Sha256),
         };
         if let Some(digest) = measured.digest(algorithm) {
             call.headers.push((name, BASE64.encode(digest.as_bytes())));
         }
-        if is_new && self.server.conditions {
+        if is_new && self.capabilities.conditions {
             call.headers.push(("if-none-match", "*".into()));
         }
         let (answer, was_repeated) = self.shared.client.ask_once(&call);
@@ -157,7 +158,7 @@ impl Commit<'_> {
     /// The ETag of the answer to a PUT, where it is seen to be the MD5 that the service made of what it got. (A checksum
     /// in that answer may be no more than the one of the request, handed back.) So nothing has to be asked for again.
     fn told_at_once(&self, answer: &Answer, measured: &Measured) -> Option<Observed> {
-        if self.evidence != Evidence::RemoteHash || !self.server.md5 {
+        if self.evidence != Evidence::RemoteHash || !self.capabilities.md5 {
             return None;
         }
         let digest: Digest = answer.etag()?.trim_matches('"').parse().ok()?;

@@ -111,12 +111,12 @@ impl fmt::Debug for Credentials {
 }
 
 /// The keys in use, shared by all requests of a client.
-pub(crate) struct Wallet {
+pub(crate) struct CredentialCache {
     from: Credentials,
     current: Mutex<Option<Keys>>,
 }
 
-impl Wallet {
+impl CredentialCache {
     pub(crate) fn new(from: Credentials) -> Self {
         Self { from, current: Mutex::new(None) }
     }

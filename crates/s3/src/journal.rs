@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dvb_model::RunId;
 use dvb_storage::parallel_map;
 
-use crate::answers::{OpenUpload, Uploads};
 use crate::error::Fault;
 use crate::left::{self, Open};
 use crate::listing::{ask, decode, list};
 use crate::sink::Shared;
 use crate::upload;
+use crate::xml::{OpenUpload, Uploads};
 
 const FOLDER: &str = "uploads/";
 

@@ -10,12 +10,12 @@ use md5::Digest as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::answers::{ListedParts, parse};
 use crate::error::Fault;
-use crate::probe::Server;
+use crate::probe::Capabilities;
 use crate::sign::hex;
 use crate::sink::Shared;
 use crate::upload::Part;
+use crate::xml::{ListedParts, parse};
 
 /// By their keys, the uploads that somebody may go on with.
 #[derive(Default)]
@@ -97,7 +97,7 @@ fn parts_of(shared: &Shared, key: &str, id: &str) -> Result<Parts, Fault> {
 
 impl There {
     /// The part, where its digest is that of these bytes.
-    pub(crate) fn if_it_is(&self, server: Server, number: u32, bytes: &[u8]) -> Option<Part> {
+    pub(crate) fn if_it_is(&self, capabilities: Capabilities, number: u32, bytes: &[u8]) -> Option<Part> {
         if self.size != bytes.len() as u64 {
             return None;
         }
@@ -105,13 +105,13 @@ impl There {
         let md5: [u8; 16] = md5::Md5::digest(bytes).into();
         let is_same = match &self.sha256 {
             Some(told) => told[..] == sha256,
-            None => server.md5 && self.etag.trim_matches('"').eq_ignore_ascii_case(&hex(&md5)),
+            None => capabilities.md5 && self.etag.trim_matches('"').eq_ignore_ascii_case(&hex(&md5)),
         };
         is_same.then(|| Part {
             number,
             etag: self.etag.clone(),
-            sha256: server.sha256.then_some(sha256),
-            md5: server.takes_md5().then_some(md5),
+            sha256: capabilities.sha256.then_some(sha256),
+            md5: capabilities.takes_md5().then_some(md5),
         })
     }
 }

@@ -7,12 +7,12 @@
 //! (`If-Match`), knows no `Retry-After`, and cannot read a list of uploads without storage classes. `tests/s3/rust_s3.rs`
 //! holds what was seen of it.
 
-mod answers;
 mod client;
 mod commit;
 mod config;
 mod credentials;
 mod error;
+mod imds;
 mod journal;
 mod largest;
 mod left;
@@ -22,7 +22,6 @@ mod probe;
 mod profile;
 mod prove;
 mod rename;
-mod roles;
 mod session;
 mod sign;
 mod sink;
@@ -30,12 +29,13 @@ mod source;
 mod stage;
 mod upload;
 mod writer;
+mod xml;
 
 pub use config::{LockMode, ObjectLock, S3Endpoint, S3SinkConfig, S3StoreConfig};
 pub use credentials::{Credentials, CredentialsError, Keys};
 pub use dvb_http::TimeLimits;
+pub use imds::{INSTANCE_METADATA, of_container, of_instance};
 pub use profile::{Profile, ProfileError};
-pub use roles::{INSTANCE_METADATA, of_container, of_instance};
 pub use sink::S3Sink;
 pub use source::S3Store;
 pub use writer::S3StoreWriter;

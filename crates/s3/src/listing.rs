@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::answers::{Page, Row, parse};
 use crate::client::{Call, Client};
 use crate::error::Fault;
 use crate::sink::Shared;
+use crate::xml::{Page, Row, parse};
 
 /// An object of a listing; or the name of one, as it came, that is no text.
 pub(crate) type Listed = Result<Row, String>;

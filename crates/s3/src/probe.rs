@@ -17,7 +17,7 @@ const CONTENT: &[u8] = b"dataverse-backup puts this here to see which digests th
 
 /// What a service was seen to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Server {
+pub(crate) struct Capabilities {
     /// Keeps `x-amz-checksum-sha256`, and tells it in `HEAD` with `x-amz-checksum-mode`.
     pub(crate) sha256: bool,
     /// The ETag of an object of one PUT is its MD5. Not so with encryption by KMS or by a customer's key.
@@ -26,7 +26,7 @@ pub(crate) struct Server {
     pub(crate) conditions: bool,
 }
 
-impl Server {
+impl Capabilities {
     pub(crate) fn has_digest(self) -> bool {
         self.sha256 || self.md5
     }
@@ -40,7 +40,7 @@ impl Server {
 /// The outcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Probed {
-    pub(crate) server: Server,
+    pub(crate) capabilities: Capabilities,
     /// Why nothing can be stored, where that is so; reading may still work.
     pub(crate) writable: Result<(), String>,
 }
@@ -77,7 +77,7 @@ impl Probed {
             let found = seen.as_ref().and_then(|it| it.header(name)).map(|it| it.trim_matches('"'));
             found.is_some() && found == value.as_deref()
         };
-        let server = Server {
+        let capabilities = Capabilities {
             sha256: has(
                 "x-amz-checksum-sha256",
                 expected.digest(Algorithm::Sha256).map(|it| BASE64.encode(it.as_bytes())),
@@ -88,7 +88,7 @@ impl Probed {
         if writable.is_ok() && shared.config.object_lock.is_some() {
             writable = has_locks(shared)?;
         }
-        Ok(Self { server, writable })
+        Ok(Self { capabilities, writable })
     }
 
     /// Tries that the service is there.

@@ -9,7 +9,7 @@ use dvb_storage::Demand;
 
 use crate::client::Answer;
 use crate::error::Fault;
-use crate::probe::Server;
+use crate::probe::Capabilities;
 use crate::sink::Shared;
 use crate::upload::Composite;
 use dvb_http::content_length;
@@ -39,7 +39,7 @@ fn head_of_new(shared: &Shared, key: &str) -> Result<Answer, Fault> {
 /// Observes what lies at `key`, of which `measured` (and of its parts, `composite`) was sent.
 pub(crate) fn observe(
     shared: &Shared,
-    server: Server,
+    capabilities: Capabilities,
     evidence: Evidence,
     key: &str,
     measured: &Measured,
@@ -48,7 +48,7 @@ pub(crate) fn observe(
     if evidence == Evidence::RemoteHash {
         let answer = head_of_new(shared, key)?;
         let size = content_length(&answer.headers);
-        if let Some(digest) = told(server, &answer, measured, composite) {
+        if let Some(digest) = told(capabilities, &answer, measured, composite) {
             return Ok(Observed { digest, size, evidence });
         }
         // A digest of another kind (an encrypted object, parts put together otherwise) proves nothing, nor disproves.
@@ -62,8 +62,13 @@ pub(crate) fn observe(
 }
 
 /// The digest that the service tells, where it is one of the whole object or equals what the parts make.
-fn told(server: Server, answer: &Answer, measured: &Measured, composite: Option<&Composite>) -> Option<Digest> {
-    if server.sha256 {
+fn told(
+    capabilities: Capabilities,
+    answer: &Answer,
+    measured: &Measured,
+    composite: Option<&Composite>,
+) -> Option<Digest> {
+    if capabilities.sha256 {
         let text = answer.header("x-amz-checksum-sha256")?;
         if composite.and_then(|it| it.sha256.as_deref()) == Some(text) {
             // Part by part what was sent, in the same order: so the whole is what was read.

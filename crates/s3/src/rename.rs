@@ -2,12 +2,12 @@
 
 use dvb_storage::{Cause, SinkError, parallel_map};
 
-use crate::answers::{CopiedPart, late_error, parse};
 use crate::error::{Fault, Refusal};
-use crate::probe::Server;
+use crate::probe::Capabilities;
 use crate::prove::head;
 use crate::sink::Shared;
 use crate::upload::{self, Completed, Part, lock_headers};
+use crate::xml::{CopiedPart, late_error, parse};
 use dvb_http::content_length;
 
 /// `CopyObject` takes no larger object; larger ones are copied part by part.
@@ -15,8 +15,8 @@ const LARGEST_COPY: u64 = 5 << 30;
 const COPIED_PART: u64 = 1 << 30;
 
 /// Gives the object at `from` the key `to`.
-pub(crate) fn rename(shared: &Shared, server: Server, from: &str, to: &str) -> Result<(), SinkError> {
-    second(shared, server, from, to)?;
+pub(crate) fn rename(shared: &Shared, capabilities: Capabilities, from: &str, to: &str) -> Result<(), SinkError> {
+    second(shared, capabilities, from, to)?;
     match shared.client.ask(&shared.call("DELETE", from)) {
         Ok(_) => Ok(()),
         Err(fault) if fault.cause() == Cause::Forbidden => {
@@ -29,7 +29,7 @@ pub(crate) fn rename(shared: &Shared, server: Server, from: &str, to: &str) -> R
 }
 
 /// Gives the object at `from` the key `to` as well.
-pub(crate) fn second(shared: &Shared, server: Server, from: &str, to: &str) -> Result<(), SinkError> {
+pub(crate) fn second(shared: &Shared, capabilities: Capabilities, from: &str, to: &str) -> Result<(), SinkError> {
     let failed = |fault: Fault| fault.sink(format!("cannot copy {from} to {to} in {}", shared.describe()));
     let Some(old) = head(shared, from).map_err(failed)? else {
         return Err(SinkError::new(Cause::Missing, format!("{from} is missing in {}", shared.describe())));
@@ -41,14 +41,14 @@ pub(crate) fn second(shared: &Shared, server: Server, from: &str, to: &str) -> R
     let size = content_length(&old.headers).ok_or(Fault::Lacking("Content-Length")).map_err(failed)?;
     let etag = old.etag().unwrap_or_default().to_owned();
     let make = |etag: &str| match size <= LARGEST_COPY {
-        true => match copy(shared, server, from, to, etag) {
+        true => match copy(shared, capabilities, from, to, etag) {
             // It makes a new object of the whole, and takes none as large.
             Err(fault) if fault.is_too_large() => {
-                copy_parts(shared, server, from, to, etag, (size, shared.part_size()))
+                copy_parts(shared, capabilities, from, to, etag, (size, shared.part_size()))
             }
             done => done,
         },
-        false => copy_parts(shared, server, from, to, etag, (size, COPIED_PART)),
+        false => copy_parts(shared, capabilities, from, to, etag, (size, COPIED_PART)),
     };
     match make(&etag) {
         Ok(()) => {}
@@ -80,12 +80,12 @@ fn source(shared: &Shared, from: &str, etag: &str) -> Vec<(&'static str, String)
     headers
 }
 
-fn copy(shared: &Shared, server: Server, from: &str, to: &str, etag: &str) -> Result<(), Fault> {
+fn copy(shared: &Shared, capabilities: Capabilities, from: &str, to: &str, etag: &str) -> Result<(), Fault> {
     let mut call = shared.call("PUT", to);
     call.headers = source(shared, from, etag);
     call.headers.extend(lock_headers(shared, to));
     call.is_long = true;
-    if server.sha256 {
+    if capabilities.sha256 {
         // A copy gets a checksum of its own, of the whole.
         call.headers.push(("x-amz-checksum-algorithm", "SHA256".into()));
     }
@@ -97,13 +97,13 @@ fn copy(shared: &Shared, server: Server, from: &str, to: &str, etag: &str) -> Re
 
 fn copy_parts(
     shared: &Shared,
-    server: Server,
+    capabilities: Capabilities,
     from: &str,
     to: &str,
     etag: &str,
     (size, part_size): (u64, u64),
 ) -> Result<(), Fault> {
-    let id = upload::create(shared, server, to)?;
+    let id = upload::create(shared, capabilities, to)?;
     let part_size = upload::part_size(part_size, size, 1);
     let numbers: Vec<u64> = (0..size.div_ceil(part_size)).collect();
     let copied: Result<Vec<Part>, Fault> = parallel_map(numbers, shared.config.parallel, |n| {
@@ -126,7 +126,7 @@ fn copy_parts(
     })
     .into_iter()
     .collect();
-    let done = copied.and_then(|parts| upload::complete(shared, server, to, &id, &parts, true).0);
+    let done = copied.and_then(|parts| upload::complete(shared, capabilities, to, &id, &parts, true).0);
     match done {
         Ok(Completed::Yes(_) | Completed::Perhaps) => Ok(()),
         Err(fault) => {

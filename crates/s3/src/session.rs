@@ -41,7 +41,7 @@ pub(crate) struct S3Session {
 impl S3Session {
     pub(crate) fn new(shared: Arc<Shared>, probed: Probed, evidence: Evidence, journal: Journal) -> Self {
         let mut algorithms = vec![Algorithm::Sha256];
-        if probed.server.takes_md5() || probed.server.md5 {
+        if probed.capabilities.takes_md5() || probed.capabilities.md5 {
             algorithms.push(Algorithm::Md5);
         }
         Self {
@@ -110,7 +110,7 @@ impl SinkSession for S3Session {
         let keys: Vec<String> = names.iter().map(|it| self.shared.key(it)).collect();
         let stage = Stage {
             shared: &self.shared,
-            server: self.probed.server,
+            capabilities: self.probed.capabilities,
             journal: &self.journal,
             keys: &keys,
             spared: &self.spared,
@@ -135,7 +135,7 @@ impl SinkSession for S3Session {
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
         let commit = Commit {
             shared: &self.shared,
-            server: self.probed.server,
+            capabilities: self.probed.capabilities,
             evidence: self.evidence,
             journal: &self.journal,
         };
@@ -192,7 +192,7 @@ impl SinkSession for S3Session {
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        rename(&self.shared, self.probed.server, &self.shared.key(from), &self.shared.key(to))
+        rename(&self.shared, self.probed.capabilities, &self.shared.key(from), &self.shared.key(to))
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
@@ -272,7 +272,7 @@ impl SinkSession for S3Session {
 
 impl ObjectSession for S3Session {
     fn copy(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        second(&self.shared, self.probed.server, &self.shared.key(from), &self.shared.key(to))
+        second(&self.shared, self.probed.capabilities, &self.shared.key(from), &self.shared.key(to))
     }
 
     fn cleanup(&mut self) {

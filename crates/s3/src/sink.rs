@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, MemoryBudget, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, Demand, MemoryBudget, ObjectSession, ObjectSink, SingleFlight, Sink, SinkError, SinkSession};
 
 use crate::client::{Call, Client};
 use crate::config::S3SinkConfig;
@@ -20,7 +20,7 @@ use crate::session::S3Session;
 /// Copies in a bucket. Its sessions share connections and memory.
 pub struct S3Sink {
     shared: Arc<Shared>,
-    probed: SharedAnswer<Probed>,
+    probed: SingleFlight<Probed>,
     next: AtomicU64,
 }
 
@@ -123,7 +123,7 @@ impl S3Sink {
             continues,
             config,
         };
-        Ok(Self { shared: Arc::new(shared), probed: SharedAnswer::default(), next: AtomicU64::new(0) })
+        Ok(Self { shared: Arc::new(shared), probed: SingleFlight::default(), next: AtomicU64::new(0) })
     }
 
     /// What the service can do, found out once; later it is only tried that it is there.
@@ -189,7 +189,7 @@ impl ObjectSink for S3Sink {
 impl S3Sink {
     fn open(&self, run: &RunId) -> Result<S3Session, SinkError> {
         let probed = self.probed.get(|known| self.probe(known))?;
-        let evidence = match (self.shared.config.demand, probed.server.has_digest()) {
+        let evidence = match (self.shared.config.demand, probed.capabilities.has_digest()) {
             (Demand::ReadBack, _) | (Demand::Auto, false) => Evidence::ReadBack,
             (Demand::Auto | Demand::RemoteHash, true) => Evidence::RemoteHash,
             (Demand::RemoteHash, false) => {
@@ -201,8 +201,8 @@ impl S3Sink {
         // Several processes may share a run.
         let name = format!("{number}-{:016x}", fastrand::u64(..));
         let journal = Journal::new(&self.shared, run, &name);
-        let (bucket, server) = (self.shared.describe(), probed.server);
-        tracing::debug!(bucket, run = run.0, session = name, ?server, "open a session");
+        let (bucket, capabilities) = (self.shared.describe(), probed.capabilities);
+        tracing::debug!(bucket, run = run.0, session = name, ?capabilities, "open a session");
         Ok(S3Session::new(Arc::clone(&self.shared), probed, evidence, journal))
     }
 }

@@ -11,7 +11,7 @@ use dvb_storage::{Payload, PayloadError, Reservation, SinkError, StageRequest, U
 
 use crate::journal::Journal;
 use crate::left::Parts;
-use crate::probe::Server;
+use crate::probe::Capabilities;
 use crate::sink::Shared;
 use crate::upload::{self, Part, PartFailure};
 
@@ -26,7 +26,7 @@ pub(crate) enum Pending {
 /// What staging takes from the session.
 pub(crate) struct Stage<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) server: Server,
+    pub(crate) capabilities: Capabilities,
     pub(crate) journal: &'a Journal,
     /// Keys of the batch at the service.
     pub(crate) keys: &'a [String],
@@ -145,7 +145,7 @@ impl<'a> Stage<'a> {
                             upload.there.get_or_init(|| parts);
                             id
                         }
-                        None => upload::create(self.shared, self.server, upload.key)?,
+                        None => upload::create(self.shared, self.capabilities, upload.key)?,
                     };
                     self.journal.opened(upload.key);
                     id.insert(new).clone()
@@ -153,11 +153,11 @@ impl<'a> Stage<'a> {
             }
         };
         let there = upload.there.get().and_then(|it| it.get(&number));
-        if let Some(part) = there.and_then(|it| it.if_it_is(self.server, number, bytes)) {
+        if let Some(part) = there.and_then(|it| it.if_it_is(self.capabilities, number, bytes)) {
             self.spared.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             return Ok(part);
         }
-        upload::send_part(self.shared, self.server, upload.key, &id, number, bytes).map_err(|it| match it {
+        upload::send_part(self.shared, self.capabilities, upload.key, &id, number, bytes).map_err(|it| match it {
             PartFailure::Fault(fault) => self.shared.refused_part(fault, bytes.len()).into(),
             mismatch @ PartFailure::Mismatch(_) => mismatch,
         })

@@ -7,11 +7,11 @@ use md5::Digest as _;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use crate::answers::{Created, NamedPart, completion, late_error, parse};
 use crate::error::{Fault, Refusal};
-use crate::probe::Server;
+use crate::probe::Capabilities;
 use crate::sign::hex;
 use crate::sink::Shared;
+use crate::xml::{Created, NamedPart, completion, late_error, parse};
 
 /// S3 takes no upload of more parts ("Amazon S3 multipart upload limits").
 const MOST_PARTS: u64 = 10_000;
@@ -79,12 +79,12 @@ pub(crate) fn lock_headers(shared: &Shared, key: &str) -> Vec<(&'static str, Str
     vec![("x-amz-object-lock-mode", lock.mode.header().to_owned()), ("x-amz-object-lock-retain-until-date", until)]
 }
 
-pub(crate) fn create(shared: &Shared, server: Server, key: &str) -> Result<String, Fault> {
+pub(crate) fn create(shared: &Shared, capabilities: Capabilities, key: &str) -> Result<String, Fault> {
     let mut call = shared.call("POST", key);
     call.query.push(("uploads", String::new()));
     call.headers = lock_headers(shared, key);
     call.headers.push(("content-type", "application/octet-stream".into()));
-    if server.sha256 {
+    if capabilities.sha256 {
         call.headers.push(("x-amz-checksum-algorithm", "SHA256".into()));
     }
     let created: Created = parse(&shared.client.ask(&call)?.text)?;
@@ -94,14 +94,14 @@ pub(crate) fn create(shared: &Shared, server: Server, key: &str) -> Result<Strin
 /// Sends a part, and compares what the service says of it.
 pub(crate) fn send_part(
     shared: &Shared,
-    server: Server,
+    capabilities: Capabilities,
     key: &str,
     id: &str,
     number: u32,
     bytes: &[u8],
 ) -> Result<Part, PartFailure> {
     let sha256: [u8; 32] = sha2::Sha256::digest(bytes).into();
-    let md5: Option<[u8; 16]> = server.takes_md5().then(|| md5::Md5::digest(bytes).into());
+    let md5: Option<[u8; 16]> = capabilities.takes_md5().then(|| md5::Md5::digest(bytes).into());
     let mut call = shared.call("PUT", key);
     call.query = vec![("partNumber", number.to_string()), ("uploadId", id.to_owned())];
     call.body = bytes;
@@ -112,10 +112,10 @@ pub(crate) fn send_part(
     });
     let answer = shared.client.ask(&call)?;
     let etag = answer.etag().ok_or(Fault::Lacking("ETag"))?.to_owned();
-    let told = if server.sha256 {
+    let told = if capabilities.sha256 {
         let text = answer.header("x-amz-checksum-sha256");
         text.and_then(|it| BASE64.decode(it).ok()).map(|it| (it, sha256.to_vec()))
-    } else if server.md5 {
+    } else if capabilities.md5 {
         let text = etag.trim_matches('"');
         text.parse::<Digest>().ok().map(|it| (it.as_bytes().to_vec(), md5.map(|it| it.to_vec()).unwrap_or_default()))
     } else {
@@ -127,7 +127,7 @@ pub(crate) fn send_part(
     {
         return Err(PartFailure::Mismatch(Mismatch::Digest { expected, found }));
     }
-    Ok(Part { number, etag, sha256: server.sha256.then_some(sha256), md5 })
+    Ok(Part { number, etag, sha256: capabilities.sha256.then_some(sha256), md5 })
 }
 
 /// What became of a completion.
@@ -143,7 +143,7 @@ pub(crate) enum Completed {
 /// `is_new` and the service keeps conditions.
 pub(crate) fn complete(
     shared: &Shared,
-    server: Server,
+    capabilities: Capabilities,
     key: &str,
     id: &str,
     parts: &[Part],
@@ -159,7 +159,7 @@ pub(crate) fn complete(
     call.headers.push(("content-type", "application/xml".into()));
     call.body = body.as_bytes();
     call.is_long = true;
-    if is_new && server.conditions {
+    if is_new && capabilities.conditions {
         call.headers.push(("if-none-match", "*".into()));
     }
     let mut was_repeated = false;

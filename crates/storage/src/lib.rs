@@ -17,7 +17,7 @@ mod memory;
 mod object_writer;
 mod parallel;
 mod read_ahead;
-mod shared_answer;
+mod single_flight;
 mod sink;
 mod source;
 mod target;
@@ -29,7 +29,7 @@ pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
 pub use parallel::parallel_map;
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
-pub use shared_answer::SharedAnswer;
+pub use single_flight::SingleFlight;
 pub use sink::{
     CONTINUED_FOR, CONTINUED_FROM, CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Room, Sink,
     SinkSession, StageRequest, Staged, Unstaged,

@@ -11,11 +11,11 @@ use ureq::http::Method;
 
 use crate::client::{Body, Request};
 use crate::container::{self, Row};
+use crate::context::Context;
 use crate::download;
 use crate::error::{Failure, status};
 use crate::manifest;
 use crate::path::Path;
-use crate::place::Place;
 use crate::upload::Upload;
 
 /// Looks at an object that was stored but is not seen yet, or not as it was stored last.
@@ -51,7 +51,7 @@ pub(crate) struct Seen {
     bytes: u64,
 }
 
-impl Place {
+impl Context {
     pub(crate) fn evidence(&self) -> Evidence {
         match self.demand {
             Demand::Auto | Demand::RemoteHash => Evidence::RemoteHash,

@@ -5,13 +5,13 @@ use dvb_model::ObjectKey;
 use dvb_storage::{Cause, Demand, SinkError, Unstaged};
 
 use crate::commit::proved_by_reading;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::manifest;
 use crate::path::Path;
-use crate::place::Place;
 use crate::upload::Upload;
 
-impl Place {
+impl Context {
     /// Proves the segments, then stores the manifest, which shows the whole object at once.
     pub(crate) fn commit_upload(
         &self,

@@ -11,8 +11,8 @@ use ureq::http::Method;
 
 use crate::client::Request;
 use crate::container::{self, Row};
+use crate::context::{Context, folder, mark};
 use crate::path::Path;
-use crate::place::{Place, folder, mark};
 
 /// More than any server has segments in a manifest.
 const MOST: usize = 10_000;
@@ -48,9 +48,9 @@ impl Inscription {
         json!({"key": self.key, "size": self.size, "began": self.began}).to_string().into_bytes()
     }
 
-    fn read(place: &Place, run: &RunId, name: &str) -> Option<Self> {
-        let path = Path::object(&place.segments(), &mark(run, name));
-        let mut answer = place.client.send(Request::new(Method::GET, &path)).ok()?;
+    fn read(context: &Context, run: &RunId, name: &str) -> Option<Self> {
+        let path = Path::object(&context.segments(), &mark(run, name));
+        let mut answer = context.client.send(Request::new(Method::GET, &path)).ok()?;
         let value: Value = serde_json::from_slice(&answer.small_body().ok()?).ok()?;
         let (key, size, began) = (value["key"].as_str()?, value["size"].as_u64()?, value["began"].as_u64()?);
         Some(Self { key: key.to_owned(), size, began })
@@ -65,13 +65,13 @@ impl Left {
     }
 
     /// Whether it is worth going on with what has this mark: then whoever stores the key next does so.
-    pub(crate) fn spares(&self, place: &Place, run: &RunId, name: &str) -> bool {
-        if !place.continues {
+    pub(crate) fn spares(&self, context: &Context, run: &RunId, name: &str) -> bool {
+        if !context.continues {
             return false;
         }
-        let Some(Inscription { key, size, began }) = Inscription::read(place, run, name) else { return false };
+        let Some(Inscription { key, size, began }) = Inscription::read(context, run, name) else { return false };
         let is_young = Duration::from_secs(now().saturating_sub(began)) < CONTINUED_FOR;
-        let segments = if is_young { segments(place, run, name) } else { Vec::new() };
+        let segments = if is_young { segments(context, run, name) } else { Vec::new() };
         if segments.iter().map(|it| it.bytes).sum::<u64>() < CONTINUED_FROM {
             return false;
         }
@@ -92,10 +92,10 @@ fn now() -> u64 {
 }
 
 /// Those that are there without a gap.
-fn segments(place: &Place, run: &RunId, name: &str) -> Vec<Row> {
+fn segments(context: &Context, run: &RunId, name: &str) -> Vec<Row> {
     let folder = folder(&run.0, name);
     let number = |n: usize| format!("{folder}{n:08}");
-    let rows = container::rows(&place.client, &place.segments(), (&number(1), &number(MOST)), MOST);
+    let rows = container::rows(&context.client, &context.segments(), (&number(1), &number(MOST)), MOST);
     let in_order = rows.unwrap_or_default().into_iter().enumerate();
     in_order.take_while(|(n, row)| row.name == number(n + 1)).map(|it| it.1).collect()
 }

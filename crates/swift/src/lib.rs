@@ -7,21 +7,21 @@
 //! an unfinished exercise.
 
 mod auth;
+mod capabilities;
 mod client;
 mod commit;
 mod commit_large;
 mod config;
 mod container;
+mod context;
 mod download;
 mod error;
-mod feed;
 mod http;
 mod keystone;
 mod left;
 mod manifest;
 mod path;
-mod place;
-mod server;
+mod segmenter;
 mod session;
 mod sink;
 mod source;

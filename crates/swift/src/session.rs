@@ -16,10 +16,10 @@ use ureq::http::Method;
 use crate::client::{Body, Request};
 use crate::commit::Waiting;
 use crate::container;
+use crate::context::Context;
 use crate::error::{Failure, status};
-use crate::feed::Feed;
 use crate::manifest;
-use crate::place::Place;
+use crate::segmenter::Segmenter;
 use crate::sweep;
 use crate::upload::Upload;
 
@@ -30,7 +30,7 @@ const AHEAD: usize = 256 << 10;
 
 /// A session. What it staged is known to it alone: in memory, or on the server under names of its own.
 pub(crate) struct Session {
-    place: Arc<Place>,
+    context: Arc<Context>,
     run: RunId,
     /// Unlike that of any other session of the run, on any host.
     name: String,
@@ -41,9 +41,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(place: Arc<Place>, run: RunId) -> Self {
+    pub(crate) fn new(context: Arc<Context>, run: RunId) -> Self {
         let name = format!("{:016x}", fastrand::u64(..));
-        Self { place, run, name, next: 0, waiting: HashMap::new(), spared: 0 }
+        Self { context, run, name, next: 0, waiting: HashMap::new(), spared: 0 }
     }
 
     fn stage_one(&mut self, request: StageRequest) -> Result<Staged, Unstaged> {
@@ -52,15 +52,15 @@ impl Session {
         let handle = format!("{}-{}", self.name, self.next);
         self.next += 1;
         let (size, promised) = (payload.size_hint(), payload.promised());
-        if size > self.place.limits.held_object {
+        if size > self.context.limits.held_object {
             payload = read_ahead(payload, AHEAD);
         }
-        let mut feed = Feed::new(payload.as_mut());
-        let waiting = match self.hold(&mut feed, size)? {
+        let mut segmenter = Segmenter::new(payload.as_mut());
+        let waiting = match self.hold(&mut segmenter, size)? {
             Some(it) => it,
             None => {
                 let names = (&self.run, handle.clone(), &key);
-                let upload = Upload::store(&self.place, names, &mut feed, size, promised)?;
+                let upload = Upload::store(&self.context, names, &mut segmenter, size, promised)?;
                 self.spared += upload.spared;
                 Waiting::Upload(upload)
             }
@@ -69,7 +69,7 @@ impl Session {
         if let Waiting::Upload(upload) = &waiting
             && let Err(mismatch) = upload.compare(&measured)
         {
-            let _ = upload.remove(&self.place);
+            let _ = upload.remove(&self.context);
             return Err(mismatch.into());
         }
         self.waiting.insert(handle.clone(), waiting);
@@ -77,21 +77,22 @@ impl Session {
     }
 
     /// Reads a small object into memory; `None` where it is not small, or no room is left.
-    fn hold(&self, feed: &mut Feed<'_>, size: u64) -> Result<Option<Waiting>, Unstaged> {
-        let most = self.place.limits.held_object.min(self.place.server.max_file_size);
+    fn hold(&self, segmenter: &mut Segmenter<'_>, size: u64) -> Result<Option<Waiting>, Unstaged> {
+        let most = self.context.limits.held_object.min(self.context.capabilities.max_file_size);
         if size > most {
             return Ok(None);
         }
-        let Some(mut memory) = self.place.budget.try_reserve(size) else { return Ok(None) };
-        let Some(bytes) = feed.whole(size)? else { return Ok(None) };
+        let Some(mut memory) = self.context.budget.try_reserve(size) else { return Ok(None) };
+        let Some(bytes) = segmenter.whole(size)? else { return Ok(None) };
         memory.buffer = bytes;
         Ok(Some(Waiting::Held(memory)))
     }
 
     fn stat_one(&self, key: &ObjectKey) -> Result<Option<Existing>, SinkError> {
-        let failed = |failure: Failure| failure.into_sink(format!("cannot look at {key} in {}", self.place.container));
-        let path = self.place.key(key.as_str());
-        match self.place.client.send(Request::new(Method::HEAD, &path)) {
+        let failed =
+            |failure: Failure| failure.into_sink(format!("cannot look at {key} in {}", self.context.container));
+        let path = self.context.key(key.as_str());
+        match self.context.client.send(Request::new(Method::HEAD, &path)) {
             Ok(answer) => Ok(Some(Existing { size: crate::http::length(&answer).map_err(failed)? })),
             Err(failure) if status(&failure) == Some(404) => Ok(None),
             Err(failure) => Err(failed(failure)),
@@ -100,18 +101,18 @@ impl Session {
 
     /// A copy of a plain object by the server itself; of a large one, a second manifest of the same segments.
     fn copy_to(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), Failure> {
-        let (source, target) = (self.place.key(from.as_str()), self.place.key(to.as_str()));
-        if let Some(segments) = manifest::get(&self.place.client, &source)? {
-            manifest::put(&self.place.client, &target, &segments, false)?;
-            return match manifest::compare(&segments, &manifest::read(&self.place.client, &target)?) {
+        let (source, target) = (self.context.key(from.as_str()), self.context.key(to.as_str()));
+        if let Some(segments) = manifest::get(&self.context.client, &source)? {
+            manifest::put(&self.context.client, &target, &segments, false)?;
+            return match manifest::compare(&segments, &manifest::read(&self.context.client, &target)?) {
                 Ok(()) => Ok(()),
                 Err(mismatch) => Err(Failure::Unread("the manifest was altered in transit", mismatch.into())),
             };
         }
-        let head = self.place.client.send(Request::new(Method::HEAD, &source).header("X-Newest", "true"))?;
+        let head = self.context.client.send(Request::new(Method::HEAD, &source).header("X-Newest", "true"))?;
         let request = Request::new(Method::PUT, &target).header("X-Copy-From", source.as_str()).body(Body::None);
-        self.place.client.send(request)?.why();
-        let copied = self.place.client.send(Request::new(Method::HEAD, &target).header("X-Newest", "true"))?;
+        self.context.client.send(request)?.why();
+        let copied = self.context.client.send(Request::new(Method::HEAD, &target).header("X-Newest", "true"))?;
         if copied.etag() != head.etag() || crate::http::length(&copied)? != crate::http::length(&head)? {
             return Err(Failure::Protocol("the server made a copy that differs".to_owned()));
         }
@@ -140,7 +141,7 @@ fn lost_unstaged(error: Unstaged) -> Result<Unstaged, SinkError> {
 
 impl SinkSession for Session {
     fn root(&self) -> Option<String> {
-        Some(self.place.container.clone())
+        Some(self.context.container.clone())
     }
 
     fn algorithms(&self) -> &[Algorithm] {
@@ -148,7 +149,7 @@ impl SinkSession for Session {
     }
 
     fn evidence(&self) -> Evidence {
-        self.place.evidence()
+        self.context.evidence()
     }
 
     /// What the server tells of an object is one of the past: of what it once received.
@@ -170,13 +171,13 @@ impl SinkSession for Session {
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
         let jobs: Vec<_> = batch.into_iter().map(|it| (self.waiting.remove(&it.staged.handle), it)).collect();
-        whole(self.place.commit(jobs), lost_unstaged)
+        whole(self.context.commit(jobs), lost_unstaged)
     }
 
     fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
         for staged in batch {
             if let Some(Waiting::Upload(upload)) = self.waiting.remove(&staged.handle) {
-                let removed = upload.remove(&self.place);
+                let removed = upload.remove(&self.context);
                 removed.map_err(|it| it.into_sink(format!("cannot remove the segments of {}", staged.key)))?;
             }
         }
@@ -185,7 +186,7 @@ impl SinkSession for Session {
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
         let this = &*self;
-        let answers = parallel_map(keys.iter().collect(), this.place.requests, |it| this.stat_one(it));
+        let answers = parallel_map(keys.iter().collect(), this.context.requests, |it| this.stat_one(it));
         whole(answers, lost_sink)
     }
 
@@ -194,19 +195,19 @@ impl SinkSession for Session {
         keys: &[ObjectKey],
         wanted: &[Algorithm],
     ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        let place = &self.place;
-        let one = |key: &ObjectKey| place.read_back(key.as_str(), place.key(key.as_str()), wanted);
-        whole(parallel_map(keys.iter().collect(), place.requests, one), lost_sink)
+        let context = &self.context;
+        let one = |key: &ObjectKey| context.read_back(key.as_str(), context.key(key.as_str()), wanted);
+        whole(parallel_map(keys.iter().collect(), context.requests, one), lost_sink)
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
         let failed = |it: Failure| it.into_sink(format!("cannot take the key {from} from what is at {to} now"));
         self.copy(from, to)?;
-        container::remove(&self.place.client, &self.place.container, from.as_str()).map_err(failed)
+        container::remove(&self.context.client, &self.context.container, from.as_str()).map_err(failed)
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
-        Ok(Box::new(self.place.open(key.as_str(), self.place.key(key.as_str()))?))
+        Ok(Box::new(self.context.open(key.as_str(), self.context.key(key.as_str()))?))
     }
 
     fn list(
@@ -214,7 +215,7 @@ impl SinkSession for Session {
         which: Listing<'_>,
         visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
     ) -> Result<(), SinkError> {
-        let Place { client, container, .. } = &*self.place;
+        let Context { client, container, .. } = &*self.context;
         let (prefix, here) = match which {
             Listing::Copies => (String::new(), false),
             Listing::Own(prefix) => (format!("{OWN}{prefix}"), true),
@@ -247,19 +248,19 @@ impl SinkSession for Session {
         if !key.is_own() {
             return Err(SinkError::new(Cause::Refused, format!("{key} is a copy, which is never removed")));
         }
-        let failed = |it: Failure| it.into_sink(format!("cannot remove {key} from {}", self.place.container));
-        let path = self.place.key(key.as_str());
-        let head = self.place.client.send(Request::new(Method::HEAD, &path)).map_err(failed)?;
+        let failed = |it: Failure| it.into_sink(format!("cannot remove {key} from {}", self.context.container));
+        let path = self.context.key(key.as_str());
+        let head = self.context.client.send(Request::new(Method::HEAD, &path)).map_err(failed)?;
         // Segments of an own object belong to it alone: it is never renamed.
         let query = if manifest::is_large(&head) { "?multipart-manifest=delete" } else { "" };
-        self.place.client.send(Request::new(Method::DELETE, &path).query(query)).map_err(failed)?.why();
+        self.context.client.send(Request::new(Method::DELETE, &path).query(query)).map_err(failed)?.why();
         Ok(())
     }
 
     fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
         let failed =
-            |it: Failure| it.into_sink(format!("cannot remove what dead runs left in {}", self.place.segments()));
-        sweep::sweep(&self.place, is_dead).map_err(failed)
+            |it: Failure| it.into_sink(format!("cannot remove what dead runs left in {}", self.context.segments()));
+        sweep::sweep(&self.context, is_dead).map_err(failed)
     }
 }
 

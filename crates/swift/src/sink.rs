@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_http::Interrupt;
 use dvb_model::RunId;
-use dvb_storage::{Cause, MemoryBudget, ObjectSession, ObjectSink, SharedAnswer, Sink, SinkError, SinkSession};
+use dvb_storage::{Cause, MemoryBudget, ObjectSession, ObjectSink, SingleFlight, Sink, SinkError, SinkSession};
 
+use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::config::SwiftSinkConfig;
 use crate::container;
+use crate::context::{Context, segments_of};
 use crate::error::Failure;
 use crate::left::Left;
-use crate::place::{Place, segments_of};
-use crate::server::Server;
 use crate::session::Session;
 
 /// A container. Its sessions share a token, connections, and what may wait in memory.
@@ -22,7 +22,7 @@ pub struct SwiftSink {
     client: Mutex<Option<Arc<Client>>>,
     interrupt: Interrupt,
     left: Arc<Left>,
-    place: SharedAnswer<Arc<Place>>,
+    context: SingleFlight<Arc<Context>>,
     /// In a store of Dataverse a container is made as it is needed; a destination's only when that is asked for.
     is_store: bool,
 }
@@ -38,7 +38,7 @@ impl SwiftSink {
             client: Mutex::new(None),
             interrupt: Interrupt::default(),
             left: Arc::default(),
-            place: SharedAnswer::default(),
+            context: SingleFlight::default(),
             is_store: false,
         }
     }
@@ -59,18 +59,18 @@ impl SwiftSink {
     }
 
     /// Looks that the container is there; `None` where it is not. What the server says of itself is asked for once.
-    fn place(&self, known: Option<&Arc<Place>>) -> Result<Option<Arc<Place>>, Failure> {
+    fn context(&self, known: Option<&Arc<Context>>) -> Result<Option<Arc<Context>>, Failure> {
         let client = self.client()?;
-        let server = known.map_or_else(|| Server::ask(&client), |it| Ok(it.server.clone()))?;
+        let capabilities = known.map_or_else(|| Capabilities::ask(&client), |it| Ok(it.capabilities.clone()))?;
         if self.is_store {
             container::ensure(&client, &self.config.container)?;
         } else if !container::exists(&client, &self.config.container)? {
             return Ok(None);
         }
-        Ok(Some(Arc::new(Place {
+        Ok(Some(Arc::new(Context {
             client,
             container: self.config.container.clone(),
-            server,
+            capabilities,
             limits: self.config.limits.clone(),
             budget: Arc::clone(&self.budget),
             requests: self.config.requests,
@@ -144,8 +144,9 @@ impl SwiftSink {
             let attempt = format!("the {} does not exist; check SwiftContainer", Sink::describe(self));
             SinkError::new(Cause::Absent, attempt)
         };
-        let place = self.place.get(|known| self.place(known).map_err(|it| self.failed(it))?.ok_or_else(missing))?;
-        tracing::debug!(container = self.config.container, run = run.0, server = ?place.server, "open a session");
-        Ok(Session::new(place, run.clone()))
+        let context =
+            self.context.get(|known| self.context(known).map_err(|it| self.failed(it))?.ok_or_else(missing))?;
+        tracing::debug!(container = self.config.container, run = run.0, capabilities = ?context.capabilities, "open a session");
+        Ok(Session::new(context, run.clone()))
     }
 }

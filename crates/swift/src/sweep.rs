@@ -5,15 +5,15 @@ use ureq::http::Method;
 
 use crate::client::Request;
 use crate::container;
+use crate::context::{Context, MARKS, folder};
 use crate::error::{Failure, status};
 use crate::path::Path;
-use crate::place::{MARKS, Place, folder};
 use crate::upload;
 
 /// Removes the segments that have a mark of a dead run, and the marks; not what somebody may go on with.
-pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Failure> {
+pub(crate) fn sweep(context: &Context, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Failure> {
     let mut removed = 0;
-    let runs = match container::list(&place.client, &place.segments(), MARKS, true) {
+    let runs = match container::list(&context.client, &context.segments(), MARKS, true) {
         // There never was a large object.
         Err(failure) if status(&failure) == Some(404) => return Ok(0),
         listed => listed?,
@@ -25,13 +25,13 @@ pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u
             continue;
         }
         let below = format!("{MARKS}{run}/");
-        for mark in container::list(&place.client, &place.segments(), &below, false)? {
+        for mark in container::list(&context.client, &context.segments(), &below, false)? {
             let Some(name) = mark.strip_prefix(&below) else { continue };
-            if !is_there(place, &mark)? || place.left.spares(place, &run, name) {
+            if !is_there(context, &mark)? || context.left.spares(context, &run, name) {
                 continue;
             }
-            let segments = container::list(&place.client, &place.segments(), &folder(&run.0, name), false)?;
-            upload::remove(place, &run, name, segments)?;
+            let segments = container::list(&context.client, &context.segments(), &folder(&run.0, name), false)?;
+            upload::remove(context, &run, name, segments)?;
             removed += 1;
         }
     }
@@ -39,9 +39,9 @@ pub(crate) fn sweep(place: &Place, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u
 }
 
 /// Listings lag behind: a mark may be gone, and a manifest stored, while it is still listed. All servers that hold it are asked.
-fn is_there(place: &Place, mark: &str) -> Result<bool, Failure> {
-    let path = Path::object(&place.segments(), mark);
-    match place.client.send(Request::new(Method::HEAD, &path).header("X-Newest", "true")) {
+fn is_there(context: &Context, mark: &str) -> Result<bool, Failure> {
+    let path = Path::object(&context.segments(), mark);
+    match context.client.send(Request::new(Method::HEAD, &path).header("X-Newest", "true")) {
         Ok(_) => Ok(true),
         Err(failure) if status(&failure) == Some(404) => Ok(false),
         Err(failure) => Err(failure),

@@ -9,12 +9,12 @@ use ureq::http::Method;
 
 use crate::client::{Body, Request};
 use crate::container::{self, Row};
+use crate::context::{Context, folder, mark};
 use crate::error::Failure;
-use crate::feed::Feed;
 use crate::left::{Found, Inscription};
 use crate::manifest::Segment;
 use crate::path::Path;
-use crate::place::{Place, folder, mark};
+use crate::segmenter::Segmenter;
 
 /// A large object whose segments are being stored, or are.
 #[derive(Debug)]
@@ -29,40 +29,40 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Stores everything that the feed gives, or what of it is not there yet. What fails leaves nothing; what was stopped,
+    /// Stores everything that the segmenter gives, or what of it is not there yet. What fails leaves nothing; what was stopped,
     /// something to go on with.
     pub(crate) fn store(
-        place: &Place,
+        context: &Context,
         (run, name, key): (&RunId, String, &ObjectKey),
-        feed: &mut Feed<'_>,
+        segmenter: &mut Segmenter<'_>,
         size: u64,
         promised: Option<u64>,
     ) -> Result<Self, Unstaged> {
         let failed = |failure: Failure| {
-            failure.into_sink(format!("cannot begin to store a large object in {}", place.segments()))
+            failure.into_sink(format!("cannot begin to store a large object in {}", context.segments()))
         };
-        if place.server.large.is_none() {
+        if context.capabilities.large.is_none() {
             let why = "the server has no static large objects (slo), which an object of this size needs";
             return Err(failed(Failure::Protocol(why.to_owned())).into());
         }
-        container::ensure(&place.client, &place.segments()).map_err(failed)?;
-        let (mut upload, there) = match place.left.take(key, size) {
+        container::ensure(&context.client, &context.segments()).map_err(failed)?;
+        let (mut upload, there) = match context.left.take(key, size) {
             // Under the names that it has: the mark there is good for the rest too.
             Some(Found { run, name, segments, .. }) => (Self::new(run, name), segments),
             None => {
                 let upload = Self::new(run.clone(), name);
-                let path = Path::object(&place.segments(), &mark(run, &upload.name));
+                let path = Path::object(&context.segments(), &mark(run, &upload.name));
                 let inscription = Inscription::new(key, size).text();
                 let request = Request::new(Method::PUT, &path).body(Body::Bytes(&inscription));
-                place.client.send(request).map_err(failed)?.why();
+                context.client.send(request).map_err(failed)?.why();
                 (upload, Vec::new())
             }
         };
-        let stored = upload.store_segments(place, feed, size, promised, &there);
+        let stored = upload.store_segments(context, segmenter, size, promised, &there);
         let is_stopped = matches!(stored, Err(Unstaged::Payload(PayloadError::Stopped)));
-        if stored.is_err() && !(is_stopped && upload.is_worth_going_on(place)) {
+        if stored.is_err() && !(is_stopped && upload.is_worth_going_on(context)) {
             // Its own failure is no news beside the one at hand; a later run sweeps what is left.
-            let _ = upload.remove(place);
+            let _ = upload.remove(context);
         }
         stored.map(|()| upload)
     }
@@ -71,23 +71,23 @@ impl Upload {
         Self { run, name, segments: Vec::new(), spared: 0, compared: true }
     }
 
-    fn is_worth_going_on(&self, place: &Place) -> bool {
-        place.continues && self.segments.iter().map(|it| it.bytes).sum::<u64>() >= CONTINUED_FROM
+    fn is_worth_going_on(&self, context: &Context) -> bool {
+        context.continues && self.segments.iter().map(|it| it.bytes).sum::<u64>() >= CONTINUED_FROM
     }
 
     fn store_segments(
         &mut self,
-        place: &Place,
-        feed: &mut Feed<'_>,
+        context: &Context,
+        segmenter: &mut Segmenter<'_>,
         size: u64,
         promised: Option<u64>,
         there: &[Row],
     ) -> Result<(), Unstaged> {
-        let cut = place.server.segment(place.limits.segment, size);
+        let cut = context.capabilities.segment(context.limits.segment, size);
         // The payload computes the MD5 of the whole: where that is one segment, it is not computed twice.
         self.compared = size > cut;
-        let cut = if self.compared { cut } else { place.server.max_file_size };
-        while feed.has_more()? {
+        let cut = if self.compared { cut } else { context.capabilities.max_file_size };
+        while segmenter.has_more()? {
             if self.segments.len() == 1 && !self.compared {
                 let why = "an object grew while it was read".to_owned();
                 return Err(SinkError::new(dvb_storage::Cause::Transient, why).into());
@@ -96,26 +96,26 @@ impl Upload {
             // Behind all that was promised more may come, nobody knows how much.
             let left = promised.map(|it| it.saturating_sub(stored).min(cut)).filter(|it| *it > 0);
             match there.get(self.segments.len()).filter(|it| self.compared && it.bytes == left.unwrap_or(cut)) {
-                Some(row) => self.pass_over(place, feed, row)?,
-                None => self.store_segment(place, feed, cut, left)?,
+                Some(row) => self.pass_over(context, segmenter, row)?,
+                None => self.store_segment(context, segmenter, cut, left)?,
             }
         }
         Ok(())
     }
 
     /// Reads a segment that is there. If it is another one now, the object changed meanwhile, and is stored anew.
-    fn pass_over(&mut self, place: &Place, feed: &mut Feed<'_>, there: &Row) -> Result<(), Unstaged> {
-        let mut segment = feed.segment(there.bytes, Some(there.bytes), true);
+    fn pass_over(&mut self, context: &Context, segmenter: &mut Segmenter<'_>, there: &Row) -> Result<(), Unstaged> {
+        let mut segment = segmenter.segment(there.bytes, Some(there.bytes), true);
         let read = io::copy(&mut segment, &mut io::sink());
         let (bytes, own) = segment.finish();
-        if let Some(error) = feed.take_error() {
+        if let Some(error) = segmenter.take_error() {
             return Err(error.into());
         }
         let doing = |it: io::Error| SinkError::because(Cause::Io, "cannot read what a segment is compared with", it);
         read.map_err(doing)?;
         match (own, there.hash.parse::<Digest>()) {
             (Some(own), Ok(found)) if own == found => {
-                let name = format!("/{}/{}", place.segments(), self.next_segment());
+                let name = format!("/{}/{}", context.segments(), self.next_segment());
                 self.segments.push(Segment { name, digest: found, bytes });
                 self.spared += bytes;
                 Ok(())
@@ -127,28 +127,28 @@ impl Upload {
 
     fn store_segment(
         &mut self,
-        place: &Place,
-        feed: &mut Feed<'_>,
+        context: &Context,
+        segmenter: &mut Segmenter<'_>,
         cut: u64,
         length: Option<u64>,
     ) -> Result<(), Unstaged> {
         let name = self.next_segment();
-        let path = Path::object(&place.segments(), &name);
-        let mut segment = feed.segment(cut, length, self.compared);
+        let path = Path::object(&context.segments(), &name);
+        let mut segment = segmenter.segment(cut, length, self.compared);
         let request = Request::new(Method::PUT, &path).header("Content-Type", "application/octet-stream");
-        let answer = place.client.send(request.body(Body::Stream(&mut segment as &mut dyn Read, length)));
+        let answer = context.client.send(request.body(Body::Stream(&mut segment as &mut dyn Read, length)));
         let (bytes, own) = segment.finish();
         // A payload that failed broke the connection, not the other way round.
-        if let Some(error) = feed.take_error() {
+        if let Some(error) = segmenter.take_error() {
             return Err(error.into());
         }
-        let doing = |failure: Failure| failure.into_sink(format!("cannot store a segment in {}", place.segments()));
+        let doing = |failure: Failure| failure.into_sink(format!("cannot store a segment in {}", context.segments()));
         let mut answer = answer.map_err(doing)?;
         let found: Option<Digest> = answer.etag().and_then(|it| it.parse().ok());
         let found =
             found.ok_or_else(|| doing(Failure::Protocol("the server gave no etag for a segment".to_owned())))?;
         answer.why();
-        self.segments.push(Segment { name: format!("/{}/{name}", place.segments()), digest: found.clone(), bytes });
+        self.segments.push(Segment { name: format!("/{}/{name}", context.segments()), digest: found.clone(), bytes });
         match own {
             Some(expected) if expected != found => Err(Mismatch::Digest { expected, found }.into()),
             _ => Ok(()),
@@ -175,22 +175,22 @@ impl Upload {
     }
 
     /// Removes the mark: from now on no sweep knows of the segments, and a manifest may name them.
-    pub(crate) fn unmark(&self, place: &Place) -> Result<(), Failure> {
-        container::remove(&place.client, &place.segments(), &mark(&self.run, &self.name))
+    pub(crate) fn unmark(&self, context: &Context) -> Result<(), Failure> {
+        container::remove(&context.client, &context.segments(), &mark(&self.run, &self.name))
     }
 
     /// Removes the segments, then the mark.
-    pub(crate) fn remove(&self, place: &Place) -> Result<(), Failure> {
-        let prefix = format!("/{}/", place.segments());
+    pub(crate) fn remove(&self, context: &Context) -> Result<(), Failure> {
+        let prefix = format!("/{}/", context.segments());
         let known = self.segments.iter().map(|it| it.name.strip_prefix(&prefix).unwrap_or(&it.name).to_owned());
         // One whose answer was lost may be there too.
-        remove(place, &self.run, &self.name, known.chain([self.next_segment()]).collect())
+        remove(context, &self.run, &self.name, known.chain([self.next_segment()]).collect())
     }
 }
 
 /// Removes segments of a large object that no manifest names, then its mark.
-pub(crate) fn remove(place: &Place, run: &RunId, name: &str, segments: Vec<String>) -> Result<(), Failure> {
-    let one = |it: String| container::remove(&place.client, &place.segments(), &it);
-    parallel_map(segments, place.requests, one).into_iter().collect::<Result<(), _>>()?;
-    container::remove(&place.client, &place.segments(), &mark(run, name))
+pub(crate) fn remove(context: &Context, run: &RunId, name: &str, segments: Vec<String>) -> Result<(), Failure> {
+    let one = |it: String| container::remove(&context.client, &context.segments(), &it);
+    parallel_map(segments, context.requests, one).into_iter().collect::<Result<(), _>>()?;
+    container::remove(&context.client, &context.segments(), &mark(run, name))
 }

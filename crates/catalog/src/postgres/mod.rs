@@ -1,6 +1,6 @@
 //! The catalogue in Dataverse's own database.
 
-mod beside;
+mod child_rows;
 mod probe;
 mod rows;
 mod schema;
@@ -17,7 +17,7 @@ use dvb_pg::{Interrupt, Patience, PostgresTarget};
 pub use probe::Probe;
 pub use schema::PidPlace;
 
-use self::beside::Beside;
+use self::child_rows::MergeJoin;
 use self::schema::Schema;
 use self::session::Session;
 use crate::{Catalog, CatalogError, Detail, Entry};
@@ -117,10 +117,10 @@ fn data_files(
 ) -> Result<(), CatalogError> {
     let what = "list its data files";
     let mut cursor = session.open(what, &schema.data_files(detail))?;
-    let mut tables = Beside::open(session, "list its tables", Some(schema.tables()))?;
-    let mut auxiliary = Beside::open(session, "list its auxiliary files", schema.auxiliary_files())?;
+    let mut tables = MergeJoin::open(session, "list its tables", Some(schema.tables()))?;
+    let mut auxiliary = MergeJoin::open(session, "list its auxiliary files", schema.auxiliary_files())?;
     let versions = (detail == Detail::Full).then(|| schema.versions());
-    let mut versions = Beside::open(session, "list the names of its data files", versions)?;
+    let mut versions = MergeJoin::open(session, "list the names of its data files", versions)?;
     while let Some(row) = cursor.next(session)? {
         let mut file = rows::data_file(&row).map_err(|it| session.error(what, it))?;
         let id = file.id.0;

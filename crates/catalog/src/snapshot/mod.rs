@@ -26,14 +26,14 @@
 //!
 //! So `zstdcat F | jq -r 'select(.type == "file") | [.dataset.pid, .versions[-1].label] | @tsv'` lists what there is.
 
-mod held;
+mod copies;
 mod read;
 mod write;
 
 use dvb_model::{DestinationName, RunId};
 use serde::{Deserialize, Serialize};
 
-pub use held::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
+pub use copies::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
 pub use read::SnapshotCatalog;
 pub use write::{SnapshotWriter, write_snapshot};
 

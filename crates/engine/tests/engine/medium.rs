@@ -1,7 +1,7 @@
 //! A medium that cannot have every name: exFAT.
 
 use dvb_engine::{Goal, NullObserver, Options, RestoreOptions};
-use dvb_fs::{FolderWriter, Manner};
+use dvb_fs::{FolderWriter, OwnershipPolicy};
 use dvb_model::Status;
 use dvb_storage::Sink;
 use dvb_testkit::dataverse::{DataTable, Schema, Stored, World};
@@ -93,7 +93,7 @@ fn assert_known(bench: &Bench, sink: &dyn Sink) {
     assert!(bench.details().values().all(|it| it.status == Status::Ok));
     let out = temp_folder("out");
     let options: RestoreOptions = bench.restore_options();
-    let writer = FolderWriter::open(out.path(), &options.run, Manner::Own).unwrap();
+    let writer = FolderWriter::open(out.path(), &options.run, OwnershipPolicy::Own).unwrap();
     let restored = bench.give(&[(&destination(), sink)], Goal::Folder(&writer), &options, &NullObserver).unwrap();
     assert_eq!(restored.exit_code, 0, "{restored:#?}");
     assert_eq!(files::tree(out.path()), bench.world.expected_copies());

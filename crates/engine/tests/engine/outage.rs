@@ -15,7 +15,7 @@ use dvb_engine::{
     restore, verify,
 };
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
-use dvb_fs::{FolderWriter, Manner};
+use dvb_fs::{FolderWriter, OwnershipPolicy};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, StoreKind};
 use dvb_storage::{
     Cause, CommitRequest, Existing, Listed, Listing, Location, Sink, SinkError, SinkSession, Source, SourceError,
@@ -214,7 +214,7 @@ impl Bench {
 
     fn restored_by(&self, sink: &dyn Sink) -> dvb_engine::RestoreSummary {
         let options = RestoreOptions { layout: Layout::Keys, ..self.restore_options() };
-        let to = FolderWriter::open(&self.out(), &options.run, Manner::Own).unwrap();
+        let to = FolderWriter::open(&self.out(), &options.run, OwnershipPolicy::Own).unwrap();
         let catalog = self.catalog();
         let setup = RestoreSetup {
             catalog: &catalog,

@@ -6,7 +6,7 @@ use dvb_engine::{
     ExitStatus, Goal, NullObserver, Options, RebuildSetup, RestoreSetup, RestoreSummary, SinkAt, Stores, Which,
     claim_snapshot, fetch_snapshot, new_run_id, restore,
 };
-use dvb_fs::{FolderWriter, Manner};
+use dvb_fs::{FolderWriter, OwnershipPolicy};
 use dvb_model::{DriverId, DvObjectId, Status};
 use dvb_testkit::dataverse::{Expect, Schema};
 
@@ -28,7 +28,7 @@ fn from_snapshot_alone(bench: &Bench) -> RestoreSummary {
     claim_snapshot(&setup, &fetched, &run, true).unwrap();
     let options = bench.restore_options();
     let out = bench.folder.path().join(format!("out-{run}"));
-    let to = FolderWriter::open(&out, &options.run, Manner::Own).unwrap();
+    let to = FolderWriter::open(&out, &options.run, OwnershipPolicy::Own).unwrap();
     let setup = RestoreSetup {
         catalog: &fetched.catalog(),
         stores: &Stores { default: DriverId("file".into()), by_id: BTreeMap::new() },

@@ -11,7 +11,7 @@ use dvb_engine::{
     CancelToken, Event, ExitStatus, Goal, Layout, NullObserver, Observer, RestoreError, RestoreOptions, RestoreSetup,
     RestoreSummary, RunError, Selection, SinkAt, StoreWriters, Stores, new_run_id, restore,
 };
-use dvb_fs::{FileStoreWriter, FolderWriter, Manner};
+use dvb_fs::{FileStoreWriter, FolderWriter, OwnershipPolicy};
 use dvb_model::{DestinationName, DriverId, DvObjectId, RunId};
 use dvb_storage::{Cause, Location, Sink, Source, SourceError, StoreWriter, StoredObject};
 use dvb_testkit::dataverse::{Expect, Label, Schema, Version, World};
@@ -79,7 +79,7 @@ impl Bench {
     }
 
     pub(crate) fn give_to_folder(&self, options: &RestoreOptions) -> Result<RestoreSummary, RestoreError> {
-        let writer = FolderWriter::open(&self.out(), &options.run, Manner::Own).unwrap();
+        let writer = FolderWriter::open(&self.out(), &options.run, OwnershipPolicy::Own).unwrap();
         self.give(&[(&destination(), self.sink.as_ref())], Goal::Folder(&writer), options, &NullObserver)
     }
 
@@ -403,7 +403,7 @@ fn the_next_destination_helps_where_a_copy_is_bad() {
     let keys: Vec<&String> = expected.keys().collect();
     fs::write(bench.backup.join(keys[1]), "rotten").unwrap();
     let options = bench.restore_options();
-    let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
+    let writer = FolderWriter::open(&bench.out(), &options.run, OwnershipPolicy::Own).unwrap();
     let first = destination();
     let from: [(&DestinationName, &dyn Sink); 2] = [(&first, bench.sink.as_ref()), (&second, sink.as_ref())];
     let summary = bench.give(&from, Goal::Folder(&writer), &options, &NullObserver).unwrap();
@@ -415,14 +415,14 @@ fn the_next_destination_helps_where_a_copy_is_bad() {
     fs::remove_dir_all(bench.out()).unwrap();
     let gone = sink_at(&bench.folder.path().join("no/such/parent"));
     let options = bench.restore_options();
-    let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
+    let writer = FolderWriter::open(&bench.out(), &options.run, OwnershipPolicy::Own).unwrap();
     let from: [(&DestinationName, &dyn Sink); 2] = [(&first, gone.as_ref()), (&second, sink.as_ref())];
     let summary = bench.give(&from, Goal::Folder(&writer), &options, &NullObserver).unwrap();
     assert_eq!((summary.objects.restored, summary.exit_code), (3, 0), "{summary:#?}");
     let from: [(&DestinationName, &dyn Sink); 1] = [(&first, gone.as_ref())];
     fs::remove_dir_all(bench.out()).unwrap();
     let options = bench.restore_options();
-    let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
+    let writer = FolderWriter::open(&bench.out(), &options.run, OwnershipPolicy::Own).unwrap();
     let summary = bench.give(&from, Goal::Folder(&writer), &options, &NullObserver).unwrap();
     assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::Usage, 3), "{summary:#?}");
 }
@@ -432,7 +432,7 @@ fn an_interrupted_restore_goes_on_where_it_was() {
     let bench = Bench::of_files(200);
     bench.run();
     let options = RestoreOptions { jobs: 1, ..bench.restore_options() };
-    let writer = FolderWriter::open(&bench.out(), &options.run, Manner::Own).unwrap();
+    let writer = FolderWriter::open(&bench.out(), &options.run, OwnershipPolicy::Own).unwrap();
     let watch = Watch { bytes: AtomicU64::new(0), stop_at: 50, stop: &bench.stop };
     let from: [(&DestinationName, &dyn Sink); 1] = [(&destination(), bench.sink.as_ref())];
     let summary = bench.give(&from, Goal::Folder(&writer), &options, &watch).unwrap();

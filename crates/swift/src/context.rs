@@ -17,20 +17,20 @@ use std::sync::Arc;
 use dvb_model::RunId;
 use dvb_storage::{Demand, MemoryBudget};
 
+use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::config::Limits;
 use crate::left::Left;
 use crate::path::Path;
-use crate::server::Server;
 
 /// Folder of the marks in the segments' container.
 pub(crate) const MARKS: &str = ".dataverse-backup/tmp/";
 
 /// A destination that was found to be there.
-pub(crate) struct Place {
+pub(crate) struct Context {
     pub(crate) client: Arc<Client>,
     pub(crate) container: String,
-    pub(crate) server: Server,
+    pub(crate) capabilities: Capabilities,
     pub(crate) limits: Limits,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) requests: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Place {
     pub(crate) continues: bool,
 }
 
-impl Place {
+impl Context {
     /// The container of the segments.
     pub(crate) fn segments(&self) -> String {
         segments_of(&self.container)

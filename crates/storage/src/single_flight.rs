@@ -8,7 +8,7 @@ use crate::{Cause, SinkError};
 /// What was found out about a destination, for all its sessions. At the begin of a run they all want to know the same;
 /// whoever waits while another asks takes its answer, good or bad, and nobody takes one that is older than his question.
 #[derive(Debug)]
-pub struct SharedAnswer<T>(Mutex<State<T>>);
+pub struct SingleFlight<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
 struct State<T> {
@@ -20,13 +20,13 @@ struct State<T> {
     failed: Option<(Cause, String)>,
 }
 
-impl<T> Default for SharedAnswer<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self(Mutex::new(State { known: None, when: None, failed: None }))
     }
 }
 
-impl<T: Clone> SharedAnswer<T> {
+impl<T: Clone> SingleFlight<T> {
     /// The answer of somebody who asked meanwhile, or of `ask`, which gets what was known before.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ mod tests {
 
     /// Eight ask together; how often it was asked, and the answers.
     fn eight(
-        shared: &SharedAnswer<u32>,
+        shared: &SingleFlight<u32>,
         answer: fn() -> Result<u32, SinkError>,
     ) -> (usize, Vec<Result<u32, SinkError>>) {
         let (asked, start) = (AtomicUsize::new(0), Barrier::new(8));
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn one_asks_for_all_that_wait() {
-        let shared = SharedAnswer::default();
+        let shared = SingleFlight::default();
         let (asked, answers) = eight(&shared, || Ok(7));
         assert!(asked == 1 && answers.iter().all(|it| matches!(it, Ok(7))), "{asked} {answers:?}");
         let (asked, answers) = eight(&shared, || Err(SinkError::new(Cause::Forbidden, "no")));
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn who_comes_later_asks_again_and_knows_what_was_found() {
-        let shared = SharedAnswer::default();
+        let shared = SingleFlight::default();
         assert_eq!(shared.get(|known| Ok(known.map_or(1, |it| it + 1))).unwrap(), 1);
         assert!(shared.get(|_| Err(SinkError::new(Cause::Unavailable, "gone"))).is_err());
         assert_eq!(shared.get(|known| Ok(known.map_or(1, |it| it + 1))).unwrap(), 2);

@@ -9,7 +9,7 @@ use md5::{Digest as _, Md5};
 const BUFFER: usize = 256 << 10;
 
 /// A payload, with the bytes that were read ahead of it.
-pub(crate) struct Feed<'a> {
+pub(crate) struct Segmenter<'a> {
     payload: &'a mut dyn Payload,
     ahead: Vec<u8>,
     at: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Feed<'a> {
     error: Option<PayloadError>,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> Segmenter<'a> {
     pub(crate) fn new(payload: &'a mut dyn Payload) -> Self {
         Self { payload, ahead: Vec::new(), at: 0, ended: false, error: None }
     }
@@ -55,7 +55,7 @@ impl<'a> Feed<'a> {
 
     /// The next bytes, at most `most` of them; exactly `length`, where that was promised.
     pub(crate) fn segment(&mut self, most: u64, length: Option<u64>, hashed: bool) -> Segment<'a, '_> {
-        Segment { feed: self, left: length.unwrap_or(most), length, sent: 0, md5: hashed.then(Md5::new) }
+        Segment { segmenter: self, left: length.unwrap_or(most), length, sent: 0, md5: hashed.then(Md5::new) }
     }
 
     pub(crate) fn take_error(&mut self) -> Option<PayloadError> {
@@ -80,7 +80,7 @@ impl<'a> Feed<'a> {
 
 /// A part of a payload.
 pub(crate) struct Segment<'a, 'b> {
-    feed: &'b mut Feed<'a>,
+    segmenter: &'b mut Segmenter<'a>,
     left: u64,
     length: Option<u64>,
     sent: u64,
@@ -100,17 +100,17 @@ impl Read for Segment<'_, '_> {
         if room == 0 {
             return Ok(0);
         }
-        let n = match self.feed.read(&mut buffer[..room]) {
+        let n = match self.segmenter.read(&mut buffer[..room]) {
             Ok(n) => n,
             Err(error) => {
                 let told = io::Error::other(error.to_string());
-                self.feed.error = Some(error);
+                self.segmenter.error = Some(error);
                 return Err(told);
             }
         };
         if n == 0 && self.length.is_some() {
             let attempt = "an object ended early: it shrank while it was read";
-            self.feed.error = Some(SourceError::new(Cause::Transient, attempt).into());
+            self.segmenter.error = Some(SourceError::new(Cause::Transient, attempt).into());
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if let Some(md5) = &mut self.md5 {
@@ -137,11 +137,11 @@ mod tests {
         {
             let bytes = some_bytes(1, size);
             let mut payload = Bytes::new(bytes.clone(), &[], End::Whole);
-            let mut feed = Feed::new(&mut payload);
-            let whole = first.and_then(|most| feed.whole(most).unwrap());
+            let mut segmenter = Segmenter::new(&mut payload);
+            let whole = first.and_then(|most| segmenter.whole(most).unwrap());
             let mut found = whole.unwrap_or_default();
-            while feed.has_more().unwrap() {
-                let mut segment = feed.segment(cut, None, true);
+            while segmenter.has_more().unwrap() {
+                let mut segment = segmenter.segment(cut, None, true);
                 let mut part = Vec::new();
                 segment.read_to_end(&mut part).unwrap();
                 let (sent, md5) = segment.finish();

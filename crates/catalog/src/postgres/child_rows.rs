@@ -8,12 +8,12 @@ use super::session::{Cursor, Session};
 use crate::CatalogError;
 
 /// Rows in the order of the data files' ids, which are in their first column; any number of them for one id.
-pub(super) struct Beside {
+pub(super) struct MergeJoin {
     cursor: Option<Cursor>,
     ahead: Option<(i64, Row)>,
 }
 
-impl Beside {
+impl MergeJoin {
     /// The rows of `sql`, or none where this database, or this reading, has no such query.
     pub(super) fn open(
         session: &mut Session<'_>,

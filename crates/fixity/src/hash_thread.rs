@@ -12,14 +12,14 @@ const PIECE: usize = 256 * 1024;
 const AHEAD: usize = 4;
 
 /// Algorithms on a thread of their own.
-pub(crate) struct Apart {
+pub(crate) struct HashThread {
     piece: Vec<u8>,
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
     thread: JoinHandle<Box<Others>>,
 }
 
-impl Apart {
+impl HashThread {
     /// Goes on with algorithms that have taken some bytes already; gives them back where no thread is to be had.
     pub(crate) fn start(others: Box<Others>) -> Result<Self, Box<Others>> {
         let (hand_over, begin) = channel();

@@ -11,7 +11,7 @@ const MAX_SEGMENTS: u64 = 1000;
 
 /// Limits of a server. <https://docs.openstack.org/swift/latest/api/discoverability.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Server {
+pub(crate) struct Capabilities {
     /// Bytes of an object, or of a segment, at most.
     pub(crate) max_file_size: u64,
     /// Static large objects; `None` where there are none.
@@ -26,7 +26,7 @@ pub(crate) struct Large {
     pub(crate) min_segment: u64,
 }
 
-impl Server {
+impl Capabilities {
     /// Asks; a server that does not tell is taken to be as Swift is by default.
     pub(crate) fn ask(client: &Client) -> Result<Self, Failure> {
         let storage = client.storage()?;
@@ -82,11 +82,11 @@ mod tests {
     fn segments_keep_to_every_limit() {
         let info =
             json!({"swift": {"max_file_size": 1000}, "slo": {"max_manifest_segments": 10, "min_segment_size": 5}});
-        let server = Server::read(&info);
+        let capabilities = Capabilities::read(&info);
         for (configured, size, expected) in [(100, 0, 100), (100, 3000, 300), (1, 20, 5), (5000, 20, 1000)] {
-            assert_eq!(server.segment(configured, size), expected, "{configured} {size}");
+            assert_eq!(capabilities.segment(configured, size), expected, "{configured} {size}");
         }
-        assert_eq!(Server::read(&json!({"swift": {}})).large, None);
-        assert_eq!(Server::read(&Value::Null).segment(1 << 30, 0), 1 << 30);
+        assert_eq!(Capabilities::read(&json!({"swift": {}})).large, None);
+        assert_eq!(Capabilities::read(&Value::Null).segment(1 << 30, 0), 1 << 30);
     }
 }
