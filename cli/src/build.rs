@@ -17,14 +17,13 @@ use dvb_model::{DriverId, RunId, StoreKind};
 use dvb_remote::{Layout, RemoteConfig, RemoteStore, Signing};
 use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
-use dvb_storage::{Cause, Demand, Folder, Sink, SinkError, StoreWriter};
+use dvb_storage::{Cause, Demand, Folder, Sink, SinkError, StoreWriter, chain};
 use dvb_swift::{SwiftStore, SwiftStoreWriter};
 use jiff::ZonedDateTime;
 use thiserror::Error;
 
 use self::cloud::{CloudError, S3StoreKeys};
 pub(crate) use self::overlap::refuse_one_place;
-use crate::exit::chain;
 use dvb_config::{
     CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, FoundStore, Giver, LedgerTarget,
     Policy, ProcessContext, Secret, SshTarget, StoreType, Verify,

@@ -1,13 +1,12 @@
 //! Why a command gave up, and the exit code that says so: the one place that knows.
 
-use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
 use dvb_engine::{ExitStatus, RestoreError, RunError};
 use dvb_ledger::LedgerError;
-use dvb_storage::{Cause, SinkError, SourceError};
+use dvb_storage::{Cause, SinkError, SourceError, chain};
 use thiserror::Error;
 
 use crate::build::BuildError;
@@ -108,20 +107,4 @@ impl Failure {
             _ => text,
         }
     }
-}
-
-/// An error with the causes behind it, in one line.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(it) = next {
-        let cause = it.to_string();
-        // Some drivers paste the cause into their own text.
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-        next = it.source();
-    }
-    text
 }

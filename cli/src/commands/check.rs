@@ -12,13 +12,13 @@ use dvb_engine::{
 use dvb_fixity::Evidence;
 use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, DriverId};
-use dvb_storage::Sink;
+use dvb_storage::{Sink, chain};
 use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
 use crate::build::{self, BuildError, CatalogueReader, Origin, StoreRow, StoreTable};
-use crate::exit::{Failure, chain};
+use crate::exit::Failure;
 use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;

@@ -7,14 +7,14 @@ use dvb_engine::{
     new_run_id, restore,
 };
 use dvb_model::DestinationName;
-use dvb_storage::{Folder, Sink};
+use dvb_storage::{Folder, Sink, chain};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
-use crate::exit::{Failure, chain};
+use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{bytes, data_files};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
 };
+use dvb_storage::chain;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use super::destination_args::DestinationArgs;
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::build::BuildError;
-use crate::exit::{Failure, chain};
+use crate::exit::Failure;
 use crate::notify::{self, Metrics, Work};
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;

@@ -51,5 +51,5 @@ pub use run::options::{Options, Overrides};
 pub use run::summary::{AuditedCounts, Due, FileCounts, Finding, PresenceCounts, ReasonCount, Summary};
 pub use run::{Setup, run, run_together};
 pub use source::findings::{AuditCounts, AuditFinding, Condition};
-pub use source::stores::{Access, NoStore, Store, Stores};
+pub use source::stores::{Access, NoStore, NotCovered, Scope, Store, StoreLocation, Stores};
 pub use verify::{VerifyOptions, VerifySetup, VerifySummary, verify};

@@ -56,6 +56,13 @@ impl fmt::Display for Algorithm {
     }
 }
 
+/// Bytes in lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|it| [it >> 4, it & 15]).map(|it| char::from(DIGITS[usize::from(it)])).collect()
+}
+
 /// Text that is no digest of any of the four algorithms.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is not a hexadecimal MD5, SHA-1, SHA-256 or SHA-512 digest")]
@@ -97,7 +104,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        f.write_str(&hex(&self.bytes))
     }
 }
 

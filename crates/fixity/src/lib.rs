@@ -9,7 +9,7 @@ mod hasher;
 mod proof;
 mod recorded;
 
-pub use algorithm::{Algorithm, Digest, DigestError};
+pub use algorithm::{Algorithm, Digest, DigestError, hex};
 pub use hasher::{Hasher, Measured};
 pub use proof::{Evidence, Mismatch, Observed, Proved};
 pub use recorded::RecordedChecksum;

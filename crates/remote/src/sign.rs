@@ -13,8 +13,7 @@ pub(crate) fn signed(url: &str, now: DateTime, key: &str) -> String {
     let first = if url.contains('?') { '&' } else { '?' };
     let to_prove = format!("{url}{first}until={until}&method=GET&token=");
     let digest = Sha512::digest(format!("{to_prove}{key}"));
-    let hex: String = digest.iter().map(|it| format!("{it:02x}")).collect();
-    to_prove + &hex
+    to_prove + &dvb_fixity::hex(&digest)
 }
 
 /// The query of an address without an earlier signature.

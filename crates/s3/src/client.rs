@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dvb_fixity::hex;
 use dvb_http::{Attempt, Download, Interrupt, NotTrusted, Service, Steady, Version, content_length, retry_after};
 use ureq::Body;
 use ureq::http::{HeaderMap, Request, Response};
@@ -12,7 +13,7 @@ use url::Url;
 use crate::config::S3Endpoint;
 use crate::credentials::CredentialCache;
 use crate::error::{ENDED, Fault, Refusal};
-use crate::sign::{hex, insert, sign};
+use crate::sign::{insert, sign};
 use crate::xml::ErrorAnswer;
 
 /// SHA-256 of no bytes.

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dvb_fixity::{Algorithm, Digest, Evidence, Measured, Observed, Proved};
+use dvb_fixity::{Algorithm, Digest, Evidence, Measured, Observed, Proved, hex};
 use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 
 use crate::client::Answer;
@@ -10,7 +10,6 @@ use crate::error::Fault;
 use crate::journal::Journal;
 use crate::probe::Capabilities;
 use crate::prove::{head, observe};
-use crate::sign::hex;
 use crate::sink::Shared;
 use crate::stage::Pending;
 use crate::upload::{self, Completed, Composite, lock_headers};

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use dvb_fixity::hex;
 use dvb_storage::{CONTINUED_FOR, CONTINUED_FROM};
 use md5::Digest as _;
 use time::OffsetDateTime;
@@ -12,7 +13,6 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::error::Fault;
 use crate::probe::Capabilities;
-use crate::sign::hex;
 use crate::sink::Shared;
 use crate::upload::Part;
 use crate::xml::{ListedParts, parse};

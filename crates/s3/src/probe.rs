@@ -4,12 +4,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dvb_fixity::{Algorithm, Measured};
+use dvb_fixity::{Algorithm, Measured, hex};
 use dvb_storage::Cause;
 
 use crate::client::Answer;
 use crate::error::Fault;
-use crate::sign::hex;
 use crate::sink::Shared;
 
 const NAME: &str = "s3-digests.txt";

@@ -1,5 +1,6 @@
 //! Signature version 4, by `rust-s3`'s own functions (AWS, "Authenticating requests: using the Authorization header").
 
+use dvb_fixity::hex;
 use s3::error::S3Error;
 use s3::{Region, signing};
 use time::OffsetDateTime;
@@ -73,11 +74,6 @@ fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     };
     let inner = Sha256::new().chain_update(pad(0x36)).chain_update(text).finalize();
     Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|it| [it >> 4, it & 15]).map(|it| char::from(DIGITS[usize::from(it)])).collect()
 }
 
 pub(crate) fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), Fault> {

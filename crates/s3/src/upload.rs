@@ -2,14 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use dvb_fixity::{Digest, Mismatch};
+use dvb_fixity::{Digest, Mismatch, hex};
 use md5::Digest as _;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::error::{Fault, Refusal};
 use crate::probe::Capabilities;
-use crate::sign::hex;
 use crate::sink::Shared;
 use crate::xml::{Created, NamedPart, completion, late_error, parse};
 

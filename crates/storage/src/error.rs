@@ -104,17 +104,27 @@ macro_rules! constructors {
             /// The whole chain in one line: what was attempted, then each cause behind it.
             #[must_use]
             pub fn chain(&self) -> String {
-                let mut text = self.attempt.clone();
-                let mut next = std::error::Error::source(self);
-                while let Some(it) = next {
-                    text.push_str(": ");
-                    text.push_str(&it.to_string());
-                    next = it.source();
-                }
-                text
+                chain(self)
             }
         }
     };
 }
 constructors!(SourceError);
 constructors!(SinkError);
+
+/// An error with the causes behind it, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let cause = error.to_string();
+        // Some drivers paste the cause into their own text.
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        next = error.source();
+    }
+    text
+}

@@ -23,7 +23,7 @@ mod source;
 mod target;
 mod trace;
 
-pub use error::{Cause, SinkError, SourceError};
+pub use error::{Cause, SinkError, SourceError, chain};
 pub use in_memory::InMemory;
 pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};

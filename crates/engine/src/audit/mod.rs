@@ -4,6 +4,7 @@
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
 use dvb_ledger::Agent;
+use dvb_storage::chain;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use crate::catalogue::spool::{Line, Spool, Subject};
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;

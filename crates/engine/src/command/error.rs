@@ -266,15 +266,3 @@ fn suggestion(near: &[String]) -> String {
         several => format!("; there are {}", several.join(", ")),
     }
 }
-
-/// An error with the causes behind it, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(it) = next {
-        text.push_str(": ");
-        text.push_str(&it.to_string());
-        next = it.source();
-    }
-    text
-}

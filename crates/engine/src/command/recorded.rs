@@ -5,9 +5,10 @@
 
 use dvb_ledger::{Agent, Event, EventEnd, Holder, Ledger, LedgerError, Lock, Run, RunSummary};
 use dvb_model::{DestinationName, RunId};
+use dvb_storage::chain;
 use serde::Serialize;
 
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::selection::Selection;
 use crate::command::time::now;

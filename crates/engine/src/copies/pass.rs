@@ -9,9 +9,8 @@ use std::time::Duration;
 use dvb_fixity::{Evidence, Measured, Proved};
 use dvb_ledger::{Check, CopyRecord, CopyState, EntryKind, Found, LedgerCopy, LedgerError, Lock};
 use dvb_model::Status;
-use dvb_storage::SinkError;
+use dvb_storage::{SinkError, chain};
 
-use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::{LISTED, pool};

@@ -16,7 +16,7 @@ use crate::command::error::RunError;
 use crate::source::list_objects::{self, Object};
 use crate::source::on_record::OnRecord;
 use crate::source::payload::{ObjectPayload, Reading};
-use crate::source::stores::{Place, Scope, Stores};
+use crate::source::stores::{Scope, StoreLocation, Stores};
 
 /// Data files that the ledger is asked for at a time.
 const BATCH: usize = 1_000;
@@ -131,7 +131,7 @@ impl<'a> Changes<'a> {
     }
 
     /// Whether one of its objects has bytes that its copies have; `None` where none can be read.
-    fn is_same(&self, file: &DataFile, place: &Place, digests: &[Digest]) -> Option<bool> {
+    fn is_same(&self, file: &DataFile, place: &StoreLocation, digests: &[Digest]) -> Option<bool> {
         let listed = list_objects::of_data_file(file, &OnRecord::default(), place, false).ok()?;
         let is_own = |it: &&Object| matches!(it.role, ObjectRole::Main | ObjectRole::Original);
         let mut found = None;

@@ -3,9 +3,9 @@
 use std::io::Read as _;
 
 use dvb_model::{DestinationName, ObjectKey};
-use dvb_storage::{Cause, CommitRequest, InMemory, SinkError, SinkSession, StageRequest, Unstaged};
+use dvb_storage::{Cause, CommitRequest, InMemory, SinkError, SinkSession, StageRequest, Unstaged, chain};
 
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 
 /// Stores one, proved and flushed. Inner error: it was not stored; what lay at its key is still there.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::command::error::RunError;
 use crate::command::pool;
 use crate::source::payload::read_error;
-use crate::source::stores::{Place, Scope, Stores};
+use crate::source::stores::{Scope, StoreLocation, Stores};
 
 /// Objects that are looked at, of each store.
 const OBJECTS: usize = 100;
@@ -85,7 +85,7 @@ impl Samples {
         }
     }
 
-    pub(crate) fn enter_at(&mut self, file: &DataFile, place: &Place) {
+    pub(crate) fn enter_at(&mut self, file: &DataFile, place: &StoreLocation) {
         // A package may be a folder.
         if file.is_package() {
             return;
@@ -152,7 +152,7 @@ impl Samples {
 }
 
 /// The bucket or container; of a folder, that of the datasets.
-fn place_of(place: &Place) -> String {
+fn place_of(place: &StoreLocation) -> String {
     match place.identifier.rest.rsplit_once(':') {
         Some((bucket, _)) => bucket.to_owned(),
         None => place.pids.first().map(|it| it.directory()).unwrap_or_default(),

@@ -11,13 +11,13 @@ use dvb_catalog::Catalog;
 use dvb_fixity::{Digest, Evidence};
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
-use dvb_storage::Sink;
+use dvb_storage::{Sink, chain};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::catalogue::spool::Spool;
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Observer;
 use crate::command::time::now;

@@ -10,12 +10,11 @@ use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
 use crate::command::LISTED;
-use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event as Shown;
 use crate::copies::session::{Connection, Interrupted};
 use crate::source::fingerprint;
-use dvb_storage::Cause;
+use dvb_storage::{Cause, chain};
 
 /// Data files and datasets in one transaction: a few megabytes, and few enough flushes.
 const BATCH: usize = 4_000;

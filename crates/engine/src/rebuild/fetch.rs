@@ -258,7 +258,7 @@ fn fetch_one(
             let link = SnapshotLink { name: name.to_owned(), sha256 };
             Ok(Fetched { link, header, counts, notes, path, _temporary: Some(temporary) })
         }
-        Err(error) => Err(format!("{name}: {}", crate::command::error::chain(&error))),
+        Err(error) => Err(format!("{name}: {}", dvb_storage::chain(&error))),
     })
 }
 

@@ -14,11 +14,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dvb_catalog::Catalog;
 use dvb_ledger::{EntryKind, Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
+use dvb_storage::chain;
 use serde::Serialize;
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};

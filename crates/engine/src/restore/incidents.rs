@@ -72,7 +72,7 @@ impl Incidents {
             return;
         }
         if let Err(error) = shared.setup.ledger.record_incidents(&shared.options.run, &found, &mended) {
-            let why = crate::command::error::chain(&error);
+            let why = dvb_storage::chain(&error);
             shared.tally().note(format!("not all that was found and mended could be recorded as incidents: {why}"));
         }
     }

@@ -30,6 +30,7 @@ use crate::command::error::RunError;
 use crate::command::observer::{Event, Observer};
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
+use crate::command::time::now;
 use crate::copies::session::Contact;
 use crate::source::examine::ExamineSetup;
 use crate::source::payload::{RateLimit, Reading};
@@ -301,8 +302,4 @@ fn is_dead(run: &RunId, own: &RunId) -> bool {
     let limit = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(LONGEST * 24);
     // Names begin with their time, so they are in its order.
     begun == own.0 || *begun < *limit.strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

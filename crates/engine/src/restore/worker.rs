@@ -34,7 +34,7 @@ pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<A
         let mut reach = SessionPool::new(shared);
         while let Some(batch) = take(shared, &list) {
             if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
-                shared.tally().abort(ExitStatus::from(&error), crate::command::error::chain(&error));
+                shared.tally().abort(ExitStatus::from(&error), dvb_storage::chain(&error));
             }
         }
         reach

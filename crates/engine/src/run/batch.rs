@@ -41,7 +41,7 @@ pub(crate) type ItemAt = (usize, usize);
 impl From<LedgerError> for Interrupted {
     fn from(error: LedgerError) -> Self {
         let ending = ExitStatus::from(&error);
-        Self::Run(ending, crate::command::error::chain(&error))
+        Self::Run(ending, dvb_storage::chain(&error))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::source::judge::{Judgement, Seen};
 use crate::source::list_objects::Object;
 use crate::source::on_record::OnRecord;
 use crate::source::package::Manifest;
-use crate::source::stores::Place;
+use crate::source::stores::StoreLocation;
 
 /// One data file or dataset on its way.
 pub(crate) struct Job {
@@ -23,7 +23,7 @@ pub(crate) struct Job {
     pub(crate) damaged: Vec<(ObjectRole, u32)>,
     /// The same, for their incidents, as far as they are not on record yet.
     pub(crate) found: Vec<Finding>,
-    pub(crate) place: Option<Place>,
+    pub(crate) place: Option<StoreLocation>,
     pub(crate) package: Option<Manifest>,
     pub(crate) directory: Option<String>,
     pub(crate) notes: Vec<String>,

@@ -27,12 +27,11 @@ use std::time::Instant;
 use dvb_catalog::Catalog;
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId, RunId, Status};
-use dvb_storage::{Cause, Sink};
+use dvb_storage::{Cause, Sink, chain};
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
-use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;

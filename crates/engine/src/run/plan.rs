@@ -19,7 +19,7 @@ use crate::run::counts::{Counts, FileOutcome};
 use crate::run::options::Options;
 use crate::run::presence::{self, Standing};
 use crate::run::renamed::Renamed;
-use crate::source::stores::{NotCovered, Place, Scope};
+use crate::source::stores::{NotCovered, Scope, StoreLocation};
 use crate::source::{fingerprint, list_objects};
 
 /// What a plan leaves behind: the catalogue, what of it is due, and for each destination who has left.
@@ -262,7 +262,7 @@ impl Planner<'_> {
 }
 
 /// Where a data file is to be looked for that is safe at these destinations.
-fn standing(file: &DataFile, place: &Place, dests: u64) -> Option<Standing> {
+fn standing(file: &DataFile, place: &StoreLocation, dests: u64) -> Option<Standing> {
     // Where Dataverse's configuration is ambiguous, only a look at each place tells which one it is.
     let [pid] = place.pids.as_slice() else { return None };
     if dests == 0 {

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use dvb_catalog::SnapshotLink;
 use dvb_fixity::{Algorithm, Digest, Evidence};
 use dvb_model::{DestinationName, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, SinkError, SinkSession};
+use dvb_storage::{Cause, SinkError, SinkSession, chain};
 
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::session::{Connection, Interrupted};

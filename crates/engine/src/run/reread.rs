@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dvb_model::DvObjectId;
+use dvb_storage::chain;
 
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::probe::{FOREVER, ago};

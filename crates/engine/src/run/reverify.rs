@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use dvb_ledger::LedgerError;
 use dvb_model::{ObjectKey, Status};
+use dvb_storage::chain;
 
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::findings::Damage;

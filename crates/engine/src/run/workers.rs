@@ -6,12 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::catalogue::spool::{Due, Line};
-use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
 use crate::command::pool;
 use crate::copies::session::Connection;
 use crate::run::destination_run::DestinationRun;
 use crate::run::shared_read::Share;
+use dvb_storage::chain;
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;

@@ -20,7 +20,7 @@ use crate::source::judge::{self, Judgement, Seen, reason};
 use crate::source::list_objects::{self, Listed, Object, Unlisted};
 use crate::source::on_record::OnRecord;
 use crate::source::payload::{ObjectPayload, Reading};
-use crate::source::stores::{NoStore, Place, Scope, Stores};
+use crate::source::stores::{NoStore, Scope, StoreLocation, Stores};
 
 /// How often an object is tried whose reading fails for a reason that may pass.
 const TRIES: u32 = 3;
@@ -288,7 +288,7 @@ impl<'a> Examiner<'a> {
         &self,
         file: &DataFile,
         known: &OnRecord,
-        place: &Place,
+        place: &StoreLocation,
         listed: &Listed,
         looked: &mut Examinations,
     ) -> Result<(Judgement, bool), Stopped> {
@@ -380,7 +380,7 @@ fn with_incidents(
     command: &'static str,
     verdict: Verdict,
     file: &DataFile,
-    place: &Place,
+    place: &StoreLocation,
     judgement: Option<&Judgement>,
     looked: &Examinations,
 ) -> Verdict {

@@ -10,7 +10,7 @@ use dvb_storage::{Location, ObjectAddress, Source, SourceError};
 
 use crate::source::on_record::OnRecord;
 use crate::source::package::Manifest;
-use crate::source::stores::{Access, Place, Store, Stores};
+use crate::source::stores::{Access, Store, StoreLocation, Stores};
 
 /// `PersistProvJsonCommand`: in no table, so it is looked for by its name.
 pub(crate) const PROVENANCE: &str = "prov-json.json";
@@ -82,7 +82,7 @@ pub(crate) struct Listed {
 pub(crate) fn of_data_file(
     file: &DataFile,
     known: &OnRecord,
-    place: &Place,
+    place: &StoreLocation,
     auxiliary: bool,
 ) -> Result<Listed, Unlisted> {
     let pid = choose_pid(file, place)?;
@@ -98,7 +98,7 @@ pub(crate) fn of_data_file(
 }
 
 /// With several designated PIDs, where something is; else the only one.
-fn choose_pid(file: &DataFile, place: &Place) -> Result<StoragePid, Unlisted> {
+fn choose_pid(file: &DataFile, place: &StoreLocation) -> Result<StoragePid, Unlisted> {
     if place.pids.len() > 1 {
         for pid in &place.pids {
             let site = Site { place, directory: pid.directory(), pid: pid.clone() };
@@ -113,12 +113,12 @@ fn choose_pid(file: &DataFile, place: &Place) -> Result<StoragePid, Unlisted> {
     place.pids.first().cloned().ok_or(Unlisted::Name(KeyError::Empty))
 }
 
-fn is_folder(place: &Place, at: &Location) -> bool {
+fn is_folder(place: &StoreLocation, at: &Location) -> bool {
     place.source.members(at).is_ok_and(|it| it.is_some())
 }
 
 /// The saved original of a data file that is not known to be tabular: half of a swapped pair (dataverse.md R6, 3.4).
-pub(crate) fn original(file: &DataFile, main: &Object, place: &Place) -> Result<Object, Unlisted> {
+pub(crate) fn original(file: &DataFile, main: &Object, place: &StoreLocation) -> Result<Object, Unlisted> {
     let pid = main.at.storage_pid.clone();
     let site = Site { place, directory: pid.directory(), pid };
     let object = site.tagged(ObjectRole::Original, "orig", file.size.unwrap_or(0))?;
@@ -127,7 +127,7 @@ pub(crate) fn original(file: &DataFile, main: &Object, place: &Place) -> Result<
 
 /// One data file's folder in its store.
 struct Site<'a> {
-    place: &'a Place,
+    place: &'a StoreLocation,
     pid: StoragePid,
     directory: String,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dvb_model::{
     DataFile, Dataset, DriverId, KeyError, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
 };
-use dvb_storage::{Cause, Source, SourceError};
+use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError};
 
 /// A store of Dataverse, by its driver id.
 #[derive(Clone)]
@@ -80,9 +80,9 @@ impl Stores {
 }
 
 /// What the rules say of a data file, before any byte is read (dataverse.md R4, R10).
-pub(crate) enum Scope {
+pub enum Scope {
     /// Its bytes can be read.
-    Covered(Place),
+    Covered(StoreLocation),
     /// There are none to read, by rule.
     NotCovered(NotCovered),
     /// Its name must not be used.
@@ -96,7 +96,7 @@ pub(crate) enum Scope {
 }
 
 /// Why a data file is not covered.
-pub(crate) enum NotCovered {
+pub enum NotCovered {
     /// Its identifier names no object.
     Identifier(Unreadable),
     /// Its store is known, and not ours to read.
@@ -106,7 +106,9 @@ pub(crate) enum NotCovered {
 }
 
 impl NotCovered {
-    pub(crate) fn reason(&self, file: &DataFile) -> String {
+    /// The reason in words, as `NOT_COVERED` is recorded with it. `file` is the data file that was asked about.
+    #[must_use]
+    pub fn reason(&self, file: &DataFile) -> String {
         match self {
             Self::Identifier(why) => why.to_string(),
             Self::Reference(driver, why) => {
@@ -121,18 +123,38 @@ impl NotCovered {
     }
 }
 
-/// Where a data file's objects are.
-pub(crate) struct Place {
-    pub(crate) driver: DriverId,
-    pub(crate) source: Arc<dyn Source>,
-    pub(crate) identifier: StorageIdentifier,
-    pub(crate) name: ObjectName,
-    /// Never empty; more than one only where Dataverse's own configuration is ambiguous.
-    pub(crate) pids: Vec<StoragePid>,
+/// Where a data file's objects are: in which store, and under which names.
+pub struct StoreLocation {
+    /// The store.
+    pub driver: DriverId,
+    /// What reads it.
+    pub source: Arc<dyn Source>,
+    /// The data file's storage identifier, cut into its parts.
+    pub identifier: StorageIdentifier,
+    /// The name of the main object, which the names of the others are made of.
+    pub name: ObjectName,
+    /// The PIDs that the path may be made of. Never empty; more than one only where Dataverse's own configuration is
+    /// ambiguous: the main object shows which one it is.
+    pub pids: Vec<StoragePid>,
+}
+
+impl StoreLocation {
+    /// Where the main object may be, in the order in which the engine tries them. With another [`Location::object`], they are
+    /// those of the objects beside it.
+    pub fn candidates(&self) -> impl Iterator<Item = Location> + '_ {
+        self.pids.iter().map(|pid| Location {
+            storage_pid: pid.clone(),
+            identifier: Some(self.identifier.clone()),
+            object: ObjectAddress::Main(self.name.clone()),
+        })
+    }
 }
 
 impl Stores {
-    pub(crate) fn scope(&self, file: &DataFile) -> Scope {
+    /// Which store holds a data file, and under which names; or why there is nothing to read. Nothing is contacted: whether
+    /// the object is there, reading it tells.
+    #[must_use]
+    pub fn scope(&self, file: &DataFile) -> Scope {
         if let Some(why) = file.unknown_place() {
             return Scope::Garbled(why);
         }
@@ -154,7 +176,7 @@ impl Stores {
             Access::Unavailable(why) => return Scope::Unavailable(driver, why.clone()),
         };
         match places_in(store.kind, &identifier, dataset) {
-            Ok((pids, name)) => Scope::Covered(Place { driver, source, identifier, name, pids }),
+            Ok((pids, name)) => Scope::Covered(StoreLocation { driver, source, identifier, name, pids }),
             Err(why) => Scope::Refused(why),
         }
     }

@@ -9,9 +9,10 @@ use std::time::Instant;
 use dvb_fixity::RecordedChecksum;
 use dvb_ledger::{SourceDamage, State};
 use dvb_model::{DataFile, DvObjectId, ObjectRole, Status};
+use dvb_storage::chain;
 
 use crate::catalogue::spool::{Line, Subject};
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::hand::{self, Giver};
 use crate::command::pool;

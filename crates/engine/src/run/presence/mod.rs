@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dvb_model::{DriverId, DvObjectId, Status};
+use dvb_storage::chain;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::spool::Spool;
-use crate::command::error::{RunError, chain};
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::run::counts::About;

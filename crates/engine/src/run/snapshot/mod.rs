@@ -17,11 +17,10 @@ use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLin
 use dvb_fixity::{Algorithm, Hasher, Proved};
 use dvb_ledger::LedgerError;
 use dvb_model::{KeyError, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged};
+use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged, chain};
 use serde::Deserialize;
 
 use crate::catalogue::spool::Subject;
-use crate::command::error::chain;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::session::{Connection, Interrupted};
