@@ -4,6 +4,7 @@
 //! and records each verdict only with its proofs in hand. [`restore()`] goes the other way: from the destinations back
 //! into a folder or into the stores.
 
+mod acknowledge;
 mod audit;
 mod catalogue;
 mod check;
@@ -18,6 +19,7 @@ mod run;
 mod source;
 mod verify;
 
+pub use acknowledge::{AcknowledgeOptions, AcknowledgeSetup, AcknowledgeSummary, AcknowledgedFile, acknowledge, acknowledged};
 pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit};
 pub use check::{
     CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Probed, check_catalogue, check_destinations,

@@ -12,6 +12,8 @@ pub struct Custody {
     pub destination: DestinationName,
     /// The verdict, with what people need to know of it.
     pub detail: StateDetail,
+    /// Fingerprint of the row in Dataverse that the verdict is of.
+    pub fingerprint: String,
     /// The original's word for how it is copied.
     pub method: String,
     /// When it was first seen in the catalogue.
@@ -39,6 +41,7 @@ pub struct CopyInCustody {
 pub(crate) struct RawCustody {
     pub(crate) destination: String,
     pub(crate) detail: RawDetail,
+    pub(crate) fingerprint: String,
     pub(crate) method: String,
     pub(crate) first_seen: String,
     pub(crate) last_backup: Option<String>,
@@ -51,6 +54,7 @@ impl RawCustody {
         Ok(Custody {
             destination: DestinationName(self.destination),
             detail: self.detail.read()?,
+            fingerprint: self.fingerprint,
             method: self.method,
             first_seen: self.first_seen,
             last_backup: self.last_backup,

@@ -158,6 +158,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("source", &["catalogue", "command"]),
     ("copies", &["source", "catalogue", "command"]),
     ("guard", &["copies", "source", "catalogue", "command"]),
+    ("acknowledge", &["command"]),
     ("audit", &["source", "catalogue", "command"]),
     ("orphans", &["copies", "catalogue", "command"]),
     ("rebuild", &["guard", "copies", "source", "catalogue", "command"]),

@@ -1,6 +1,7 @@
 //! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
 //! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
+use crate::command::acknowledged::Acknowledged;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
 use dvb_ledger::Agent;
@@ -153,9 +154,9 @@ fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String)
         lock(&found).abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
     }
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let AuditCounts { good, damaged, missing, unreadable, not_covered, .. } = found.files;
+    let AuditCounts { good, damaged, missing, acknowledged, unreadable, not_covered, .. } = found.files;
     found.files.catalogued = plan.files;
-    found.files.left = plan.files.saturating_sub(good + damaged + missing + unreadable + not_covered);
+    found.files.left = plan.files.saturating_sub(good + damaged + missing + acknowledged + unreadable + not_covered);
     let ending = found.ending(setup.stop.signalled().and_then(|it| u8::try_from(it).ok()));
     Ok(AuditSummary {
         command: "audit",
@@ -294,6 +295,8 @@ impl Pass<'_> {
         let AuditSetup { ledger, destinations, .. } = self.setup;
         let mut states: Vec<Peekable<_>> =
             destinations.iter().map(|it| ledger.states(it, EntryKind::DataFile).peekable()).collect();
+        let acknowledged_at: Vec<Acknowledged> =
+            destinations.iter().map(|destination| Acknowledged::at(*ledger, destination)).collect::<Result<_, _>>()?;
         let (mut batch, mut bytes) = (Vec::new(), 0_u64);
         for line in lines {
             let line = line.map_err(|source| spool_error(self.options, source))?;
@@ -303,7 +306,12 @@ impl Pass<'_> {
                 of_file.extend(state_of(states, file.id)?);
             }
             bytes = bytes.saturating_add(line.subject.bytes());
-            batch.push(Subjected { line, states: of_file });
+            let acknowledged = of_file
+                .iter()
+                .zip(&acknowledged_at)
+                .find(|(state, at)| at.holds_at_source(file.id, state.status, &line.fingerprint))
+                .map(|(state, _)| state.status);
+            batch.push(Subjected { acknowledged, line, states: of_file });
             if batch.len() == BATCH_FILES || bytes > BATCH_BYTES {
                 if !self.hand(&sender, std::mem::take(&mut batch)) {
                     return Ok(());

@@ -1,5 +1,6 @@
 //! What every command has: how it ends, what it selects, who is told, its workers and its watchdog.
 
+pub(crate) mod acknowledged;
 pub(crate) mod cancel;
 pub(crate) mod cut;
 pub(crate) mod error;

@@ -22,6 +22,8 @@ pub(crate) enum FileOutcome {
     Adopted,
     NotCovered,
     Failed,
+    /// Failed as the administrator knows.
+    Acknowledged,
     Pending,
     /// Safe by the ledger; it was to be looked at again, and was not reached.
     NotRechecked,
@@ -141,6 +143,7 @@ impl Counts {
             FileOutcome::Adopted => &mut files.adopted,
             FileOutcome::NotCovered => &mut files.not_covered,
             FileOutcome::Failed => &mut files.failed,
+            FileOutcome::Acknowledged => &mut files.acknowledged,
             FileOutcome::Pending => &mut files.pending,
         };
         *of_fate += 1;

@@ -8,6 +8,7 @@ use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
+use crate::command::acknowledged::Acknowledged;
 use crate::catalogue::spool::{Due, Subject};
 use crate::command::cancel::CancelToken;
 use crate::command::exit_status::ExitStatus;
@@ -43,6 +44,8 @@ pub(crate) struct DestinationRun<'a> {
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
     pub(crate) lock: LockedRun<'a>,
+    /// Losses that are known.
+    pub(crate) acknowledged: Acknowledged,
     stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
     /// Stores that are not what the catalogue speaks of: nothing of them is judged.
     pub(crate) doubtful: BTreeSet<DriverId>,
@@ -81,6 +84,7 @@ impl<'a> DestinationRun<'a> {
             contact: Contact::under_lock(),
             spare: Mutex::new(None),
             lock,
+            acknowledged: Acknowledged::default(),
             stores: Mutex::new(HashMap::new()),
             doubtful: BTreeSet::new(),
             renamed: Renamed::default(),

@@ -29,6 +29,7 @@ use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId, RunId, Status};
 use dvb_storage::{Cause, Sink, chain};
 
+use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
@@ -169,13 +170,14 @@ struct Entry<'a> {
     options: &'a Options,
     started: String,
     lock: Option<LockedRun<'a>>,
+    acknowledged: Acknowledged,
     /// What has gone wrong before any data file was looked at, or how the run ended.
     result: Option<Result<Summary, RunError>>,
 }
 
 impl<'a> Entry<'a> {
     fn new(setup: &'a Setup<'a>, options: &'a Options, started: &str) -> Self {
-        let mut entry = Self { setup, options, started: started.to_owned(), lock: None, result: None };
+        let mut entry = Self { setup, options, started: started.to_owned(), lock: None, acknowledged: Acknowledged::default(), result: None };
         if !options.dry_run
             && let Err(error) = entry.begin()
         {
@@ -190,6 +192,7 @@ impl<'a> Entry<'a> {
         let lock = LockedRun::lock(ledger, "run", destination, (run, agent, &self.started))?;
         lock.begin(destination, agent, &self.started)?;
         self.lock = Some(lock);
+        self.acknowledged = Acknowledged::at(ledger, destination)?;
         let unfounded = ledger.distrust(destination, &self.options.run)?;
         if unfounded > 0 {
             let text = format!(
@@ -408,6 +411,7 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Opt
     setup.observer.event(&Event::Planned { files: counts.due.files, bytes: counts.due.bytes });
     let lock = entry.lock.take()?;
     let mut dest = DestinationRun::new(number, setup, options, Tally::of(counts), lock);
+    dest.acknowledged = std::mem::take(&mut entry.acknowledged);
     dest.renamed = renamed;
     Some(dest)
 }

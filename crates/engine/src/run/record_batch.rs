@@ -1,7 +1,7 @@
 //! The end of a batch: each job's verdict, recorded with its proofs in one transaction, then counted and shown.
 
 use dvb_ledger::{Basis, CopyState, EntryKind, Finding, ObjectProof, Record, Verdict};
-use dvb_model::{DestinationName, ObjectRole, Status};
+use dvb_model::{DestinationName, DvObjectId, ObjectRole, Status};
 
 use crate::catalogue::spool::Subject;
 use crate::command::exit_status::ExitStatus;
@@ -42,10 +42,16 @@ impl Outcome {
 impl DestinationRun<'_> {
     /// Records and counts what a batch has come to.
     pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Interrupted> {
-        let outcomes: Vec<Outcome> = jobs.iter().map(|it| outcome(it, self.setup.destination)).collect();
+        let outcomes: Vec<Outcome> =
+            jobs.iter().map(|job| self.acknowledged(job, outcome(job, self.setup.destination))).collect();
         let records: Vec<Record> = jobs.iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
         if !records.is_empty() {
             self.setup.ledger.record(self.setup.destination, &self.options.run, &records)?;
+        }
+        let changed: Vec<DvObjectId> =
+            jobs.iter().zip(&outcomes).filter(|(job, outcome)| self.ends_acknowledgement(job, outcome)).map(|it| it.0.due.id()).collect();
+        if !changed.is_empty() {
+            self.setup.ledger.end_acknowledgements(self.setup.destination, &changed)?;
         }
         let mut counts = self.tally.lock();
         for (job, outcome) in jobs.iter().zip(&outcomes) {
@@ -56,6 +62,25 @@ impl DestinationRun<'_> {
             self.show(job, outcome);
         }
         Ok(())
+    }
+
+    /// A failure that the administrator has acknowledged raises no alarm, as long as nothing about it has changed.
+    fn acknowledged(&self, job: &Job, outcome: Outcome) -> Outcome {
+        let holds = outcome.fate == FileOutcome::Failed
+            && job.due.is_data_file()
+            && self.acknowledged.holds(job.due.id(), outcome.status, &job.due.fingerprint, proved_copies(job));
+        if holds { Outcome { fate: FileOutcome::Acknowledged, source_damaged: false, ..outcome } } else { outcome }
+    }
+
+    /// What has become of a data file is not what was acknowledged.
+    fn ends_acknowledgement(&self, job: &Job, outcome: &Outcome) -> bool {
+        let is_settled = match outcome.fate {
+            FileOutcome::Unchanged | FileOutcome::Copied | FileOutcome::Adopted | FileOutcome::NotCovered => true,
+            // An outage changes nothing about the file.
+            FileOutcome::Failed => outcome.unusable.is_none(),
+            FileOutcome::Acknowledged | FileOutcome::Pending | FileOutcome::NotRechecked => false,
+        };
+        is_settled && job.due.is_data_file() && self.acknowledged.has(job.due.id())
     }
 
     fn record(&self, job: &Job, outcome: &Outcome) -> Option<Record> {
@@ -123,7 +148,8 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
     counts.changed |= is_news(job, outcome);
     counts.source_damaged |= outcome.source_damaged;
     ExitStatus::worsen(&mut counts.unusable, outcome.unusable);
-    counts.destination_damaged |= !job.damaged.is_empty() || outcome.status == Status::FailVerify;
+    let is_known = outcome.fate == FileOutcome::Acknowledged;
+    counts.destination_damaged |= !is_known && (!job.damaged.is_empty() || outcome.status == Status::FailVerify);
     counts.not_safe |= outcome.fate == FileOutcome::Failed || job.is_later();
     let Some(reason) = &outcome.reason else { return };
     match outcome.fate {
@@ -132,7 +158,7 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
         FileOutcome::Unchanged | FileOutcome::Copied | FileOutcome::Adopted => {
             counts.note(&job.due.subject, outcome.status, reason)
         }
-        FileOutcome::NotCovered | FileOutcome::Pending | FileOutcome::NotRechecked => {}
+        FileOutcome::NotCovered | FileOutcome::Acknowledged | FileOutcome::Pending | FileOutcome::NotRechecked => {}
     }
 }
 
@@ -184,6 +210,14 @@ fn pending(job: &Job, why: Option<String>) -> Outcome {
         verdict: is_news.then_some(Verdict::Pending),
         ..Outcome::new(FileOutcome::Pending, Status::Pending)
     }
+}
+
+/// Copies that are proved when the batch has come to its end.
+fn proved_copies(job: &Job) -> u64 {
+    let is_damaged = |copy: &dvb_ledger::CopyRecord| job.damaged.contains(&(copy.role.clone(), copy.version));
+    let before = job.copies.iter().filter(|copy| copy.state == CopyState::Proved && !is_damaged(copy)).count();
+    let now = job.items.iter().filter(|task| matches!(task.progress, ObjectState::Proved { .. })).count();
+    (before + now) as u64
 }
 
 fn proofs(job: &Job) -> Vec<ObjectProof> {

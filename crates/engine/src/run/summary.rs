@@ -22,6 +22,8 @@ pub struct FileCounts {
     pub not_covered: u64,
     /// Not safe.
     pub failed: u64,
+    /// Not safe, and acknowledged by the administrator: nothing about them has changed since.
+    pub acknowledged: u64,
     /// Not looked at, or to be looked at again later.
     pub pending: u64,
 }

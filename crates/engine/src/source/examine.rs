@@ -138,7 +138,7 @@ pub(crate) fn without_copies(setup: ExamineSetup<'_>, file: &DataFile) -> Uncopi
     let found = Mutex::default();
     let inspector = Examiner::new(setup, &found, "restore");
     let line = Line { subject: Subject::DataFile(file.clone()), fingerprint: String::new(), dests: Vec::new() };
-    let (subject, known) = (Subjected { line, states: Vec::new() }, OnRecord::default());
+    let (subject, known) = (Subjected { acknowledged: None, line, states: Vec::new() }, OnRecord::default());
     // Twice where it is bad, as everywhere.
     let mut verdict = inspector.verdict(&subject, file, &known);
     if verdict.as_ref().is_ok_and(|it| matches!(it.count, Count::Damaged | Count::Missing)) {
@@ -195,14 +195,14 @@ impl<'a> Examiner<'a> {
             let why = format!("it came back: it was {then} at the last look; now it is there and good");
             verdict.findings.push((Condition::CameBack, why));
         }
-        self.enter(data_file, verdict)
+        self.enter(data_file, verdict, file.acknowledged)
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self, file: &DataFile, verdict: Verdict) -> ToRecord {
+    fn enter(&self, file: &DataFile, verdict: Verdict, acknowledged: Option<Status>) -> ToRecord {
         let Verdict { count, findings, unusable, by_checksum, bad } = verdict;
         let dataset = file.dataset.as_ref().map(|it| it.pid.clone());
         let mut found = self.found();
@@ -215,9 +215,11 @@ impl<'a> Examiner<'a> {
             Count::NotCovered => (&mut files.not_covered, Status::NotCovered),
             Count::Left => (&mut files.left, Status::Pending),
         };
-        *counter += 1;
+        // Damage and loss that are known raise no alarm.
+        let is_known = matches!(count, Count::Damaged | Count::Missing) && acknowledged == Some(status);
+        *(if is_known { &mut files.acknowledged } else { counter }) += 1;
         ExitStatus::worsen(&mut found.unusable, unusable);
-        for (what, reason) in &findings {
+        for (what, reason) in findings.iter().filter(|_| !is_known) {
             found.add(AuditFinding {
                 data_file_id: file.id,
                 dataset: dataset.clone(),

@@ -4,7 +4,7 @@ use crate::catalogue::spool::Line;
 use crate::command::LISTED;
 use crate::command::exit_status::ExitStatus;
 use dvb_ledger::State;
-use dvb_model::DvObjectId;
+use dvb_model::{DvObjectId, Status};
 use serde::Serialize;
 
 /// What is to be known of a data file at the source.
@@ -77,6 +77,8 @@ pub struct AuditCounts {
     pub damaged: u64,
     /// With an object that is not there.
     pub missing: u64,
+    /// Missing or damaged, and acknowledged by the administrator: nothing about them has changed since.
+    pub acknowledged: u64,
     /// Not to be read, orphaned ones among them.
     pub unreadable: u64,
     /// Without bytes that could be read, by rule.
@@ -124,6 +126,8 @@ impl Found {
 
 /// A data file with what the ledger knows of it.
 pub(crate) struct Subjected {
+    /// The verdict of it that the administrator has acknowledged.
+    pub(crate) acknowledged: Option<Status>,
     pub(crate) line: Line,
     pub(crate) states: Vec<State>,
 }

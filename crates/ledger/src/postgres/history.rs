@@ -23,7 +23,7 @@ const STATES: &str = concat!(
     time!("s.first_seen"),
     ", ",
     time!("s.last_backup"),
-    ", s.run FROM backup_destination d JOIN backup_state s ON s.destination = d.id AND s.id = $1 ORDER BY d.id"
+    ", s.run, s.fingerprint FROM backup_destination d JOIN backup_state s ON s.destination = d.id AND s.id = $1 ORDER BY d.id"
 );
 const COPIES: &str = concat!(
     "SELECT id, role, version, key, state, size, sha256, evidence, ",
@@ -69,5 +69,6 @@ fn raw_custody(row: &Row) -> Result<RawCustody, postgres::Error> {
         first_seen: row.try_get(15)?,
         last_backup: row.try_get(16)?,
         run: row.try_get(17)?,
+        fingerprint: row.try_get(18)?,
     })
 }

@@ -20,7 +20,7 @@ pub(super) fn history(db: &Connection, id: DvObjectId) -> Result<Vec<Custody>, F
                                WHERE o.destination = e.id AND o.id = s.id AND o.status = 'OK')
                     OR EXISTS (SELECT 1 FROM backup_copy m WHERE m.destination = e.id AND m.id = s.id
                                  AND m.role = 'main' AND m.state = 'proved')),
-                s.method, s.first_seen, s.last_backup, s.run
+                s.method, s.first_seen, s.last_backup, s.run, s.fingerprint
          FROM backup_destination d JOIN backup_state s ON s.destination = d.id AND s.id = ?1 ORDER BY d.id",
     )?;
     let rows = states.query_map([id.0], |row| Ok((row.get::<_, i64>(0)?, raw_custody(row)?)))?;
@@ -66,5 +66,6 @@ fn raw_custody(row: &Row<'_>) -> rusqlite::Result<RawCustody> {
         first_seen: row.get(15)?,
         last_backup: row.get(16)?,
         run: row.get(17)?,
+        fingerprint: row.get(18)?,
     })
 }
