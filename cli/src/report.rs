@@ -106,7 +106,7 @@ fn not_rechecked(it: &Summary) -> String {
 
 /// A short summary of a run for a terminal, without the line end of its last line.
 pub(crate) fn summary(it: &Summary) -> String {
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
     let mut text = format!("destination {}: {}\n", it.destination, it.headline());
     if it.dry_run {
         text = format!("destination {}: dry run, nothing was changed\n", it.destination);
@@ -124,6 +124,9 @@ pub(crate) fn summary(it: &Summary) -> String {
         bytes(it.bytes_copied)
     );
     text += &not_rechecked(it);
+    if acknowledged > 0 {
+        let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", data_files(acknowledged));
+    }
     if it.gone > 0 {
         let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(it.gone));
     }
@@ -177,6 +180,7 @@ pub(crate) fn mail(outcomes: &[Outcome], host: &str, config: &str) -> Message {
         adopted: sum.adopted + it.adopted,
         not_covered: sum.not_covered + it.not_covered,
         failed: sum.failed + it.failed,
+        acknowledged: sum.acknowledged + it.acknowledged,
         pending: sum.pending + it.pending,
     });
     let sections: Vec<_> = outcomes.iter().map(section).collect();
@@ -214,7 +218,7 @@ fn section(outcome: &Outcome) -> String {
 }
 
 fn counts(it: &Summary) -> String {
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending } = it.files;
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
     let mut text = format!("Run {}\n", it.run_id);
     if let Some(why) = &it.aborted {
         let _ = writeln!(text, "It gave up: {}", plain(why));
@@ -227,11 +231,12 @@ fn counts(it: &Summary) -> String {
         ("found at the destination and proved", adopted),
         ("not covered", not_covered),
         ("not safe", failed),
+        ("of those lost or damaged as was acknowledged", acknowledged),
         ("pending", pending),
         ("gone from Dataverse, copies kept", it.gone),
     ];
     text.push('\n');
-    for (what, count) in lines.into_iter().filter(|it| it.1 > 0 || !it.0.starts_with("of these")) {
+    for (what, count) in lines.into_iter().filter(|it| it.1 > 0 || !it.0.starts_with("of th")) {
         let _ = writeln!(text, "{count:>12}  data files {what}");
     }
     let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));

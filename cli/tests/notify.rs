@@ -300,8 +300,16 @@ fn without_a_mail_server_the_systems_sendmail_is_used() {
 }
 
 fn metrics(destination: &str, finished: i64, exit_code: u8) -> Metrics {
-    let files =
-        FileCounts { catalogued: 21, unchanged: 1, copied: 2, adopted: 3, not_covered: 4, failed: 5, pending: 6 };
+    let files = FileCounts {
+        catalogued: 21,
+        unchanged: 1,
+        copied: 2,
+        adopted: 3,
+        not_covered: 4,
+        failed: 5,
+        acknowledged: 7,
+        pending: 6,
+    };
     let started = finished - 7;
     Metrics {
         destination: destination.to_owned(),

@@ -98,7 +98,7 @@ fn tell(context: &Context, summary: &AuditSummary) -> Result<(), Failure> {
 }
 
 fn text(it: &AuditSummary) -> String {
-    let AuditCounts { catalogued, good, damaged, missing, unreadable, not_covered, left } = it.files;
+    let AuditCounts { catalogued, good, damaged, missing, unreadable, not_covered, left, acknowledged } = it.files;
     let mut text = format!(
         "Dataverse's stores: {}\n  in scope:    {}: {good} good, {damaged} damaged, {missing} missing, {unreadable} \
          unreadable, {not_covered} not covered, {left} left\n  read:        {}\n",
@@ -106,6 +106,9 @@ fn text(it: &AuditSummary) -> String {
         report::data_files(catalogued),
         report::bytes(it.bytes)
     );
+    if acknowledged > 0 {
+        let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", report::data_files(acknowledged));
+    }
     list(&mut text, "to be noted:", it.findings.iter().filter(|it| !is_bad(it.what)));
     for note in &it.notes {
         let _ = writeln!(text, "  {}", plain(note));

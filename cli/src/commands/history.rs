@@ -70,7 +70,7 @@ fn copy_text(text: &mut String, it: &CopyInCustody) {
     let _ = writeln!(text, "      last proved {at} by {evidence}{bad}");
 }
 
-fn incident_text(text: &mut String, it: &Incident) {
+pub(super) fn incident_text(text: &mut String, it: &Incident) {
     let Incident { number, role, side, place, found, detail, found_by, found_at, .. } = it;
     let open = if it.mended.is_none() { "OPEN incident" } else { "incident" };
     let _ = writeln!(text, "  {open} {number}: {role} was {found} in {side} {place}");
@@ -84,6 +84,9 @@ fn incident_text(text: &mut String, it: &Incident) {
         if !known.is_empty() {
             let _ = writeln!(text, "    {what}: {}", known.join(", "));
         }
+    }
+    if let Some(note) = &it.note {
+        let _ = writeln!(text, "    note of {} ({}): {}", plain(&note.by), note.at, plain(&note.text));
     }
     let Some(Mended { at, by, from, evidence, kept, .. }) = &it.mended else {
         let _ = writeln!(text, "    not mended yet");
@@ -112,7 +115,7 @@ fn copy_object(it: &CopyInCustody) -> Value {
     })
 }
 
-fn incident_object(it: &Incident) -> Value {
+pub(super) fn incident_object(it: &Incident) -> Value {
     let bytes = |it: &Bytes| {
         let digest = it.digest.as_ref();
         json!({ "size": it.size, "algorithm": digest.map(|it| it.algorithm().to_string()), "digest": digest.map(Digest::hex) })
@@ -131,6 +134,7 @@ fn incident_object(it: &Incident) -> Value {
         "command": it.command,
         "found_by": it.found_by,
         "found_at": it.found_at,
+        "note": it.note,
         "expected": bytes(&it.expected),
         "actual": bytes(&it.actual),
         "mended_at": mended.map(|it| it.at.as_str()),

@@ -1,5 +1,6 @@
 //! The commands, one a file: what each takes, and what it does.
 
+mod acknowledge;
 mod audit;
 mod catalogue;
 mod check;
@@ -7,11 +8,13 @@ mod completions;
 mod destination_args;
 mod from_snapshot;
 mod history;
+mod incident;
 mod init;
 mod man;
 mod orphans;
 mod rebuild;
 mod repair;
+mod require;
 mod restore;
 mod run;
 mod selection_args;
@@ -44,6 +47,8 @@ pub(crate) enum Command {
     Rebuild(rebuild::Args),
     Snapshots(snapshots::Args),
     Repair(Box<repair::Args>),
+    Incident(incident::Args),
+    Acknowledge(acknowledge::Args),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -95,6 +100,8 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
         Command::Restore(args) => restore::run(&args, &context()?),
         Command::Orphans(args) => orphans::run(&args, &context()?),
         Command::Repair(args) => repair::run(&args, &context()?),
+        Command::Incident(args) => incident::run(&args, &context()?),
+        Command::Acknowledge(args) => acknowledge::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -1,10 +1,10 @@
 //! `status`: what the ledger knows, without a look at anything else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use dvb_engine::{Asked, ExitStatus, Selection};
+use dvb_engine::{Asked, ExitStatus, Selection, acknowledged};
 use dvb_fixity::Digest;
-use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
+use dvb_ledger::{Acknowledgement, CopyRecord, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, Status};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use super::destination_args::DestinationArgs;
 use super::history::History;
+use super::require::{self, Requirement};
 use super::selection_args;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
@@ -60,6 +61,14 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     destinations: DestinationArgs,
+
+    /// End with 1 unless this holds, and name what falls short: `copies=2,verified=90d,audited=1y`
+    ///
+    /// `copies`: each data file has a proved copy at so many destinations. `verified`: each copy was verified within this time.
+    /// `audited`: each data file that is safe was read in its store within it. Each part may stand alone. Losses that were
+    /// acknowledged are left out. The usual exit codes apply too.
+    #[arg(long, value_name = "WHAT")]
+    require: Option<Requirement>,
 }
 
 impl Args {
@@ -90,10 +99,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let selection = selection_args::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue)?;
     let status = Command { args, selection, screen: &context.screen, ledger: ledger.as_ref(), several };
     let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
-    for destination in destinations {
+    for destination in &destinations {
         let (object, ends) = status.of(&destination.name)?;
         ending = ending.min(ends);
         objects.push(object);
+    }
+    let names: Vec<&DestinationName> = destinations.iter().map(|it| &it.name).collect();
+    let demanded = args.require.as_ref();
+    let shortfall = demanded.map(|demanded| require::shortfall(ledger.as_ref(), &names, demanded)).transpose()?;
+    if let Some(shortfall) = &shortfall {
+        ending = ending.min(shortfall.ending());
     }
     let spread = ledger.spread()?;
     let mended = status.incidents()?;
@@ -103,9 +118,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         if let (Some(incidents), Some(object)) = (mended, object.as_object_mut()) {
             object.insert("incidents".to_owned(), incidents);
         }
+        if let (Some(shortfall), Some(object)) = (&shortfall, object.as_object_mut()) {
+            object.insert("require".to_owned(), shortfall.object());
+        }
         context.screen.print_json(&object)?;
     } else if !context.screen.json && several {
         context.screen.print(&spread_text(&spread))?;
+    }
+    for line in shortfall.iter().flat_map(|it| &it.lines) {
+        context.screen.say(&format!("not met: {line}"));
     }
     Ok(ending)
 }
@@ -162,11 +183,21 @@ impl Command<'_> {
         let claimed = self.ledger.count_claimed(destination)?;
         let runs = self.ledger.runs(destination, RUNS)?;
         let has_ended = has_ended(&runs) || has_ended(&self.ledger.runs(destination, ALL_RUNS)?);
-        let counted = counts.iter().filter(|it| it.1 > 0).map(|it| ending_of(it.0)).min().unwrap_or(ExitStatus::Safe);
+        let known = acknowledged(self.ledger, destination)?;
+        let is_new = |it: &&(Status, u64)| it.1 > known.iter().filter(|known| known.status == it.0).count() as u64;
+        let counted = counts.iter().filter(is_new).map(|it| ending_of(it.0)).min().unwrap_or(ExitStatus::Safe);
         // What Dataverse has, only a run that has ended can tell.
         let counted = if has_ended { counted } else { counted.min(ExitStatus::NotSafe) };
         if !self.screen.json {
-            self.screen.print(&self.overview(destination, &counts, gone, claimed, oldest.as_deref(), &runs))?;
+            self.screen.print(&self.overview(
+                destination,
+                &counts,
+                known.len(),
+                gone,
+                claimed,
+                oldest.as_deref(),
+                &runs,
+            ))?;
         }
         if !has_ended {
             self.screen.say(&format!("destination {destination}: {}", before_the_first(runs.first())));
@@ -174,13 +205,15 @@ impl Command<'_> {
         if self.args.gone {
             self.gone(destination)?;
         }
-        let (listed, found) = if self.args.lists() { self.list(destination)? } else { (None, ExitStatus::Safe) };
+        let (listed, found) =
+            if self.args.lists() { self.list(destination, &known)? } else { (None, ExitStatus::Safe) };
         let datasets = self.datasets(destination)?;
         let of_datasets = datasets.iter().map(|it| ending_of(it.status)).min().unwrap_or(ExitStatus::Safe);
         self.show_datasets(destination, &datasets)?;
         let mut object = json!({
             "destination": destination,
             "counts": all_counts(&counts),
+            "acknowledged": known.len(),
             "complete": has_ended,
             "gone": gone,
             "claimed_copies": claimed,
@@ -230,7 +263,12 @@ impl Command<'_> {
     }
 
     /// Prints or gathers the data files that are asked for, and what they come to.
-    fn list(&self, destination: &DestinationName) -> Result<(Option<Vec<Value>>, ExitStatus), Failure> {
+    fn list(
+        &self,
+        destination: &DestinationName,
+        known: &[Acknowledgement],
+    ) -> Result<(Option<Vec<Value>>, ExitStatus), Failure> {
+        let known: HashSet<DvObjectId> = known.iter().map(|it| it.id).collect();
         let Self { args, screen, ledger, several, .. } = self;
         let (mut gathered, mut ending) = (Vec::new(), ExitStatus::Safe);
         let mut printed = Ok(());
@@ -244,7 +282,7 @@ impl Command<'_> {
             }
             is_known = true;
             missing.remove(&it.id);
-            if it.gone_since.is_none() {
+            if it.gone_since.is_none() && !known.contains(&it.id) {
                 ending = ending.min(ending_of(it.status));
             }
             if (args.failed && !is_unsafe(&it)) || printed.is_err() {
@@ -324,6 +362,7 @@ impl Command<'_> {
         &self,
         destination: &DestinationName,
         counts: &[(Status, u64)],
+        acknowledged: usize,
         gone: u64,
         claimed: u64,
         oldest: Option<&str>,
@@ -335,6 +374,10 @@ impl Command<'_> {
                 let name = self.screen.tinted(tint(status), &format!("{:<13}", status.name()));
                 lines.push(format!("  {name} {count:>10}  {}", meaning(status)));
             }
+        }
+        if acknowledged > 0 {
+            let what = "of these are known to be lost or damaged, and raise no alarm";
+            lines.push(format!("  {:<13} {acknowledged:>10}  {what}", "acknowledged"));
         }
         if gone > 0 {
             lines.push(format!("  {:<13} {gone:>10}  left Dataverse; their copies are kept", "gone"));

@@ -67,6 +67,7 @@ fn families(metrics: &Metrics) -> [Family; 7] {
             ("adopted", files.adopted),
             ("not_covered", files.not_covered),
             ("failed", files.failed),
+            ("acknowledged", files.acknowledged),
             ("pending", files.pending),
         ];
         states.map(|(state, count)| (Some(state), count.into()))

@@ -19,7 +19,9 @@ mod run;
 mod source;
 mod verify;
 
-pub use acknowledge::{AcknowledgeOptions, AcknowledgeSetup, AcknowledgeSummary, AcknowledgedFile, acknowledge, acknowledged};
+pub use acknowledge::{
+    AcknowledgeOptions, AcknowledgeSetup, AcknowledgeSummary, AcknowledgedFile, acknowledge, acknowledged,
+};
 pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit};
 pub use check::{
     CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Probed, check_catalogue, check_destinations,

@@ -87,10 +87,7 @@ impl Report for AcknowledgeSummary {
 ///
 /// # Errors
 /// [`RunError`]; [`RunError::NothingSelected`] when no destination knows any of them.
-pub fn acknowledge(
-    setup: &AcknowledgeSetup<'_>,
-    options: &AcknowledgeOptions,
-) -> Result<AcknowledgeSummary, RunError> {
+pub fn acknowledge(setup: &AcknowledgeSetup<'_>, options: &AcknowledgeOptions) -> Result<AcknowledgeSummary, RunError> {
     let started = now();
     let selection = Selection { files: options.files.iter().copied().collect(), ..Selection::default() };
     let intent = Intent {

@@ -302,15 +302,15 @@ impl Pass<'_> {
             let line = line.map_err(|source| spool_error(self.options, source))?;
             let Subject::DataFile(file) = &line.subject else { continue };
             let mut of_file = Vec::new();
-            for states in &mut states {
-                of_file.extend(state_of(states, file.id)?);
+            let mut acknowledged = None;
+            for (states, known) in states.iter_mut().zip(&acknowledged_at) {
+                let Some(state) = state_of(states, file.id)? else { continue };
+                if known.holds_at_source(file.id, state.status, &line.fingerprint) {
+                    acknowledged = Some(state.status);
+                }
+                of_file.push(state);
             }
             bytes = bytes.saturating_add(line.subject.bytes());
-            let acknowledged = of_file
-                .iter()
-                .zip(&acknowledged_at)
-                .find(|(state, at)| at.holds_at_source(file.id, state.status, &line.fingerprint))
-                .map(|(state, _)| state.status);
             batch.push(Subjected { acknowledged, line, states: of_file });
             if batch.len() == BATCH_FILES || bytes > BATCH_BYTES {
                 if !self.hand(&sender, std::mem::take(&mut batch)) {

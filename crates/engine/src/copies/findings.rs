@@ -14,6 +14,8 @@ pub struct CopyCounts {
     pub damaged: u64,
     /// Nothing.
     pub missing: u64,
+    /// Damaged or missing since before, of data files whose loss the administrator has acknowledged.
+    pub acknowledged: u64,
     /// Not verified: no time was left, or it could not be read.
     pub left: u64,
     /// Those of `left` that could not be read.

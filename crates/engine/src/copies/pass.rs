@@ -1,5 +1,6 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
+use crate::command::acknowledged::Acknowledged;
 use crate::copies::compare::{Bad, compare, measure, sentence};
 use crate::copies::incident::of_copy;
 use crate::copies::list::Copies;
@@ -62,6 +63,8 @@ impl Findings {
 pub(crate) struct Pass<'a> {
     at: DestinationContext<'a>,
     contact: &'a Contact,
+    /// Losses that are known.
+    acknowledged: Acknowledged,
     /// Which command looks.
     command: &'static str,
     lock: &'a dyn Lock,
@@ -107,6 +110,7 @@ impl<'a> Pass<'a> {
         Self {
             at,
             contact,
+            acknowledged: Acknowledged::default(),
             command,
             lock,
             jobs: jobs.max(1),
@@ -115,6 +119,11 @@ impl<'a> Pass<'a> {
             queue: Mutex::new(Queue { copies, next: None, left: count }),
             findings: Mutex::default(),
         }
+    }
+
+    /// What is known to be lost raises no alarm.
+    pub(crate) fn knowing(self, acknowledged: Acknowledged) -> Self {
+        Self { acknowledged, ..self }
     }
 
     /// Looks at all of them, or at as many as there is time for.
@@ -276,7 +285,10 @@ impl<'a> Pass<'a> {
             self.at.ledger.record_checks(self.at.destination, self.at.run, &checks)?;
         }
         let mut findings = self.findings();
-        batch.iter().for_each(|it| findings.count(it));
+        for look in batch {
+            let is_known = look.held.copy.state == CopyState::Damaged && self.acknowledged.has(look.held.copy.id);
+            findings.count(look, is_known);
+        }
         drop(findings);
         batch.iter().for_each(|it| self.show(it));
         Ok(())
@@ -324,7 +336,7 @@ impl Queue<'_> {
 }
 
 impl Findings {
-    fn count(&mut self, look: &CopyCheck) {
+    fn count(&mut self, look: &CopyCheck, is_known: bool) {
         let copies = &mut self.copies;
         let (what, why) = match &look.end {
             None => return,
@@ -336,6 +348,10 @@ impl Findings {
             }
             Some(End::Bad(bad)) => {
                 copies.checked += 1;
+                if is_known {
+                    copies.acknowledged += 1;
+                    return;
+                }
                 match bad {
                     Bad::Missing => copies.missing += 1,
                     Bad::Broken(_) | Bad::Size(_) | Bad::Digest(_) => copies.damaged += 1,

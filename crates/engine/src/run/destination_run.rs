@@ -8,8 +8,8 @@ use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
-use crate::command::acknowledged::Acknowledged;
 use crate::catalogue::spool::{Due, Subject};
+use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;

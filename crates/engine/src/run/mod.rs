@@ -177,7 +177,14 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn new(setup: &'a Setup<'a>, options: &'a Options, started: &str) -> Self {
-        let mut entry = Self { setup, options, started: started.to_owned(), lock: None, acknowledged: Acknowledged::default(), result: None };
+        let mut entry = Self {
+            setup,
+            options,
+            started: started.to_owned(),
+            lock: None,
+            acknowledged: Acknowledged::default(),
+            result: None,
+        };
         if !options.dry_run
             && let Err(error) = entry.begin()
         {

@@ -48,8 +48,12 @@ impl DestinationRun<'_> {
         if !records.is_empty() {
             self.setup.ledger.record(self.setup.destination, &self.options.run, &records)?;
         }
-        let changed: Vec<DvObjectId> =
-            jobs.iter().zip(&outcomes).filter(|(job, outcome)| self.ends_acknowledgement(job, outcome)).map(|it| it.0.due.id()).collect();
+        let changed: Vec<DvObjectId> = jobs
+            .iter()
+            .zip(&outcomes)
+            .filter(|(job, outcome)| self.ends_acknowledgement(job, outcome))
+            .map(|it| it.0.due.id())
+            .collect();
         if !changed.is_empty() {
             self.setup.ledger.end_acknowledgements(self.setup.destination, &changed)?;
         }

@@ -1,5 +1,6 @@
 //! The share of copies that each run looks at again, so that no proof gets older than was asked (`VerifyEvery`).
 
+use crate::command::acknowledged::Acknowledged;
 use crate::copies::probe::probe;
 use std::time::Duration;
 
@@ -45,7 +46,9 @@ impl DestinationRun<'_> {
         let copies = Copies::new(at, &wanted);
         probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
-        Ok(Pass::new((at, &self.contact, "run"), self.lock.held(), copies, share, self.options.jobs).work())
+        Ok(Pass::new((at, &self.contact, "run"), self.lock.held(), copies, share, self.options.jobs)
+            .knowing(Acknowledged::at(self.setup.ledger, self.setup.destination)?)
+            .work())
     }
 
     fn enter(&self, findings: Findings) {

@@ -1,5 +1,6 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
+use crate::command::acknowledged::Acknowledged;
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::probe::{FOREVER, PROBES, ago, probe};
@@ -163,7 +164,9 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     if count == 0 {
         return Ok(Findings::default());
     }
-    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), count, options.jobs).work())
+    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), count, options.jobs)
+        .knowing(Acknowledged::at(ledger, destination)?)
+        .work())
 }
 
 /// What never had a copy is not safe, whatever lies at the destination; and one that is not there is said to be that.

@@ -1,6 +1,7 @@
 //! Whole runs: a real database, real stores, real ledgers, a real destination.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acknowledge;
 mod adoption;
 mod audit;
 mod bench;

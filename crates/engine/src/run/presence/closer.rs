@@ -253,5 +253,9 @@ fn subject(file: DataFile, auxiliary_objects: bool) -> Subjected {
         basis: None,
         dataset: file.dataset.as_ref().map(|it| it.pid.clone()),
     };
-    Subjected { acknowledged: None, line: Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() }, states: vec![state] }
+    Subjected {
+        acknowledged: None,
+        line: Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() },
+        states: vec![state],
+    }
 }
