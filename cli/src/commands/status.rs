@@ -361,8 +361,7 @@ impl Command<'_> {
     fn overview(
         &self,
         destination: &DestinationName,
-        counts: &[(Status, u64)],
-        acknowledged: usize,
+        (counts, acknowledged): (&[(Status, u64)], usize),
         gone: u64,
         claimed: u64,
         oldest: Option<&str>,

@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod databases;
 mod environment;
+mod evidence;
 mod exit_codes;
 mod full;
 mod guards;

@@ -1,11 +1,6 @@
 //! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
 //! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
-use crate::command::acknowledged::Acknowledged;
-use crate::command::recorded::{Intent, Recorded, Report, gives_up};
-use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
-use dvb_ledger::Agent;
-use dvb_storage::chain;
 use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -15,20 +10,24 @@ use std::thread;
 use std::time::Duration;
 
 use dvb_catalog::{Catalog, Detail, Entry};
-use dvb_ledger::{EntryKind, Ledger, LedgerError, State};
+use dvb_ledger::{Agent, EntryKind, Ledger, LedgerError, State};
 use dvb_model::{DestinationName, DvObjectId, RunId};
+use dvb_storage::chain;
 use serde::Serialize;
 
 use crate::catalogue::spool::{Line, Spool, Subject};
+use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
+use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::command::time::now;
 use crate::source::examine::{ExamineSetup, Examiner, Known};
+use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
 use crate::source::fingerprint;
 use crate::source::stores::Stores;
 

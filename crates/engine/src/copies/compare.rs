@@ -1,18 +1,12 @@
 //! What lies at a destination, compared with what the ledger has of it: the one place where a copy is found to be good.
 
-use crate::command::cancel::CancelToken;
-use crate::copies::session::Connection;
-use crate::copies::session::Interrupted;
-use dvb_fixity::Algorithm;
-use dvb_fixity::Evidence;
-use dvb_fixity::Hasher;
-use dvb_fixity::Measured;
-use dvb_fixity::Mismatch;
-use dvb_fixity::Proved;
+use dvb_fixity::{Algorithm, Digest, Evidence, Hasher, Measured, Mismatch, Proved};
 use dvb_ledger::CopyRecord;
 use dvb_model::ObjectKey;
-use dvb_storage::Cause;
-use dvb_storage::SinkError;
+use dvb_storage::{Cause, SinkError};
+
+use crate::command::cancel::CancelToken;
+use crate::copies::session::{Connection, Interrupted};
 
 /// Bytes that are read back here at once, before it is looked whether there was a signal.
 const BATCH_BYTES: u64 = 64 << 20;
@@ -22,7 +16,8 @@ pub(crate) enum Bad {
     Missing,
     /// It is no object any more, for this reason.
     Broken(String),
-    Size(u64),
+    /// Other bytes, by their number; their SHA-256 where they were read.
+    Size(u64, Option<Digest>),
     Digest(Mismatch),
 }
 
@@ -41,7 +36,7 @@ impl Bad {
         match self {
             Self::Missing => "missing",
             Self::Broken(_) => "broken",
-            Self::Size(_) => "other-size",
+            Self::Size(..) => "other-size",
             Self::Digest(_) => "other-digest",
         }
     }
@@ -101,7 +96,7 @@ pub(crate) fn read_back(
 /// The one place where a copy is found to be good.
 pub(crate) fn compare(copy: &CopyRecord, held: Measured, evidence: Evidence) -> Result<Proved, Bad> {
     if copy.size.is_some_and(|it| it != held.size) {
-        return Err(Bad::Size(held.size));
+        return Err(Bad::Size(held.size, held.digest(Algorithm::Sha256).cloned()));
     }
     let none = || {
         let found = held.digest(Algorithm::Sha256).cloned();
@@ -118,7 +113,7 @@ pub(crate) fn sentence(copy: &CopyRecord, dataset: Option<&str>, label: Option<&
     let what = match bad {
         Bad::Missing => "is missing".to_owned(),
         Bad::Broken(why) => format!("is no whole object: {why}"),
-        Bad::Size(found) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
+        Bad::Size(found, _) => format!("has {found} bytes where {} were proved", copy.size.unwrap_or(0)),
         Bad::Digest(Mismatch::Digest { expected, found }) => {
             format!("has {} {found} where {expected} was proved", found.algorithm())
         }

@@ -1,10 +1,10 @@
 //! The list of the copies that the ledger knows, the one whose proof is oldest first.
 
-use crate::copies::session::DestinationContext;
-use dvb_ledger::CopyRecord;
-use dvb_ledger::LedgerCopy;
-use dvb_ledger::LedgerError;
 use std::vec;
+
+use dvb_ledger::{CopyRecord, LedgerCopy, LedgerError};
+
+use crate::copies::session::DestinationContext;
 
 /// Copies in a page of the ledger's list.
 const PAGE: u32 = 5_000;

@@ -1,9 +1,5 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
-use crate::command::acknowledged::Acknowledged;
-use crate::copies::compare::{Bad, compare, measure, sentence};
-use crate::copies::incident::of_copy;
-use crate::copies::list::Copies;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,10 +8,14 @@ use dvb_ledger::{Check, CopyRecord, CopyState, EntryKind, Found, LedgerCopy, Led
 use dvb_model::Status;
 use dvb_storage::{SinkError, chain};
 
+use crate::command::acknowledged::Acknowledged;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::{LISTED, pool};
+use crate::copies::compare::{Bad, compare, measure, sentence};
 use crate::copies::findings::{CopyCounts, Damage};
+use crate::copies::incident::of_copy;
+use crate::copies::list::Copies;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::source::incident;
 
@@ -354,7 +354,7 @@ impl Findings {
                 }
                 match bad {
                     Bad::Missing => copies.missing += 1,
-                    Bad::Broken(_) | Bad::Size(_) | Bad::Digest(_) => copies.damaged += 1,
+                    Bad::Broken(_) | Bad::Size(..) | Bad::Digest(_) => copies.damaged += 1,
                 }
                 (bad.what(), reason(&look.held, bad))
             }

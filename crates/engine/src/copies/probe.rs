@@ -1,10 +1,11 @@
 //! Whether the copies of a destination are there at all, before anything is recorded as missing.
 
-use crate::command::error::RunError;
-use crate::copies::session::Interrupted;
-use crate::copies::session::{Connection, Contact, DestinationContext};
-use dvb_model::ObjectKey;
 use std::time::Duration;
+
+use dvb_model::ObjectKey;
+
+use crate::command::error::RunError;
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 
 /// Copies that are looked for before anything is recorded as missing.
 pub(crate) const PROBES: u8 = 100;

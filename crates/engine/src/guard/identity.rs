@@ -1,12 +1,12 @@
 //! Whose a destination is (design.md 7.9): an id that the ledger and the destination have both.
 
-use crate::command::owner::Owner;
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, ObjectKey, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
 
 use super::own;
 use crate::command::error::RunError;
+use crate::command::owner::Owner;
 use crate::command::time::now;
 use crate::copies::probe::{FOREVER, PROBES};
 use crate::copies::snapshot_names;

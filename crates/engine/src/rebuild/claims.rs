@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
 use dvb_ledger::{Acknowledgement, Basis, Claim, CopyRecord, CopyState, EntryKind, Event, Incident};
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, StoragePid};
+use dvb_storage::{Cause, chain};
 use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
@@ -14,7 +15,6 @@ use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event as Shown;
 use crate::copies::session::{Connection, Interrupted};
 use crate::source::fingerprint;
-use dvb_storage::{Cause, chain};
 
 /// Data files and datasets in one transaction: a few megabytes, and few enough flushes.
 const BATCH: usize = 4_000;

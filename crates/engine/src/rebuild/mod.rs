@@ -9,7 +9,7 @@ mod fetch;
 use std::path::{Path, PathBuf};
 
 use dvb_catalog::SnapshotLink;
-use dvb_ledger::Ledger;
+use dvb_ledger::{Agent, Ledger};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
@@ -24,7 +24,6 @@ use crate::command::selection::Selection;
 use crate::command::time::now;
 use crate::copies::session::{Connection, Contact, DestinationContext};
 use crate::guard::{self, Identity};
-use dvb_ledger::Agent;
 
 pub use claims::ClaimCounts;
 pub use fetch::{Fetched, SnapshotRow, Which};

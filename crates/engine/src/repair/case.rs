@@ -1,6 +1,5 @@
 //! One data file or dataset: what is bad of it, on which side, and which side is good.
 
-use crate::copies::incident::of_copy;
 use std::collections::BTreeMap;
 
 use dvb_fixity::{Algorithm, Digest, Measured};
@@ -13,6 +12,7 @@ use crate::catalogue::spool::Subject;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::compare::{Bad, sentence};
+use crate::copies::incident::of_copy;
 use crate::restore::object::{Wanted, may_mend};
 use crate::restore::place::Home;
 use crate::restore::plan::Asked;

@@ -20,13 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_catalog::Catalog;
-use dvb_ledger::Ledger;
+use dvb_ledger::{Agent, Ledger};
 use dvb_model::{DestinationName, DriverId, RunId};
 use dvb_storage::{Folder, Sink, StoreWriter};
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
-use crate::command::error::RunError;
 use crate::command::observer::{Event, Observer};
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
@@ -35,7 +34,7 @@ use crate::copies::session::Contact;
 use crate::source::examine::ExamineSetup;
 use crate::source::payload::{RateLimit, Reading};
 use crate::source::stores::{Access, NoStore, Stores};
-use dvb_ledger::Agent;
+use dvb_storage::chain;
 
 pub use error::RestoreError;
 pub use summary::{ObjectCounts, RestoreFinding, RestoreSummary};
@@ -199,12 +198,16 @@ fn restore_until(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Result<R
         destinations: setup.from.iter().map(|from| from.name.clone()).collect(),
         overrides: Vec::new(),
     };
-    let recorded = (!options.dry_run).then(|| Recorded::begin(setup.ledger, &intent, &started));
-    let recorded = recorded.transpose().map_err(RunError::from)?;
-    let done = give_back(setup, options, started);
-    match recorded {
-        Some(recorded) => recorded.finish(done),
-        None => done,
+    if options.dry_run {
+        return give_back(setup, options, started);
+    }
+    match Recorded::begin(setup.ledger, &intent, &started) {
+        Ok(recorded) => recorded.finish(give_back(setup, options, started)),
+        // Files come back also where nothing may be written to the ledger.
+        Err(error) => give_back(setup, options, started).map(|mut summary| {
+            summary.notes.push(format!("this restore is not in the event log: {}", chain(&error)));
+            summary
+        }),
     }
 }
 

@@ -3,8 +3,6 @@
 //! Every step takes the items that are ready for it and leaves the others alone, so that after a lost session, or for
 //! an item that is tried again, the steps are simply gone through once more.
 
-use crate::copies::incident::of_copy;
-use crate::source::judge::reason;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -18,12 +16,13 @@ use dvb_storage::{
 use crate::catalogue::spool::Subject;
 use crate::command::exit_status::ExitStatus;
 use crate::copies::compare::{Bad, sentence};
+use crate::copies::incident::of_copy;
 use crate::copies::session::{Connection, Interrupted};
 use crate::run::destination_run::DestinationRun;
 use crate::run::job::{Job, JobStage, ObjectError, ObjectState, ObjectTask, Settled};
 use crate::run::shared_read::{Share, Wanted};
 use crate::source::incident;
-use crate::source::judge::{self, Judgement, Seen};
+use crate::source::judge::{self, Judgement, Seen, reason};
 use crate::source::list_objects::{self, Object, Unlisted};
 use crate::source::payload::ObjectPayload;
 use crate::source::stores::{NoStore, Scope};
@@ -128,7 +127,7 @@ impl DestinationRun<'_> {
             for ((n, copy), found) in wanted.into_iter().zip(found) {
                 let bad = match found {
                     Ok(Some(it)) if Some(it.size) == copy.size => continue,
-                    Ok(Some(it)) => Bad::Size(it.size),
+                    Ok(Some(it)) => Bad::Size(it.size, None),
                     Ok(None) => Bad::Missing,
                     Err(error) if error.cause == Cause::Broken => Bad::of(error),
                     // What cannot be looked at is not shown to be bad: its job is looked at in full.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dvb_ledger::Agent;
 use dvb_model::RunId;
 
 use crate::command::selection::Selection;
-use dvb_ledger::Agent;
 
 /// How a run goes about its work.
 #[derive(Debug, Clone)]

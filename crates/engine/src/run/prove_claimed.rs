@@ -1,12 +1,12 @@
 //! Copies that a snapshot claims, after the ledger was lost: proved where they lie before anything else is done.
 
-use crate::copies::incident::of_copy;
 use dvb_fixity::Measured;
 use dvb_ledger::{Check, CopyRecord, CopyState, Found};
 use dvb_model::{DestinationName, ObjectKey};
 use dvb_storage::SinkError;
 
 use crate::copies::compare::{Bad, compare, measure, sentence};
+use crate::copies::incident::of_copy;
 use crate::copies::session::{Connection, Interrupted};
 use crate::run::destination_run::DestinationRun;
 use crate::run::job::{Job, JobStage};

@@ -1,20 +1,19 @@
 //! The share of copies that each run looks at again, so that no proof gets older than was asked (`VerifyEvery`).
 
-use crate::command::acknowledged::Acknowledged;
-use crate::copies::probe::probe;
 use std::time::Duration;
 
 use dvb_ledger::LedgerError;
 use dvb_model::{ObjectKey, Status};
 use dvb_storage::chain;
 
+use crate::command::acknowledged::Acknowledged;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::findings::Damage;
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
-use crate::copies::probe::{FOREVER, PROBES, ago};
+use crate::copies::probe::{FOREVER, PROBES, ago, probe};
 use crate::run::destination_run::DestinationRun;
 use crate::run::summary::Finding;
 

@@ -1,9 +1,10 @@
 //! Several workers take batches from the list of what is due until it ends, each with a session at every destination.
 
-use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use dvb_storage::chain;
 
 use crate::catalogue::spool::{Due, Line};
 use crate::command::exit_status::ExitStatus;
@@ -11,7 +12,6 @@ use crate::command::pool;
 use crate::copies::session::Connection;
 use crate::run::destination_run::DestinationRun;
 use crate::run::shared_read::Share;
-use dvb_storage::chain;
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;

@@ -1,11 +1,12 @@
 //! What is found of data files in their stores, as the reports have it.
 
-use crate::catalogue::spool::Line;
-use crate::command::LISTED;
-use crate::command::exit_status::ExitStatus;
 use dvb_ledger::State;
 use dvb_model::{DvObjectId, Status};
 use serde::Serialize;
+
+use crate::catalogue::spool::Line;
+use crate::command::LISTED;
+use crate::command::exit_status::ExitStatus;
 
 /// What is to be known of a data file at the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

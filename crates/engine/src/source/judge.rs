@@ -3,8 +3,7 @@
 use dvb_fixity::{Measured, RecordedChecksum};
 use dvb_ledger::Basis;
 use dvb_model::{DataFile, ObjectRole};
-use dvb_storage::Cause;
-use dvb_storage::SourceError;
+use dvb_storage::{Cause, SourceError};
 
 use crate::source::on_record::OnRecord;
 use crate::source::package::Manifest;

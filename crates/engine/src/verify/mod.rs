@@ -1,26 +1,25 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
-use crate::command::acknowledged::Acknowledged;
-use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
-use crate::copies::findings::{CopyCounts, Damage};
-use crate::copies::probe::{FOREVER, PROBES, ago, probe};
-use dvb_ledger::Agent;
 use std::time::Duration;
 
-use dvb_ledger::{CopyState, Ledger, LedgerCopy, LedgerError};
+use dvb_ledger::{Agent, CopyState, Ledger, LedgerCopy, LedgerError};
 use dvb_model::{DestinationName, DriverId, ObjectKey, RunId};
 use dvb_storage::Sink;
 use serde::Serialize;
 
+use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
+use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::command::time::now;
+use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
+use crate::copies::probe::{FOREVER, PROBES, ago, probe};
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::guard;
 

@@ -6,7 +6,6 @@
 mod lines;
 mod payload;
 
-use crate::copies::snapshot_names;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -18,19 +17,20 @@ use dvb_fixity::{Algorithm, Hasher, Proved};
 use dvb_ledger::LedgerError;
 use dvb_model::{KeyError, ObjectKey, RunId, Status};
 use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged, chain};
+use lines::Lines;
+use payload::SpooledFile;
 use serde::Deserialize;
 
 use crate::catalogue::spool::Subject;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::session::{Connection, Interrupted};
+use crate::copies::snapshot_names;
 use crate::guard;
 use crate::run::counts::About;
 use crate::run::destination_run::DestinationRun;
 use crate::run::plan::Catalogue;
 use crate::source::payload::Reading;
-use lines::Lines;
-use payload::SpooledFile;
 
 /// How often storing it is tried.
 const ATTEMPTS: u32 = 3;
