@@ -191,8 +191,7 @@ impl Command<'_> {
         if !self.screen.json {
             self.screen.print(&self.overview(
                 destination,
-                &counts,
-                known.len(),
+                (&counts, known.len()),
                 gone,
                 claimed,
                 oldest.as_deref(),
