@@ -152,6 +152,9 @@ impl CancelToken {
 
     /// Sleeps before something is tried again, but no longer than anything may begin.
     pub(crate) fn pause(&self, time: Duration) {
+        if !time.is_zero() {
+            tracing::debug!(ms = time.as_millis(), "wait before another attempt");
+        }
         self.sleep_while(time, Self::may_begin);
     }
 

@@ -1,7 +1,7 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dvb_fixity::{Evidence, Measured, Proved};
 use dvb_ledger::{Check, CopyRecord, CopyState, EntryKind, Found, LedgerCopy, LedgerError, Lock};
@@ -194,6 +194,7 @@ impl<'a> Pass<'a> {
     /// Looks at a batch until each copy has come to its end, and records that.
     fn look_at(&self, mut batch: Vec<CopyCheck>, connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         let mut sessions = 1;
+        let began = Instant::now();
         let looked = loop {
             if batch.iter().all(|it| it.end.is_some()) {
                 break Ok(());
@@ -208,6 +209,9 @@ impl<'a> Pass<'a> {
                 Err(other) => break Err(other),
             }
         };
+        let (destination, copies, ok) = (&self.at.destination.0, batch.len(), looked.is_ok());
+        let ms = began.elapsed().as_millis();
+        tracing::debug!(destination, copies, sessions, ms, ok, "batch of copies that are verified");
         // What has come to its end is known, whatever happened to the rest.
         self.record(&batch)?;
         looked
