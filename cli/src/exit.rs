@@ -10,6 +10,7 @@ use dvb_storage::{Cause, SinkError, SourceError, chain};
 use thiserror::Error;
 
 use crate::build::BuildError;
+use crate::hint;
 use dvb_config::ConfigError;
 
 /// A command gave up.
@@ -104,6 +105,8 @@ impl Failure {
         let text = chain(self);
         match self {
             Self::Config(ConfigError::NotFound { .. }) => text + ", or name it with --config",
+            Self::Run(it) => hint::with(text, it.hint().as_ref()),
+            Self::Restore(it) => hint::with(text, it.hint().as_ref()),
             _ => text,
         }
     }

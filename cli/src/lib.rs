@@ -6,6 +6,7 @@ mod args;
 mod build;
 mod commands;
 mod exit;
+mod hint;
 mod last_resort;
 pub mod notify;
 mod output;

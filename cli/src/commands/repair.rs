@@ -15,7 +15,7 @@ use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
-use crate::{build, signals};
+use crate::{build, hint, signals};
 use dvb_config::Destination;
 
 /// How many objects are named without --json.
@@ -96,7 +96,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let destinations = context.destinations(&args.destinations.names)?;
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let summary = look(args, context, &destinations, &stop)?;
+    let mut summary = look(args, context, &destinations, &stop)?;
+    for run in &mut summary.runs {
+        run.error = run.error.take().map(|text| hint::with(text, run.hint.as_ref()));
+    }
     show(context, &summary)?;
     Ok(summary.ending)
 }

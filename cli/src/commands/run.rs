@@ -20,7 +20,7 @@ use crate::notify::{self, Metrics, Work};
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
-use crate::{build, last_resort, signals};
+use crate::{build, hint, last_resort, signals};
 use dvb_config::{Config, Destination, EmailWhen};
 
 /// How long a run lists the stores at most.
@@ -221,7 +221,7 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
 fn refused(failure: Failure, count: usize) -> Vec<Result<Summary, Failure>> {
     let (text, ending) = (failure.text(), failure.ending());
     let mut results = vec![Err(failure)];
-    let again = || Err(RunError::Together { text: text.clone(), ending }.into());
+    let again = || Err(RunError::Together { text: text.clone(), ending, hint: None }.into());
     results.extend(std::iter::repeat_with(again).take(count.saturating_sub(1)));
     results
 }
@@ -273,10 +273,16 @@ fn run_all(
     let result = |sink: Result<_, BuildError>| match sink {
         Err(error) => Err(error.into()),
         // One result a setup, so there is one.
-        Ok(_) => done.next().unwrap_or(Err(RunError::NothingSelected)).map_err(Failure::from),
+        Ok(_) => done.next().unwrap_or(Err(RunError::NothingSelected)).map(in_words).map_err(Failure::from),
     };
     let sinks: Vec<Result<(), BuildError>> = sinks.into_iter().map(|it| it.map(drop)).collect();
     Ok(sinks.into_iter().map(result).collect())
+}
+
+/// Why a run gave up, with what can be done about it.
+fn in_words(mut summary: Summary) -> Summary {
+    summary.aborted = summary.aborted.map(|text| hint::with(text, summary.hint.as_ref()));
+    summary
 }
 
 /// The result on stdout, what is wrong on stderr.

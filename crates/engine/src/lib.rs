@@ -31,6 +31,7 @@ pub use command::LISTED;
 pub use command::cancel::{CancelToken, ENDS_WITHIN};
 pub use command::error::RunError;
 pub use command::exit_status::ExitStatus;
+pub use command::hint::Hint;
 pub use command::observer::{Event, NullObserver, Observer};
 pub use command::owner::Owner;
 pub use command::resolve::{Asked, Names, Resolved};

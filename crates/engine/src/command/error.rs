@@ -7,6 +7,8 @@ use dvb_ledger::LedgerError;
 use dvb_storage::Unstaged;
 use thiserror::Error;
 
+use crate::command::hint::Hint;
+
 /// A run did not take place, or gave up before it looked at any data file. What goes wrong later is in the
 /// [`Summary`](crate::run::summary::Summary).
 #[derive(Debug, Error)]
@@ -23,8 +25,7 @@ pub enum RunError {
     /// More data files have left the catalogue than is plausible (dataverse.md 5.5). Nothing was copied or marked.
     #[error(
         "{missing} of the {known} data files known at destination {destination:?} are no longer in the catalogue, more \
-         than the {limit} % that may disappear between two runs. Nothing was done, and all copies are kept. If it is \
-         the right database and they were meant to go, confirm with: run --accept-disappearance"
+         than the {limit} % that may disappear between two runs. Nothing was done, and all copies are kept"
     )]
     Disappearance {
         /// Name of the destination.
@@ -41,8 +42,7 @@ pub enum RunError {
         "{changed} of the {known} data files that are safe at destination {destination} have other checksums in Dataverse's \
          database than their copies, more than the {limit} % that may change at once; and of {read} that were read in the \
          store, {other} have other bytes too. Files in Dataverse do not change by themselves: somebody may have encrypted or \
-         replaced them. Nothing was done, and all copies are kept. Look at some of them (audit names them). If they were meant \
-         to change: run --accept-changes --destination {destination}"
+         replaced them. Nothing was done, and all copies are kept. Look at some of them (an audit names them)"
     )]
     Changes {
         /// Name of the destination.
@@ -65,6 +65,8 @@ pub enum RunError {
         text: String,
         /// How the run ends therefore.
         ending: crate::command::exit_status::ExitStatus,
+        /// What can be done about it.
+        hint: Option<Hint>,
     },
     /// There was a signal, or no time was left.
     #[error("stopped before it was known what is due; nothing was done")]
@@ -90,8 +92,7 @@ pub enum RunError {
     NothingSelected,
     /// The selection names nothing that has a copy.
     #[error(
-        "destination {destination} has no proved copy of this selection; check the PID, id, storage identifier or store, \
-         and see dataverse-backup status"
+        "destination {destination} has no proved copy of this selection; check the PID, id, storage identifier or store"
     )]
     NoCopies {
         /// Name of the destination.
@@ -99,8 +100,7 @@ pub enum RunError {
     },
     /// Nothing was ever copied there.
     #[error(
-        "destination {destination} has no proved copy yet, so there is nothing to verify, and nothing is safe there: \
-         dataverse-backup run makes the copies"
+        "destination {destination} has no proved copy yet, so there is nothing to verify, and nothing is safe there"
     )]
     NothingToVerify {
         /// Name of the destination.
@@ -109,8 +109,7 @@ pub enum RunError {
     /// Nothing is where the copies were: more likely another folder than all lost at once.
     #[error(
         "none of {probed} copies that were looked for is at destination {destination}: is it mounted, and is it the right \
-         folder? Nothing was stored or recorded. If all copies are really lost, this makes them again: \
-         run --copies-lost --destination {destination}"
+         folder? Nothing was stored or recorded"
     )]
     AllMissing {
         /// Name of the destination.
@@ -119,10 +118,7 @@ pub enum RunError {
         probed: usize,
     },
     /// The destination is not there any more.
-    #[error(
-        "{why}. Copies were there before, so it is not made anew. Nothing was stored or recorded. If it is the right place \
-         and all copies are really lost, this makes them again: run --copies-lost --destination {destination}"
-    )]
+    #[error("{why}. Copies were there before, so it is not made anew. Nothing was stored or recorded")]
     NotThere {
         /// Name of the destination.
         destination: String,
@@ -132,9 +128,7 @@ pub enum RunError {
     /// The destination belongs to another installation.
     #[error(
         "destination {destination} belongs to another installation: {}. Nothing was stored there. Give this installation a \
-         folder, container or prefix of its own. If it is this very Dataverse and its ledger was lost: rebuild --destination \
-         {destination}. If it is to be this installation's from now on, and the other one stores there no more: run \
-         --take-over --destination {destination}", owner.describe()
+         folder, container or prefix of its own", owner.describe()
     )]
     Foreign {
         /// Name of the destination.
@@ -144,8 +138,7 @@ pub enum RunError {
     },
     /// The destination's mark cannot be read.
     #[error(
-        "whose destination {destination} is cannot be said: {name} there is damaged: {why}. Nothing was stored there. If it is \
-         this installation's: run --take-over --destination {destination}"
+        "whose destination {destination} is cannot be said: {name} there is damaged: {why}. Nothing was stored there"
     )]
     Unidentified {
         /// Name of the destination.
@@ -158,9 +151,7 @@ pub enum RunError {
     /// Somebody has stored at the destination whom the ledger does not know.
     #[error(
         "destination {destination} has the snapshot {snapshot} of a run that this ledger knows nothing of: it is another \
-         installation's, or the ledger was lost. Nothing was stored there. If it was lost: rebuild --destination {destination}. \
-         If the copies there are of this very Dataverse and are to be compared one by one: run --take-over --destination \
-         {destination}. Else give this installation a folder, container or prefix of its own"
+         installation's, or the ledger was lost. Nothing was stored there"
     )]
     Strange {
         /// Name of the destination.
@@ -171,8 +162,7 @@ pub enum RunError {
     /// The destination carries no id, although this installation's was left there.
     #[error(
         "destination {destination} does not carry this installation's id, which was left there on {since}: it is another folder, \
-         container or prefix, or its disk is not mounted. Nothing was recorded or stored. If it is the right place, `run` leaves \
-         the id there again; if all copies there are lost: run --copies-lost --destination {destination}"
+         container or prefix, or its disk is not mounted. Nothing was recorded or stored"
     )]
     NotMarked {
         /// Name of the destination.
@@ -220,10 +210,7 @@ pub enum RunError {
         ending: crate::command::exit_status::ExitStatus,
     },
     /// A ledger that knows something is not made again.
-    #[error(
-        "the ledger knows destination {destination} already, and what it knows is not overwritten. To make it again, name \
-         another one in [Database] BackupDatabase, or move it away first"
-    )]
+    #[error("the ledger knows destination {destination} already, and what it knows is not overwritten")]
     NotBlank {
         /// Name of the destination.
         destination: String,
@@ -247,6 +234,41 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// What can be done about it, where the text alone does not say it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Disappearance { .. } => Some(Hint::AcceptDisappearance),
+            Self::Changes { destination, .. } => Some(Hint::AcceptChanges { destination: destination.clone() }),
+            Self::AllMissing { destination, .. } | Self::NotThere { destination, .. } => {
+                Some(Hint::CopiesLost { destination: destination.clone() })
+            }
+            Self::Foreign { destination, .. } => Some(Hint::ClaimForeign { destination: destination.clone() }),
+            Self::Strange { destination, .. } => Some(Hint::ClaimStrange { destination: destination.clone() }),
+            Self::Unidentified { destination, .. } => Some(Hint::TakeOver { destination: destination.clone() }),
+            Self::NotMarked { destination, .. } => Some(Hint::MarkAgain { destination: destination.clone() }),
+            Self::NotBlank { .. } => Some(Hint::AnotherLedger),
+            Self::NoCopies { .. } => Some(Hint::SeeStatus),
+            Self::NothingToVerify { .. } => Some(Hint::RunFirst),
+            Self::Unknown { near, .. } if near.is_empty() => Some(Hint::SeeNames),
+            Self::Together { hint, .. } => hint.clone(),
+            Self::Catalog(_)
+            | Self::Ledger(_)
+            | Self::Probe(_)
+            | Self::Stopped
+            | Self::Unknown { .. }
+            | Self::NoName { .. }
+            | Self::NothingSelected
+            | Self::OnePlace { .. }
+            | Self::OtherStore { .. }
+            | Self::Destination { .. }
+            | Self::NoSnapshot { .. }
+            | Self::Spool { .. } => None,
+        }
+    }
+}
+
 fn spool_text(folder: &std::path::Path, source: &std::io::Error) -> String {
     let folder = folder.display();
     if dvb_model::is_full(source) {
@@ -261,7 +283,7 @@ fn spool_text(folder: &std::path::Path, source: &std::io::Error) -> String {
 
 fn suggestion(near: &[String]) -> String {
     match near {
-        [] => "; see dataverse-backup status, or the address of the page in Dataverse".to_owned(),
+        [] => String::new(),
         [one] => format!("; there is {one}"),
         several => format!("; there are {}", several.join(", ")),
     }

@@ -6,6 +6,7 @@ pub(crate) mod cut;
 pub(crate) mod error;
 pub(crate) mod exit_status;
 pub(crate) mod hand;
+pub(crate) mod hint;
 pub(crate) mod observer;
 pub(crate) mod owner;
 pub(crate) mod pool;

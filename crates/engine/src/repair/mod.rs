@@ -21,6 +21,7 @@ use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
+use crate::command::hint::Hint;
 use crate::command::observer::{Event, Observer};
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::time::{new_run_id, now};
@@ -150,6 +151,9 @@ pub struct Settled {
     pub exit_code: u8,
     /// What kept it from its end.
     pub error: Option<String>,
+    /// What can be done about that. Not part of the JSON: whoever prints it says it in words of its own.
+    #[serde(skip)]
+    pub hint: Option<Hint>,
 }
 
 /// The report.
@@ -512,13 +516,13 @@ fn settle(
             observer: setup.observer,
             stop: setup.stop,
         };
-        let (ending, error) = match crate::run(&run_setup, &how) {
-            Ok(summary) => (summary.ending, None),
+        let (ending, error, hint) = match crate::run(&run_setup, &how) {
+            Ok(summary) => (summary.ending, None, None),
             // All of it has left Dataverse.
             Err(RunError::NothingSelected) => continue,
-            Err(error) => (ExitStatus::from(&error), Some(chain(&error))),
+            Err(error) => (ExitStatus::from(&error), Some(chain(&error)), error.hint()),
         };
-        settled.push((Settled { destination: (*name).clone(), exit_code: ending.code(), error }, ending));
+        settled.push((Settled { destination: (*name).clone(), exit_code: ending.code(), error, hint }, ending));
     }
     settled
 }

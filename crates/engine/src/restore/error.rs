@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
+use crate::command::hint::Hint;
 use crate::command::recorded::Ends;
 
 /// A restore did not take place: nothing was looked at.
@@ -14,7 +15,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// No dataset of the selection has this version.
-    #[error("no dataset of this selection has a version {version:?} with files. {}", other_versions(versions))]
+    #[error("no dataset of this selection has a version {version:?} with files")]
     NoSuchVersion {
         /// As it was given.
         version: String,
@@ -23,9 +24,8 @@ pub enum RestoreError {
     },
     /// The data files are there, but not in the version that is shown.
     #[error(
-        "no data file of this selection is in the version that --names shows: the newest one that was released, or the \
-         draft where none was. {}",
-        other_versions(versions)
+        "no data file of this selection is in the version that is shown: the newest one that was released, or the draft \
+         where none was"
     )]
     NotShown {
         /// The versions that have some of them.
@@ -33,9 +33,7 @@ pub enum RestoreError {
     },
     /// The ledger knows them, the catalogue does not.
     #[error(
-        "the catalogue has no data file of this selection: {} left Dataverse{}. The copies are kept: dataverse-backup \
-         status --gone lists them with their keys, and restore --from-snapshot=NAME gives back what was there when that \
-         snapshot was made",
+        "the catalogue has no data file of this selection: {} left Dataverse{}. The copies are kept",
         some(files),
         since.as_ref().map(|it| format!(" (since {it})")).unwrap_or_default()
     )]
@@ -61,12 +59,18 @@ fn some(files: &[DvObjectId]) -> String {
     }
 }
 
-fn other_versions(versions: &[String]) -> String {
-    if versions.is_empty() {
-        return "No version has any; without --names they come in Dataverse's own layout".to_owned();
+impl RestoreError {
+    /// What can be done about it, where the text alone does not say it.
+    #[must_use]
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::Run(it) => it.hint(),
+            Self::NoSuchVersion { versions, .. } | Self::NotShown { versions } => {
+                Some(Hint::Versions(versions.clone()))
+            }
+            Self::Gone { .. } => Some(Hint::SeeGone),
+        }
     }
-    let options: Vec<_> = versions.iter().take(NAMED).map(|it| format!("--version {it}")).collect();
-    format!("Available with {}", options.join(" or "))
 }
 
 impl From<&RestoreError> for ExitStatus {

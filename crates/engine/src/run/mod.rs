@@ -382,11 +382,12 @@ fn doubt(active: &mut [Option<DestinationRun<'_>>], stores: &Stores, samples: &S
 /// What keeps the plan from being made keeps every destination from its run. One of them has the error with its
 /// causes, the others its text.
 fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
-    let text = chain(&error);
+    let (text, hint) = (chain(&error), error.hint());
     let ending = ExitStatus::from(&error);
     let mut error = Some(error);
     for entry in entries {
-        entry.result = Some(Err(error.take().unwrap_or_else(|| RunError::Together { text: text.clone(), ending })));
+        let together = || RunError::Together { text: text.clone(), ending, hint: hint.clone() };
+        entry.result = Some(Err(error.take().unwrap_or_else(together)));
     }
 }
 
@@ -402,10 +403,11 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Opt
         counts.files.unchanged += counts.due_again;
         counts.files.catalogued += counts.due.files;
         let counted = summary(setup, options, entry.started.clone(), counts);
-        let refused = gone.err().map(|it| chain(&it));
+        let (refused, hint) = gone.err().map_or((None, None), |it| (Some(chain(&it)), it.hint()));
         let ending = if refused.is_some() { ExitStatus::Refused } else { ExitStatus::Safe };
         let free_bytes = free_bytes(setup);
-        entry.result = Some(Ok(Summary { aborted: refused, ending, exit_code: ending.code(), free_bytes, ..counted }));
+        entry.result =
+            Some(Ok(Summary { aborted: refused, hint, ending, exit_code: ending.code(), free_bytes, ..counted }));
         return None;
     }
     let marked = gone.and_then(|it| Ok(setup.ledger.mark_gone(setup.destination, &it)?));
@@ -490,6 +492,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         catalogue_digest: counts.catalogue_digest,
         overrides: options.overrides.names(),
         aborted: counts.abort.map(|it| it.1).or_else(|| (!counts.doubts.is_empty()).then(|| counts.doubts.join("; "))),
+        hint: None,
         exit_code: ending.code(),
         ending,
     }

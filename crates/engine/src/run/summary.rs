@@ -140,6 +140,9 @@ pub struct Summary {
     pub overrides: Vec<&'static str>,
     /// Why the run gave up before its end.
     pub aborted: Option<String>,
+    /// What can be done about that. Not part of the JSON: whoever prints it says it in words of its own.
+    #[serde(skip)]
+    pub hint: Option<crate::command::hint::Hint>,
     /// The ending's exit code.
     pub exit_code: u8,
     /// How it ended.

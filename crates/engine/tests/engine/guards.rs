@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dvb_engine::{Access, ExitStatus, NullObserver, Options, RunError, Setup, Store, run_together};
+use dvb_engine::{Access, ExitStatus, Hint, NullObserver, Options, RunError, Setup, Store, run_together};
 use dvb_fs::FileStore;
 use dvb_model::{DestinationName, DriverId, Status, StoreKind};
 use dvb_storage::Sink;
@@ -97,7 +97,7 @@ fn the_destination_of_another_installation_is_refused_until_it_is_taken_over() {
     let RunError::Foreign { owner: found, .. } = &refused else { panic!("{refused:?}") };
     assert_eq!(found.id, owner["id"].as_str().unwrap());
     assert_eq!(ExitStatus::from(&refused).code(), 7);
-    assert!(refused.to_string().contains("rebuild --destination default"), "{refused}");
+    assert_eq!(refused.hint(), Some(Hint::ClaimForeign { destination: "default".to_owned() }));
     assert_eq!(files::tree(&other.backup), before);
     assert!(other.details().is_empty());
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use dvb_engine::{ExitStatus, Options, RunError};
+use dvb_engine::{ExitStatus, Hint, Options, RunError};
 use dvb_model::Status;
 
 use crate::bench::{Bench, LOST};
@@ -17,7 +17,7 @@ fn an_empty_mount_point_is_refused_until_it_is_said_that_the_copies_are_lost() {
         let refused = bench.try_run(&Options { rerun, ..bench.options() }).unwrap_err();
         assert!(matches!(refused, RunError::AllMissing { probed: 30, .. }), "{refused:?}");
         assert_eq!(ExitStatus::from(&refused).code(), 7);
-        assert!(refused.to_string().contains("run --copies-lost --destination default"), "{refused}");
+        assert_eq!(refused.hint(), Some(Hint::CopiesLost { destination: "default".to_owned() }));
         assert!(bench.copies().is_empty(), "nothing was stored");
     }
     let made = bench.try_run(&Options { overrides: LOST, ..bench.options() }).unwrap();

@@ -1,0 +1,51 @@
+//! What can be done about an error, without the words of any one program.
+
+/// A way on that the caller offers in words of its own: the command line names a command, another program a button. The
+/// error that it belongs to has said what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// If the data files were meant to go: run with `Overrides::disappearance`.
+    AcceptDisappearance,
+    /// If they were meant to change: run with `Overrides::changes`.
+    AcceptChanges {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// If all copies are really lost: run with `Overrides::copies_lost`.
+    CopiesLost {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// If it is this installation's: run with `Overrides::take_over`.
+    TakeOver {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// It has another installation's id: rebuild, if the ledger was lost; take it over, if the other one is no more.
+    ClaimForeign {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// It has the copies of a ledger that is not known: rebuild, if it was lost; take over, if they are to be compared.
+    ClaimStrange {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// A run leaves the id there again; with `Overrides::copies_lost` it makes all copies again.
+    MarkAgain {
+        /// Name of the destination.
+        destination: String,
+    },
+    /// Use another ledger, or move this one away.
+    AnotherLedger,
+    /// What has copies is known to the ledger.
+    SeeStatus,
+    /// Names are known to the ledger, and to the pages of Dataverse.
+    SeeNames,
+    /// Nothing was copied yet: run first.
+    RunFirst,
+    /// What left Dataverse keeps its copies; a snapshot of before can be given back.
+    SeeGone,
+    /// Versions that have files; none: the layout of Dataverse itself needs no version.
+    Versions(Vec<String>),
+}
