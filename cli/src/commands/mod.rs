@@ -6,6 +6,7 @@ mod catalogue;
 mod check;
 mod completions;
 mod destination_args;
+mod drill;
 mod from_snapshot;
 mod history;
 mod incident;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Verify(Box<verify::Args>),
     Audit(Box<audit::Args>),
     Restore(Box<restore::Args>),
+    Drill(drill::Args),
     Orphans(orphans::Args),
     Rebuild(rebuild::Args),
     Snapshots(snapshots::Args),
@@ -89,6 +91,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
     match arguments.command {
         Command::Restore(args) if args.from_snapshot.is_asked() => restore::run(&args, &without_database()?),
         Command::Verify(args) if args.from_snapshot.is_asked() => verify::run(&args, &without_database()?),
+        Command::Drill(args) if args.from_snapshot.is_asked() => drill::run(&args, &without_database()?),
         Command::Snapshots(args) => snapshots::run(&args, &without_database()?),
         Command::Rebuild(args) => rebuild::run(&args, &without_database()?),
         Command::Init(args) => init::run(&args, &context()?),
@@ -98,6 +101,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
         Command::Verify(args) => verify::run(&args, &context()?),
         Command::Audit(args) => audit::run(&args, &context()?),
         Command::Restore(args) => restore::run(&args, &context()?),
+        Command::Drill(args) => drill::run(&args, &context()?),
         Command::Orphans(args) => orphans::run(&args, &context()?),
         Command::Repair(args) => repair::run(&args, &context()?),
         Command::Incident(args) => incident::run(&args, &context()?),

@@ -70,3 +70,24 @@ fn a_gate_names_what_falls_short() {
     site.call(&["status", "--require", "verified=1s"]).expect(1).says(&["copies were not verified"]);
     site.call(&["status", "--require", "copies=none"]).expect(2).says(&["copies=none"]);
 }
+
+#[test]
+fn a_drill_brings_a_sample_back_and_says_what_does_not_come() {
+    let site = Site::copied();
+    let json = site.call(&["drill", "--json"]).expect(0).json();
+    assert_eq!((&json["sample"], &json["good"], &json["by_dataverse"]), (&3.into(), &3.into(), &3.into()), "{json:#}");
+    assert_eq!((&json["population"], &json["bytes"]), (&3.into(), &27.into()));
+    site.call(&["drill", "--sample", "2", "-v"]).expect(0).says(&["2 of 2 data files came back as they were"]);
+    site.call(&["drill"]).expect(0).silent();
+    // Without the stores, and without any database.
+    fs::rename(site.path("files"), site.path("files-away")).unwrap();
+    site.call(&["drill"]).expect(0);
+    let json = site.call(&["drill", "--json", "--from-snapshot"]).expect(0).json();
+    assert_eq!((&json["good"], &json["by_dataverse"]), (&3.into(), &3.into()), "{json:#}");
+    let copy = fs::read_dir(site.path("copies").join("10.5072/FK2/ABC")).unwrap().next().unwrap().unwrap().path();
+    fs::write(&copy, "rotten 99").unwrap();
+    let json = site.call(&["drill", "--json"]).expect(4).json();
+    assert_eq!((&json["good"], &json["objects"]["damaged_copies"]), (&2.into(), &1.into()), "{json:#}");
+    assert!(json["failures"][0]["reason"].is_string(), "{json:#}");
+    site.call(&["incident", "list", "--open"]).expect(1);
+}

@@ -10,6 +10,7 @@ mod catalogue;
 mod check;
 mod command;
 mod copies;
+mod drill;
 mod guard;
 mod orphans;
 mod rebuild;
@@ -38,6 +39,7 @@ pub use command::resolve::{Asked, Names, Resolved};
 pub use command::selection::Selection;
 pub use command::time::new_run_id;
 pub use copies::findings::{CopyCounts, Damage};
+pub use drill::{DrillOptions, DrillSetup, DrillSummary, drill};
 pub use guard::{
     Examined, Identity, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine, look_at_identity,
     prepare,

@@ -166,6 +166,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("run", &["guard", "copies", "source", "catalogue", "command"]),
     ("verify", &["guard", "copies", "source", "catalogue", "command"]),
     ("check", &["run", "guard", "copies", "source", "catalogue", "command"]),
+    ("drill", &["restore", "guard", "copies", "source", "catalogue", "command"]),
     ("repair", &["run", "restore", "guard", "copies", "source", "catalogue", "command"]),
 ];
 

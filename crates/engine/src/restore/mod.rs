@@ -229,7 +229,7 @@ impl Report for RestoreSummary {
     }
 }
 
-fn give_back(
+pub(crate) fn give_back(
     setup: &RestoreSetup<'_>,
     options: &RestoreOptions,
     started: String,

@@ -1,0 +1,169 @@
+//! `drill`: does what was backed up come back?
+
+use std::fmt::Write as _;
+use std::fs;
+
+use dvb_config::Destination;
+use dvb_engine::{CancelToken, DrillOptions, DrillSetup, DrillSummary, ExitStatus, Names, SinkAt, drill, new_run_id};
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::destination_args::DestinationArgs;
+use super::from_snapshot::{self, FromSnapshot, Known};
+use super::selection_args::{self, SelectionArgs};
+use crate::exit::Failure;
+use crate::output::plain;
+use crate::progress::Progress;
+use crate::report::{bytes, data_files};
+use crate::{build, signals};
+
+/// Failures that are named on stderr.
+const NAMED: usize = 20;
+
+/// Restore a random sample from a destination, compare it, and record that
+///
+/// The sample goes into a temporary folder (where TMPDIR is), from each destination alone: neither the stores nor another
+/// destination helps. Every byte is compared with the ledger's SHA-256 and with the checksum that Dataverse recorded, and the
+/// folder is removed. Sample, bytes, duration and result become a row of the event log. The exit code is 0 where everything
+/// came back as it was, 4 where a copy is missing or damaged.
+///
+/// With --from-snapshot no database is needed: what the destination tells of itself is all that is used; such a drill is not
+/// recorded.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many data files, by chance
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    sample: u32,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    #[command(flatten)]
+    pub(crate) from_snapshot: FromSnapshot,
+
+    #[command(flatten)]
+    destinations: DestinationArgs,
+
+    /// Files in flight, instead of Jobs in the configuration
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    jobs: Option<u32>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let destinations = context.destinations(&args.destinations.names)?;
+    let stop = CancelToken::new();
+    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
+    for destination in destinations {
+        match one(args, context, destination, &stop) {
+            Ok(summary) => {
+                ending = ending.min(summary.ending);
+                show(context, &summary)?;
+                objects.push(json!(summary));
+            }
+            Err(failure) => {
+                ending = ending.min(failure.ending());
+                context.screen.warn(&format!("destination {}: {}", destination.name, failure.text()));
+                let code = failure.ending().code();
+                objects.push(json!({ "destination": destination.name, "error": failure.text(), "exit_code": code }));
+            }
+        }
+    }
+    if context.screen.json {
+        let object = match objects.len() {
+            1 => objects.pop().unwrap_or(Value::Null),
+            _ => json!({ "destinations": objects, "exit_code": ending.code() }),
+        };
+        context.screen.print_json(&object)?;
+    }
+    Ok(ending)
+}
+
+fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelToken) -> Result<DrillSummary, Failure> {
+    let config = &context.config;
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
+    let jobs = args.jobs.unwrap_or(destination.jobs);
+    let known = Known::open(&args.from_snapshot, context, &[destination], jobs, &progress, stop)?;
+    let catalogue = known.catalogue(context)?;
+    let table = build::store_table_or_none(config)?;
+    let names = [Names::Catalog(catalogue.as_catalog()), Names::Ledger(known.ledger(), &destination.name)];
+    let default_store = table.default.0.clone();
+    let selection = selection_args::resolve(&args.selection.asked(), context, &names, &default_store)?;
+    let sink = build::sink(destination)?;
+    let scratch = from_snapshot::scratch_folder()?;
+    let folder = scratch.path().join("drill");
+    let options = DrillOptions {
+        run: new_run_id(),
+        agent: build::agent(),
+        selection,
+        sample: Some(args.sample as usize),
+        jobs: jobs as usize,
+        bandwidth_limit: destination.bandwidth_limit,
+        auxiliary_objects: config.repository.auxiliary_objects,
+        spool_folder: scratch.path().to_owned(),
+    };
+    let to = build::restore_folder(&folder, &options.run)?;
+    let stores = table.into_stores();
+    let setup = DrillSetup {
+        catalog: catalogue.as_catalog(),
+        stores: &stores,
+        ledger: known.ledger(),
+        from: SinkAt { name: &destination.name, sink: sink.as_ref() },
+        to: to.as_ref(),
+        folder: &folder,
+        observer: &progress,
+        stop,
+    };
+    let done = drill(&setup, &options);
+    progress.finish();
+    drop(to);
+    if folder.exists() {
+        let doing = "remove";
+        let remedy = "what was restored for the drill is in it: remove it";
+        fs::remove_dir_all(&folder).map_err(|source| Failure::File { doing, path: folder.clone(), remedy, source })?;
+    }
+    Ok(done?)
+}
+
+fn show(context: &Context, summary: &DrillSummary) -> Result<(), Failure> {
+    let screen = &context.screen;
+    if summary.ending != ExitStatus::Safe {
+        screen.say(&trouble(summary));
+    }
+    if screen.json || !screen.is_chatty() {
+        return Ok(());
+    }
+    let seconds = std::time::Duration::from_millis(summary.milliseconds).as_secs_f64();
+    screen.print(&format!(
+        "destination {}: {} of {} came back as they were ({} of them by Dataverse's checksum), {} in {seconds:.1} s; the sample \
+         is of {}",
+        summary.destination,
+        summary.good,
+        data_files(summary.sample),
+        summary.by_dataverse,
+        bytes(summary.bytes),
+        data_files(summary.population)
+    ))
+}
+
+/// What did not come back, for stderr.
+fn trouble(summary: &DrillSummary) -> String {
+    let mut text = format!(
+        "destination {}: drill: {} (exit code {})\n",
+        summary.destination,
+        summary.ending.text(),
+        summary.exit_code
+    );
+    if let Some(why) = &summary.aborted {
+        let _ = writeln!(text, "  gave up: {}", plain(why));
+    }
+    for finding in summary.failures.iter().take(NAMED) {
+        let id = finding.data_file_id.map(|id| format!("file {id}"));
+        let parts = [id.as_deref(), finding.dataset.as_deref(), finding.name.as_deref()];
+        let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
+        let _ = writeln!(text, "  {}: {}", parts.join(", "), plain(&finding.reason));
+    }
+    text.trim_end().to_owned()
+}
