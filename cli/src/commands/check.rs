@@ -341,6 +341,8 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Sample
             Err(_) if named == Some(0) && row.is_folder() => {
                 Check::fine(what, format!("{}: empty{count}", source.describe()))
             }
+            // Nothing is read there: a login that fails stops no run.
+            Err(error) if named == Some(0) => Check::fine(what, format!("not needed{count} (else: {})", error.chain())),
             Err(error) => Check::failed(what, error),
         },
         Access::Unavailable(it) if is_idle => Check::fine(what, format!("not needed{count} (else: {})", it.why)),

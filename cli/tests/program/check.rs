@@ -297,3 +297,32 @@ fn a_run_under_way_is_named() {
     drop(lock);
     site.call(&["check"]).expect(0).says(&["no run is under way"]);
 }
+
+#[test]
+fn a_store_that_no_data_file_names_is_not_needed_whatever_its_type() {
+    let mut site = Site::new();
+    // Nobody listens there.
+    site.add("Store old", "Type: s3\nBucketName: b\nCustomEndpointUrl: http://127.0.0.1:1\nAccessKey: a\nSecretKey: s");
+    site.add("Store any", "Type: s3\nCustomEndpointUrl: http://127.0.0.1:1\nAccessKey: a\nSecretKey: s");
+    site.add(
+        "Store swift",
+        "Type: swift\nAuthType.ep: basic\nAuthUrl.ep: http://127.0.0.1:1/auth/v1.0\nUsername.ep: u\nPassword.ep: p",
+    );
+    site.call(&["init"]).expect(0);
+    let json = site.call(&["check", "--json"]).expect(0).json();
+    for store in ["old", "swift"] {
+        let text = check(&json, &format!("store {store}"))["text"].as_str().unwrap();
+        assert!(text.starts_with("not needed; 0 data files name it (else: "), "{text}");
+    }
+    let text = check(&json, "store any")["text"].as_str().unwrap();
+    assert!(text.contains("BucketName is not set") && !text.contains("bucket  at"), "{text}");
+    // As soon as a data file names it, it must be there.
+    let dataset = site.world.datasets[0].id;
+    site.database.execute(&format!(
+        "INSERT INTO dvobject (id, dtype, owner_id, createdate, modificationtime, storageidentifier)
+             VALUES (901, 'DataFile', {dataset}, now(), now(), 'old://b:1');
+         INSERT INTO datafile (id, contenttype, filesize, checksumtype, checksumvalue, restricted, rootdatafileid)
+             VALUES (901, 'text/plain', 1, 'MD5', '', false, -1)"
+    ));
+    site.call(&["check"]).expect(5).says(&["FAIL  store old", "OK    store swift"]);
+}

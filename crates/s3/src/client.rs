@@ -102,7 +102,12 @@ impl Client {
 
     /// The service, for messages.
     pub(crate) fn describe(&self, bucket: &str) -> String {
-        format!("bucket {bucket} at {}", self.base.host_str().unwrap_or_default())
+        let host = self.base.host_str().unwrap_or_default();
+        if bucket.is_empty() {
+            // A store without a bucket of its own.
+            return format!("the bucket that each storage identifier names (BucketName is not set), at {host}");
+        }
+        format!("bucket {bucket} at {host}")
     }
 
     /// Asks, and reads a short answer.
