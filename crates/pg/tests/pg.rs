@@ -240,3 +240,13 @@ fn whoever_waits_is_interrupted_and_so_is_whoever_comes_later() {
         assert!(began.elapsed() < Duration::from_secs(20), "{mode}: {:?}", began.elapsed());
     }
 }
+
+#[test]
+fn a_full_disk_of_the_server_is_neither_a_lost_connection_nor_one_that_passes() {
+    let target = target(&shared().maintenance(), SslMode::Disable);
+    let mut client = connect(&target).unwrap();
+    let error =
+        client.batch_execute("DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$").unwrap_err();
+    assert!(dvb_pg::is_full(&error) && !dvb_pg::is_connection(&error) && !dvb_pg::may_pass(&error));
+    assert!(matches!(PgError::statement(&target, "write", error), PgError::Full { .. }));
+}

@@ -78,6 +78,10 @@ impl Refusal {
             "NoSuchBucket" | "PermanentRedirect" | "AuthorizationHeaderMalformed" => return Cause::Misconfigured,
             "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => return Cause::Full,
             "InvalidObjectState" => return Cause::Io,
+            // Amazon's and others', MinIO's.
+            "KeyTooLongError" | "KeyTooLong" | "InvalidObjectName" | "XMinioInvalidObjectName" => {
+                return Cause::Unnameable;
+            }
             code if ENDED.contains(&code) => return Cause::Forbidden,
             _ => {}
         }

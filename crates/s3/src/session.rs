@@ -38,7 +38,17 @@ pub(crate) struct S3Session {
     spared: AtomicU64,
 }
 
+/// Bytes of a key, whatever the service. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
+const LONGEST_KEY: usize = 1024;
+
 impl S3Session {
+    fn unnameable(&self, key: &str) -> SinkError {
+        let (len, at) = (key.len(), self.shared.describe());
+        let attempt =
+            format!("{at} cannot have the name {key:?}: it has {len} bytes, and a key has {LONGEST_KEY} at most");
+        SinkError::new(Cause::Unnameable, attempt)
+    }
+
     pub(crate) fn new(shared: Arc<Shared>, probed: Probed, evidence: Evidence, journal: Journal) -> Self {
         let mut algorithms = vec![Algorithm::Sha256];
         if probed.capabilities.takes_md5() || probed.capabilities.md5 {
@@ -108,16 +118,24 @@ impl SinkSession for S3Session {
         }
         let names: Vec<ObjectKey> = batch.iter().map(|it| it.key.clone()).collect();
         let keys: Vec<String> = names.iter().map(|it| self.shared.key(it)).collect();
+        let short: Vec<String> = keys.iter().filter(|key| key.len() <= LONGEST_KEY).cloned().collect();
         let stage = Stage {
             shared: &self.shared,
             capabilities: self.probed.capabilities,
             journal: &self.journal,
-            keys: &keys,
+            keys: &short,
             spared: &self.spared,
         };
-        let answers = stage.run(batch)?;
+        let too_long = |key: &String| key.len() > LONGEST_KEY;
+        let sendable = batch.into_iter().zip(&keys).filter(|(_, key)| !too_long(key)).map(|it| it.0).collect();
+        let mut answers = stage.run(sendable)?.into_iter();
         let mut staged = Vec::with_capacity(names.len());
-        for (answer, key) in answers.into_iter().zip(names) {
+        for (name, key) in names.into_iter().zip(&keys) {
+            if too_long(key) {
+                staged.push(Err(self.unnameable(key).into()));
+                continue;
+            }
+            let (Some(answer), key) = (answers.next(), name) else { break };
             staged.push(answer.map(|(measured, pending)| {
                 let handle = self.next.to_string();
                 self.next += 1;
@@ -174,9 +192,12 @@ impl SinkSession for S3Session {
     }
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        self.for_each(keys, "look at", |key| match head(&self.shared, key)? {
-            None => Ok(None),
-            Some(answer) => {
+        self.for_each(keys, "look at", |key| match head(&self.shared, key) {
+            // What no key can be is not there.
+            Err(fault) if fault.cause() == Cause::Unnameable || key.len() > LONGEST_KEY => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(None) => Ok(None),
+            Ok(Some(answer)) => {
                 let size = content_length(&answer.headers).ok_or(Fault::Lacking("Content-Length"))?;
                 Ok(Some(Existing { size }))
             }

@@ -73,6 +73,7 @@ pub(crate) fn start(
         keeps_all,
         lessons: Arc::clone(lessons),
         spared: 0,
+        tried: crate::names::Tried::new(),
         lost: false,
     };
     let shell = wants_shell.then_some((shell_since, config.connect_timeout));

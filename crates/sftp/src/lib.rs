@@ -26,6 +26,7 @@ mod lessons;
 mod listing;
 mod login;
 mod measure;
+mod names;
 mod offers;
 mod opening;
 mod openssh_key;

@@ -57,6 +57,8 @@ pub(crate) struct SftpSession {
     pub(crate) lessons: Arc<Lessons>,
     /// Bytes that were there already.
     pub(crate) spared: u64,
+    /// Names that were tried on the server's medium.
+    pub(crate) tried: crate::names::Tried,
     pub(crate) lost: bool,
 }
 
@@ -202,6 +204,13 @@ impl SinkSession for SftpSession {
             return Ok(batch.iter().map(|_| Err(SinkError::new(*cause, words.clone()).into())).collect());
         }
         self.guarded("store a batch on", |it| {
+            let impossible = it.impossible(&batch.iter().map(|request| &request.key).collect::<Vec<_>>())?;
+            let batch: Vec<_> = batch
+                .into_iter()
+                .zip(&impossible)
+                .filter(|(_, part)| part.is_none())
+                .map(|(request, _)| request)
+                .collect();
             let keys: Vec<_> = batch.iter().map(|it| (it.key.clone(), it.payload.size_hint())).collect();
             let flush_each = !it.tools.as_ref().is_some_and(Tools::can_flush);
             let temporaries = it.temporaries(&batch)?;
@@ -231,7 +240,15 @@ impl SinkSession for SftpSession {
                     None => return Err(wire::Malformed("a batch ended early").into()),
                 });
             }
-            Ok(results)
+            let mut results = results.into_iter();
+            let refused = |part: &String| {
+                let attempt = format!("the medium of {} cannot have the name {part:?}", it.who);
+                SinkError::new(Cause::Unnameable, attempt).into()
+            };
+            Ok(impossible
+                .iter()
+                .filter_map(|part| part.as_ref().map_or_else(|| results.next(), |it| Some(Err(refused(it)))))
+                .collect())
         })
     }
 
@@ -253,7 +270,16 @@ impl SinkSession for SftpSession {
     }
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        let found = self.guarded("look for copies on", |it| it.look(keys))?;
+        let found = self.guarded("look for copies on", |it| {
+            let mut found = it.look(keys)?;
+            for (key, answer) in keys.iter().zip(&mut found).filter(|(_, answer)| answer.is_err()) {
+                // Under a name that the medium cannot have, nothing is there; servers only say "failure".
+                if it.writable.is_ok() && it.impossible(&[key])?.iter().any(Option::is_some) {
+                    *answer = Ok(None);
+                }
+            }
+            Ok(found)
+        })?;
         Ok(found.into_iter().map(|it| it.map(|it| it.map(|size| Existing { size }))).collect())
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Failure, status};
 
 /// The largest object where the server keeps its limits to itself: Swift's own default.
 const MAX_FILE_SIZE: u64 = 5 * (1 << 30) + 2;
+const MAX_OBJECT_NAME: u64 = 1024;
 const MAX_SEGMENTS: u64 = 1000;
 
 /// Limits of a server. <https://docs.openstack.org/swift/latest/api/discoverability.html>
@@ -14,6 +15,8 @@ const MAX_SEGMENTS: u64 = 1000;
 pub(crate) struct Capabilities {
     /// Bytes of an object, or of a segment, at most.
     pub(crate) max_file_size: u64,
+    /// Bytes of an object's name at most.
+    pub(crate) max_object_name: u64,
     /// Static large objects; `None` where there are none.
     pub(crate) large: Option<Large>,
 }
@@ -45,12 +48,13 @@ impl Capabilities {
 
     fn read(info: &Value) -> Self {
         let max_file_size = info["swift"]["max_file_size"].as_u64().unwrap_or(MAX_FILE_SIZE);
+        let max_object_name = info["swift"]["max_object_name_length"].as_u64().unwrap_or(MAX_OBJECT_NAME);
         let is_told = info["swift"].is_object();
         let large = (!is_told || info["slo"].is_object()).then(|| Large {
             max_segments: info["slo"]["max_manifest_segments"].as_u64().unwrap_or(MAX_SEGMENTS).max(1),
             min_segment: info["slo"]["min_segment_size"].as_u64().unwrap_or(1),
         });
-        Self { max_file_size, large }
+        Self { max_file_size, max_object_name, large }
     }
 
     /// Bytes a segment of an object of `size` bytes: as configured, as far as the server's limits allow.

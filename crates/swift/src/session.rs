@@ -48,6 +48,15 @@ impl Session {
 
     fn stage_one(&mut self, request: StageRequest) -> Result<Staged, Unstaged> {
         let StageRequest { key, mut payload } = request;
+        if self.is_too_long(&key) {
+            let (len, most) = (key.as_str().len(), self.context.capabilities.max_object_name);
+            let attempt = format!(
+                "container {} cannot have the name {:?}: it has {len} bytes, and the server takes {most} at most",
+                self.context.container,
+                key.as_str()
+            );
+            return Err(SinkError::new(Cause::Unnameable, attempt).into());
+        }
         payload.open()?;
         let handle = format!("{}-{}", self.name, self.next);
         self.next += 1;
@@ -88,7 +97,14 @@ impl Session {
         Ok(Some(Waiting::Held(memory)))
     }
 
+    fn is_too_long(&self, key: &ObjectKey) -> bool {
+        key.as_str().len() as u64 > self.context.capabilities.max_object_name
+    }
+
     fn stat_one(&self, key: &ObjectKey) -> Result<Option<Existing>, SinkError> {
+        if self.is_too_long(key) {
+            return Ok(None);
+        }
         let failed =
             |failure: Failure| failure.into_sink(format!("cannot look at {key} in {}", self.context.container));
         let path = self.context.key(key.as_str());

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use postgres::Row;
 
+use super::rows::Line;
 use super::session::{Cursor, Session};
 use crate::CatalogError;
 
@@ -29,14 +30,17 @@ impl MergeJoin {
         &mut self,
         session: &mut Session<'_>,
         id: i64,
-        make: fn(&Row) -> Result<T, postgres::Error>,
+        make: fn(&Line<'_>) -> Result<T, postgres::Error>,
     ) -> Result<Vec<T>, CatalogError> {
         let mut found = Vec::new();
         while let Some((owner, row)) = self.next(session)? {
             match owner.cmp(&id) {
                 // Of a harvested file.
                 Ordering::Less => {}
-                Ordering::Equal => found.push(make(&row).map_err(|it| session.error(self.what(), it))?),
+                Ordering::Equal => {
+                    let line = Line::new(&row, &session.encoding);
+                    found.push(make(&line).map_err(|it| session.error(self.what(), it))?);
+                }
                 Ordering::Greater => {
                     self.ahead = Some((owner, row));
                     break;

@@ -18,6 +18,7 @@ pub use probe::Probe;
 pub use schema::PidPlace;
 
 use self::child_rows::MergeJoin;
+use self::rows::Line;
 use self::schema::Schema;
 use self::session::Session;
 use crate::{Catalog, CatalogError, Detail, Entry};
@@ -100,7 +101,7 @@ fn datasets(
     let what = "list its datasets";
     let mut cursor = session.open(what, &schema.datasets())?;
     while let Some(row) = cursor.next(session)? {
-        let dataset = rows::dataset(&row, 0).map_err(|it| session.error(what, it))?;
+        let dataset = rows::dataset(&Line::new(&row, &session.encoding), 0).map_err(|it| session.error(what, it))?;
         if dataset.is_some_and(|it| visit(Entry::Dataset(it)).is_break()) {
             return Ok(ControlFlow::Break(()));
         }
@@ -122,7 +123,7 @@ fn data_files(
     let versions = (detail == Detail::Full).then(|| schema.versions());
     let mut versions = MergeJoin::open(session, "list the names of its data files", versions)?;
     while let Some(row) = cursor.next(session)? {
-        let mut file = rows::data_file(&row).map_err(|it| session.error(what, it))?;
+        let mut file = rows::data_file(&Line::new(&row, &session.encoding)).map_err(|it| session.error(what, it))?;
         let id = file.id.0;
         file.tabular = rows::tabular(tables.of(session, id, rows::table)?);
         file.auxiliary = rows::auxiliary(auxiliary.of(session, id, rows::auxiliary_file)?);

@@ -2,18 +2,43 @@
 //! UTF-8 is escaped: one odd row must not keep all others from their backup.
 
 use dvb_model::{AuxiliaryFile, DataFile, Dataset, DvObjectId, Embargo, FileVersion, Retention, StoragePid, Tabular};
+use postgres::types::FromSql;
 use postgres::{Error, Row};
 
-use super::text::Text;
+use super::text::{Encoding, Text};
 
 /// Between authority and identifier, where the database does not say otherwise.
 const SEPARATOR: &str = "/";
+
+/// A row, with what its bytes mean.
+pub(super) struct Line<'a> {
+    row: &'a Row,
+    encoding: &'a Encoding,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(row: &'a Row, encoding: &'a Encoding) -> Self {
+        Self { row, encoding }
+    }
+
+    fn try_get<T: FromSql<'a>>(&self, at: usize) -> Result<T, Error> {
+        self.row.try_get(at)
+    }
+
+    fn shown(&self, text: Text<'_>) -> String {
+        text.shown(self.encoding)
+    }
+
+    fn is_known(&self, text: Text<'_>) -> bool {
+        text.is_known(self.encoding)
+    }
+}
 
 /// Where a dataset's columns begin in the row of a data file.
 const DATASET: usize = 15;
 
 /// A dataset whose columns begin at `at`; `None` where there is none.
-pub(super) fn dataset(row: &Row, at: usize) -> Result<Option<Dataset>, Error> {
+pub(super) fn dataset(row: &Line<'_>, at: usize) -> Result<Option<Dataset>, Error> {
     let Some(id) = row.try_get(at)? else { return Ok(None) };
     let [protocol, authority, separator, identifier] =
         [optional(row, at + 1)?, optional(row, at + 2)?, optional(row, at + 3)?, optional(row, at + 4)?];
@@ -22,7 +47,7 @@ pub(super) fn dataset(row: &Row, at: usize) -> Result<Option<Dataset>, Error> {
     if designated.is_empty() {
         garbled.extend(garbled_in(row, at + 2, "the authority of its dataset")?);
         garbled.extend(garbled_in(row, at + 4, "the identifier of its dataset")?);
-    } else if designated.iter().any(|(_, is_utf8)| !is_utf8) {
+    } else if designated.iter().any(|(_, is_known)| !is_known) {
         garbled.push("the alternative PID of its dataset".to_owned());
     }
     let mut storage_pids: Vec<StoragePid> = designated.into_iter().map(|(pid, _)| pid).collect();
@@ -49,26 +74,26 @@ fn pid(protocol: Option<&str>, authority: Option<&str>, separator: Option<&str>,
     format!("{protocol}:{authority}{}{identifier}", separator.unwrap_or(SEPARATOR))
 }
 
-/// The designated alternative PIDs (dataverse.md 2.1), each with whether it is UTF-8.
-fn designated(row: &Row, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
+/// The designated alternative PIDs (dataverse.md 2.1), each with whether all of it is text.
+fn designated(row: &Line<'_>, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
     let authorities: Option<Vec<Text<'_>>> = row.try_get(at + 7)?;
     let identifiers: Option<Vec<Text<'_>>> = row.try_get(at + 8)?;
     let pairs = authorities.unwrap_or_default().into_iter().zip(identifiers.unwrap_or_default());
     let pid = |(authority, identifier): (Text<'_>, Text<'_>)| {
-        let pid = StoragePid { authority: authority.shown(), identifier: identifier.shown() };
-        (pid, authority.is_utf8() && identifier.is_utf8())
+        let pid = StoragePid { authority: row.shown(authority), identifier: row.shown(identifier) };
+        (pid, row.is_known(authority) && row.is_known(identifier))
     };
     Ok(pairs.map(pid).collect())
 }
 
 /// Every alternative PID.
-fn alternatives(row: &Row, at: usize) -> Result<Vec<String>, Error> {
+fn alternatives(row: &Line<'_>, at: usize) -> Result<Vec<String>, Error> {
     let names: Option<Vec<Text<'_>>> = row.try_get(at)?;
-    Ok(names.unwrap_or_default().into_iter().map(Text::shown).collect())
+    Ok(names.unwrap_or_default().into_iter().map(|name| row.shown(name)).collect())
 }
 
 /// A data file without what is read beside it.
-pub(super) fn data_file(row: &Row) -> Result<DataFile, Error> {
+pub(super) fn data_file(row: &Line<'_>) -> Result<DataFile, Error> {
     let [protocol, authority, separator, identifier] =
         [optional(row, 11)?, optional(row, 12)?, optional(row, 13)?, optional(row, 14)?];
     let own = pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), identifier.as_deref());
@@ -84,7 +109,7 @@ pub(super) fn data_file(row: &Row) -> Result<DataFile, Error> {
         size: size(row, 5)?,
         tabular: None,
         ingest_status: optional(row, 6)?.and_then(|it| it.chars().next()),
-        restricted: row.try_get::<_, Option<bool>>(7)?.unwrap_or_default(),
+        restricted: row.try_get::<Option<bool>>(7)?.unwrap_or_default(),
         embargo: optional(row, 8)?.map(|until| Embargo { until }),
         retention: optional(row, 9)?.map(|until| Retention { until }),
         provenance_entity: optional(row, 10)?,
@@ -94,7 +119,7 @@ pub(super) fn data_file(row: &Row) -> Result<DataFile, Error> {
     })
 }
 
-pub(super) fn table(row: &Row) -> Result<Tabular, Error> {
+pub(super) fn table(row: &Line<'_>) -> Result<Tabular, Error> {
     Ok(Tabular { original_format: optional(row, 1)?, original_size: size(row, 2)?, original_name: optional(row, 3)? })
 }
 
@@ -107,7 +132,7 @@ pub(super) fn tabular(tables: Vec<Tabular>) -> Option<Tabular> {
     })
 }
 
-pub(super) fn auxiliary_file(row: &Row) -> Result<AuxiliaryFile, Error> {
+pub(super) fn auxiliary_file(row: &Line<'_>) -> Result<AuxiliaryFile, Error> {
     Ok(AuxiliaryFile {
         format_tag: text(row, 1)?,
         format_version: text(row, 2)?,
@@ -133,7 +158,7 @@ pub(super) struct Named {
     name: FileVersion,
 }
 
-pub(super) fn named(row: &Row) -> Result<Named, Error> {
+pub(super) fn named(row: &Line<'_>) -> Result<Named, Error> {
     let (id, major, minor): (_, Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(3)?, row.try_get(4)?);
     let name = FileVersion {
         state: text(row, 2)?,
@@ -150,21 +175,21 @@ pub(super) fn versions(mut names: Vec<Named>) -> Vec<FileVersion> {
     names.into_iter().map(|it| it.name).collect()
 }
 
-fn text(row: &Row, at: usize) -> Result<String, Error> {
+fn text(row: &Line<'_>, at: usize) -> Result<String, Error> {
     Ok(optional(row, at)?.unwrap_or_default())
 }
 
-fn optional(row: &Row, at: usize) -> Result<Option<String>, Error> {
-    Ok(row.try_get::<_, Option<Text<'_>>>(at)?.map(Text::shown))
+fn optional(row: &Line<'_>, at: usize) -> Result<Option<String>, Error> {
+    Ok(row.try_get::<Option<Text<'_>>>(at)?.map(|text| row.shown(text)))
 }
 
-/// `name`, where the column is not UTF-8.
-fn garbled_in(row: &Row, at: usize, name: &str) -> Result<Option<String>, Error> {
-    let found = row.try_get::<_, Option<Text<'_>>>(at)?;
-    Ok(found.filter(|it| !it.is_utf8()).map(|_| name.to_owned()))
+/// `name`, where the column has a byte that is no character.
+fn garbled_in(row: &Line<'_>, at: usize, name: &str) -> Result<Option<String>, Error> {
+    let found = row.try_get::<Option<Text<'_>>>(at)?;
+    Ok(found.filter(|text| !row.is_known(*text)).map(|_| name.to_owned()))
 }
 
 /// A size in bytes; -1 stands for an unknown one (dataverse.md 3.6).
-fn size(row: &Row, at: usize) -> Result<Option<u64>, Error> {
-    Ok(row.try_get::<_, Option<i64>>(at)?.and_then(|it| u64::try_from(it).ok()))
+fn size(row: &Line<'_>, at: usize) -> Result<Option<u64>, Error> {
+    Ok(row.try_get::<Option<i64>>(at)?.and_then(|it| u64::try_from(it).ok()))
 }

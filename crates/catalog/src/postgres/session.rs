@@ -6,6 +6,7 @@ use dvb_pg::PostgresTarget;
 use postgres::types::{ToSql, Type};
 use postgres::{Client, IsolationLevel, Row, Transaction};
 
+use super::text::Encoding;
 use crate::CatalogError;
 
 /// Rows fetched at a time: a few megabytes.
@@ -21,6 +22,12 @@ FROM pg_settings s JOIN (
 ) w (name, value) USING (name)
 UNION ALL SELECT set_config('client_encoding', 'SQL_ASCII', true) WHERE current_setting('server_encoding') = 'SQL_ASCII'";
 
+const SINGLE_BYTE: &str = "SELECT pg_encoding_max_length(pg_char_to_encoding(e)) = 1 AND e <> 'SQL_ASCII'
+FROM current_setting('server_encoding') e";
+
+/// A byte that is no character of the encoding: to be converted, or at all.
+const REFUSED: [&str; 2] = ["22P05", "22021"];
+
 /// Reads, and shows what was there when it began, however long it takes.
 ///
 /// Nothing in it needs more than the transaction, so that a pooler may be in between: prepared statements with a name would be
@@ -28,6 +35,8 @@ UNION ALL SELECT set_config('client_encoding', 'SQL_ASCII', true) WHERE current_
 pub(super) struct Session<'a> {
     target: &'a PostgresTarget,
     cursors: u32,
+    /// What the bytes of its texts mean.
+    pub(super) encoding: Encoding,
     transaction: Transaction<'a>,
 }
 
@@ -39,9 +48,45 @@ impl<'a> Session<'a> {
             .read_only(true)
             .start()
             .map_err(|it| CatalogError::statement(target, "begin a transaction", it))?;
-        let mut session = Self { target, cursors: 0, transaction };
+        let mut session = Self { target, cursors: 0, encoding: Encoding::Utf8, transaction };
         session.query("take settings for a transaction", SETTINGS, &[])?;
+        session.learn_encoding()?;
         Ok(session)
+    }
+
+    /// A database of a single-byte encoding may hold bytes that are no character of it (WIN1252 has five). The server
+    /// would fail to convert the first one and end the reading: so the bytes are taken as they are, by the server's own table.
+    fn learn_encoding(&mut self) -> Result<(), CatalogError> {
+        let what = "find out its encoding";
+        let is_single = self.query(what, SINGLE_BYTE, &[])?.first().and_then(|row| row.try_get(0).ok());
+        if !is_single.unwrap_or(false) {
+            return Ok(());
+        }
+        let mut upper = Vec::with_capacity(128);
+        for byte in 0x80..=0xff_u8 {
+            // What fails ends no more than this.
+            let mut one =
+                self.transaction.savepoint("byte").map_err(|it| CatalogError::statement(self.target, what, it))?;
+            let text = format!("SELECT convert_from('\\x{byte:02x}'::bytea, current_setting('server_encoding'))::text");
+            let answer = one.query_typed(&text, &[]);
+            let refused = |error: &postgres::Error| error.code().is_some_and(|it| REFUSED.contains(&it.code()));
+            let character = match answer {
+                Ok(rows) => {
+                    let text: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+                    one.commit().map_err(|it| CatalogError::statement(self.target, what, it))?;
+                    text.and_then(|it| it.chars().next())
+                }
+                Err(error) if refused(&error) => {
+                    one.rollback().map_err(|it| CatalogError::statement(self.target, what, it))?;
+                    None
+                }
+                Err(error) => return Err(CatalogError::statement(self.target, what, error)),
+            };
+            upper.push(character);
+        }
+        self.query(what, "SELECT set_config('client_encoding', 'SQL_ASCII', true)", &[])?;
+        self.encoding = Encoding::SingleByte(upper);
+        Ok(())
     }
 
     pub(super) fn query(

@@ -88,6 +88,31 @@ fn a_server_converts_what_it_can() {
     assert_eq!(labels_of(file), ["café.csv"; 2]);
 }
 
+/// WIN1252 has five bytes that are no character, which the server lets in and cannot convert (SQLSTATE 22P05).
+#[test]
+fn a_byte_that_cannot_be_converted_concerns_its_own_row() {
+    let database = shared().create_encoded("catalog", "WIN1252");
+    let mut world = World::new(Schema::V6_9, "/nowhere".as_ref());
+    let dataset = world.add_dataset("10.5072", "FK2/WIN").id;
+    let [labelled, lost, fine] =
+        ["18a", "18b", "18c"].map(|name| world.add_row(dataset, Some(&format!("file://{name}")), name.as_bytes()).id);
+    Schema::V6_9.create(&database);
+    world.insert(&database);
+    database.execute(&format!(
+        r"UPDATE filemetadata SET label = E'caf\xe9 \x80 \x81.csv' WHERE datafile_id = {labelled};
+          UPDATE dvobject SET storageidentifier = E'file://\x81' WHERE id = {lost};
+          UPDATE filemetadata SET label = E'\x80uro' WHERE datafile_id = {fine}"
+    ));
+    let found = files(&database);
+    let file = |id| found.iter().find(|it| it.id.0 == id).unwrap();
+    assert_eq!(labels_of(file(labelled)), ["café € \\x81.csv"; 2]);
+    assert_eq!(file(labelled).unknown_place(), None);
+    assert_eq!(labels_of(file(fine)), ["€uro"; 2]);
+    assert!(file(lost).unknown_place().unwrap().contains("storageidentifier"), "{:?}", file(lost));
+    assert_eq!(found.iter().filter(|it| it.unknown_place().is_some()).count(), 1);
+    catalog(&database).probe().unwrap();
+}
+
 #[test]
 fn it_is_read_through_a_pooler_that_shares_sessions() {
     let (world, database) = filled(Schema::V6_9);

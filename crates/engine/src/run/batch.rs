@@ -553,6 +553,12 @@ impl DestinationRun<'_> {
                 let Some(measured) = item.measured().cloned() else { return Ok(()) };
                 return self.adopt_or_version(item, item.key.clone(), measured, connection);
             }
+            // Some services say so only when the object gets its name: it is sent again under another one.
+            Err(Unstaged::Sink(error)) if error.cause == Cause::Unnameable => {
+                item.progress = ObjectState::Todo;
+                name_otherwise(item, &error);
+                return Ok(());
+            }
             Err(Unstaged::Sink(error)) => self.unwritten(item, &error),
             Err(Unstaged::Verify(mismatch)) => unverified(item, mismatch.to_string()),
             Err(Unstaged::Payload(error)) => ObjectState::Failed(ObjectError::Read(error.to_string(), None)),

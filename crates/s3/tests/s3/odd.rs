@@ -162,3 +162,55 @@ fn a_service_that_takes_no_part_at_all_says_so() {
     let Unstaged::Sink(error) = failure else { panic!("{failure:?}") };
     assert!(error.cause != Cause::Transient && error.chain().contains("EntityTooLarge"), "{error:?}");
 }
+
+#[test]
+fn a_key_that_is_too_long_is_no_failure_of_the_service() {
+    for service in [seaweed(), swift()] {
+        let (_proxy, config, _bucket) = behind(&service, |_| Act::Forward);
+        let mut session = S3Sink::new(config).unwrap().connect(&run("long")).unwrap();
+        // With "copies/", 1024 bytes go and 1025 do not.
+        let name = |len: usize| {
+            format!("{}/{}", "d".repeat(200), ["x".repeat(200).as_str(); 5].join("/"))[..len - 7].to_owned()
+        };
+        let (fits, long) = (name(1024), name(1025));
+        let answers = crate::sink::stage(session.as_mut(), &[("a", b"a"), (&long, b"b"), (&fits, b"c")]).unwrap();
+        let causes: Vec<_> = answers.iter().map(|it| it.as_ref().err().map(|it| format!("{it:?}"))).collect();
+        assert!(causes[0].is_none() && causes[2].is_none(), "{causes:?}");
+        let Err(Unstaged::Sink(error)) = &answers[1] else { panic!("{causes:?}") };
+        assert_eq!(error.cause, Cause::Unnameable);
+        assert_eq!(session.stat(&[key(&long)]).unwrap().remove(0).unwrap(), None);
+    }
+}
+
+#[test]
+fn a_key_that_only_the_service_refuses_is_one_that_it_cannot_have() {
+    for code in ["KeyTooLongError", "XMinioInvalidObjectName"] {
+        let (_proxy, config, _bucket) =
+            behind(
+                &seaweed(),
+                move |asked| {
+                    if asked.is("PUT", "/copies/10") { refusal(400, code) } else { Act::Forward }
+                },
+            );
+        let mut session = S3Sink::new(config).unwrap().connect(&run("refused")).unwrap();
+        let Err(Unstaged::Sink(error)) = put(session.as_mut(), &[("10/a", b"a")]).unwrap().remove(0) else { panic!() };
+        assert_eq!(error.cause, Cause::Unnameable, "{code}");
+    }
+}
+
+#[test]
+fn a_service_without_room_is_full() {
+    for (status, code) in [(507, "InsufficientStorage"), (507, ""), (403, "QuotaExceeded"), (400, "XMinioStorageFull")]
+    {
+        let (_proxy, config, _bucket) =
+            behind(
+                &seaweed(),
+                move |asked| {
+                    if asked.is("PUT", "/copies/10") { refusal(status, code) } else { Act::Forward }
+                },
+            );
+        let mut session = S3Sink::new(config).unwrap().connect(&run("full")).unwrap();
+        let Err(Unstaged::Sink(error)) = put(session.as_mut(), &[("10/a", b"a")]).unwrap().remove(0) else { panic!() };
+        assert_eq!(error.cause, Cause::Full, "{status} {code}");
+    }
+}

@@ -402,3 +402,14 @@ fn a_server_that_went_away_loses_the_session() {
     let lost = stage.session.stat(&[key(AT)]).unwrap_err();
     assert!(lost.chain().contains("no answer from"), "{}", lost.chain());
 }
+
+#[test]
+fn a_name_that_is_too_long_is_no_failure_of_the_server() {
+    let mut stage = Stage::set();
+    let fits = format!("a/{}", "x".repeat(1022));
+    put(stage.session.as_mut(), &key(&fits), b"fits").unwrap();
+    let long = format!("{fits}x");
+    assert_eq!(stage.session.stat(&[key(&long)]).unwrap().remove(0).unwrap(), None);
+    assert_eq!(cause(put(stage.session.as_mut(), &key(&long), b"long")), Cause::Unnameable);
+    assert!(stage.is_stored(&fits, b"fits"));
+}

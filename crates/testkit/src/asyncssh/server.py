@@ -47,6 +47,11 @@ class Server(asyncssh.SFTPServer):
 
     def map_path(self, path):
         # Names are kept in another form than they were given, and found by any.
+        if has("medium") and any(it in path for it in b':*?"<>|\\'):
+            # As OpenSSH and others answer on exFAT: by FUSE nothing is there, by the kernel the name is invalid.
+            if QUIRKS["medium"] == "missing":
+                raise asyncssh.SFTPNoSuchFile("No such file")
+            raise asyncssh.SFTPFailure("Failure")
         form = QUIRKS.get("names")
         if form == "lower":
             path = path.decode().lower().encode()
