@@ -21,7 +21,7 @@ Exit codes:
     2  invalid command line or configuration (also a login that is refused, a folder that is missing)
     3  finished, and damage was found at the source
     4  finished, and damage was found at the destination
-    5  a database, store or destination cannot be reached: try again later
+    5  no connection to a database, store or destination: try again later
     6  another run holds the lock
     7  refused for safety: host key, permissions, mass disappearance
     8  stopped at its time budget or limit, the rest is pending

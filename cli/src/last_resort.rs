@@ -59,7 +59,7 @@ pub(crate) fn end(stop: &CancelToken, why: &str, ending: ExitStatus) -> ! {
     let hung = stop.waiting_for();
     let hung = if hung.is_empty() { "nobody knows what for".to_owned() } else { format!("for {}", hung.join(", ")) };
     let text = format!(
-        "{why}, and the command still waits, {hung}; it was ended as it stood. What is recorded is true, and the next run goes on"
+        "{why}, and the command still waits, {hung}; it was terminated. What is recorded is correct, and the next run continues"
     );
     let is_mine = PRINTS.compare_exchange(NOBODY, LAST_RESORT, Ordering::SeqCst, Ordering::SeqCst).is_ok();
     if let Some(screen) = SCREEN.get() {

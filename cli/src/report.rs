@@ -100,7 +100,7 @@ pub(crate) fn bytes(count: u64) -> String {
 
 /// What --rerun did not come to, a line of its own.
 fn not_rechecked(it: &Summary) -> String {
-    let what = "safe by the ledger, but not looked at again";
+    let what = "safe according to the ledger, but not checked again";
     if it.not_rechecked > 0 { format!("  {what}: {}\n", data_files(it.not_rechecked)) } else { String::new() }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn summary(it: &Summary) -> String {
     let mut text = format!("destination {}: {}\n", it.destination, it.headline());
     if it.dry_run {
         text = format!("destination {}: dry run, nothing was changed\n", it.destination);
-        let _ = writeln!(text, "  to look at:  {}, {}", data_files(it.due.files), bytes(it.due.bytes));
+        let _ = writeln!(text, "  to check:    {}, {}", data_files(it.due.files), bytes(it.due.bytes));
         if let Some(free) = it.free_bytes {
             let short = if free < it.due.bytes { ": NOT ENOUGH for what is due" } else { "" };
             let _ = writeln!(text, "  room:        {} free at the destination{short}", bytes(free));
@@ -161,7 +161,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
     if let Some(why) = &it.aborted {
         // It may name the destination too.
         let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
-        let _ = writeln!(text, "  gave up: {}", plain(why));
+        let _ = writeln!(text, "  stopped early: {}", plain(why));
     }
     let FileCounts { catalogued, failed, pending, .. } = it.files;
     let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));
@@ -221,12 +221,12 @@ fn counts(it: &Summary) -> String {
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
     let mut text = format!("Run {}\n", it.run_id);
     if let Some(why) = &it.aborted {
-        let _ = writeln!(text, "It gave up: {}", plain(why));
+        let _ = writeln!(text, "It stopped early: {}", plain(why));
     }
     let lines = [
         ("in scope", catalogued),
         ("safe already", unchanged),
-        ("of these not looked at again, as --rerun should", it.not_rechecked),
+        ("of these not checked again, as --rerun should", it.not_rechecked),
         ("copied and proved", copied),
         ("found at the destination and proved", adopted),
         ("not covered", not_covered),

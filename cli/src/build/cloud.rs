@@ -36,7 +36,7 @@ pub(crate) enum CloudError {
         source: std::io::Error,
     },
     /// Only a store of type `s3` is one.
-    #[error("a store of type {0} is none of S3")]
+    #[error("store type {0} is not S3")]
     Kind(&'static str),
     /// The store makes no sense as it is.
     #[error(transparent)]

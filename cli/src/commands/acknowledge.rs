@@ -73,7 +73,7 @@ fn text(summary: &AcknowledgeSummary) -> String {
             writeln!(text, "destination {destination}: file {data_file_id}, {} ({status}): {done}", parts.join(", "));
     }
     if let Some(why) = &summary.aborted {
-        let _ = writeln!(text, "gave up: {}", plain(why));
+        let _ = writeln!(text, "stopped early: {}", plain(why));
     }
     text.trim_end().to_owned()
 }

@@ -22,7 +22,7 @@ const NAMED: usize = 20;
 /// Without Jobs of any destination.
 const JOBS: u32 = 4;
 
-/// Look at Dataverse's own stores: are the files still what Dataverse recorded?
+/// Read Dataverse's own stores: are the files still what Dataverse recorded?
 ///
 /// Reads every data file in the stores and compares it with Dataverse's checksum and with the SHA-256 that the ledger has
 /// of the bytes first seen. So it finds what no run looks for: bytes that changed or vanished behind Dataverse's back,
@@ -30,9 +30,9 @@ const JOBS: u32 = 4;
 /// files that came back.
 ///
 /// Nothing is copied, and nothing is changed in Dataverse. A data file that was OK and is missing or damaged becomes
-/// FAIL_READ or FAIL_CHECKSUM in the ledger, so that `status` tells it, the next `run` looks at it, and `repair` knows
-/// what to mend. The exit code is 3 where something is missing or damaged, 1 where something
-/// cannot be read, 5 where a store cannot be reached. What can fail for now is tried again and never called damaged.
+/// FAIL_READ or FAIL_CHECKSUM in the ledger, so that `status` shows it, the next `run` checks it, and `repair` knows
+/// what to repair. The exit code is 3 where something is missing or damaged, 1 where something
+/// cannot be read, 5 where the program cannot connect to a store. What can fail for now is tried again and never called damaged.
 ///
 /// Without options, all data files. A signal (Ctrl-C) ends it in order.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,7 @@ fn trouble(it: &AuditSummary) -> String {
     }
     let mut text = format!("Dataverse's stores: {} (exit code {})\n", it.ending.text(), it.exit_code);
     if let Some(why) = &it.aborted {
-        let _ = writeln!(text, "  gave up: {}", plain(why));
+        let _ = writeln!(text, "  stopped early: {}", plain(why));
     }
     let AuditCounts { catalogued, damaged, missing, unreadable, left, .. } = it.files;
     let files = report::data_files(catalogued);

@@ -392,7 +392,8 @@ fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck)
         }
     }
     if found.is_too_small() {
-        return Check::bad(what, ExitStatus::NotSafe, text).remedy("make room there: there is less than what is due");
+        return Check::bad(what, ExitStatus::NotSafe, text)
+            .remedy("free some space there: there is less than what is due");
     }
     Check::fine(what, text)
 }

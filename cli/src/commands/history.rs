@@ -89,11 +89,11 @@ pub(super) fn incident_text(text: &mut String, it: &Incident) {
         let _ = writeln!(text, "    note of {} ({}): {}", plain(&note.by), note.at, plain(&note.text));
     }
     let Some(Mended { at, by, from, evidence, kept, .. }) = &it.mended else {
-        let _ = writeln!(text, "    not mended yet");
+        let _ = writeln!(text, "    not repaired yet");
         return;
     };
     let evidence = evidence.map(|it| format!(", proved by {it}")).unwrap_or_default();
-    let _ = writeln!(text, "    mended {at} by run {by} from {}{evidence}", plain(from));
+    let _ = writeln!(text, "    repaired {at} by run {by} from {}{evidence}", plain(from));
     if let Some(kept) = kept {
         let _ = writeln!(text, "    what was bad is kept as {}", plain(kept));
     }

@@ -159,6 +159,6 @@ pub(super) fn make_folder(config: &Config) -> Result<(), Failure> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     };
-    let remedy = "make it, or mend the path in [Database] BackupDatabase";
+    let remedy = "create it, or correct the path in [Database] BackupDatabase";
     made.map_err(|source| Failure::File { doing: "make the ledger's folder", path: folder.to_owned(), remedy, source })
 }

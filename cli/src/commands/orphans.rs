@@ -31,8 +31,8 @@ const HELD: usize = 100_000;
 /// Nothing is deleted, moved or adopted. To take one up by hand, move it to where the missing copy belongs: `verify`
 /// proves it there.
 ///
-/// The exit code is 0 whatever was found, 1 where something could not be listed or compared, 5 where the destination or
-/// a database cannot be reached. With --json, one object; it is written as it is found, so it may be long.
+/// The exit code is 0 whatever was found, 1 where something could not be listed or compared, 5 where the program
+/// cannot connect to the destination or a database. With --json, one object; it is written as it is found, so it may be long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

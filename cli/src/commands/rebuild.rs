@@ -36,7 +36,7 @@ const NAMED: usize = 20;
 Exit codes of rebuild:
     0  every object that the snapshot names is there, to be proved
     4  some are missing or have another size, or there is no snapshot that is whole
-    5  the destination or the ledger cannot be reached
+    5  no connection to the destination or the ledger
     7  the ledger knows the destination already
   128+N  ended by signal N; call it again")]
 pub(crate) struct Args {
@@ -157,7 +157,7 @@ fn text(it: &RebuildSummary) -> String {
 fn trouble(it: &RebuildSummary) -> String {
     let mut lines: Vec<String> =
         it.notes.iter().map(|note| format!("destination {}: {}", it.destination, plain(note))).collect();
-    lines.extend(it.aborted.iter().map(|why| format!("destination {}: gave up: {}", it.destination, plain(why))));
+    lines.extend(it.aborted.iter().map(|why| format!("destination {}: stopped early: {}", it.destination, plain(why))));
     for missing in it.missing.iter().take(NAMED) {
         let id = missing.data_file_id.map(|it| format!("file {it}"));
         let parts = [id.as_deref(), missing.dataset.as_deref(), missing.name.as_deref(), Some(missing.key.as_str())];

@@ -21,26 +21,26 @@ use dvb_config::Destination;
 /// How many objects are named without --json.
 const NAMED: usize = 50;
 
-/// Say which side is good of what is missing or damaged; with --apply, mend it
+/// Say which side is good of what is missing or damaged; with --apply, repair it
 ///
-/// Looks at what the ledger knows to be missing or damaged (found by `run`, `verify` or `audit`), at a selection, or at
-/// everything (--all), in Dataverse's stores and at all destinations, now. For each object that is bad on one side it names the sides that are
-/// good, and what it would do. Nothing is changed.
+/// Checks what the ledger knows to be missing or damaged (found by `run`, `verify` or `audit`), a selection, or
+/// everything (--all), in Dataverse's stores and at all destinations, now. For each object that is bad on one side it
+/// names the sides that are good, and what it would do. Nothing is changed.
 ///
 /// With --apply it does it: an object in a store gets the bytes of a good copy, by the rules of `restore --in-place`; a
-/// copy is made again from the store, or from another destination. What was bad is kept beside, and each mended object is
+/// copy is made again from the store, or from another destination. What was bad is kept beside, and each repaired object is
 /// an incident in the ledger (status --file ID shows them). A run then records that the data files are OK.
 ///
-/// Where nobody can say which side is right, nothing is done, and the reason is told.
+/// Where nobody can say which side is right, nothing is done, and the reason is given.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Exit codes of repair:
     0  nothing is missing or damaged any more
     1  some could not be read
-    2  the call makes no sense, or selects nothing
-    3  an object in a store is missing or damaged (without --apply: also one that could be mended)
+    2  invalid command line, or nothing selected
+    3  an object in a store is missing or damaged (without --apply: also one that could be repaired)
     4  the same of a copy at a destination
-    5  a database, store or destination cannot be reached
+    5  no connection to a database, store or destination
     6  a run holds the lock of a destination (only with --apply)
   128+N  ended by signal N")]
 pub(crate) struct Args {
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Selection", conflicts_with_all = ["dataset", "file", "storage_identifier", "store"])]
     all: bool,
 
-    /// Mend what can be mended
+    /// Repair what can be repaired
     ///
     /// Call it as root or as the account that Dataverse runs as, so that owner and mode can be those of the other files.
     #[arg(long)]
@@ -147,7 +147,7 @@ fn look(
 fn show(context: &Context, summary: &RepairSummary) -> Result<(), Failure> {
     let screen = &context.screen;
     if let Some(why) = &summary.aborted {
-        screen.say(&format!("repair: gave up: {}", plain(why)));
+        screen.say(&format!("repair: stopped early: {}", plain(why)));
     }
     for run in &summary.runs {
         if let Some(error) = &run.error {
@@ -167,13 +167,13 @@ fn show(context: &Context, summary: &RepairSummary) -> Result<(), Failure> {
 fn text(it: &RepairSummary) -> String {
     let RepairCounts { bad_in_stores, bad_at_destinations, unreadable, would_mend, mended, left, failed } = it.objects;
     let mut text = format!(
-        "looked at {} data files and datasets: {bad_in_stores} objects bad in stores, {bad_at_destinations} at \
+        "checked {} data files and datasets: {bad_in_stores} objects bad in stores, {bad_at_destinations} at \
          destinations, {unreadable} unreadable\n",
         it.looked_at
     );
     let _ = match it.apply {
-        true => writeln!(text, "  {mended} mended, {left} left, {failed} failed"),
-        false => writeln!(text, "  nothing was changed; {would_mend} can be mended (--apply), {left} cannot"),
+        true => writeln!(text, "  {mended} repaired, {left} left, {failed} failed"),
+        false => writeln!(text, "  nothing was changed; {would_mend} can be repaired (--apply), {left} cannot"),
     };
     for item in it.items.iter().take(NAMED) {
         let RepairItem { data_file_id, dataset, name, object, bad, detail, good, outcome, action, kept, .. } = item;
@@ -198,8 +198,8 @@ fn text(it: &RepairSummary) -> String {
 
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::WouldMend => "can mend",
-        Outcome::Mended => "mended",
+        Outcome::WouldMend => "can repair",
+        Outcome::Mended => "repaired",
         Outcome::Left => "LEFT",
         Outcome::Failed => "FAILED",
     }

@@ -37,9 +37,9 @@ const NAMED: usize = 20;
 Exit codes of restore:
     0  everything that was asked for is there and good
     1  some could not be given back; the reasons are listed
-    2  the call makes no sense, or selects nothing
+    2  invalid command line, or nothing selected
     4  a copy at a destination is missing or damaged; it was not given back
-    5  a database, store or destination cannot be reached
+    5  no connection to a database, store or destination
   128+N  ended by signal N")]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
     .args(["dataset", "file", "storage_identifier", "store", "missing", "all"]))]
@@ -266,8 +266,8 @@ fn text(it: &RestoreSummary) -> String {
         objects.replaced,
         if it.dry_run { "of them in the place of damaged ones" } else { "of them took the place of damaged ones" },
     );
-    line(objects.already_good, "there already, read and found good");
-    line(objects.present, "there already; presence and size were looked at");
+    line(objects.already_good, "already present, read and found good");
+    line(objects.present, "already present; presence and size were checked");
     line(it.not_covered, "data files not covered by the backup, by rule");
     if it.restricted_total > 0 {
         let ids: Vec<String> = it.restricted.iter().take(NAMED).map(ToString::to_string).collect();
@@ -289,7 +289,7 @@ fn trouble(it: &RestoreSummary) -> String {
     let what = match it.ending {
         ExitStatus::DestinationDamaged => "copies at a destination are missing or damaged",
         ExitStatus::NotSafe => "some could not be given back",
-        ExitStatus::Signalled(_) => "ended by a signal; call it again to go on",
+        ExitStatus::Signalled(_) => "ended by a signal; run it again to continue",
         ExitStatus::Refused
         | ExitStatus::Unreachable
         | ExitStatus::NoSpace
@@ -300,9 +300,9 @@ fn trouble(it: &RestoreSummary) -> String {
         | ExitStatus::Safe => it.ending.text(),
     };
     let mut lines = vec![format!("restore: {what} (exit code {})", it.exit_code)];
-    lines.extend(it.aborted.iter().map(|it| format!("  gave up: {}", plain(it))));
+    lines.extend(it.aborted.iter().map(|it| format!("  stopped early: {}", plain(it))));
     if it.pending > 0 {
-        lines.push(format!("  {} not looked at", data_files(it.pending)));
+        lines.push(format!("  {} not checked", data_files(it.pending)));
     }
     let findings = it.damaged_copies.iter().chain(&it.failures);
     for finding in findings.take(NAMED) {

@@ -38,9 +38,9 @@ const PRESENCE_CHECK: Duration = Duration::from_secs(600);
 /// either.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Look at everything: also whether copies that were proved are still there
+    /// Check everything: also whether copies that were proved are still there
     ///
-    /// Without it, a data file whose copy is proved is only looked at again when Dataverse's database says something
+    /// Without it, a data file whose copy is proved is only checked again when Dataverse's database says something
     /// else of it.
     #[arg(long)]
     rerun: bool,
@@ -84,7 +84,7 @@ pub(crate) struct Args {
     #[arg(long)]
     accept_changes: bool,
 
-    /// All copies at the destination are lost: look at everything, and make again what is not there
+    /// All copies at the destination are lost: check everything, and copy again what is missing
     ///
     /// A run that finds none of the copies that it looks for first is refused (exit code 7), for the disk may not be
     /// mounted, or it may be the wrong folder.

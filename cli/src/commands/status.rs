@@ -29,7 +29,7 @@ const ALL_RUNS: u32 = 10_000;
 /// Asks the ledger alone; nothing is read or verified. The exit code says what would have to be done: 0 if nothing
 /// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1; also 1 as long as no run of
 /// everything has ended for a destination. With --dataset or --file it is about these data files only, and a file or dataset that no
-/// run has looked at counts as pending. With several destinations, each data file is shown with how many of them have a
+/// run has checked counts as pending. With several destinations, each data file is shown with how many of them have a
 /// proved copy of it, also one from before it failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -304,11 +304,11 @@ impl Command<'_> {
         if !is_known && missing.is_empty() && args.selects() {
             let pids: Vec<_> = self.selection.datasets.iter().map(|it| plain(it)).collect();
             let pids = pids.join(", ");
-            screen.say(&format!("destination {destination}: no run has looked at a data file of dataset {pids} yet"));
+            screen.say(&format!("destination {destination}: no run has checked a data file of dataset {pids} yet"));
             ending = ending.min(ExitStatus::NotSafe);
         }
         for id in missing {
-            screen.say(&format!("destination {destination}: no run has looked at data file {id} yet"));
+            screen.say(&format!("destination {destination}: no run has checked data file {id} yet"));
             ending = ending.min(ExitStatus::NotSafe);
         }
         Ok(((screen.json && !args.failed).then_some(gathered), ending))
@@ -597,13 +597,13 @@ fn before_the_first(newest: Option<&(Run, Option<RunSummary>)>) -> &'static str 
     match newest {
         None => "no run has ended yet; begin with dataverse-backup run",
         Some((run, None)) if is_alive(run) => {
-            "no run has ended yet; one is under way, and what it has not looked at is not counted here"
+            "no run has ended yet; one is under way, and what it has not checked is not counted here"
         }
         Some((_, None)) => {
-            "no run has ended yet, and what none has looked at is not counted here; go on with dataverse-backup run"
+            "no run has ended yet, and what no run has checked is not counted here; continue with dataverse-backup run"
         }
         Some(_) => {
-            "no run has ended yet that looked at everything, and the rest is not counted here; go on with dataverse-backup run"
+            "no run that checked everything has ended yet, and the rest is not counted here; continue with dataverse-backup run"
         }
     }
 }
@@ -622,7 +622,7 @@ fn run_text(run: &Run, end: Option<&RunSummary>) -> String {
     match end {
         Some(end) => format!("{started} to {} on {host}: exit code {}", end.finished, end.exit_code),
         None if is_alive(run) => format!("{started} on {host}: under way"),
-        None => format!("{started} on {host}: ended without a word (killed, or the power failed)"),
+        None => format!("{started} on {host}: ended without a result (killed, or a power failure)"),
     }
 }
 

@@ -27,7 +27,7 @@ use dvb_config::Destination;
 /// How many damaged copies are named on stderr.
 const NAMED: usize = 20;
 
-/// Look at the copies again: are they still what was proved?
+/// Check the copies again: are they still what was proved?
 ///
 /// Compares every copy at the destination with the ledger's own SHA-256: by the server's own digest where it has one,
 /// else by reading it back. Those that were verified longest ago come first. Dataverse's database and stores are not
@@ -218,7 +218,7 @@ fn trouble(it: &VerifySummary, passes: bool) -> String {
     let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
     if let Some(why) = &it.aborted {
         let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
-        let _ = writeln!(text, "  gave up: {}", plain(why));
+        let _ = writeln!(text, "  stopped early: {}", plain(why));
     }
     let CopyCounts { checked, damaged, missing, left, unreadable, .. } = it.copies;
     let _ = writeln!(

@@ -57,7 +57,7 @@ fn a_full_disk_of_the_ledger_is_called_so() {
     let state = site.path("state");
     let script = format!("$dvb init; fill '{}'; $dvb run", state.display());
     let done = on_small_disk(&site, &state, 1024, &[], &script).expect(5);
-    assert!(!done.err.contains("cannot reach the backup database"), "{done}");
+    assert!(!done.err.contains("cannot connect to the backup database"), "{done}");
     done.says(&["no space left"]);
 }
 

@@ -9,7 +9,7 @@ fn what_would_be_done_is_said_then_done_then_on_record() {
     let site = Site::new();
     site.call(&["init"]).expect(0);
     site.call(&["run"]).expect(0);
-    site.call(&["repair"]).expect(0).says(&["looked at 0 data files", "0 can be mended"]);
+    site.call(&["repair"]).expect(0).says(&["checked 0 data files", "0 can be repaired"]);
     let copy = site.path("copies").join(&site.world.objects[1].path);
     fs::write(&copy, "rotten").unwrap();
     fs::remove_file(site.object(0)).unwrap();
@@ -17,7 +17,7 @@ fn what_would_be_done_is_said_then_done_then_on_record() {
     let id = site.world.files[1].id.to_string();
     site.call(&["status", "--file", &id]).expect(4).says(&["FOUND TO BE BAD", "SHA-256", "first seen", "last proved"]);
     // The ledger knows of the copy alone.
-    let said = ["can mend", "destination default", "good: store file", "would make the copy again from store file"];
+    let said = ["can repair", "destination default", "good: store file", "would make the copy again from store file"];
     site.call(&["repair"]).expect(4).says(&said);
     assert_eq!(fs::read(&copy).unwrap(), b"rotten");
     let lost = site.world.files[0].id.to_string();
@@ -25,8 +25,12 @@ fn what_would_be_done_is_said_then_done_then_on_record() {
     site.call(&["repair", "--file", &lost]).expect(3).says(&said);
     assert!(!site.object(0).exists());
 
-    site.call(&["repair", "--apply"]).expect(0).says(&["1 mended", "proved (read-back)", ".dataverse-backup/damaged/"]);
-    site.call(&["repair", "--apply", "--file", &lost]).expect(0).says(&["1 mended", "read back"]);
+    site.call(&["repair", "--apply"]).expect(0).says(&[
+        "1 repaired",
+        "proved (read-back)",
+        ".dataverse-backup/damaged/",
+    ]);
+    site.call(&["repair", "--apply", "--file", &lost]).expect(0).says(&["1 repaired", "read back"]);
     assert_eq!(
         (fs::read(&copy).unwrap(), fs::read(site.object(0)).unwrap()),
         (b"content 1".into(), b"content 0".into())

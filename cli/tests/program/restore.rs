@@ -23,7 +23,7 @@ fn a_dry_run_counts_and_makes_nothing() {
     assert_eq!(json["to"], out.to_str().unwrap());
     site.call(&words[..4]).expect(0).says(&["restored 3 objects"]);
     site.call(&[&["-q"], &words[..4]].concat()).expect(0).silent();
-    site.call(&words[..4]).expect(0).says(&["restored 0 objects", "3 there already, read and found good"]);
+    site.call(&words[..4]).expect(0).says(&["restored 0 objects", "3 already present, read and found good"]);
 }
 
 #[test]

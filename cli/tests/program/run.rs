@@ -113,10 +113,10 @@ fn a_dry_run_only_counts() {
     assert_eq!((&json["due"]["files"], &json["dry_run"]), (&3.into(), &true.into()));
     assert!(json["free_bytes"].as_u64().is_some_and(|it| it > 0), "{json}");
     assert_eq!(dvb_testkit::files::tree(&site.path("copies")), before);
-    site.call(&["run", "--dry-run", "-v"]).expect(0).says(&["to look at:  3 data files"]);
+    site.call(&["run", "--dry-run", "-v"]).expect(0).says(&["to check:    3 data files"]);
     // Its counts are what it is called for.
     let done = site.call(&["run", "--dry-run"]).expect(0);
-    assert!(done.out.contains("to look at:  3 data files") && done.err.is_empty(), "{done}");
+    assert!(done.out.contains("to check:    3 data files") && done.err.is_empty(), "{done}");
     site.call(&["run", "--dry-run", "-q"]).expect(0).silent();
 }
 
@@ -302,7 +302,7 @@ fn status_during_the_first_run_claims_no_more_than_it_knows() {
     assert_eq!(json["destinations"][0]["complete"], false, "{json}");
     kill(&child, "-KILL");
     child.wait_with_output().unwrap();
-    site.call(&["status"]).expect(1).says(&["no run has ended yet", "is not counted here; go on with"]);
+    site.call(&["status"]).expect(1).says(&["no run has ended yet", "is not counted here; continue with"]);
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn a_run_of_a_part_says_nothing_of_the_rest() {
     site.call(&["run", "--file", &id]).expect(0);
     site.call(&["status"])
         .expect(1)
-        .says(&["OK                     1", "no run has ended yet that looked at everything"]);
+        .says(&["OK                     1", "no run that checked everything has ended yet"]);
     site.call(&["status", "--file", &id]).expect(0);
     site.call(&["run", "--limit", "1"]).expect(8);
     let json = site.call(&["status", "--json"]).expect(1).json();
@@ -338,7 +338,7 @@ fn what_a_rerun_does_not_come_to_stays_safe() {
     let done = done.says(&[
         "3 unchanged",
         "0 failed, 0 pending",
-        "not looked at again: 2 data files",
+        "not checked again: 2 data files",
         "no data file is pending",
     ]);
     assert!(!done.err.contains("the rest is pending"), "{done}");

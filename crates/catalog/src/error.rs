@@ -13,7 +13,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Error)]
 pub enum CatalogError {
     /// The database cannot be reached, or the connection broke: trying again later can help.
-    #[error("cannot reach Dataverse's database at {target}; check [Database] Host, Port, SslMode and that it runs")]
+    #[error(
+        "cannot connect to Dataverse's database at {target}; check [Database] Host, Port, SslMode and that it runs"
+    )]
     Unreachable {
         /// Host, port and database.
         target: String,

@@ -775,6 +775,19 @@ fn a_swift_store_without_an_endpoint_says_what_one_is_made_of() {
     );
 }
 
+/// What the page quotes is what the program says.
+#[test]
+fn the_documentations_messages_are_the_programs() {
+    let page = include_str!("../../../docs/configuration.md");
+    let quoted: Vec<_> =
+        page.split("\n```\n").filter(|it| it.starts_with("/etc/dataverse-backup/config.ini ")).collect();
+    let [quoted] = quoted.as_slice() else { panic!("{quoted:?}") };
+    let folder = Folder::new();
+    let path = folder.write("config.ini", with_database("Password: x"), 0o644);
+    let said = config::load(&path, &process()).unwrap_err().to_string();
+    assert_eq!(said.replace(&path.display().to_string(), "/etc/dataverse-backup/config.ini"), *quoted);
+}
+
 #[test]
 fn the_documentations_examples_are_read() {
     let page = include_str!("../../../docs/configuration.md");

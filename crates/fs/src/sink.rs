@@ -297,7 +297,7 @@ impl DirectorySession {
                 Err(SinkError::new(Cause::Broken, attempt))
             }
             Err(error) if crate::error::cause(&error) == Cause::Missing => Ok(None),
-            Err(error) => Err(self.failed("look at", key.as_str())(error)),
+            Err(error) => Err(self.failed("stat", key.as_str())(error)),
         }
     }
 

@@ -123,7 +123,7 @@ fn search(dir: &Dir, trace: &Trace<'_>) -> Result<Option<String>, String> {
     let (mut folders, mut looked, mut closed) = (VecDeque::from([PathBuf::new()]), 0_u64, 0_u64);
     while let Some(folder) = folders.pop_front() {
         if Instant::now() >= trace.until {
-            return Err(format!("the upper {looked} folders were looked at, for the rest there was no time"));
+            return Err(format!("the upper {looked} folders were searched, and there was no time for the rest"));
         }
         let entries = if folder.as_os_str().is_empty() { dir.entries() } else { dir.read_dir(&folder) };
         let Ok(entries) = entries else {
@@ -133,7 +133,7 @@ fn search(dir: &Dir, trace: &Trace<'_>) -> Result<Option<String>, String> {
         looked += 1;
         for (n, entry) in entries.flatten().enumerate() {
             if n % 4096 == 4095 && Instant::now() >= trace.until {
-                return Err(format!("the upper {looked} folders were looked at, for the rest there was no time"));
+                return Err(format!("the upper {looked} folders were searched, and there was no time for the rest"));
             }
             if !entry.file_type().is_ok_and(|it| it.is_dir()) {
                 continue;

@@ -491,7 +491,7 @@ impl Target for FolderWriter {
 
 impl Folder for FolderWriter {
     fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError> {
-        let failed = self.failed("look at", at);
+        let failed = self.failed("stat", at);
         let spot = match self.spot(at, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(&failed)?,

@@ -19,7 +19,7 @@ pub enum LedgerError {
         holder: Holder,
     },
     /// It cannot be reached, or the connection broke: trying again later can help.
-    #[error("cannot reach the backup database {target}; check [Database] BackupDatabase and that it runs")]
+    #[error("cannot connect to the backup database {target}; check [Database] BackupDatabase and that it runs")]
     Unreachable {
         /// Host and database, or file.
         target: String,

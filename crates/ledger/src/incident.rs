@@ -168,7 +168,7 @@ pub struct Mended {
 }
 
 /// What a mended object's bytes are said to come from where this program has not put them there.
-pub(crate) const BY_ITSELF: &str = "elsewhere: it was good again when it was looked at";
+pub(crate) const BY_ITSELF: &str = "elsewhere: it was good again when it was checked";
 
 /// A finding as the databases write it.
 pub(crate) struct FindingRow<'a> {

@@ -17,7 +17,7 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Error)]
 pub enum PgError {
     /// Nobody answers, the server cannot serve now, or the connection broke: trying again later can help.
-    #[error("cannot reach the PostgreSQL database {target}; check that it runs, and its host and port")]
+    #[error("cannot connect to the PostgreSQL database {target}; check that it runs, and its host and port")]
     Unreachable {
         /// Host, port and database.
         target: String,
@@ -36,7 +36,7 @@ pub enum PgError {
     },
     /// The server answered and let us not in: login, `pg_hba.conf`, or no such database.
     #[error(
-        "the PostgreSQL database {target} does not let in role {username}; check database, username, password and the server's pg_hba.conf"
+        "the PostgreSQL database {target} refuses role {username}; check database, username, password and the server's pg_hba.conf"
     )]
     Refused {
         /// Host, port and database.
@@ -49,7 +49,7 @@ pub enum PgError {
     },
     /// No encrypted connection to this server, or its certificate is not one to trust.
     #[error(
-        "no TLS as SslMode demands it with the PostgreSQL database {target}; check SslMode, SslRootCert and the server's certificate"
+        "cannot make the TLS connection that SslMode requires to the PostgreSQL database {target}; check SslMode, SslRootCert and the server's certificate"
     )]
     Tls {
         /// Host, port and database.

@@ -25,7 +25,7 @@ impl Pool {
     /// A connection, as soon as one is free.
     ///
     /// # Errors
-    /// [`PgError::Unreachable`], where none could be had; of why, only what the last attempt said.
+    /// [`PgError::Unreachable`], where none was available; of why, only what the last attempt said.
     pub fn get(&self) -> Result<PooledConnection<Manager>, PgError> {
         let until = Instant::now() + PATIENCE;
         loop {

@@ -41,13 +41,14 @@ impl Base {
             return Err(format!("the path {path:?} leads out of the store"));
         }
         let path = path.replace(' ', "%20").replace('#', "%23");
-        let url = Url::parse(&format!("{}{path}", self.0)).map_err(|it| format!("{path:?} makes no address: {it}"))?;
+        let url =
+            Url::parse(&format!("{}{path}", self.0)).map_err(|it| format!("{path:?} makes no valid address: {it}"))?;
         if self.holds(&url) { Ok(url) } else { Err(format!("the path {path:?} leads out of the store")) }
     }
 
     /// Where a redirect leads to, if it stays in the store. A signature on it would be that of another address.
     pub(crate) fn redirected(&self, from: &Url, location: &str) -> Result<Url, String> {
-        let mut url = from.join(location).map_err(|it| format!("it redirects to what is no address: {it}"))?;
+        let mut url = from.join(location).map_err(|it| format!("it redirects to an invalid address: {it}"))?;
         url.set_fragment(None);
         if !self.holds(&url) || climbs(url.path()) {
             return Err(format!("it redirects out of the store, to {}", shown(&url)));

@@ -16,7 +16,7 @@ pub(crate) fn ensure_plain(answer: &Answer) -> Result<(), Failure> {
     match answer.header("content-encoding") {
         None | Some("" | "identity") => Ok(()),
         Some(other) => {
-            Err(Failure::Protocol(format!("the server encodes the file ({other}) though it was told not to")))
+            Err(Failure::Protocol(format!("the server encodes the file ({other}) although it was asked not to")))
         }
     }
 }

@@ -127,7 +127,10 @@ impl Source for RemoteStore {
 }
 
 fn unavailable(store: &RemoteStore, failure: Failure) -> SourceError {
-    let attempt = format!("cannot reach {}; check the address, and that this host may call it", store.describe());
+    let attempt = format!(
+        "cannot connect to {}; check the address, and that the firewall lets this host connect",
+        store.describe()
+    );
     let cause = match failure.cause() {
         lasting @ Cause::Misconfigured => lasting,
         _ => Cause::Unavailable,

@@ -80,7 +80,7 @@ impl Client {
         let url = endpoint.url.clone().unwrap_or_else(|| of_aws(&region));
         // Dataverse takes an endpoint without a scheme, as the AWS SDK does.
         let url = if url.contains("://") { url } else { format!("https://{url}") };
-        let bad = |why: String| Fault::Unsendable(format!("{url:?} is no endpoint: {why}"));
+        let bad = |why: String| Fault::Unsendable(format!("{url:?} is not a valid endpoint: {why}"));
         let base = Url::parse(&url).map_err(|it| bad(it.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(bad("it must begin with https:// or http://".into()));

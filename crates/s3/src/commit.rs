@@ -124,7 +124,7 @@ impl Commit<'_> {
             Ok(found) => Ok(found.is_some()),
             // Who may not list gets this answer for a key that is free, too.
             Err(fault) if self.capabilities.conditions && fault.cause() == Cause::Forbidden => Ok(false),
-            Err(fault) => Err(self.failed(fault, "look at", key)),
+            Err(fault) => Err(self.failed(fault, "stat", key)),
         }
     }
 
@@ -191,8 +191,7 @@ impl Commit<'_> {
     }
 
     fn taken(&self, key: &str) -> Unstaged {
-        SinkError::new(Cause::Exists, format!("there is something at {key} in {} already", self.shared.describe()))
-            .into()
+        SinkError::new(Cause::Exists, format!("something already exists at {key} in {}", self.shared.describe())).into()
     }
 
     fn failed(&self, fault: Fault, doing: &str, key: &str) -> Failure {

@@ -32,7 +32,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// No keys could be had.
+/// No keys was available.
 #[derive(Debug, Error)]
 pub enum CredentialsError {
     /// The caller's provider failed.
@@ -45,7 +45,7 @@ pub enum CredentialsError {
     #[error("the endpoint of the role's keys at {0} gave none")]
     Role(String, #[source] ureq::Error),
     /// Its `Expiration` is no time.
-    #[error("{0:?} is no time of RFC 3339")]
+    #[error("{0:?} is not an RFC 3339 time")]
     Expiration(String),
 }
 

@@ -106,7 +106,7 @@ fn has_locks(shared: &Shared) -> Result<Result<(), String>, Fault> {
         Ok(answer) if answer.text.contains("<ObjectLockEnabled>Enabled<") => Ok(Ok(())),
         Err(fault) if fault.cause() == Cause::Forbidden => {
             shared.notes.add(format!(
-                "whether {place} has object lock cannot be seen: give this account s3:GetBucketObjectLockConfiguration"
+                "cannot find out whether {place} has object lock: give this account s3:GetBucketObjectLockConfiguration"
             ));
             Ok(Ok(()))
         }

@@ -35,7 +35,7 @@ pub(crate) fn second(shared: &Shared, capabilities: Capabilities, from: &str, to
         return Err(SinkError::new(Cause::Missing, format!("{from} is missing in {}", shared.describe())));
     };
     if head(shared, to).map_err(failed)?.is_some() {
-        let attempt = format!("there is something at {to} in {} already", shared.describe());
+        let attempt = format!("something already exists at {to} in {}", shared.describe());
         return Err(SinkError::new(Cause::Exists, attempt));
     }
     let size = content_length(&old.headers).ok_or(Fault::Lacking("Content-Length")).map_err(failed)?;

@@ -192,7 +192,7 @@ impl SinkSession for S3Session {
     }
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        self.for_each(keys, "look at", |key| match head(&self.shared, key) {
+        self.for_each(keys, "stat", |key| match head(&self.shared, key) {
             // What no key can be is not there.
             Err(fault) if fault.cause() == Cause::Unnameable || key.len() > LONGEST_KEY => Ok(None),
             Err(fault) => Err(fault),
@@ -240,7 +240,7 @@ impl SinkSession for S3Session {
             let row = match row {
                 Ok(row) => row,
                 Err(name) => {
-                    let text = format!("a name in {place} is no UTF-8, and cannot be asked for: {name}");
+                    let text = format!("a name in {place} is not UTF-8, and cannot be requested: {name}");
                     return visit(Err(SinkError::new(Cause::Io, text)));
                 }
             };

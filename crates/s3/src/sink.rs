@@ -163,7 +163,7 @@ impl Sink for S3Sink {
 
     /// Buckets have an owner, a region and rules of their own, so this program makes none.
     fn make(&self) -> Result<(), SinkError> {
-        let attempt = format!("{} does not exist; make it, or mend S3Bucket", self.shared.describe());
+        let attempt = format!("{} does not exist; create it, or correct S3Bucket", self.shared.describe());
         Err(SinkError::new(Cause::Unavailable, attempt))
     }
 

@@ -98,7 +98,7 @@ impl KeyFile {
         }
         self.load().map(drop).map_err(|error| {
             let hint = if self.passphrase.is_some() { "the passphrase is wrong" } else { "it needs a passphrase" };
-            let text = format!("the private key {path} cannot be opened: {hint}, or it is no private key");
+            let text = format!("the private key {path} cannot be opened: {hint}, or it is not a private key");
             SinkError::because(Cause::Forbidden, text, error)
         })
     }

@@ -114,8 +114,10 @@ pub(crate) fn connect(config: &SftpConfig, interrupt: &Interrupt) -> Result<Conn
     };
     answer.unwrap_or_else(|_| {
         let agent = if config.agent.is_some() { ", or the ssh-agent here" } else { "" };
-        let text =
-            format!("log in to {}:{}: the name service, the server{agent} did not answer", config.host, config.port);
+        let text = format!(
+            "cannot log in to {}:{}: the name service, the server{agent} did not answer",
+            config.host, config.port
+        );
         Err(SinkError::new(Cause::Unavailable, text))
     })
 }
@@ -137,9 +139,9 @@ fn attempt(config: &SftpConfig) -> Result<Connection, SinkError> {
     let socket = dial(config)?;
     let activity = Arc::new(Activity::new());
     let wire = {
-        let clone = socket.try_clone().map_err(|it| here("set up the socket", it))?;
+        let clone = socket.try_clone().map_err(|it| here("cannot set up the socket", it))?;
         let _in_runtime = runtime.enter();
-        TrackedSocket::new(clone, Arc::clone(&activity)).map_err(|it| here("set up the socket", it))?
+        TrackedSocket::new(clone, Arc::clone(&activity)).map_err(|it| here("cannot set up the socket", it))?
     };
     let handle = runtime.block_on(async {
         let agreed = within(config, client::connect_stream(ssh, wire, Guard { known })).await;
@@ -195,7 +197,7 @@ fn dial(config: &SftpConfig) -> Result<TcpStream, SinkError> {
     let unavailable = |attempt: String, error| SinkError::because(Cause::Unavailable, attempt, error);
     let addresses = (config.host.as_str(), config.port)
         .to_socket_addrs()
-        .map_err(|it| unavailable(format!("find the address of {}", config.host), it))?;
+        .map_err(|it| unavailable(format!("cannot find the address of {}", config.host), it))?;
     let until = Instant::now() + config.connect_timeout;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
@@ -203,7 +205,9 @@ fn dial(config: &SftpConfig) -> Result<TcpStream, SinkError> {
         match TcpStream::connect_timeout(&address, left) {
             Ok(socket) => {
                 // Without it, the last packet of each burst would wait for an acknowledgement (Nagle).
-                socket.set_nodelay(true).map_err(|it| unavailable(format!("set up the socket to {place}"), it))?;
+                socket
+                    .set_nodelay(true)
+                    .map_err(|it| unavailable(format!("cannot set up the socket to {place}"), it))?;
                 // So that a peer that vanished ends even an idle connection.
                 let _ = rustix::net::sockopt::set_socket_keepalive(&socket, true);
                 return Ok(socket);
@@ -211,5 +215,8 @@ fn dial(config: &SftpConfig) -> Result<TcpStream, SinkError> {
             Err(error) => last = error,
         }
     }
-    Err(unavailable(format!("reach {place}; is the host up, the port right and the firewall open?"), last))
+    Err(unavailable(
+        format!("cannot connect to {place}; check that the host is up, the port is right and the firewall is open"),
+        last,
+    ))
 }

@@ -222,7 +222,7 @@ impl Download {
                 let job = &mut self.jobs[n];
                 if let Some(size) = job.size.filter(|size| end > *size) {
                     // Nobody asked for more, and a server can go on without end.
-                    let message = format!("it has more than the {size} bytes that were told before");
+                    let message = format!("it has more than the {size} bytes that were reported before");
                     job.failure = Some(Status { code: wire::SSH_FX_FAILURE, message });
                 }
             }

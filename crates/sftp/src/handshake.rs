@@ -100,7 +100,7 @@ pub(crate) fn start(
 }
 
 fn unavailable(fault: Fault, doing: &'static str, who: &str) -> SinkError {
-    let mut error = fault.into_error(format!("{doing} {who}"));
+    let mut error = fault.into_error(format!("cannot {doing} {who}"));
     if error.cause == Cause::Transient {
         error.cause = Cause::Unavailable;
     }
@@ -126,7 +126,7 @@ pub(crate) fn room(
 ) -> Result<Option<Room>, SinkError> {
     let who = config.describe();
     let Entered { mut client, root, .. } = enter(config, lessons, interrupt, false, false)?;
-    let told = told_room(&mut client, &root).map_err(|it| unavailable(it, "ask for the room on", &who))?;
+    let told = told_room(&mut client, &root).map_err(|it| unavailable(it, "read the free space on", &who))?;
     Ok(told.map(|it| Room { free: it.bytes, total: it.total }))
 }
 
@@ -171,7 +171,7 @@ fn enter(
     })?;
     let keeps_all = matches!(seen.pop(), Some(Reply::Attributes(it)) if it.is_folder());
     let found = find_root(&mut client, given, seen, make, &who);
-    let root = found.map_err(|it| unavailable(it, "look for the folder on", &who))??;
+    let root = found.map_err(|it| unavailable(it, "stat the folder on", &who))??;
     Ok(Entered { client, root, keeps_all, shell_since })
 }
 
@@ -185,7 +185,7 @@ fn open_channels(
     who: &str,
 ) -> Result<(Channel<Msg>, Option<Channel<Msg>>), SinkError> {
     let unavailable = |it: russh::Error| {
-        let attempt = format!("start SFTP with {who}; does the server offer it to this account?");
+        let attempt = format!("cannot start SFTP with {who}; check that the server offers SFTP to this account");
         SinkError::because(Cause::Unavailable, attempt, it)
     };
     let Some(handle) = connection.life.handle() else { return Err(unavailable(russh::Error::Disconnect)) };
@@ -259,7 +259,7 @@ fn find_root(
             Some(Reply::Status(it)) => {
                 refusal(format!("{who}: the folder cannot be entered; check BackupDirectory"), it)
             }
-            _ => SinkError::new(Cause::Misconfigured, format!("{who}: that is no folder; check BackupDirectory")),
+            _ => SinkError::new(Cause::Misconfigured, format!("{who}: that is not a folder; check BackupDirectory")),
         }));
     }
     if !is_folder(seen.first()) {
@@ -283,7 +283,7 @@ fn find_root(
         _ => None,
     };
     Ok(path.filter(|it| it.starts_with('/')).map(|it| it.trim_end_matches('/').to_owned()).ok_or_else(|| {
-        SinkError::new(Cause::Unavailable, format!("{who}: the server does not tell the folder's full name"))
+        SinkError::new(Cause::Unavailable, format!("{who}: the server does not report the folder's full path"))
     }))
 }
 

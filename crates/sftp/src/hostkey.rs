@@ -67,7 +67,7 @@ impl KnownKeys {
             let bytes = match std::fs::read(file) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => {
-                    let attempt = format!("read the known hosts in {}", file.display());
+                    let attempt = format!("cannot read the known hosts in {}", file.display());
                     return Err(SinkError::because(Cause::Untrusted, attempt, error));
                 }
                 Ok(bytes) => bytes,
@@ -197,7 +197,7 @@ impl KnownKeys {
         }
         // What is critical must be understood, and for hosts nothing is defined.
         if let Some((name, _)) = shown.critical_options().iter().next() {
-            return Some(format!("it has the critical option {name:?}, which nobody here knows"));
+            return Some(format!("it has the critical option {name:?}, which this program does not know"));
         }
         if is_sha1(&shown.signature().algorithm()) {
             return Some("it is signed by SHA-1".into());

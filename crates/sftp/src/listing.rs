@@ -91,7 +91,7 @@ impl SftpSession {
                         vague.push(folder.clone());
                     }
                     Err(status) => {
-                        let error = refusal(format!("list the folder {folder:?} on {}", self.who), status);
+                        let error = refusal(format!("cannot list the folder {folder:?} on {}", self.who), status);
                         if visit(Err(error)).is_break() {
                             return Ok(ControlFlow::Break(()));
                         }

@@ -131,6 +131,6 @@ fn lost(config: &SftpConfig, tried: &[String], error: russh::Error) -> SinkError
     } else {
         format!(", after: {}; many servers hang up after some keys that they do not know", tried.join("; "))
     };
-    let text = format!("log in to {}:{}: the connection failed{after}", config.host, config.port);
+    let text = format!("cannot log in to {}:{}: the connection failed{after}", config.host, config.port);
     SinkError::because(Cause::Unavailable, text, error)
 }

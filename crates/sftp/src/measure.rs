@@ -29,8 +29,8 @@ impl SftpSession {
             }
             Reply::Attributes(Attributes { size: Some(size), .. }) => Ok(Some(size)),
             Reply::Status(it) if it.code == wire::SSH_FX_NO_SUCH_FILE => Ok(None),
-            Reply::Status(it) => Err(refusal(format!("look for {key} on {}", self.who), it)),
-            _ => Err(SinkError::new(Cause::Io, format!("{} does not tell the size of {key}", self.who))),
+            Reply::Status(it) => Err(refusal(format!("cannot stat {key} on {}", self.who), it)),
+            _ => Err(SinkError::new(Cause::Io, format!("{} does not report the size of {key}", self.who))),
         });
         Ok(each.collect())
     }
@@ -66,7 +66,7 @@ impl SftpSession {
         let mut download = Download::hash(rest.iter().map(wanted), &algorithms);
         self.client.drive(&mut download)?;
         for (n, measured) in rest.into_iter().zip(download.measured()) {
-            let failed = |status| refusal(format!("read {} from {}", keys[n], self.who), status);
+            let failed = |status| refusal(format!("cannot read {} from {}", keys[n], self.who), status);
             results[n] = Some(measured.map_err(failed));
         }
         Ok(results.into_iter().flatten().collect())

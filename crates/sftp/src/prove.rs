@@ -122,7 +122,7 @@ impl SftpSession {
             Ok(again)
         })?;
         let each = measured.into_iter().zip(batch).map(|(measured, it)| {
-            let failed = |status| refusal(format!("read {} back from {}", it.staged.key, self.who), status);
+            let failed = |status| refusal(format!("cannot read {} back from {}", it.staged.key, self.who), status);
             let measured = measured.map_err(failed)?;
             let lacking = || SinkError::new(Cause::Io, format!("hash {}", it.staged.key));
             let digest = measured.digest(Algorithm::Sha256).ok_or_else(lacking)?.clone();

@@ -80,7 +80,7 @@ impl SftpSession {
     pub(crate) fn why_refused(&mut self, key: &ObjectKey, refused: Refused) -> Result<SinkError, Fault> {
         match refused {
             Refused::Taken => {
-                Ok(SinkError::new(Cause::Exists, format!("there is something at {key} on {} already", self.who)))
+                Ok(SinkError::new(Cause::Exists, format!("something already exists at {key} on {}", self.who)))
             }
             Refused::Status(status) => self.explain(&format!("give a temporary file the name {key}"), status),
             Refused::Untrue(what) => {

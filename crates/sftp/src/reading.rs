@@ -25,7 +25,7 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// [`SinkError`], as [`SinkSession::open`](dvb_storage::SinkSession::open) promises.
     pub(crate) fn open(session: &'a mut SftpSession, key: &ObjectKey) -> Result<Self, SinkError> {
-        session.guarded("look for a copy on", |it| it.look(std::slice::from_ref(key)))?.pop().transpose()?;
+        session.guarded("stat a copy on", |it| it.look(std::slice::from_ref(key)))?.pop().transpose()?;
         let path = session.path(key);
         let (download, opened) = session.guarded("open a copy on", |it| {
             let mut download = Download::keep(path);
@@ -42,7 +42,7 @@ impl<'a> Reading<'a> {
             Err(status) => {
                 reading.finish();
                 let who = reading.session.who.clone();
-                Err(refusal(format!("open {key} on {who}"), status))
+                Err(refusal(format!("cannot open {key} on {who}"), status))
             }
         }
     }

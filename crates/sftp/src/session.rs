@@ -84,14 +84,14 @@ impl SftpSession {
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, SinkError> {
         if self.client.link.pace.is_over() {
-            return Err(Fault::Interrupted.into_error(format!("{doing} {}", self.who)));
+            return Err(Fault::Interrupted.into_error(format!("cannot {doing} {}", self.who)));
         }
         if self.lost {
-            return Err(SinkError::new(Cause::Transient, format!("{doing} {}: the session is lost", self.who)));
+            return Err(SinkError::new(Cause::Transient, format!("cannot {doing} {}: the session is lost", self.who)));
         }
         work(self).map_err(|it| {
             self.lost = true;
-            it.into_error(format!("{doing} {}", self.who))
+            it.into_error(format!("cannot {doing} {}", self.who))
         })
     }
 
@@ -109,10 +109,10 @@ impl SftpSession {
         match room {
             Some(it) if it.bytes < needed || it.no_files => SinkError::because(
                 Cause::Full,
-                format!("{attempt} on {}: no room is left ({} bytes free)", self.who, it.bytes),
+                format!("cannot {attempt} on {}: no space is left ({} bytes free)", self.who, it.bytes),
                 status,
             ),
-            Some(_) | None => refusal(format!("{attempt} on {}", self.who), status),
+            Some(_) | None => refusal(format!("cannot {attempt} on {}", self.who), status),
         }
     }
 
@@ -270,7 +270,7 @@ impl SinkSession for SftpSession {
     }
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        let found = self.guarded("look for copies on", |it| {
+        let found = self.guarded("stat copies on", |it| {
             let mut found = it.look(keys)?;
             for (key, answer) in keys.iter().zip(&mut found).filter(|(_, answer)| answer.is_err()) {
                 // Under a name that the medium cannot have, nothing is there; servers only say "failure".
@@ -334,11 +334,11 @@ impl SinkSession for SftpSession {
             })?;
             Ok(done)
         })?;
-        done.map_err(|status| refusal(format!("remove {key} on {}", self.who), status))
+        done.map_err(|status| refusal(format!("cannot remove {key} on {}", self.who), status))
     }
 
     fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
         let swept = self.guarded("sweep temporaries on", |it| it.sweep_all(is_dead))?;
-        swept.map_err(|status| refusal(format!("sweep {TEMP} on {}", self.who), status))
+        swept.map_err(|status| refusal(format!("cannot sweep {TEMP} on {}", self.who), status))
     }
 }

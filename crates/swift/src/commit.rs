@@ -141,7 +141,7 @@ impl Context {
     }
 
     pub(crate) fn seen(&self, path: &Path, newest: bool) -> Result<Option<Seen>, SinkError> {
-        let failed = |failure: Failure| failure.into_sink(format!("cannot look at {}", path.as_str()));
+        let failed = |failure: Failure| failure.into_sink(format!("cannot stat {}", path.as_str()));
         let mut request = Request::new(Method::HEAD, path);
         if newest {
             request = request.header("X-Newest", "true");
@@ -179,7 +179,7 @@ impl Context {
         };
         let Ok(digest) = found.etag.parse::<Digest>() else {
             self.take_away(path);
-            let attempt = format!("{key} has the etag {:?}, which is no MD5", found.etag);
+            let attempt = format!("{key} has the etag {:?}, which is not an MD5", found.etag);
             return Err(SinkError::new(Cause::Io, attempt).into());
         };
         let observed = Observed { digest, size: Some(found.bytes), evidence: Evidence::RemoteHash };

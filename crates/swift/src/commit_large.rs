@@ -92,5 +92,5 @@ impl Context {
 }
 
 fn exists(key: &ObjectKey) -> SinkError {
-    SinkError::new(Cause::Exists, format!("something lies at {key} already"))
+    SinkError::new(Cause::Exists, format!("something already exists at {key}"))
 }

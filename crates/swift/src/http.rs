@@ -33,5 +33,5 @@ fn roots(account: &SwiftAccount) -> Result<RootCerts, Failure> {
 
 /// Bytes of the object that was asked for.
 pub(crate) fn length(answer: &Answer) -> Result<u64, Failure> {
-    answer.length().ok_or_else(|| Failure::Protocol("the server tells no size of an object".to_owned()))
+    answer.length().ok_or_else(|| Failure::Protocol("the server does not report the size of an object".to_owned()))
 }

@@ -105,8 +105,7 @@ impl Session {
         if self.is_too_long(key) {
             return Ok(None);
         }
-        let failed =
-            |failure: Failure| failure.into_sink(format!("cannot look at {key} in {}", self.context.container));
+        let failed = |failure: Failure| failure.into_sink(format!("cannot stat {key} in {}", self.context.container));
         let path = self.context.key(key.as_str());
         match self.context.client.send(Request::new(Method::HEAD, &path)) {
             Ok(answer) => Ok(Some(Existing { size: crate::http::length(&answer).map_err(failed)? })),
@@ -284,7 +283,7 @@ impl ObjectSession for Session {
     fn copy(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
         // A copy by the server knows no condition on its target; the ledger's lock keeps other runs out.
         if self.stat_one(to)?.is_some() {
-            return Err(SinkError::new(Cause::Exists, format!("something lies at {to} already")));
+            return Err(SinkError::new(Cause::Exists, format!("something already exists at {to}")));
         }
         self.copy_to(from, to).map_err(|it| it.into_sink(format!("cannot give the copy at {from} the key {to}")))
     }

@@ -53,7 +53,7 @@ pub(crate) struct Address {
 /// folder behind the container.
 pub(crate) fn address(at: &Location) -> Result<Address, SourceError> {
     let missing = |why: &str| SourceError::new(Cause::Missing, why.to_owned());
-    let Some(identifier) = &at.identifier else { return Err(missing("no storage identifier tells the container")) };
+    let Some(identifier) = &at.identifier else { return Err(missing("no storage identifier names the container")) };
     let unreadable = || missing(&format!("{:?} does not name endpoint, container and object", identifier.rest));
     let mut parts = identifier.rest.splitn(3, ':');
     let (endpoint, container, name) = (parts.next(), parts.next(), parts.next());

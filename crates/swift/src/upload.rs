@@ -121,7 +121,7 @@ impl Upload {
                 Ok(())
             }
             (Some(expected), Ok(found)) => Err(Mismatch::Digest { expected, found }.into()),
-            _ => Err(SinkError::new(Cause::Transient, "the server does not tell the digest of a segment").into()),
+            _ => Err(SinkError::new(Cause::Transient, "the server does not report the digest of a segment").into()),
         }
     }
 

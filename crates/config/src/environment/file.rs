@@ -36,8 +36,8 @@ fn assigned(text: &str) -> Option<Written> {
 
 /// `docker inspect CONTAINER`: a list of containers, each with `Config.Env`; or that list of variables alone.
 fn of_json(text: &str) -> Result<Vec<Written>, Wrong> {
-    let answer: Value =
-        serde_json::from_str(text).map_err(|it| (Some(it.line()), "it begins as JSON does, and is none".to_owned()))?;
+    let answer: Value = serde_json::from_str(text)
+        .map_err(|it| (Some(it.line()), "it begins like JSON, but is not valid JSON".to_owned()))?;
     let none = || {
         let what =
             "there is no Config.Env in it; save what `docker inspect CONTAINER` prints, or write NAME=value lines";
@@ -194,7 +194,7 @@ mod tests {
             ("A=1\nse cret", Some(2), "neither NAME=value"),
             ("A='x\ny", Some(1), "no ' ends"),
             ("A=\"x\" y", Some(1), "behind the quote"),
-            ("{\n\"a\"", Some(2), "is none"),
+            ("{\n\"a\"", Some(2), "is not valid JSON"),
             ("[]", None, "Config.Env"),
         ] {
             let (at, why) = read(text).unwrap_err();

@@ -154,7 +154,7 @@ fn why_not(custody: &Custody) -> Option<&'static str> {
         }
         Status::FailRead | Status::FailChecksum | Status::FailVerify => None,
         Status::Ok => Some("it is safe"),
-        Status::Pending => Some("no run has looked at it"),
+        Status::Pending => Some("no run has checked it"),
         Status::FailWrite => Some("it is not lost: it could not be stored at the destination"),
         Status::NotCovered => Some("it has no bytes that a backup could read, and raises no alarm"),
     }

@@ -61,7 +61,7 @@ impl ExitStatus {
             Self::SourceDamaged => "finished, and damage was found at the source",
             Self::DestinationDamaged => "finished, and damage was found at the destination",
             Self::NoSpace => "no space left on a disk or in a quota; make room there and try again",
-            Self::Unreachable => "a database, store or destination could not be reached; try again later",
+            Self::Unreachable => "cannot connect to a database, store or destination; try again later",
             Self::Locked => "another run holds the lock",
             Self::Refused => "refused for safety",
             Self::Stopped => "stopped at its time budget or limit, the rest is pending",

@@ -203,7 +203,7 @@ impl<'a> Pass<'a> {
                 Ok(()) => {}
                 Err(Interrupted::Session(error)) if sessions < SESSIONS => {
                     sessions += 1;
-                    let text = format!("{}; its copies are looked at again", error.chain());
+                    let text = format!("{}; its copies are checked again", error.chain());
                     self.at.observer.event(&Event::Warning(&text));
                 }
                 Err(other) => break Err(other),
@@ -240,7 +240,7 @@ impl<'a> Pass<'a> {
                 Ok(proof) => {
                     let key = &look.held.copy.key;
                     if look.was_bad {
-                        let text = format!("{key} was found to be bad, and at a second look to be good");
+                        let text = format!("{key} was bad at first, and good when it was checked again");
                         self.at.observer.event(&Event::Warning(&text));
                     } else if look.held.copy.state == CopyState::Damaged {
                         let text =

@@ -39,7 +39,7 @@ pub fn look_at_identity(session: &mut dyn SinkSession) -> Result<Identity, SinkE
     Ok(match own::get(session, &key()?, LONGEST)? {
         Ok(bytes) => match serde_json::from_slice::<Owner>(&bytes) {
             Ok(owner) if owner.format == FORMAT && !owner.id.is_empty() => Identity::Of(owner),
-            Ok(_) => Identity::Unreadable("it is none of this program's".to_owned()),
+            Ok(_) => Identity::Unreadable("it was not written by this program".to_owned()),
             Err(error) => Identity::Unreadable(error.to_string()),
         },
         Err(error) if error.cause == Cause::Missing => Identity::None,
@@ -195,7 +195,7 @@ pub(crate) fn leave(
                     return Ok(Err(RunError::Foreign { destination: destination.0.clone(), owner: Box::new(owner) }));
                 }
                 Identity::Hidden => {
-                    let why = format!("whose it is cannot be seen: {key} may not be read by this account");
+                    let why = format!("cannot find out whose it is: this account may not read {key}");
                     return Ok(Ok(Some(why)));
                 }
                 Identity::None | Identity::Unreadable(_) => {

@@ -16,7 +16,7 @@ pub(crate) fn put(
     replace: bool,
 ) -> Result<Result<(), Unstaged>, SinkError> {
     let payload = Box::new(InMemory::new(bytes, session.algorithms()));
-    let silent = || SinkError::new(Cause::Io, format!("the destination said nothing of {key}"));
+    let silent = || SinkError::new(Cause::Io, format!("the destination gave no answer for {key}"));
     let staged = session.stage(vec![StageRequest { key: key.clone(), payload }])?.pop().ok_or_else(silent)?;
     let staged = match staged {
         Ok(it) => it,

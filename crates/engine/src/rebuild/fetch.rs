@@ -224,7 +224,7 @@ fn fetch_one(
     connection: &mut Connection<'_>,
     folder: &Path,
 ) -> Result<Result<Fetched, String>, RunError> {
-    let Ok(key) = ObjectKey::own(name) else { return Ok(Err(format!("{name}: that is no name of a snapshot"))) };
+    let Ok(key) = ObjectKey::own(name) else { return Ok(Err(format!("{name}: this is not the name of a snapshot"))) };
     let spool = |source| RunError::Spool { folder: folder.to_owned(), source };
     let temporary = Temporary::create(folder).map_err(spool)?;
     let file = &temporary.file;
@@ -294,7 +294,7 @@ fn broken_link(
     Ok(match measured {
         Some(Ok(it)) if sha256(&it).as_ref() == Some(&previous.sha256) => None,
         Some(Ok(_)) => Some(format!(
-            "the chain is broken: {} is not what it was when {} was written; use neither it nor older ones unlooked at",
+            "the chain is broken: {} is not what it was when {} was written; check it and older ones before you use them",
             previous.name, fetched.link.name
         )),
         Some(Err(error)) => Some(format!("{} could not be compared with the chain: {}", previous.name, error.chain())),

@@ -474,7 +474,7 @@ impl Repair<'_> {
         match list.lock().unwrap_or_else(PoisonError::into_inner).next()? {
             Ok(case) => Some(case),
             Err(error) => {
-                self.abort(ExitStatus::Unreachable, format!("cannot read the list of what is looked at: {error}"));
+                self.abort(ExitStatus::Unreachable, format!("cannot read the list of what is to be checked: {error}"));
                 None
             }
         }

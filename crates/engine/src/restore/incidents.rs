@@ -73,7 +73,9 @@ impl Incidents {
         }
         if let Err(error) = shared.setup.ledger.record_incidents(&shared.options.run, &found, &mended) {
             let why = dvb_storage::chain(&error);
-            shared.tally().note(format!("not all that was found and mended could be recorded as incidents: {why}"));
+            shared
+                .tally()
+                .note(format!("not all damage that was found and repaired could be recorded as incidents: {why}"));
         }
     }
 }

@@ -203,7 +203,7 @@ impl<'a> Entry<'a> {
         let unfounded = ledger.distrust(destination, &self.options.run)?;
         if unfounded > 0 {
             let text = format!(
-                "the ledger called {unfounded} data files OK without any copy on record; they are looked at again"
+                "the ledger called {unfounded} data files OK without any copy on record; they are checked again"
             );
             self.setup.observer.event(&Event::Warning(&text));
         }

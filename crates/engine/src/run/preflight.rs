@@ -121,7 +121,7 @@ impl DestinationRun<'_> {
                 self.lacks_snapshot(format!("the newest snapshot, {name}, is damaged: {why}"), true);
             }
             Newest::Unknown(why) => {
-                let text = format!("the newest snapshot, {name}, cannot be looked at: {why}");
+                let text = format!("the newest snapshot, {name}, cannot be read: {why}");
                 self.setup.observer.event(&Event::Warning(&text));
             }
         }

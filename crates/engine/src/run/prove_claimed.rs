@@ -88,7 +88,7 @@ fn take(job: &mut Job, n: usize, judged: CopyCheck, destination: &DestinationNam
             (CopyState::Damaged, Found::Damaged(Box::new(found)))
         }
         CopyCheck::Unread(why) if is_last => {
-            let why = format!("the copy at {}, which a snapshot claims, cannot be looked at: {why}", copy.key);
+            let why = format!("the copy at {}, which a snapshot claims, cannot be checked: {why}", copy.key);
             job.stage = JobStage::Carry;
             job.judgement = Some(Judgement::Later(why));
             return None;

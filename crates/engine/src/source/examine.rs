@@ -184,7 +184,7 @@ impl<'a> Examiner<'a> {
                 Err(Stopped) => return ToRecord::default(),
             };
             if verdict.count == Count::Good {
-                let text = format!("data file {}: {first}; at a second look it was good", data_file.id);
+                let text = format!("data file {}: {first}; read again, it was good", data_file.id);
                 self.setup.observer.event(&Event::Warning(&text));
             }
         }
@@ -192,7 +192,7 @@ impl<'a> Examiner<'a> {
             && let Some(state) = file.states.iter().find(|it| it.gone || is_bad(it.status))
         {
             let then = if state.gone { "gone from the catalogue" } else { state.status.name() };
-            let why = format!("it came back: it was {then} at the last look; now it is there and good");
+            let why = format!("it came back: it was {then} at the last check; now it is there and good");
             verdict.findings.push((Condition::CameBack, why));
         }
         self.enter(data_file, verdict, file.acknowledged)

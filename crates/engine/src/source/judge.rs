@@ -52,7 +52,7 @@ pub(crate) fn pair(file: &DataFile, known: &OnRecord, main: Seen<'_>, original: 
     }
     match judgement {
         Judgement::Good { basis, mut notes } => {
-            notes.push("provisional: an ingest is under way, so the next run looks at it again".into());
+            notes.push("provisional: an ingest is under way, so the next run checks it again".into());
             Judgement::Good { basis, notes }
         }
         Judgement::Damaged(why) | Judgement::Missing { why, .. } => {

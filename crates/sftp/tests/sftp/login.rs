@@ -192,7 +192,7 @@ fn a_key_is_tried_without_a_server() {
         ),
         (locked(None), Cause::Forbidden, "needs a passphrase"),
         (locked(Some("wrong")), Cause::Forbidden, "passphrase is wrong"),
-        (KeyFile { path: "/etc/passwd".into(), passphrase: None }, Cause::Forbidden, "no private key"),
+        (KeyFile { path: "/etc/passwd".into(), passphrase: None }, Cause::Forbidden, "not a private key"),
     ] {
         let error = key.check().unwrap_err();
         assert!(error.cause == cause && error.chain().contains(says), "{}", error.chain());

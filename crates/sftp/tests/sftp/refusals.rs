@@ -98,7 +98,7 @@ fn a_full_disk_is_called_so_and_its_room_given_back() {
         for answer in answers {
             let error = sink_error(answer);
             assert_eq!(error.cause, Cause::Full, "{}", error.chain());
-            assert!(error.chain().contains("no room is left"), "{}", error.chain());
+            assert!(error.chain().contains("no space is left"), "{}", error.chain());
         }
         commit(session.as_mut(), staged, false).unwrap();
         // Were there anything left of the others, this would not fit.

@@ -128,7 +128,7 @@ impl Presence<'_> {
             self.complain(driver, why, ExitStatus::Unreachable);
         }
         if let Some((why, of_all)) = &found.trouble {
-            let why = format!("store {driver}: it cannot be seen whether its objects are still there: {why}");
+            let why = format!("store {driver}: cannot check whether its objects are still there: {why}");
             if let Some(ending) = of_all {
                 self.complain(driver, why, *ending);
             } else {

@@ -431,7 +431,7 @@ fn stage_and_commit(
     }
     match failed {
         None if proved.len() == objects.len() => Ok(Ok(proved.into_iter().map(|it| it.1).collect())),
-        None => Err(SinkError::new(Cause::Io, "the destination said nothing of the snapshot")),
+        None => Err(SinkError::new(Cause::Io, "the destination gave no answer for the snapshot")),
         Some(error) => {
             for (key, _) in proved {
                 // An account that may not remove has a checksum there without its snapshot, which harms nothing.
