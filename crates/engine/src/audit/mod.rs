@@ -1,7 +1,6 @@
 //! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
 //! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
-use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -15,6 +14,7 @@ use dvb_model::{DestinationName, DvObjectId, RunId};
 use dvb_storage::chain;
 use serde::Serialize;
 
+use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::{Line, Spool, Subject};
 use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
@@ -292,8 +292,8 @@ impl Pass<'_> {
         sender: SyncSender<Vec<Subjected>>,
     ) -> Result<(), RunError> {
         let AuditSetup { ledger, destinations, .. } = self.setup;
-        let mut states: Vec<Peekable<_>> =
-            destinations.iter().map(|it| ledger.states(it, EntryKind::DataFile).peekable()).collect();
+        let mut states: Vec<InStep<'_, State>> =
+            destinations.iter().map(|it| InStep::states(*ledger, it, EntryKind::DataFile)).collect();
         let acknowledged_at: Vec<Acknowledged> =
             destinations.iter().map(|destination| Acknowledged::at(*ledger, destination)).collect::<Result<_, _>>()?;
         let (mut batch, mut bytes) = (Vec::new(), 0_u64);
@@ -303,7 +303,7 @@ impl Pass<'_> {
             let mut of_file = Vec::new();
             let mut acknowledged = None;
             for (states, known) in states.iter_mut().zip(&acknowledged_at) {
-                let Some(state) = state_of(states, file.id)? else { continue };
+                let Some(state) = states.find(file.id)? else { continue };
                 if known.holds_at_source(file.id, state.status, &line.fingerprint) {
                     acknowledged = Some(state.status);
                 }
@@ -338,12 +338,4 @@ impl Pass<'_> {
 
 fn next(receiver: &Mutex<Receiver<Vec<Subjected>>>) -> Option<Vec<Subjected>> {
     receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
-}
-
-fn state_of(
-    states: &mut Peekable<impl Iterator<Item = Result<State, LedgerError>>>,
-    id: DvObjectId,
-) -> Result<Option<State>, LedgerError> {
-    while states.next_if(|it| it.as_ref().is_ok_and(|it| it.id < id)).is_some() {}
-    states.next_if(|it| it.as_ref().map_or(true, |it| it.id == id)).transpose()
 }

@@ -1,16 +1,16 @@
 //! What the destination lacks: objects of data files without a proved copy there, as far as a digest of them is known.
 
-use std::iter::Peekable;
 use std::ops::ControlFlow;
 
 use dvb_catalog::{Detail, Entry};
 use dvb_fixity::{Digest, RecordedChecksum};
-use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, LedgerError};
+use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding};
 use dvb_model::{DataFile, DvObjectId, ObjectRole, Status};
 use serde::{Deserialize, Serialize};
 
 use super::list::Sizes;
 use super::{Failure, KnownBy, MissingObject, OrphansOptions, OrphansSetup, Wanted};
+use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::Spool;
 use crate::command::error::RunError;
 
@@ -84,14 +84,15 @@ pub(super) fn of(setup: &OrphansSetup<'_>, options: &OrphansOptions, sizes: &Siz
     found_bad(setup, &mut list)?;
     let mut catalogue = catalogue(setup, options)?;
     let lines = catalogue.read().map_err(|it| options.spool_error(it))?;
-    let mut here = Shelf::new(setup, setup.destination);
-    let mut others: Vec<Shelf<'_>> = setup.others.iter().map(|it| Shelf::new(setup, it)).collect();
+    let holdings = |destination| InStep::holdings(setup.ledger, destination, EntryKind::DataFile);
+    let mut here = holdings(setup.destination);
+    let mut others: Vec<InStep<'_, Holding>> = setup.others.iter().map(holdings).collect();
     let mut missing = 0;
     for line in lines {
         let file: Catalogued = line.map_err(|it| options.spool_error(it))?;
-        let held = here.reach(file.id)?;
+        let held = here.find(file.id)?;
         let elsewhere: Vec<Holding> =
-            others.iter_mut().filter_map(|it| it.reach(file.id).transpose()).collect::<Result<_, _>>()?;
+            others.iter_mut().filter_map(|it| it.find(file.id).transpose()).collect::<Result<_, _>>()?;
         missing += u64::from(one_file(&file, held.as_ref(), &elsewhere, &mut list)?);
         if !setup.stop.may_begin() {
             break;
@@ -187,18 +188,4 @@ fn one_file(
 
 fn proved(holding: &Holding) -> impl Iterator<Item = &CopyRecord> {
     holding.copies.iter().filter(|it| it.state == CopyState::Proved)
-}
-
-/// What is held at one destination, in the order of ids, in step with the catalogue.
-struct Shelf<'a>(Peekable<Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a>>);
-
-impl<'a> Shelf<'a> {
-    fn new(setup: &OrphansSetup<'a>, destination: &dvb_model::DestinationName) -> Self {
-        Self(setup.ledger.holdings(destination, EntryKind::DataFile).peekable())
-    }
-
-    fn reach(&mut self, id: DvObjectId) -> Result<Option<Holding>, LedgerError> {
-        while self.0.next_if(|it| it.as_ref().is_ok_and(|it| it.detail.id < id)).is_some() {}
-        self.0.next_if(|it| it.as_ref().map_or(true, |it| it.detail.id == id)).transpose()
-    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::iter::Peekable;
 use std::ops::ControlFlow;
 
 use dvb_catalog::{Detail, Entry};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{Namer, Paths, Version};
 use super::{Layout, RestoreError, RestoreOptions, RestoreSetup};
+use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::{Spool, Subject};
 use crate::command::error::RunError;
 use crate::command::observer::Event;
@@ -84,7 +84,7 @@ pub(crate) fn make(
         Layout::NamesOf(text) => Some(Namer::of_one(Version::parse(text), &options.selection)),
     };
     let spool = Spool::create(&options.spool_folder).map_err(|it| spool_failed(options, it))?;
-    let states = |kind| setup.from.iter().map(|it| setup.ledger.states(it.name, kind).peekable()).collect();
+    let states = |kind| setup.from.iter().map(|it| InStep::states(setup.ledger, it.name, kind)).collect();
     let mut planner = Planner {
         setup,
         options,
@@ -172,16 +172,14 @@ impl From<io::Error> for Failure {
     }
 }
 
-type States<'a> = Peekable<Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a>>;
-
 struct Planner<'a> {
     setup: &'a RestoreSetup<'a>,
     options: &'a RestoreOptions,
     only: Option<&'a BTreeSet<DvObjectId>>,
     namer: Option<Namer>,
     /// For each destination, walked in step with the catalogue.
-    datasets: Vec<States<'a>>,
-    data_files: Vec<States<'a>>,
+    datasets: Vec<InStep<'a, State>>,
+    data_files: Vec<InStep<'a, State>>,
     selected: u64,
     /// Versions that have what the one that is shown lacks.
     elsewhere: BTreeSet<Version>,
@@ -249,10 +247,6 @@ impl Planner<'_> {
 }
 
 /// What each destination's ledger says of `id`; those before it are of no interest.
-fn states_of(all: &mut [States<'_>], id: DvObjectId) -> Result<Vec<Option<State>>, LedgerError> {
-    let one = |states: &mut States<'_>| {
-        while states.next_if(|it| it.as_ref().is_ok_and(|it| it.id < id)).is_some() {}
-        states.next_if(|it| it.as_ref().map_or(true, |it| it.id == id)).transpose()
-    };
-    all.iter_mut().map(one).collect()
+fn states_of(all: &mut [InStep<'_, State>], id: DvObjectId) -> Result<Vec<Option<State>>, LedgerError> {
+    all.iter_mut().map(|states| states.find(id)).collect()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::iter::Peekable;
 use std::ops::ControlFlow;
 
 use dvb_catalog::{Detail, Entry};
@@ -10,6 +9,7 @@ use dvb_ledger::{Basis, EntryKind, LedgerError, State};
 use dvb_model::{DataFile, Dataset, DriverId, DvObjectId, Status};
 use dvb_storage::{Location, ObjectAddress, Shelf};
 
+use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::{DestinationDue, Line, Spool, Subject};
 use crate::command::error::RunError;
 use crate::command::observer::Event;
@@ -154,44 +154,47 @@ impl From<io::Error> for Failure {
     }
 }
 
-type States<'a> = Peekable<Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a>>;
-
 /// The ledger's states of one kind, walked in step with the catalogue.
 struct Known<'a> {
-    states: States<'a>,
+    states: InStep<'a, State>,
+    missed: Missed,
+}
+
+/// What the catalogue does not have.
+#[derive(Default)]
+struct Missed {
     /// Known, and not gone before this run.
     present: u64,
     gone: Vec<DvObjectId>,
 }
 
 impl<'a> Known<'a> {
-    fn new(states: States<'a>) -> Self {
-        Self { states, present: 0, gone: Vec::new() }
+    fn new(states: InStep<'a, State>) -> Self {
+        Self { states, missed: Missed::default() }
     }
 
     /// The state of `id`; those before it are not in the catalogue.
     fn of(&mut self, id: DvObjectId) -> Result<Option<State>, LedgerError> {
-        while let Some(state) = self.states.next_if(|it| it.as_ref().is_ok_and(|it| it.id < id)) {
-            self.miss(state?);
-        }
-        let state = self.states.next_if(|it| it.as_ref().map_or(true, |it| it.id == id)).transpose()?;
-        self.present += u64::from(state.as_ref().is_some_and(|it| !it.gone));
+        let state = self.states.reach(id, |state| self.missed.enter(&state))?;
+        self.missed.present += u64::from(state.as_ref().is_some_and(|it| !it.gone));
         Ok(state)
     }
 
     /// The catalogue has ended: whatever is left is not in it.
     fn finish(&mut self) -> Result<(), LedgerError> {
-        while let Some(state) = self.states.next() {
-            self.miss(state?);
-        }
-        Ok(())
+        self.states.finish(|state| self.missed.enter(&state))
     }
+}
 
-    fn miss(&mut self, state: State) {
+impl Missed {
+    // The signature is that of a visit.
+    #[allow(clippy::unnecessary_wraps)]
+    fn enter(&mut self, state: &State) -> Result<(), LedgerError> {
         if !state.gone {
             self.present += 1;
             self.gone.push(state.id);
         }
+        Ok(())
     }
 }
 
@@ -293,7 +296,7 @@ struct DestinationRun<'a> {
 
 impl<'a> DestinationRun<'a> {
     fn new(setup: &'a Setup<'a>, options: &'a Options) -> Self {
-        let states = |kind| setup.ledger.states(setup.destination, kind).peekable();
+        let states = |kind| InStep::states(setup.ledger, setup.destination, kind);
         Self {
             setup,
             options,
@@ -371,8 +374,8 @@ impl<'a> DestinationRun<'a> {
         self.datasets.finish()?;
         self.files.finish()?;
         let nothing = self.counts.due.files + self.counts.files.catalogued == 0;
-        self.counts.gone = self.files.gone.len() as u64;
-        self.counts.changed = self.files.gone.len() + self.datasets.gone.len() > 0;
+        self.counts.gone = self.files.missed.gone.len() as u64;
+        self.counts.changed = self.files.missed.gone.len() + self.datasets.missed.gone.len() > 0;
         let gone = if nothing && !self.options.selection.is_everything() {
             Err(RunError::NothingSelected)
         } else {
@@ -381,14 +384,14 @@ impl<'a> DestinationRun<'a> {
                 braked => braked,
             }
         };
-        let gone = gone.map(|()| [self.files.gone, self.datasets.gone].concat());
+        let gone = gone.map(|()| [self.files.missed.gone, self.datasets.missed.gone].concat());
         Ok(DestinationPlan { gone, counts: self.counts, renamed: self.renamed })
     }
 }
 
 /// Refuses a run when implausibly many data files have left: the wrong database, or a disaster (dataverse.md 5.5).
 fn check_disappearance(setup: &Setup<'_>, options: &Options, files: &Known<'_>) -> Result<(), RunError> {
-    let (known, missing) = (files.present, files.gone.len() as u64);
+    let (known, missing) = (files.missed.present, files.missed.gone.len() as u64);
     if !is_more(missing, options.max_disappearance, known) || options.overrides.disappearance {
         return Ok(());
     }
@@ -424,16 +427,16 @@ mod tests {
         ) {
             let states: Box<dyn Iterator<Item = Result<State, LedgerError>>> =
                 Box::new(ledger.iter().map(|(id, gone)| Ok(state(*id, *gone))));
-            let mut known = Known::new(states.peekable());
+            let mut known = Known::new(InStep::new(states));
             for id in &catalogue {
                 let found = known.of(DvObjectId(*id)).unwrap();
                 prop_assert_eq!(found.map(|it| it.gone), ledger.get(id).copied());
             }
             known.finish().unwrap();
-            let gone: BTreeSet<i64> = known.gone.iter().map(|it| it.0).collect();
+            let gone: BTreeSet<i64> = known.missed.gone.iter().map(|it| it.0).collect();
             let missed = ledger.iter().filter(|(id, was_gone)| !**was_gone && !catalogue.contains(id));
             prop_assert_eq!(gone, missed.map(|it| *it.0).collect());
-            prop_assert_eq!(known.present, ledger.values().filter(|it| !**it).count() as u64);
+            prop_assert_eq!(known.missed.present, ledger.values().filter(|it| !**it).count() as u64);
         }
     }
 }

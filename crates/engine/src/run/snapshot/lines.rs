@@ -2,20 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter};
-use std::iter::Peekable;
 
 use dvb_catalog::SnapshotWriter;
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject, HistoryKind};
-use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger, LedgerError};
+use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger};
 use dvb_model::{DestinationName, DvObjectId, Status};
 
 use super::Failure;
+use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::Subject;
 
 /// Into a file without a name.
 pub(super) type Writer = SnapshotWriter<BufWriter<File>>;
-
-type Holdings<'a> = Peekable<Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a>>;
 
 /// The lines of one destination's snapshot.
 pub(super) struct Lines<'a> {
@@ -29,7 +27,7 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(writer: Writer, ledger: &'a dyn Ledger, destination: &DestinationName) -> Self {
-        let shelf = |entries, kind| Shelf { holdings: ledger.holdings(destination, entries).peekable(), kind };
+        let shelf = |entries, kind| Shelf { holdings: InStep::holdings(ledger, destination, entries), kind };
         Self {
             writer,
             ledger,
@@ -97,22 +95,18 @@ fn keep(written: &mut io::Result<()>, write: impl FnOnce() -> io::Result<()>) {
 
 /// What is held of one kind, walked in step with the catalogue.
 struct Shelf<'a> {
-    holdings: Holdings<'a>,
+    holdings: InStep<'a, Holding>,
     kind: GoneKind,
 }
 
 impl Shelf<'_> {
     /// What is held of `id`; what comes before it is not in the catalogue, and gets lines of its own.
     fn reach(&mut self, id: DvObjectId, writer: &mut Writer) -> Result<Option<Holding>, Failure> {
-        while let Some(before) = self.holdings.next_if(|it| it.as_ref().is_ok_and(|it| it.detail.id < id)) {
-            write_gone(before?, self.kind, writer)?;
-        }
-        let is_it = |it: &Result<Holding, _>| it.as_ref().map_or(true, |it| it.detail.id == id);
-        Ok(self.holdings.next_if(is_it).transpose()?)
+        self.holdings.reach(id, |before| write_gone(before, self.kind, writer))
     }
 
     fn end(&mut self, writer: &mut Writer) -> Result<(), Failure> {
-        self.holdings.try_for_each(|it| write_gone(it?, self.kind, writer))
+        self.holdings.finish(|it| write_gone(it, self.kind, writer))
     }
 }
 
