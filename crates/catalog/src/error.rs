@@ -25,7 +25,7 @@ pub enum CatalogError {
     },
     /// The server answered and let us not in.
     #[error(
-        "Dataverse's database {target} does not let in role {role}; check [Database] Database, Username, Password \
+        "Dataverse's database {target} refuses role {role}; check [Database] Database, Username, Password \
          and the server's pg_hba.conf"
     )]
     Refused {
