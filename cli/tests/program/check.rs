@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use dvb_ledger::{Holder, Ledger};
+use dvb_ledger::{Holder, RunLog as _};
 use dvb_model::{DestinationName, RunId};
 use dvb_testkit::sshd::{Account, Server};
 use serde_json::Value;

@@ -3,7 +3,9 @@
 use std::fs;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved};
-use dvb_ledger::{Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunSummary, Verdict};
+use dvb_ledger::{
+    Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunLog as _, RunSummary, Verdict, Verdicts as _,
+};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 use dvb_testkit::{files, postgres};
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dvb_ledger::{Holder, Ledger};
+use dvb_ledger::{Holder, RunLog as _};
 use dvb_model::{DestinationName, RunId};
 use dvb_testkit::files;
 use serde_json::Value;

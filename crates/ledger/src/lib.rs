@@ -1,6 +1,6 @@
 //! What became of each object at each destination.
 //!
-//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`CopyRecord`](struct@Copy).
+//! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`CopyRecord`].
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
 mod check;
@@ -46,7 +46,11 @@ pub trait Lock: Send + Sync {
 }
 
 /// The backup database. Shared by all workers; each call is one transaction.
-pub trait Ledger: History + Send + Sync {
+///
+/// What it does is cut into traits by use; whoever has a `dyn Ledger` has all of them.
+pub trait Ledger:
+    RunLog + Verdicts + Proofs + Keys + Claims + SourceChecks + Identity + Incidents + History + Send + Sync
+{
     /// What it is, for messages: host and database, or the file.
     fn describe(&self) -> String;
 
@@ -61,7 +65,10 @@ pub trait Ledger: History + Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn migrate(&self) -> Result<Migration, LedgerError>;
+}
 
+/// Runs at destinations, and the lock that one of them holds.
+pub trait RunLog {
     /// Takes the lock on a destination, or says who holds it.
     ///
     /// # Errors
@@ -86,18 +93,21 @@ pub trait Ledger: History + Send + Sync {
     /// [`LedgerError`].
     fn knows_run(&self, destination: &DestinationName, run: &RunId) -> Result<bool, LedgerError>;
 
+    /// The newest runs at a destination, newest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError>;
+}
+
+/// What became of each data file and dataset.
+pub trait Verdicts {
     /// All states of one kind at a destination in the order of their ids, in memory that does not grow with their number.
     fn states<'a>(
         &'a self,
         destination: &DestinationName,
         kind: EntryKind,
     ) -> Box<dyn Iterator<Item = Result<State, LedgerError>> + 'a>;
-
-    /// All copies of the given data files or datasets at a destination, in the order of id, role and version.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError>;
 
     /// All states of one kind at a destination with their copies, in the order of their ids, in memory that does not grow
     /// with their number. Under the destination's lock nothing changes meanwhile; without it, what is recorded meanwhile may
@@ -107,13 +117,6 @@ pub trait Ledger: History + Send + Sync {
         destination: &DestinationName,
         kind: EntryKind,
     ) -> Box<dyn Iterator<Item = Result<Holding, LedgerError>> + 'a>;
-
-    /// Reserves keys, so that no two data files, workers or hosts ever use the same one: the n-th answer is the n-th wish's owner,
-    /// which is the wisher where the key was free or already its own.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError>;
 
     /// Records verdicts, with the copies that prove them, in one transaction. Incidents are opened of what was found
     /// ([`Record::found`]), and closed where a copy was proved or the data file is safe.
@@ -133,12 +136,6 @@ pub trait Ledger: History + Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn record_pids(&self, destination: &DestinationName, pids: &[(DvObjectId, &str)]) -> Result<(), LedgerError>;
-
-    /// The original's OK rows for these (dataset folder, storage identifier) pairs, as far as there are any.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError>;
 
     /// How many data files at a destination have each status (those gone from the catalogue left out), and how many are gone.
     ///
@@ -164,6 +161,29 @@ pub trait Ledger: History + Send + Sync {
         failed_only: bool,
         visit: &mut dyn FnMut(StateDetail),
     ) -> Result<(), LedgerError>;
+
+    /// Takes `OK` away from data files that have no proved copy on record, and says how many: no program of ours records
+    /// that, but somebody's hand in the tables, or a restored part of them, may leave it. They become `FAIL_VERIFY`, so that
+    /// the next run looks at them.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError>;
+
+    /// All that is known of one data file or dataset: one answer for each destination that knows it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError>;
+}
+
+/// Copies and how they are proved.
+pub trait Proofs {
+    /// All copies of the given data files or datasets at a destination, in the order of id, role and version.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError>;
 
     /// A page of the proved copies at a destination, those of what left the catalogue among them, the one whose proof is
     /// oldest first: those that come behind `after`, and were proved before the time `before` (RFC 3339 UTC).
@@ -192,6 +212,66 @@ pub trait Ledger: History + Send + Sync {
         limit: u32,
     ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
+    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+
+    /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
+    /// proved, and what it belongs to becomes `FAIL_VERIFY`. Incidents are opened and closed with it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError>;
+
+    /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError>;
+
+    /// All digests of the proved copies of these data files at a destination, by whatever algorithm and of whatever object.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn digests(
+        &self,
+        destination: &DestinationName,
+        ids: &[DvObjectId],
+    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError>;
+}
+
+/// Which key at a destination belongs to whom.
+pub trait Keys {
+    /// Reserves keys, so that no two data files, workers or hosts ever use the same one: the n-th answer is the n-th wish's owner,
+    /// which is the wisher where the key was free or already its own.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError>;
+
+    /// The original's OK rows for these (dataset folder, storage identifier) pairs, as far as there are any.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError>;
+
+    /// Which of these keys are taken at a destination, by a copy or a reservation.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError>;
+
+    /// What lies at a key according to the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError>;
+}
+
+/// What a snapshot says, after the ledger was lost: taken over, and not proved yet.
+pub trait Claims {
     /// Whether nothing is known of a destination: no verdict but `PENDING` and `NOT_COVERED`, and no proof. What was
     /// reserved, and what an earlier attempt to [`Ledger::claim`] left, does not count.
     ///
@@ -223,20 +303,10 @@ pub trait Ledger: History + Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn count_claimed(&self, destination: &DestinationName) -> Result<u64, LedgerError>;
+}
 
-    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
-
-    /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
-    /// proved, and what it belongs to becomes `FAIL_VERIFY`. Incidents are opened and closed with it.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unproved`] for a proof of other bytes than those on record; nothing of the call was recorded.
-    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError>;
-
+/// What was seen of the objects in their stores.
+pub trait SourceChecks {
     /// Records that the source of data files that were safe (`OK`) is missing or damaged, in one transaction: the next run looks
     /// at them. Their copies stay what they are, and so do data files that were not safe before.
     ///
@@ -248,54 +318,6 @@ pub trait Ledger: History + Send + Sync {
         run: &RunId,
         found: &[SourceDamage],
     ) -> Result<(), LedgerError>;
-
-    /// Takes `OK` away from data files that have no proved copy on record, and says how many: no program of ours records
-    /// that, but somebody's hand in the tables, or a restored part of them, may leave it. They become `FAIL_VERIFY`, so that
-    /// the next run looks at them.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError>;
-
-    /// When the copy that was proved longest ago was proved, RFC 3339 UTC; `None` without copies.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError>;
-
-    /// The newest runs at a destination, newest first.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError>;
-
-    /// Which of these keys are taken at a destination, by a copy or a reservation.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError>;
-
-    /// All that is known of one data file or dataset: one answer for each destination that knows it.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError>;
-
-    /// Opens an incident for everything that was found, unless one is open of it, and closes those of what was mended, in
-    /// one transaction, with the ledger's own time.
-    ///
-    /// What [`Ledger::record`] and [`Ledger::record_checks`] are told needs no call of its own: they open and close incidents
-    /// in their own transactions.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError>;
-
-    /// The incidents of one data file or dataset, the first one first.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError>;
 
     /// The sizes that the objects of the data files from `first` to `last` had when they were copied, all versions, in the
     /// order of ids.
@@ -344,17 +366,10 @@ pub trait Ledger: History + Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError>;
+}
 
-    /// All digests of the proved copies of these data files at a destination, by whatever algorithm and of whatever object.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn digests(
-        &self,
-        destination: &DestinationName,
-        ids: &[DvObjectId],
-    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError>;
-
+/// Who this installation is, and which destinations carry its id.
+pub trait Identity {
     /// Who this installation is, among all that may come to a destination: `fresh`, unless the ledger has an id already.
     ///
     /// # Errors
@@ -379,10 +394,23 @@ pub trait Ledger: History + Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     fn identify(&self, destination: &DestinationName) -> Result<(), LedgerError>;
+}
 
-    /// What lies at a key according to the ledger.
+/// Damage and loss.
+pub trait Incidents {
+    /// Opens an incident for everything that was found, unless one is open of it, and closes those of what was mended, in
+    /// one transaction, with the ledger's own time.
+    ///
+    /// What [`Ledger::record`] and [`Ledger::record_checks`] are told needs no call of its own: they open and close incidents
+    /// in their own transactions.
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError>;
+    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError>;
+
+    /// The incidents of one data file or dataset, the first one first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError>;
 }

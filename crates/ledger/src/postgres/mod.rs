@@ -27,9 +27,10 @@ use crate::event::PAGE;
 use crate::pages::Pages;
 use crate::trace;
 use crate::{
-    Acknowledgement, Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Event, EventEnd, Finding,
-    History, Holder, Holding, Incident, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record,
-    Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
+    Acknowledgement, Audited, Candidate, Check, Claim, Claims, CopyRecord, Custody, EntryKind, Event, EventEnd,
+    Finding, History, Holder, Holding, Identity, Incident, Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock,
+    Mending, Migration, ObjectSize, Proofs, Record, Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage,
+    State, StateDetail, Verdicts,
 };
 
 /// How long the database may say nothing while an answer is waited for.
@@ -124,7 +125,9 @@ impl Ledger for PostgresLedger {
         let mut connection = open::connect(&self.target, &patience)?;
         migrate::migrate(&mut connection, &self.target).map_err(|it| self.error("make its tables", it))
     }
+}
 
+impl RunLog for PostgresLedger {
     fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError> {
         self.transact("look up its version", |_| Ok(()))?;
         Ok(Box::new(lock::SessionLock::take(&self.target, &self.patience, destination, holder)?))
@@ -143,6 +146,12 @@ impl Ledger for PostgresLedger {
         self.transact("look up a run", |it| read::knows_run(it, destination, run))
     }
 
+    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
+        self.transact("list the runs", |it| read::runs(it, destination, limit))
+    }
+}
+
+impl Verdicts for PostgresLedger {
     fn states<'a>(
         &'a self,
         destination: &DestinationName,
@@ -151,10 +160,6 @@ impl Ledger for PostgresLedger {
         let destination = destination.clone();
         let page = move |after| self.transact("list the states", |it| read::states(it, &destination, kind, after));
         Box::new(Pages::new(page, |it: &State| it.id.0))
-    }
-
-    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError> {
-        self.transact("list the copies", |it| read::copies(it, destination, ids))
     }
 
     fn holdings<'a>(
@@ -167,10 +172,6 @@ impl Ledger for PostgresLedger {
         Box::new(Pages::new(page, |it: &Holding| it.detail.id.0))
     }
 
-    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
-        self.transact("reserve keys", |it| write::reserve(it, destination, wishes))
-    }
-
     fn record(&self, destination: &DestinationName, run: &RunId, records: &[Record]) -> Result<(), LedgerError> {
         self.transact("record verdicts", |it| write::record(it, destination, run, records))
     }
@@ -181,10 +182,6 @@ impl Ledger for PostgresLedger {
 
     fn record_pids(&self, destination: &DestinationName, pids: &[(DvObjectId, &str)]) -> Result<(), LedgerError> {
         self.transact("record PIDs", |it| write::record_pids(it, destination, pids))
-    }
-
-    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
-        self.transact("look up the original's rows", |it| read::candidates(it, wanted))
     }
 
     fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError> {
@@ -207,6 +204,20 @@ impl Ledger for PostgresLedger {
         Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
     }
 
+    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
+        self.transact("take back verdicts without copies", |it| check::distrust(it, destination, run))
+    }
+
+    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
+        self.transact("list what is known", |it| history::history(it, id))
+    }
+}
+
+impl Proofs for PostgresLedger {
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError> {
+        self.transact("list the copies", |it| read::copies(it, destination, ids))
+    }
+
     fn oldest_copies(
         &self,
         destination: &DestinationName,
@@ -226,6 +237,46 @@ impl Ledger for PostgresLedger {
         self.transact("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
     }
 
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+        self.transact("count the copies", |it| check::count_copies(it, destination, before))
+    }
+
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
+        self.transact("record what was verified", |it| check::record_checks(it, destination, run, checks))
+    }
+
+    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
+        self.transact("look for the oldest proof", |it| read::oldest_proof(it, destination))
+    }
+
+    fn digests(
+        &self,
+        destination: &DestinationName,
+        ids: &[DvObjectId],
+    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError> {
+        self.transact("list the digests", |it| read::digests(it, destination, ids))
+    }
+}
+
+impl Keys for PostgresLedger {
+    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
+        self.transact("reserve keys", |it| write::reserve(it, destination, wishes))
+    }
+
+    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
+        self.transact("look up the original's rows", |it| read::candidates(it, wanted))
+    }
+
+    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
+        self.transact("look for keys", |it| read::known_keys(it, destination, keys))
+    }
+
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError> {
+        self.transact("look up a key", |it| read::copy_at(it, destination, key))
+    }
+}
+
+impl Claims for PostgresLedger {
     fn is_blank(&self, destination: &DestinationName) -> Result<bool, LedgerError> {
         self.transact("look whether it is empty", |it| claim::is_blank(it, destination))
     }
@@ -246,15 +297,9 @@ impl Ledger for PostgresLedger {
     fn count_claimed(&self, destination: &DestinationName) -> Result<u64, LedgerError> {
         self.transact("count the claimed copies", |it| claim::count_claimed(it, destination))
     }
+}
 
-    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
-        self.transact("count the copies", |it| check::count_copies(it, destination, before))
-    }
-
-    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
-        self.transact("record what was verified", |it| check::record_checks(it, destination, run, checks))
-    }
-
+impl SourceChecks for PostgresLedger {
     fn record_source_damage(
         &self,
         destination: &DestinationName,
@@ -264,34 +309,6 @@ impl Ledger for PostgresLedger {
         self.transact("record what is damaged at the source", |it| {
             check::record_source_damage(it, destination, run, found)
         })
-    }
-
-    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
-        self.transact("take back verdicts without copies", |it| check::distrust(it, destination, run))
-    }
-
-    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
-        self.transact("look for the oldest proof", |it| read::oldest_proof(it, destination))
-    }
-
-    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
-        self.transact("list the runs", |it| read::runs(it, destination, limit))
-    }
-
-    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
-        self.transact("look for keys", |it| read::known_keys(it, destination, keys))
-    }
-
-    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
-        self.transact("list what is known", |it| history::history(it, id))
-    }
-
-    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
-        self.transact("record incidents", |it| incident::record(it, run, found, mended))
-    }
-
-    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
-        self.transact("list incidents", |it| incident::of(it, id))
     }
 
     fn sizes(
@@ -329,15 +346,9 @@ impl Ledger for PostgresLedger {
     fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
         self.transact("record what was audited", |it| source::record_audited(it, destination, ids))
     }
+}
 
-    fn digests(
-        &self,
-        destination: &DestinationName,
-        ids: &[DvObjectId],
-    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError> {
-        self.transact("list the digests", |it| read::digests(it, destination, ids))
-    }
-
+impl Identity for PostgresLedger {
     fn installation(&self, fresh: &str) -> Result<String, LedgerError> {
         self.transact("look up the installation", |it| installation::installation(it, fresh))
     }
@@ -353,9 +364,15 @@ impl Ledger for PostgresLedger {
     fn identify(&self, destination: &DestinationName) -> Result<(), LedgerError> {
         self.transact("record whose the destination is", |it| installation::mark(it, destination))
     }
+}
 
-    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError> {
-        self.transact("look up a key", |it| read::copy_at(it, destination, key))
+impl Incidents for PostgresLedger {
+    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
+        self.transact("record incidents", |it| incident::record(it, run, found, mended))
+    }
+
+    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
+        self.transact("list incidents", |it| incident::of(it, id))
     }
 }
 

@@ -26,9 +26,10 @@ use crate::event::PAGE;
 use crate::pages::Pages;
 use crate::trace;
 use crate::{
-    Acknowledgement, Audited, Candidate, Check, Claim, CopyRecord, Custody, EntryKind, Event, EventEnd, Finding,
-    History, Holder, Holding, Incident, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Record,
-    Reservation, Run, RunSummary, SourceDamage, State, StateDetail,
+    Acknowledgement, Audited, Candidate, Check, Claim, Claims, CopyRecord, Custody, EntryKind, Event, EventEnd,
+    Finding, History, Holder, Holding, Identity, Incident, Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock,
+    Mending, Migration, ObjectSize, Proofs, Record, Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage,
+    State, StateDetail, Verdicts,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -132,7 +133,9 @@ impl Ledger for SqliteLedger {
     fn migrate(&self) -> Result<Migration, LedgerError> {
         migrate::migrate(&self.path)
     }
+}
 
+impl RunLog for SqliteLedger {
     fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError> {
         self.read("look up the destination", |_| Ok(()))?;
         Ok(Box::new(lock::FileLock::take(&self.path, destination, holder)?))
@@ -151,6 +154,12 @@ impl Ledger for SqliteLedger {
         self.read("look up a run", |it| read::knows_run(it, destination, run))
     }
 
+    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
+        self.read("list the runs", |it| read::runs(it, destination, limit))
+    }
+}
+
+impl Verdicts for SqliteLedger {
     fn states<'a>(
         &'a self,
         destination: &DestinationName,
@@ -159,10 +168,6 @@ impl Ledger for SqliteLedger {
         let destination = destination.clone();
         let page = move |after| self.read("list the states", |it| read::states(it, &destination, kind, after));
         Box::new(Pages::new(page, |it: &State| it.id.0))
-    }
-
-    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError> {
-        self.read("list the copies", |it| read::copies(it, destination, ids))
     }
 
     fn holdings<'a>(
@@ -175,10 +180,6 @@ impl Ledger for SqliteLedger {
         Box::new(Pages::new(page, |it: &Holding| it.detail.id.0))
     }
 
-    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
-        self.write("reserve keys", |it| write::reserve(it, destination, wishes))
-    }
-
     fn record(&self, destination: &DestinationName, run: &RunId, records: &[Record]) -> Result<(), LedgerError> {
         self.write("record verdicts", |it| write::record(it, destination, run, records))
     }
@@ -189,10 +190,6 @@ impl Ledger for SqliteLedger {
 
     fn record_pids(&self, destination: &DestinationName, pids: &[(DvObjectId, &str)]) -> Result<(), LedgerError> {
         self.write("record PIDs", |it| write::record_pids(it, destination, pids))
-    }
-
-    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
-        self.read("look up the original's rows", |it| read::candidates(it, wanted))
     }
 
     fn counts(&self, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), LedgerError> {
@@ -215,6 +212,24 @@ impl Ledger for SqliteLedger {
         Pages::new(page, |it: &StateDetail| it.id.0).try_for_each(|it| it.map(&mut *visit))
     }
 
+    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
+        // A look that changes nothing waits for no other writer.
+        if !self.read("look for verdicts without copies", |it| check::has_unfounded(it, destination))? {
+            return Ok(0);
+        }
+        self.write("take back verdicts without copies", |it| check::distrust(it, destination, run))
+    }
+
+    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
+        self.read("list what is known", |it| history::history(it, id))
+    }
+}
+
+impl Proofs for SqliteLedger {
+    fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError> {
+        self.read("list the copies", |it| read::copies(it, destination, ids))
+    }
+
     fn oldest_copies(
         &self,
         destination: &DestinationName,
@@ -234,6 +249,46 @@ impl Ledger for SqliteLedger {
         self.read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
     }
 
+    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+        self.read("count the copies", |it| check::count_copies(it, destination, before))
+    }
+
+    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
+        self.write("record what was verified", |it| check::record_checks(it, destination, run, checks))
+    }
+
+    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
+        self.read("look for the oldest proof", |it| read::oldest_proof(it, destination))
+    }
+
+    fn digests(
+        &self,
+        destination: &DestinationName,
+        ids: &[DvObjectId],
+    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError> {
+        self.read("list the digests", |it| read::digests(it, destination, ids))
+    }
+}
+
+impl Keys for SqliteLedger {
+    fn reserve(&self, destination: &DestinationName, wishes: &[Reservation]) -> Result<Vec<DvObjectId>, LedgerError> {
+        self.write("reserve keys", |it| write::reserve(it, destination, wishes))
+    }
+
+    fn candidates(&self, wanted: &[(String, String)]) -> Result<Vec<Candidate>, LedgerError> {
+        self.read("look up the original's rows", |it| read::candidates(it, wanted))
+    }
+
+    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
+        self.read("look for keys", |it| read::known_keys(it, destination, keys))
+    }
+
+    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError> {
+        self.read("look up a key", |it| read::copy_at(it, destination, key))
+    }
+}
+
+impl Claims for SqliteLedger {
     fn is_blank(&self, destination: &DestinationName) -> Result<bool, LedgerError> {
         self.read("look whether it is empty", |it| claim::is_blank(it, destination))
     }
@@ -254,15 +309,9 @@ impl Ledger for SqliteLedger {
     fn count_claimed(&self, destination: &DestinationName) -> Result<u64, LedgerError> {
         self.read("count the claimed copies", |it| claim::count_claimed(it, destination))
     }
+}
 
-    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
-        self.read("count the copies", |it| check::count_copies(it, destination, before))
-    }
-
-    fn record_checks(&self, destination: &DestinationName, run: &RunId, checks: &[Check]) -> Result<(), LedgerError> {
-        self.write("record what was verified", |it| check::record_checks(it, destination, run, checks))
-    }
-
+impl SourceChecks for SqliteLedger {
     fn record_source_damage(
         &self,
         destination: &DestinationName,
@@ -272,38 +321,6 @@ impl Ledger for SqliteLedger {
         self.write("record what is damaged at the source", |it| {
             check::record_source_damage(it, destination, run, found)
         })
-    }
-
-    fn distrust(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
-        // A look that changes nothing waits for no other writer.
-        if !self.read("look for verdicts without copies", |it| check::has_unfounded(it, destination))? {
-            return Ok(0);
-        }
-        self.write("take back verdicts without copies", |it| check::distrust(it, destination, run))
-    }
-
-    fn oldest_proof(&self, destination: &DestinationName) -> Result<Option<String>, LedgerError> {
-        self.read("look for the oldest proof", |it| read::oldest_proof(it, destination))
-    }
-
-    fn runs(&self, destination: &DestinationName, limit: u32) -> Result<Vec<(Run, Option<RunSummary>)>, LedgerError> {
-        self.read("list the runs", |it| read::runs(it, destination, limit))
-    }
-
-    fn known_keys(&self, destination: &DestinationName, keys: &[&str]) -> Result<HashSet<String>, LedgerError> {
-        self.read("look for keys", |it| read::known_keys(it, destination, keys))
-    }
-
-    fn history(&self, id: DvObjectId) -> Result<Vec<Custody>, LedgerError> {
-        self.read("list what is known", |it| history::history(it, id))
-    }
-
-    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
-        self.write("record incidents", |it| incident::record(it, run, found, mended))
-    }
-
-    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
-        self.read("list incidents", |it| incident::of(it, id))
     }
 
     fn sizes(
@@ -341,15 +358,9 @@ impl Ledger for SqliteLedger {
     fn record_audited(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
         self.write("record what was audited", |it| source::record_audited(it, destination, ids))
     }
+}
 
-    fn digests(
-        &self,
-        destination: &DestinationName,
-        ids: &[DvObjectId],
-    ) -> Result<Vec<(DvObjectId, Digest)>, LedgerError> {
-        self.read("list the digests", |it| read::digests(it, destination, ids))
-    }
-
+impl Identity for SqliteLedger {
     fn installation(&self, fresh: &str) -> Result<String, LedgerError> {
         self.write("look up the installation", |it| installation::installation(it, fresh))
     }
@@ -365,9 +376,15 @@ impl Ledger for SqliteLedger {
     fn identify(&self, destination: &DestinationName) -> Result<(), LedgerError> {
         self.write("record whose the destination is", |it| installation::mark(it, destination))
     }
+}
 
-    fn copy_at(&self, destination: &DestinationName, key: &ObjectKey) -> Result<Option<CopyRecord>, LedgerError> {
-        self.read("look up a key", |it| read::copy_at(it, destination, key))
+impl Incidents for SqliteLedger {
+    fn record_incidents(&self, run: &RunId, found: &[Finding], mended: &[Mending]) -> Result<(), LedgerError> {
+        self.write("record incidents", |it| incident::record(it, run, found, mended))
+    }
+
+    fn incidents(&self, id: DvObjectId) -> Result<Vec<Incident>, LedgerError> {
+        self.read("list incidents", |it| incident::of(it, id))
     }
 }
 
