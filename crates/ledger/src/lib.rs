@@ -273,7 +273,7 @@ pub trait Keys {
 /// What a snapshot says, after the ledger was lost: taken over, and not proved yet.
 pub trait Claims {
     /// Whether nothing is known of a destination: no verdict but `PENDING` and `NOT_COVERED`, and no proof. What was
-    /// reserved, and what an earlier attempt to [`Ledger::claim`] left, does not count.
+    /// reserved, and what an earlier attempt to [`Claims::claim`] left, does not count.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -401,7 +401,7 @@ pub trait Incidents {
     /// Opens an incident for everything that was found, unless one is open of it, and closes those of what was mended, in
     /// one transaction, with the ledger's own time.
     ///
-    /// What [`Ledger::record`] and [`Ledger::record_checks`] are told needs no call of its own: they open and close incidents
+    /// What [`Verdicts::record`] and [`Proofs::record_checks`] are told needs no call of its own: they open and close incidents
     /// in their own transactions.
     ///
     /// # Errors

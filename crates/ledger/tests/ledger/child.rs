@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dvb_ledger::{Ledger, SqliteLedger};
+use dvb_ledger::{Ledger, RunLog as _, SqliteLedger};
 
 use crate::made::{copy_all, here, holder, status_of};
 

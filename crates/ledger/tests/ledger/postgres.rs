@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dvb_ledger::{Ledger, LedgerError, PostgresLedger};
+use dvb_ledger::{Keys as _, Ledger, LedgerError, PostgresLedger, RunLog as _};
 use dvb_model::{DvObjectId, Status};
 use dvb_pg::{PostgresTarget, SslMode};
 use dvb_testkit::pgbouncer::{PoolMode, Pooler};
