@@ -26,7 +26,7 @@ use self::cloud::{CloudError, S3StoreKeys};
 pub(crate) use self::overlap::refuse_one_place;
 use dvb_config::{
     CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, FoundStore, Giver, LedgerTarget,
-    Policy, ProcessContext, Secret, SshTarget, StoreType, Verify,
+    Policy, ProcessContext, Secret, SshLibrary, SshTarget, StoreType, Verify,
 };
 /// What this program writes on its own machine is replaced as a whole.
 pub(crate) use dvb_fs::replace_file;
@@ -73,7 +73,7 @@ pub(crate) enum BuildError {
         #[source]
         source: CloudError,
     },
-    /// An algorithm that nobody here knows.
+    /// A library that is not built in, or an algorithm that it does not know.
     #[error("destination {destination} cannot be used")]
     Ssh {
         /// Its name.
@@ -492,6 +492,10 @@ fn sftp(target: &SshTarget, demand: Demand) -> SftpConfig {
     };
     let passphrase = target.key_passphrase.as_ref().map(|it| it.expose().to_owned());
     SftpConfig {
+        library: match target.library {
+            SshLibrary::Russh => dvb_sftp::SshLibrary::Russh,
+            SshLibrary::Libssh2 => dvb_sftp::SshLibrary::Libssh2,
+        },
         host: target.host.clone(),
         port: target.port,
         username: target.username.clone(),

@@ -59,6 +59,8 @@ pub struct SshTarget {
     pub key_passphrase: Option<Secret>,
     /// File with the server's host key; `None`: the user's usual one.
     pub known_hosts: Option<PathBuf>,
+    /// Which library speaks SSH.
+    pub library: SshLibrary,
     /// Ciphers to offer, best first, comma-separated without blanks; `None`: the program's own choice.
     pub ciphers: Option<String>,
     /// Key exchanges, in the same way.
@@ -153,6 +155,16 @@ pub struct S3Target {
     pub object_lock_days: Option<u32>,
 }
 
+/// A library that speaks SSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SshLibrary {
+    /// russh.
+    #[default]
+    Russh,
+    /// libssh2, where this program was built with it.
+    Libssh2,
+}
+
 /// Evidence demanded of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verify {
@@ -204,6 +216,8 @@ fn read_ssh(fields: &mut Fields<'_>) -> Option<SshTarget> {
     let key_passphrase = fields.secret("SshKeyPassphrase");
     let connect_timeout = fields.parsed("ConnectTimeout", value::duration).unwrap_or(seconds(30));
     let idle_timeout = fields.parsed("IdleTimeout", value::duration).unwrap_or(seconds(120));
+    let libraries = [("russh", SshLibrary::Russh), ("libssh2", SshLibrary::Libssh2)];
+    let library = fields.parsed("SshLibrary", |text| value::choice(text, &libraries)).unwrap_or_default();
     let open_files = fields.parsed("SshOpenFiles", |text| value::number(text, 1, 1000));
     let mut list = |key: &str| fields.text(key).map(|it| it.split_whitespace().collect::<String>());
     let [ciphers, exchanges, macs, host_key_types] =
@@ -217,6 +231,7 @@ fn read_ssh(fields: &mut Fields<'_>) -> Option<SshTarget> {
         key_file: fields.path("SshKeyFile"),
         key_passphrase,
         known_hosts: fields.path("SshKnownHosts"),
+        library,
         ciphers,
         exchanges,
         macs,

@@ -139,6 +139,7 @@ pub(super) const BACKUP: &[Key] = &[
     plain("SshKeyFile", "the private key to log in with"),
     secret("SshKeyPassphrase", "the passphrase of that key"),
     plain("SshKnownHosts", "the file with the server's host key"),
+    plain("SshLibrary", "the library that speaks SSH"),
     plain("SshCiphers", "the ciphers to offer, best first"),
     plain("SshKexAlgorithms", "the key exchanges to offer, best first"),
     plain("SshMacs", "the message authentication codes to offer, best first"),

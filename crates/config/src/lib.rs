@@ -23,7 +23,9 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-pub use backup::{Destination, DestinationKind, S3Target, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify};
+pub use backup::{
+    Destination, DestinationKind, S3Target, SshLibrary, SshTarget, SwiftAuth, SwiftAuthVersion, SwiftTarget, Verify,
+};
 pub use database::{CatalogueSource, Database, LedgerTarget};
 pub use domain_xml::{DomainStore, DomainXml, read as read_domain_xml};
 pub use environment::{Environment, FoundStore, Giver};

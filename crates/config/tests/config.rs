@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dvb_config::{
     self as config, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy,
-    ProcessContext, SmtpTls, StoreType, SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
+    ProcessContext, SmtpTls, SshLibrary, StoreType, SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
 };
 use dvb_pg::{PostgresTarget, SslMode};
 use proptest::prelude::*;
@@ -258,6 +258,7 @@ fn every_kind_of_destination_is_read() {
         BackupDirectory: ~/copies
         SshKeyFile: ~/.ssh/id
         SshKnownHosts: known_hosts
+        SshLibrary: libssh2
         SshCiphers: a@x.org, b
         SshKexAlgorithms: +c
         SshMacs: ^d, e
@@ -301,7 +302,7 @@ fn every_kind_of_destination_is_read() {
     assert_eq!(ssh.known_hosts.as_deref(), Some(config.path.with_file_name("known_hosts").as_path()));
     let lists = [&ssh.ciphers, &ssh.exchanges, &ssh.macs, &ssh.host_key_types].map(Option::as_deref);
     assert_eq!(lists, [Some("a@x.org,b"), Some("+c"), Some("^d,e"), Some("-f")]);
-    assert_eq!(ssh.open_files, Some(1));
+    assert_eq!((ssh.library, ssh.open_files), (SshLibrary::Libssh2, Some(1)));
     assert_eq!((ssh.connect_timeout.as_secs(), ssh.idle_timeout.as_secs()), (5, 120));
     assert_eq!(config.destinations[1].kind, DestinationKind::Directory("/mnt/tape".into()));
     let DestinationKind::S3(s3) = &config.destinations[2].kind else { panic!() };

@@ -1,6 +1,6 @@
 //! Sends many files through the sink and tells how long it took: `put_many FILES BYTES SESSIONS PREFIX < settings`.
 //!
-//! The settings are lines of standard input: host, port, user, root, key file, known hosts file.
+//! The settings are lines of standard input: host, port, user, root, key file, known hosts file, and `russh` or `libssh2`.
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use std::error::Error;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dvb_fixity::{Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
-use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
+use dvb_sftp::{KeyFile, SftpConfig, SftpSink, SshLibrary};
 use dvb_storage::{CommitRequest, Demand, Payload, PayloadError, Sink, StageRequest};
 
 const BATCH: usize = 256;
@@ -49,8 +49,16 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let [_, files, bytes, sessions, prefix] = args.as_slice() else { return Err("FILES BYTES SESSIONS PREFIX".into()) };
     let (files, bytes, sessions): (usize, u64, usize) = (files.parse()?, bytes.parse()?, sessions.parse()?);
     let lines: Vec<String> = std::io::stdin().lock().lines().collect::<Result<_, _>>()?;
-    let [host, port, user, root, key, known] = lines.as_slice() else { return Err("six lines of settings".into()) };
+    let [host, port, user, root, key, known, library] = lines.as_slice() else {
+        return Err("seven lines of settings".into());
+    };
+    let library = match library.as_str() {
+        "russh" => SshLibrary::Russh,
+        "libssh2" => SshLibrary::Libssh2,
+        other => return Err(format!("{other} is neither russh nor libssh2").into()),
+    };
     let sink = SftpSink::new(SftpConfig {
+        library,
         host: host.clone(),
         port: port.parse()?,
         username: user.clone(),

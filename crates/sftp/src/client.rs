@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connection::{Link, Until};
+use crate::connection::Connection;
 use crate::error::Fault;
 use crate::lessons::Handles;
+use crate::transport::Until;
 use crate::wire::{self, Extensions, Limits, Malformed, Reply, Request, Status};
 
 /// Requests in flight. Answers are small and requests wait in the server's own window, so this costs no memory here.
@@ -55,7 +56,7 @@ pub(crate) trait Work {
 
 /// The SFTP side of a session.
 pub(crate) struct Client {
-    pub(crate) link: Link,
+    pub(crate) connection: Connection,
     pub(crate) offers: Extensions,
     limits: Limits,
     handles: Arc<Handles>,
@@ -80,19 +81,19 @@ impl Client {
     /// # Errors
     /// [`Fault`], when the answer is late or no SFTP.
     pub(crate) fn start(
-        link: Link,
+        connection: Connection,
         limit: Duration,
         handles: Arc<Handles>,
         first: &[Request<'_>],
     ) -> Result<(Self, Vec<Reply<'static>>), Fault> {
         let limits = Limits { read: 0, write: 0, handles: 0 };
         let (tickets, free) = (Vec::new(), Vec::new());
-        let mut client = Self { link, offers: Extensions::default(), limits, handles, held: 0, tickets, free };
-        let usual = client.link.pace.for_bytes(0);
-        client.link.pace.set(limit);
+        let mut client = Self { connection, offers: Extensions::default(), limits, handles, held: 0, tickets, free };
+        let usual = client.connection.pace.for_bytes(0);
+        client.connection.pace.set(limit);
         wire::init(client.out());
         let version = loop {
-            client.link.pump(Until::Input)?;
+            client.connection.pump(Until::Input)?;
             if let Some(packet) = take_packet(client.input())? {
                 break packet;
             }
@@ -104,7 +105,7 @@ impl Client {
         if let Some(Reply::Extended(body)) = replies.drain(first.len()..).next() {
             client.limits = wire::parse_limits(&body)?;
         }
-        client.link.pace.set(usual);
+        client.connection.pace.set(usual);
         Ok((client, replies))
     }
 
@@ -169,15 +170,15 @@ impl Client {
 
     /// Whether everything asked for has left this host.
     pub(crate) fn all_sent(&self) -> bool {
-        self.link.all_sent()
+        self.connection.all_sent()
     }
 
     fn out(&mut self) -> &mut Vec<u8> {
-        self.link.sftp_out()
+        self.connection.sftp_out()
     }
 
     fn input(&mut self) -> &mut Vec<u8> {
-        self.link.sftp_input()
+        self.connection.sftp_input()
     }
 
     fn id_for(&mut self, ticket: Ticket) -> u32 {
@@ -258,19 +259,19 @@ impl Client {
     /// [`Fault`], when the session is lost.
     pub(crate) fn turn(&mut self, work: &mut dyn Work) -> Result<bool, Fault> {
         let mut fed = Feed::More;
-        while fed == Feed::More && self.in_flight() < DEPTH && self.link.has_room() {
+        while fed == Feed::More && self.in_flight() < DEPTH && self.connection.has_room() {
             fed = work.feed(self)?;
         }
         if self.in_flight() == 0 {
             if fed == Feed::Blocked {
                 // The source is slow: a server that hears nothing at all would give us up.
-                self.link.tend()?;
+                self.connection.tend()?;
                 self.dispatch(work)?;
             }
             return Ok(fed != Feed::Done);
         }
         let may_feed = fed == Feed::More && self.in_flight() < DEPTH;
-        self.link.pump(if may_feed { Until::Room } else { Until::Input })?;
+        self.connection.pump(if may_feed { Until::Room } else { Until::Input })?;
         self.dispatch(work)?;
         Ok(true)
     }
@@ -282,8 +283,8 @@ impl Client {
             let (id, reply) = wire::parse(&input[at + 4..at + end])?;
             let ticket = self.release(id).ok_or(Malformed("an answer to nothing that was asked"))?;
             match &reply {
-                Reply::Data(data) => self.link.pace.received(data.len() as u64),
-                _ => self.link.pace.answered(ticket.len.into()),
+                Reply::Data(data) => self.connection.pace.received(data.len() as u64),
+                _ => self.connection.pace.answered(ticket.len.into()),
             }
             work.answer(self, ticket, reply)?;
             at += end;
@@ -319,7 +320,7 @@ impl Client {
         loop {
             again = ask(self, &again)?;
             let Some(pause) = pauses.next().filter(|_| !again.is_empty()) else { return Ok(()) };
-            self.link.pause(Duration::from_millis(*pause))?;
+            self.connection.pause(Duration::from_millis(*pause))?;
         }
     }
 

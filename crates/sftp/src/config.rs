@@ -15,9 +15,41 @@ use russh::keys::{self, PrivateKey};
 use crate::offers::Offers;
 use crate::openssh_key;
 
+/// A library that speaks SSH. What is above it, SFTP, login and host keys, is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SshLibrary {
+    /// russh, in Rust.
+    #[default]
+    Russh,
+    /// libssh2, in C, as a second opinion; only with this crate's feature `libssh2`.
+    Libssh2,
+}
+
+impl fmt::Display for SshLibrary {
+    /// As the configuration has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Russh => "russh",
+            Self::Libssh2 => "libssh2",
+        })
+    }
+}
+
+/// What is said where libssh2 is chosen and not there.
+#[cfg(not(feature = "libssh2"))]
+pub(crate) fn not_built_in() -> SinkError {
+    SinkError::new(
+        Cause::Misconfigured,
+        "SshLibrary: libssh2 is not built into this program; build it with the feature libssh2 (cargo build --release, \
+         without --no-default-features), or set SshLibrary: russh",
+    )
+}
+
 /// A destination on an SSH server. Nothing is looked up in the environment or in a home folder.
 #[derive(Debug, Clone)]
 pub struct SftpConfig {
+    /// Which library speaks SSH.
+    pub library: SshLibrary,
     /// Name or address.
     pub host: String,
     /// 22 as a rule.
@@ -51,12 +83,17 @@ pub struct SftpConfig {
 }
 
 impl SftpConfig {
-    /// Whether the algorithms are known. No server is asked.
+    /// Whether the library is built in and knows the algorithms. No server is asked.
     ///
     /// # Errors
-    /// [`SinkError`] that names the one that is not.
+    /// [`SinkError`] that names what is not.
     pub fn check(&self) -> Result<(), SinkError> {
         Offers::of(self).map(drop)
+    }
+
+    /// Host and port, for messages.
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// User, host and folder, for messages.
@@ -138,5 +175,19 @@ impl fmt::Debug for KeyFile {
     /// Never shows the passphrase.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyFile({})", self.path.display())
+    }
+}
+
+#[cfg(all(test, not(feature = "libssh2")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_built_in_is_refused_with_how_to_have_it() {
+        let error = not_built_in();
+        assert_eq!(error.cause, Cause::Misconfigured);
+        assert!(error.attempt.contains("--no-default-features"), "{error}");
+        let refused = crate::transport::abilities(SshLibrary::Libssh2).map(drop);
+        assert_eq!(refused.err().map(|error| error.attempt), Some(not_built_in().attempt));
     }
 }

@@ -123,7 +123,7 @@ impl Tools {
     /// # Errors
     /// [`Fault`], when it cannot be flushed, or the shell ended.
     pub(crate) fn flush(&self, client: &mut Client) -> Result<(), Fault> {
-        let limit = client.link.pace.for_bytes(0);
+        let limit = client.connection.pace.for_bytes(0);
         let asked = shell::send(client, "sync -f . && printf 'flush|ok\\n'", limit)?;
         if is_flushed(&shell::wait(client, &asked)?) {
             return Ok(());
@@ -168,7 +168,7 @@ impl Tools {
         if flush != Flush::Nothing {
             script.push_str("wait $s && printf 'flush|ok\\n'\n");
         }
-        let limit = client.link.pace.for_bytes(bytes);
+        let limit = client.connection.pace.for_bytes(bytes);
         shell::send(client, &script, limit)
     }
 

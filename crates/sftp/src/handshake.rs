@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{Cause, Demand, Payload, PayloadError, Room, SinkError, StageRequest};
-use russh::Channel;
-use russh::client::Msg;
+use tracing::debug;
 
 use crate::client::{Client, is_vague};
 use crate::config::SftpConfig;
-use crate::connect::{Connection, connect, unless, within};
-use crate::connection::Link;
+use crate::connect::connect;
+use crate::connection::Connection;
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
@@ -78,6 +77,15 @@ pub(crate) fn start(
     };
     let shell = wants_shell.then_some((shell_since, config.connect_timeout));
     let full = it.prepare(&folder, shell).map_err(fault("try out"))?;
+    debug!(
+        destination = who,
+        root = it.root,
+        shell = !it.client.connection.shell_ended(),
+        evidence = ?it.evidence,
+        extensions = ?it.client.offers,
+        writable = it.writable.is_ok(),
+        "session"
+    );
     if config.demand == Demand::RemoteHash && it.tools.is_none() {
         return Err(match (it.writable, full) {
             (Err((cause, words)), _) => SinkError::new(cause, words),
@@ -148,15 +156,18 @@ fn enter(
     make: bool,
 ) -> Result<Entered, SinkError> {
     let who = config.describe();
-    let connection = connect(config, interrupt)?;
+    let mut transport = connect(config, interrupt)?;
     let shell_since = Instant::now();
-    let (sftp, shell) = open_channels(&connection, config, wants_shell, interrupt, &who)?;
-    let link = Link::new(connection, sftp, shell, config.idle_timeout, interrupt.clone());
+    let channels = transport.open(wants_shell, shell_since + config.connect_timeout, interrupt).map_err(|error| {
+        let attempt = format!("cannot start SFTP with {who}; check that the server offers SFTP to this account");
+        SinkError::because(Cause::Unavailable, attempt, error)
+    })?;
+    let connection = Connection::new(transport, channels, config.idle_timeout, interrupt.clone());
     let given = given_root(config);
     let kept = format!("{given}/{TEMP}/{KEPT}");
     let first = [Request::Stat { path: given }, Request::RealPath { path: given }, Request::Stat { path: &kept }];
     let handles = Arc::clone(&lessons.handles);
-    let begun = Client::start(link, config.connect_timeout, handles, &first);
+    let begun = Client::start(connection, config.connect_timeout, handles, &first);
     let (mut client, mut seen) = begun.map_err(|it| {
         let is_late = matches!(it, Fault::Silent(_));
         let mut error = unavailable(it, "start SFTP with", &who);
@@ -173,38 +184,6 @@ fn enter(
     let found = find_root(&mut client, given, seen, make, &who);
     let root = found.map_err(|it| unavailable(it, "stat the folder on", &who))??;
     Ok(Entered { client, root, keeps_all, shell_since })
-}
-
-/// Opens a channel for SFTP, and one for a shell where digests are wanted. What the server says to the requests in
-/// them comes later, before the first answer or instead of it.
-fn open_channels(
-    connection: &Connection,
-    config: &SftpConfig,
-    wants_shell: bool,
-    interrupt: &Interrupt,
-    who: &str,
-) -> Result<(Channel<Msg>, Option<Channel<Msg>>), SinkError> {
-    let unavailable = |it: russh::Error| {
-        let attempt = format!("cannot start SFTP with {who}; check that the server offers SFTP to this account");
-        SinkError::because(Cause::Unavailable, attempt, it)
-    };
-    let Some(handle) = connection.life.handle() else { return Err(unavailable(russh::Error::Disconnect)) };
-    let sftp = async {
-        let channel = handle.channel_open_session().await?;
-        channel.request_subsystem(true, "sftp").await?;
-        Ok::<_, russh::Error>(channel)
-    };
-    let shell = async {
-        if !wants_shell {
-            return Ok::<_, russh::Error>(None);
-        }
-        // A server that allows only one channel, or no commands, is served by reading back.
-        let Ok(channel) = handle.channel_open_session().await else { return Ok(None) };
-        channel.exec(true, "exec sh").await?;
-        Ok(Some(channel))
-    };
-    let both = async { tokio::try_join!(sftp, shell) };
-    connection.runtime.block_on(unless(interrupt, within(config, both))).map_err(unavailable)
 }
 
 /// A run's id as the name of a folder: whatever could be more than a name is written as `%XX`.
@@ -323,7 +302,9 @@ impl SftpSession {
                 return Ok(None);
             }
         }
-        if let (Some((since, limit)), Some(path)) = (shell, paths.first().filter(|_| !self.client.link.shell_ended())) {
+        if let (Some((since, limit)), Some(path)) =
+            (shell, paths.first().filter(|_| !self.client.connection.shell_ended()))
+        {
             self.tools = self.find_tools(path, &Measured::of(&secret, &Algorithm::ALL), since, limit)?;
         }
         if let Some(best) = self.tools.as_ref().and_then(Tools::best) {
@@ -410,7 +391,7 @@ impl SftpSession {
                          ConnectTimeout says how long it is waited for"
                     ));
                 }
-                self.client.link.forget_shell();
+                self.client.connection.forget_shell();
                 Ok(None)
             }
             Err(fault) => Err(fault),

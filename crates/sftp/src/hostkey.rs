@@ -9,10 +9,14 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use dvb_fixity::{Algorithm, Measured};
 use dvb_storage::{Cause, SinkError};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+#[cfg(feature = "libssh2")]
+use russh::keys::ssh_key::Error;
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Algorithm as KeyType, Certificate, EcdsaCurve, HashAlg, PublicKey};
 use sha1::Sha1;
 
+#[cfg(feature = "libssh2")]
+use crate::offers::CERTIFICATE;
 use crate::offers::is_sha1;
 
 /// Key types, each with the signature algorithms that prove it, in OpenSSH's order of preference.
@@ -136,6 +140,25 @@ impl KnownKeys {
 }
 
 impl KnownKeys {
+    /// Whether what a server showed and proved, a key or a certificate, is to be trusted, where a library tells only its
+    /// bytes.
+    ///
+    /// # Errors
+    /// As [`KnownKeys::check`] and [`KnownKeys::check_certificate`].
+    #[cfg(feature = "libssh2")]
+    pub(crate) fn check_shown(&self, shown: &[u8]) -> Result<(), SinkError> {
+        if !kind_of(shown).ends_with(CERTIFICATE) {
+            return self.check(shown);
+        }
+        let broken = |error: Error| {
+            let attempt = format!("cannot read the certificate that {} showed", self.host);
+            SinkError::because(Cause::Untrusted, attempt, error)
+        };
+        let certificate = Certificate::from_bytes(shown).map_err(broken)?;
+        let key = PublicKey::new(certificate.public_key().clone(), "").to_bytes().map_err(broken)?;
+        self.check_certificate(&certificate, &key)
+    }
+
     fn refuse_revoked(&self, shown: &[u8], what: &str) -> Result<(), SinkError> {
         let encoded = STANDARD.encode(shown);
         let Some(it) = self.known.iter().find(|it| it.mark == Mark::Revoked && it.key == encoded) else {
@@ -215,7 +238,7 @@ fn fingerprint(key: &[u8]) -> String {
 }
 
 /// A public key begins with the name of its type (RFC 4253, section 6.6).
-fn kind_of(key: &[u8]) -> String {
+pub(crate) fn kind_of(key: &[u8]) -> String {
     let len = key.get(..4).map_or(0, |it| it.iter().fold(0_usize, |sum, b| sum << 8 | usize::from(*b)));
     key.get(4..4 + len.min(64)).map_or_else(String::new, |it| String::from_utf8_lossy(it).into_owned())
 }

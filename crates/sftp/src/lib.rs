@@ -1,7 +1,7 @@
 //! Destinations on an SSH server, many files in few round trips.
 //!
-//! [`SftpSink`] speaks SFTP version 3 itself, over a channel of russh, with hundreds of requests of many files in
-//! flight; the digests that prove the copies come from one shell that lives as long as the session, or, where the
+//! [`SftpSink`] speaks SFTP version 3 itself, over a channel of russh or of libssh2 ([`SshLibrary`]), with hundreds of
+//! requests of many files in flight; the digests that prove the copies come from one shell that lives as long as the session, or, where the
 //! account may run nothing, from reading back.
 //!
 //! What reaches stable storage, and when, is up to the server: the bytes before the proof, by `fsync@openssh.com` or by
@@ -38,8 +38,9 @@ mod session;
 mod shell;
 mod sink;
 mod sweep;
+mod transport;
 mod upload;
 mod wire;
 
-pub use config::{KeyFile, SftpConfig};
+pub use config::{KeyFile, SftpConfig, SshLibrary};
 pub use sink::SftpSink;

@@ -1,23 +1,12 @@
 //! Which algorithms of SSH are offered: a choice of our own, or what the administrator says, in OpenSSH's words.
 
-use std::borrow::Cow;
-
 use dvb_storage::{Cause, SinkError};
 use russh::keys::{Algorithm as KeyType, HashAlg};
-use russh::{AlgorithmKind, Preferred, cipher, kex, mac};
 
-use crate::config::SftpConfig;
+use crate::config::{SftpConfig, SshLibrary};
 use crate::hostkey::KnownKeys;
+use crate::transport::{Abilities, Knows, abilities};
 
-/// AES in Galois/counter mode is the fastest by far where the processor computes it, and slower than the other without.
-const CIPHERS: [&str; 6] = [
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes128-ctr",
-    "aes192-ctr",
-    "aes256-ctr",
-];
 /// As OpenSSH's client offers by default (ssh_config(5)): the library's own lists leave out what some servers, such as
 /// those held to FIPS 140, have only.
 const EXCHANGES: [&str; 10] = [
@@ -32,27 +21,20 @@ const EXCHANGES: [&str; 10] = [
     "diffie-hellman-group18-sha512",
     "diffie-hellman-group14-sha256",
 ];
-/// Not a method, but what is understood beside: EXT_INFO (RFC 8308), and strict exchange against Terrapin.
-const BESIDE: [kex::Name; 4] = [
-    kex::EXTENSION_SUPPORT_AS_CLIENT,
-    kex::EXTENSION_SUPPORT_AS_SERVER,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
-];
 /// For ciphers that do not authenticate by themselves. SHA-1 is not among them.
 const MACS: [&str; 4] =
     ["hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512"];
 /// What a certificate's algorithm is called beyond that of its key.
-const CERTIFICATE: &str = "-cert-v01@openssh.com";
+pub(crate) const CERTIFICATE: &str = "-cert-v01@openssh.com";
 /// SHA-1 signatures of RSA keys.
 const SHA1_SIGNATURES: KeyType = KeyType::Rsa { hash: None };
 
-/// What is offered to a server, in order of preference.
+/// What is offered to a server, in order of preference, by the names that OpenSSH has for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Offers {
-    ciphers: Vec<cipher::Name>,
-    exchanges: Vec<kex::Name>,
-    macs: Vec<mac::Name>,
+    pub(crate) ciphers: Vec<String>,
+    pub(crate) exchanges: Vec<String>,
+    pub(crate) macs: Vec<String>,
     /// Host keys, and those that come in a certificate; `None` for what is known of the host.
     keys: Option<(Vec<KeyType>, Vec<KeyType>)>,
 }
@@ -61,19 +43,22 @@ impl Offers {
     /// Understands what the administrator chose.
     ///
     /// # Errors
-    /// [`SinkError`] that names the key and the word that nobody knows.
+    /// [`SinkError`] that names the key and the word that the library does not know.
     pub(crate) fn of(config: &SftpConfig) -> Result<Self, SinkError> {
-        let ciphers = chosen("SshCiphers", config.ciphers.as_deref(), &CIPHERS, cipher_named)?;
-        let mut exchanges = chosen("SshKexAlgorithms", config.exchanges.as_deref(), &EXCHANGES, exchange_named)?;
-        exchanges.extend(BESIDE);
-        let macs = chosen("SshMacs", config.macs.as_deref(), &MACS, mac_named)?;
+        let Abilities { ciphers, knows_cipher, knows_exchange, knows_mac, knows_host_key } = abilities(config.library)?;
+        let library = config.library;
+        let ciphers = chosen(library, "SshCiphers", config.ciphers.as_deref(), ciphers, &knows_cipher)?;
+        let exchanges = chosen(library, "SshKexAlgorithms", config.exchanges.as_deref(), &EXCHANGES, &knows_exchange)?;
+        let macs = chosen(library, "SshMacs", config.macs.as_deref(), &MACS, &knows_mac)?;
         let keys = match config.host_key_types.as_deref() {
             None => None,
             Some(words) => {
                 let defaults: Vec<String> = KnownKeys::all_types().map(|it| it.to_string()).collect();
                 let defaults: Vec<&str> = defaults.iter().map(String::as_str).collect();
-                let all = chosen("SshHostKeyAlgorithms", Some(words), &defaults, key_named)?;
-                let (certified, plain): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.1);
+                let knows: Knows = Box::new(move |name| key_named(name).is_some() && knows_host_key(name));
+                let all = chosen(library, "SshHostKeyAlgorithms", Some(words), &defaults, &knows)?;
+                let all = all.iter().filter_map(|name| key_named(name));
+                let (certified, plain): (Vec<_>, Vec<_>) = all.partition(|it| it.1);
                 let types = |it: Vec<(KeyType, bool)>| it.into_iter().map(|it| it.0).collect();
                 Some((types(plain), types(certified)))
             }
@@ -81,20 +66,12 @@ impl Offers {
         Ok(Self { ciphers, exchanges, macs, keys })
     }
 
-    /// For a host of which this is known.
-    pub(crate) fn preferred(&self, known: &KnownKeys) -> Preferred {
-        let (plain, certified) = match &self.keys {
+    /// The types of host keys for a host of which this is known, and of those that come in a certificate.
+    pub(crate) fn host_keys(&self, known: &KnownKeys) -> (Vec<KeyType>, Vec<KeyType>) {
+        match &self.keys {
             Some(it) => it.clone(),
             None if known.has_authority() => (known.preference(), KnownKeys::all_types().collect()),
             None => (known.preference(), Vec::new()),
-        };
-        Preferred {
-            kex: Cow::Owned(self.exchanges.clone()),
-            key: Cow::Owned(plain),
-            host_key_certificates: Cow::Owned(certified),
-            cipher: Cow::Owned(self.ciphers.clone()),
-            mac: Cow::Owned(self.macs.clone()),
-            ..Preferred::default()
         }
     }
 
@@ -106,38 +83,30 @@ impl Offers {
     }
 }
 
-/// What to do where both sides have nothing in common.
-pub(crate) fn remedy(kind: &AlgorithmKind, theirs: &[String]) -> String {
-    let (what, key) = match kind {
-        AlgorithmKind::Kex => ("no key exchange", "SshKexAlgorithms"),
-        AlgorithmKind::Key => ("no type of host key", "SshHostKeyAlgorithms"),
-        AlgorithmKind::Cipher => ("no cipher", "SshCiphers"),
-        AlgorithmKind::Mac => ("no MAC", "SshMacs"),
-        AlgorithmKind::Compression => ("no compression", ""),
-    };
-    let offers: Vec<&str> = theirs.iter().map(String::as_str).filter(|it| !is_beside(it)).collect();
-    let offers = offers.join(",");
+/// What to do where both sides have no `what` in common, which is chosen by `key`.
+pub(crate) fn remedy(what: &str, key: &str, theirs: &[String]) -> String {
+    // Not methods, but what is understood beside: EXT_INFO (RFC 8308), and strict exchange against Terrapin.
+    let is_beside = |name: &&str| name.starts_with("ext-info-") || name.starts_with("kex-strict-");
+    let theirs: Vec<&str> = theirs.iter().map(String::as_str).filter(|name| !is_beside(name)).collect();
+    let theirs = theirs.join(",");
     if key.is_empty() {
-        return format!("{what} is shared: the server offers {offers}");
+        return format!("no {what} is shared: the server offers {theirs}");
     }
     format!(
-        "{what} is shared: the server offers {offers}. Bring the server up to date, or, if it must be, allow one of them in \
-         the configuration: {key}: +NAME"
+        "no {what} is shared: the server offers {theirs}. Bring the server up to date, or, if it must be, allow one of them \
+         in the configuration: {key}: +NAME"
     )
 }
 
-/// Whether it is no method, but something said beside.
-fn is_beside(name: &str) -> bool {
-    kex::Name::try_from(name).is_ok_and(|it| BESIDE.contains(&it))
-}
-
 /// A list by comma: of its own, or with `+` added to the usual ones, with `^` put before them, with `-` taken from them.
-fn chosen<T>(
+fn chosen(
+    library: SshLibrary,
     key: &str,
     words: Option<&str>,
     usual: &[&str],
-    named: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, SinkError> {
+    knows: &Knows,
+) -> Result<Vec<String>, SinkError> {
+    let usual: Vec<&str> = usual.iter().copied().filter(|name| knows(name)).collect();
     let words = words.unwrap_or_default().trim();
     let (sign, list) = match words.chars().next() {
         Some(sign @ ('+' | '-' | '^')) => (Some(sign), &words[1..]),
@@ -145,33 +114,24 @@ fn chosen<T>(
     };
     let mut list: Vec<&str> = list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
     let wrong = |text: String| SinkError::new(Cause::Misconfigured, format!("{key}: {text}"));
-    if let Some(unknown) = list.iter().find(|it| named(it).is_none()) {
-        let text = format!("{unknown:?} is not known here; the usual ones are {}", usual.join(","));
+    if let Some(unknown) = list.iter().find(|name| !knows(name)) {
+        let text =
+            format!("{unknown:?} is not known to {library} (SshLibrary); the usual ones are {}", usual.join(","));
         return Err(wrong(text));
     }
     let others = |list: &[&str]| usual.iter().copied().filter(|it| !list.contains(it)).collect::<Vec<_>>();
-    let all = match sign {
+    let all: Vec<&str> = match sign {
         Some('+') => usual.iter().copied().chain(list.drain(..).filter(|it| !usual.contains(it))).collect(),
         Some('-') => others(&list),
         Some(_) => list.iter().copied().chain(others(&list)).collect(),
-        None if words.is_empty() => usual.to_vec(),
+        None if words.is_empty() => usual.clone(),
         None => list,
     };
-    let all: Vec<T> = all.into_iter().filter_map(named).collect();
-    if all.is_empty() { Err(wrong("nothing is left to offer".to_owned())) } else { Ok(all) }
-}
-
-/// A cipher that hides something: the library knows one that does not.
-fn cipher_named(name: &str) -> Option<cipher::Name> {
-    cipher::Name::try_from(name).ok().filter(|it| *it != cipher::CLEAR && *it != cipher::NONE)
-}
-
-fn exchange_named(name: &str) -> Option<kex::Name> {
-    kex::Name::try_from(name).ok().filter(|it| *it != kex::NONE && !BESIDE.contains(it))
-}
-
-fn mac_named(name: &str) -> Option<mac::Name> {
-    mac::Name::try_from(name).ok().filter(|it| *it != mac::NONE)
+    if all.is_empty() {
+        Err(wrong("nothing is left to offer".to_owned()))
+    } else {
+        Ok(all.into_iter().map(Into::into).collect())
+    }
 }
 
 /// A type of key, and whether it comes in a certificate.
@@ -192,8 +152,8 @@ mod tests {
     use super::*;
 
     fn macs(words: &str) -> Result<String, String> {
-        let all = chosen("SshMacs", Some(words), &MACS, |it| mac_named(it).map(|_| it.to_owned()));
-        all.map(|it| it.join(" ")).map_err(|it| it.attempt)
+        let knows = abilities(SshLibrary::Russh).unwrap().knows_mac;
+        chosen(SshLibrary::Russh, "SshMacs", Some(words), &MACS, &knows).map(|it| it.join(" ")).map_err(|it| it.attempt)
     }
 
     #[test]

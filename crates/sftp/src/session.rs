@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
@@ -11,6 +12,7 @@ use dvb_storage::{
     Cause, CommitRequest, Existing, Listed, Listing, PayloadError, SinkError, SinkSession, StageRequest, Staged,
     Unstaged,
 };
+use tracing::debug;
 
 use crate::client::{Client, is_vague};
 use crate::digest::Tools;
@@ -73,7 +75,7 @@ impl SftpSession {
         doing: &str,
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, SinkError> {
-        self.client.link.pace.renew();
+        self.client.connection.pace.renew();
         self.going_on(doing, work)
     }
 
@@ -83,15 +85,21 @@ impl SftpSession {
         doing: &str,
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, SinkError> {
-        if self.client.link.pace.is_over() {
+        if self.client.connection.pace.is_over() {
             return Err(Fault::Interrupted.into_error(format!("cannot {doing} {}", self.who)));
         }
         if self.lost {
             return Err(SinkError::new(Cause::Transient, format!("cannot {doing} {}: the session is lost", self.who)));
         }
-        work(self).map_err(|it| {
+        let began = Instant::now();
+        let done = work(self);
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        debug!(doing, destination = self.who, ms, ok = done.is_ok(), "batch");
+        done.map_err(|fault| {
             self.lost = true;
-            it.into_error(format!("cannot {doing} {}", self.who))
+            let error = fault.into_error(format!("cannot {doing} {}", self.who));
+            debug!(destination = self.who, error = error.chain(), "session lost");
+            error
         })
     }
 
@@ -160,7 +168,7 @@ impl SftpSession {
 
     /// A digest that does not come ends the session; the next ones do without.
     pub(crate) fn blame_shell(&self, fault: &Fault) {
-        if matches!(fault, Fault::Silent(_)) && !self.client.link.shell_ended() {
+        if matches!(fault, Fault::Silent(_)) && !self.client.connection.shell_ended() {
             self.lessons.give_up_shell(format!(
                 "the command for digests on {} did not end in time, so that copies are proved by reading them back: look \
                  for a disk or a program that hangs there",
@@ -212,6 +220,8 @@ impl SinkSession for SftpSession {
                 .map(|(request, _)| request)
                 .collect();
             let keys: Vec<_> = batch.iter().map(|it| (it.key.clone(), it.payload.size_hint())).collect();
+            let bytes: u64 = keys.iter().map(|(_, size)| size).sum();
+            debug!(destination = it.who, objects = keys.len(), bytes, "store");
             let flush_each = !it.tools.as_ref().is_some_and(Tools::can_flush);
             let temporaries = it.temporaries(&batch)?;
             let batch = temporaries.into_iter().zip(batch).collect();
@@ -257,6 +267,7 @@ impl SinkSession for SftpSession {
     }
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
+        debug!(destination = self.who, objects = batch.len(), "prove");
         self.guarded("prove a batch on", |it| it.commit_all(&batch))
     }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
-use crate::connection::Until;
 use crate::error::Fault;
+use crate::transport::Until;
 
 /// More than any answer: a shell that prints without end is none to wait for.
 const LONGEST: usize = 64 * 1024 * 1024;
@@ -37,7 +37,7 @@ pub(crate) fn random_word() -> Result<String, Fault> {
 /// [`Fault`], when there is no shell.
 pub(crate) fn send(client: &mut Client, script: &str, limit: Duration) -> Result<Asked, Fault> {
     let word = random_word()?;
-    let out = client.link.shell_out().ok_or(Fault::Ended("command"))?;
+    let out = client.connection.shell_out().ok_or(Fault::Ended("command"))?;
     out.extend_from_slice(format!("printf '\\n%s\\n' b{word}\n{script}\nprintf '\\n%s\\n' e{word}\n").as_bytes());
     Ok(Asked { begin: format!("\nb{word}\n").into_bytes(), end: format!("\ne{word}\n").into_bytes(), limit })
 }
@@ -47,10 +47,10 @@ pub(crate) fn send(client: &mut Client, script: &str, limit: Duration) -> Result
 /// # Errors
 /// [`Fault`], when the shell ended or the session is lost.
 pub(crate) fn wait(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
-    let usual = client.link.pace.for_bytes(0);
-    client.link.pace.set(asked.limit);
+    let usual = client.connection.pace.for_bytes(0);
+    client.connection.pace.set(asked.limit);
     let answer = wait_within(client, asked);
-    client.link.pace.set(usual);
+    client.connection.pace.set(usual);
     answer
 }
 
@@ -58,7 +58,7 @@ fn wait_within(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
     let until = Instant::now() + asked.limit;
     let mut searched = 0;
     loop {
-        let input = client.link.shell_input().ok_or(Fault::Ended("command"))?;
+        let input = client.connection.shell_input().ok_or(Fault::Ended("command"))?;
         if let Some(end) = find(&input[searched..], &asked.end).map(|it| it + searched) {
             let begin = find(&input[..end], &asked.begin).map_or(end, |it| it + asked.begin.len());
             let answer = input.get(begin..end).unwrap_or_default().to_vec();
@@ -67,10 +67,10 @@ fn wait_within(client: &mut Client, asked: &Asked) -> Result<Vec<u8>, Fault> {
         }
         searched = input.len().saturating_sub(asked.end.len());
         let endless = input.len() > LONGEST || Instant::now() > until;
-        if endless || client.link.shell_ended() {
+        if endless || client.connection.shell_ended() {
             return Err(Fault::Ended("command"));
         }
-        client.link.pump(Until::Input)?;
+        client.connection.pump(Until::Input)?;
     }
 }
 

@@ -6,7 +6,7 @@ use dvb_storage::Cause;
 use dvb_testkit::files;
 use dvb_testkit::sshd::Kind;
 
-use crate::{connect, get, key, put, server};
+use super::{connect, get, key, put, server};
 
 #[test]
 fn a_folder_or_a_pipe_in_the_place_of_a_copy_is_broken_and_can_be_set_aside() {

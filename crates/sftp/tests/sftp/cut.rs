@@ -10,7 +10,7 @@ use dvb_storage::{Cause, CommitRequest, Demand, Payload, PayloadError, Sink as _
 use dvb_testkit::netfault::{Options, Proxy};
 use dvb_testkit::sshd::{Account, Kind, Server};
 
-use crate::{config, connect, connect_with, get, key, put, request, run_id, shown, stage, temporaries, through};
+use super::{config, connect, connect_with, get, key, put, request, run_id, shown, stage, temporaries, through};
 
 /// Does something when so many bytes were read.
 struct Trap {
@@ -73,7 +73,7 @@ fn a_cut_while_storing_is_worth_another_try_and_leaves_nothing_half() {
 
 #[test]
 fn the_next_session_goes_on_where_a_large_upload_was_cut() {
-    let account = crate::server().shell().fresh("again");
+    let account = super::server().shell().fresh("again");
     let proxy = Proxy::start(account.port, Options::default());
     let sink = SftpSink::new(through(&proxy, config(&account, Demand::Auto)));
     let run = run_id("20000101T000000Z-test");
@@ -115,8 +115,8 @@ fn cut_proof(account: &Account, at: Option<u64>) -> Result<u64, SinkError> {
 #[test]
 fn a_cut_while_proving_shows_only_whole_copies() {
     for kind in [Kind::Shell, Kind::SftpOnly, Kind::Bare] {
-        let whole = cut_proof(&crate::server().account(kind).fresh("cut"), None).unwrap();
-        let account = crate::server().account(kind).fresh("cut");
+        let whole = cut_proof(&super::server().account(kind).fresh("cut"), None).unwrap();
+        let account = super::server().account(kind).fresh("cut");
         let (mut leftovers, mut cuts) = (0, 0);
         for n in 0..12 {
             let at = whole * n / 12;
@@ -158,7 +158,7 @@ fn a_cut_while_reading_is_an_error_and_not_an_end() {
 
 #[test]
 fn a_copy_that_is_not_read_to_its_end_leaves_the_session_well() {
-    let account = crate::server().sftp_only().fresh("part");
+    let account = super::server().sftp_only().fresh("part");
     let bytes = some_bytes(4, 10_000_000);
     fs::write(account.local.join("large"), &bytes).unwrap();
     let mut session = connect(&account);
@@ -198,7 +198,7 @@ pub(crate) fn slow_request(at: &str, size: usize, pause: Duration) -> StageReque
 #[test]
 fn a_large_source_that_breaks_harms_no_other() {
     for kind in [Kind::Shell, Kind::Bare] {
-        let account = crate::server().account(kind).fresh("source");
+        let account = super::server().account(kind).fresh("source");
         let mut session = connect(&account);
         let of = |at: &str, end| {
             let payload = Bytes::new(some_bytes(6, 6_000_000), &Algorithm::ALL, end);

@@ -7,7 +7,7 @@ use dvb_storage::conformance::some_bytes;
 use dvb_storage::{Cause, CommitRequest, Demand, Unstaged};
 use dvb_testkit::sshd::Kind;
 
-use crate::{
+use super::{
     commit, config, connect, connect_with, get, key, server, shown, sink_error, stage, stage_one, temporaries,
 };
 

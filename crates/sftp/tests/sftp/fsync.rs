@@ -3,7 +3,7 @@
 use dvb_storage::CommitRequest;
 use dvb_testkit::sshd::{Kind, Server};
 
-use crate::{commit, connect, stage, stage_one};
+use super::{commit, connect, stage, stage_one};
 
 #[test]
 fn bytes_are_flushed_before_names_and_names_before_the_proof() {

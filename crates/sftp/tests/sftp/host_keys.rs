@@ -8,7 +8,7 @@ use dvb_sftp::SftpConfig;
 use dvb_storage::{Cause, Demand, SinkError};
 use dvb_testkit::sshd::{Account, Server};
 
-use crate::{config, connect_with, refused, server};
+use super::{config, connect_with, refused, server};
 
 fn knowing(account: &Account, known_hosts: &Path) -> SftpConfig {
     SftpConfig { known_hosts: vec![known_hosts.to_owned()], ..config(account, Demand::ReadBack) }

@@ -11,7 +11,7 @@ use dvb_storage::{Cause, Demand, Listing, SinkError, SinkSession};
 use dvb_testkit::netfault::{Options, Proxy};
 use dvb_testkit::sshd::Kind;
 
-use crate::{config, connect, connect_with, server, shown, through};
+use super::{config, connect, connect_with, server, shown, through};
 
 fn list(session: &mut dyn SinkSession) -> (BTreeMap<String, u64>, Vec<SinkError>) {
     let (mut found, mut failures) = (BTreeMap::new(), Vec::new());

@@ -4,7 +4,7 @@ use dvb_fixity::{Algorithm, Evidence, Measured};
 use dvb_storage::{CommitRequest, Demand};
 use dvb_testkit::sshd::Kind;
 
-use crate::{config, connect_to_new, connect_with, get, key, server, shown, stage};
+use super::{config, connect_to_new, connect_with, get, key, server, shown, stage};
 
 fn odd_names() -> Vec<String> {
     let mut names: Vec<String> = [
@@ -82,7 +82,7 @@ fn a_root_with_an_odd_name_serves_as_well() {
         let mut config = config(&account, Demand::RemoteHash);
         config.root = format!("{}/{root}", account.root);
         let mut session = connect_to_new(config).unwrap_or_else(|it| panic!("{root:?}: {}", it.chain()));
-        crate::put(session.as_mut(), "a", b"bytes").unwrap();
+        super::put(session.as_mut(), "a", b"bytes").unwrap();
         assert_eq!(std::fs::read(account.local.join(root).join("a")).unwrap(), b"bytes");
         assert_eq!(session.measure(&[key("a")], &[]).unwrap().remove(0).unwrap().size, 5);
     }

@@ -10,7 +10,7 @@ use dvb_storage::{Cause, CommitRequest, Demand, Listing, Sink as _};
 use dvb_testkit::sshd::Account;
 use dvb_testkit::{asyncssh, proftpd};
 
-use crate::{commit, config, connect, get, key, put, run_id, shown, sink_error, stage, stage_one, temporaries};
+use super::{commit, config, connect, get, key, put, run_id, shown, sink_error, stage, stage_one, temporaries};
 
 fn keeps_them(what: &str, account: &Account) -> SftpSink {
     let account = account.fresh("promises");

@@ -5,7 +5,7 @@ use dvb_sftp::SftpSink;
 use dvb_storage::{Cause, Demand, conformance};
 use dvb_testkit::sshd::Kind;
 
-use crate::{config, connect, connect_to_new, connect_with, get, put, refused, server};
+use super::{config, connect, connect_to_new, connect_with, get, put, refused, server};
 
 fn keeps_them(kind: Kind, demand: Demand, evidence: Evidence) {
     let account = server().account(kind).fresh("promises");
@@ -53,7 +53,7 @@ fn a_large_upload_that_was_cut_is_gone_on_with() {
         conformance::continued(&sink, "10.5072/FK2").unwrap_or_else(|it| panic!("{kind:?}: {it}"));
         let old = std::time::SystemTime::now() - dvb_storage::CONTINUED_FOR;
         for (file, swept) in [("swept", 1), ("spared", 0)] {
-            let left = crate::cut_large(&account, file);
+            let left = super::cut_large(&account, file);
             if swept == 1 {
                 std::fs::File::options().write(true).open(&left).unwrap().set_modified(old).unwrap();
             }

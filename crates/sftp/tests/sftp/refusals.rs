@@ -7,7 +7,7 @@ use dvb_storage::conformance::some_bytes;
 use dvb_storage::{Cause, Demand};
 use dvb_testkit::sshd::Kind;
 
-use crate::{
+use super::{
     commit, config, connect, connect_with, get, key, put, refused, server, shown, sink_error, stage, stage_one,
     temporaries,
 };

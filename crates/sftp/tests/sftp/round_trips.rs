@@ -9,7 +9,7 @@ use dvb_storage::{CommitRequest, Demand, SinkSession};
 use dvb_testkit::netfault::{Options, Proxy};
 use dvb_testkit::sshd::{Kind, Server};
 
-use crate::{commit, config, connect, connect_with, get, key, put, request, server, shown, stage_one, through};
+use super::{commit, config, connect, connect_with, get, key, put, request, server, shown, stage_one, through};
 
 const SFTP_SERVER: &str = "/usr/lib/openssh/sftp-server";
 
@@ -120,7 +120,7 @@ fn a_server_that_asks_whether_we_live_is_answered_while_the_source_is_slow() {
     let server = Server::start_with(dvb_testkit::sshd::Options { lines, ..Default::default() });
     let account = server.shell().fresh("alive");
     let mut session = connect(&account);
-    let slow = crate::cut::slow_request("slow", 6_000_000, Duration::from_secs(5));
+    let slow = super::cut::slow_request("slow", 6_000_000, Duration::from_secs(5));
     let staged = session.stage(vec![slow]).unwrap().remove(0).unwrap();
     commit(session.as_mut(), staged, false).unwrap();
 }
@@ -132,7 +132,7 @@ fn a_server_that_starts_no_sftp_is_unavailable_within_the_limit() {
     let mut config = config(&server.shell().fresh("mute"), Demand::Auto);
     config.connect_timeout = Duration::from_secs(1);
     let began = std::time::Instant::now();
-    let error = crate::refused(config);
+    let error = super::refused(config);
     assert_eq!(error.cause, dvb_storage::Cause::Unavailable, "{}", error.chain());
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(error.attempt.contains(".bashrc"), "{}", error.chain());
@@ -170,7 +170,7 @@ fn a_line_that_hangs_or_breaks_is_noticed_within_the_limit() {
     let answer = session.commit(vec![CommitRequest { staged, replace: false }]);
     assert_eq!(answer.map(drop).unwrap_err().cause, dvb_storage::Cause::Transient);
     config.connect_timeout = Duration::from_secs(1);
-    assert_eq!(crate::refused(config.clone()).cause, dvb_storage::Cause::Unavailable);
+    assert_eq!(super::refused(config.clone()).cause, dvb_storage::Cause::Unavailable);
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 
     for cut in [

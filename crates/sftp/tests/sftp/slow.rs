@@ -11,7 +11,7 @@ use dvb_storage::{Cause, CommitRequest, Demand, Sink as _};
 use dvb_testkit::netfault::{Options, Proxy};
 use dvb_testkit::sshd::{self, Kind, Server};
 
-use crate::{config, connect_with, key, put, run_id, server, stage_one, through};
+use super::{config, connect_with, key, put, run_id, server, stage_one, through};
 
 const SFTP_SERVER: &str = "/usr/lib/openssh/sftp-server";
 
@@ -37,7 +37,7 @@ fn a_server_that_drips_is_given_up() {
         assert_eq!(answer.map(drop).unwrap_err().cause, Cause::Transient, "{kind:?}");
         assert!(began.elapsed() < Duration::from_secs(15), "{kind:?}: {:?}", began.elapsed());
         config.connect_timeout = Duration::from_secs(1);
-        assert_eq!(crate::refused(config).cause, Cause::Unavailable, "{kind:?}");
+        assert_eq!(super::refused(config).cause, Cause::Unavailable, "{kind:?}");
     }
 }
 
@@ -89,11 +89,11 @@ fn a_slow_login_shell_is_waited_for_once() {
         "{notes}"
     );
     config.demand = Demand::RemoteHash;
-    let error = crate::refused(config);
+    let error = super::refused(config);
     assert!(error.chain().contains("did not answer for 3 s"), "{}", error.chain());
 
     let server = with_shell("sleep 6; exec sh");
-    let sink = SftpSink::new(crate::config(&server.shell().fresh("slower"), Demand::Auto));
+    let sink = SftpSink::new(super::config(&server.shell().fresh("slower"), Demand::Auto));
     assert_eq!(sink.connect(&run_id("x")).unwrap().evidence(), Evidence::RemoteHash);
     assert!(sink.notes().join("\n").contains("took 6 s to start"), "{:?}", sink.notes());
 }
