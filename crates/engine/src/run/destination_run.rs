@@ -17,8 +17,8 @@ use crate::command::pool;
 use crate::command::recorded::LockedRun;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::run::Setup;
+use crate::run::batch::job::{Batch, ObjectError, ObjectState, ObjectTask};
 use crate::run::counts::{Counts, FileOutcome, Tally};
-use crate::run::job::{Job, ObjectError, ObjectState, ObjectTask};
 use crate::run::options::Options;
 use crate::run::renamed::Renamed;
 use crate::run::shared_read::Share;
@@ -164,27 +164,27 @@ impl<'a> DestinationRun<'a> {
         connection: &mut Connection<'_>,
         share: Option<&Share>,
     ) -> Result<(), Interrupted> {
-        let mut jobs: Vec<Job> = batch.into_iter().map(Job::new).collect();
-        let carried = self.begin(&mut jobs).and_then(|()| self.carry(&mut jobs, connection, share));
+        let mut batch = Batch::of(batch);
+        let carried = self.begin(&mut batch).and_then(|()| self.carry(&mut batch, connection, share));
         if carried.is_err() {
             let unfinished = |it: &&mut ObjectTask| {
                 matches!(it.progress, ObjectState::Compare | ObjectState::Todo | ObjectState::Staged(_))
             };
-            for item in jobs.iter_mut().flat_map(|it| &mut it.items).filter(unfinished) {
+            for item in batch.tasks_mut().filter(unfinished) {
                 item.progress = ObjectState::Failed(ObjectError::Stopped);
             }
         }
-        self.settle(&jobs)?;
+        self.settle(&batch)?;
         carried
     }
 
     /// Whether the batch may be carried, and what the ledger knows of its copies.
-    fn begin(&self, jobs: &mut [Job]) -> Result<(), Interrupted> {
+    fn begin(&self, batch: &mut Batch) -> Result<(), Interrupted> {
         if !self.lock.held().is_held() {
             let why = "the lock on the destination was lost with the connection to the backup database".to_owned();
             return Err(Interrupted::Run(ExitStatus::Unreachable, why));
         }
-        let known: Vec<DvObjectId> = jobs.iter().filter(|it| it.due.known).map(|it| it.due.id()).collect();
+        let known: Vec<DvObjectId> = batch.jobs().iter().filter(|it| it.due.known).map(|it| it.due.id()).collect();
         if known.is_empty() {
             return Ok(());
         }
@@ -192,7 +192,7 @@ impl<'a> DestinationRun<'a> {
         for copy in self.setup.ledger.copies(self.setup.destination, &known)? {
             copies.entry(copy.id).or_default().push(copy);
         }
-        for job in jobs {
+        for job in batch.jobs_mut() {
             job.copies = copies.remove(&job.due.id()).unwrap_or_default();
         }
         Ok(())

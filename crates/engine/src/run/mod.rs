@@ -1,17 +1,12 @@
 //! One run from its lock to its summary.
 
-pub(crate) mod adopt_legacy;
 pub(crate) mod batch;
 pub(crate) mod counts;
 pub(crate) mod destination_run;
-pub(crate) mod job;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod presence;
-pub(crate) mod prove_claimed;
-pub(crate) mod quarantine;
-pub(crate) mod record_batch;
 pub(crate) mod renamed;
 pub(crate) mod reread;
 pub(crate) mod reverify;

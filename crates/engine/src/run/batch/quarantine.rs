@@ -3,24 +3,24 @@
 use dvb_model::ObjectKey;
 
 use crate::copies::session::{Connection, Interrupted};
-use crate::run::batch::ItemAt;
+use crate::run::batch::job::Batch;
+use crate::run::batch::job::TaskAt;
 use crate::run::destination_run::DestinationRun;
-use crate::run::job::Job;
 
 impl DestinationRun<'_> {
     /// Sets aside what lies where good copies are to take the place of bad ones. Where that cannot be done, the bad one
     /// stays, and the good one is made beside it.
     pub(crate) fn set_aside(
         &self,
-        jobs: &mut [Job],
-        good: &mut Vec<ItemAt>,
+        batch: &mut Batch,
+        good: &mut Vec<TaskAt>,
         connection: &mut Connection<'_>,
     ) -> Result<(), Interrupted> {
-        let replaced: Vec<ItemAt> = good.iter().copied().filter(|(n, m)| jobs[*n].items[*m].replace).collect();
+        let replaced: Vec<TaskAt> = good.iter().copied().filter(|&at| batch.task(at).replace).collect();
         if replaced.is_empty() {
             return Ok(());
         }
-        let keys: Vec<ObjectKey> = replaced.iter().map(|(n, m)| jobs[*n].items[*m].key.clone()).collect();
+        let keys: Vec<ObjectKey> = replaced.iter().map(|&at| batch.task(at).key.clone()).collect();
         let found = connection.with(|it| it.stat(&keys))?;
         let mut stay = Vec::new();
         for ((at, key), found) in replaced.into_iter().zip(keys).zip(found) {
@@ -34,11 +34,11 @@ impl DestinationRun<'_> {
                     format!("the bad copy at {key} stays, because it could not be set aside: {why}")
                 }
             };
-            jobs[at.0].notes.push(note);
+            batch.job_mut(at).notes.push(note);
         }
         good.retain(|it| !stay.contains(it));
-        self.discard(jobs, stay.clone(), connection)?;
-        stay.into_iter().for_each(|(n, m)| jobs[n].items[m].make_new_version());
+        self.discard(batch, stay.clone(), connection)?;
+        stay.into_iter().for_each(|at| batch.task_mut(at).make_new_version());
         Ok(())
     }
 

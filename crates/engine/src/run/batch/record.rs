@@ -7,9 +7,10 @@ use crate::catalogue::spool::Subject;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::copies::session::Interrupted;
+use crate::run::batch::job::Batch;
+use crate::run::batch::job::{Job, JobStage, ObjectError, ObjectState, ObjectTask, Settled};
 use crate::run::counts::{Counts, FileOutcome};
 use crate::run::destination_run::DestinationRun;
-use crate::run::job::{Job, JobStage, ObjectError, ObjectState, ObjectTask, Settled};
 use crate::source::incident;
 use crate::source::judge::Judgement;
 use crate::source::on_record::OnRecord;
@@ -41,14 +42,16 @@ impl Outcome {
 
 impl DestinationRun<'_> {
     /// Records and counts what a batch has come to.
-    pub(crate) fn settle(&self, jobs: &[Job]) -> Result<(), Interrupted> {
+    pub(crate) fn settle(&self, batch: &Batch) -> Result<(), Interrupted> {
         let outcomes: Vec<Outcome> =
-            jobs.iter().map(|job| self.acknowledged(job, outcome(job, self.setup.destination))).collect();
-        let records: Vec<Record> = jobs.iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
+            batch.jobs().iter().map(|job| self.acknowledged(job, outcome(job, self.setup.destination))).collect();
+        let records: Vec<Record> =
+            batch.jobs().iter().zip(&outcomes).filter_map(|(job, it)| self.record(job, it)).collect();
         if !records.is_empty() {
             self.setup.ledger.record(self.setup.destination, &self.options.run, &records)?;
         }
-        let changed: Vec<DvObjectId> = jobs
+        let changed: Vec<DvObjectId> = batch
+            .jobs()
             .iter()
             .zip(&outcomes)
             .filter(|(job, outcome)| self.ends_acknowledgement(job, outcome))
@@ -58,11 +61,11 @@ impl DestinationRun<'_> {
             self.setup.ledger.end_acknowledgements(self.setup.destination, &changed)?;
         }
         let mut counts = self.tally.lock();
-        for (job, outcome) in jobs.iter().zip(&outcomes) {
+        for (job, outcome) in batch.jobs().iter().zip(&outcomes) {
             count(&mut counts, job, outcome);
         }
         drop(counts);
-        for (job, outcome) in jobs.iter().zip(&outcomes) {
+        for (job, outcome) in batch.jobs().iter().zip(&outcomes) {
             self.show(job, outcome);
         }
         Ok(())

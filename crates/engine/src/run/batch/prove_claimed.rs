@@ -8,8 +8,9 @@ use dvb_storage::SinkError;
 use crate::copies::compare::{Bad, compare, measure, sentence};
 use crate::copies::incident::of_copy;
 use crate::copies::session::{Connection, Interrupted};
+use crate::run::batch::job::Batch;
+use crate::run::batch::job::{Job, JobStage};
 use crate::run::destination_run::DestinationRun;
-use crate::run::job::{Job, JobStage};
 use crate::source::incident;
 use crate::source::judge::Judgement;
 
@@ -19,25 +20,25 @@ const LOOKS: u32 = 2;
 impl DestinationRun<'_> {
     /// Proves what is claimed of a batch, and records that at once. What is proved is then known as any other copy, and so
     /// is what is bad; what cannot be looked at is left to the next run.
-    pub(crate) fn prove_claimed(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
+    pub(crate) fn prove_claimed(&self, batch: &mut Batch, connection: &mut Connection<'_>) -> Result<(), Interrupted> {
         for look in 1..=LOOKS {
-            let wanted = claimed(jobs);
+            let wanted = claimed(batch);
             if wanted.is_empty() {
                 break;
             }
-            let keys: Vec<ObjectKey> = wanted.iter().map(|(n, m)| jobs[*n].copies[*m].key.clone()).collect();
-            let sizes: Vec<u64> = wanted.iter().map(|(n, m)| jobs[*n].copies[*m].size.unwrap_or(0)).collect();
+            let keys: Vec<ObjectKey> = wanted.iter().map(|(n, m)| batch.jobs()[*n].copies[*m].key.clone()).collect();
+            let sizes: Vec<u64> = wanted.iter().map(|(n, m)| batch.jobs()[*n].copies[*m].size.unwrap_or(0)).collect();
             let (held, evidence) = measure(self.setup.stop, &keys, &sizes, connection)?;
             let mut checks = Vec::new();
             for ((n, m), held) in wanted.into_iter().zip(held) {
-                let judged = judge(&jobs[n].copies[m], held, evidence);
-                checks.extend(take(&mut jobs[n], m, judged, self.setup.destination, look == LOOKS));
+                let judged = judge(&batch.jobs()[n].copies[m], held, evidence);
+                checks.extend(take(&mut batch.jobs_mut()[n], m, judged, self.setup.destination, look == LOOKS));
             }
             if !checks.is_empty() {
                 self.setup.ledger.record_checks(self.setup.destination, &self.options.run, &checks)?;
             }
         }
-        for job in jobs.iter_mut().filter(|it| matches!(it.stage, JobStage::Recheck)) {
+        for job in batch.jobs_mut().iter_mut().filter(|it| matches!(it.stage, JobStage::Recheck)) {
             let Some(basis) = job.due.claimed else { continue };
             let all_good = job.damaged.is_empty() && job.newest_proved().next().is_some();
             job.stage = if all_good { JobStage::Claimed(basis) } else { JobStage::List };
@@ -47,13 +48,13 @@ impl DestinationRun<'_> {
 }
 
 /// The claimed copies of what is to be looked at, by the numbers of job and copy.
-fn claimed(jobs: &[Job]) -> Vec<(usize, usize)> {
+fn claimed(batch: &Batch) -> Vec<(usize, usize)> {
     let waits = |it: &Job| matches!(it.stage, JobStage::Recheck | JobStage::List);
     let of = |(n, job): (usize, &Job)| {
         let mine = job.copies.iter().enumerate().filter(|(_, it)| it.state == CopyState::Claimed);
         mine.map(|(m, _)| (n, m)).collect::<Vec<_>>()
     };
-    jobs.iter().enumerate().filter(|(_, it)| waits(it)).flat_map(of).collect()
+    batch.jobs().iter().enumerate().filter(|(_, it)| waits(it)).flat_map(of).collect()
 }
 
 enum CopyCheck {

@@ -12,6 +12,69 @@ use crate::source::on_record::OnRecord;
 use crate::source::package::Manifest;
 use crate::source::stores::StoreLocation;
 
+/// The data files and datasets that a worker carries together. It owns their jobs.
+pub(crate) struct Batch(Vec<Job>);
+
+/// One object's task in a batch. Jobs and their tasks are only ever added, so it stays what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TaskAt {
+    job: usize,
+    task: usize,
+}
+
+impl Batch {
+    pub(crate) fn of(due: Vec<Due>) -> Self {
+        Self(due.into_iter().map(Job::new).collect())
+    }
+
+    pub(crate) fn jobs(&self) -> &[Job] {
+        &self.0
+    }
+
+    pub(crate) fn jobs_mut(&mut self) -> &mut [Job] {
+        &mut self.0
+    }
+
+    /// Those whose objects are on their way.
+    pub(crate) fn carried_mut(&mut self) -> impl Iterator<Item = &mut Job> {
+        self.0.iter_mut().filter(|job| job.is_carried())
+    }
+
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &ObjectTask> {
+        self.0.iter().flat_map(|job| &job.items)
+    }
+
+    pub(crate) fn tasks_mut(&mut self) -> impl Iterator<Item = &mut ObjectTask> {
+        self.0.iter_mut().flat_map(|job| &mut job.items)
+    }
+
+    /// The tasks of the jobs that are carried which are ready for a step.
+    pub(crate) fn ready(&self, is_ready: impl Fn(&Job, &ObjectTask) -> bool) -> Vec<TaskAt> {
+        let mut ready = Vec::new();
+        for (n, job) in self.0.iter().enumerate().filter(|(_, job)| job.is_carried()) {
+            let tasks = job.items.iter().enumerate().filter(|(_, task)| is_ready(job, task));
+            ready.extend(tasks.map(|(m, _)| TaskAt { job: n, task: m }));
+        }
+        ready
+    }
+
+    pub(crate) fn job(&self, at: TaskAt) -> &Job {
+        &self.0[at.job]
+    }
+
+    pub(crate) fn job_mut(&mut self, at: TaskAt) -> &mut Job {
+        &mut self.0[at.job]
+    }
+
+    pub(crate) fn task(&self, at: TaskAt) -> &ObjectTask {
+        &self.0[at.job].items[at.task]
+    }
+
+    pub(crate) fn task_mut(&mut self, at: TaskAt) -> &mut ObjectTask {
+        &mut self.0[at.job].items[at.task]
+    }
+}
+
 /// One data file or dataset on its way.
 pub(crate) struct Job {
     pub(crate) due: Due,

@@ -7,8 +7,9 @@ use dvb_storage::Cause;
 
 use crate::catalogue::spool::Subject;
 use crate::copies::session::{Connection, Interrupted};
+use crate::run::batch::job::Batch;
+use crate::run::batch::job::{Job, ObjectState};
 use crate::run::destination_run::DestinationRun;
-use crate::run::job::{Job, ObjectState};
 
 /// A copy that may be one of ours.
 struct Find {
@@ -22,11 +23,11 @@ struct Find {
 impl DestinationRun<'_> {
     /// Adopts what it can of a batch; everything else stays to be copied. What the original called OK was never proved:
     /// where it turns out to be something else, it gives its name up to a good copy, as any bad one does.
-    pub(crate) fn adopt(&self, jobs: &mut [Job], connection: &mut Connection<'_>) -> Result<(), Interrupted> {
-        let finds = self.finds(jobs)?;
+    pub(crate) fn adopt(&self, batch: &mut Batch, connection: &mut Connection<'_>) -> Result<(), Interrupted> {
+        let finds = self.finds(batch)?;
         for find in &finds {
             // What another data file has reserved is not at this one's key.
-            let named = jobs[find.job].items.iter_mut().filter(|it| it.key == find.from && it.version == 1);
+            let named = batch.jobs_mut()[find.job].items.iter_mut().filter(|it| it.key == find.from && it.version == 1);
             named.for_each(|it| it.is_originals = true);
         }
         let provable: Vec<(Find, usize, Digest)> =
@@ -40,7 +41,7 @@ impl DestinationRun<'_> {
         algorithms.dedup();
         let (held, evidence) = connection.with(|it| Ok((it.measure(&keys, &algorithms)?, it.measure_evidence())))?;
         for ((Find { job, from, .. }, item, recorded), held) in provable.into_iter().zip(held) {
-            let job = &mut jobs[job];
+            let job = &mut batch.jobs_mut()[job];
             let proof = match held.map(|it| Proved::recorded(&recorded, it, evidence)) {
                 Ok(Ok(proof)) => proof,
                 Ok(Err(_)) => {
@@ -82,9 +83,9 @@ impl DestinationRun<'_> {
         Ok(())
     }
 
-    fn finds(&self, jobs: &[Job]) -> Result<Vec<Find>, Interrupted> {
+    fn finds(&self, batch: &Batch) -> Result<Vec<Find>, Interrupted> {
         let mut wanted: Vec<(String, String)> = Vec::new();
-        for job in jobs.iter().filter(|it| it.is_carried() && is_new(it)) {
+        for job in batch.jobs().iter().filter(|it| it.is_carried() && is_new(it)) {
             let Some(identifier) = storage_identifier(job) else { continue };
             wanted.extend(directories(job).into_iter().map(|it| (it, identifier.to_owned())));
         }
@@ -95,14 +96,15 @@ impl DestinationRun<'_> {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
-        Ok(jobs.iter().enumerate().filter_map(|(n, job)| find(n, job, &candidates)).collect())
+        Ok(batch.jobs().iter().enumerate().filter_map(|(n, job)| find(n, job, &candidates)).collect())
     }
 }
 
 /// Nothing of it is on its way yet, and no copy of it is known; keys that a run has reserved are none.
 fn is_new(job: &Job) -> bool {
-    let untouched =
-        |it: &crate::run::job::ObjectTask| matches!(it.progress, ObjectState::Todo) && it.tries == 0 && it.version == 1;
+    let untouched = |it: &crate::run::batch::job::ObjectTask| {
+        matches!(it.progress, ObjectState::Todo) && it.tries == 0 && it.version == 1
+    };
     let unproved = job.copies.iter().all(|it| it.state == CopyState::Reserved);
     unproved && job.items.iter().any(untouched) && job.judgement.is_none()
 }
