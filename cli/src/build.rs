@@ -40,16 +40,10 @@ pub(crate) enum BuildError {
          domain.xml) or Environment (that of a container) to [Repository], or a [Store ID] section for each storage driver",
         path.display()
     )]
-    NoStore {
-        /// The configuration file.
-        path: PathBuf,
-    },
+    NoStore { path: PathBuf },
     /// Nothing to read the catalogue from.
     #[error("{}: there is no [Database] section: it says how to read Dataverse's PostgreSQL", path.display())]
-    NoDatabase {
-        /// The configuration file.
-        path: PathBuf,
-    },
+    NoDatabase { path: PathBuf },
     /// Stores that would be missing silently.
     #[error(transparent)]
     DomainXml(#[from] ConfigError),
@@ -67,7 +61,6 @@ pub(crate) enum BuildError {
     /// A destination that makes no sense as it is described.
     #[error("destination {destination} cannot be used as [Backup] describes it")]
     Destination {
-        /// Its name.
         destination: String,
         /// What is wrong.
         #[source]
@@ -76,7 +69,6 @@ pub(crate) enum BuildError {
     /// A library that is not built in, or an algorithm that it does not know.
     #[error("destination {destination} cannot be used")]
     Ssh {
-        /// Its name.
         destination: String,
         /// Which one.
         #[source]
@@ -85,7 +77,6 @@ pub(crate) enum BuildError {
     /// A key that could never let anybody in, or that others can read.
     #[error("destination {destination} cannot be used; see SshKeyFile and SshKeyPassphrase")]
     SshKey {
-        /// Its name.
         destination: String,
         /// What is wrong with the file.
         #[source]
@@ -137,7 +128,6 @@ pub(crate) fn spool_folder(config: &Config) -> PathBuf {
 pub(crate) struct StoreTable {
     /// The store of identifiers without a prefix.
     pub(crate) default: DriverId,
-    /// By driver id.
     pub(crate) rows: BTreeMap<DriverId, StoreRow>,
 }
 
@@ -145,7 +135,6 @@ pub(crate) struct StoreTable {
 pub(crate) struct StoreRow {
     /// Its type, as it was written.
     pub(crate) type_name: String,
-    /// What described it.
     pub(crate) origin: Origin,
     /// Where its bytes are, as far as that is known.
     pub(crate) place: String,

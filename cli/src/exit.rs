@@ -46,9 +46,7 @@ pub(crate) enum Failure {
     /// A file or folder of this machine.
     #[error("cannot {doing} {}; {remedy}", path.display())]
     File {
-        /// What was attempted.
         doing: &'static str,
-        /// On what.
         path: PathBuf,
         /// What to look at.
         remedy: &'static str,

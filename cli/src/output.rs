@@ -42,7 +42,6 @@ pub(crate) struct Screen {
     /// One JSON object on stdout.
     pub(crate) json: bool,
     pub(crate) verbosity: Verbosity,
-    /// Somebody watches.
     pub(crate) watched: bool,
     /// A progress bar is wanted and possible.
     pub(crate) progress: bool,

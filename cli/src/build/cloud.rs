@@ -29,7 +29,6 @@ pub(crate) enum CloudError {
     /// A file that is named cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// What the system said.
         #[source]

@@ -21,9 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// A mail, without its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// One line.
+    /// The subject: one line of plain text.
     pub subject: String,
-    /// Plain text.
+    /// The body: plain text in UTF-8.
     pub body: String,
 }
 
@@ -50,25 +50,25 @@ pub enum MailError {
     Sendmail {
         /// The program.
         program: PathBuf,
-        /// What went wrong.
+        /// The error of the library or system behind it.
         #[source]
         source: Cause,
     },
     /// The mail server did not take the mail.
     #[error("cannot mail the report by {host}, port {port}; try SmtpHost, SmtpPort, SmtpTls and the login by hand")]
     Smtp {
-        /// Server.
+        /// Name or address of the host that it is about.
         host: String,
         /// Port.
         port: u16,
-        /// What went wrong.
+        /// The error of the library or system behind it.
         #[source]
         source: Cause,
     },
     /// The mail server took it, but not for everybody.
     #[error("{host} refused the report for {}; the other addresses got it", refused.join(", "))]
     Recipients {
-        /// Server.
+        /// Name or address of the host that it is about.
         host: String,
         /// The addresses that it refused.
         refused: Vec<String>,

@@ -11,7 +11,7 @@ use thiserror::Error;
 /// What is told of a destination's last run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
-    /// The destination's name.
+    /// Name of the destination, the label of its samples.
     pub destination: String,
     /// When the run began, in seconds since 1970 (UTC).
     pub started: i64,
@@ -26,7 +26,7 @@ pub struct Metrics {
 /// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
-    /// Data files.
+    /// Data files in scope, by what became of them.
     pub files: FileCounts,
     /// Bytes sent and proved.
     pub bytes_copied: u64,
@@ -36,7 +36,7 @@ pub struct Work {
 #[derive(Debug, Error)]
 #[error("cannot write the metrics to {}; check the directory and its permissions", path.display())]
 pub struct MetricsError {
-    /// The file.
+    /// Path of the file that it is about.
     pub path: PathBuf,
     /// What the system said.
     #[source]

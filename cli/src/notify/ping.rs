@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub struct PingError {
     /// The server; the rest of the address is as good as a password.
     pub host: String,
-    /// What went wrong.
+    /// The error of the library or system behind it.
     #[source]
     pub source: Box<ureq::Error>,
 }

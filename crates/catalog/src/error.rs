@@ -103,7 +103,7 @@ pub enum CatalogError {
     Query {
         /// Host, port and database.
         target: String,
-        /// What was attempted.
+        /// What it is about, in a few words.
         what: &'static str,
         /// What the driver said.
         #[source]
@@ -112,7 +112,7 @@ pub enum CatalogError {
     /// The snapshot cannot be read as a file.
     #[error("cannot read the catalogue snapshot {}; check [Database] Catalogue and the file's permissions", path.display())]
     Unreadable {
-        /// The snapshot.
+        /// Path of the file or folder that it is about.
         path: PathBuf,
         /// What the operating system or the decompression said.
         #[source]
@@ -121,7 +121,7 @@ pub enum CatalogError {
     /// The file is something else.
     #[error("{} is not a catalogue snapshot: no header line; create one with `dataverse-backup catalogue export`", path.display())]
     NotASnapshot {
-        /// The file.
+        /// Path of the file or folder that it is about.
         path: PathBuf,
     },
     /// The snapshot was written by a newer program.
@@ -131,7 +131,7 @@ pub enum CatalogError {
         path.display()
     )]
     NewerSnapshot {
-        /// The snapshot.
+        /// Path of the file or folder that it is about.
         path: PathBuf,
         /// Its version.
         found: u32,
@@ -141,7 +141,7 @@ pub enum CatalogError {
     /// A line of the snapshot is not what the format says.
     #[error("line {line} of the catalogue snapshot {} is wrong: {why}; write it anew by `dataverse-backup catalogue export`", path.display())]
     BadLine {
-        /// The snapshot.
+        /// Path of the file or folder that it is about.
         path: PathBuf,
         /// Counted from 1, after decompression.
         line: u64,
@@ -151,7 +151,7 @@ pub enum CatalogError {
     /// The snapshot has no last line: it was not written to its end, or not copied whole.
     #[error("the catalogue snapshot {} is cut off at line {line}: copy or write it anew", path.display())]
     CutOff {
-        /// The snapshot.
+        /// Path of the file or folder that it is about.
         path: PathBuf,
         /// The line that should be there, counted from 1.
         line: u64,

@@ -13,7 +13,7 @@ use super::value::{self, BadValue};
 /// `[Backup]` (named `default`) or `[Backup NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// Its name.
+    /// The name by which the configuration knows it.
     pub name: DestinationName,
     /// What it is and how it is reached.
     pub kind: DestinationKind,
@@ -21,7 +21,7 @@ pub struct Destination {
     pub verify: Verify,
     /// After how long a copy is due to be verified again; `None`: only when asked.
     pub verify_every: Option<Duration>,
-    /// Files in flight.
+    /// Data files that are on their way at once.
     pub jobs: u32,
     /// Bytes a second that are sent at most.
     pub bandwidth_limit: Option<u64>,
@@ -45,17 +45,17 @@ pub enum DestinationKind {
 /// A folder on an SSH server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshTarget {
-    /// Server.
+    /// Name or address of the SSH server.
     pub host: String,
-    /// Port.
+    /// TCP port that it listens on.
     pub port: u16,
-    /// Account.
+    /// The account that logs in.
     pub username: String,
     /// Folder on the server; a relative one begins where the account's SFTP session does.
     pub directory: String,
     /// Private key; `None`: the agent's, or the user's usual ones.
     pub key_file: Option<PathBuf>,
-    /// Its passphrase.
+    /// The passphrase of the private key.
     pub key_passphrase: Option<Secret>,
     /// File with the server's host key; `None`: the user's usual one.
     pub known_hosts: Option<PathBuf>,
@@ -84,7 +84,7 @@ pub struct SwiftTarget {
     pub auth_url: String,
     /// Version of the login.
     pub auth_version: SwiftAuthVersion,
-    /// With what.
+    /// How the account logs in.
     pub auth: SwiftAuth,
     /// Tenant (project); always there with version 2.
     pub tenant: Option<String>,
@@ -96,7 +96,7 @@ pub struct SwiftTarget {
     pub project_domain: Option<String>,
     /// Region in the service list.
     pub region: Option<String>,
-    /// Container.
+    /// Name of the container that holds the copies.
     pub container: String,
     /// Bytes a segment of a big object; `None`: the client's own choice.
     pub segment_size: Option<u64>,
@@ -125,9 +125,9 @@ pub enum SwiftAuth {
     },
     /// A Keystone application credential; only with version 3.
     ApplicationCredential {
-        /// Id.
+        /// The id that it is about.
         id: String,
-        /// Secret.
+        /// The secret that it is about.
         secret: Secret,
     },
 }
@@ -135,17 +135,17 @@ pub enum SwiftAuth {
 /// A bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Target {
-    /// Bucket.
+    /// Name of the bucket that holds the copies.
     pub bucket: String,
     /// Prefix of every key, without `/` at either end; may be empty.
     pub prefix: String,
     /// Address of a service that is not Amazon's.
     pub endpoint_url: Option<String>,
-    /// Region.
+    /// Region that requests are signed for.
     pub region: Option<String>,
     /// Whether the bucket stands in the path of an address.
     pub path_style: bool,
-    /// Profile in `~/.aws`.
+    /// Profile of `~/.aws/config` and `~/.aws/credentials`.
     pub profile: Option<String>,
     /// Keys; `None`: the environment's or the profile's.
     pub keys: Option<AccessKeyPair>,

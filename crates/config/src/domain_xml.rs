@@ -40,7 +40,7 @@ pub struct DomainXml {
 /// One store of `domain.xml`.
 #[derive(Debug, Clone)]
 pub struct DomainStore {
-    /// The driver id.
+    /// The driver id, which stands before `://` in storage identifiers.
     pub id: DriverId,
     /// Its type as it is written there; empty where it is not.
     pub type_name: String,

@@ -41,17 +41,17 @@ pub use value::{BadValue, boolean, duration, percent, rate, size};
 /// All that a configuration file says.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file, absolute.
+    /// Absolute path of the file that was read.
     pub path: PathBuf,
-    /// `[Database]`.
+    /// What the section `[Database]` says.
     pub database: Database,
-    /// `[Repository]`.
+    /// What the section `[Repository]` says.
     pub repository: Repository,
     /// Every `[Store ID]`, in the file's order.
     pub stores: Vec<Store>,
     /// `[Backup]` and every `[Backup NAME]`, in the file's order; never empty.
     pub destinations: Vec<Destination>,
-    /// `[Notifications]`.
+    /// What the section `[Notifications]` says.
     pub notifications: Notifications,
     /// The environment of a container that Dataverse runs in, where there is one.
     pub environment: Option<Environment>,

@@ -53,13 +53,13 @@ pub enum EmailWhen {
 /// A mail server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smtp {
-    /// Name or address.
+    /// Name or address of the server.
     pub host: String,
-    /// Port.
+    /// TCP port that it listens on.
     pub port: u16,
-    /// User and password.
+    /// User and password, where the server wants a login.
     pub login: Option<(String, Secret)>,
-    /// Encryption.
+    /// How the connection is encrypted.
     pub tls: SmtpTls,
 }
 

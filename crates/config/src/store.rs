@@ -11,7 +11,7 @@ use super::value::{self, BadValue};
 /// `[Store ID]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    /// The driver id.
+    /// The driver id, which stands before `://` in storage identifiers.
     pub id: DriverId,
     /// What it is and how it is read.
     pub kind: StoreType,
@@ -72,9 +72,9 @@ pub enum StoreType {
 /// A pair of S3 keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessKeyPair {
-    /// The id.
+    /// The id of the access key.
     pub access_key: String,
-    /// The secret.
+    /// The secret access key.
     pub secret_key: Secret,
 }
 
@@ -96,11 +96,11 @@ pub struct SwiftEndpoint {
     pub auth_type: SwiftAuthType,
     /// Where; with Keystone the whole address of the tokens, as in Dataverse.
     pub auth_url: String,
-    /// User.
+    /// The user who logs in.
     pub username: String,
-    /// Password.
+    /// The password that goes with the user.
     pub password: Secret,
-    /// Tenant (project).
+    /// The tenant, which Keystone version 3 calls project.
     pub tenant: Option<String>,
     /// Storage address, where the login's own answer is not the one to use.
     pub endpoint: Option<String>,

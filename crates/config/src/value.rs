@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("cannot use {value:?}; accepted: {accepted}")]
 pub struct BadValue {
-    /// What was written.
+    /// The value as it stands in the file.
     pub value: String,
     /// What could stand there instead.
     pub accepted: String,

@@ -111,7 +111,7 @@ impl Others {
 /// What reading an object through gave: its size in bytes and its digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Measured {
-    /// Bytes read.
+    /// Number of bytes that were hashed.
     pub size: u64,
     /// At most one digest an algorithm.
     pub digests: Vec<Digest>,

@@ -17,7 +17,6 @@ const MOST_LINKS: usize = 40;
 struct Root {
     /// As it is configured.
     configured: PathBuf,
-    /// Its canonical path.
     real: PathBuf,
     dir: Dir,
 }

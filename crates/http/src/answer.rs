@@ -16,11 +16,11 @@ const SLOW: Duration = Duration::from_secs(60);
 /// An answer whose body was not read yet.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The HTTP status code of the answer.
     pub status: u16,
-    /// Its headers.
+    /// The headers of the answer.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body of the answer, not read yet.
     pub body: Body,
 }
 

@@ -13,7 +13,7 @@ use crate::{CopyRecord, EntryKind, LedgerError};
 /// A copy whose turn it is to be looked at again, with what people call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerCopy {
-    /// The copy.
+    /// The copy as the ledger has it.
     pub copy: CopyRecord,
     /// Whether it belongs to a data file or to a dataset itself.
     pub kind: EntryKind,
@@ -32,11 +32,11 @@ pub struct LedgerCopy {
 pub struct Check {
     /// Its data file or dataset.
     pub id: DvObjectId,
-    /// Which object.
+    /// Which of the data file's objects it is.
     pub role: ObjectRole,
     /// Which of its versions.
     pub version: u32,
-    /// What was found.
+    /// What the look at it has shown.
     pub found: Found,
 }
 
@@ -61,9 +61,9 @@ pub enum Found {
 /// What a look at the source has shown of a data file that was safe. Its copies are not concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceDamage {
-    /// The data file.
+    /// Id of the data file: `dvobject.id` of Dataverse's database.
     pub id: DvObjectId,
-    /// `FAIL_READ` or `FAIL_CHECKSUM`.
+    /// The verdict to be recorded: `FAIL_READ` or `FAIL_CHECKSUM`.
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,

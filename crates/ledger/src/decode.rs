@@ -173,7 +173,6 @@ pub(crate) fn counts(rows: Vec<(String, i64, i64)>) -> Result<(Vec<(Status, u64)
     Ok((Status::ALL.into_iter().filter_map(of).collect(), gone_total))
 }
 
-/// Pairs of counts.
 pub(crate) fn spread(rows: Vec<(i64, i64)>) -> Result<Vec<(u64, u64)>, LedgerError> {
     rows.into_iter().map(|it| Ok((number(it.0, "count", 0)?, number(it.1, "count", 0)?))).collect()
 }

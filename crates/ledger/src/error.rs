@@ -13,7 +13,7 @@ pub enum LedgerError {
     /// Another run holds the lock on the destination.
     #[error("another run holds the lock on destination {destination:?}: {holder}")]
     Locked {
-        /// The destination.
+        /// Name of the destination that it is about.
         destination: String,
         /// Who holds it, since when.
         holder: Holder,
@@ -34,7 +34,7 @@ pub enum LedgerError {
          psql -d {database} -c 'SELECT pg_terminate_backend({backend})'"
     )]
     LeftOver {
-        /// The destination.
+        /// Name of the destination that it is about.
         destination: String,
         /// Who took the lock.
         holder: Box<Holder>,
@@ -50,9 +50,9 @@ pub enum LedgerError {
          PostgreSQL itself, or pool_mode = session for database {database} in the pooler"
     )]
     Pooled {
-        /// Host and database.
+        /// Host and database, or file, that it is about.
         target: String,
-        /// The database alone.
+        /// The database that it is about.
         database: String,
     },
     /// It cannot hold every name.
@@ -62,9 +62,9 @@ pub enum LedgerError {
          the old one already: pg_dump {database} | psql -d NAME; then `dataverse-backup init`"
     )]
     Encoding {
-        /// Host and database.
+        /// Host and database, or file, that it is about.
         target: String,
-        /// The database alone.
+        /// The database.
         database: String,
         /// As the server calls it.
         encoding: String,
@@ -114,7 +114,7 @@ pub enum LedgerError {
          `dataverse-backup rebuild` (docs/operation.md, The ledger is lost)"
     )]
     Corrupt {
-        /// The file.
+        /// Host and database, or file, that it is about.
         target: String,
         /// What the driver said.
         #[source]
@@ -125,7 +125,7 @@ pub enum LedgerError {
     Denied {
         /// Host and database, or file.
         target: String,
-        /// What was attempted.
+        /// What it is about, in a few words.
         what: &'static str,
         /// What to run, and as whom.
         remedy: String,
@@ -169,7 +169,7 @@ pub enum LedgerError {
     UnknownRun {
         /// Host and database, or file.
         target: String,
-        /// The run.
+        /// Name of the run that it is about.
         run: RunId,
     },
     /// A row holds what this program never writes.
@@ -177,7 +177,7 @@ pub enum LedgerError {
     BadRow {
         /// The column, and the row's id.
         what: String,
-        /// What it holds.
+        /// The value as it stands there.
         value: String,
     },
     /// The database refused a statement.
@@ -185,7 +185,7 @@ pub enum LedgerError {
     Query {
         /// Host and database, or file.
         target: String,
-        /// What was attempted.
+        /// What it is about, in a few words.
         what: &'static str,
         /// What the driver said.
         #[source]

@@ -11,7 +11,7 @@ use crate::{Incident, LedgerError};
 pub struct Agent {
     /// User of the system.
     pub user: String,
-    /// Where.
+    /// Name of the host that it was given on.
     pub host: String,
     /// Version of the program.
     pub program: String,
@@ -26,7 +26,7 @@ pub struct Event {
     pub command: String,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// Who gave it.
+    /// Who gave it, on which host, by which version.
     pub agent: Agent,
     /// What it was about, in words: `everything`, or the selection.
     pub scope: String,
@@ -44,7 +44,7 @@ pub struct Event {
 pub struct EventEnd {
     /// When, RFC 3339 UTC.
     pub finished: String,
-    /// Its exit code.
+    /// The command's exit code (design.md 4).
     pub exit_code: u8,
     /// What it found, as JSON: counts, or why it gave up.
     pub counts: serde_json::Value,
@@ -54,7 +54,7 @@ pub struct EventEnd {
 /// its row in Dataverse and the number of its proved copies stay what they were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
-    /// The data file.
+    /// Id of the data file: `dvobject.id` of Dataverse's database.
     pub id: DvObjectId,
     /// At which destination: each has its own verdict.
     pub destination: DestinationName,
@@ -150,7 +150,6 @@ pub trait History {
 /// Rows that are read or written at once.
 pub(crate) const PAGE: u32 = 1_000;
 
-/// An event's row.
 pub(crate) struct EventRow {
     pub(crate) id: String,
     pub(crate) command: String,
@@ -210,7 +209,6 @@ impl EventRow {
     }
 }
 
-/// An acknowledgement's row.
 pub(crate) struct AcknowledgementRow {
     pub(crate) id: i64,
     pub(crate) destination: String,

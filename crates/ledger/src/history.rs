@@ -8,7 +8,7 @@ use crate::{CopyRecord, LedgerError, StateDetail};
 /// One data file or dataset at one destination, with all of its copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Custody {
-    /// The destination.
+    /// Name of the destination that it is about.
     pub destination: DestinationName,
     /// The verdict, with what people need to know of it.
     pub detail: StateDetail,

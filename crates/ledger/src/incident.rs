@@ -53,7 +53,7 @@ pub struct Bytes {
 pub struct Finding {
     /// Its data file or dataset.
     pub id: DvObjectId,
-    /// Which object.
+    /// Which of the data file's objects it is.
     pub role: ObjectRole,
     /// Which of its versions.
     pub version: u32,
@@ -61,7 +61,7 @@ pub struct Finding {
     pub side: Side,
     /// Driver id of the store, or name of the destination.
     pub place: String,
-    /// Its key there.
+    /// Its key in the store or at the destination.
     pub key: String,
     /// In a word: `missing`, `damaged`.
     pub found: &'static str,
@@ -84,9 +84,9 @@ pub struct Mending {
     pub from: String,
     /// How they were proved afterwards; `None` where they were only compared on their way.
     pub evidence: Option<Evidence>,
-    /// Their size.
+    /// Size of the good bytes.
     pub size: u64,
-    /// Their SHA-256.
+    /// SHA-256 of the good bytes.
     pub sha256: Digest,
     /// Where the bad bytes are; `None` where there were none.
     pub kept: Option<String>,
@@ -108,7 +108,7 @@ pub struct Incident {
     pub side: Side,
     /// Driver id of the store, or name of the destination.
     pub place: String,
-    /// Its key there.
+    /// Its key in the store or at the destination.
     pub key: String,
     /// In a word: `missing`, `damaged`.
     pub found: String,
@@ -149,7 +149,7 @@ pub struct IncidentNote {
 pub struct Mended {
     /// When, RFC 3339 UTC.
     pub at: String,
-    /// By which run.
+    /// The run, or the look at it, that found it good again.
     pub by: RunId,
     /// Where the good bytes came from.
     pub from: String,
@@ -211,7 +211,6 @@ pub(crate) fn size_column(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-/// An incident's row.
 pub(crate) struct IncidentRow {
     pub(crate) number: i64,
     pub(crate) id: i64,

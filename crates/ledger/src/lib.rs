@@ -396,7 +396,7 @@ pub trait Identity {
     fn identify(&self, destination: &DestinationName) -> Result<(), LedgerError>;
 }
 
-/// Damage and loss.
+/// Damage and loss of objects, from when it was found to when it was mended.
 pub trait Incidents {
     /// Opens an incident for everything that was found, unless one is open of it, and closes those of what was mended, in
     /// one transaction, with the ledger's own time.

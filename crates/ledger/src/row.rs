@@ -31,9 +31,9 @@ impl EntryKind {
 /// What a plan needs of the ledger: one data file or dataset at one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    /// Which.
+    /// Id of the data file or dataset: `dvobject.id` of Dataverse's database.
     pub id: DvObjectId,
-    /// The last verdict.
+    /// The verdict of the last run or look at it.
     pub status: Status,
     /// Digest of the catalogue's columns that the verdict rests on: another value means work.
     pub fingerprint: String,
@@ -101,13 +101,13 @@ impl CopyState {
 pub struct CopyRecord {
     /// Its data file or dataset.
     pub id: DvObjectId,
-    /// Which object.
+    /// Which of the data file's objects it is.
     pub role: ObjectRole,
     /// 1 for the first bytes seen; changed bytes lie beside them with the next number.
     pub version: u32,
-    /// Where it lies.
+    /// Its key, below the destination's root.
     pub key: ObjectKey,
-    /// What is known.
+    /// Whether it is reserved, claimed, proved, or damaged.
     pub state: CopyState,
     /// Size in bytes; `None` while reserved.
     pub size: Option<u64>,
@@ -133,13 +133,13 @@ impl CopyRecord {
 /// A wish for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
-    /// For whom.
+    /// Id of the data file or dataset that wants the key.
     pub id: DvObjectId,
-    /// For which object.
+    /// Which of the data file's objects the key is for.
     pub role: ObjectRole,
     /// Which of its versions.
     pub version: u32,
-    /// The key.
+    /// The wanted key, below the destination's root.
     pub key: ObjectKey,
 }
 
@@ -152,7 +152,7 @@ pub enum ObjectProof {
         role: ObjectRole,
         /// Which of its versions.
         version: u32,
-        /// Where it lies.
+        /// The key that it is about.
         key: ObjectKey,
         /// The proof.
         proof: Proved,
@@ -217,11 +217,11 @@ pub struct Record {
     pub storage_identifier: Option<String>,
     /// The file's newest name, where it is known.
     pub label: Option<String>,
-    /// See [`State::fingerprint`].
+    /// The same as [`State::fingerprint`] of what is claimed.
     pub fingerprint: String,
-    /// The original's `lastbackupmethod`.
+    /// How it is copied, in the words of the original's column `lastbackupmethod`.
     pub method: &'static str,
-    /// The verdict.
+    /// The verdict, as the ledger has it.
     pub verdict: Verdict,
     /// Damage and loss that were found on the way, mended by now or not.
     pub found: Vec<Finding>,
@@ -236,17 +236,17 @@ pub struct Claim {
     pub id: DvObjectId,
     /// Which of the two.
     pub kind: EntryKind,
-    /// See [`Record::dataset`].
+    /// The same as [`Record::dataset`] of what is claimed.
     pub dataset: Option<String>,
-    /// See [`Record::dataset_identifier`].
+    /// The same as [`Record::dataset_identifier`] of what is claimed.
     pub dataset_identifier: Option<String>,
-    /// See [`Record::storage_identifier`].
+    /// The same as [`Record::storage_identifier`] of what is claimed.
     pub storage_identifier: Option<String>,
-    /// See [`Record::label`].
+    /// The same as [`Record::label`] of what is claimed.
     pub label: Option<String>,
     /// Of the row that the snapshot has.
     pub fingerprint: String,
-    /// See [`Record::method`].
+    /// The same as [`Record::method`] of what is claimed.
     pub method: &'static str,
     /// It was `OK`, by this, and is again when all its copies are proved.
     pub basis: Option<Basis>,
@@ -263,19 +263,19 @@ pub struct Claim {
 /// A state with what people need to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDetail {
-    /// The data file.
+    /// Id of the data file: `dvobject.id` of Dataverse's database.
     pub id: DvObjectId,
     /// PID of its dataset.
     pub dataset: Option<String>,
-    /// Its storage identifier.
+    /// Its storage identifier, as it stands in Dataverse's database.
     pub storage_identifier: Option<String>,
-    /// Its newest name.
+    /// Its newest label, with its folder.
     pub label: Option<String>,
-    /// The last verdict.
+    /// The verdict of the last run or look at it.
     pub status: Status,
     /// What `OK` rests on.
     pub basis: Option<Basis>,
-    /// Reason or note.
+    /// Why the verdict is what it is, or what is to be noted, in a sentence.
     pub reason: Option<String>,
     /// An ingest was under way.
     pub provisional: bool,
@@ -304,13 +304,13 @@ pub struct Holding {
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// Host name.
+    /// Name of the host that it runs on.
     pub host: String,
-    /// Process id there.
+    /// Process id on that host, for messages alone.
     pub pid: u32,
-    /// The run.
+    /// The run that holds the lock.
     pub run: RunId,
-    /// Since when.
+    /// Since when it is held, RFC 3339 UTC.
     pub since: String,
 }
 
@@ -323,26 +323,26 @@ impl fmt::Display for Holder {
 /// A run that began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Its name.
+    /// Name of the run: sorted by time, unique among all hosts.
     pub id: RunId,
     /// Where it copies to.
     pub destination: DestinationName,
-    /// When it began.
+    /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// Host name.
+    /// Name of the host that it runs on.
     pub host: String,
-    /// Process id there.
+    /// Process id on that host, for messages alone.
     pub pid: u32,
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSummary {
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// Data files in the catalogue.
     pub catalogued: u64,
-    /// Its exit code.
+    /// The command's exit code (design.md 4).
     pub exit_code: u8,
     /// Its summary as the program prints it (JSON).
     pub json: String,

@@ -11,7 +11,7 @@ pub const PACKAGE_CONTENT_TYPE: &str = "application/vnd.dataverse.file-package";
 /// The PID that storage paths are made of (`Dataset.get{Authority,Identifier}ForFileStorage`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StoragePid {
-    /// For example `10.5072`.
+    /// The authority, for example `10.5072`.
     pub authority: String,
     /// For example `FK2/ABC`; case as stored.
     pub identifier: String,
@@ -56,7 +56,7 @@ impl StoragePid {
 /// A dataset that is not harvested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// `dataset.id`.
+    /// Dataverse's column `dataset.id`.
     pub id: DvObjectId,
     /// Its PID as people write it, for example `doi:10.5072/FK2/ABC`; empty where it has none.
     pub pid: String,
@@ -95,9 +95,9 @@ pub struct Tabular {
 /// A row of `auxiliaryfile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuxiliaryFile {
-    /// `formattag`.
+    /// Dataverse's column `formattag`.
     pub format_tag: String,
-    /// `formatversion`.
+    /// Dataverse's column `formatversion`.
     pub format_version: String,
     /// `contenttype`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,7 +166,7 @@ pub struct DataFile {
     pub checksum_type: String,
     /// `checksumvalue` as it stands; may be junk (dataverse.md R7).
     pub checksum_value: String,
-    /// `contenttype`.
+    /// Dataverse's column `contenttype`.
     pub content_type: String,
     /// `filesize` in bytes; of the `.tab` when tabular. `None` where NULL or negative.
     #[serde(default)]

@@ -69,7 +69,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// All of them.
+    /// All values, in the order in which they are shown.
     pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::Pending,

@@ -41,7 +41,7 @@ pub enum PgError {
     Refused {
         /// Host, port and database.
         target: String,
-        /// The role.
+        /// The role or account that logs in.
         username: String,
         /// What the driver said.
         #[source]
@@ -61,7 +61,7 @@ pub enum PgError {
     /// The file with root certificates is of no use.
     #[error("cannot use the root certificates in {}; check SslRootCert", path.display())]
     RootCert {
-        /// The file.
+        /// Path of the file or folder that it is about.
         path: PathBuf,
         /// Why.
         #[source]
@@ -72,7 +72,7 @@ pub enum PgError {
         "SslMode {mode} needs a file of root certificates of your own; set SslRootCert to it, or SslMode to verify-full"
     )]
     NoRootCert {
-        /// The mode.
+        /// The mode that it is about.
         mode: SslMode,
     },
     /// The server refused a statement.

@@ -24,9 +24,9 @@ pub struct PostgresTarget {
     pub host: String,
     /// Usually 5432; it is in the name of a Unix socket too.
     pub port: u16,
-    /// The database.
+    /// Name of the database.
     pub database: String,
-    /// The role.
+    /// The role that logs in.
     pub username: String,
     /// Its password; `None` where the server does not ask.
     pub password: Option<String>,

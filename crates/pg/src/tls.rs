@@ -44,7 +44,6 @@ impl fmt::Display for SslMode {
     }
 }
 
-/// Which CAs count.
 enum Trust<'a> {
     Nobody,
     System,

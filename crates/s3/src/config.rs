@@ -21,7 +21,7 @@ pub struct S3Endpoint {
     pub ca: Option<Vec<u8>>,
     /// A proxy, such as `http://proxy:3128`. The environment is not asked.
     pub proxy: Option<String>,
-    /// Who asks.
+    /// The credentials that requests are signed with.
     pub credentials: Credentials,
     /// When a wait is over.
     pub limits: TimeLimits,
@@ -41,7 +41,7 @@ impl S3Endpoint {
 /// A store of type `s3` of Dataverse.
 #[derive(Debug, Clone)]
 pub struct S3StoreConfig {
-    /// The service.
+    /// The service that is asked: address, region, style.
     pub endpoint: S3Endpoint,
     /// `bucket-name`; empty where only the identifiers name buckets.
     pub bucket: String,
@@ -50,7 +50,7 @@ pub struct S3StoreConfig {
 /// A destination in a bucket.
 #[derive(Debug, Clone)]
 pub struct S3SinkConfig {
-    /// The service.
+    /// The service that is asked: address, region, style.
     pub endpoint: S3Endpoint,
     /// `S3Bucket`. It must exist.
     pub bucket: String,

@@ -17,7 +17,7 @@ const MARGIN: Duration = Duration::from_secs(300);
 pub struct Keys {
     /// The access key, which is public.
     pub access: String,
-    /// The secret key.
+    /// The secret access key.
     pub secret: String,
     /// The session token of temporary keys.
     pub token: Option<String>,

@@ -19,7 +19,6 @@ pub(crate) enum Fault {
     /// The service refused so many bytes at once; sent again, they come in smaller parts.
     #[error("{size} bytes at once are too large for the service, and are sent again in smaller parts")]
     TooLarge {
-        /// How many.
         size: usize,
         /// What it said.
         #[source]

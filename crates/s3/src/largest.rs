@@ -21,7 +21,6 @@ impl Largest {
         self.put.load(Ordering::Relaxed)
     }
 
-    /// Of a part.
     pub(crate) fn part(&self) -> u64 {
         self.part.load(Ordering::Relaxed)
     }

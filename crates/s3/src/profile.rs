@@ -15,7 +15,7 @@ pub struct Profile {
     pub keys: Option<Keys>,
     /// A command that prints keys, for [`Keys::from_json`]. To be used where there are no keys.
     pub credential_process: Option<String>,
-    /// The region.
+    /// The region that the profile names.
     pub region: Option<String>,
     /// `endpoint_url`.
     pub endpoint_url: Option<String>,
@@ -42,9 +42,9 @@ pub enum ProfileError {
     /// It gets its keys in a way that needs a login or another service.
     #[error("profile {profile:?} uses {key}, which is not supported; use keys or a credential_process")]
     Unsupported {
-        /// The profile.
+        /// The profile that it is about.
         profile: String,
-        /// What it uses.
+        /// The key that it is about.
         key: &'static str,
     },
 }

@@ -19,7 +19,6 @@ const LONGEST_GREETING: usize = 4096;
 /// When anything was received last, and what.
 pub(crate) struct Activity {
     start: Instant,
-    /// Since the start.
     millis: AtomicU64,
     bytes: AtomicU64,
     crumbs: AtomicU64,
@@ -28,7 +27,6 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// Starts now.
     pub(crate) fn new() -> Self {
         let none = || AtomicU64::new(0);
         Self { start: Instant::now(), millis: none(), bytes: none(), crumbs: none(), greeting: OnceLock::new() }
@@ -59,7 +57,6 @@ impl Activity {
     }
 }
 
-/// The socket.
 pub(crate) struct TrackedSocket {
     socket: tokio::net::TcpStream,
     activity: Arc<Activity>,

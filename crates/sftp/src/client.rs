@@ -26,9 +26,7 @@ const PAUSES: [u64; 6] = [100, 250, 500, 1000, 2000, 4000];
 pub(crate) struct Ticket {
     /// Which of the work's objects.
     pub(crate) job: usize,
-    /// Which step.
     pub(crate) step: u8,
-    /// Of a READ.
     pub(crate) offset: u64,
     /// Of a READ or a WRITE.
     pub(crate) len: u32,

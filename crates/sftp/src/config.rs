@@ -50,11 +50,11 @@ pub(crate) fn not_built_in() -> SinkError {
 pub struct SftpConfig {
     /// Which library speaks SSH.
     pub library: SshLibrary,
-    /// Name or address.
+    /// Name or address of the server.
     pub host: String,
     /// 22 as a rule.
     pub port: u16,
-    /// Who logs in.
+    /// The account that logs in.
     pub username: String,
     /// Folder of the copies (`BackupDirectory`), absolute or relative to where the login starts. Made if only it is missing.
     pub root: String,
@@ -106,7 +106,7 @@ impl SftpConfig {
 /// A private key on disk.
 #[derive(Clone)]
 pub struct KeyFile {
-    /// The file.
+    /// Path of the file that it is about.
     pub path: PathBuf,
     /// What it is encrypted with.
     pub passphrase: Option<String>,

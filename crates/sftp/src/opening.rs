@@ -60,12 +60,10 @@ impl Opening {
         self.open += 1;
     }
 
-    /// It was opened.
     pub(crate) fn opened(&self, n: usize, client: &mut Client) {
         client.took_handle(self.refused[n]);
     }
 
-    /// It was closed.
     pub(crate) fn closed(&mut self, client: &mut Client) {
         self.open -= 1;
         client.gave_handle();

@@ -67,11 +67,9 @@ pub(crate) enum Temporary {
     Left(String, String),
     /// An upload that was cut, of which so much is there; and the name to take where it cannot be opened.
     Cut {
-        /// Where it is.
         path: String,
         /// Bytes that are not sent again.
         there: u64,
-        /// Another name.
         instead: String,
     },
 }
@@ -413,7 +411,6 @@ impl Names {
         Self { run, word, next: 0 }
     }
 
-    /// A new name.
     pub(crate) fn take(&mut self) -> String {
         self.take_for("")
     }

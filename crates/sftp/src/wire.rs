@@ -44,7 +44,6 @@ const SSH_FXF_CREAT: u32 = 0x08;
 const SSH_FXF_TRUNC: u32 = 0x10;
 const SSH_FXF_EXCL: u32 = 0x20;
 
-/// Opens to read.
 pub(crate) const OPEN_READ: u32 = SSH_FXF_READ;
 /// Creates a file that must not be there, to write.
 pub(crate) const OPEN_CREATE_NEW: u32 = SSH_FXF_WRITE | SSH_FXF_CREAT | SSH_FXF_EXCL;
@@ -174,7 +173,6 @@ pub(crate) fn init(out: &mut Vec<u8>) {
     out.extend_from_slice(&VERSION.to_be_bytes());
 }
 
-/// Appends a request.
 pub(crate) fn encode(out: &mut Vec<u8>, id: u32, request: &Request<'_>) {
     let path_only = |out: &mut Vec<u8>, kind, path: &str| packet(out, kind, id, |o| text(o, path.as_bytes()));
     let extended = |out: &mut Vec<u8>, name: &str, parts: &[&[u8]]| {
@@ -380,7 +378,6 @@ pub(crate) fn parse_limits(body: &[u8]) -> Result<Limits, Malformed> {
 /// What an account may still store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
-    /// Bytes.
     pub(crate) bytes: u64,
     /// Bytes of the whole file system, for all.
     pub(crate) total: u64,

@@ -70,7 +70,7 @@ pub enum PayloadError {
 pub struct StageRequest {
     /// Where it will show.
     pub key: ObjectKey,
-    /// Its bytes.
+    /// The bytes that are to be stored, read as they are sent.
     pub payload: Box<dyn Payload>,
 }
 
@@ -101,7 +101,7 @@ pub enum Unstaged {
 
 /// One staged object to be proved and shown.
 pub struct CommitRequest {
-    /// What was staged.
+    /// What an earlier call has staged.
     pub staged: Staged,
     /// Take the place of what lies at the key: only for a copy known to be bad.
     pub replace: bool,
@@ -119,7 +119,7 @@ pub struct Existing {
 pub struct Room {
     /// Bytes that may still be stored.
     pub free: u64,
-    /// Bytes in all.
+    /// All bytes of the medium or quota.
     pub total: u64,
 }
 

@@ -14,7 +14,7 @@ pub struct Location {
     pub storage_pid: StoragePid,
     /// The data file's storage identifier; `None` for an object of the dataset itself.
     pub identifier: Option<StorageIdentifier>,
-    /// The object.
+    /// The object as its store addresses it.
     pub object: ObjectAddress,
 }
 

@@ -12,7 +12,7 @@ use crate::{Location, SinkError, StoredObject};
 /// What the bytes must be before they get their name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// Their number.
+    /// Number of the bytes that were written.
     pub size: u64,
     /// All of these digests must fit. Never empty.
     pub digests: Vec<Digest>,

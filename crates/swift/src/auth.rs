@@ -20,7 +20,6 @@ pub(crate) struct Login {
 /// What a login answered, or why there was no answer.
 pub(crate) type AuthAttempt = Attempt<Login, Failure>;
 
-/// Logs in once.
 pub(crate) fn login(service: &Service, account: &SwiftAccount, attempt: u32) -> AuthAttempt {
     let tried = match &account.auth {
         SwiftAuth::V1 { user, key, tenant } => v1(service, account, &v1_user(user, tenant.as_deref()), key, attempt),
@@ -42,7 +41,6 @@ fn v1_user(user: &str, tenant: Option<&str>) -> String {
     }
 }
 
-/// <https://docs.openstack.org/swift/latest/overview_auth.html#tempauth>
 fn v1(service: &Service, account: &SwiftAccount, user: &str, key: &str, attempt: u32) -> AuthAttempt {
     let url = v1_url(&account.auth_url);
     let request = Request::get(&url).header("X-Auth-User", user).header("X-Auth-Key", key);

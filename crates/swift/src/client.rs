@@ -25,7 +25,6 @@ pub(crate) struct Client {
     login: Mutex<Option<Arc<Login>>>,
 }
 
-/// What is asked.
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) path: &'a Path,

@@ -14,7 +14,7 @@ pub struct SwiftAccount {
     /// Where to log in: whole, as Dataverse has it (`…/v3/auth/tokens`, `…/v2.0/tokens`, `…/auth/v1.0`), or only the
     /// server's address.
     pub auth_url: String,
-    /// With what.
+    /// How the account logs in.
     pub auth: SwiftAuth,
     /// Storage address to use instead of the login's own answer (`SwiftEndPoint`). One that ends in `/v1` gets the
     /// account's name from that answer.
@@ -34,25 +34,25 @@ pub enum SwiftAuth {
     V1 {
         /// `account:user`, or the user alone where a tenant is given.
         user: String,
-        /// Password.
+        /// The key that it is about.
         key: String,
         /// The account, where `user` does not name it.
         tenant: Option<String>,
     },
     /// Keystone version 2.
     V2 {
-        /// User.
+        /// The user or account that logs in.
         user: String,
-        /// Password.
+        /// The key that it is about.
         key: String,
-        /// Tenant.
+        /// The tenant that it is about.
         tenant: String,
     },
     /// Keystone version 3 with a password.
     V3 {
-        /// User.
+        /// The user or account that logs in.
         user: String,
-        /// Password.
+        /// The key that it is about.
         key: String,
         /// Project; `None` for the user's default project.
         project: Option<String>,
@@ -63,9 +63,9 @@ pub enum SwiftAuth {
     },
     /// Keystone version 3 with an application credential.
     ApplicationCredential {
-        /// Id.
+        /// The id that it is about.
         id: String,
-        /// Secret.
+        /// The secret that it is about.
         secret: String,
     },
 }
@@ -117,7 +117,7 @@ pub struct SwiftSinkConfig {
     pub account: SwiftAccount,
     /// The container; made if it is missing, as is `<container>_segments`.
     pub container: String,
-    /// Bytes at once.
+    /// How much is in memory and under way at once.
     pub limits: Limits,
     /// Requests at once in a session; at least 1.
     pub requests: usize,

@@ -17,7 +17,6 @@ pub(crate) struct Segment {
     pub(crate) name: String,
     /// MD5 of its bytes.
     pub(crate) digest: Digest,
-    /// Its size.
     pub(crate) bytes: u64,
 }
 
@@ -27,7 +26,6 @@ pub(crate) fn document(segments: &[Segment]) -> Vec<u8> {
     Value::from_iter(rows).to_string().into_bytes()
 }
 
-/// Stores a manifest.
 pub(crate) fn put(client: &Client, path: &Path, segments: &[Segment], replace: bool) -> Result<(), Failure> {
     let body = document(segments);
     let mut request = Request::new(Method::PUT, path).query("?multipart-manifest=put");

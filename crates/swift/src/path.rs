@@ -5,7 +5,6 @@
 pub(crate) struct Path(String);
 
 impl Path {
-    /// The account itself.
     pub(crate) fn account() -> Self {
         Self(String::new())
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status code.
     pub status: u16,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body, read to its end.
     pub body: Vec<u8>,
 }
 

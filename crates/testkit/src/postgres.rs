@@ -23,7 +23,7 @@ pub const PASSWORD: &str = "secret";
 pub struct Server {
     /// Always 127.0.0.1; `localhost` is in the certificate too.
     pub host: String,
-    /// Where it listens.
+    /// The port on 127.0.0.1 where it listens.
     pub port: u16,
     /// The certificate of the server, which is its own CA: a `SslRootCert`.
     pub ca: PathBuf,
@@ -35,15 +35,15 @@ pub struct Server {
 /// A database in a [`Server`], and a role that may enter it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// 127.0.0.1.
+    /// The address where it listens: 127.0.0.1.
     pub host: String,
-    /// The server's port.
+    /// The port where the server listens.
     pub port: u16,
-    /// The database.
+    /// Name of the database.
     pub name: String,
     /// The role.
     pub user: String,
-    /// Its password.
+    /// The password of the role.
     pub password: String,
 }
 

@@ -20,7 +20,7 @@ const IDENTITIES: &str = r#"{"identities":[
 {"name":"unlisted","credentials":[{"accessKey":"AKIAUNLISTED","secretKey":"testing"}],"actions":["Read","Write"]},
 {"name":"reader","credentials":[{"accessKey":"AKIAREADER","secretKey":"testing"}],"actions":["Read","List"]}]}"#;
 
-/// A running SeaweedFS.
+/// A SeaweedFS server that ends when this is dropped.
 pub struct Server {
     /// Where S3 answers: path style, any region.
     pub url: String,

@@ -86,7 +86,6 @@ fn designated(row: &Line<'_>, at: usize) -> Result<Vec<(StoragePid, bool)>, Erro
     Ok(pairs.map(pid).collect())
 }
 
-/// Every alternative PID.
 fn alternatives(row: &Line<'_>, at: usize) -> Result<Vec<String>, Error> {
     let names: Option<Vec<Text<'_>>> = row.try_get(at)?;
     Ok(names.unwrap_or_default().into_iter().map(|name| row.shown(name)).collect())
@@ -169,7 +168,6 @@ pub(super) fn named(row: &Line<'_>) -> Result<Named, Error> {
     Ok(Named { order: (major.is_none(), major, minor, id), name })
 }
 
-/// Oldest first.
 pub(super) fn versions(mut names: Vec<Named>) -> Vec<FileVersion> {
     names.sort_by_key(|it| it.order);
     names.into_iter().map(|it| it.name).collect()

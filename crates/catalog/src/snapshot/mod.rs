@@ -49,9 +49,9 @@ pub const SNAPSHOT_WITHOUT_HISTORY: u32 = 1;
 /// The first line of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotHeader {
-    /// [`SNAPSHOT_FORMAT`].
+    /// Name of the format: [`SNAPSHOT_FORMAT`].
     pub format: String,
-    /// Up to [`SNAPSHOT_VERSION`].
+    /// Version of the format, up to [`SNAPSHOT_VERSION`].
     pub version: u32,
     /// When its reading began, RFC 3339.
     pub made: String,

@@ -12,7 +12,6 @@ const DEPTH: u32 = 8;
 pub(super) struct Resolver<'a> {
     pub(super) process: &'a ProcessContext,
     pub(super) properties: &'a BTreeMap<String, String>,
-    /// The domain's folder.
     pub(super) instance_root: Option<String>,
 }
 

@@ -79,7 +79,7 @@ struct Property {
 /// A store of the environment.
 #[derive(Debug, Clone)]
 pub struct FoundStore {
-    /// What it is.
+    /// The store as the environment describes it.
     pub store: DomainStore,
     /// Who gave it: the file, if any option of it is from there.
     pub giver: Giver,

@@ -24,9 +24,9 @@ pub struct AcknowledgeSetup<'a> {
 pub struct AcknowledgeOptions {
     /// Name of this call.
     pub run: RunId,
-    /// Who acknowledges.
+    /// Who acknowledges, for the event log.
     pub agent: Agent,
-    /// Which data files.
+    /// Ids of the data files: `dvobject.id` of Dataverse's database.
     pub files: Vec<DvObjectId>,
     /// Why they are lost, in words; `None`: the acknowledgement is withdrawn.
     pub reason: Option<String>,
@@ -35,15 +35,15 @@ pub struct AcknowledgeOptions {
 /// One data file at one destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcknowledgedFile {
-    /// Which.
+    /// Id of the data file: `dvobject.id` of Dataverse's database.
     pub data_file_id: DvObjectId,
-    /// Where.
+    /// Name of the destination that the verdict is of.
     pub destination: DestinationName,
     /// PID of its dataset.
     pub dataset: Option<String>,
     /// Its newest name with its folder.
     pub name: Option<String>,
-    /// Its verdict.
+    /// Its verdict at this destination.
     pub status: Status,
     /// Whether it is acknowledged now.
     pub acknowledged: bool,
@@ -51,10 +51,10 @@ pub struct AcknowledgedFile {
     pub why_not: Option<&'static str>,
 }
 
-/// The report.
+/// What the command reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AcknowledgeSummary {
-    /// `acknowledge`.
+    /// The command that this is the report of: `acknowledge`.
     pub command: &'static str,
     /// Name of this call.
     pub run_id: RunId,
@@ -66,7 +66,7 @@ pub struct AcknowledgeSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

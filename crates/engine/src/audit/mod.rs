@@ -42,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// What `audit` works with.
 #[derive(Clone, Copy)]
 pub struct AuditSetup<'a> {
-    /// What should exist.
+    /// What should exist: Dataverse's database, or a snapshot of it.
     pub catalog: &'a dyn Catalog,
     /// Where its bytes are.
     pub stores: &'a Stores,
@@ -77,22 +77,22 @@ pub struct AuditOptions {
     pub spool_folder: PathBuf,
 }
 
-/// The report.
+/// What the command reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditSummary {
-    /// `audit`.
+    /// The command that this is the report of: `audit`.
     pub command: &'static str,
     /// Name of the run.
     pub run_id: RunId,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// Data files in scope.
     pub files: AuditCounts,
-    /// Bytes read.
+    /// Bytes that were read in the stores.
     pub bytes: u64,
-    /// The first findings.
+    /// The first findings, up to [`LISTED`](crate::LISTED) of them.
     pub findings: Vec<AuditFinding>,
     /// How many there are.
     pub findings_total: u64,
@@ -102,7 +102,7 @@ pub struct AuditSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

@@ -7,7 +7,6 @@ use dvb_model::{DestinationName, DvObjectId};
 
 /// A row of the ledger about one data file or dataset.
 pub(crate) trait Row {
-    /// Of which.
     fn id(&self) -> DvObjectId;
 }
 

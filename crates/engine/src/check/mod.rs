@@ -23,7 +23,7 @@ use crate::source::stores::Stores;
 /// What the catalogue has.
 #[derive(Debug, Default)]
 pub struct CatalogueCheck {
-    /// Data files.
+    /// Data files in scope, by what became of them.
     pub files: u64,
     /// The same by the driver that they name, if they name one. Those of which no place is known are not among them.
     pub named: BTreeMap<Option<DriverId>, u64>,

@@ -24,7 +24,6 @@ impl<'a> Cut<'a> {
         Self { is_due: Box::new(|| stop.must_cut()), interrupt: Box::new(interrupt) }
     }
 
-    /// The databases.
     pub(crate) fn databases(stop: &'a CancelToken, catalog: Option<&'a dyn Catalog>, ledger: &'a dyn Ledger) -> Self {
         let interrupt = move || {
             catalog.iter().for_each(|it| it.interrupt());

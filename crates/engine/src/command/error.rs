@@ -143,7 +143,7 @@ pub enum RunError {
     Unidentified {
         /// Name of the destination.
         destination: String,
-        /// The object.
+        /// The name that it is about.
         name: String,
         /// What is wrong with it.
         why: String,

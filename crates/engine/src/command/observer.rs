@@ -7,7 +7,7 @@ use dvb_model::{DvObjectId, Status};
 pub enum Event<'a> {
     /// The catalogue is being read and compared with the ledger; this many data files so far.
     Planning {
-        /// Data files seen.
+        /// The seen that it is about.
         seen: u64,
     },
     /// It is known what is due.
@@ -27,7 +27,7 @@ pub enum Event<'a> {
         dataset: Option<&'a str>,
         /// Its newest name, or its storage identifier.
         name: &'a str,
-        /// The verdict.
+        /// The status that the server answered with.
         status: Status,
         /// Reason or note.
         reason: Option<&'a str>,
@@ -44,7 +44,7 @@ pub trait Observer: Sync {
     fn event(&self, event: &Event<'_>);
 }
 
-/// Shows nothing.
+/// An observer for callers who show nothing to anybody.
 pub struct NullObserver;
 
 impl Observer for NullObserver {

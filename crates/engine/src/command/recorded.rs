@@ -15,7 +15,6 @@ use crate::command::time::now;
 
 /// What a command reports at its end.
 pub(crate) trait Report: Serialize {
-    /// How it ended.
     fn ending(&self) -> ExitStatus;
     /// Its end could not be recorded: the exit status is at least that.
     fn give_up(&mut self, ending: ExitStatus, why: String);

@@ -22,7 +22,7 @@ pub struct Asked {
     pub files: Vec<String>,
     /// By storage identifier as it stands in the database.
     pub storage_identifiers: BTreeSet<String>,
-    /// By driver id.
+    /// By driver id of their store.
     pub stores: BTreeSet<String>,
 }
 
@@ -38,7 +38,7 @@ pub enum Names<'a> {
 /// A selection, and what was taken for what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// The selection.
+    /// The selection, by ids and names as the catalogue has them.
     pub selection: Selection,
     /// A sentence for each name that was not written as the catalogue has it.
     pub taken: Vec<String>,
@@ -359,7 +359,6 @@ fn catalog_of<'a>(from: &[Names<'a>]) -> Option<&'a dyn Catalog> {
 struct Nearest {
     wanted: String,
     what: What,
-    /// By their distance.
     found: BTreeSet<(usize, String)>,
 }
 

@@ -14,7 +14,7 @@ pub struct Selection {
     pub earlier_pids: BTreeSet<String>,
     /// Data files that were named where datasets are: they widen `datasets`.
     pub named_files: BTreeSet<DvObjectId>,
-    /// By id.
+    /// By id: `dvobject.id` of Dataverse's database.
     pub files: BTreeSet<DvObjectId>,
     /// By storage identifier as it stands in the database.
     pub storage_identifiers: BTreeSet<String>,

@@ -10,9 +10,9 @@ pub struct CopyCounts {
     pub checked: u64,
     /// The bytes that were proved.
     pub good: u64,
-    /// Other bytes.
+    /// Copies with other bytes than were proved.
     pub damaged: u64,
-    /// Nothing.
+    /// Copies where nothing lies at the key any more.
     pub missing: u64,
     /// Damaged or missing since before, of data files whose loss the administrator has acknowledged.
     pub acknowledged: u64,

@@ -65,7 +65,6 @@ pub(crate) struct Pass<'a> {
     contact: &'a Contact,
     /// Losses that are known.
     acknowledged: Acknowledged,
-    /// Which command looks.
     command: &'static str,
     lock: &'a dyn Lock,
     jobs: usize,

@@ -90,7 +90,6 @@ impl Contact {
     }
 }
 
-/// One worker's session.
 pub(crate) struct Connection<'a> {
     at: DestinationContext<'a>,
     contact: &'a Contact,

@@ -70,10 +70,10 @@ pub struct DrillOptions {
     pub spool_folder: PathBuf,
 }
 
-/// A drill's report.
+/// What a drill reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DrillSummary {
-    /// `drill`.
+    /// The command that this is the report of: `drill`.
     pub command: &'static str,
     /// Name of the drill.
     pub run_id: RunId,
@@ -81,7 +81,7 @@ pub struct DrillSummary {
     pub destination: DestinationName,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// How long restoring and comparing took, in milliseconds.
     pub milliseconds: u64,
@@ -93,7 +93,7 @@ pub struct DrillSummary {
     pub good: u64,
     /// Of `good`, those with a checksum of Dataverse that what came back was compared with.
     pub by_dataverse: u64,
-    /// Objects.
+    /// How many objects were asked for, by what became of them.
     pub objects: ObjectCounts,
     /// Bytes that came back.
     pub bytes: u64,
@@ -103,7 +103,7 @@ pub struct DrillSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

@@ -30,7 +30,7 @@ pub struct PrepareSetup<'a> {
 /// How. There are no defaults.
 #[derive(Debug, Clone)]
 pub struct PrepareOptions {
-    /// Name for temporaries.
+    /// Names the temporaries that are made for the proof.
     pub run: RunId,
     /// Name of this host.
     pub host: String,

@@ -36,7 +36,6 @@ pub struct Sample {
     /// One object of each bucket, container or folder of datasets.
     near: Vec<Location>,
     places: BTreeSet<String>,
-    /// Objects in all.
     total: u64,
 }
 

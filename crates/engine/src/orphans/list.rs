@@ -20,7 +20,6 @@ const ATTEMPTS: u32 = 3;
 /// Folders that are named.
 const NAMED: usize = 20;
 
-/// What was listed.
 pub(super) struct Found {
     pub(super) orphans: Orphans,
     pub(super) count: u64,

@@ -34,7 +34,7 @@ pub struct OrphansSetup<'a> {
     pub destination: &'a DestinationName,
     /// The others, whose copies tell the digests of what is missing here.
     pub others: &'a [DestinationName],
-    /// The destination.
+    /// The destination itself, where sessions are opened.
     pub sink: &'a dyn Sink,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
@@ -100,24 +100,24 @@ pub enum KnownBy {
     Ledger,
 }
 
-/// The report.
+/// What the command reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrphansSummary {
-    /// `orphans`.
+    /// The command that this is the report of: `orphans`.
     pub command: &'static str,
     /// Name of the run.
     pub run_id: RunId,
-    /// The destination.
+    /// Name of the destination that it is about.
     pub destination: DestinationName,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// Objects at the destination, the backup's own aside.
     pub listed: u64,
     /// Those that no row of the ledger names.
     pub orphans_total: u64,
-    /// Their bytes.
+    /// Bytes of all of them together.
     pub bytes: u64,
     /// Those of them that are a missing object.
     pub matched: u64,
@@ -136,7 +136,7 @@ pub struct OrphansSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

@@ -31,7 +31,6 @@ struct Catalogued {
     dataset: Option<String>,
     storage_identifier: Option<String>,
     name: Option<String>,
-    /// Dataverse's checksum.
     digest: Option<Digest>,
     is_tabular: bool,
     size: Option<u64>,

@@ -44,9 +44,9 @@ pub enum Which {
 pub struct Fetched {
     /// Its name and digest.
     pub link: SnapshotLink,
-    /// Its first line.
+    /// Its first line: whose it is, and when it was made.
     pub header: SnapshotHeader,
-    /// What it has.
+    /// How many lines of each type it has.
     pub counts: SnapshotCounts,
     /// What is to be known of it, and of others that could not be used.
     pub notes: Vec<String>,
@@ -158,7 +158,7 @@ pub struct SnapshotRow {
     pub data_files: Option<u64>,
     /// Data files and datasets in it that had left Dataverse.
     pub gone: Option<u64>,
-    /// Bytes of it.
+    /// Bytes of the file as it lies there.
     pub size: Option<u64>,
     /// It is the newest one that is whole: what is used where none is named.
     pub newest: bool,

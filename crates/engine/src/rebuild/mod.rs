@@ -35,7 +35,7 @@ pub struct RebuildSetup<'a> {
     pub ledger: &'a dyn Ledger,
     /// Name of the destination.
     pub destination: &'a DestinationName,
-    /// The destination.
+    /// The destination itself, where sessions are opened.
     pub sink: &'a dyn Sink,
     /// What the caller's own catalogue is read from, as [`Catalog::describe`](dvb_catalog::Catalog::describe) says it, where
     /// that is known: a note says that a destination was filled from another one.
@@ -60,7 +60,7 @@ pub struct RebuildOptions {
     pub run: RunId,
     /// Who gives the command, for the lock and the event log.
     pub agent: Agent,
-    /// Which snapshot.
+    /// Which snapshot it is made from.
     pub which: Which,
     /// Whether runs copy auxiliary files: part of what the ledger remembers of a row.
     pub auxiliary_objects: bool,
@@ -83,18 +83,18 @@ pub struct Missing {
     pub reason: String,
 }
 
-/// The report.
+/// What the command reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RebuildSummary {
-    /// `rebuild`.
+    /// The command that this is the report of: `rebuild`.
     pub command: &'static str,
     /// Name of the run.
     pub run_id: RunId,
-    /// The destination.
+    /// Name of the destination that it is about.
     pub destination: DestinationName,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// The snapshot that was used.
     pub snapshot: SnapshotLink,
@@ -110,7 +110,7 @@ pub struct RebuildSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

@@ -41,7 +41,7 @@ const PAGE: u32 = 5_000;
 /// What a repair works with.
 #[derive(Clone, Copy)]
 pub struct RepairSetup<'a> {
-    /// What should exist.
+    /// What should exist: Dataverse's database, or a snapshot of it.
     pub catalog: &'a dyn Catalog,
     /// Where Dataverse keeps it.
     pub stores: &'a Stores,
@@ -49,7 +49,7 @@ pub struct RepairSetup<'a> {
     pub writers: &'a StoreWriters,
     /// What is known of the copies; incidents are recorded there.
     pub ledger: &'a dyn Ledger,
-    /// Where copies are.
+    /// Where copies are, the preferred destination first.
     pub destinations: &'a [SinkAt<'a>],
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
@@ -107,7 +107,7 @@ pub struct RepairItem {
     pub object: String,
     /// The side that is bad: `store file`, `destination default`.
     pub bad: String,
-    /// Its key there.
+    /// Its key in the store or at the destination.
     pub key: String,
     /// `missing`, `damaged` or `unreadable`; `other-checksum`, where it is Dataverse's row that does not fit.
     pub found: &'static str,
@@ -134,7 +134,7 @@ pub struct RepairCounts {
     pub unreadable: u64,
     /// Those that can be mended, and were not asked to be.
     pub would_mend: u64,
-    /// Mended.
+    /// Objects that were made good from the other side.
     pub mended: u64,
     /// Not to be mended.
     pub left: u64,
@@ -145,9 +145,9 @@ pub struct RepairCounts {
 /// A run that recorded the verdicts of what was mended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settled {
-    /// At which destination.
+    /// Name of the destination whose run it is.
     pub destination: DestinationName,
-    /// Its exit code.
+    /// The command's exit code (design.md 4).
     pub exit_code: u8,
     /// What kept it from its end.
     pub error: Option<String>,
@@ -156,10 +156,10 @@ pub struct Settled {
     pub hint: Option<Hint>,
 }
 
-/// The report.
+/// What the command reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RepairSummary {
-    /// `repair`.
+    /// The command that this is the report of: `repair`.
     pub command: &'static str,
     /// Name of the repair.
     pub run_id: RunId,
@@ -167,13 +167,13 @@ pub struct RepairSummary {
     pub destinations: Vec<DestinationName>,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// Whether it was asked to mend.
     pub apply: bool,
     /// Data files and datasets that were looked at.
     pub looked_at: u64,
-    /// Objects.
+    /// How many objects were asked for, by what became of them.
     pub objects: RepairCounts,
     /// The first of them.
     pub items: Vec<RepairItem>,
@@ -183,7 +183,7 @@ pub struct RepairSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

@@ -42,9 +42,9 @@ pub use summary::{ObjectCounts, RestoreFinding, RestoreSummary};
 /// A destination that copies are read from.
 #[derive(Clone, Copy)]
 pub struct SinkAt<'a> {
-    /// Its name.
+    /// The name by which the configuration knows it.
     pub name: &'a DestinationName,
-    /// The destination.
+    /// The destination itself, where sessions are opened.
     pub sink: &'a dyn Sink,
 }
 
@@ -63,7 +63,7 @@ pub enum Goal<'a> {
 /// What a restore works with.
 #[derive(Clone, Copy)]
 pub struct RestoreSetup<'a> {
-    /// What should exist.
+    /// What should exist: Dataverse's database, or a snapshot of it.
     pub catalog: &'a dyn Catalog,
     /// Where Dataverse keeps it.
     pub stores: &'a Stores,
@@ -71,7 +71,7 @@ pub struct RestoreSetup<'a> {
     pub ledger: &'a dyn Ledger,
     /// Where copies are, the preferred one first.
     pub from: &'a [SinkAt<'a>],
-    /// Where they go.
+    /// Where the files go: a folder, or the stores themselves.
     pub to: Goal<'a>,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,

@@ -55,7 +55,6 @@ pub(crate) enum ObjectOutcome {
     Restored {
         /// Which of the destinations its bytes came from; `None` with --dry-run.
         from: Option<usize>,
-        /// About its owner.
         note: Option<String>,
         /// Where the damaged bytes are now.
         kept: Option<String>,

@@ -58,7 +58,6 @@ impl Coverage {
 
 pub(crate) struct Plan {
     pub(crate) spool: Spool<Asked>,
-    /// Data files.
     pub(crate) files: u64,
     /// Their bytes, as far as Dataverse knows.
     pub(crate) bytes: u64,

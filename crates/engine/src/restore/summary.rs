@@ -22,7 +22,7 @@ pub struct ObjectCounts {
     pub present: u64,
     /// Copies found missing or changed at a destination. None was given back.
     pub damaged_copies: u64,
-    /// Not given back.
+    /// Objects that were not given back, for whatever reason.
     pub failed: u64,
     /// Not given back, because no destination has a proved copy.
     pub no_copy: u64,
@@ -45,7 +45,7 @@ pub struct RestoreFinding {
     pub reason: String,
 }
 
-/// A restore's report.
+/// What a restore reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RestoreSummary {
     /// Name of the restore.
@@ -58,15 +58,15 @@ pub struct RestoreSummary {
     pub in_place: bool,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// Nothing was done, only looked at.
     pub dry_run: bool,
-    /// Objects.
+    /// How many objects were asked for, by what became of them.
     pub objects: ObjectCounts,
     /// Data files with at least one object that was restored.
     pub files: u64,
-    /// Bytes restored.
+    /// Bytes of the objects that were restored.
     pub bytes: u64,
     /// Data files without bytes that a backup could have, by rule.
     pub not_covered: u64,
@@ -90,7 +90,7 @@ pub struct RestoreSummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

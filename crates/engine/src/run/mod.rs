@@ -46,7 +46,7 @@ use crate::source::stores::{Access, NotCovered, Stores};
 /// What a run works with.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
-    /// What should exist.
+    /// What should exist: Dataverse's database, or a snapshot of it.
     pub catalog: &'a dyn Catalog,
     /// Where its bytes are.
     pub stores: &'a Stores,
@@ -54,7 +54,7 @@ pub struct Setup<'a> {
     pub ledger: &'a dyn Ledger,
     /// Name of the destination.
     pub destination: &'a DestinationName,
-    /// The destination.
+    /// The destination itself, where sessions are opened.
     pub sink: &'a dyn Sink,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,

@@ -19,7 +19,7 @@ pub struct Options {
     pub selection: Selection,
     /// Also look, at the destination, at copies that are recorded as proved.
     pub rerun: bool,
-    /// Only count.
+    /// Only count what is due; nothing is locked, stored or recorded.
     pub dry_run: bool,
     /// Stop after this many data files.
     pub limit: Option<u64>,

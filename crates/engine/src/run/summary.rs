@@ -14,13 +14,13 @@ pub struct FileCounts {
     pub catalogued: u64,
     /// Safe already; nothing had to be sent.
     pub unchanged: u64,
-    /// Copied and proved.
+    /// Copied by this run, and proved at the destination.
     pub copied: u64,
     /// Found at the destination and proved there.
     pub adopted: u64,
     /// Without bytes that a backup could read, by rule.
     pub not_covered: u64,
-    /// Not safe.
+    /// Not safe: with a failure that is listed.
     pub failed: u64,
     /// Not safe, and acknowledged by the administrator: nothing about them has changed since.
     pub acknowledged: u64,
@@ -48,7 +48,7 @@ pub struct Finding {
     pub storage_identifier: Option<String>,
     /// Its newest name with its folder.
     pub name: Option<String>,
-    /// The verdict.
+    /// The verdict, as the ledger has it.
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,
@@ -57,11 +57,11 @@ pub struct Finding {
 /// How many data files failed for one and the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonCount {
-    /// Their verdict.
+    /// The verdict that these data files share.
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,
-    /// How many.
+    /// How many data files share it.
     pub files: u64,
     /// A disk or a quota is full.
     pub no_space: bool,
@@ -87,7 +87,7 @@ pub struct AuditedCounts {
     pub not_safe: u64,
 }
 
-/// A run's report.
+/// What a run reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Name of the run.
@@ -96,13 +96,13 @@ pub struct Summary {
     pub destination: DestinationName,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
     /// Nothing was done, only counted.
     pub dry_run: bool,
     /// It was about everything, not about a selection.
     pub whole: bool,
-    /// Data files.
+    /// Data files in scope, by what became of them.
     pub files: FileCounts,
     /// What was found to be due.
     pub due: Due,
@@ -145,7 +145,7 @@ pub struct Summary {
     pub hint: Option<crate::command::hint::Hint>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

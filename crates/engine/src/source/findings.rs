@@ -53,7 +53,7 @@ impl Condition {
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditFinding {
-    /// The data file.
+    /// Id of the data file: `dvobject.id` of Dataverse's database.
     pub data_file_id: DvObjectId,
     /// PID of its dataset.
     pub dataset: Option<String>,
@@ -61,7 +61,7 @@ pub struct AuditFinding {
     pub storage_identifier: Option<String>,
     /// Its newest name with its folder.
     pub name: Option<String>,
-    /// What it is.
+    /// Which kind of finding it is.
     pub what: Condition,
     /// Why, in a sentence.
     pub reason: String,

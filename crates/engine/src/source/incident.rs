@@ -14,7 +14,6 @@ const IN_STORE: u32 = 1;
 #[derive(Clone, Copy)]
 pub(crate) struct Discovery<'a> {
     pub(crate) command: &'static str,
-    /// In a sentence.
     pub(crate) detail: &'a str,
 }
 

@@ -33,7 +33,7 @@ pub enum Access {
 pub struct NoStore {
     /// Whether that may pass by itself ([`Cause::Unavailable`]) or not ([`Cause::Misconfigured`]).
     pub cause: Cause,
-    /// In words.
+    /// Why nothing of it can be read, in a sentence.
     pub why: String,
 }
 
@@ -125,9 +125,9 @@ impl NotCovered {
 
 /// Where a data file's objects are: in which store, and under which names.
 pub struct StoreLocation {
-    /// The store.
+    /// Driver id of the store.
     pub driver: DriverId,
-    /// What reads it.
+    /// The source that reads its objects.
     pub source: Arc<dyn Source>,
     /// The data file's storage identifier, cut into its parts.
     pub identifier: StorageIdentifier,

@@ -30,7 +30,7 @@ pub struct VerifySetup<'a> {
     pub ledger: &'a dyn Ledger,
     /// Name of the destination.
     pub destination: &'a DestinationName,
-    /// The destination.
+    /// The destination itself, where sessions are opened.
     pub sink: &'a dyn Sink,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
@@ -59,20 +59,20 @@ pub struct VerifyOptions {
     pub time_budget: Option<Duration>,
 }
 
-/// The report.
+/// What the command reports at its end; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifySummary {
-    /// `verify`.
+    /// The command that this is the report of: `verify`.
     pub command: &'static str,
     /// Name of the run.
     pub run_id: RunId,
-    /// The destination.
+    /// Name of the destination that it is about.
     pub destination: DestinationName,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC.
     pub finished: String,
-    /// Copies in scope.
+    /// Copies in scope, by what the look at them has shown.
     pub copies: CopyCounts,
     /// Bytes of the good ones.
     pub bytes: u64,
@@ -86,7 +86,7 @@ pub struct VerifySummary {
     pub aborted: Option<String>,
     /// The ending's exit code.
     pub exit_code: u8,
-    /// How it ended.
+    /// How it ended, of which `exit_code` is the number.
     #[serde(skip)]
     pub ending: ExitStatus,
 }

@@ -99,7 +99,6 @@ pub(crate) struct Channels {
 
 /// The bytes of one channel, on this side of the library.
 pub(crate) struct ChannelBuffer {
-    /// To be sent.
     pub(crate) out: Vec<u8>,
     /// Received, and not yet understood.
     pub(crate) input: Vec<u8>,

@@ -106,7 +106,6 @@ pub(super) struct Russh {
     moved: Arc<Notify>,
 }
 
-/// One channel.
 struct Stream {
     /// Bytes that the connection has taken over and not yet sent.
     pending: Arc<AtomicUsize>,

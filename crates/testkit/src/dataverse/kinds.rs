@@ -78,7 +78,6 @@ impl Kinds {
         file
     }
 
-    /// A row alone.
     fn row(&mut self, dataset: i64, kind: &str, identifier: Option<&str>, expect: Expect) -> &mut DataFile {
         let content = self.content();
         let file = self.world.add_row(dataset, identifier, &content);

@@ -23,7 +23,7 @@ pub enum Schema {
 }
 
 impl Schema {
-    /// Both.
+    /// Both shapes, the older one first.
     pub const ALL: [Self; 2] = [Self::V4_8, Self::V6_9];
 
     /// The statements that make the tables.

@@ -31,33 +31,33 @@ pub enum Expect {
 /// A row of `alternativepersistentidentifier`.
 #[derive(Debug, Clone)]
 pub struct AlternativePid {
-    /// For example `hdl`.
+    /// The protocol, for example `hdl`.
     pub protocol: String,
-    /// For example `1902.1`.
+    /// The authority, for example `1902.1`.
     pub authority: String,
-    /// For example `00012`.
+    /// The identifier, for example `00012`.
     pub identifier: String,
-    /// `storagelocationdesignator`.
+    /// Dataverse's column `storagelocationdesignator`.
     pub designator: Option<bool>,
 }
 
 /// A row of `datasetversion`.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// `id`.
+    /// Dataverse's column `id`.
     pub id: i64,
     /// `versionnumber` and `minorversionnumber`; none for a draft.
     pub number: Option<(i64, i64)>,
-    /// `versionstate`.
+    /// Dataverse's column `versionstate`.
     pub state: String,
 }
 
 /// A dataset.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// `dvobject.id`.
+    /// Dataverse's column `dvobject.id`.
     pub id: i64,
-    /// For example `doi`.
+    /// The protocol, for example `doi`.
     pub protocol: String,
     /// For example `10.5072`; with the shoulder, `10.5072/FK2`, in 4.8.
     pub authority: String,
@@ -95,78 +95,78 @@ impl Dataset {
 /// A row of `datatable`.
 #[derive(Debug, Clone, Default)]
 pub struct DataTable {
-    /// `originalfileformat`.
+    /// Dataverse's column `originalfileformat`.
     pub original_format: Option<String>,
-    /// `originalfilesize`; 6.9 only.
+    /// Dataverse's column `originalfilesize`; 6.9 only.
     pub original_size: Option<i64>,
-    /// `originalfilename`; 6.9 only.
+    /// Dataverse's column `originalfilename`; 6.9 only.
     pub original_name: Option<String>,
 }
 
 /// A row of `auxiliaryfile`; 6.9 only.
 #[derive(Debug, Clone)]
 pub struct Auxiliary {
-    /// `formattag`.
+    /// Dataverse's column `formattag`.
     pub format_tag: String,
-    /// `formatversion`.
+    /// Dataverse's column `formatversion`.
     pub format_version: String,
-    /// `contenttype`.
+    /// Dataverse's column `contenttype`.
     pub content_type: Option<String>,
-    /// `filesize`.
+    /// Dataverse's column `filesize`.
     pub size: Option<i64>,
-    /// `checksum`.
+    /// Dataverse's column `checksum`.
     pub checksum: Option<String>,
 }
 
 /// A row of `filemetadata`.
 #[derive(Debug, Clone)]
 pub struct Label {
-    /// `datasetversion_id`.
+    /// Dataverse's column `datasetversion_id`.
     pub version: i64,
-    /// `label`.
+    /// Dataverse's column `label`.
     pub label: String,
-    /// `directorylabel`.
+    /// Dataverse's column `directorylabel`.
     pub directory: Option<String>,
 }
 
 /// A data file.
 #[derive(Debug, Clone)]
 pub struct DataFile {
-    /// `dvobject.id`.
+    /// Dataverse's column `dvobject.id`.
     pub id: i64,
-    /// `owner_id`.
+    /// Dataverse's column `owner_id`.
     pub dataset: Option<i64>,
     /// What it is an example of.
     pub kind: String,
-    /// `storageidentifier`.
+    /// Dataverse's column `storageidentifier`.
     pub storage_identifier: Option<String>,
-    /// `checksumtype`.
+    /// Dataverse's column `checksumtype`.
     pub checksum_type: String,
-    /// `checksumvalue`.
+    /// Dataverse's column `checksumvalue`.
     pub checksum_value: String,
-    /// `contenttype`.
+    /// Dataverse's column `contenttype`.
     pub content_type: String,
-    /// `filesize`.
+    /// Dataverse's column `filesize`.
     pub size: Option<i64>,
-    /// `ingeststatus`.
+    /// Dataverse's column `ingeststatus`.
     pub ingest_status: Option<char>,
-    /// `restricted`.
+    /// Dataverse's column `restricted`.
     pub restricted: bool,
     /// `embargo.dateavailable`, `YYYY-MM-DD`; 6.9 only.
     pub embargo_until: Option<String>,
     /// `retention.dateunavailable`, `YYYY-MM-DD`; 6.9 only.
     pub retention_until: Option<String>,
-    /// `prov_entityname`; 6.9 only.
+    /// Dataverse's column `prov_entityname`; 6.9 only.
     pub provenance_entity: Option<String>,
-    /// `previousdatafileid`.
+    /// Dataverse's column `previousdatafileid`.
     pub previous: Option<i64>,
-    /// `createdate`.
+    /// Dataverse's column `createdate`.
     pub created: String,
-    /// Rows of `datatable`.
+    /// Its rows of the table `datatable`.
     pub tables: Vec<DataTable>,
-    /// Rows of `auxiliaryfile`.
+    /// Its rows of the table `auxiliaryfile`.
     pub auxiliary: Vec<Auxiliary>,
-    /// Rows of `filemetadata`.
+    /// Its rows of the table `filemetadata`, one a version.
     pub labels: Vec<Label>,
     /// The verdict that a backup should come to.
     pub expect: Expect,
@@ -192,29 +192,29 @@ pub struct StoredObject {
     pub store: String,
     /// Path below the store's root.
     pub path: String,
-    /// What is there.
+    /// What lies at its place in the store.
     pub content: Stored,
 }
 
 /// A store of type `file`.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Its driver id.
+    /// Its driver id, as storage identifiers name it.
     pub id: String,
-    /// Its folder.
+    /// The folder that its objects lie in.
     pub directory: PathBuf,
 }
 
 /// A whole installation. All fields may be changed before it is written.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// The database's shape.
+    /// Which shape the tables have.
     pub schema: Schema,
     /// Stores of type `file`; the first one holds objects without a prefix.
     pub stores: Vec<Store>,
-    /// Datasets.
+    /// Datasets that were added, in the order of their ids.
     pub datasets: Vec<Dataset>,
-    /// Data files.
+    /// Data files in scope, by what became of them.
     pub files: Vec<DataFile>,
     /// What lies in the stores.
     pub objects: Vec<StoredObject>,

@@ -23,11 +23,11 @@ pub struct Server {
     pub region: String,
     /// Who may use it.
     pub user: String,
-    /// The password.
+    /// The password of the account.
     pub password: String,
-    /// The project's name.
+    /// Name of the project that the account belongs to.
     pub project: String,
-    /// The project's id.
+    /// Id of the project that the account belongs to.
     pub project_id: String,
     /// Id and secret of an application credential of the user.
     pub application_credential: (String, String),

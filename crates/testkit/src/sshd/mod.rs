@@ -73,11 +73,11 @@ impl Default for Options {
 /// How a client gets in, and where its files are.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// 127.0.0.1.
+    /// The address where it listens: 127.0.0.1.
     pub host: String,
     /// A port for each kind of account.
     pub port: u16,
-    /// Who logs in.
+    /// The account that logs in.
     pub user: String,
     /// A folder for the client to use, as the client sees it over SFTP.
     pub root: String,
@@ -116,7 +116,7 @@ impl Account {
     }
 }
 
-/// A running sshd.
+/// An sshd that ends when this is dropped.
 pub struct Server {
     daemon: Option<Daemon>, // before `dir`: the server ends before its folder goes
     agent: OnceLock<Daemon>,

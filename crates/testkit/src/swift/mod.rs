@@ -52,7 +52,7 @@ impl Default for Options {
     }
 }
 
-/// A running Swift.
+/// A Swift server that ends when this is dropped.
 pub struct Server {
     /// Where it answers without TLS: also the endpoint of S3 (path style, any region).
     pub url: String,

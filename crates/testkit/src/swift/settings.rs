@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::Options;
 
-/// Where everything listens.
 pub(super) struct Ports {
     pub(super) account: u16,
     pub(super) container: u16,
