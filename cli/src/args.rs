@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
@@ -58,8 +58,8 @@ pub(crate) struct Arguments {
     /// Print the result as one JSON object on stdout, and nothing else there
     ///
     /// `status --failed` prints JSON Lines instead: one object for each data file. Messages stay on stderr.
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    pub(crate) json: bool,
+    #[arg(long, id = JSON, global = true, help_heading = GLOBAL, num_args = 0, default_missing_value = STDOUT)]
+    json: Option<PathBuf>,
 
     /// Whether to use colours
     ///
@@ -73,6 +73,18 @@ pub(crate) struct Arguments {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The name of `--json`. `report` takes a file with it, and so defines it anew, as the same value; everywhere else it has none.
+pub(crate) const JSON: &str = "json";
+/// Its value where no file is named: stdout.
+pub(crate) const STDOUT: &str = "-";
+
+impl Arguments {
+    /// Whether the result is to be one JSON object on stdout.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json.as_deref().is_some_and(|it| it == Path::new(STDOUT))
+    }
 }
 
 /// Whether to use colours.

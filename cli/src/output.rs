@@ -1,9 +1,10 @@
 //! What is printed, where, and how much of it: results on stdout, messages on stderr.
 
-use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+
+pub(crate) use dvb_model::{plain, plain_lines};
 
 use crate::args::Arguments;
 use crate::exit::Failure;
@@ -58,7 +59,7 @@ impl Screen {
             (false, _) => Verbosity::Verbose,
         };
         Self {
-            json: arguments.json,
+            json: arguments.is_json(),
             verbosity,
             watched: out || err,
             // A trace would tear a bar apart.
@@ -133,60 +134,4 @@ pub(crate) fn print_error_object(error: &str, exit_code: u8) {
     let object = serde_json::json!({ "exit_code": exit_code, "error": error.trim_end() });
     // The exit code says it as well.
     let _ = print(&object.to_string());
-}
-
-/// Text from a database as a terminal or a mail may have it: names are data, and neither move the cursor nor turn the
-/// direction in which the rest of the line reads.
-pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_hidden) {
-        let shown = |it: char| if is_hidden(it) { it.escape_default().to_string() } else { it.to_string() };
-        return text.chars().map(shown).collect::<String>().into();
-    }
-    text.into()
-}
-
-/// The same for a text of several lines, as messages are.
-pub(crate) fn plain_lines(text: &str) -> Cow<'_, str> {
-    if text.chars().any(|it| it != '\n' && is_hidden(it)) {
-        return text.split('\n').map(plain).collect::<Vec<_>>().join("\n").into();
-    }
-    text.into()
-}
-
-/// Controls, those of bidirectional text among them (Unicode, UAX 9), and the separators of lines and paragraphs.
-fn is_hidden(it: char) -> bool {
-    it.is_control()
-        || matches!(it, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_do_not_move_the_cursor() {
-        assert_eq!(plain("Übersicht 1.tab"), "Übersicht 1.tab");
-        assert_eq!(plain("a\x1b[2J\nb\u{9b}"), "a\\u{1b}[2J\\nb\\u{9b}");
-    }
-
-    #[test]
-    fn names_do_not_turn_the_direction_of_a_line() {
-        assert_eq!(plain("report\u{202e}fdp.exe"), "report\\u{202e}fdp.exe");
-        for control in "\u{202a}\u{202b}\u{202c}\u{202d}\u{2066}\u{2067}\u{2068}\u{2069}\u{200e}\u{200f}\u{61c}".chars()
-        {
-            assert_eq!(plain(&control.to_string()), control.escape_default().to_string());
-        }
-        assert_eq!(plain("\u{645}\u{644}\u{641}.csv"), "\u{645}\u{644}\u{641}.csv", "letters of such a script stay");
-    }
-
-    #[test]
-    fn messages_keep_their_lines_and_nothing_else() {
-        assert_eq!(plain_lines("one\n  two"), "one\n  two");
-        assert_eq!(plain_lines("a\u{202e}b\n\x1b[2Jc\n"), "a\\u{202e}b\n\\u{1b}[2Jc\n");
-    }
-
-    #[test]
-    fn names_of_other_scripts_stay() {
-        assert_eq!(plain("\u{30c7}\u{30fc}\u{30bf}"), "\u{30c7}\u{30fc}\u{30bf}");
-    }
 }

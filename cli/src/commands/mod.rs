@@ -15,6 +15,7 @@ mod man;
 mod orphans;
 mod rebuild;
 mod repair;
+mod report;
 mod require;
 mod restore;
 mod run;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Repair(Box<repair::Args>),
     Incident(incident::Args),
     Acknowledge(acknowledge::Args),
+    Report(report::Args),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -106,6 +108,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
         Command::Repair(args) => repair::run(&args, &context()?),
         Command::Incident(args) => incident::run(&args, &context()?),
         Command::Acknowledge(args) => acknowledge::run(&args, &context()?),
+        Command::Report(args) => report::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),

@@ -17,6 +17,7 @@ mod orphans;
 mod rebuild;
 mod remote;
 mod repair;
+mod report;
 mod restore;
 mod run;
 mod site;

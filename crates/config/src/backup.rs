@@ -27,6 +27,21 @@ pub struct Destination {
     pub bandwidth_limit: Option<u64>,
     /// How long a run may last.
     pub time_budget: Option<Duration>,
+    /// What the report says of it, and nothing else.
+    pub stated: Stated,
+}
+
+/// Facts about a destination that only its administrator knows, in their words; `None`: not stated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// Where it stands.
+    pub place: Option<String>,
+    /// What the copies are stored on.
+    pub medium: Option<String>,
+    /// The region that a disaster would strike as a whole.
+    pub region: Option<String>,
+    /// Who is responsible for it.
+    pub administrator: Option<String>,
 }
 
 /// What a destination is, with what its kind needs.
@@ -204,7 +219,14 @@ pub(super) fn read(name: &DestinationName, fields: &mut Fields<'_>) -> Option<De
     let jobs = fields.parsed("Jobs", |text| value::number(text, 1, 256)).unwrap_or(4);
     let bandwidth_limit = fields.parsed("BandwidthLimit", value::rate);
     let time_budget = fields.parsed("TimeBudget", value::duration);
-    Some(Destination { name: name.clone(), kind: kind?, verify, verify_every, jobs, bandwidth_limit, time_budget })
+    let stated = Stated {
+        place: fields.text("Place"),
+        medium: fields.text("Medium"),
+        region: fields.text("Region"),
+        administrator: fields.text("Administrator"),
+    };
+    let kind = kind?;
+    Some(Destination { name: name.clone(), kind, verify, verify_every, jobs, bandwidth_limit, time_budget, stated })
 }
 
 fn read_ssh(fields: &mut Fields<'_>) -> Option<SshTarget> {

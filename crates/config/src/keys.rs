@@ -173,6 +173,10 @@ pub(super) const BACKUP: &[Key] = &[
     plain("Jobs", "how many files are in flight"),
     plain("BandwidthLimit", "how many bytes a second are sent at most"),
     plain("TimeBudget", "how long a run may last"),
+    plain("Place", "where the destination stands, for the report"),
+    plain("Medium", "what the copies are stored on, for the report"),
+    plain("Region", "the region that a disaster would strike as a whole, for the report"),
+    plain("Administrator", "who is responsible for the destination, for the report"),
     plain("ConnectTimeout", "how long to wait for a connection"),
     plain("IdleTimeout", "how long to wait for a server that says nothing"),
 ];

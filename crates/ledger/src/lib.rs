@@ -3,6 +3,7 @@
 //! One row a data file (or dataset) and destination: [`State`]. One row an object and destination: [`CopyRecord`].
 //! `OK` can only be recorded with a proof for every object ([`Verdict::Safe`]).
 
+mod aggregate;
 mod check;
 mod claim;
 mod decode;
@@ -20,6 +21,7 @@ mod sqlite;
 mod trace;
 mod validate;
 
+pub use aggregate::{Aggregates, AuditDay, CopiesOfMonth, FilesByCopies, OF_ONE_FILE, ProofDay, UnprovedCopies};
 pub use check::{Check, Found, LedgerCopy, SourceDamage};
 pub use error::LedgerError;
 pub use event::{Acknowledgement, Agent, Event, EventEnd, History};
@@ -49,7 +51,7 @@ pub trait Lock: Send + Sync {
 ///
 /// What it does is cut into traits by use; whoever has a `dyn Ledger` has all of them.
 pub trait Ledger:
-    RunLog + Verdicts + Proofs + Keys + Claims + SourceChecks + Identity + Incidents + History + Send + Sync
+    RunLog + Verdicts + Proofs + Keys + Claims + SourceChecks + Identity + Incidents + History + Aggregates + Send + Sync
 {
     /// What it is, for messages: host and database, or the file.
     fn describe(&self) -> String;

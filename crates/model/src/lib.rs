@@ -10,6 +10,7 @@ mod key;
 mod names;
 mod object;
 mod pid;
+mod plain;
 
 pub use catalogue::{
     AuxiliaryFile, DataFile, Dataset, Embargo, FileVersion, PACKAGE_CONTENT_TYPE, Retention, StoragePid, Tabular,
@@ -20,3 +21,4 @@ pub use key::{KeyError, ObjectKey, ObjectName};
 pub use names::{DestinationName, DriverId, DvObjectId, RunId};
 pub use object::{ObjectRole, Status};
 pub use pid::{GivenName, NoName, Pid};
+pub use plain::{plain, plain_lines};

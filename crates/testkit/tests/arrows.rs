@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dvb-swift", &["dvb-http", "dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-engine", &["dvb-catalog", "dvb-ledger", "dvb-storage", "dvb-model", "dvb-fixity"]),
     ("dvb-config", &["dvb-pg", "dvb-model", "dvb-fixity"]),
+    ("dvb-report", &["dvb-ledger", "dvb-model", "dvb-fixity"]),
     ("dvb-testkit", &["dvb-model", "dvb-fixity"]),
     ("dvb-examples", EVERYTHING),
     ("dataverse-backup", EVERYTHING),
@@ -31,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const EVERYTHING: &[&str] = &[
     "dvb-config",
     "dvb-engine",
+    "dvb-report",
     "dvb-catalog",
     "dvb-ledger",
     "dvb-storage",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dvb_ledger::OF_ONE_FILE;
 use dvb_model::{
     DataFile, Dataset, DriverId, KeyError, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
 };
@@ -112,7 +113,8 @@ impl NotCovered {
         match self {
             Self::Identifier(why) => why.to_string(),
             Self::Reference(driver, why) => {
-                format!("store {driver}: {why}; reference {}", file.storage_identifier.as_deref().unwrap_or_default())
+                let reference = file.storage_identifier.as_deref().unwrap_or_default();
+                format!("store {driver}: {why}{OF_ONE_FILE}{reference}")
             }
             Self::UnknownDriver(driver) => Self::unknown(driver),
         }

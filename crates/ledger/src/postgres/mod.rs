@@ -1,5 +1,6 @@
 //! The ledger in PostgreSQL: any number of hosts.
 
+mod aggregate;
 mod check;
 mod claim;
 mod event;
@@ -27,10 +28,10 @@ use crate::event::PAGE;
 use crate::pages::Pages;
 use crate::trace;
 use crate::{
-    Acknowledgement, Audited, Candidate, Check, Claim, Claims, CopyRecord, Custody, EntryKind, Event, EventEnd,
-    Finding, History, Holder, Holding, Identity, Incident, Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock,
-    Mending, Migration, ObjectSize, Proofs, Record, Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage,
-    State, StateDetail, Verdicts,
+    Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
+    Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Holder, Holding, Identity, Incident,
+    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, ProofDay, Proofs, Record,
+    Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage, State, StateDetail, UnprovedCopies, Verdicts,
 };
 
 /// How long the database may say nothing while an answer is waited for.
@@ -437,5 +438,39 @@ impl History for PostgresLedger {
             incident::take_over(db, incidents)?;
             event::acknowledge(db, acknowledged)
         })
+    }
+}
+
+impl Aggregates for PostgresLedger {
+    fn installation_id(&self) -> Result<Option<String>, LedgerError> {
+        self.transact("look up the installation", aggregate::installation_id)
+    }
+
+    fn files_by_copies(&self) -> Result<Vec<FilesByCopies>, LedgerError> {
+        self.transact("count data files by their copies", aggregate::files_by_copies)
+    }
+
+    fn not_covered(&self, limit: u32) -> Result<(Vec<(String, u64)>, u64), LedgerError> {
+        self.transact("count what is not covered", |db| aggregate::not_covered(db, limit))
+    }
+
+    fn proofs_by_day(
+        &self,
+        destination: &DestinationName,
+        overdue_before: Option<&str>,
+    ) -> Result<Vec<ProofDay>, LedgerError> {
+        self.transact("count the proofs", |db| aggregate::proofs_by_day(db, destination, overdue_before))
+    }
+
+    fn unproved_copies(&self, destination: &DestinationName) -> Result<UnprovedCopies, LedgerError> {
+        self.transact("count the copies without a proof", |db| aggregate::unproved_copies(db, destination))
+    }
+
+    fn audits_by_day(&self, overdue_before: Option<&str>) -> Result<Vec<AuditDay>, LedgerError> {
+        self.transact("count what was audited", |db| aggregate::audits_by_day(db, overdue_before))
+    }
+
+    fn copies_by_month(&self) -> Result<Vec<CopiesOfMonth>, LedgerError> {
+        self.transact("count the copies by month", aggregate::copies_by_month)
     }
 }

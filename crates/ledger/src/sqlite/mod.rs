@@ -1,5 +1,6 @@
 //! The ledger in a file: no server, one host.
 
+mod aggregate;
 mod check;
 mod claim;
 mod event;
@@ -26,10 +27,10 @@ use crate::event::PAGE;
 use crate::pages::Pages;
 use crate::trace;
 use crate::{
-    Acknowledgement, Audited, Candidate, Check, Claim, Claims, CopyRecord, Custody, EntryKind, Event, EventEnd,
-    Finding, History, Holder, Holding, Identity, Incident, Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock,
-    Mending, Migration, ObjectSize, Proofs, Record, Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage,
-    State, StateDetail, Verdicts,
+    Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
+    Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Holder, Holding, Identity, Incident,
+    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, ProofDay, Proofs, Record,
+    Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage, State, StateDetail, UnprovedCopies, Verdicts,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.
@@ -449,5 +450,39 @@ impl History for SqliteLedger {
             incident::take_over(db, incidents)?;
             event::acknowledge(db, acknowledged)
         })
+    }
+}
+
+impl Aggregates for SqliteLedger {
+    fn installation_id(&self) -> Result<Option<String>, LedgerError> {
+        self.read("look up the installation", |db| aggregate::installation_id(db))
+    }
+
+    fn files_by_copies(&self) -> Result<Vec<FilesByCopies>, LedgerError> {
+        self.read("count data files by their copies", |db| aggregate::files_by_copies(db))
+    }
+
+    fn not_covered(&self, limit: u32) -> Result<(Vec<(String, u64)>, u64), LedgerError> {
+        self.read("count what is not covered", |db| aggregate::not_covered(db, limit))
+    }
+
+    fn proofs_by_day(
+        &self,
+        destination: &DestinationName,
+        overdue_before: Option<&str>,
+    ) -> Result<Vec<ProofDay>, LedgerError> {
+        self.read("count the proofs", |db| aggregate::proofs_by_day(db, destination, overdue_before))
+    }
+
+    fn unproved_copies(&self, destination: &DestinationName) -> Result<UnprovedCopies, LedgerError> {
+        self.read("count the copies without a proof", |db| aggregate::unproved_copies(db, destination))
+    }
+
+    fn audits_by_day(&self, overdue_before: Option<&str>) -> Result<Vec<AuditDay>, LedgerError> {
+        self.read("count what was audited", |db| aggregate::audits_by_day(db, overdue_before))
+    }
+
+    fn copies_by_month(&self) -> Result<Vec<CopiesOfMonth>, LedgerError> {
+        self.read("count the copies by month", |db| aggregate::copies_by_month(db))
     }
 }

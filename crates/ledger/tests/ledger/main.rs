@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod adoption;
+mod aggregates;
 mod checks;
 mod child;
 mod claims;
@@ -106,6 +107,12 @@ macro_rules! suite {
             incidents::are_opened_and_closed_by_looks_at_copies,
             incidents::are_opened_and_closed_by_verdicts,
             incidents::from_before_are_kept,
+            aggregates::data_files_and_bytes_are_counted_by_copies,
+            aggregates::what_is_not_covered_is_counted_by_reason,
+            aggregates::proofs_are_counted_by_day,
+            aggregates::audits_are_counted_by_day,
+            aggregates::copies_are_counted_by_month,
+            aggregates::who_it_is_is_told_without_making_it,
             locks::the_second_learns_who_holds_it,
             locks::another_destination_is_free,
             locks::many_at_once_give_one_holder,
