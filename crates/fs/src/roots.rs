@@ -84,20 +84,41 @@ impl Roots {
     /// Does something with what is at `name`: in the store's folder, or wherever a link leads that leaves it and ends
     /// below one of these folders.
     pub(crate) fn with<T>(&self, name: &str, work: impl Fn(&Dir, &Path) -> io::Result<T>) -> Result<T, SourceError> {
+        self.try_with(name, work)?.map_err(|it| self.failed(it, name))
+    }
+
+    /// The same; `None` where nothing is there. It is not looked for the reason: most data files lack what may be beside
+    /// them.
+    pub(crate) fn if_there<T>(
+        &self,
+        name: &str,
+        work: impl Fn(&Dir, &Path) -> io::Result<T>,
+    ) -> Result<Option<T>, SourceError> {
+        match self.try_with(name, work)? {
+            Err(error) if cause(&error) == Cause::Missing => Ok(None),
+            done => done.map(Some).map_err(|it| self.failed(it, name)),
+        }
+    }
+
+    fn try_with<T>(
+        &self,
+        name: &str,
+        work: impl Fn(&Dir, &Path) -> io::Result<T>,
+    ) -> Result<io::Result<T>, SourceError> {
         let Some(own) = self.all.first() else {
             return Err(SourceError::new(Cause::Unavailable, "the store has no folder"));
         };
         let first = match work(&own.dir, Path::new(name)) {
             Err(error) if cause(&error) == Cause::Refused => error,
-            other => return other.map_err(|it| self.failed(it, name)),
+            other => return Ok(other),
         };
         match self.real(name) {
             Ok(Some(it)) => {
                 let path = if it.path.as_os_str().is_empty() { Path::new(".") } else { it.path.as_path() };
-                work(it.dir, path).map_err(|it| self.failed(it, name))
+                Ok(work(it.dir, path))
             }
-            Ok(None) => Err(self.failed(first, name)),
-            Err(error) => Err(self.failed(error, name)),
+            Ok(None) => Ok(Err(first)),
+            Err(error) => Ok(Err(error)),
         }
     }
 

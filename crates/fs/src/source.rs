@@ -146,11 +146,8 @@ impl Source for FileStore {
     }
 
     fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        match self.roots.with(&path_of(at), |dir, path| dir.metadata(path)) {
-            Ok(metadata) => Ok(metadata.is_file().then(|| metadata.len())),
-            Err(error) if error.cause == Cause::Missing => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = self.roots.if_there(&path_of(at), |dir, path| dir.metadata(path))?;
+        Ok(found.filter(|it| it.is_file()).map(|it| it.len()))
     }
 
     fn shelf(&self, at: &Location) -> Option<Shelf> {
@@ -159,10 +156,7 @@ impl Source for FileStore {
     }
 
     fn sizes(&self, folder: &str, wanted: &mut HashMap<String, Option<u64>>) -> Result<(), SourceError> {
-        let dir = match self.roots.with(folder, |dir, path| dir.open_dir(path)) {
-            Err(error) if error.cause == Cause::Missing => return Ok(()),
-            dir => dir?,
-        };
+        let Some(dir) = self.roots.if_there(folder, |dir, path| dir.open_dir(path))? else { return Ok(()) };
         let failed = |error| source_error(error, self.roots.own(), folder);
         ignore_gone(self.walk(&dir, (folder, ""), wanted)).map_err(failed)
     }
