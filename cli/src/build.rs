@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Access, NoStore, StoreWriters, Stores, writer_run};
+use dvb_engine::{Access, CancelToken, NoStore, StoreWriters, Stores, asking, writer_run};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, OwnershipPolicy};
 use dvb_ledger::{Agent, Ledger, LedgerError, PostgresLedger, SqliteLedger};
 use dvb_model::{DriverId, RunId, StoreKind};
+use dvb_pg::Interrupt;
 use dvb_remote::{Layout, RemoteConfig, RemoteStore, Signing};
 use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
@@ -107,11 +108,15 @@ pub(crate) fn catalogue(config: &Config) -> Result<CatalogueReader, BuildError> 
     })
 }
 
-/// The ledger, for this many workers.
-pub(crate) fn ledger(config: &Config, workers: u32) -> Result<Box<dyn Ledger>, LedgerError> {
+/// The ledger, for this many workers; a server that does not answer is waited for no longer than `stop` allows.
+pub(crate) fn ledger(config: &Config, workers: u32, stop: &CancelToken) -> Result<Box<dyn Ledger>, LedgerError> {
     match &config.database.ledger {
-        // One more plans while the others record.
-        LedgerTarget::Postgres(target) => Ok(Box::new(PostgresLedger::open(target.clone(), workers + 1)?)),
+        LedgerTarget::Postgres(target) => {
+            let (name, interrupt) = (format!("the backup database {}", target.describe()), Interrupt::new());
+            // One more plans while the others record.
+            let open = || PostgresLedger::open_interruptible(target.clone(), workers + 1, interrupt.clone());
+            Ok(Box::new(asking(stop, &name, || interrupt.interrupt(), open)?))
+        }
         LedgerTarget::Sqlite(path) => Ok(Box::new(SqliteLedger::new(path))),
     }
 }
@@ -543,7 +548,7 @@ fn home() -> Option<PathBuf> {
 
 /// A ledger that lasts as long as the folder.
 pub(crate) fn passing_ledger(folder: &Path) -> Result<Box<dyn Ledger>, LedgerError> {
-    let ledger = SqliteLedger::new(folder.join("ledger.db"));
+    let ledger = SqliteLedger::temporary(folder.join("ledger.db"), std::env::temp_dir());
     ledger.migrate()?;
     Ok(Box::new(ledger))
 }

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     }
     let destinations = context.destinations(&args.destinations.names)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
-    let ledger = build::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     let setup = AcknowledgeSetup { ledger: ledger.as_ref(), destinations: &names };
     let options = AcknowledgeOptions {
         run: new_run_id(),

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     last_resort::watch(&stop, args.which.time_budget);
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
-    let ledger = build::ledger(config, jobs)?;
+    let ledger = build::ledger(config, jobs, &stop)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let show = Progress::new(&context.screen, &bars, None);
@@ -64,7 +64,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         stop: &stop,
     };
     let asked = args.which.selection.asked();
-    let selection = selection_args::resolve(&asked, context, &[Names::Catalog(setup.catalog)], &stores.default.0)?;
+    let selection =
+        selection_args::resolve(&asked, context, &[Names::Catalog(setup.catalog)], &stores.default.0, &stop)?;
     let options = AuditOptions {
         run: new_run_id(),
         agent: build::agent(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use dvb_catalog::Catalog;
 use dvb_engine::{
-    Access, CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Due, Examined, ExitStatus, Probed, RunError,
-    Samples, Seen, Stores, check_catalogue, check_destinations, check_store, lock_holder,
+    Access, CancelToken, CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Due, Examined, ExitStatus, Probed,
+    RunError, Samples, Seen, Stores, check_catalogue, check_destinations, check_store, lock_holder,
 };
 use dvb_fixity::Evidence;
 use dvb_ledger::Ledger;
@@ -185,7 +185,7 @@ impl Checks<'_> {
     fn ledger(&mut self) -> Result<Option<Box<dyn Ledger>>, Failure> {
         let what = "ledger";
         let config = &self.context.config;
-        let ledger = match build::ledger(config, 1) {
+        let ledger = match build::ledger(config, 1, &CancelToken::new()) {
             Ok(it) => it,
             Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
         };

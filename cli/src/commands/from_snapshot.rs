@@ -68,7 +68,7 @@ impl Known {
         stop: &CancelToken,
     ) -> Result<Self, Failure> {
         let Some(words) = &asked.from_snapshot else {
-            return Ok(Self::Ledger(build::ledger(&context.config, workers)?));
+            return Ok(Self::Ledger(build::ledger(&context.config, workers, stop)?));
         };
         let snapshots = Snapshots::fetch(&which(Some(words)), context, destinations, observer, stop)?;
         if context.screen.is_chatty() {

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, Failure> {
-    let ledger = build::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     let open = ledger.count_open_incidents()?;
     let ending = if open == 0 { ExitStatus::Safe } else { ExitStatus::NotSafe };
     let mut all: Vec<Incident> = Vec::new();
@@ -75,7 +75,7 @@ fn note(args: &NoteArgs, context: &Context) -> Result<ExitStatus, Failure> {
     if args.text.trim().is_empty() {
         return Err(Failure::Usage("the note is empty: say what caused the incident".to_owned()));
     }
-    let ledger = build::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     if !ledger.note_incident(args.number, &args.text, &build::agent().user)? {
         let text = format!("there is no incident {}; incident list shows those that there are", args.number);
         return Err(Failure::Usage(text));

@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Duration;
 
-use dvb_engine::{ExitStatus, PrepareOptions, PrepareSetup, Prepared, RunError, Samples, new_run_id, prepare};
+use dvb_engine::{
+    CancelToken, ExitStatus, PrepareOptions, PrepareSetup, Prepared, RunError, Samples, new_run_id, prepare,
+};
 use dvb_ledger::{Ledger, Migration};
 use dvb_model::DestinationName;
 use dvb_storage::Sink;
@@ -63,7 +65,7 @@ struct Destination {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     make_folder(&context.config)?;
-    let ledger = build::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1, &CancelToken::new())?;
     let Migration { from, to, adopted } = ledger.migrate()?;
     let destinations = destinations(args, context, ledger.as_ref())?;
     let ending = destinations.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let destinations = context.destinations(&args.destinations.names)?;
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let ledger = build::ledger(&context.config, 2)?;
+    let ledger = build::ledger(&context.config, 2, &stop)?;
     let listing = Listing { context, ledger: ledger.as_ref(), stop: &stop };
     let mut page = Page::new(&context.screen);
     page.begin()?;

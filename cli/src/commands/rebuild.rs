@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     init::make_folder(&context.config)?;
-    let ledger = build::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1, &stop)?;
     ledger.migrate()?;
     let one = |it: &&'_ Destination| make_again(args, context, it, ledger.as_ref(), &stop);
     let outcomes: Vec<Outcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();

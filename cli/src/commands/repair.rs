@@ -118,11 +118,11 @@ fn look(
     let writers = table.writers(&options.how.run);
     let stores = table.into_stores();
     let catalogue = build::catalogue(config)?;
-    let ledger = build::ledger(config, jobs)?;
+    let ledger = build::ledger(config, jobs, stop)?;
     let asked = args.selection.asked();
     let mut names = vec![Names::Catalog(catalogue.as_catalog())];
     names.extend(destinations.iter().map(|it| Names::Ledger(ledger.as_ref(), &it.name)));
-    options.how.selection = selection_args::resolve(&asked, context, &names, &stores.default.0)?;
+    options.how.selection = selection_args::resolve(&asked, context, &names, &stores.default.0, stop)?;
     let sinks = sinks(context, destinations)?;
     let origins: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());

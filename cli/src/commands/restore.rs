@@ -176,7 +176,7 @@ fn give_back(
     let mut names = vec![Names::Catalog(catalogue.as_catalog())];
     names.extend(destinations.iter().map(|it| Names::Ledger(known.ledger(), &it.name)));
     let default_store = table.default.0.clone();
-    options.selection = selection_args::resolve(&args.selection.asked(), context, &names, &default_store)?;
+    options.selection = selection_args::resolve(&args.selection.asked(), context, &names, &default_store, stop)?;
     let sinks = sinks(context, destinations)?;
     let from: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {

@@ -250,9 +250,9 @@ fn run_all(
     let catalogue = build::catalogue(config)?;
     let asked = args.selection.asked();
     let selection =
-        selection_args::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0)?;
+        selection_args::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0, stop)?;
     let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
-    let ledger = build::ledger(config, jobs)?;
+    let ledger = build::ledger(config, jobs, stop)?;
     // A destination that cannot be had as it is described does not stop the others.
     let sinks: Vec<_> = destinations.iter().map(|it| build::sink(it)).collect();
     let mut setups = Vec::with_capacity(destinations.len());

@@ -1,6 +1,7 @@
 //! SELECTION: which data files a command is about.
 
-use dvb_engine::{Asked, Names, Resolved, RunError, Selection};
+use dvb_catalog::Catalog;
+use dvb_engine::{Asked, CancelToken, Names, Resolved, RunError, Selection, asking};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 
@@ -58,8 +59,27 @@ pub(super) fn resolve(
     context: &Context,
     from: &[Names<'_>],
     default_store: &str,
+    stop: &CancelToken,
 ) -> Result<Selection, Failure> {
-    Ok(said(asked.resolve(from, default_store)?, context))
+    Ok(said(ask(asked, from, default_store, stop)?, context))
+}
+
+/// Asks; a database that does not answer is waited for no longer than `stop` allows.
+fn ask(asked: &Asked, from: &[Names<'_>], default_store: &str, stop: &CancelToken) -> Result<Resolved, RunError> {
+    match from.iter().find_map(catalogue_of) {
+        Some(catalogue) if !asked.is_everything() => {
+            let name = format!("Dataverse's database {}", catalogue.describe());
+            asking(stop, &name, || catalogue.interrupt(), || asked.resolve(from, default_store))
+        }
+        Some(_) | None => asked.resolve(from, default_store),
+    }
+}
+
+fn catalogue_of<'a>(names: &Names<'a>) -> Option<&'a dyn Catalog> {
+    match *names {
+        Names::Catalog(it) => Some(it),
+        Names::Ledger(..) => None,
+    }
 }
 
 /// Says what was taken for what.
@@ -76,6 +96,7 @@ pub(super) fn resolve_by_ledger(
     ledger: &dyn Ledger,
     destinations: &[&DestinationName],
     catalogue: impl FnOnce() -> Result<CatalogueReader, Failure>,
+    stop: &CancelToken,
 ) -> Result<Selection, Failure> {
     if asked.is_everything() {
         return Ok(Selection::default());
@@ -102,7 +123,7 @@ pub(super) fn resolve_by_ledger(
         }
     };
     from.push(Names::Catalog(catalogue.as_catalog()));
-    match asked.resolve(&from, &default_store.0) {
+    match ask(asked, &from, &default_store.0, stop) {
         Err(error @ RunError::Catalog(_)) => {
             without_catalogue(&Failure::from(error).text());
             Ok(said(by_ledger?, context))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use dvb_engine::{Asked, ExitStatus, Selection, acknowledged};
+use dvb_engine::{Asked, CancelToken, ExitStatus, Selection, acknowledged};
 use dvb_fixity::Digest;
 use dvb_ledger::{Acknowledgement, CopyRecord, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, Status};
@@ -92,11 +92,13 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
-    let ledger = build::ledger(&context.config, 1)?;
+    let stop = CancelToken::new();
+    let ledger = build::ledger(&context.config, 1, &stop)?;
     let several = context.config.destinations.len() > 1;
     let names: Vec<_> = destinations.iter().map(|it| &it.name).collect();
     let catalogue = || Ok(build::catalogue(&context.config)?);
-    let selection = selection_args::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue)?;
+    let selection =
+        selection_args::resolve_by_ledger(&args.asked(), context, ledger.as_ref(), &names, catalogue, &stop)?;
     let status = Command { args, selection, screen: &context.screen, ledger: ledger.as_ref(), several };
     let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
     for destination in &destinations {

@@ -100,7 +100,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let ledger = known.ledger();
     let names: Vec<_> = destinations.iter().map(|it| &it.name).collect();
     let asked = args.which.selection.asked();
-    let selection = selection_args::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context))?;
+    let selection =
+        selection_args::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context), &stop)?;
     let several = destinations.len() > 1;
     let one = |it: &&'_ Destination| {
         let show = Progress::new(&context.screen, &bars, several.then_some(&it.name));

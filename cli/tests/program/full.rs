@@ -84,6 +84,24 @@ fn a_full_folder_for_temporary_files_is_called_so() {
 }
 
 #[test]
+fn a_full_folder_for_what_a_snapshot_says_is_no_backup_database() {
+    let site = site_of(600, 10);
+    site.call(&["init"]).expect(0);
+    site.call(&["run"]).expect(0);
+    let temporary = site.path("tmp");
+    let at = temporary.display().to_string();
+    // Full from the start; full while the tables are made; full while they are filled.
+    for (kib, script) in [(64, format!("fill '{at}'; ")), (160, String::new()), (520, String::new())] {
+        for words in ["restore --from-snapshot --all --to /tmp/never-made", "verify --from-snapshot"] {
+            let script = format!("{script}$dvb {words}");
+            let done = on_small_disk(&site, &temporary, kib, &[("TMPDIR", &at)], &script).expect(5);
+            assert!(!done.err.contains("backup database"), "{kib}: {done}");
+            done.says(&["no space left", &at, "TMPDIR"]);
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_that_files_are_given_back_to_is_called_so() {
     let site = site_of(10, 64 << 10);
     site.call(&["init"]).expect(0);

@@ -7,10 +7,11 @@ use dvb_ledger::{
     Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunLog as _, RunSummary, Verdict, Verdicts as _,
 };
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
+use dvb_testkit::postgres::{Database, Server};
 use dvb_testkit::{files, postgres};
 use serde_json::Value;
 
-use crate::site::Site;
+use crate::site::{Site, done, program};
 
 fn here() -> DestinationName {
     DestinationName("default".to_owned())
@@ -339,4 +340,48 @@ fn a_logo_that_is_not_safe_is_told_by_status() {
     assert_eq!((&line["dataset"], &line["status"]), (&"doi:10.5072/FK2/ABC".into(), &"FAIL_VERIFY".into()));
     site.call(&["run"]).expect(0);
     site.call(&["status"]).expect(0);
+}
+
+#[test]
+fn a_postgresql_that_is_stopped_from_the_start_is_named_and_cut_off() {
+    let server = Server::start();
+    let (dataverse, ledger) = (server.create_database("dataverse"), server.create_database("ledger"));
+    let mut site = Site::within(dataverse.clone());
+    let sections = |database: &Database, ledger: &str| {
+        let Database { host, port, name, user, password } = database;
+        format!(
+            "Host: {host}\nPort: {port}\nDatabase: {name}\nUsername: {user}\nPassword: {password}\nBackupDatabase: {ledger}"
+        )
+    };
+    let sqlite = format!("sqlite:{}", site.path("state/ledger.db").display());
+    site.set("Database", &sections(&dataverse, &sqlite));
+    site.call(&["init"]).expect(0);
+    site.set("Database", &sections(&dataverse, &ledger.name));
+    site.call(&["init", "--take-over"]).expect(0);
+    let frozen = server.freeze();
+    // Who is waited for: the ledger, as the first thing of all; Dataverse's database, for names or for the catalogue.
+    let words: [(&str, &[&str]); 3] = [
+        (&ledger.name, &["run", "--time-budget", "1s", "--json"]),
+        (&sqlite, &["run", "--time-budget", "1s", "--json", "--dataset", "doi:10.5072/FK2/ABC"]),
+        (&sqlite, &["audit", "--time-budget", "1s", "--json"]),
+    ];
+    let mut calls = Vec::new();
+    for database in [dataverse.clone(), server.by_socket(&dataverse)] {
+        for (ledger, words) in words {
+            site.set("Database", &sections(&database, ledger));
+            let config = site.path(&format!("config-{}.ini", calls.len()));
+            fs::copy(site.config(), &config).unwrap();
+            let mut command = program();
+            command.arg("--config").arg(config).args(words).env("HOME", site.folder.path());
+            let name = if ledger == sqlite { &dataverse.name } else { ledger };
+            let where_it_is = format!("{}:{}/{name}", database.host, database.port);
+            calls.push((std::thread::spawn(move || done(&mut command)), where_it_is));
+        }
+    }
+    for (call, where_it_is) in calls {
+        let done = call.join().unwrap().expect(5);
+        assert!(!done.err.contains("nobody knows") && !done.err.contains("ended as it stood"), "{done}");
+        done.says(&[&where_it_is, "it gives no answer, and the time for it was over"]);
+    }
+    drop(frozen);
 }

@@ -30,6 +30,7 @@ pub use check::{
 };
 pub use command::LISTED;
 pub use command::cancel::{CancelToken, ENDS_WITHIN};
+pub use command::cut::asking;
 pub use command::error::RunError;
 pub use command::exit_status::ExitStatus;
 pub use command::hint::Hint;

@@ -89,6 +89,18 @@ pub enum LedgerError {
         #[source]
         source: Source,
     },
+    /// The same of a ledger that is made for one command, in a folder for temporary files.
+    #[error(
+        "no space left in the folder for temporary files, {folder}, which needs about 600 bytes a data file; make room there, \
+         or set TMPDIR to a folder that has room"
+    )]
+    TemporaryFull {
+        /// The folder.
+        folder: String,
+        /// What the driver said.
+        #[source]
+        source: Source,
+    },
     /// Its tables are missing or older than this program.
     #[error("the backup database {target} has no tables of this version yet: run `dataverse-backup init`")]
     NotMigrated {
@@ -205,6 +217,7 @@ impl LedgerError {
             | Self::Pooled { .. }
             | Self::Encoding { .. }
             | Self::Full { .. }
+            | Self::TemporaryFull { .. }
             | Self::NotMigrated { .. }
             | Self::Corrupt { .. }
             | Self::Newer { .. }

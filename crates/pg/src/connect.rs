@@ -9,6 +9,7 @@ use postgres::{Client, NoTls, config};
 
 use crate::error::{is_login, is_tls, is_wrong_password};
 use crate::guard::{Asks, Guard, over};
+use crate::relay::Relay;
 use crate::{Interrupt, Patience, PgError, PostgresTarget, SslMode, tls};
 
 /// How long a server may say nothing while an answer is waited for.
@@ -24,7 +25,8 @@ pub fn connect(target: &PostgresTarget) -> Result<Client, PgError> {
     connect_with(target, &Patience { silence: SILENCE, interrupt: Interrupt::new() })
 }
 
-/// Opens a connection that waits no longer than there is patience. By a Unix socket, only the opening itself has its limits.
+/// Opens a connection that waits no longer than there is patience. By a Unix socket, silence ends only the opening; who is
+/// interrupted waits no longer by either.
 ///
 /// # Errors
 /// Every [`PgError`] but `Query`.
@@ -52,6 +54,8 @@ fn within_its_time(target: &PostgresTarget, patience: &Patience) -> Result<Clien
         .map_err(|it| PgError::unreachable(target, it))?;
     loop {
         let why = match receiver.recv_timeout(TICK) {
+            // What was cut off only says that it has ended.
+            Ok(Err(PgError::Unreachable { .. })) if patience.interrupt.is_interrupted() => over(),
             Ok(done) => return done,
             Err(RecvTimeoutError::Timeout) if patience.interrupt.is_interrupted() => over(),
             Err(RecvTimeoutError::Timeout) if Instant::now() < until => continue,
@@ -64,8 +68,7 @@ fn within_its_time(target: &PostgresTarget, patience: &Patience) -> Result<Clien
 fn attempt(target: &PostgresTarget, patience: &Patience) -> Result<Client, PgError> {
     let failed = |error| PgError::connecting(target, error);
     if target.is_socket() {
-        // The driver lets nobody watch it.
-        return target.config().ssl_mode(config::SslMode::Disable).connect(NoTls).map_err(failed);
+        return relayed(target, patience)?.map_err(failed);
     }
     match target.ssl_mode {
         SslMode::Disable => plain(target, patience).map_err(failed),
@@ -74,6 +77,16 @@ fn attempt(target: &PostgresTarget, patience: &Patience) -> Result<Client, PgErr
             encrypted(target, patience, Asks::Yes)?.map_err(failed)
         }
     }
+}
+
+/// By a Unix socket. TLS means nothing there.
+fn relayed(target: &PostgresTarget, patience: &Patience) -> Result<Result<Client, postgres::Error>, PgError> {
+    let opened = Relay::open(&target.host, target.port, &patience.interrupt);
+    let relay = opened.map_err(|it| PgError::unreachable(target, it))?;
+    let mut config = target.config_without_host();
+    let connected = config.host_path(&relay.host).ssl_mode(config::SslMode::Disable).connect(NoTls);
+    relay.close();
+    Ok(connected)
 }
 
 fn plain(target: &PostgresTarget, patience: &Patience) -> Result<Client, postgres::Error> {

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +39,8 @@ struct Waiting {
     is_cut: AtomicBool,
     next: AtomicU64,
     wakers: Mutex<HashMap<u64, Waker>>,
+    /// Sockets to be shut down, where nothing can be woken.
+    sockets: Mutex<HashMap<u64, UnixStream>>,
 }
 
 impl Interrupt {
@@ -51,6 +55,28 @@ impl Interrupt {
         self.0.is_cut.store(true, Ordering::SeqCst);
         let wakers = std::mem::take(&mut *self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner));
         wakers.into_values().for_each(Waker::wake);
+        let sockets = std::mem::take(&mut *self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner));
+        // One that has ended by itself is no matter.
+        sockets.into_values().for_each(|it| drop(it.shutdown(Shutdown::Both)));
+    }
+
+    /// What whoever waited is to be told, where that was done.
+    #[must_use]
+    pub fn cause(&self) -> Option<io::Error> {
+        self.is_interrupted().then(over)
+    }
+
+    /// Shuts this socket down, now or when the time comes.
+    pub(crate) fn cuts(&self, number: u64, socket: UnixStream) {
+        self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(number, socket);
+        // Looked at after it is known: whoever interrupts in between finds it.
+        if self.is_interrupted() {
+            self.interrupt();
+        }
+    }
+
+    pub(crate) fn forget_socket(&self, number: u64) {
+        self.0.sockets.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     }
 
     /// Whether that was done.
@@ -59,7 +85,7 @@ impl Interrupt {
         self.0.is_cut.load(Ordering::SeqCst)
     }
 
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.0.next.fetch_add(1, Ordering::Relaxed)
     }
 

@@ -7,6 +7,7 @@ mod connect;
 mod error;
 mod guard;
 mod pool;
+mod relay;
 mod session;
 mod target;
 pub mod tls;

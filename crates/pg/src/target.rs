@@ -52,8 +52,14 @@ impl PostgresTarget {
     }
 
     pub(crate) fn config(&self) -> Config {
+        let mut config = self.config_without_host();
+        config.host(&self.host);
+        config
+    }
+
+    pub(crate) fn config_without_host(&self) -> Config {
         let mut config = Config::new();
-        config.host(&self.host).port(self.port).dbname(&self.database).user(&self.username);
+        config.port(self.port).dbname(&self.database).user(&self.username);
         if let Some(password) = &self.password {
             config.password(password);
         }

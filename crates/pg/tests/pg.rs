@@ -219,10 +219,29 @@ fn a_server_that_is_stopped_is_not_waited_for_for_ever() {
 }
 
 #[test]
+fn a_unix_socket_serves_as_well_as_any() {
+    let server = Server::start();
+    let target = target(&server.by_socket(&server.maintenance()), SslMode::Require);
+    let mut client = connect(&target).unwrap();
+    let rows = client.query("SELECT repeat('x', 1000) FROM generate_series(1, 20000)", &[]).unwrap();
+    assert_eq!(rows.len(), 20_000);
+    client.batch_execute("SELECT 1").unwrap();
+    drop(client);
+    let pool = pool(&target, 3, &patience(300));
+    let connections: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
+    drop(connections);
+    let nobody = PostgresTarget { host: "/nowhere".into(), ..target.clone() };
+    assert!(matches!(connect(&nobody), Err(PgError::Unreachable { .. })));
+    let stranger = PostgresTarget { database: "nowhere".into(), ..target };
+    assert!(matches!(connect(&stranger), Err(PgError::Refused { .. })));
+}
+
+#[test]
 fn whoever_waits_is_interrupted_and_so_is_whoever_comes_later() {
     let server = Server::start();
-    for mode in BOTH {
-        let (target, patience) = (target(&server.maintenance(), mode), patience(300));
+    let tcp = server.maintenance();
+    for (database, mode) in [(tcp.clone(), BOTH[0]), (tcp.clone(), BOTH[1]), (server.by_socket(&tcp), BOTH[0])] {
+        let (target, patience) = (target(&database, mode), patience(300));
         let mut client = connect_with(&target, &patience).unwrap();
         let pool = pool(&target, 2, &patience);
         pool.get().unwrap().batch_execute("SELECT 1").unwrap();

@@ -193,6 +193,12 @@ impl Server {
         }
     }
 
+    /// The same database, by the server's Unix socket.
+    #[must_use]
+    pub fn by_socket(&self, database: &Database) -> Database {
+        Database { host: self.dir.path().join("data").display().to_string(), ..database.clone() }
+    }
+
     /// What the server logged.
     #[must_use]
     pub fn log(&self) -> String {
@@ -293,12 +299,14 @@ fn configure(data: &Path, certificate: &Certificate, port: u16) {
 host all scram,tls 127.0.0.1/32 scram-sha-256
 host all postgres 127.0.0.1/32 trust
 host all all 127.0.0.1/32 scram-sha-256
+local all postgres trust
+local all all scram-sha-256
 ";
     fs::write(data.join("pg_hba.conf"), hba).expect("write pg_hba.conf");
     let settings = format!(
         "listen_addresses = '127.0.0.1'
 port = {port}
-unix_socket_directories = ''
+unix_socket_directories = '{}'
 ssl = on
 ssl_cert_file = '{}'
 ssl_key_file = '{}'
@@ -308,6 +316,7 @@ autovacuum = off
 shared_buffers = 32MB
 max_connections = 100
 ",
+        data.display(),
         certificate.certificate.display(),
         certificate.key.display(),
     );

@@ -71,8 +71,13 @@ impl PostgresCatalog {
         let client = dvb_pg::connect_with(&self.target, &self.patience);
         let mut client = client.map_err(|it| CatalogError::connecting(&self.target, it))?;
         let mut session = Session::begin(&mut client, &self.target)?;
-        let schema = Schema::probe(&mut session)?;
-        work(&mut session, &schema)
+        let done = Schema::probe(&mut session).and_then(|schema| work(&mut session, &schema));
+        done.map_err(|error| match (error, self.patience.interrupt.cause()) {
+            (CatalogError::Unreachable { target, .. }, Some(cut)) => {
+                CatalogError::Unreachable { target, source: cut.into() }
+            }
+            (other, _) => other,
+        })
     }
 }
 

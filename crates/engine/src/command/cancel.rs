@@ -69,6 +69,11 @@ impl CancelToken {
         self.waits.begin(what)
     }
 
+    /// Something is used that may be waited for, as long as the answer lives.
+    pub(crate) fn uses(&self, what: impl Fn() -> String + Send + 'static) -> Wait {
+        self.waits.uses(what)
+    }
+
     /// The signal, if there was one.
     #[must_use]
     pub fn signalled(&self) -> Option<i32> {

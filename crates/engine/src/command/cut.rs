@@ -8,6 +8,7 @@ use dvb_catalog::Catalog;
 use dvb_ledger::Ledger;
 
 use crate::command::cancel::CancelToken;
+use crate::command::waits::Wait;
 
 /// How often it is looked.
 const TICK: Duration = Duration::from_millis(200);
@@ -16,12 +17,14 @@ const TICK: Duration = Duration::from_millis(200);
 pub(crate) struct Cut<'a> {
     is_due: Box<dyn Fn() -> bool + Send + 'a>,
     interrupt: Box<dyn Fn() + Send + 'a>,
+    /// What it may be that hangs, where nobody says what it waits for.
+    _used: Option<Wait>,
 }
 
 impl<'a> Cut<'a> {
     /// A store or a destination.
     pub(crate) fn new(stop: &'a CancelToken, interrupt: impl Fn() + Send + 'a) -> Self {
-        Self { is_due: Box::new(|| stop.must_cut()), interrupt: Box::new(interrupt) }
+        Self { is_due: Box::new(|| stop.must_cut()), interrupt: Box::new(interrupt), _used: None }
     }
 
     pub(crate) fn databases(stop: &'a CancelToken, catalog: Option<&'a dyn Catalog>, ledger: &'a dyn Ledger) -> Self {
@@ -29,7 +32,9 @@ impl<'a> Cut<'a> {
             catalog.iter().for_each(|it| it.interrupt());
             ledger.interrupt();
         };
-        Self { is_due: Box::new(|| stop.must_cut_databases()), interrupt: Box::new(interrupt) }
+        let names: Vec<String> = catalog.iter().map(|it| it.describe()).chain([ledger.describe()]).collect();
+        let used = stop.uses(move || format!("a database: {}", names.join(" or ")));
+        Self { is_due: Box::new(|| stop.must_cut_databases()), interrupt: Box::new(interrupt), _used: Some(used) }
     }
 }
 
@@ -52,4 +57,13 @@ pub(crate) fn watched<T>(mut cuts: Vec<Cut<'_>>, work: impl FnOnce() -> T) -> T 
         let _at_work = at_work;
         work()
     })
+}
+
+/// Asks a database something before the command itself has begun: what is waited for is known, and is cut off when the command
+/// would cut it off.
+pub fn asking<T>(stop: &CancelToken, database: &str, interrupt: impl Fn() + Send, work: impl FnOnce() -> T) -> T {
+    let name = database.to_owned();
+    let _wait = stop.waits(move || name.clone());
+    let due = Box::new(|| stop.must_cut_databases());
+    watched(vec![Cut { is_due: due, interrupt: Box::new(interrupt), _used: None }], work)
 }

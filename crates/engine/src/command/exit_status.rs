@@ -115,7 +115,7 @@ impl From<&LedgerError> for ExitStatus {
     fn from(error: &LedgerError) -> Self {
         match error {
             LedgerError::Locked { .. } | LedgerError::LeftOver { .. } => Self::Locked,
-            LedgerError::Full { .. } => Self::NoSpace,
+            LedgerError::Full { .. } | LedgerError::TemporaryFull { .. } => Self::NoSpace,
             LedgerError::Unreachable { .. } => Self::Unreachable,
             LedgerError::Query { .. } if error.is_transient() => Self::Unreachable,
             // Something is to be set up, or to be made good by hand: trying again later does not help.

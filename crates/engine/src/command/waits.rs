@@ -15,6 +15,8 @@ pub(crate) struct Waits(Arc<Mutex<Known>>);
 struct Known {
     next: u64,
     waits: BTreeMap<u64, Words>,
+    /// What may be waited for, by somebody who does not say so.
+    used: BTreeMap<u64, Words>,
 }
 
 /// One wait, as long as this lives.
@@ -27,17 +29,32 @@ impl Waits {
 
     /// Something is waited for from now on.
     pub(crate) fn begin(&self, what: impl Fn() -> String + Send + 'static) -> Wait {
+        self.enter(what, |it| &mut it.waits)
+    }
+
+    /// Something is used from now on that may be waited for. It is told only while nothing is known to be waited for.
+    pub(crate) fn uses(&self, what: impl Fn() -> String + Send + 'static) -> Wait {
+        self.enter(what, |it| &mut it.used)
+    }
+
+    fn enter(
+        &self,
+        what: impl Fn() -> String + Send + 'static,
+        of: impl Fn(&mut Known) -> &mut BTreeMap<u64, Words>,
+    ) -> Wait {
         let mut known = self.lock();
         known.next += 1;
         let number = known.next;
-        known.waits.insert(number, Box::new(what));
+        of(&mut known).insert(number, Box::new(what));
         Wait(self.clone(), number)
     }
 
     /// What is waited for now, longest first, each once.
     pub(crate) fn words(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
-        for words in self.lock().waits.values().map(|it| it()) {
+        let known = self.lock();
+        let told = if known.waits.is_empty() { &known.used } else { &known.waits };
+        for words in told.values().map(|it| it()) {
             if !all.contains(&words) {
                 all.push(words);
             }
@@ -48,7 +65,9 @@ impl Waits {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        let _ = self.0.lock().waits.remove(&self.1);
+        let mut known = self.0.lock();
+        known.waits.remove(&self.1);
+        known.used.remove(&self.1);
     }
 }
 

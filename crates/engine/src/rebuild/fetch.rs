@@ -228,7 +228,7 @@ fn fetch_one(
     let spool = |source| RunError::Spool { folder: folder.to_owned(), source };
     let temporary = Temporary::create(folder).map_err(spool)?;
     let file = &temporary.file;
-    let sha256 = match again(connection, |it| download(it, &key, file, setup.stop)) {
+    let sha256 = match again(connection, |it| download(it, &key, (folder, file), setup.stop)) {
         Ok(Ok(it)) => it,
         Ok(Err(why)) => return Ok(Err(format!("{name}: {why}"))),
         Err(error) => return Err(error),
@@ -306,12 +306,21 @@ fn broken_link(
 fn download(
     session: &mut dyn dvb_storage::SinkSession,
     key: &ObjectKey,
-    file: &File,
+    (folder, file): (&Path, &File),
     stop: &CancelToken,
 ) -> Result<Result<String, String>, SinkError> {
     let here = |source: io::Error| {
-        let cause = if dvb_model::is_full(&source) { Cause::Full } else { Cause::Io };
-        SinkError::because(cause, "cannot keep the snapshot in the folder for temporary files", source)
+        let folder = folder.display();
+        let (cause, attempt) = if dvb_model::is_full(&source) {
+            let remedy = "make room there, or set TMPDIR to a folder that has room";
+            (
+                Cause::Full,
+                format!("no space left for the snapshot in the folder for temporary files, {folder}; {remedy}"),
+            )
+        } else {
+            (Cause::Io, format!("cannot keep the snapshot in the folder for temporary files, {folder}"))
+        };
+        SinkError::because(cause, attempt, source)
     };
     let mut body = match session.open(key) {
         Ok(it) => it,

@@ -71,7 +71,19 @@ impl PostgresLedger {
     /// # Errors
     /// [`LedgerError::Unreachable`].
     pub fn open(target: PostgresTarget, connections: u32) -> Result<Self, LedgerError> {
-        let patience = Patience { silence: SILENCE, interrupt: Interrupt::new() };
+        Self::open_interruptible(target, connections, Interrupt::new())
+    }
+
+    /// The same; whoever has the other end of `interrupt` can end the wait for the first connection too.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreachable`].
+    pub fn open_interruptible(
+        target: PostgresTarget,
+        connections: u32,
+        interrupt: Interrupt,
+    ) -> Result<Self, LedgerError> {
+        let patience = Patience { silence: SILENCE, interrupt };
         let pool = open::pool(&target, connections, &patience)?;
         Ok(Self { target, patience, pool, tables_checked: AtomicBool::new(false) })
     }
@@ -105,6 +117,10 @@ impl PostgresLedger {
 
     fn error(&self, what: &'static str, fault: Fault) -> LedgerError {
         match fault {
+            Fault::Sql(error) if dvb_pg::is_connection(&error) => match self.patience.interrupt.cause() {
+                Some(cut) => LedgerError::Unreachable { target: self.describe(), source: cut.into() },
+                None => open::error(&self.target, what, error),
+            },
             Fault::Sql(error) => open::error(&self.target, what, error),
             Fault::Ledger(error) => error,
         }

@@ -41,6 +41,8 @@ pub struct SqliteLedger {
     path: PathBuf,
     writer: Mutex<Option<Connection>>,
     idle_readers: Mutex<Vec<Connection>>,
+    /// The folder for temporary files that it is in, where it is made for one command.
+    temporary: Option<PathBuf>,
 }
 
 /// What goes wrong inside, before it is known which file and which attempt it was.
@@ -65,7 +67,14 @@ impl SqliteLedger {
     /// The ledger in this file; nothing is opened or made yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), writer: Mutex::default(), idle_readers: Mutex::default() }
+        Self { path: path.into(), writer: Mutex::default(), idle_readers: Mutex::default(), temporary: None }
+    }
+
+    /// A ledger in this file for one command, somewhere below `folder`, a folder for temporary files: where that is full, the
+    /// error says so.
+    #[must_use]
+    pub fn temporary(path: impl Into<PathBuf>, folder: impl Into<PathBuf>) -> Self {
+        Self { temporary: Some(folder.into()), ..Self::new(path) }
     }
 
     /// The file.
@@ -74,7 +83,25 @@ impl SqliteLedger {
         &self.path
     }
 
+    /// Of a temporary ledger, it is the folder that is full.
+    fn of_folder<T>(&self, done: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        done.map_err(|error| match (error, &self.temporary) {
+            (LedgerError::Full { source, .. }, Some(folder)) => {
+                LedgerError::TemporaryFull { folder: folder.display().to_string(), source }
+            }
+            (other, _) => other,
+        })
+    }
+
     fn write<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.of_folder(self.write_there(what, work))
+    }
+
+    fn write_there<T>(
         &self,
         what: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
@@ -96,6 +123,14 @@ impl SqliteLedger {
     }
 
     fn read<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.of_folder(self.read_there(what, work))
+    }
+
+    fn read_there<T>(
         &self,
         what: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
@@ -132,14 +167,14 @@ impl Ledger for SqliteLedger {
     }
 
     fn migrate(&self) -> Result<Migration, LedgerError> {
-        migrate::migrate(&self.path)
+        self.of_folder(migrate::migrate(&self.path))
     }
 }
 
 impl RunLog for SqliteLedger {
     fn lock(&self, destination: &DestinationName, holder: &Holder) -> Result<Box<dyn Lock>, LedgerError> {
         self.read("look up the destination", |_| Ok(()))?;
-        Ok(Box::new(lock::FileLock::take(&self.path, destination, holder)?))
+        Ok(Box::new(self.of_folder(lock::FileLock::take(&self.path, destination, holder))?))
     }
 
     fn begin_run(&self, run: &Run) -> Result<(), LedgerError> {
