@@ -34,6 +34,10 @@ const JOBS: u32 = 4;
 /// what to repair. The exit code is 3 where something is missing or damaged, 1 where something
 /// cannot be read, 5 where the program cannot connect to a store. What can fail for now is tried again and never called damaged.
 ///
+/// Those come first that were looked at longest ago, by a run's copying, by `audit`, or by AuditEvery, as the ledger knows of
+/// the destinations that are meant; so calls with --time-budget or --sample walk through everything. What could not be read
+/// comes first again. A data file that no run has recorded yet keeps no such time.
+///
 /// Without options, all data files. A signal (Ctrl-C) ends it in order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -42,7 +46,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let VerifyArgs { jobs, sample, time_budget, .. } = args.which;
+    let VerifyArgs { jobs, older_than, sample, time_budget, .. } = args.which;
     let config = &context.config;
     let destinations = context.destinations(&args.which.destinations.names)?;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
@@ -70,6 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         run: new_run_id(),
         agent: build::agent(),
         selection,
+        older_than,
         sample,
         jobs: jobs as usize,
         time_budget,

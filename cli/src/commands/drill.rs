@@ -90,7 +90,7 @@ fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelT
     let table = build::store_table_or_none(config)?;
     let names = [Names::Catalog(catalogue.as_catalog()), Names::Ledger(known.ledger(), &destination.name)];
     let default_store = table.default.0.clone();
-    let selection = selection_args::resolve(&args.selection.asked(), context, &names, &default_store)?;
+    let selection = selection_args::resolve(&args.selection.asked(), context, &names, &default_store, stop)?;
     let sink = build::sink(destination)?;
     let scratch = from_snapshot::scratch_folder()?;
     let folder = scratch.path().join("drill");

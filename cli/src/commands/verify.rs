@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::thread;
-use std::time::Duration;
 
 use dvb_engine::{
     CancelToken, CopyCounts, Damage, ExitStatus, Selection, VerifyOptions, VerifySetup, VerifySummary, new_run_id,
@@ -17,7 +16,6 @@ use super::Context;
 use super::from_snapshot::{FromSnapshot, Known};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
-use crate::args;
 use crate::exit::Failure;
 use crate::output::{Tint, plain};
 use crate::progress::Progress;
@@ -46,10 +44,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) from_snapshot: FromSnapshot,
-
-    /// Only copies that were not verified for so long (12h, 30d, 8w)
-    #[arg(long, value_name = "AGE", value_parser = args::duration, conflicts_with = "all")]
-    older_than: Option<Duration>,
 }
 
 impl Args {
@@ -68,7 +62,7 @@ impl Args {
             agent: build::agent(),
             default_store: build::default_store(&context.config, !selection.stores.is_empty())?,
             selection,
-            older_than: self.older_than,
+            older_than: self.which.older_than,
             sample: self.which.sample,
             jobs: self.jobs(destination) as usize,
             time_budget: self.which.time_budget,

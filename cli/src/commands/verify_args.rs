@@ -15,10 +15,13 @@ pub(crate) struct VerifyArgs {
 
     /// Only this share, such as 5%
     ///
-    /// `verify` takes what was verified longest ago, so that twenty calls with 5% come round; `audit`, which keeps no
-    /// record, leaves it to chance.
+    /// What was looked at longest ago comes first, so that twenty calls with 5% come round.
     #[arg(long, value_name = "SHARE", value_parser = args::share)]
     pub(crate) sample: Option<f64>,
+
+    /// Only what was not looked at for so long (12h, 30d, 8w), and what was bad at the last look
+    #[arg(long, value_name = "AGE", value_parser = args::duration, conflicts_with = "all")]
+    pub(crate) older_than: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) destinations: DestinationArgs,
@@ -29,7 +32,7 @@ pub(crate) struct VerifyArgs {
 
     /// Begin no more work after this long (45s, 90m, 5h, 1h30m); TimeBudget in the configuration is for `run` alone
     ///
-    /// What is left comes first in the next `verify`; the exit code is 8.
+    /// What is left comes first the next time; the exit code is 8.
     #[arg(long, value_name = "D", value_parser = args::duration)]
     pub(crate) time_budget: Option<Duration>,
 

@@ -20,8 +20,25 @@ fn good_stores_are_no_news_under_cron() {
     let json = site.call(&["audit", "--json", "--file", &id]).expect(0).json();
     assert_eq!((&json["files"]["catalogued"], &json["exit_code"]), (&1.into(), &0.into()));
     site.call(&["audit", "--file", "99999"]).expect(2);
-    site.call(&["audit", "--older-than", "30d"]).expect(2);
     site.call(&["audit", "--sample", "100%"]).expect(0).silent();
+}
+
+#[test]
+fn what_was_looked_at_a_short_while_ago_waits_and_what_is_bad_does_not() {
+    let site = Site::copied();
+    let ids = |args: &[&str]| {
+        let mut call = vec!["audit", "--json"];
+        call.extend(args);
+        let json = site.call(&call).json();
+        (json["files"]["catalogued"].as_u64().unwrap(), json["exit_code"].as_u64().unwrap())
+    };
+    assert_eq!(ids(&["--older-than", "30d"]), (0, 0), "they were read when they were copied");
+    fs::write(site.object(1), "Content 1").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(ids(&["--older-than", "1s", "--sample", "34%"]), (2, 3));
+    // It was looked at just now, and is bad.
+    assert_eq!(ids(&["--older-than", "30d"]), (1, 3));
+    site.call(&["audit", "--older-than", "30d", "--all"]).expect(2);
 }
 
 #[test]

@@ -171,7 +171,7 @@ pub(super) const BACKUP: &[Key] = &[
     plain("Verify", "which evidence of a copy is demanded"),
     plain("VerifyEvery", "after how long a copy is due to be verified again"),
     plain("Jobs", "how many files are in flight"),
-    plain("BandwidthLimit", "how many bytes a second are sent at most"),
+    plain("BandwidthLimit", "how many bytes a second are read and sent at most"),
     plain("TimeBudget", "how long a run may last"),
     plain("Place", "where the destination stands, for the report"),
     plain("Medium", "what the copies are stored on, for the report"),

@@ -17,14 +17,15 @@ pub(crate) struct RawState {
     pub(crate) reason: Option<String>,
     pub(crate) basis: Option<String>,
     pub(crate) dataset: Option<String>,
+    pub(crate) audited_at: String,
 }
 
 impl RawState {
     pub(crate) fn read(self) -> Result<State, LedgerError> {
         let status = parsed(&self.status, "status", self.id)?;
-        let Self { id, fingerprint, provisional, gone, reason, basis, dataset, .. } = self;
+        let Self { id, fingerprint, provisional, gone, reason, basis, dataset, audited_at, .. } = self;
         let basis = basis.map(|it| self::basis(&it, id)).transpose()?;
-        Ok(State { id: DvObjectId(id), status, fingerprint, provisional, gone, reason, basis, dataset })
+        Ok(State { id: DvObjectId(id), status, fingerprint, provisional, gone, reason, basis, dataset, audited_at })
     }
 }
 

@@ -363,7 +363,7 @@ pub trait SourceChecks {
     /// [`LedgerError`].
     fn count_audited(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
 
-    /// Records that the objects of these data files were read in their store just now, and are good.
+    /// Records that the objects of these data files were looked at in their store just now, with whatever result.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -29,7 +29,7 @@ impl EntryKind {
 }
 
 /// What a plan needs of the ledger: one data file or dataset at one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Id of the data file or dataset: `dvobject.id` of Dataverse's database.
     pub id: DvObjectId,
@@ -47,6 +47,8 @@ pub struct State {
     pub basis: Option<Basis>,
     /// PID of its dataset, as the last run found it.
     pub dataset: Option<String>,
+    /// When its objects were last read in their store (RFC 3339 UTC); empty where that is not known.
+    pub audited_at: String,
 }
 
 /// What the verdict `OK` rests on at the source.

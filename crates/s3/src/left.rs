@@ -23,7 +23,7 @@ pub(crate) struct Left(Mutex<BTreeMap<String, String>>);
 
 /// What a service says of a part that it has.
 pub(crate) struct There {
-    size: u64,
+    pub(crate) size: u64,
     etag: String,
     sha256: Option<Vec<u8>>,
 }

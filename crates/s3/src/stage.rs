@@ -1,9 +1,10 @@
 //! Storing a batch where nobody looks: small objects wait in memory, large ones become multipart uploads whose parts
 //! are sent while the next bytes are read.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 use dvb_fixity::Measured;
@@ -39,8 +40,12 @@ struct Uploading<'a> {
     key: &'a str,
     /// Made by whoever sends the first part; the others wait for it.
     id: Mutex<Option<String>>,
-    /// What was there before, where the upload was begun by somebody else.
-    there: OnceLock<Parts>,
+    /// Where the upload was begun by an earlier run, its id, until it is taken.
+    begun: Mutex<Option<String>>,
+    /// What was there before.
+    there: Parts,
+    /// A part that is there is another one: the object has changed, and no other is likely to be spared.
+    differs: AtomicBool,
     parts: Mutex<Vec<Part>>,
     failure: Mutex<Option<PartFailure>>,
     has_failed: AtomicBool,
@@ -140,11 +145,9 @@ impl<'a> Stage<'a> {
                 Some(it) => it.clone(),
                 None => {
                     self.journal.announce(self.keys)?;
-                    let new = match self.shared.left.take(self.shared, upload.key) {
-                        Some((id, parts)) => {
-                            upload.there.get_or_init(|| parts);
-                            id
-                        }
+                    let begun = upload.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let new = match begun {
+                        Some(id) => id,
                         None => upload::create(self.shared, self.capabilities, upload.key)?,
                     };
                     self.journal.opened(upload.key);
@@ -152,10 +155,12 @@ impl<'a> Stage<'a> {
                 }
             }
         };
-        let there = upload.there.get().and_then(|it| it.get(&number));
-        if let Some(part) = there.and_then(|it| it.if_it_is(self.capabilities, number, bytes)) {
-            self.spared.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            return Ok(part);
+        if let Some(there) = upload.there.get(&number) {
+            if let Some(part) = there.if_it_is(self.capabilities, number, bytes) {
+                self.spared.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                return Ok(part);
+            }
+            upload.differs.store(true, Ordering::Relaxed);
         }
         upload::send_part(self.shared, self.capabilities, upload.key, &id, number, bytes).map_err(|it| match it {
             PartFailure::Fault(fault) => self.shared.refused_part(fault, bytes.len()).into(),
@@ -165,11 +170,14 @@ impl<'a> Stage<'a> {
 }
 
 impl<'a> Uploading<'a> {
-    fn new(key: &'a str) -> Self {
+    fn new(key: &'a str, left: Option<(String, Parts)>) -> Self {
+        let (begun, there) = left.unzip();
         Self {
             key,
             id: Mutex::default(),
-            there: OnceLock::new(),
+            begun: Mutex::new(begun),
+            there: there.unwrap_or_default(),
+            differs: AtomicBool::new(false),
             parts: Mutex::default(),
             failure: Mutex::default(),
             has_failed: AtomicBool::new(false),
@@ -204,10 +212,16 @@ where
         let shared = self.stage.shared;
         let mut start = Vec::new();
         let single_put = shared.config.single_put.min(shared.largest.put());
+        let mut left = None;
         let opened = payload.open().and_then(|()| {
+            let hint = payload.size_hint();
+            if hint > single_put {
+                left = shared.left.take(shared, key);
+                payload.not_sent(left.iter().flat_map(|it| ranges(&it.1, shared.part_size(), hint)).collect());
+            }
             // One byte more than may be held shows that there is more. Most objects need much less room.
             let most = single_put + 1;
-            let likely = payload.size_hint().saturating_add(1).min(most);
+            let likely = hint.saturating_add(1).min(most);
             fill(payload.as_mut(), &mut start, likely)?;
             if start.len() as u64 == likely { fill(payload.as_mut(), &mut start, most) } else { Ok(()) }
         });
@@ -221,7 +235,8 @@ where
                 return Reading::Held(payload.finish(), memory);
             }
         }
-        let upload = Arc::new(Uploading::new(key));
+        let left = left.or_else(|| shared.left.take(shared, key));
+        let upload = Arc::new(Uploading::new(key, left));
         match self.read_parts(payload.as_mut(), start, &upload) {
             Ok(()) => Reading::Uploading(payload.finish(), upload),
             Err(error) => Reading::Broken(error.into(), Some(upload)),
@@ -244,6 +259,9 @@ where
             let taken = left.len().min(usize::try_from(size).unwrap_or(usize::MAX));
             memory.buffer.extend_from_slice(&left[..taken]);
             left = &left[taken..];
+            if upload.differs.load(Ordering::Relaxed) {
+                payload.not_sent(Vec::new());
+            }
             fill(payload, &mut memory.buffer, size)?;
             let is_last = (memory.buffer.len() as u64) < size;
             if (memory.buffer.is_empty() && number > 1) || upload.has_failed.load(Ordering::Relaxed) {
@@ -266,6 +284,19 @@ where
         // The receiver lives longer than the crew.
         let _ = self.sender.send(job);
     }
+}
+
+/// The bytes of an object of `hint` bytes that are in these parts.
+fn ranges(there: &Parts, configured: u64, hint: u64) -> Vec<Range<u64>> {
+    let (mut at, mut ranges) = (0, Vec::new());
+    for number in 1..=there.keys().next_back().copied().unwrap_or(0) {
+        let end = (at + upload::part_size(configured, hint, number)).min(hint);
+        if there.get(&number).is_some_and(|it| it.size == end - at) {
+            ranges.push(at..end);
+        }
+        at = end;
+    }
+    ranges
 }
 
 /// Reads until the buffer has `size` bytes or the payload has ended.

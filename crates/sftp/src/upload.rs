@@ -266,6 +266,7 @@ impl Job {
             Bytes::Waiting(mut payload) => {
                 payload.open()?;
                 self.bytes = if self.hint > LARGE {
+                    payload.not_sent(std::iter::once(0..self.there).collect());
                     Bytes::Large(ReadAhead::start(payload, chunk))
                 } else {
                     Bytes::Small(payload)

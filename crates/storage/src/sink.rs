@@ -1,7 +1,7 @@
 //! Holding copies at a destination, a batch at a time.
 
 use std::io::Read;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Mismatch, Proved};
@@ -44,6 +44,11 @@ pub trait Payload: Send {
     /// # Errors
     /// [`PayloadError`], when there is nothing to read.
     fn open(&mut self) -> Result<(), PayloadError>;
+
+    /// These bytes are at the destination already, by their place in the object: they are read and hashed like all others, but
+    /// are not sent, so that a limit of bytes a second does not count them. Called before they are read; a later call
+    /// replaces an earlier one.
+    fn not_sent(&mut self, _there: Vec<Range<u64>>) {}
 
     /// Fills the buffer from its start; fewer bytes than fit mean nothing, 0 means the end.
     ///

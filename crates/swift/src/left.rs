@@ -1,6 +1,7 @@
 //! Large objects that were cut, and are gone on with: segments that are there and are what is read are not sent again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -62,6 +63,19 @@ impl Left {
     pub(crate) fn take(&self, key: &ObjectKey, size: u64) -> Option<Found> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key.as_str())?;
         (found.size == size).then_some(found)
+    }
+
+    /// The bytes that [`Left::take`] will find there, as segments of `cut` bytes.
+    pub(crate) fn there(&self, key: &ObjectKey, size: u64, cut: u64) -> Range<u64> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there = 0;
+        for row in all.get(key.as_str()).filter(|it| it.size == size).iter().flat_map(|it| &it.segments) {
+            if row.bytes != cut.min(size - there) {
+                break;
+            }
+            there += row.bytes;
+        }
+        0..there
     }
 
     /// Whether it is worth going on with what has this mark: then whoever stores the key next does so.

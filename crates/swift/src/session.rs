@@ -62,6 +62,8 @@ impl Session {
         self.next += 1;
         let (size, promised) = (payload.size_hint(), payload.promised());
         if size > self.context.limits.held_object {
+            let cut = self.context.capabilities.segment(self.context.limits.segment, size);
+            payload.not_sent(Vec::from([self.context.left.there(&key, size, cut)]));
             payload = read_ahead(payload, AHEAD);
         }
         let mut segmenter = Segmenter::new(payload.as_mut());

@@ -15,6 +15,7 @@ use dvb_storage::chain;
 use serde::Serialize;
 
 use crate::catalogue::in_step::InStep;
+use crate::catalogue::sorted::Sorted;
 use crate::catalogue::spool::{Line, Spool, Subject};
 use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
@@ -25,8 +26,8 @@ use crate::command::observer::{Event, Observer};
 use crate::command::pool;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
-use crate::command::time::now;
-use crate::source::examine::{ExamineSetup, Examiner, Known};
+use crate::command::time::{ago, now};
+use crate::source::examine::{ExamineSetup, Examiner, Known, is_bad};
 use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
 use crate::source::fingerprint;
 use crate::source::stores::Stores;
@@ -65,7 +66,9 @@ pub struct AuditOptions {
     pub agent: Agent,
     /// Only these data files; with an empty selection, all.
     pub selection: Selection,
-    /// Only this share of them, by chance: 0.05 for 5 %.
+    /// Only those that were not looked at for so long, or that were damaged, missing or unreadable at the last look.
+    pub older_than: Option<Duration>,
+    /// Only this share of them, those that were looked at longest ago: 0.05 for 5 %.
     pub sample: Option<f64>,
     /// Workers; at least 1.
     pub jobs: usize,
@@ -73,7 +76,7 @@ pub struct AuditOptions {
     pub time_budget: Option<Duration>,
     /// Look at auxiliary files and provenance too.
     pub auxiliary_objects: bool,
-    /// A folder with room for the list of data files (about 100 bytes each).
+    /// A folder with room for two lists of the data files (about 200 bytes each).
     pub spool_folder: PathBuf,
 }
 
@@ -108,7 +111,8 @@ pub struct AuditSummary {
 }
 
 /// Reads every data file in scope in Dataverse's own stores and compares it with Dataverse's checksum and with the digest
-/// that was first seen. Nothing is copied. A data file that was safe and is missing or damaged is recorded as not safe.
+/// that was first seen; those first that were looked at longest ago, by what the ledger says of these destinations. Nothing
+/// is copied. A data file that was safe and is missing or damaged is recorded as not safe.
 ///
 /// # Errors
 /// [`RunError`], when no data file was looked at. What goes wrong later is in the [`AuditSummary`].
@@ -146,10 +150,11 @@ fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String)
         return Err(RunError::NothingSelected);
     }
     setup.observer.event(&Event::Planned { files: plan.files, bytes: plan.bytes });
-    let lines = plan.spool.read().map_err(|source| spool_error(options, source))?;
+    let files = usize::try_from(plan.files).unwrap_or(usize::MAX);
+    let turn = plan.turn.read().map_err(|source| spool_error(options, source))?.take(files);
     let found = Mutex::new(Found::default());
     let pass = Pass { setup, options, found: &found };
-    if let Err(error) = pass.work(lines) {
+    if let Err(error) = pass.work(turn.map(|it| it.map(|it| it.1))) {
         lock(&found).abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
     }
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -174,7 +179,8 @@ fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String)
 }
 
 struct Plan {
-    spool: Spool<Line>,
+    /// Those that are looked at, and more, by when they were looked at last.
+    turn: Sorted,
     /// Data files of the selection.
     seen: u64,
     /// Those of them that are looked at.
@@ -182,24 +188,62 @@ struct Plan {
     bytes: u64,
 }
 
-/// Reads the catalogue to its end before any store, so that its transaction is short.
+/// Reads the catalogue to its end before any store, so that its transaction is short; then puts it in order by what the
+/// ledger knows.
 fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError> {
-    let spool = Spool::create(&options.spool_folder).map_err(|source| spool_error(options, source))?;
-    let mut plan = Plan { spool, seen: 0, files: 0, bytes: 0 };
-    let mut failure = None;
+    let (mut spool, seen) = selected(setup, options)?;
+    let mut plan = Plan { turn: Sorted::new(&options.spool_folder), seen, files: 0, bytes: 0 };
+    let before = options.older_than.map(ago);
+    let AuditSetup { ledger, destinations, .. } = setup;
+    let mut all_states: Vec<InStep<'_, State>> =
+        destinations.iter().map(|it| InStep::states(*ledger, it, EntryKind::DataFile)).collect();
+    let acknowledged_at: Vec<Acknowledged> =
+        destinations.iter().map(|destination| Acknowledged::at(*ledger, destination)).collect::<Result<_, _>>()?;
+    for line in spool.read().map_err(|source| spool_error(options, source))? {
+        let line = line.map_err(|source| spool_error(options, source))?;
+        let id = line.subject.id();
+        let (mut states, mut acknowledged) = (Vec::new(), None);
+        for (of_destination, known) in all_states.iter_mut().zip(&acknowledged_at) {
+            let Some(state) = of_destination.find(id)? else { continue };
+            if known.holds_at_source(id, state.status, &line.fingerprint) {
+                acknowledged = Some(state.status);
+            }
+            states.push(state);
+        }
+        let last_look = states.iter().map(|it| it.audited_at.as_str()).max().unwrap_or_default().to_owned();
+        let was_bad = states.iter().any(|it| is_bad(it.status));
+        if before.as_ref().is_some_and(|it| last_look >= *it) && !was_bad {
+            continue;
+        }
+        plan.files += 1;
+        plan.bytes += line.subject.bytes();
+        // Never is the empty string, which comes first.
+        let key = format!("{last_look} {:020}", id.0);
+        plan.turn
+            .push(key, &Subjected { acknowledged, line, states })
+            .map_err(|source| spool_error(options, source))?;
+    }
+    if let Some(sample) = options.sample {
+        // Casts of a share: what is lost above 2^52 files does no harm.
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let part = |it: u64| ((it as f64 * sample).ceil() as u64).min(it);
+        (plan.files, plan.bytes) = (part(plan.files), part(plan.bytes));
+    }
+    Ok(plan)
+}
+
+/// The data files of the selection, in the order of the catalogue, and their number.
+fn selected(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<(Spool<Line>, u64), RunError> {
+    let mut spool = Spool::create(&options.spool_folder).map_err(|source| spool_error(options, source))?;
+    let (mut seen, mut failure) = (0, None);
     setup.catalog.read(Detail::Full, &mut |entry| {
         let Entry::DataFile(file) = entry else { return ControlFlow::Continue(()) };
         if !options.selection.has(&file, &setup.stores.default.0) {
             return ControlFlow::Continue(());
         }
-        plan.seen += 1;
-        if options.sample.is_some_and(|it| fastrand::f64() >= it) {
-            return ControlFlow::Continue(());
-        }
-        plan.files += 1;
-        plan.bytes += Subject::bytes_of(&file);
+        seen += 1;
         let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
-        let pushed = plan.spool.push(&Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() });
+        let pushed = spool.push(&Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() });
         match pushed {
             // All of them are counted, also where there is no time left to read any.
             Ok(()) if !setup.stop.may_go_on() => ControlFlow::Break(()),
@@ -210,7 +254,7 @@ fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError
             }
         }
     })?;
-    failure.map_or(Ok(plan), |it| Err(spool_error(options, it)))
+    failure.map_or(Ok((spool, seen)), |it| Err(spool_error(options, it)))
 }
 
 fn spool_error(options: &AuditOptions, source: std::io::Error) -> RunError {
@@ -232,8 +276,8 @@ impl Pass<'_> {
         self.setup.stop.may_begin() && lock(self.found).abort.is_none()
     }
 
-    /// One thread walks the list in step with the ledger's states, the others read what it hands out.
-    fn work(&self, lines: impl Iterator<Item = std::io::Result<Line>>) -> Result<(), RunError> {
+    /// One thread walks the list, the others read what it hands out.
+    fn work(&self, turn: impl Iterator<Item = std::io::Result<Subjected>>) -> Result<(), RunError> {
         let (sender, receiver) = sync_channel(1);
         let receiver = Mutex::new(receiver);
         let AuditSetup { stores, observer, stop, .. } = *self.setup;
@@ -248,7 +292,7 @@ impl Pass<'_> {
             }
         };
         let broke = |why| self.abort(ExitStatus::NotSafe, why);
-        let (_, handed_out) = pool::work(self.options.jobs, worker, broke, |_| self.hand_out(lines, sender));
+        let (_, handed_out) = pool::work(self.options.jobs, worker, broke, |_| self.hand_out(turn, sender));
         handed_out
     }
 
@@ -265,52 +309,38 @@ impl Pass<'_> {
             }
         }
         let looked = batch.iter().take_while(|_| self.goes_on());
-        let (mut damage, mut found, mut good) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut damage, mut found, mut looked_at) = (Vec::new(), Vec::new(), Vec::new());
         for looked in looked {
             let to_record = examiner.look_at(looked, &known);
-            good.extend(looked.states.first().filter(|_| to_record.good).map(|it| it.id));
+            looked_at.extend(looked.states.first().filter(|_| to_record.looked_at).map(|it| it.id));
             damage.extend(to_record.damage);
             found.extend(to_record.found);
         }
         if !found.is_empty() {
             self.setup.ledger.record_incidents(&self.options.run, &found, &[])?;
         }
-        for destination in self.setup.destinations.iter().filter(|_| !good.is_empty()) {
-            self.setup.ledger.record_audited(destination, &good)?;
-        }
         if !damage.is_empty() {
             for destination in self.setup.destinations {
                 self.setup.ledger.record_source_damage(destination, &self.options.run, &damage)?;
             }
+        }
+        // Whatever was found: what is bad must not come first again before all others had their turn.
+        for destination in self.setup.destinations.iter().filter(|_| !looked_at.is_empty()) {
+            self.setup.ledger.record_audited(destination, &looked_at)?;
         }
         Ok(())
     }
 
     fn hand_out(
         &self,
-        lines: impl Iterator<Item = std::io::Result<Line>>,
+        turn: impl Iterator<Item = std::io::Result<Subjected>>,
         sender: SyncSender<Vec<Subjected>>,
     ) -> Result<(), RunError> {
-        let AuditSetup { ledger, destinations, .. } = self.setup;
-        let mut states: Vec<InStep<'_, State>> =
-            destinations.iter().map(|it| InStep::states(*ledger, it, EntryKind::DataFile)).collect();
-        let acknowledged_at: Vec<Acknowledged> =
-            destinations.iter().map(|destination| Acknowledged::at(*ledger, destination)).collect::<Result<_, _>>()?;
         let (mut batch, mut bytes) = (Vec::new(), 0_u64);
-        for line in lines {
-            let line = line.map_err(|source| spool_error(self.options, source))?;
-            let Subject::DataFile(file) = &line.subject else { continue };
-            let mut of_file = Vec::new();
-            let mut acknowledged = None;
-            for (states, known) in states.iter_mut().zip(&acknowledged_at) {
-                let Some(state) = states.find(file.id)? else { continue };
-                if known.holds_at_source(file.id, state.status, &line.fingerprint) {
-                    acknowledged = Some(state.status);
-                }
-                of_file.push(state);
-            }
-            bytes = bytes.saturating_add(line.subject.bytes());
-            batch.push(Subjected { acknowledged, line, states: of_file });
+        for subject in turn {
+            let subject = subject.map_err(|source| spool_error(self.options, source))?;
+            bytes = bytes.saturating_add(subject.line.subject.bytes());
+            batch.push(subject);
             if batch.len() == BATCH_FILES || bytes > BATCH_BYTES {
                 if !self.hand(&sender, std::mem::take(&mut batch)) {
                     return Ok(());

@@ -1,6 +1,12 @@
 //! The time, as the ledger and the reports have it.
 
+use std::time::Duration;
+
 use dvb_model::RunId;
+
+/// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
+/// was planned, so the pass, which counts, ends all the same.
+pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
 
 /// A name for a run that begins now: sorted by time, unique among all hosts.
 #[must_use]
@@ -12,4 +18,10 @@ pub fn new_run_id() -> RunId {
 /// Now, RFC 3339 UTC with milliseconds.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The time that was so long ago.
+pub(crate) fn ago(age: Duration) -> String {
+    let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());
+    then.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -7,6 +7,7 @@ use dvb_storage::{Cause, SinkError};
 
 use crate::command::cancel::CancelToken;
 use crate::copies::session::{Connection, Interrupted};
+use crate::source::payload::Reading;
 
 /// Bytes that are read back here at once, before it is looked whether there was a signal.
 const BATCH_BYTES: u64 = 64 << 20;
@@ -42,28 +43,44 @@ impl Bad {
     }
 }
 
-/// Measures what lies at each key, and tells by which evidence.
+/// Measures what lies at each key, and tells by which evidence. What is read back counts for the rate of `reading`.
 pub(crate) fn measure(
-    stop: &CancelToken,
+    reading: &Reading,
     keys: &[ObjectKey],
     sizes: &[u64],
     connection: &mut Connection<'_>,
 ) -> Result<(Vec<Result<Measured, SinkError>>, Evidence), Interrupted> {
     let evidence = connection.with(|it| Ok(it.measure_evidence()))?;
-    if evidence != Evidence::ReadBack || sizes.iter().all(|it| *it <= BATCH_BYTES) {
+    let total: u64 = sizes.iter().sum();
+    let is_small = sizes.iter().all(|it| *it <= BATCH_BYTES) && (reading.rate.is_none() || total <= BATCH_BYTES);
+    if evidence != Evidence::ReadBack {
         return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
     }
-    // Long enough that a signal must not wait for its end.
+    if is_small {
+        reading.passed(usize::try_from(total).unwrap_or(usize::MAX));
+        return Ok((connection.with(|it| it.measure(keys, &[]))?, evidence));
+    }
+    // Long enough that neither a signal nor a limit of the rate may wait for its end.
     let mut answers = Vec::with_capacity(keys.len());
     for key in keys {
-        answers.push(read_back(stop, key, &[], connection)?);
+        answers.push(read_back(reading, key, &[], connection)?);
     }
     Ok((answers, evidence))
 }
 
-/// Reads an object back here, watching for a signal.
-pub(crate) fn read_back(
+/// Reads an object back here, watching for a signal, as fast as it comes.
+pub(crate) fn read_back_at_any_rate(
     stop: &CancelToken,
+    key: &ObjectKey,
+    algorithms: &[Algorithm],
+    connection: &mut Connection<'_>,
+) -> Result<Result<Measured, SinkError>, Interrupted> {
+    read_back(&Reading::new(stop, None), key, algorithms, connection)
+}
+
+/// Reads an object back here, watching for a signal and keeping to the rate.
+fn read_back(
+    reading: &Reading,
     key: &ObjectKey,
     algorithms: &[Algorithm],
     connection: &mut Connection<'_>,
@@ -76,12 +93,15 @@ pub(crate) fn read_back(
         };
         let (mut hasher, mut buffer) = (Hasher::new(algorithms), vec![0; 1 << 18]);
         loop {
-            if !stop.may_go_on() {
+            if !reading.stop.may_go_on() {
                 return Ok(None);
             }
             match body.read(&mut buffer) {
                 Ok(0) => return Ok(Some(Ok(hasher.finish()))),
-                Ok(n) => hasher.update(&buffer[..n]),
+                Ok(n) => {
+                    hasher.update(&buffer[..n]);
+                    reading.passed(n);
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let attempt = format!("reading back {key} failed");

@@ -18,6 +18,7 @@ use crate::copies::incident::of_copy;
 use crate::copies::list::Copies;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::source::incident;
+use crate::source::payload::Reading;
 
 /// Copies in one batch at most.
 const BATCH_COPIES: usize = 1024;
@@ -71,6 +72,8 @@ pub(crate) struct Pass<'a> {
     batch_copies: usize,
     /// Copies that were planned.
     count: u64,
+    /// How fast copies are read back.
+    reading: Reading,
     queue: Mutex<Queue<'a>>,
     findings: Mutex<Findings>,
 }
@@ -115,6 +118,7 @@ impl<'a> Pass<'a> {
             jobs: jobs.max(1),
             batch_copies: share.clamp(1, BATCH_COPIES),
             count,
+            reading: Reading::new(at.stop, None),
             queue: Mutex::new(Queue { copies, next: None, left: count }),
             findings: Mutex::default(),
         }
@@ -123,6 +127,11 @@ impl<'a> Pass<'a> {
     /// What is known to be lost raises no alarm.
     pub(crate) fn knowing(self, acknowledged: Acknowledged) -> Self {
         Self { acknowledged, ..self }
+    }
+
+    /// The same, at a limited rate.
+    pub(crate) fn at_rate_of(self, reading: Reading) -> Self {
+        Self { reading, ..self }
     }
 
     /// Looks at all of them, or at as many as there is time for.
@@ -223,7 +232,7 @@ impl<'a> Pass<'a> {
         let waiting: Vec<usize> = (0..batch.len()).filter(|n| batch[*n].end.is_none()).collect();
         let (keys, sizes): (Vec<_>, Vec<u64>) =
             waiting.iter().map(|n| (batch[*n].held.copy.key.clone(), batch[*n].held.copy.size.unwrap_or(0))).unzip();
-        let (answers, evidence) = measure(self.at.stop, &keys, &sizes, connection)?;
+        let (answers, evidence) = measure(&self.reading, &keys, &sizes, connection)?;
         let mut pause = 0;
         for (n, answer) in waiting.into_iter().zip(answers) {
             pause = pause.max(self.take(&mut batch[n], answer, evidence));

@@ -1,7 +1,5 @@
 //! Whether the copies of a destination are there at all, before anything is recorded as missing.
 
-use std::time::Duration;
-
 use dvb_model::ObjectKey;
 
 use crate::command::error::RunError;
@@ -11,10 +9,6 @@ use crate::copies::session::{Connection, Contact, DestinationContext, Interrupte
 pub(crate) const PROBES: u8 = 100;
 /// With fewer copies than this, all of them may well be lost at once.
 const PROBED_FROM: usize = 20;
-
-/// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
-/// was planned, so the pass, which counts, ends all the same.
-pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
 
 /// An empty folder where a disk should be mounted is not a million lost copies.
 pub(crate) fn probe(at: DestinationContext<'_>, contact: &Contact, keys: &[ObjectKey]) -> Result<(), RunError> {
@@ -33,10 +27,4 @@ pub(crate) fn probe(at: DestinationContext<'_>, contact: &Contact, keys: &[Objec
         return Err(RunError::AllMissing { destination: at.destination.0.clone(), probed: keys.len() });
     }
     Ok(())
-}
-
-/// The time that was so long ago.
-pub(crate) fn ago(age: Duration) -> String {
-    let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());
-    then.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -11,7 +11,6 @@ use dvb_fixity::{Algorithm, Digest, RecordedChecksum};
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DataFile, DestinationName, DvObjectId, ObjectRole};
 
-use crate::command::cancel::CancelToken;
 use crate::command::error::RunError;
 use crate::source::list_objects::{self, Object};
 use crate::source::on_record::OnRecord;
@@ -30,7 +29,7 @@ pub(crate) struct Changes<'a> {
     stores: &'a Stores,
     ledger: &'a dyn Ledger,
     destination: &'a DestinationName,
-    stop: &'a CancelToken,
+    reading: Reading,
     /// The share that may change at once; `None` where the administrator takes the brake off.
     limit: Option<f64>,
     /// Data files with a proved copy, as far as the catalogue has them.
@@ -45,11 +44,22 @@ pub(crate) struct Changes<'a> {
 impl<'a> Changes<'a> {
     /// For a run of this destination. With a `limit` of `None` nothing is compared.
     pub(crate) fn new(
-        (stores, ledger, stop): (&'a Stores, &'a dyn Ledger, &'a CancelToken),
+        (stores, ledger): (&'a Stores, &'a dyn Ledger),
         destination: &'a DestinationName,
+        reading: Reading,
         limit: Option<f64>,
     ) -> Self {
-        Self { stores, ledger, destination, stop, limit, known: 0, waiting: Vec::new(), changed: 0, sample: Vec::new() }
+        Self {
+            stores,
+            ledger,
+            destination,
+            reading,
+            limit,
+            known: 0,
+            waiting: Vec::new(),
+            changed: 0,
+            sample: Vec::new(),
+        }
     }
 
     /// Takes a data file that is safe by what the ledger knows.
@@ -118,7 +128,7 @@ impl<'a> Changes<'a> {
         let (mut read, mut other, mut bytes) = (0, 0, 0_u64);
         for (file, digests) in &self.sample {
             let size = file.size.unwrap_or(0);
-            if self.stop.signalled().is_some() || (read > 0 && bytes.saturating_add(size) > READ_BYTES) {
+            if self.reading.stop.signalled().is_some() || (read > 0 && bytes.saturating_add(size) > READ_BYTES) {
                 continue;
             }
             let Scope::Covered(place) = self.stores.scope(file) else { continue };
@@ -136,7 +146,7 @@ impl<'a> Changes<'a> {
         let is_own = |it: &&Object| matches!(it.role, ObjectRole::Main | ObjectRole::Original);
         let mut found = None;
         for object in listed.objects.iter().filter(is_own) {
-            let reading = Reading { stop: self.stop.clone(), bytes: std::sync::Arc::default(), rate: None };
+            let reading = self.reading.clone();
             let source = std::sync::Arc::clone(&object.source);
             let payload = ObjectPayload::new(source, object.at.clone(), object.size_hint, &[], reading);
             let Ok(measured) = payload.measure() else { continue };

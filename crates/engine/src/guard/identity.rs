@@ -7,8 +7,9 @@ use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
 use super::own;
 use crate::command::error::RunError;
 use crate::command::owner::Owner;
+use crate::command::time::FOREVER;
 use crate::command::time::now;
-use crate::copies::probe::{FOREVER, PROBES};
+use crate::copies::probe::PROBES;
 use crate::copies::snapshot_names;
 
 /// Its name in the backup's own folder.

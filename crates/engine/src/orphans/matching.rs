@@ -11,7 +11,7 @@ use super::{Counts, Failure, MissingObject, Orphan, OrphansOptions, OrphansSetup
 use crate::catalogue::spool::Spool;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::compare::read_back;
+use crate::copies::compare::read_back_at_any_rate;
 use crate::copies::session::{Connection, Interrupted};
 
 /// Orphans that are measured at once, at most so many or of so many bytes; one alone may have more.
@@ -157,7 +157,7 @@ impl Matcher<'_, '_> {
         self.counts.evidence = Some(evidence);
         let is_long = sizes.iter().any(|it| *it > BATCH_BYTES);
         let answers = if evidence == Evidence::ReadBack && is_long {
-            let one = |key| read_back(self.setup.stop, key, algorithms, self.connection);
+            let one = |key| read_back_at_any_rate(self.setup.stop, key, algorithms, self.connection);
             keys.iter().map(one).collect::<Result<_, _>>()?
         } else {
             self.connection.with(|it| it.measure(keys, algorithms))?

@@ -17,7 +17,7 @@ pub(crate) mod worker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use dvb_catalog::Catalog;
 use dvb_ledger::{Agent, Ledger};
@@ -32,7 +32,7 @@ use crate::command::selection::Selection;
 use crate::command::time::now;
 use crate::copies::session::Contact;
 use crate::source::examine::ExamineSetup;
-use crate::source::payload::{RateLimit, Reading};
+use crate::source::payload::Reading;
 use crate::source::stores::{Access, NoStore, Stores};
 use dvb_storage::chain;
 
@@ -153,11 +153,10 @@ impl<'a> Shared<'a> {
         runs: Vec<RunId>,
         contact: fn() -> Contact,
     ) -> Self {
-        let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
         Self {
             setup,
             options,
-            reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
+            reading: Reading::new(setup.stop, options.bandwidth_limit),
             tally: Mutex::default(),
             contacts: setup.from.iter().map(|_| contact()).collect(),
             told: AtomicU64::new(0),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
@@ -22,7 +22,7 @@ use crate::run::counts::{Counts, FileOutcome, Tally};
 use crate::run::options::Options;
 use crate::run::renamed::Renamed;
 use crate::run::shared_read::Share;
-use crate::source::payload::{RateLimit, Reading};
+use crate::source::payload::Reading;
 use crate::source::stores::{NoStore, Scope};
 
 /// One destination of a run.
@@ -67,7 +67,6 @@ impl<'a> DestinationRun<'a> {
         tally: Tally,
         lock: LockedRun<'a>,
     ) -> Self {
-        let rate = options.bandwidth_limit.map(|it| Arc::new(RateLimit::new(it)));
         let counts = tally.lock();
         let in_scope = counts.files.catalogued + counts.due.files;
         drop(counts);
@@ -77,7 +76,7 @@ impl<'a> DestinationRun<'a> {
             setup,
             options,
             tally,
-            reading: Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate },
+            reading: Reading::new(setup.stop, options.bandwidth_limit),
             at_the_end: setup.stop.for_snapshot(),
             settled: AtomicBool::new(false),
             met_strangers: AtomicBool::new(false),

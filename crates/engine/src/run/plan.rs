@@ -19,6 +19,7 @@ use crate::run::counts::{Counts, FileOutcome};
 use crate::run::options::Options;
 use crate::run::presence::{self, Standing};
 use crate::run::renamed::Renamed;
+use crate::source::payload::Reading;
 use crate::source::stores::{NotCovered, Scope, StoreLocation};
 use crate::source::{fingerprint, list_objects};
 
@@ -305,8 +306,9 @@ impl<'a> DestinationRun<'a> {
             files: Known::new(states(EntryKind::DataFile)),
             stands: false,
             changes: Changes::new(
-                (setup.stores, setup.ledger, setup.stop),
+                (setup.stores, setup.ledger),
                 setup.destination,
+                Reading::new(setup.stop, options.bandwidth_limit),
                 (!options.overrides.changes).then_some(options.max_change),
             ),
             renamed: Renamed::default(),
@@ -416,6 +418,7 @@ mod tests {
             reason: None,
             basis: None,
             dataset: None,
+            audited_at: String::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use dvb_storage::chain;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::copies::probe::{FOREVER, ago};
+use crate::command::time::{FOREVER, ago};
 use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
 use crate::run::plan::Catalogue;

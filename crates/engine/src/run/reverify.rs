@@ -10,10 +10,11 @@ use crate::command::acknowledged::Acknowledged;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
+use crate::command::time::{FOREVER, ago};
 use crate::copies::findings::Damage;
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
-use crate::copies::probe::{FOREVER, PROBES, ago, probe};
+use crate::copies::probe::{PROBES, probe};
 use crate::run::destination_run::DestinationRun;
 use crate::run::summary::Finding;
 
@@ -47,6 +48,7 @@ impl DestinationRun<'_> {
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
         Ok(Pass::new((at, &self.contact, "run"), self.lock.held(), copies, share, self.options.jobs)
             .knowing(Acknowledged::at(self.setup.ledger, self.setup.destination)?)
+            .at_rate_of(self.reading.clone())
             .work())
     }
 

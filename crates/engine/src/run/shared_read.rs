@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use dvb_fixity::{Algorithm, Hasher, Measured};
 use dvb_storage::{Cause, Location, Payload, PayloadError, Source, SourceError};
 
-use crate::source::payload::{Reading, read_error};
+use crate::source::payload::{NotSent, Reading, read_error};
 
 /// Bytes in one piece.
 const PIECE: usize = 1 << 18;
@@ -153,6 +154,7 @@ impl Share {
             pump,
             receiver,
             reading: reading.clone(),
+            not_sent: NotSent::default(),
             size_hint,
             promised: None,
             piece: None,
@@ -221,6 +223,7 @@ pub(crate) struct SharedPayload {
     pump: Pump,
     receiver: Receiver<Piece>,
     reading: Reading,
+    not_sent: NotSent,
     size_hint: u64,
     promised: Option<u64>,
     piece: Option<(Arc<[u8]>, usize)>,
@@ -286,8 +289,12 @@ impl Payload for SharedPayload {
         if at + n < piece.len() {
             self.piece = Some((piece, at + n));
         }
-        self.reading.passed(n);
+        self.reading.passed_of_which_sent(n, self.not_sent.sent_of(n));
         Ok(n)
+    }
+
+    fn not_sent(&mut self, there: Vec<Range<u64>>) {
+        self.not_sent.set(there);
     }
 
     fn finish(self: Box<Self>) -> Measured {

@@ -1,7 +1,6 @@
 //! One data file of an audit: its objects are read, judged by Dataverse's checksum, and compared with what was first seen.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +91,8 @@ pub(crate) struct ToRecord {
     pub(crate) found: Vec<Finding>,
     /// It was read, and is good.
     pub(crate) good: bool,
+    /// It was looked at to the end; what could not be read was not.
+    pub(crate) looked_at: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,8 +168,13 @@ pub(crate) struct Examiner<'a> {
 
 impl<'a> Examiner<'a> {
     pub(crate) fn new(setup: ExamineSetup<'a>, found: &'a Mutex<Found>, command: &'static str) -> Self {
-        let reading = Reading { stop: setup.stop.clone(), bytes: Arc::new(AtomicU64::new(0)), rate: None };
+        let reading = Reading::new(setup.stop, None);
         Self { setup, found, command, reading, stores: Mutex::default() }
+    }
+
+    /// The same, at a limited rate.
+    pub(crate) fn at_rate_of(self, reading: Reading) -> Self {
+        Self { reading, ..self }
     }
 
     /// What is to be recorded, where the source of a data file is missing or not what Dataverse recorded.
@@ -240,7 +246,8 @@ impl<'a> Examiner<'a> {
         });
         let reason = || findings.iter().map(|it| it.1.as_str()).collect::<Vec<_>>().join("; ");
         let damage = by_checksum.then(|| SourceDamage { id: file.id, status, reason: reason() });
-        ToRecord { damage, found: bad, good: count == Count::Good }
+        let looked_at = matches!(count, Count::Good | Count::Damaged | Count::Missing | Count::NotCovered);
+        ToRecord { damage, found: bad, good: count == Count::Good, looked_at }
     }
 
     fn verdict(&self, subject: &Subjected, file: &DataFile, known: &OnRecord) -> Result<Verdict, Stopped> {
@@ -362,7 +369,8 @@ impl<'a> Examiner<'a> {
     }
 }
 
-fn is_bad(status: Status) -> bool {
+/// Whether the last look at the source said that it is damaged, missing or unreadable.
+pub(crate) fn is_bad(status: Status) -> bool {
     match status {
         Status::FailRead | Status::FailChecksum => true,
         Status::Ok | Status::Pending | Status::FailWrite | Status::FailVerify | Status::NotCovered => false,

@@ -2,7 +2,7 @@
 
 use dvb_ledger::State;
 use dvb_model::{DvObjectId, Status};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::spool::Line;
 use crate::command::LISTED;
@@ -126,6 +126,7 @@ impl Found {
 }
 
 /// A data file with what the ledger knows of it.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Subjected {
     /// The verdict of it that the administrator has acknowledged.
     pub(crate) acknowledged: Option<Status>,

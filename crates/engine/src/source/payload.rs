@@ -1,6 +1,7 @@
 //! The bytes of an object of a store, hashed while they are read, at a limited rate, until told to stop.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,12 +22,52 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// At any rate that is not `limit`ed, in bytes a second.
+    pub(crate) fn new(stop: &CancelToken, limit: Option<u64>) -> Self {
+        let rate = limit.map(|it| Arc::new(RateLimit::new(it)));
+        Self { stop: stop.clone(), bytes: Arc::default(), rate }
+    }
+
+    /// As long as `stop` lets it, by the lowest of these limits, and counting for itself.
+    pub(crate) fn at_the_lowest_rate<'a>(all: impl Iterator<Item = &'a Self>, stop: &CancelToken) -> Self {
+        let rates = all.filter_map(|it| it.rate.as_ref());
+        let rate = rates.min_by(|a, b| a.bytes_per_second.total_cmp(&b.bytes_per_second)).cloned();
+        Self { rate, ..Self::new(stop, None) }
+    }
+
     /// Bytes were read: counts them, and waits while they are too many.
     pub(crate) fn passed(&self, n: usize) {
-        if let Some(rate) = &self.rate {
-            rate.wait(n, &self.stop);
+        self.passed_of_which_sent(n, n);
+    }
+
+    /// The same where only so many of them count for the rate: the others are at the destination already.
+    pub(crate) fn passed_of_which_sent(&self, n: usize, sent: usize) {
+        if let Some(rate) = self.rate.as_ref().filter(|_| sent > 0) {
+            rate.wait(sent, &self.stop);
         }
         self.bytes.fetch_add(n as u64, Ordering::Relaxed);
+    }
+}
+
+/// Which bytes of a payload are at the destination already, and how far it was read.
+#[derive(Default)]
+pub(crate) struct NotSent {
+    read: u64,
+    there: Vec<Range<u64>>,
+}
+
+impl NotSent {
+    pub(crate) fn set(&mut self, there: Vec<Range<u64>>) {
+        self.there = there;
+    }
+
+    /// `n` bytes were read: how many of them are to be sent.
+    pub(crate) fn sent_of(&mut self, n: usize) -> usize {
+        let (start, end) = (self.read, self.read + n as u64);
+        self.read = end;
+        let there = |it: &Range<u64>| end.min(it.end).saturating_sub(start.max(it.start));
+        let spared = usize::try_from(self.there.iter().map(there).sum::<u64>()).unwrap_or(n);
+        n.saturating_sub(spared)
     }
 }
 
@@ -63,6 +104,7 @@ pub(crate) struct ObjectPayload {
     at: Location,
     size_hint: u64,
     reading: Reading,
+    not_sent: NotSent,
     hasher: Hasher,
     body: Option<Box<dyn Read + Send>>,
 }
@@ -75,7 +117,15 @@ impl ObjectPayload {
         algorithms: &[Algorithm],
         reading: Reading,
     ) -> Self {
-        Self { source, at, size_hint, reading, hasher: Hasher::new(algorithms), body: None }
+        Self {
+            source,
+            at,
+            size_hint,
+            reading,
+            not_sent: NotSent::default(),
+            hasher: Hasher::new(algorithms),
+            body: None,
+        }
     }
 
     /// Reads everything, keeping only size and digests.
@@ -152,11 +202,38 @@ impl Payload for ObjectPayload {
             return Ok(0);
         }
         self.hasher.update(&buffer[..n]);
-        self.reading.passed(n);
+        self.reading.passed_of_which_sent(n, self.not_sent.sent_of(n));
         Ok(n)
+    }
+
+    fn not_sent(&mut self, there: Vec<Range<u64>>) {
+        self.not_sent.set(there);
     }
 
     fn finish(self: Box<Self>) -> Measured {
         self.hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_sent_are_free_of_the_limit() {
+        let mut not_sent = NotSent::default();
+        assert_eq!(not_sent.sent_of(10), 10);
+        not_sent.set(vec![12..20, 30..31]);
+        assert_eq!((not_sent.sent_of(4), not_sent.sent_of(6), not_sent.sent_of(20)), (2, 0, 19));
+        not_sent.set(Vec::new());
+        assert_eq!(not_sent.sent_of(5), 5);
+        let rate = Arc::new(RateLimit::new(1));
+        let reading = Reading { stop: CancelToken::new(), bytes: Arc::default(), rate: Some(Arc::clone(&rate)) };
+        let free_at = *rate.free_at.lock().unwrap();
+        // A month at this rate.
+        reading.passed_of_which_sent(3_000_000, 0);
+        assert_eq!(*rate.free_at.lock().unwrap(), free_at);
+        assert_eq!(reading.bytes.load(Ordering::Relaxed), 3_000_000, "it was read all the same");
     }
 }

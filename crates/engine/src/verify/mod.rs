@@ -16,10 +16,11 @@ use crate::command::observer::{Event, Observer};
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::command::time::now;
+use crate::command::time::{FOREVER, ago};
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
-use crate::copies::probe::{FOREVER, PROBES, ago, probe};
+use crate::copies::probe::{PROBES, probe};
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::guard;
 

@@ -334,6 +334,7 @@ fn an_audit_ends_with_a_worker_that_breaks_down() {
         agent: crate::bench::agent(),
         run: new_run_id(),
         selection: Selection::default(),
+        older_than: None,
         sample: None,
         jobs: 2,
         time_budget: None,

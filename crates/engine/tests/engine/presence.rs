@@ -274,3 +274,16 @@ fn a_run_reads_its_share_so_that_each_is_read_in_time() {
     fs::write(bench.source_of(&rotten.copies[0].0), &rotten.copies[0].1).unwrap();
     assert_eq!(run().ending, ExitStatus::Safe);
 }
+
+#[test]
+fn what_is_read_again_keeps_to_the_limit_of_bytes_a_second() {
+    let bench = Bench::of_files(12);
+    bench.run();
+    let ledger = rusqlite::Connection::open(bench.folder.path().join("ledger.db")).unwrap();
+    ledger.execute("UPDATE backup_state SET audited_at = '2001-01-01T00:00:00.000Z'", []).unwrap();
+    // Nine bytes each: all of them take a minute and a half at this limit, and the run has a second.
+    let slow = Options { bandwidth_limit: Some(1), time_budget: Some(Duration::from_secs(1)), ..bench.options() };
+    let run = bench.try_run(&Options { audit_every: Some(Duration::from_secs(86_400)), ..slow }).unwrap();
+    let audited = run.audited.unwrap();
+    assert!(audited.data_files < 12, "{audited:?}");
+}

@@ -153,6 +153,7 @@ fn a_store_that_hangs_does_not_hold_an_audit_beyond_its_budget() {
         agent: crate::bench::agent(),
         run: new_run_id(),
         selection: Selection::default(),
+        older_than: None,
         sample: None,
         jobs: 1,
         time_budget: Some(budget),

@@ -42,6 +42,10 @@ pub(super) fn knows_run(db: &mut Transaction<'_>, destination: &DestinationName,
     Ok(db.query_one(sql, &[&run.0, &destination])?.try_get(0)?)
 }
 
+/// When the objects of a data file were last read in their store; empty where that is not known.
+pub(super) const AUDITED_AT: &str = "CASE WHEN audited_at = '-infinity' THEN ''
+          ELSE to_char(audited_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') END";
+
 pub(super) fn states(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
@@ -52,7 +56,7 @@ pub(super) fn states(
     by_index(db)?;
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!(
-        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis, dataset
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis, dataset, {AUDITED_AT}
          FROM backup_state
          WHERE destination = $1 AND kind = '{}' AND id > $2 ORDER BY id LIMIT $3",
         kind.name()
@@ -69,6 +73,7 @@ pub(super) fn states(
                 reason: row.try_get(5)?,
                 basis: row.try_get(6)?,
                 dataset: row.try_get(7)?,
+                audited_at: row.try_get(8)?,
             };
             Ok(raw.read()?)
         })

@@ -60,8 +60,7 @@ pub(super) fn least_recently_audited(
 ) -> Result<Vec<Audited>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
     by_index(db)?;
-    let time = "CASE WHEN audited_at = '-infinity' THEN ''
-                     ELSE to_char(audited_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') END";
+    let time = read::AUDITED_AT;
     let sql =
         format!("SELECT id, {time} FROM backup_state WHERE {AUDITED} ORDER BY backup_state.audited_at, id LIMIT $3");
     let rows = db.query(&sql, &[&destination, &before, &i64::from(limit)])?;

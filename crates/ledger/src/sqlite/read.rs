@@ -32,7 +32,7 @@ pub(super) fn states(
     let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     // The kind stands in the text: only so can the partial index of the datasets be used.
     let sql = format!(
-        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis, dataset
+        "SELECT id, status, fingerprint, provisional, gone_since IS NOT NULL, reason, basis, dataset, audited_at
          FROM backup_state
          WHERE destination = ?1 AND kind = '{}' AND id > ?2 ORDER BY id LIMIT ?3",
         kind.name()
@@ -48,6 +48,7 @@ pub(super) fn states(
             reason: row.get(5)?,
             basis: row.get(6)?,
             dataset: row.get(7)?,
+            audited_at: row.get(8)?,
         })
     })?;
     rows.map(|row| Ok(row?.read()?)).collect()

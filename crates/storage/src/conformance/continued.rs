@@ -1,5 +1,9 @@
 //! What a sink must keep that goes on with uploads which were cut.
 
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use dvb_fixity::{Algorithm, Measured};
 use dvb_model::{ObjectKey, RunId};
 
@@ -17,11 +21,16 @@ struct Cut {
     bytes: Bytes,
     size: u64,
     left: usize,
+    read: u64,
+    not_sent: Vec<Range<u64>>,
+    /// Bytes that were read and not sent, as the sink told.
+    free: Arc<AtomicU64>,
 }
 
 impl Cut {
     fn new(bytes: &[u8], algorithms: &[Algorithm], left: usize) -> Self {
-        Self { size: bytes.len() as u64, bytes: Bytes::new(bytes.to_vec(), algorithms, End::Whole), left }
+        let (size, bytes) = (bytes.len() as u64, Bytes::new(bytes.to_vec(), algorithms, End::Whole));
+        Self { size, bytes, left, read: 0, not_sent: Vec::new(), free: Arc::default() }
     }
 }
 
@@ -45,7 +54,15 @@ impl Payload for Cut {
         let room = buffer.len().min(self.left);
         let n = self.bytes.read(&mut buffer[..room])?;
         self.left -= n;
+        let end = self.read + n as u64;
+        let free = self.not_sent.iter().map(|it| end.min(it.end).saturating_sub(self.read.max(it.start))).sum();
+        self.free.fetch_add(free, Ordering::Relaxed);
+        self.read = end;
         Ok(n)
+    }
+
+    fn not_sent(&mut self, there: Vec<Range<u64>>) {
+        self.not_sent = there;
     }
 
     fn finish(self: Box<Self>) -> Measured {
@@ -58,16 +75,18 @@ fn stage(
     key: &ObjectKey,
     bytes: &[u8],
     cut: usize,
-) -> Result<Result<Staged, Unstaged>, Broken> {
+) -> Result<(Result<Staged, Unstaged>, u64), Broken> {
     let payload = Box::new(Cut::new(bytes, session.algorithms(), cut));
-    Ok(session.stage(vec![StageRequest { key: key.clone(), payload }]).map_err(lost)?.remove(0))
+    let free = Arc::clone(&payload.free);
+    let answer = session.stage(vec![StageRequest { key: key.clone(), payload }]).map_err(lost)?.remove(0);
+    Ok((answer, free.load(Ordering::Relaxed)))
 }
 
 /// One run is cut while it sends, and another one has found what it left.
 fn cut_then_swept(sink: &dyn Sink, key: &ObjectKey, bytes: &[u8], number: u32) -> Result<Box<dyn SinkSession>, Broken> {
     let (cut, next) = (RunId(format!("20000110T00000{number}Z-cut")), RunId(format!("20000111T00000{number}Z-next")));
     let mut session = sink.connect(&cut).map_err(lost)?;
-    let answer = stage(session.as_mut(), key, bytes, CUT)?;
+    let (answer, _) = stage(session.as_mut(), key, bytes, CUT)?;
     ensure(
         matches!(answer, Err(Unstaged::Payload(PayloadError::Stopped))),
         "a payload that says that the run is stopped ends its object so",
@@ -97,7 +116,8 @@ fn the_rest_is_sent(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     let (at, bytes) = (key(&format!("{prefix}/continued"))?, some_bytes(21, SIZE));
     let mut session = cut_then_swept(sink, &at, &bytes, 1)?;
     let session = session.as_mut();
-    let staged = stage(session, &at, &bytes, usize::MAX)?.map_err(|it| format!("going on failed: {it}"))?;
+    let (staged, free) = stage(session, &at, &bytes, usize::MAX)?;
+    let staged = staged.map_err(|it| format!("going on failed: {it}"))?;
     ensure(staged.measured.size == SIZE as u64, "all is read, also what is not sent")?;
     let proved = session.commit(vec![CommitRequest { staged, replace: false }]).map_err(lost)?.remove(0);
     proved.map_err(|it| format!("committing what was gone on with failed: {it}"))?;
@@ -106,6 +126,10 @@ fn the_rest_is_sent(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     ensure(
         spared >= CONTINUED_FROM / 2 && spared <= CUT as u64,
         &format!("what was there is not sent again, and that is told: {spared} bytes of {CUT}"),
+    )?;
+    ensure(
+        free == spared,
+        &format!("a payload is told which bytes are not sent: {free} bytes where {spared} were spared"),
     )?;
     let removed = session.sweep(&|run| run.0.ends_with("-cut")).map_err(lost)?;
     ensure(removed == 0, "of an upload that was gone on with nothing is left")
@@ -118,7 +142,7 @@ fn two_halves_are_never_joined(sink: &dyn Sink, prefix: &str) -> Result<(), Brok
     let mut session = cut_then_swept(sink, &at, &old, 2)?;
     let session = session.as_mut();
     for _ in 0..TRIES {
-        let staged = match stage(session, &at, &new, usize::MAX)? {
+        let staged = match stage(session, &at, &new, usize::MAX)?.0 {
             Ok(staged) => staged,
             Err(Unstaged::Verify(_)) => continue,
             Err(other) => return Err(format!("an object that changed meanwhile failed with {other}")),

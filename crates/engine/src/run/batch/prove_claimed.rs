@@ -28,7 +28,7 @@ impl DestinationRun<'_> {
             }
             let keys: Vec<ObjectKey> = wanted.iter().map(|(n, m)| batch.jobs()[*n].copies[*m].key.clone()).collect();
             let sizes: Vec<u64> = wanted.iter().map(|(n, m)| batch.jobs()[*n].copies[*m].size.unwrap_or(0)).collect();
-            let (held, evidence) = measure(self.setup.stop, &keys, &sizes, connection)?;
+            let (held, evidence) = measure(&self.reading, &keys, &sizes, connection)?;
             let mut checks = Vec::new();
             for ((n, m), held) in wanted.into_iter().zip(held) {
                 let judged = judge(&batch.jobs()[n].copies[m], held, evidence);

@@ -23,6 +23,7 @@ use crate::run::summary::Finding;
 use crate::source::examine::{ExamineSetup, Examiner, Known, ToRecord};
 use crate::source::findings::{AuditCounts, AuditFinding, Condition, Found, Subjected};
 use crate::source::fingerprint;
+use crate::source::payload::Reading;
 
 /// Data files that are looked at before what was found is recorded.
 const BATCH: usize = 32;
@@ -81,10 +82,12 @@ impl Closer<'_> {
         let Setup { stores, observer, stop, .. } = *first.setup;
         let setup = ExamineSetup { stores, observer, stop, auxiliary_objects: self.options.auxiliary_objects };
         let (files, bad) = (AtomicU64::new(0), AtomicU64::new(0));
+        // One read for all of them, as slow as the slowest line wants it.
+        let reading = Reading::at_the_lowest_rate(self.dests.iter().map(|it| &it.reading), stop);
         let (giver, taker) = hand::over(1);
         let worker = || {
             let found = Mutex::new(Found::default());
-            let examiner = Examiner::new(setup, &found, "run");
+            let examiner = Examiner::new(setup, &found, "run").at_rate_of(reading.clone());
             while let Some(batch) = taker.take() {
                 match self.take(&examiner, &found, batch) {
                     Ok(looked) => {
@@ -252,6 +255,7 @@ fn subject(file: DataFile, auxiliary_objects: bool) -> Subjected {
         reason: None,
         basis: None,
         dataset: file.dataset.as_ref().map(|it| it.pid.clone()),
+        audited_at: String::new(),
     };
     Subjected {
         acknowledged: None,
