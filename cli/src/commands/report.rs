@@ -40,7 +40,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
-    let ledger = build::ledger(&context.config, 1)?;
+    let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     let facts = facts(args, &context.config, ledger.describe())?;
     let report = dvb_report::gather(ledger.as_ref(), &facts)?;
     if context.screen.json {
