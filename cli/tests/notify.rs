@@ -350,6 +350,7 @@ dataverse_backup_files{destination="de\"fault",state="copied"} 2
 dataverse_backup_files{destination="de\"fault",state="adopted"} 3
 dataverse_backup_files{destination="de\"fault",state="not_covered"} 4
 dataverse_backup_files{destination="de\"fault",state="failed"} 5
+dataverse_backup_files{destination="de\"fault",state="acknowledged"} 7
 dataverse_backup_files{destination="de\"fault",state="pending"} 6
 "#;
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);

@@ -236,7 +236,7 @@ fn trouble(it: &VerifySummary, passes: bool) -> String {
 fn list(text: &mut String, found: &[Damage], total: u64) {
     for it in found.iter().take(NAMED) {
         let id = it.data_file_id.map(|it| format!("file {it}, ")).unwrap_or_default();
-        let what = it.what.replace('-', " ").to_uppercase();
+        let what = it.what.name().replace('-', " ").to_uppercase();
         let _ = writeln!(text, "  {what:<13} {id}{}", plain(&it.reason));
     }
     let rest = total.saturating_sub(found.len().min(NAMED) as u64);

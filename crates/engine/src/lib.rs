@@ -39,7 +39,7 @@ pub use command::owner::Owner;
 pub use command::resolve::{Asked, Names, Resolved};
 pub use command::selection::Selection;
 pub use command::time::new_run_id;
-pub use copies::findings::{CopyCounts, Damage};
+pub use copies::findings::{CopyCounts, CopyFault, Damage};
 pub use drill::{DrillOptions, DrillSetup, DrillSummary, drill};
 pub use guard::{
     Examined, Identity, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine, look_at_identity,
@@ -50,7 +50,9 @@ pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, SnapshotRow, Which, claim_snapshot,
     fetch_snapshot, list_snapshots, rebuild,
 };
-pub use repair::{Outcome, RepairCounts, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair};
+pub use repair::{
+    Outcome, RepairCounts, RepairFault, RepairItem, RepairOptions, RepairSetup, RepairSummary, Settled, repair,
+};
 pub use restore::{
     Goal, Layout, ObjectCounts, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary, SinkAt,
     StoreWriters, restore, writer_run,

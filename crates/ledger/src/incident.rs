@@ -37,6 +37,26 @@ impl fmt::Display for Side {
     }
 }
 
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing is there.
+    Missing,
+    /// Other bytes are there, or no whole object.
+    Damaged,
+}
+
+impl Loss {
+    /// As the ledger spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
 /// Bytes by their size and digest, as far as these are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
@@ -63,8 +83,8 @@ pub struct Finding {
     pub place: String,
     /// Its key in the store or at the destination.
     pub key: String,
-    /// In a word: `missing`, `damaged`.
-    pub found: &'static str,
+    /// Whether it is gone, or something else is there.
+    pub found: Loss,
     /// The same in a sentence.
     pub detail: String,
     /// Which command found it: `run`, `verify`, `audit`, `repair`, `restore`.
@@ -196,7 +216,7 @@ impl<'a> FindingRow<'a> {
             side: it.side.name(),
             place: &it.place,
             key: &it.key,
-            found: it.found,
+            found: it.found.name(),
             detail: storable(&it.detail).into_owned(),
             command: it.command,
             expected_size: it.expected.size.map(size_column),

@@ -26,7 +26,7 @@ pub use check::{Check, Found, LedgerCopy, SourceDamage};
 pub use error::LedgerError;
 pub use event::{Acknowledgement, Agent, Event, EventEnd, History};
 pub use history::{CopyInCustody, Custody};
-pub use incident::{Bytes, Finding, Incident, IncidentNote, Mended, Mending, Side};
+pub use incident::{Bytes, Finding, Incident, IncidentNote, Loss, Mended, Mending, Side};
 pub use postgres::PostgresLedger;
 pub use row::{
     Basis, Candidate, Claim, CopyRecord, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record,

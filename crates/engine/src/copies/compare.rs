@@ -6,8 +6,10 @@ use dvb_model::ObjectKey;
 use dvb_storage::{Cause, SinkError};
 
 use crate::command::cancel::CancelToken;
+use crate::copies::findings::CopyFault;
 use crate::copies::session::{Connection, Interrupted};
 use crate::source::payload::Reading;
+use dvb_ledger::Loss;
 
 /// Bytes that are read back here at once, before it is looked whether there was a signal.
 const BATCH_BYTES: u64 = 64 << 20;
@@ -33,12 +35,20 @@ impl Bad {
         if error.cause == Cause::Missing { Self::Missing } else { Self::Broken(error.chain()) }
     }
 
-    pub(crate) fn what(&self) -> &'static str {
+    pub(crate) fn fault(&self) -> CopyFault {
         match self {
-            Self::Missing => "missing",
-            Self::Broken(_) => "broken",
-            Self::Size(..) => "other-size",
-            Self::Digest(_) => "other-digest",
+            Self::Missing => CopyFault::Missing,
+            Self::Broken(_) => CopyFault::Broken,
+            Self::Size(..) => CopyFault::OtherSize,
+            Self::Digest(_) => CopyFault::OtherDigest,
+        }
+    }
+
+    /// The same for an incident.
+    pub(crate) fn loss(&self) -> Loss {
+        match self {
+            Self::Missing => Loss::Missing,
+            Self::Broken(_) | Self::Size(..) | Self::Digest(_) => Loss::Damaged,
         }
     }
 }

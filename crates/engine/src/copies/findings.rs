@@ -22,6 +22,36 @@ pub struct CopyCounts {
     pub unreadable: u64,
 }
 
+/// What is wrong with a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyFault {
+    /// Nothing lies at its key.
+    Missing,
+    /// What lies there is no whole object: a segment of it is gone, say.
+    Broken,
+    /// It has another size than was proved.
+    OtherSize,
+    /// It has another digest than was proved.
+    OtherDigest,
+    /// It could not be read, which says nothing of its bytes.
+    Unreadable,
+}
+
+impl CopyFault {
+    /// As JSON and messages spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Broken => "broken",
+            Self::OtherSize => "other-size",
+            Self::OtherDigest => "other-digest",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// A copy that is not what was proved, or could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damage {
@@ -35,8 +65,8 @@ pub struct Damage {
     pub name: Option<String>,
     /// Where it lies, or should.
     pub key: ObjectKey,
-    /// `missing`, `broken`, `other-size`, `other-digest` or `unreadable`.
-    pub what: &'static str,
+    /// What is wrong with it.
+    pub what: CopyFault,
     /// The same in a sentence.
     pub reason: String,
 }

@@ -24,7 +24,7 @@ pub(crate) fn of_copy(found: Discovery<'_>, destination: &DestinationName, copy:
         side: Side::Destination,
         place: destination.0.clone(),
         key: copy.key.as_str().to_owned(),
-        found: if bad.what() == "missing" { "missing" } else { "damaged" },
+        found: bad.loss(),
         detail: found.detail.to_owned(),
         command: found.command,
         expected: Bytes { size: copy.size, digest: copy.sha256.clone() },

@@ -13,6 +13,7 @@ use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::{LISTED, pool};
 use crate::copies::compare::{Bad, compare, measure, sentence};
+use crate::copies::findings::CopyFault;
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::incident::of_copy;
 use crate::copies::list::Copies;
@@ -368,22 +369,22 @@ impl Findings {
                     Bad::Missing => copies.missing += 1,
                     Bad::Broken(_) | Bad::Size(..) | Bad::Digest(_) => copies.damaged += 1,
                 }
-                (bad.what(), reason(&look.held, bad))
+                (bad.fault(), reason(&look.held, bad))
             }
             Some(End::Unreadable { why, of_all }) => {
                 copies.unreadable += 1;
                 ExitStatus::worsen(&mut self.unusable, *of_all);
-                ("unreadable", why.clone())
+                (CopyFault::Unreadable, why.clone())
             }
         };
-        let list = if what == "unreadable" { &mut self.unreadable } else { &mut self.damaged };
+        let list = if what == CopyFault::Unreadable { &mut self.unreadable } else { &mut self.damaged };
         if list.len() < LISTED {
             list.push(damage(&look.held, what, why));
         }
     }
 }
 
-fn damage(held: &LedgerCopy, what: &'static str, reason: String) -> Damage {
+fn damage(held: &LedgerCopy, what: CopyFault, reason: String) -> Damage {
     Damage {
         data_file_id: (held.kind == EntryKind::DataFile).then_some(held.copy.id),
         dataset: held.dataset.clone(),

@@ -6,6 +6,7 @@ use dvb_fixity::{Algorithm, Digest, Measured};
 use dvb_ledger::{Bytes, Check, CopyRecord, CopyState, Custody, Finding, Found};
 use dvb_model::{DvObjectId, ObjectRole, Status};
 
+use super::RepairFault;
 use super::sides::{InStore, Measurement};
 use super::{Case, Halt, Outcome, Repair, RepairItem};
 use crate::catalogue::spool::Subject;
@@ -177,16 +178,16 @@ impl Repair<'_> {
         let (found, detail) = if worker::is_there(home) {
             match examine::without_copies(self.shared.setup.examine(self.options.how.auxiliary_objects), file) {
                 Uncopied::Good | Uncopied::Undecided => return Ok(()),
-                Uncopied::Missing(why) => ("missing", format!("{key} in {bad}: {why}")),
-                Uncopied::Damaged(why) => ("damaged", format!("{key} in {bad} is damaged: {why}")),
+                Uncopied::Missing(why) => (RepairFault::Missing, format!("{key} in {bad}: {why}")),
+                Uncopied::Damaged(why) => (RepairFault::Damaged, format!("{key} in {bad} is damaged: {why}")),
                 Uncopied::Unread { why, of_all } => {
                     ExitStatus::worsen(&mut self.out().unusable, of_all);
-                    ("unreadable", why)
+                    (RepairFault::Unreadable, why)
                 }
                 Uncopied::Stopped => return Err(Halt::Stopped),
             }
         } else {
-            ("missing", format!("{key} is missing in {bad}"))
+            (RepairFault::Missing, format!("{key} is missing in {bad}"))
         };
         let mut item = people.item(&ObjectRole::Main, bad, key, found, detail);
         item.action = "no destination has a proved copy of it".into();
@@ -208,7 +209,7 @@ impl Repair<'_> {
         let key = wanted.path.as_str().to_owned();
         let detail =
             format!("{key} in {bad} is what was first seen, but Dataverse recorded {recorded}, which no side has");
-        let mut item = sides.people.item(sides.role, bad, key, "other-checksum", detail);
+        let mut item = sides.people.item(sides.role, bad, key, RepairFault::OtherChecksum, detail);
         item.action =
             "nobody can say whether the row or the bytes are right; if it is the bytes, correct the checksum with \
                        Dataverse's API (computeDataFileHashValue)"
@@ -241,12 +242,19 @@ impl Repair<'_> {
         let bad = format!("store {driver}");
         let (found, detail) = match in_store {
             InStore::Good(_) => return Ok(()),
-            InStore::Missing => ("missing", format!("{} is missing in {bad}", wanted.path)),
-            InStore::Damaged(why) => ("damaged", format!("{} in {bad} is not what was copied: {why}", wanted.path)),
+            InStore::Missing => (RepairFault::Missing, format!("{} is missing in {bad}", wanted.path)),
+            InStore::Damaged(why) => {
+                (RepairFault::Damaged, format!("{} in {bad} is not what was copied: {why}", wanted.path))
+            }
             InStore::Unread { why, of_all } => {
                 ExitStatus::worsen(&mut self.out().unusable, *of_all);
-                let mut item =
-                    sides.people.item(sides.role, bad, wanted.path.as_str().into(), "unreadable", why.clone());
+                let mut item = sides.people.item(
+                    sides.role,
+                    bad,
+                    wanted.path.as_str().into(),
+                    RepairFault::Unreadable,
+                    why.clone(),
+                );
                 item.action = "it cannot be judged now".into();
                 self.out().enter(item, true);
                 return Ok(());
@@ -318,12 +326,12 @@ impl Repair<'_> {
                 Measurement::Good(_) => continue,
                 Measurement::Bad(bad) => {
                     let people = sides.people;
-                    let found = if bad.what() == "missing" { "missing" } else { "damaged" };
+                    let found = if matches!(bad, Bad::Missing) { RepairFault::Missing } else { RepairFault::Damaged };
                     (found, sentence(copy, people.dataset.as_deref(), people.label.as_deref(), bad))
                 }
                 Measurement::Unread { why, of_all } => {
                     ExitStatus::worsen(&mut self.out().unusable, *of_all);
-                    let mut item = sides.people.item(sides.role, bad, key, "unreadable", why.clone());
+                    let mut item = sides.people.item(sides.role, bad, key, RepairFault::Unreadable, why.clone());
                     item.action = "it cannot be judged now".into();
                     self.out().enter(item, false);
                     continue;
@@ -426,14 +434,14 @@ pub(super) fn store_finding(
     let store = wanted.driver.as_ref().unwrap_or(&stores.default);
     let digest = wanted.recorded.as_ref().unwrap_or(&wanted.sha256).clone();
     let expected = Bytes { size: Some(wanted.size), digest: Some(digest) };
-    let actual = (item.found != "missing").then(Bytes::default);
+    let actual = (item.found != RepairFault::Missing).then(Bytes::default);
     let found = incident::Discovery { command: "repair", detail: &item.detail };
     incident::in_store(found, (people.id, role), store, item.key.clone(), expected, actual)
 }
 
 impl People {
     /// An item that is left, as long as nobody says otherwise.
-    fn item(&self, role: &ObjectRole, bad: String, key: String, found: &'static str, detail: String) -> RepairItem {
+    fn item(&self, role: &ObjectRole, bad: String, key: String, found: RepairFault, detail: String) -> RepairItem {
         RepairItem {
             data_file_id: self.is_data_file.then_some(self.id),
             dataset: self.dataset.clone(),

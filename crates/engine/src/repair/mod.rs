@@ -92,6 +92,33 @@ pub enum Outcome {
     Failed,
 }
 
+/// What is wrong with one side of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RepairFault {
+    /// Nothing is there.
+    Missing,
+    /// Other bytes are there.
+    Damaged,
+    /// It could not be read, which says nothing of its bytes.
+    Unreadable,
+    /// The bytes are those that were proved; it is Dataverse's row that does not fit.
+    OtherChecksum,
+}
+
+impl RepairFault {
+    /// As JSON and messages spell it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Damaged => "damaged",
+            Self::Unreadable => "unreadable",
+            Self::OtherChecksum => "other-checksum",
+        }
+    }
+}
+
 /// An object that is missing, damaged or unreadable on one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RepairItem {
@@ -109,8 +136,8 @@ pub struct RepairItem {
     pub bad: String,
     /// Its key in the store or at the destination.
     pub key: String,
-    /// `missing`, `damaged` or `unreadable`; `other-checksum`, where it is Dataverse's row that does not fit.
-    pub found: &'static str,
+    /// What is wrong with it.
+    pub found: RepairFault,
     /// The same in a sentence.
     pub detail: String,
     /// The sides that were looked at and are good.
@@ -545,7 +572,7 @@ impl Out {
         let objects = &mut self.objects;
         let is_good_now = item.outcome == Outcome::Mended;
         match (item.found, is_store) {
-            ("unreadable", _) => objects.unreadable += 1,
+            (RepairFault::Unreadable, _) => objects.unreadable += 1,
             (_, true) => {
                 objects.bad_in_stores += 1;
                 self.store_is_bad |= !is_good_now;

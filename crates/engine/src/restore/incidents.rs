@@ -7,6 +7,7 @@ use dvb_model::{DvObjectId, ObjectRole};
 use super::object::{ObjectOutcome, Outcome, Wanted};
 use super::{Goal, Shared};
 use crate::source::incident;
+use dvb_ledger::Loss;
 
 /// Those of one data file or dataset.
 #[derive(Default)]
@@ -36,7 +37,7 @@ impl Incidents {
                 side: Side::Destination,
                 place: shared.setup.from[*n].name.0.clone(),
                 key: bad.key.as_str().to_owned(),
-                found: if bad.actual.is_none() { "missing" } else { "damaged" },
+                found: if bad.actual.is_none() { Loss::Missing } else { Loss::Damaged },
                 detail: bad.why.clone(),
                 command: "restore",
                 expected: Bytes { size: copy.size, digest: copy.sha256.clone() },
@@ -49,8 +50,9 @@ impl Incidents {
             return;
         };
         let Some(store) = &wanted.driver else { return };
-        let (what, actual) = if kept.is_some() { ("damaged", Some(Bytes::default())) } else { ("missing", None) };
-        let detail = format!("{} in store {store} was {what}", wanted.path);
+        let (what, actual) =
+            if kept.is_some() { (Loss::Damaged, Some(Bytes::default())) } else { (Loss::Missing, None) };
+        let detail = format!("{} in store {store} was {}", wanted.path, what.name());
         let found = incident::Discovery { command: "restore", detail: &detail };
         let digest: &Digest = wanted.recorded.as_ref().unwrap_or(&wanted.sha256);
         let expected = Bytes { size: Some(wanted.size), digest: Some(digest.clone()) };

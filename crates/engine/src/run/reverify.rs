@@ -11,6 +11,7 @@ use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::time::{FOREVER, ago};
+use crate::copies::findings::CopyFault;
 use crate::copies::findings::Damage;
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
@@ -67,7 +68,7 @@ impl DestinationRun<'_> {
         for Damage { data_file_id, dataset, storage_identifier, name, reason, what, .. } in
             findings.damaged.into_iter().chain(findings.unreadable)
         {
-            let status = if what == "unreadable" { Status::Pending } else { Status::FailVerify };
+            let status = if what == CopyFault::Unreadable { Status::Pending } else { Status::FailVerify };
             counts.failures.push(Finding { data_file_id, dataset, storage_identifier, name, status, reason });
         }
         drop(counts);

@@ -6,6 +6,7 @@ use dvb_model::{DataFile, DriverId, DvObjectId, ObjectRole};
 
 use crate::source::judge::{Judgement, Seen};
 use crate::source::list_objects::Object;
+use dvb_ledger::Loss;
 
 /// A store has one version of an object.
 const IN_STORE: u32 = 1;
@@ -33,7 +34,7 @@ pub(crate) fn in_store(
         side: Side::Store,
         place: store.0.clone(),
         key,
-        found: if actual.is_none() { "missing" } else { "damaged" },
+        found: if actual.is_none() { Loss::Missing } else { Loss::Damaged },
         detail: found.detail.to_owned(),
         command: found.command,
         expected,
@@ -67,7 +68,7 @@ pub(crate) fn at_source(
         Some(Judgement::Missing { what, .. }) => all.push(one(what, None, None)),
         Some(Judgement::Damaged(_)) => {
             let read = objects.iter().find(|it| it.0.role == described).and_then(|it| it.1.and_then(measured));
-            all.push(Finding { found: "damaged", ..one(&described, None, read) });
+            all.push(Finding { found: Loss::Damaged, ..one(&described, None, read) });
         }
         Some(Judgement::Good { .. } | Judgement::TryOriginal | Judgement::Unread(_) | Judgement::Later(_)) | None => {
             for (object, seen) in objects {

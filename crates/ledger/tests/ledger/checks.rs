@@ -2,7 +2,8 @@
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_ledger::{
-    Bytes, Check, CopyState, EntryKind, Finding, Found, Ledger, LedgerCopy, LedgerError, Record, Side, SourceDamage,
+    Bytes, Check, CopyState, EntryKind, Finding, Found, Ledger, LedgerCopy, LedgerError, Loss, Record, Side,
+    SourceDamage,
 };
 use dvb_model::{DestinationName, DvObjectId, ObjectRole, RunId, Status};
 
@@ -26,7 +27,7 @@ pub(crate) fn damaged(id: i64, role: ObjectRole, why: &str) -> Check {
         side: Side::Destination,
         place: here().0,
         key: main_key(id).as_str().into(),
-        found: "damaged",
+        found: Loss::Damaged,
         detail: why.into(),
         command: "verify",
         expected: Bytes::default(),

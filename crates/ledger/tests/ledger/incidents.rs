@@ -1,7 +1,7 @@
 //! Damage is an incident from when it is found to when it is mended.
 
 use dvb_fixity::{Algorithm, Evidence};
-use dvb_ledger::{Bytes, Check, Finding, Found, Incident, Mending, Record, Side};
+use dvb_ledger::{Bytes, Check, Finding, Found, Incident, Loss, Mending, Record, Side};
 use dvb_model::{DvObjectId, ObjectRole, RunId, Status};
 
 use crate::Bench;
@@ -21,7 +21,7 @@ pub(crate) fn finding(id: i64, side: Side, place: &str) -> Finding {
         side,
         place: place.into(),
         key: main_key(id).as_str().into(),
-        found: "damaged",
+        found: Loss::Damaged,
         detail: "it has other\0bytes".into(),
         command: "audit",
         expected: bytes(b"bytes"),
@@ -50,7 +50,7 @@ pub(crate) fn are_one_while_open(bench: &dyn Bench) {
     let (first, again) = (RunId("r1".into()), RunId("r2".into()));
     let found = finding(7, Side::Store, "file");
     ledger.record_incidents(&first, &[found.clone(), finding(8, Side::Store, "file")], &[]).unwrap();
-    ledger.record_incidents(&again, &[Finding { found: "missing", ..found.clone() }], &[]).unwrap();
+    ledger.record_incidents(&again, &[Finding { found: Loss::Missing, ..found.clone() }], &[]).unwrap();
     let open = of(bench, 7);
     let [one] = open.as_slice() else { panic!("{open:#?}") };
     assert_eq!((one.found.as_str(), one.detail.as_str()), ("damaged", "it has other\u{fffd}bytes"));
