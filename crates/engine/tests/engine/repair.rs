@@ -165,7 +165,11 @@ fn both_sides_are_mended_from_each_other() {
     assert_eq!(fs::read_dir(tmp).map_or(0, Iterator::count), 0, "nor is a folder left");
     assert_eq!(ledger(&two), history);
     let item = dry.items.iter().find(|it| it.data_file_id == Some(two.id(4)) && it.bad == "store file").unwrap();
-    assert_eq!((item.found, item.good.as_slice()), ("missing", &["destination second".to_owned()][..]), "{item:#?}");
+    assert_eq!(
+        (item.found.name(), item.good.as_slice()),
+        ("missing", &["destination second".to_owned()][..]),
+        "{item:#?}"
+    );
     assert!(item.action.contains("would put the bytes of destination second"), "{item:#?}");
 
     let done = two.repair_all(true);
@@ -419,7 +423,7 @@ fn a_damaged_file_that_never_had_a_copy_is_told() {
     for done in [two.repair(false), two.repair(true), two.repair_all(true)] {
         assert_eq!((done.ending, done.exit_code), (ExitStatus::SourceDamaged, 3), "{done:#?}");
         let [item] = &done.items[..] else { panic!("{done:#?}") };
-        assert_eq!((item.data_file_id, item.found, item.outcome), (Some(two.id(1)), "damaged", Outcome::Left));
+        assert_eq!((item.data_file_id, item.found.name(), item.outcome), (Some(two.id(1)), "damaged", Outcome::Left));
         assert_eq!((item.bad.as_str(), item.action.as_str()), ("store file", "no destination has a proved copy of it"));
         assert!(item.detail.contains(&two.keys[1]) && item.detail.contains("is damaged"), "{item:#?}");
     }
@@ -436,7 +440,10 @@ fn a_row_that_fits_no_side_is_told() {
         assert_eq!((done.ending, done.objects.left), (ExitStatus::SourceDamaged, 1), "{done:#?}");
         assert_eq!(done.exit_code, 3, "{done:#?}");
         let [item] = &done.items[..] else { panic!("{done:#?}") };
-        assert_eq!((item.data_file_id, item.found, item.outcome), (Some(two.id(1)), "other-checksum", Outcome::Left));
+        assert_eq!(
+            (item.data_file_id, item.found.name(), item.outcome),
+            (Some(two.id(1)), "other-checksum", Outcome::Left)
+        );
         assert_eq!((item.bad.as_str(), item.key.as_str()), ("store file", two.keys[1].as_str()));
         assert!(item.detail.contains(&files::md5(b"others")), "{item:#?}");
     };
@@ -479,7 +486,7 @@ fn a_row_that_fits_another_object_of_the_file_is_not_told() {
         }
     }
     let bad = two.repair_all(false);
-    let found: Vec<_> = bad.items.iter().map(|it| (it.found, it.outcome)).collect();
+    let found: Vec<_> = bad.items.iter().map(|it| (it.found.name(), it.outcome)).collect();
     assert_eq!(found, [("damaged", Outcome::WouldMend); 6], "{bad:#?}");
 }
 
