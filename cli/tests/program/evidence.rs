@@ -52,7 +52,7 @@ fn a_copy_that_rots_is_one_incident_with_a_cause() {
     for side in ["expected", "actual"] {
         assert!(!incident[side]["digest"].is_null(), "{incident:#}");
     }
-    site.call(&["incident", "list"]).expect(0).says(&["a disk\\u{202e} died", "mended", "0 of all open"]);
+    site.call(&["incident", "list"]).expect(0).says(&["a disk\\u{202e} died", "repaired", "0 of all open"]);
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn before_a_run_has_ended_nothing_is_called_safe() {
     // Neither a look at the copies nor a run without a catalogue tells what Dataverse has.
     end(&begin("20260101T000001Z-verify", "2026-01-01T00:00:01.000Z"), r#"{"command":"verify"}"#);
     end(&begin("20260101T000002Z-refused", "2026-01-01T00:00:02.000Z"), r#"{"error":"no database"}"#);
-    site.call(&["status"]).expect(1).says(&["no run has ended yet"]);
+    site.call(&["status"]).expect(1).says(&["no run that checked everything has ended yet"]);
     end(&begin("20260101T000003Z-run", "2026-01-01T00:00:03.000Z"), "{}");
     for second in 4..9 {
         begin(&format!("2026010{second}T000000Z-killed"), &format!("2026-01-0{second}T00:00:00.000Z"));
