@@ -2,7 +2,6 @@
 //! of each, and that looks into the environment and the home folder.
 
 mod cloud;
-mod overlap;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,7 +23,6 @@ use jiff::ZonedDateTime;
 use thiserror::Error;
 
 use self::cloud::{CloudError, S3StoreKeys};
-pub(crate) use self::overlap::refuse_one_place;
 use dvb_config::{
     CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, FoundStore, Giver, LedgerTarget,
     Policy, ProcessContext, Secret, SshLibrary, SshTarget, StoreType, Verify,
@@ -48,17 +46,6 @@ pub(crate) enum BuildError {
     /// Stores that would be missing silently.
     #[error(transparent)]
     DomainXml(#[from] ConfigError),
-    /// What would be no backup.
-    #[error(
-        "destination {destination} and {other} are one and the same place: a copy there is no second one. Give the \
-         destination a place of its own"
-    )]
-    OnePlace {
-        /// Name of the destination.
-        destination: String,
-        /// What is there already.
-        other: String,
-    },
     /// A destination that makes no sense as it is described.
     #[error("destination {destination} cannot be used as [Backup] describes it")]
     Destination {
@@ -281,11 +268,6 @@ fn file_store() -> DriverId {
 }
 
 impl StoreTable {
-    /// The stores of which it is known what they are.
-    fn described(&self) -> impl Iterator<Item = (&DriverId, &StoreType)> {
-        self.rows.iter().filter_map(|(id, row)| Some((id, row.described.as_ref()?)))
-    }
-
     /// The stores as the engine takes them; the table stays.
     pub(crate) fn stores(&self) -> Stores {
         let by_id = self.rows.iter().map(|(id, row)| (id.clone(), row.store.clone())).collect();

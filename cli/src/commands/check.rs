@@ -10,13 +10,13 @@ use dvb_engine::{
     RunError, Samples, Seen, Stores, check_catalogue, check_destinations, check_store, lock_holder,
 };
 use dvb_fixity::Evidence;
-use dvb_ledger::Ledger;
+use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId};
-use dvb_storage::{Sink, chain};
+use dvb_storage::{Cause, Sink, chain};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, from_snapshot};
 use crate::build::{self, BuildError, CatalogueReader, Origin, StoreRow, StoreTable};
 use crate::exit::Failure;
 use crate::notify;
@@ -80,7 +80,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let ledger = checks.ledger()?;
     checks.stores(table, files.as_ref(), &samples)?;
     let catalog = files.is_some().then(|| reader.as_catalog());
-    checks.destinations(&stores, &samples, catalog, ledger.as_deref())?;
+    checks.destinations(&stores, &samples, catalog, &ledger)?;
     if !config.notifications.email.is_empty() {
         checks.add(match notify::try_out(&config.notifications) {
             Ok(answered) => Check::fine("mail", format!("{answered} takes mail")),
@@ -181,25 +181,33 @@ impl Checks<'_> {
         }
     }
 
-    /// `None` when it cannot be used.
-    fn ledger(&mut self) -> Result<Option<Box<dyn Ledger>>, Failure> {
+    /// The ledger; where it is not made yet or cannot be used, one that knows nothing: a place can be proved without.
+    fn ledger(&mut self) -> Result<Known, Failure> {
         let what = "ledger";
         let config = &self.context.config;
         let ledger = match build::ledger(config, 1, &CancelToken::new()) {
             Ok(it) => it,
-            Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
+            Err(error) => return self.without_ledger(error),
         };
         let mut running = Vec::new();
         for destination in &config.destinations {
             match lock_holder(ledger.as_ref(), &destination.name, &build::host_name()) {
                 Ok(None) => {}
                 Ok(Some(holder)) => running.push(format!("a run to {} is under way: {holder}", destination.name)),
-                Err(error) => return self.add(Check::failed(what, error)).map(|()| None),
+                Err(error) => return self.without_ledger(error),
             }
         }
         let state = if running.is_empty() { "ready, no run is under way".to_owned() } else { running.join("; ") };
         self.add(Check::fine(what, format!("{}: {state}", ledger.describe())))?;
-        Ok(Some(ledger))
+        Ok(Known { ledger, is_there: true, _scratch: None })
+    }
+
+    fn without_ledger(&mut self, error: LedgerError) -> Result<Known, Failure> {
+        // One that is not made yet knows as much as one that was made just now.
+        let is_there = matches!(error, LedgerError::NotMigrated { .. });
+        self.add(Check::failed("ledger", error))?;
+        let scratch = from_snapshot::scratch_folder()?;
+        Ok(Known { ledger: build::passing_ledger(scratch.path())?, is_there, _scratch: Some(scratch) })
     }
 
     fn stores(
@@ -228,25 +236,23 @@ impl Checks<'_> {
             let remedy = format!("add a [Store {id}] section; if its bytes are kept elsewhere: Type: remote");
             self.add(Check::bad(format!("store {id}"), ExitStatus::Usage, text).remedy(remedy))?;
         }
-        match build::refuse_one_place(&self.context.config, &table) {
-            Ok(()) => Ok(()),
-            Err(error) => self.add(Check::failed("destinations", error)),
-        }
+        Ok(())
     }
 
-    /// What each destination is, and what it can do. Without a ledger, only the latter.
+    /// What each destination is, and what it can do.
     fn destinations(
         &mut self,
         stores: &Stores,
         samples: &Samples,
         catalog: Option<&dyn Catalog>,
-        ledger: Option<&dyn Ledger>,
+        known: &Known,
     ) -> Result<(), Failure> {
         let config = &self.context.config;
         let sinks: Vec<_> = config.destinations.iter().map(|it| (it, build::sink(it).map_err(Failure::from))).collect();
         let usable: Vec<(&DestinationName, &dyn Sink)> =
             sinks.iter().filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
-        let setup = CheckSetup { catalog, stores, samples, ledger, destinations: &usable };
+        let (ledger, is_known) = (known.ledger.as_ref(), known.is_there);
+        let setup = CheckSetup { catalog, stores, samples, ledger, is_known, destinations: &usable };
         let (host, run) = (build::host_name(), super::run::dry_options(config));
         let mut found = check_destinations(&setup, &CheckOptions { host, patience: PATIENCE, run });
         for (destination, sink) in &sinks {
@@ -254,7 +260,7 @@ impl Checks<'_> {
             let check = match sink {
                 // One answer a destination that can be had.
                 Ok(sink) => match found.next().unwrap_or(Err(RunError::NothingSelected)) {
-                    Ok(found) => told(what, destination.verify, sink.as_ref(), &found),
+                    Ok(found) => told(what, destination.verify, sink.as_ref(), &found, is_known),
                     Err(error) => Check::failed(what, error),
                 },
                 Err(failure) => Check::bad(what, failure.ending(), failure.text()),
@@ -263,6 +269,15 @@ impl Checks<'_> {
         }
         Ok(())
     }
+}
+
+/// What tells whose the destinations are.
+struct Known {
+    ledger: Box<dyn Ledger>,
+    /// It is the one of the configuration, or one as new as that.
+    is_there: bool,
+    /// Where it lies, for one that goes with this.
+    _scratch: Option<from_snapshot::Scratch>,
 }
 
 fn by_store(named: &Named, default: &DriverId) -> BTreeMap<DriverId, u64> {
@@ -343,8 +358,13 @@ fn try_store(id: &DriverId, row: &StoreRow, named: Option<u64>, samples: &Sample
             }
             // Nothing is read there: a login that fails stops no run.
             Err(error) if named == Some(0) => Check::fine(what, format!("not needed{count} (else: {})", error.chain())),
+            // As a run of it would.
+            Err(error) if error.cause == Cause::Forbidden => Check::bad(what, ExitStatus::Refused, error.chain()),
             Err(error) => Check::failed(what, error),
         },
+        Access::Unavailable(it) if it.cause == Cause::Forbidden && !is_idle => {
+            Check::bad(what, ExitStatus::Refused, format!("{}{count}", it.why))
+        }
         Access::Unavailable(it) if is_idle => Check::fine(what, format!("not needed{count} (else: {})", it.why)),
         Access::Unavailable(it) => Check::bad(what, ExitStatus::of_cause(it.cause), format!("{}{count}", it.why)),
         Access::Reference(why) => Check::fine(what, format!("{why}{count}")),
@@ -368,7 +388,7 @@ fn looked(seen: &Seen) -> String {
     text
 }
 
-fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck) -> Check {
+fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck, is_known: bool) -> Check {
     let place = sink.describe();
     let Some(Probed { evidence, left }) = &found.probed else {
         let text = format!("{place} does not exist; it would be new: init, or the first run, makes it");
@@ -382,7 +402,7 @@ fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck)
              the probe stays at {key} for the next check, and old snapshots stay too"
         ),
     };
-    let more = found.examined.as_ref().map(identity).unwrap_or_default();
+    let more = identity(&found.examined, is_known);
     let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
     let mut text = format!("{place}: {done}; proof by {why}{more}{notes}");
     if let Some(free) = found.free {
@@ -399,8 +419,12 @@ fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck)
 }
 
 /// Whose it is, and what could not be proved of its place.
-fn identity(it: &Examined) -> String {
+fn identity(it: &Examined, is_known: bool) -> String {
     let mut text = match &it.owner {
+        Some(owner) if !is_known => format!(
+            "; it carries an id ({}), and whether it is this installation's could not be compared without the ledger",
+            owner.describe()
+        ),
         Some(owner) => format!("; it carries this installation's id since {}", owner.since),
         None => "; it carries no id yet: init, or the first run, leaves one".to_owned(),
     };

@@ -91,7 +91,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<Vec<Destination>, Failure> {
     let config = &context.config;
     let table = build::store_table_or_none(config)?;
-    build::refuse_one_place(config, &table)?;
     let stores = table.into_stores();
     let catalogue = build::catalogue(config).ok();
     let read = catalogue.as_ref().map(|it| Samples::of(it.as_catalog(), &stores));

@@ -244,9 +244,7 @@ fn run_all(
     stop: &CancelToken,
 ) -> Result<Vec<Result<Summary, Failure>>, Failure> {
     let config = &context.config;
-    let stores = build::store_table(config)?;
-    build::refuse_one_place(config, &stores)?;
-    let stores = stores.into_stores();
+    let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
     let asked = args.selection.asked();
     let selection =

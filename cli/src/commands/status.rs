@@ -29,7 +29,8 @@ const ALL_RUNS: u32 = 10_000;
 /// Asks the ledger alone; nothing is read or verified. The exit code says what would have to be done: 0 if nothing
 /// failed and nothing is pending, 4 with a FAIL_VERIFY, 3 with a FAIL_CHECKSUM, else 1; also 1 as long as no run of
 /// everything has ended for a destination. With --dataset or --file it is about these data files only, and a file or dataset that no
-/// run has checked counts as pending. With several destinations, each data file is shown with how many of them have a
+/// run has checked counts as pending. Where the last run was refused or could not work (7, 5, 2), its exit code counts
+/// too: the numbers are those that it left. With several destinations, each data file is shown with how many of them have a
 /// proved copy of it, also one from before it failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -184,7 +185,10 @@ impl Command<'_> {
         let oldest = self.ledger.oldest_proof(destination)?;
         let claimed = self.ledger.count_claimed(destination)?;
         let runs = self.ledger.runs(destination, RUNS)?;
-        let has_ended = has_ended(&runs) || has_ended(&self.ledger.runs(destination, ALL_RUNS)?);
+        let is_enough = has_ended(&runs) && last_run(&runs).is_some();
+        let all = if is_enough { Vec::new() } else { self.ledger.runs(destination, ALL_RUNS)? };
+        let has_ended = has_ended(&runs) || has_ended(&all);
+        let did_nothing = last_run(&runs).or_else(|| last_run(&all)).and_then(did_nothing);
         let known = acknowledged(self.ledger, destination)?;
         let is_new = |it: &&(Status, u64)| it.1 > known.iter().filter(|known| known.status == it.0).count() as u64;
         let counted = counts.iter().filter(is_new).map(|it| ending_of(it.0)).min().unwrap_or(ExitStatus::Safe);
@@ -202,6 +206,9 @@ impl Command<'_> {
         }
         if !has_ended {
             self.screen.say(&format!("destination {destination}: {}", before_the_first(runs.first())));
+        }
+        if let Some((_, why)) = &did_nothing {
+            self.screen.say(&format!("destination {destination}: {why}"));
         }
         if self.args.gone {
             self.gone(destination)?;
@@ -226,7 +233,8 @@ impl Command<'_> {
         if let (Some(files), Some(object)) = (listed, object.as_object_mut()) {
             object.insert("data_files".to_owned(), files.into());
         }
-        Ok((object, if self.args.selects() { found } else { counted }.min(of_datasets)))
+        let of_last_run = did_nothing.map_or(ExitStatus::Safe, |it| it.0);
+        Ok((object, if self.args.selects() { found } else { counted.min(of_last_run) }.min(of_datasets)))
     }
 
     /// The datasets whose own objects (a logo) are not safe, of those that are asked for.
@@ -580,7 +588,36 @@ fn run_object((run, end): &(Run, Option<RunSummary>)) -> Value {
         "finished": end.as_ref().map(|it| &it.finished),
         "host": run.host,
         "exit_code": end.as_ref().map(|it| it.exit_code),
+        "error": end.as_ref().and_then(gave_up),
     })
+}
+
+/// Why it gave up, where it did.
+fn gave_up(end: &RunSummary) -> Option<String> {
+    let summary: Value = serde_json::from_str(&end.json).ok()?;
+    ["error", "aborted"].iter().find_map(|it| summary[*it].as_str()).map(str::to_owned)
+}
+
+/// The newest `run` that has come to its end.
+fn last_run(runs: &[(Run, Option<RunSummary>)]) -> Option<&RunSummary> {
+    runs.iter().filter_map(|it| it.1.as_ref()).find(|it| command(Some(it)) == "run")
+}
+
+/// Where a run was refused or could not work, no number tells it: how it ended, and what is to be said.
+fn did_nothing(run: &RunSummary) -> Option<(ExitStatus, String)> {
+    let (ending, what) = [
+        (ExitStatus::Refused, "was refused"),
+        (ExitStatus::Unreachable, "could not work"),
+        (ExitStatus::Usage, "could not work"),
+    ]
+    .into_iter()
+    .find(|it| it.0.code() == run.exit_code)?;
+    let why = gave_up(run).map(|it| format!(": {}", plain(&it))).unwrap_or_default();
+    let text = format!(
+        "the last run, which ended {}, {what} (exit code {}); the numbers are those that it left{why}",
+        run.finished, run.exit_code
+    );
+    Some((ending, text))
 }
 
 /// Which command it was. One that did not come to its end cannot tell.

@@ -163,6 +163,15 @@ fn what_ssh_would_look_up_is_looked_up() {
     let agent = site.command(&["check"]).env("SSH_AUTH_SOCK", server.agent_socket()).output().unwrap();
     assert!(agent.status.success(), "{agent:?}");
     fs::copy(key, site.path(".ssh/id_ed25519")).unwrap();
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(site.path(".ssh/id_ed25519"), open_to_all).unwrap();
+    for command in ["check", "run", "init"] {
+        site.call(&[command])
+            .expect(7)
+            .says(&["mode 0644", &format!("chmod 600 {}", site.path(".ssh/id_ed25519").display())]);
+    }
+    let only_owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(site.path(".ssh/id_ed25519"), only_owner).unwrap();
     site.call(&["check"]).expect(0);
 }
 

@@ -59,8 +59,25 @@ fn a_folder_of_the_configuration_that_does_not_exist_is_2() {
     }
     site.call(&["repair", "--all"]).expect(2).says(&[&files.display().to_string()]);
     fs::rename(site.path("elsewhere"), &files).unwrap();
-    site.set("Backup", &format!("StorageType: directory\nBackupDirectory: {}/a/b", site.path("nowhere").display()));
-    for words in [&["run"][..], &["verify"], &["orphans"], &["restore", "--all", "--to", "/tmp/never-made"]] {
+    // Copies were there before: the folder is missing, not wrong.
+    let nowhere = format!("StorageType: directory\nBackupDirectory: {}/a/b", site.path("nowhere").display());
+    site.set("Backup", &nowhere);
+    let commands = [
+        &["run"][..],
+        &["run", "--dry-run"],
+        &["verify"],
+        &["orphans"],
+        &["restore", "--all", "--to", "/tmp/never-made"],
+    ];
+    for words in commands {
+        site.call(words).expect(5).says(&["nowhere/a/b"]);
+    }
+    site.call(&["status"]).expect(5).says(&["could not work (exit code 5)", "nowhere/a/b"]);
+    // Nothing ever was.
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    site.set("Backup", &nowhere);
+    for words in [&["init"][..], &["run"], &["verify"], &["orphans"]] {
         site.call(words).expect(2).says(&["nowhere/a/b"]);
     }
 }

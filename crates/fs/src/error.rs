@@ -45,10 +45,30 @@ pub(crate) fn source_error(error: io::Error, root: &Path, name: &str) -> SourceE
     let attempt = match cause {
         Cause::Missing => format!("{at} is missing"),
         Cause::Refused => format!("{at} leads out of the store's folder and is not followed"),
-        Cause::Forbidden => format!("{at} may not be read; give this account read permission"),
+        Cause::Forbidden => format!("{at} may not be read{}", grant()),
         _ => format!("cannot read {at}"),
     };
     SourceError::because(cause, attempt, error)
+}
+
+/// What lets this account read a store, for the end of a message.
+pub(crate) fn grant() -> String {
+    format!(
+        " by this account (uid {}); give it read permission on the store's files, and permission to list and enter (rx) its \
+         folders and those above them",
+        rustix::process::geteuid().as_raw()
+    )
+}
+
+/// A store's folder cannot be opened or listed. Who may not is told from who looks at the wrong place.
+pub(crate) fn store_error(error: io::Error, attempt: &str, root: &Path, remedy: &str) -> SourceError {
+    let at = root.display();
+    match cause(&error) {
+        Cause::Forbidden => {
+            SourceError::because(Cause::Forbidden, format!("{attempt} {at}: it may not be read{}", grant()), error)
+        }
+        _ => SourceError::because(cause_of_root(&error), format!("{attempt} {at}{remedy}"), error),
+    }
 }
 
 /// A copy could not be read back.

@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 use dvb_storage::{Cause, SinkError, SourceError};
 use rustix::io::Errno;
 
-use crate::error::{cause, cause_of_root, source_error};
+use crate::error::{cause, source_error, store_error};
 
 /// As many links one behind the other as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -47,11 +47,8 @@ impl Roots {
             Ok(Root { configured: folder.to_owned(), real: folder.canonicalize()?, dir })
         };
         let first = open(own).map_err(|error: io::Error| {
-            let attempt = format!(
-                "cannot open the store's folder {}; check that it exists, is mounted, and that this account may enter it",
-                own.display()
-            );
-            SourceError::because(cause_of_root(&error), attempt, error)
+            let remedy = "; check that it exists, is mounted, and that this account may enter it";
+            store_error(error, "cannot open the store's folder", own, remedy)
         })?;
         let mut roots = Self { own: own.to_owned(), all: vec![first], absent: Vec::new() };
         for folder in extra {

@@ -24,7 +24,10 @@ use crate::listing::walk;
 use crate::names::Names;
 use crate::publish::{Touched, rename_new};
 
+const OWN: &str = ".dataverse-backup";
 const TEMPORARY: &str = ".dataverse-backup/tmp";
+/// Others may take empty folders away while they are made.
+const ATTEMPTS: usize = 5;
 const BUFFER: usize = 1 << 20;
 /// Bytes of a large file after which the disk begins with them.
 const STRIDE: u64 = 8 << 20;
@@ -99,6 +102,14 @@ impl Sink for DirectorySink {
         })
     }
 
+    fn unmake(&self) -> Result<(), SinkError> {
+        let root = &self.config.root;
+        match std::fs::remove_dir(root) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) => Ok(()),
+            removed => removed.map_err(|it| sink_error(it, root, "remove the empty folder", "")),
+        }
+    }
+
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         let root = &self.config.root;
         if self.config.demand == Demand::RemoteHash {
@@ -123,7 +134,14 @@ impl Sink for DirectorySink {
             opened => opened.map_err(unavailable)?,
         };
         let mut touched = Touched::new(&dir, root);
-        let own = touched.make(Some(&format!("{TEMPORARY}/{run}"))).and_then(Dir::try_clone).map_err(unavailable)?;
+        let folder = format!("{TEMPORARY}/{run}");
+        let mut made = touched.make(Some(&folder)).and_then(Dir::try_clone);
+        for _ in 1..ATTEMPTS {
+            if made.as_ref().is_err_and(|it| it.kind() == io::ErrorKind::NotFound) {
+                made = touched.make(Some(&folder)).and_then(Dir::try_clone);
+            }
+        }
+        let own = made.map_err(unavailable)?;
         if let Some((_, error)) = touched.flush(&self.notes).into_iter().next() {
             return Err(unavailable(error));
         }
@@ -453,8 +471,12 @@ impl SinkSession for DirectorySession {
 
     fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
         let failed = self.failed("remove temporaries of dead runs in", TEMPORARY);
-        let folder = self.dir.open_dir(TEMPORARY).map_err(&failed)?;
-        let mut removed = 0;
+        let folder = match self.dir.open_dir(TEMPORARY) {
+            // Another session took it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            opened => opened.map_err(&failed)?,
+        };
+        let (mut removed, mut is_any) = (0, false);
         for entry in folder.entries().map_err(&failed)? {
             let entry = entry.map_err(&failed)?;
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -468,6 +490,15 @@ impl SinkSession for DirectorySession {
             let files = entries.filter(is_file).count();
             folder.remove_dir_all(&name).map_err(&failed)?;
             removed += files as u64;
+            is_any = true;
+        }
+        // Where nothing was stored, nothing stays: the place may be the wrong one.
+        for empty in [TEMPORARY, OWN].iter().filter(|_| is_any) {
+            match self.dir.remove_dir(empty) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(&failed)?,
+            }
         }
         Ok(removed)
     }

@@ -9,7 +9,7 @@ use dvb_model::{ObjectName, StorageIdentifier};
 use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 use rustix::fs::OFlags;
 
-use crate::error::{cause_of_root, source_error};
+use crate::error::{source_error, store_error};
 use crate::roots::Roots;
 
 /// The folder of a store.
@@ -188,10 +188,8 @@ impl Source for FileStore {
     fn check(&self) -> Result<(), SourceError> {
         // Those of ExtraRoots concern only what lies behind links to them.
         let Some((at, dir)) = self.roots.all().next() else { return Ok(()) };
+        let failed = |error: std::io::Error| store_error(error, "cannot list the store's folder", at, "");
         let at = at.display();
-        let failed = |error: std::io::Error| {
-            SourceError::because(cause_of_root(&error), format!("cannot list the store's folder {at}"), error)
-        };
         if dir.entries().map_err(failed)?.next().is_none() {
             let attempt = format!(
                 "the store's folder {at} is empty although the catalogue names files in it; check that it is mounted"

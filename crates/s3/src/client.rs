@@ -110,6 +110,15 @@ impl Client {
         format!("bucket {bucket} at {host}")
     }
 
+    /// Who asks, for messages. No secret.
+    pub(crate) fn who(&self) -> String {
+        match self.credentials.keys() {
+            Ok(keys) => format!("the account with the access key {}", keys.id()),
+            // Then no request came so far.
+            Err(_) => "this account".to_owned(),
+        }
+    }
+
     /// Asks, and reads a short answer.
     pub(crate) fn ask(&self, call: &Call<'_>) -> Result<Answer, Fault> {
         self.ask_once(call).0

@@ -60,6 +60,11 @@ struct Document {
 }
 
 impl Keys {
+    /// The access key's id, which is no secret.
+    pub(crate) fn id(&self) -> &str {
+        &self.access
+    }
+
     /// Keys that do not end.
     #[must_use]
     pub fn lasting(access: impl Into<String>, secret: impl Into<String>) -> Self {

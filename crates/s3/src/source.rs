@@ -64,8 +64,9 @@ impl S3Store {
         let attempt = match fault.cause() {
             Cause::Missing => format!("{at} is missing"),
             Cause::Forbidden if is_status(403) && fault.is_code(&["AccessDenied", "Forbidden"]) => format!(
-                "{at} may not be read; an account without s3:ListBucket gets this answer for a missing object too, so \
-                 give it s3:GetObject and s3:ListBucket"
+                "{at} may not be read by {}; an account without s3:ListBucket gets this answer for a missing object too, so \
+                 give it s3:GetObject and s3:ListBucket",
+                self.client.who()
             ),
             _ => format!("cannot read {at}"),
         };

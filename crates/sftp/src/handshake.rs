@@ -123,6 +123,21 @@ pub(crate) fn make(config: &SftpConfig, lessons: &Arc<Lessons>, interrupt: &Inte
     enter(config, lessons, interrupt, false, true).map(drop)
 }
 
+/// Takes away the folder that the copies were to lie in; one that is not empty stays.
+///
+/// # Errors
+/// [`SinkError`], as [`Sink::unmake`](dvb_storage::Sink::unmake) promises.
+pub(crate) fn unmake(config: &SftpConfig, lessons: &Arc<Lessons>, interrupt: &Interrupt) -> Result<(), SinkError> {
+    let who = config.describe();
+    let Entered { mut client, root, .. } = match enter(config, lessons, interrupt, false, false) {
+        Err(error) if error.cause == Cause::Absent => return Ok(()),
+        entered => entered?,
+    };
+    // A server says of one that is not empty only that it failed.
+    let fault = |it| unavailable(it, "remove the empty folder of", &who);
+    client.order(&[Request::RemoveDir { path: &root }]).map(drop).map_err(fault)
+}
+
 /// The room there is, where the server tells it.
 ///
 /// # Errors

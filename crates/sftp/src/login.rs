@@ -15,9 +15,10 @@ pub(crate) const ONLY_SHA1: &str = "the server takes signatures of RSA keys by S
 /// Tries each key file, then each key of the agent.
 ///
 /// # Errors
-/// [`Cause::Forbidden`] with what was tried; [`Cause::Unavailable`] when the connection failed meanwhile.
+/// [`Cause::Forbidden`] with what was tried, [`Cause::Untrusted`] where a key that others can read was passed over;
+/// [`Cause::Unavailable`] when the connection failed meanwhile.
 pub(crate) fn log_in(transport: &mut dyn Transport, config: &SftpConfig, sha1: bool) -> Result<(), SinkError> {
-    let mut tried = Vec::new();
+    let (mut tried, mut is_exposed) = (Vec::new(), false);
     for key in &config.keys {
         let answer = by_key(transport, config, key, sha1);
         debug!(user = config.username, key = %key.path.display(), answer = words(&answer), "login");
@@ -25,6 +26,7 @@ pub(crate) fn log_in(transport: &mut dyn Transport, config: &SftpConfig, sha1: b
             Ok(()) => return Ok(()),
             Err(No::Lost(error)) => return Err(lost(config, &tried, error)),
             Err(No::Key(words)) => {
+                is_exposed |= key.open_to_others().is_some();
                 let locked = if key.passphrase.is_none() { ", no passphrase given" } else { "" };
                 tried.push(format!("key {} ({words}{locked})", key.path.display()));
             }
@@ -41,7 +43,8 @@ pub(crate) fn log_in(transport: &mut dyn Transport, config: &SftpConfig, sha1: b
     }
     let tried = if tried.is_empty() { "nothing: neither key file nor agent is given".into() } else { tried.join("; ") };
     Err(SinkError::new(
-        Cause::Forbidden,
+        // A secret that others can read is refused, as every other one is.
+        if is_exposed { Cause::Untrusted } else { Cause::Forbidden },
         format!(
             "{} does not let {:?} log in. Tried: {tried}. Is the public key in the account's authorized_keys?",
             config.host, config.username
@@ -59,7 +62,10 @@ fn words(answer: &Result<(), No>) -> &str {
 
 fn by_key(transport: &mut dyn Transport, config: &SftpConfig, file: &KeyFile, sha1: bool) -> Result<(), No> {
     if let Some(mode) = file.open_to_others() {
-        return Err(No::Key(format!("it is open to group or others, mode {mode:04o}: chmod 600")));
+        let path = file.path.display();
+        return Err(No::Key(format!(
+            "not used: it is open to group or others, mode {mode:04o}; fix it with: chmod 600 {path}"
+        )));
     }
     let key = file.load().map_err(|error| No::Key(error.to_string()))?;
     transport.log_in_with_key(&config.username, &key, sha1)

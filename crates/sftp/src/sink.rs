@@ -6,7 +6,7 @@ use dvb_model::RunId;
 use dvb_storage::{Room, Sink, SinkError, SinkSession};
 
 use crate::config::SftpConfig;
-use crate::handshake::{make, room, start};
+use crate::handshake::{make, room, start, unmake};
 use crate::lessons::Lessons;
 use crate::pace::Interrupt;
 
@@ -49,6 +49,10 @@ impl Sink for SftpSink {
 
     fn make(&self) -> Result<(), SinkError> {
         make(&self.config, &self.lessons, &self.interrupt)
+    }
+
+    fn unmake(&self) -> Result<(), SinkError> {
+        unmake(&self.config, &self.lessons, &self.interrupt)
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {

@@ -5,7 +5,7 @@ use dvb_model::RunId;
 use crate::continued::worth_going_on;
 use crate::error::Fault;
 use crate::handshake::{KEPT, OF_RUN, PROBE, decode_run};
-use crate::session::{SftpSession, TEMP};
+use crate::session::{OWN, SftpSession, TEMP};
 use crate::wire::{self, Attributes, Request, Status};
 
 impl SftpSession {
@@ -99,7 +99,9 @@ impl SftpSession {
         if let Some(status) = gone.into_iter().filter_map(Result::err).find(|it| it.code != wire::SSH_FX_NO_SUCH_FILE) {
             return Ok(Err(status));
         }
-        self.client.order(&[Request::RemoveDir { path: folder }])?;
+        // Where nothing was stored, nothing stays: the place may be the wrong one. A folder that is not empty is not removed.
+        let (all, own) = (format!("{}/{TEMP}", self.root), format!("{}/{OWN}", self.root));
+        self.client.order(&[folder, &all, &own].map(|path| Request::RemoveDir { path }))?;
         Ok(Ok(objects as u64))
     }
 }

@@ -174,6 +174,15 @@ pub trait Sink: Send + Sync {
     /// [`SinkError`], when it cannot be made.
     fn make(&self) -> Result<(), SinkError>;
 
+    /// Takes away the place that [`Sink::make`] has just made and that turned out to be a wrong one. What is not empty stays;
+    /// so does a bucket or container, which is a place of its own by its name.
+    ///
+    /// # Errors
+    /// [`SinkError`], when it is empty and cannot be removed.
+    fn unmake(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Opens a session for a run. Bounded in time. The place itself, folder or container, is not made: a name with a
     /// mistake in it, or a disk that is not mounted, would look like an empty one.
     ///

@@ -32,8 +32,11 @@ pub struct CheckSetup<'a> {
     pub stores: &'a Stores,
     /// Objects of the stores, of [`check_catalogue`](super::check_catalogue).
     pub samples: &'a Samples,
-    /// What knows the destinations; `None` where it cannot be used: then only what they are able to do is checked.
-    pub ledger: Option<&'a dyn Ledger>,
+    /// What knows the destinations.
+    pub ledger: &'a dyn Ledger,
+    /// It is the ledger of the configuration, or as new as that one. One that only stands in for a ledger that cannot be used
+    /// cannot tell whose a destination is, nor what is due: the place is proved all the same.
+    pub is_known: bool,
     /// All destinations of the configuration.
     pub destinations: &'a [(&'a DestinationName, &'a dyn Sink)],
 }
@@ -52,8 +55,8 @@ pub struct CheckOptions {
 /// What a destination is, and what it is able to do.
 #[derive(Debug)]
 pub struct DestinationCheck {
-    /// Whose it is; `None` without a ledger.
-    pub examined: Option<Examined>,
+    /// Whose it is, and that it is a place of its own.
+    pub examined: Examined,
     /// What a probe has shown; `None` where the folder or container is not there: it would be made.
     pub probed: Option<Probed>,
     /// Bytes that are free there, where it tells.
@@ -88,12 +91,13 @@ pub fn check_destinations<'a>(
     options: &CheckOptions,
 ) -> impl Iterator<Item = Result<DestinationCheck, RunError>> + use<'a> {
     let CheckSetup { stores, samples, ledger, destinations, .. } = *setup;
-    let examined =
-        ledger.map(|ledger| examine(&PrepareSetup { stores, samples, ledger, destinations }, &examining(options)));
-    let mut examined = examined.into_iter().flatten();
+    let examining = examining(options, setup.is_known);
+    let mut examined = examine(&PrepareSetup { stores, samples, ledger, destinations }, &examining).into_iter();
     let mut planned = plan(setup, options).into_iter();
     destinations.iter().map(move |(_, sink)| {
-        let (examined, planned) = (examined.next().transpose()?, planned.next().flatten());
+        // One answer a destination.
+        let examined = examined.next().unwrap_or(Err(RunError::NothingSelected))?;
+        let planned = planned.next().flatten();
         let probed = probe_destination(*sink)?;
         let free = match (&planned, &probed) {
             (_, None) => None,
@@ -105,20 +109,21 @@ pub fn check_destinations<'a>(
     })
 }
 
-fn examining(options: &CheckOptions) -> PrepareOptions {
+fn examining(options: &CheckOptions, is_known: bool) -> PrepareOptions {
     PrepareOptions {
         run: check_run(),
         host: options.host.clone(),
         // Nothing is left there, so nobody reads what it was read from.
         catalogue: String::new(),
-        take_over: false,
+        // Nobody can tell that it is another installation's.
+        take_over: !is_known,
         patience: options.patience,
     }
 }
 
 /// What a run would have to look at, for each destination; nothing where that cannot be said.
 fn plan(setup: &CheckSetup<'_>, options: &CheckOptions) -> Vec<Option<Summary>> {
-    let (Some(catalog), Some(ledger)) = (setup.catalog, setup.ledger) else { return Vec::new() };
+    let (Some(catalog), ledger) = (setup.catalog.filter(|_| setup.is_known), setup.ledger) else { return Vec::new() };
     let (stores, stop) = (setup.stores, CancelToken::new());
     let runs: Vec<_> = setup
         .destinations

@@ -201,6 +201,14 @@ pub enum RunError {
         /// What is wrong with the first one.
         why: String,
     },
+    /// The account may read nothing of a store.
+    #[error("store {store}: {why}. Nothing of it was judged or copied")]
+    StoreDenied {
+        /// Its driver id.
+        store: String,
+        /// What may not be read, by whom, and what to grant.
+        why: String,
+    },
     /// The destination cannot be had.
     #[error("{text}")]
     Destination {
@@ -262,10 +270,27 @@ impl RunError {
             | Self::NothingSelected
             | Self::OnePlace { .. }
             | Self::OtherStore { .. }
+            | Self::StoreDenied { .. }
             | Self::Destination { .. }
             | Self::NoSnapshot { .. }
             | Self::Spool { .. } => None,
         }
+    }
+
+    /// A destination could not be used, by what it said.
+    pub(crate) fn unusable(destination: &dvb_model::DestinationName, error: &dvb_storage::SinkError) -> Self {
+        let text = format!("destination {destination}: {}", error.chain());
+        Self::Destination { text, ending: crate::command::exit_status::ExitStatus::of_cause(error.cause) }
+    }
+
+    /// The same, where what was made for it could not be removed again.
+    pub(crate) fn beside(&self, destination: &dvb_model::DestinationName, left: &dvb_storage::SinkError) -> Self {
+        let text = format!(
+            "{}; what was made for destination {destination} stays: {}",
+            dvb_storage::chain(self),
+            left.chain()
+        );
+        Self::Destination { text, ending: self.into() }
     }
 }
 

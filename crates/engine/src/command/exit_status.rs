@@ -81,13 +81,15 @@ impl From<&RunError> for ExitStatus {
             | RunError::Strange { .. }
             | RunError::NotMarked { .. }
             | RunError::OnePlace { .. }
+            | RunError::StoreDenied { .. }
             | RunError::OtherStore { .. } => Self::Refused,
             // As long as something is there, it can be mended by hand, or another one be named.
             RunError::NoSnapshot { .. } => Self::DestinationDamaged,
             RunError::NothingToVerify { .. } => Self::NotSafe,
+            // It was there before, so the configuration is right.
+            RunError::NotThere { .. } => Self::Unreachable,
             RunError::Unknown { .. }
             | RunError::NoName { .. }
-            | RunError::NotThere { .. }
             | RunError::NothingSelected
             | RunError::NoCopies { .. } => Self::Usage,
             RunError::Together { ending, .. } | RunError::Destination { ending, .. } => *ending,

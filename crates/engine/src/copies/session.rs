@@ -80,6 +80,11 @@ impl Contact {
         self.given_up().as_ref().map(|it| it.0)
     }
 
+    /// It is not the place that it should be: nobody goes there.
+    pub(crate) fn give_up(&self, ending: ExitStatus, why: String) {
+        self.given_up().get_or_insert((ending, why));
+    }
+
     /// The destination was made: what was given up is there now.
     pub(crate) fn is_made(&self) {
         *self.given_up() = None;
@@ -197,7 +202,7 @@ impl<'a> Connection<'a> {
             };
             let Some(pause) = pauses.next().filter(|_| may_pass) else {
                 let why = format!("destination {}: {}", self.at.destination, error.chain());
-                let ending = ExitStatus::of_cause(error.cause);
+                let ending = self.ending_of(&error);
                 self.contact.given_up().get_or_insert_with(|| (ending, why.clone()));
                 self.absent = Some(error).filter(|it| it.cause == Cause::Absent);
                 return Err(Interrupted::Run(ending, why));
@@ -210,6 +215,18 @@ impl<'a> Connection<'a> {
                 "wait before another attempt"
             );
             self.at.stop.sleep(*pause);
+        }
+    }
+
+    /// A place that held copies before is not there now: the configuration is right, and what is missing may come back.
+    fn ending_of(&self, error: &SinkError) -> ExitStatus {
+        if error.cause != Cause::Absent {
+            return ExitStatus::of_cause(error.cause);
+        }
+        match self.at.ledger.oldest_proof(self.at.destination) {
+            Ok(Some(_)) => ExitStatus::Unreachable,
+            Ok(None) => ExitStatus::of_cause(error.cause),
+            Err(error) => ExitStatus::from(&error),
         }
     }
 

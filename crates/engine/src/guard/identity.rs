@@ -10,6 +10,7 @@ use crate::command::owner::Owner;
 use crate::command::time::FOREVER;
 use crate::command::time::now;
 use crate::copies::probe::PROBES;
+use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::copies::snapshot_names;
 
 /// Its name in the backup's own folder.
@@ -258,6 +259,52 @@ pub(crate) fn take_on(
     }
 }
 
+/// What a run would find at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It is not there: a run makes it.
+    New,
+    /// It carries the installation's id.
+    Ours,
+    /// It does not; a run leaves the id there. When the ledger saw one there before, if it did.
+    Unmarked(Option<String>),
+}
+
+/// Looks what a run would find, and refuses what a run would refuse at once. Nothing stays there.
+///
+/// # Errors
+/// [`RunError`].
+pub(crate) fn outlook(
+    sink: &dyn Sink,
+    run: &RunId,
+    claimant: &Claimant<'_>,
+    copies_lost: bool,
+) -> Result<Outlook, RunError> {
+    let failed = |error: SinkError| RunError::unusable(claimant.destination, &error);
+    let mut session = match sink.connect(run) {
+        Err(error) if error.cause == Cause::Absent && copies_lost => return Ok(Outlook::New),
+        Err(error) if error.cause == Cause::Absent => {
+            return may_be_made(claimant.ledger, claimant.destination, &error).map(|()| Outlook::New);
+        }
+        connected => connected.map_err(failed)?,
+    };
+    let look = |session: &mut dyn SinkSession| -> Result<Standing, RunError> {
+        let standing = standing(session, claimant).map_err(failed)??;
+        if standing != Standing::Ours && !copies_lost {
+            find_any(session, claimant).map_err(failed)??;
+        }
+        Ok(standing)
+    };
+    let looked = look(session.as_mut());
+    let swept = session.sweep(&|it| it == run);
+    let standing = looked?;
+    swept.map_err(failed)?;
+    Ok(match standing {
+        Standing::Ours => Outlook::Ours,
+        Standing::ToMark { .. } => Outlook::Unmarked(claimant.ledger.identified_at(claimant.destination)?),
+    })
+}
+
 /// Whether a destination that is not there may be made: not where copies are known there.
 ///
 /// # Errors
@@ -275,28 +322,32 @@ pub(crate) fn may_be_made(
 
 /// Refuses a place that is not the one that the ledger speaks of, to whatever judges or writes there without being a run:
 /// another installation's, and one that carries no id although this one's was left there (a disk that is not mounted, another
-/// folder). A destination that is out of reach now is left to whoever goes there.
+/// folder). A destination that is out of reach now is left to whoever goes there. Nothing stays there.
 ///
 /// # Errors
-/// [`RunError::Foreign`], [`RunError::NotMarked`].
-pub(crate) fn refuse_other_place(
-    sink: &dyn Sink,
-    run: &RunId,
-    ledger: &dyn Ledger,
-    destination: &DestinationName,
-) -> Result<(), RunError> {
-    let Ok(mut session) = sink.connect(run) else { return Ok(()) };
-    let found = look_at_identity(session.as_mut());
-    // What is left is swept by a run.
-    let _ = session.sweep(&|it| it == run);
-    match found {
-        Ok(Identity::Of(owner)) if owner.id != installation(ledger)? => {
-            Err(RunError::Foreign { destination: destination.0.clone(), owner: Box::new(owner) })
+/// [`RunError::Foreign`], [`RunError::NotMarked`], [`RunError::NotThere`].
+pub(crate) fn refuse_other_place(at: DestinationContext<'_>, contact: &Contact) -> Result<(), RunError> {
+    let DestinationContext { ledger, destination, .. } = at;
+    let mut connection = Connection::new(at, contact);
+    let found = connection.with(look_at_identity);
+    connection.clean_up();
+    let owner = match found {
+        Ok(Identity::Of(owner)) => owner,
+        Ok(Identity::None) => {
+            return match ledger.identified_at(destination)? {
+                Some(since) => Err(RunError::NotMarked { destination: destination.0.clone(), since }),
+                None => Ok(()),
+            };
         }
-        Ok(Identity::None) => match ledger.identified_at(destination)? {
-            Some(since) => Err(RunError::NotMarked { destination: destination.0.clone(), since }),
-            None => Ok(()),
-        },
-        Ok(Identity::Of(_) | Identity::Hidden | Identity::Unreadable(_)) | Err(_) => Ok(()),
+        Ok(Identity::Hidden | Identity::Unreadable(_)) => return Ok(()),
+        // Whoever goes there next is told the same.
+        Err(Interrupted::Run(..)) => {
+            return connection.take_absent().map_or(Ok(()), |absent| may_be_made(ledger, destination, &absent));
+        }
+        Err(Interrupted::Session(_) | Interrupted::Stopped) => return Ok(()),
+    };
+    if owner.id == installation(ledger)? {
+        return Ok(());
     }
+    Err(RunError::Foreign { destination: destination.0.clone(), owner: Box::new(owner) })
 }

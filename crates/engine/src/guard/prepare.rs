@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::token::{Beyond, prove_apart};
 use super::{Claimant, Identity, Samples, Standing, identity};
 use crate::command::error::RunError;
-use crate::command::exit_status::ExitStatus;
 use crate::source::stores::Stores;
 
 /// What destinations are looked at with.
@@ -85,9 +84,9 @@ pub fn prepare(setup: &PrepareSetup<'_>, options: &PrepareOptions) -> Vec<Result
             Err(absent) => absent,
         };
         identity::may_be_made(setup.ledger, name, &absent)?;
-        sink.make().map_err(|it| unusable(name, &it))?;
+        sink.make().map_err(|it| RunError::unusable(name, &it))?;
         let visited = visit(setup, options, name, *sink)?;
-        Ok(Some(Ground { made: true, ..visited.map_err(|it| unusable(name, &it))? }))
+        Ok(Some(Ground { made: true, ..visited.map_err(|it| RunError::unusable(name, &it))? }))
     };
     each(setup, options, enter, |name, ground, others| match ground {
         Some(ground) => settle(setup, options, name, ground, others),
@@ -105,7 +104,7 @@ pub fn examine(setup: &PrepareSetup<'_>, options: &PrepareOptions) -> Vec<Result
         let Some(Ground { session, .. }) = ground else {
             return Ok(Examined { is_new: true, owner: None, unfinished: BTreeMap::new() });
         };
-        let failed = |error: SinkError| unusable(name, &error);
+        let failed = |error: SinkError| RunError::unusable(name, &error);
         let mut beyond = beyond(setup, options);
         prove_apart(session.as_mut(), name, &mut beyond, others).map_err(failed)??;
         let owner = match super::look_at_identity(session.as_mut()).map_err(failed)? {
@@ -145,9 +144,19 @@ fn each<T>(
         };
         done.push(result);
     }
-    for ground in grounds.iter_mut().flatten().flatten() {
-        // What is left is swept by a run.
-        let _ = ground.session.sweep(&|run| *run == options.run);
+    for ((ground, (name, sink)), done) in grounds.into_iter().zip(setup.destinations).zip(&mut done) {
+        let Ok(Some(Ground { mut session, made, .. })) = ground else { continue };
+        // What is left is an empty folder, which is swept by a run.
+        let _ = session.sweep(&|run| *run == options.run);
+        drop(session);
+        // It was made for nothing.
+        if made
+            && done.is_err()
+            && let Err(refused) = done
+            && let Err(left) = sink.unmake()
+        {
+            *done = Err(refused.beside(name, &left));
+        }
     }
     done
 }
@@ -175,17 +184,27 @@ fn visit(
     name: &DestinationName,
     sink: &dyn Sink,
 ) -> Result<Result<Ground, SinkError>, RunError> {
-    let failed = |error: SinkError| unusable(name, &error);
+    let failed = |error: SinkError| RunError::unusable(name, &error);
     let mut session = match sink.connect(&options.run) {
         Err(error) if error.cause == Cause::Absent => return Ok(Err(error)),
         connected => connected.map_err(failed)?,
     };
-    let claimant = claimant(setup, options, name);
-    let standing = super::standing(session.as_mut(), &claimant).map_err(failed)??;
-    if standing != Standing::Ours {
-        super::find_any(session.as_mut(), &claimant).map_err(failed)??;
+    let look = |session: &mut dyn SinkSession| -> Result<Standing, RunError> {
+        let claimant = claimant(setup, options, name);
+        let standing = super::standing(session, &claimant).map_err(failed)??;
+        if standing != Standing::Ours {
+            super::find_any(session, &claimant).map_err(failed)??;
+        }
+        Ok(standing)
+    };
+    match look(session.as_mut()) {
+        Ok(standing) => Ok(Ok(Ground { session, standing, made: false })),
+        Err(error) => {
+            // The refusal says more than what is left of the session, which is an empty folder.
+            let _ = session.sweep(&|run| *run == options.run);
+            Err(error)
+        }
     }
-    Ok(Ok(Ground { session, standing, made: false }))
 }
 
 fn settle(
@@ -195,7 +214,7 @@ fn settle(
     ground: &mut Ground,
     others: &mut Others<'_, '_>,
 ) -> Result<Prepared, RunError> {
-    let failed = |error: SinkError| unusable(name, &error);
+    let failed = |error: SinkError| RunError::unusable(name, &error);
     let mut beyond = beyond(setup, options);
     prove_apart(ground.session.as_mut(), name, &mut beyond, others).map_err(failed)??;
     let mut notes: Vec<String> = beyond.unfinished.iter().map(|(store, why)| unsearched(store, why)).collect();
@@ -213,9 +232,4 @@ fn settle(
 /// A place that was not searched may still be the same one.
 fn unsearched(store: &DriverId, why: &str) -> String {
     format!("store {store} was not searched to its end for what was just stored there: {why}")
-}
-
-fn unusable(name: &DestinationName, error: &SinkError) -> RunError {
-    let text = format!("destination {name}: {}", error.chain());
-    RunError::Destination { text, ending: ExitStatus::of_cause(error.cause) }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::command::error::RunError;
 use crate::command::pool;
 use crate::source::payload::read_error;
-use crate::source::stores::{Scope, StoreLocation, Stores};
+use crate::source::stores::{Access, NoStore, Scope, StoreLocation, Stores};
 
 /// Objects that are looked at, of each store.
 const OBJECTS: usize = 100;
@@ -59,6 +59,9 @@ pub struct Seen {
     /// One could not be opened for a reason that may pass.
     #[serde(skip)]
     may_pass: bool,
+    /// Those that are there and may not be opened.
+    #[serde(skip)]
+    may_not_open: u64,
 }
 
 impl Samples {
@@ -141,10 +144,18 @@ impl Samples {
         drivers: &BTreeSet<DriverId>,
     ) -> Result<BTreeMap<DriverId, RunError>, String> {
         let doubt = |driver: &DriverId| {
-            let sample = self.0.get(driver).filter(|it| it.objects.len() >= JUDGED_FROM)?;
-            // A store that is out of reach, or empty, is said elsewhere.
-            let source = stores.source(driver).filter(|it| it.check().is_ok())?;
-            Some((driver.clone(), sample.doubt(driver, source)?))
+            let denied = |why: String| RunError::StoreDenied { store: driver.0.clone(), why };
+            let error = match &stores.by_id.get(driver)?.access {
+                Access::Unavailable(NoStore { cause: Cause::Forbidden, why }) => denied(why.clone()),
+                Access::Readable(source) => match source.check() {
+                    Ok(()) => self.0.get(driver)?.doubt(driver, source.as_ref())?,
+                    Err(error) if error.cause == Cause::Forbidden => denied(error.chain()),
+                    // A store that is out of reach, or empty, is said where its objects are read.
+                    Err(_) => return None,
+                },
+                Access::Unavailable(_) | Access::Reference(_) => return None,
+            };
+            Some((driver.clone(), error))
         };
         pool::each(drivers, doubt).into_iter().filter_map(Result::transpose).collect()
     }
@@ -164,7 +175,9 @@ enum Found {
         size: u64,
     },
     Missing,
-    /// Something of this object alone is in the way: rights, a link.
+    /// This account may not look.
+    Forbidden(String),
+    /// Something of this object alone is in the way: a link, a damaged disk.
     Unreadable(String),
     Unknown(String),
 }
@@ -186,13 +199,14 @@ impl Sample {
     /// Whether not one of them is there, or none may be read: then the store is not the one that the catalogue speaks of,
     /// or the account is none that reads it. Ends with the first that is.
     fn doubt(&self, driver: &DriverId, source: &dyn Source) -> Option<RunError> {
-        let mut seen = Seen::default();
+        let (mut seen, mut forbidden) = (Seen::default(), 0);
         for (locations, size) in &self.objects {
             let found = find(source, locations);
             // What is out of reach is said elsewhere.
             if matches!(found, Found::Unknown(_)) {
                 return None;
             }
+            forbidden += u64::from(matches!(found, Found::Forbidden(_)));
             seen.enter(source, locations, *size, found);
             if seen.opened || seen.may_pass {
                 return None;
@@ -200,6 +214,13 @@ impl Sample {
             if seen.there >= OPENED as u64 {
                 break;
             }
+        }
+        // Rights are lost all at once, objects one by one.
+        if forbidden + seen.may_not_open == seen.looked {
+            return Some(RunError::StoreDenied { store: driver.0.clone(), why: seen.first.unwrap_or_default() });
+        }
+        if self.objects.len() < JUDGED_FROM {
+            return None;
         }
         Some(RunError::OtherStore {
             store: driver.0.clone(),
@@ -232,8 +253,9 @@ impl Seen {
                         self.opened = true;
                         return;
                     }
-                    Err((may_pass, why)) => {
-                        self.may_pass |= may_pass;
+                    Err((cause, why)) => {
+                        self.may_pass |= matches!(cause, Cause::Transient | Cause::Unavailable);
+                        self.may_not_open += u64::from(cause == Cause::Forbidden);
                         why
                     }
                 }
@@ -243,7 +265,7 @@ impl Seen {
                 let key = locations.first().and_then(|it| it.key().ok());
                 format!("{} is missing", key.map_or_else(|| "an object".to_owned(), |it| it.to_string()))
             }
-            Found::Unreadable(why) | Found::Unknown(why) => {
+            Found::Forbidden(why) | Found::Unreadable(why) | Found::Unknown(why) => {
                 self.unknown += 1;
                 why
             }
@@ -260,7 +282,8 @@ fn find(source: &dyn Source, locations: &[Location]) -> Found {
             Ok(Some(size)) => return Found::There { size },
             Ok(None) => {}
             Err(error) if error.cause == Cause::Missing => {}
-            Err(error) if matches!(error.cause, Cause::Forbidden | Cause::Refused | Cause::Io) => {
+            Err(error) if error.cause == Cause::Forbidden => found = Found::Forbidden(error.chain()),
+            Err(error) if matches!(error.cause, Cause::Refused | Cause::Io) => {
                 found = Found::Unreadable(error.chain());
             }
             Err(error) => return Found::Unknown(error.chain()),
@@ -269,18 +292,16 @@ fn find(source: &dyn Source, locations: &[Location]) -> Found {
     found
 }
 
-/// Opens an object and reads its first byte. Error: whether that may pass, and why.
-fn open(source: &dyn Source, locations: &[Location]) -> Result<(), (bool, String)> {
-    let mut failure = (false, String::new());
+/// Opens an object and reads its first byte.
+fn open(source: &dyn Source, locations: &[Location]) -> Result<(), (Cause, String)> {
+    let mut failure = (Cause::Missing, String::new());
     for at in locations {
         let read = source
             .open(at)
             .and_then(|mut object| object.body.read(&mut [0]).map_err(|error| read_error(source, at, error)));
         match read {
             Ok(_) => return Ok(()),
-            Err(error) => {
-                failure = (matches!(error.cause, Cause::Transient | Cause::Unavailable), error.chain());
-            }
+            Err(error) => failure = (error.cause, error.chain()),
         }
     }
     Err(failure)

@@ -22,6 +22,7 @@ use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Observer;
 use crate::command::time::now;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
+use crate::guard;
 
 /// What `orphans` works with.
 #[derive(Clone, Copy)]
@@ -215,6 +216,10 @@ fn orphans_until(
     let at = DestinationContext { ledger, destination, sink, observer, stop, run: &options.run };
     // Without the lock, nobody can tell which runs are over: nothing of them is swept.
     let contact = Contact::without_lock();
+    // A ledger from before there were ids cannot tell whose a place is.
+    if ledger.identified_at(destination)?.is_some() {
+        guard::refuse_other_place(at, &contact)?;
+    }
     let mut connection = Connection::new(at, &contact);
     let mut counts = Counts::default();
     let listed = list::list(at, options, &mut connection, &mut counts);

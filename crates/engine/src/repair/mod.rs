@@ -307,7 +307,6 @@ fn repair_under_locks(
 ) -> Result<RepairSummary, RestoreError> {
     let how = &options.how;
     let runs: Vec<RunId> = setup.destinations.iter().map(|_| new_run_id()).collect();
-    let locks = if options.apply { begin(setup, options, &runs, &started)? } else { Vec::new() };
     let restore_options = RestoreOptions {
         run: how.run.clone(),
         agent: how.agent.clone(),
@@ -336,6 +335,10 @@ fn repair_under_locks(
         runs.clone(),
         if options.apply { Contact::under_lock } else { Contact::without_lock },
     );
+    let locks = if options.apply { begin(setup, options, &shared, &started)? } else { Vec::new() };
+    if !options.apply {
+        refuse_other_places(&shared)?;
+    }
     let repair = Repair { setup, options, shared, locks, out: Mutex::default() };
     let looked = repair.look(&restore_setup, &restore_options);
     restore::close(setup.writers, &how.run);
@@ -376,19 +379,26 @@ fn repair_under_locks(
 fn begin<'a>(
     setup: &RepairSetup<'a>,
     options: &RepairOptions,
-    runs: &[RunId],
+    shared: &Shared<'_>,
     started: &str,
 ) -> Result<Vec<LockedRun<'a>>, RunError> {
     let agent = &options.how.agent;
-    let mut locks = Vec::with_capacity(runs.len());
-    for (destination, run) in setup.destinations.iter().zip(runs) {
+    let mut locks = Vec::with_capacity(shared.runs.len());
+    for (destination, run) in setup.destinations.iter().zip(&shared.runs) {
         locks.push(LockedRun::lock(setup.ledger, "repair", destination.name, (run, agent, started))?);
-        guard::refuse_other_place(destination.sink, run, setup.ledger, destination.name)?;
     }
+    refuse_other_places(shared)?;
     for (destination, locked) in setup.destinations.iter().zip(&locks) {
         locked.begin(destination.name, agent, started)?;
     }
     Ok(locks)
+}
+
+/// Neither are copies called missing where a disk is not mounted, nor is anything stored there.
+fn refuse_other_places(shared: &Shared<'_>) -> Result<(), RunError> {
+    let look = |n| guard::refuse_other_place(shared.at(n), &shared.contacts[n]);
+    let broken = |why| RunError::Together { text: why, ending: ExitStatus::NotSafe, hint: None };
+    pool::each(0..shared.contacts.len(), look).into_iter().try_for_each(|it| it.map_err(broken)?)
 }
 
 /// What the ledger knows to be missing or damaged, on either side.

@@ -26,11 +26,14 @@ use dvb_storage::{Folder, Sink, StoreWriter};
 
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
+use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
+use crate::command::pool;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::command::time::now;
-use crate::copies::session::Contact;
+use crate::copies::session::{Contact, DestinationContext};
+use crate::guard;
 use crate::source::examine::ExamineSetup;
 use crate::source::payload::Reading;
 use crate::source::stores::{Access, NoStore, Stores};
@@ -164,6 +167,12 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// The n-th destination.
+    pub(crate) fn at(&self, n: usize) -> DestinationContext<'_> {
+        let RestoreSetup { ledger, from, observer, stop, .. } = *self.setup;
+        DestinationContext { ledger, destination: from[n].name, sink: from[n].sink, observer, stop, run: &self.runs[n] }
+    }
+
     fn tally(&self) -> std::sync::MutexGuard<'_, summary::Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -241,6 +250,7 @@ pub(crate) fn give_back(
     setup.observer.event(&Event::Planned { files, bytes });
     let shared =
         Shared::new(setup, options, setup.from.iter().map(|_| options.run.clone()).collect(), Contact::without_lock);
+    refuse_other_places(&shared)?;
     note_what_is_left_out(&shared, hidden)?;
     worker::work(&shared, asked, files);
     if let Goal::InPlace(writers) = setup.to {
@@ -249,6 +259,38 @@ pub(crate) fn give_back(
     let lost = shared.contacts.iter().filter_map(Contact::ending).min();
     let tally = shared.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(summary::of(setup, options, started, tally, lost))
+}
+
+/// Copies are not called missing where a disk is not mounted. A destination that is another place does not keep the others
+/// from helping.
+///
+/// # Errors
+/// The first one's, where none is left.
+fn refuse_other_places(shared: &Shared<'_>) -> Result<(), RestoreError> {
+    let RestoreSetup { ledger, from, observer, .. } = *shared.setup;
+    let look = |n: usize| {
+        // A ledger from before there were ids cannot tell.
+        match ledger.identified_at(from[n].name)? {
+            Some(_) => guard::refuse_other_place(shared.at(n), &shared.contacts[n]),
+            None => Ok(()),
+        }
+    };
+    let mut refused = Vec::new();
+    for (contact, looked) in shared.contacts.iter().zip(pool::each(0..from.len(), look)) {
+        match looked {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let why = dvb_storage::chain(&error);
+                observer.event(&Event::Warning(&why));
+                shared.tally().note(why.clone());
+                contact.give_up(ExitStatus::from(&error), why);
+                refused.push(error);
+            }
+            Err(why) => shared.tally().abort(ExitStatus::NotSafe, why),
+        }
+    }
+    let is_none_left = refused.len() == from.len();
+    refused.into_iter().next().filter(|_| is_none_left).map_or(Ok(()), |it| Err(it.into()))
 }
 
 /// What is selected and cannot come this way is not passed over in silence.

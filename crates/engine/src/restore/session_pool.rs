@@ -6,7 +6,7 @@ use dvb_model::ObjectKey;
 use dvb_storage::{SinkError, SinkSession};
 
 use super::Shared;
-use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
+use crate::copies::session::{Connection, Contact, Interrupted};
 use crate::source::payload::Reading;
 
 /// Sessions that one thing may use up.
@@ -40,18 +40,7 @@ pub(crate) struct SessionPool<'a> {
 
 impl<'a> SessionPool<'a> {
     pub(crate) fn new(shared: &'a Shared<'a>) -> Self {
-        let setup = shared.setup;
-        let connection = |(n, contact): (usize, &'a Contact)| {
-            let at = DestinationContext {
-                ledger: setup.ledger,
-                destination: setup.from[n].name,
-                sink: setup.from[n].sink,
-                observer: setup.observer,
-                stop: setup.stop,
-                run: &shared.runs[n],
-            };
-            Connection::new(at, contact)
-        };
+        let connection = |(n, contact): (usize, &'a Contact)| Connection::new(shared.at(n), contact);
         Self { shared, connections: shared.contacts.iter().enumerate().map(connection).collect() }
     }
 

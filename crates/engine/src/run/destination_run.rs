@@ -37,6 +37,8 @@ pub(crate) struct DestinationRun<'a> {
     pub(crate) at_the_end: CancelToken,
     /// The destination was proved to be what it should be: only then anything is stored there.
     pub(crate) settled: AtomicBool,
+    /// This run made the place itself.
+    pub(crate) is_made: AtomicBool,
     /// Something was at the destination that the ledger does not know.
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
@@ -79,6 +81,7 @@ impl<'a> DestinationRun<'a> {
             reading: Reading::new(setup.stop, options.bandwidth_limit),
             at_the_end: setup.stop.for_snapshot(),
             settled: AtomicBool::new(false),
+            is_made: AtomicBool::new(false),
             met_strangers: AtomicBool::new(false),
             contact: Contact::under_lock(),
             spare: Mutex::new(None),

@@ -34,7 +34,7 @@ use crate::command::pool;
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report as _};
 use crate::command::time::now;
 use crate::copies::session::DestinationContext;
-use crate::guard::{Samples, Standing};
+use crate::guard::{self, Outlook, Samples, Standing};
 use crate::run::counts::{About, Counts, Tally};
 use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
@@ -397,9 +397,10 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Opt
         counts.files.pending = counts.due.files.saturating_sub(counts.due_again);
         counts.files.unchanged += counts.due_again;
         counts.files.catalogued += counts.due.files;
+        let refused = gone.err().or_else(|| foresee(setup, options, &mut counts).err());
         let counted = summary(setup, options, entry.started.clone(), counts);
-        let (refused, hint) = gone.err().map_or((None, None), |it| (Some(chain(&it)), it.hint()));
-        let ending = if refused.is_some() { ExitStatus::Refused } else { ExitStatus::Safe };
+        let ending = refused.as_ref().map_or(ExitStatus::Safe, ExitStatus::from);
+        let (refused, hint) = refused.map_or((None, None), |it| (Some(chain(&it)), it.hint()));
         let free_bytes = free_bytes(setup);
         entry.result =
             Some(Ok(Summary { aborted: refused, hint, ending, exit_code: ending.code(), free_bytes, ..counted }));
@@ -418,6 +419,26 @@ fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Opt
     dest.acknowledged = std::mem::take(&mut entry.acknowledged);
     dest.renamed = renamed;
     Some(dest)
+}
+
+/// What a run would find at the destination, for one that only counts.
+///
+/// # Errors
+/// What would keep a run from it.
+fn foresee(setup: &Setup<'_>, options: &Options, counts: &mut Counts) -> Result<(), RunError> {
+    let claimant = preflight::claimant(setup, options);
+    let outlook = guard::outlook(setup.sink, &options.run, &claimant, options.overrides.copies_lost)?;
+    let why = match outlook {
+        Outlook::Ours => return Ok(()),
+        Outlook::New => format!("{} does not exist; a run would make it", setup.sink.describe()),
+        Outlook::Unmarked(None) => "it carries no id yet; a run would leave this installation's there".to_owned(),
+        Outlook::Unmarked(Some(since)) => format!(
+            "it does not carry this installation's id, which was left there on {since}; a run would leave it again"
+        ),
+    };
+    setup.observer.event(&Event::Notice(&format!("destination {}: {why}", setup.destination)));
+    counts.note_global(About::Destination(setup.destination), Status::Pending, why);
+    Ok(())
 }
 
 /// The room at a destination, as far as it tells. A dry run goes on without.

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use dvb_catalog::{Detail, Entry};
 use dvb_ledger::{Basis, EntryKind, LedgerError, State};
 use dvb_model::{DataFile, Dataset, DriverId, DvObjectId, Status};
-use dvb_storage::{Location, ObjectAddress, Shelf};
+use dvb_storage::{Cause, Location, ObjectAddress, Shelf};
 
 use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::{DestinationDue, Line, Spool, Subject};
@@ -20,7 +20,7 @@ use crate::run::options::Options;
 use crate::run::presence::{self, Standing};
 use crate::run::renamed::Renamed;
 use crate::source::payload::Reading;
-use crate::source::stores::{NotCovered, Scope, StoreLocation};
+use crate::source::stores::{NoStore, NotCovered, Scope, StoreLocation};
 use crate::source::{fingerprint, list_objects};
 
 /// What a plan leaves behind: the catalogue, what of it is due, and for each destination who has left.
@@ -240,6 +240,11 @@ impl Planner<'_> {
             if dests.iter().flatten().any(|it| !it.recheck) && !self.due.contains(&place.driver) {
                 self.due.insert(place.driver.clone());
             }
+        }
+        if let Scope::Unavailable(driver, NoStore { cause: Cause::Forbidden, .. }) = &scope
+            && !self.due.contains(driver)
+        {
+            self.due.insert(driver.clone());
         }
         if let (Some(spool), Scope::Covered(place)) = (&mut self.standing, &scope) {
             let stand = self.dests.iter().enumerate().filter(|(_, it)| it.stands);

@@ -19,6 +19,7 @@ use crate::copies::snapshot_names;
 use crate::guard::{self, Beyond, Claimant, Samples, Standing};
 use crate::run::counts::About;
 use crate::run::destination_run::DestinationRun;
+use crate::run::options::Options;
 use crate::run::{Setup, snapshot};
 
 /// Where a snapshot cannot be hashed by the destination, it is read back up to this size; of larger ones, it has to do
@@ -79,6 +80,7 @@ impl DestinationRun<'_> {
             Interrupted::Run(ExitStatus::of_cause(it.cause), format!("destination {destination}: {}", it.chain()))
         };
         sink.make().map_err(failed)?;
+        self.is_made.store(true, Ordering::Relaxed);
         self.contact.is_made();
         observer.event(&Event::Notice(&format!("destination {destination} is new: made {}", sink.describe())));
         Ok(())
@@ -86,13 +88,7 @@ impl DestinationRun<'_> {
 
     /// Who the installation is, to a destination.
     pub(crate) fn claimant(&self) -> Claimant<'_> {
-        Claimant {
-            ledger: self.setup.ledger,
-            destination: self.setup.destination,
-            catalogue: self.setup.catalog.describe(),
-            host: &self.options.agent.host,
-            take_over: self.options.overrides.take_over,
-        }
+        claimant(self.setup, self.options)
     }
 
     fn look_around(&self, connection: &mut Connection<'_>) -> Result<Result<Standing, RunError>, Interrupted> {
@@ -170,13 +166,25 @@ impl DestinationRun<'_> {
             }
             Ok(Err(error)) => {
                 connection.clean_up();
-                return Err(error);
+                drop(connection);
+                return Err(self.unmake(error));
             }
             Err(Interrupted::Stopped) => {}
             Err(Interrupted::Run(ending, why)) => self.tally.abort(ending, why),
             Err(Interrupted::Session(error)) => self.tally.abort(ExitStatus::of_cause(error.cause), error.chain()),
         }
         Ok(())
+    }
+
+    /// What this run made for nothing goes again.
+    fn unmake(&self, refused: RunError) -> RunError {
+        if !self.is_made.load(Ordering::Relaxed) {
+            return refused;
+        }
+        match self.setup.sink.unmake() {
+            Ok(()) => refused,
+            Err(left) => refused.beside(self.setup.destination, &left),
+        }
     }
 
     /// The destination knows of runs that the ledger has forgotten: it was lost, or an older one was put in its place.
@@ -228,6 +236,17 @@ impl DestinationRun<'_> {
         counts.changed = true;
         counts.destination_damaged |= is_damaged;
         counts.note_global(About::Destination(self.setup.destination), Status::FailVerify, why);
+    }
+}
+
+/// Who the installation is, to a destination.
+pub(crate) fn claimant<'a>(setup: &'a Setup<'_>, options: &'a Options) -> Claimant<'a> {
+    Claimant {
+        ledger: setup.ledger,
+        destination: setup.destination,
+        catalogue: setup.catalog.describe(),
+        host: &options.agent.host,
+        take_over: options.overrides.take_over,
     }
 }
 

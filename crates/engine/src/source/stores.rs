@@ -183,14 +183,6 @@ impl Stores {
         }
     }
 
-    /// A store that can be read.
-    pub(crate) fn source(&self, driver: &DriverId) -> Option<&dyn Source> {
-        match &self.by_id.get(driver)?.access {
-            Access::Readable(source) => Some(source.as_ref()),
-            Access::Reference(_) | Access::Unavailable(_) => None,
-        }
-    }
-
     /// The store of a dataset's own objects: only the driver of its identifier means anything (dataverse.md 2.9).
     pub(crate) fn of_dataset(&self, dataset: &Dataset) -> Option<(&DriverId, &Store)> {
         let driver = dataset

@@ -156,7 +156,7 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     if count > 0 && stop.may_begin() {
         // A ledger made of a snapshot, or one from before there were ids, cannot tell.
         if ledger.identified_at(destination)?.is_some() {
-            guard::refuse_other_place(sink, &options.run, ledger, destination)?;
+            guard::refuse_other_place(at, &contact)?;
         }
         probe(at, &contact, &probes)?;
     }

@@ -41,7 +41,8 @@ fn all_destinations_are_checked_with_what_is_due_to_each() {
         catalog: Some(&catalog),
         stores: &bench.stores,
         samples: &found.samples,
-        ledger: Some(bench.ledger.as_ref()),
+        ledger: bench.ledger.as_ref(),
+        is_known: true,
         destinations: &destinations,
     };
     // That nothing is copied is the check's to say, not the caller's.
@@ -51,10 +52,10 @@ fn all_destinations_are_checked_with_what_is_due_to_each() {
     let good = checked[0].as_ref().unwrap();
     assert_eq!(good.due.unwrap().files, 3, "{good:?}");
     assert!(good.probed.is_some() && good.free.is_some() && !good.is_too_small(), "{good:?}");
-    assert!(good.examined.as_ref().is_some_and(|it| it.owner.is_none()), "{good:?}");
+    assert!(good.examined.owner.is_none(), "{good:?}");
     assert!(matches!(&checked[1], Err(RunError::OnePlace { .. })), "{:?}", checked[1]);
     let new = checked[2].as_ref().unwrap();
-    assert!(new.probed.is_none() && new.examined.as_ref().is_some_and(|it| it.is_new), "{new:?}");
+    assert!(new.probed.is_none() && new.examined.is_new, "{new:?}");
     assert!(!root.join("none").exists());
     assert!(files::tree(&root.join("beside")).keys().all(|it| !it.contains("10.5072")), "nothing was copied");
     assert!(lock_holder(bench.ledger.as_ref(), &destination(), "h").unwrap().is_none());

@@ -181,7 +181,7 @@ fn a_key_that_others_can_read_is_not_used() {
     assert_eq!(error.cause, Cause::Untrusted);
     assert!(error.attempt.contains("chmod 600") && error.attempt.contains("0640"), "{error}");
     let error = refused(with_keys(vec![open.clone()], false));
-    assert!(error.cause == Cause::Forbidden && error.attempt.contains("chmod 600"), "{error}");
+    assert!(error.cause == Cause::Untrusted && error.attempt.contains("chmod 600"), "{error}");
     let encrypted = copy(&server().key_with_passphrase(), "encrypted");
     KeyFile { path: encrypted, passphrase: Some(PASSPHRASE.into()) }.check().unwrap();
     std::fs::set_permissions(&open.path, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -44,6 +44,8 @@ impl DestinationRun<'_> {
                            its bytes are; earlier copies are kept. Dataverse 5.11 left such rows: see its 5.11.1 release notes";
                 return JobStage::Settled(Settled::Unread { why: why.into(), lost: false });
             }
+            // It stays due, and what was known of it stays known.
+            Scope::Unavailable(driver, _) if self.doubtful.contains(&driver) => return JobStage::List,
             Scope::Unavailable(driver, NoStore { cause, why }) => {
                 let why = format!("store {driver}: {why}");
                 return JobStage::Settled(Settled::NoStore { why, ending: ExitStatus::of_cause(cause) });
@@ -86,6 +88,9 @@ impl DestinationRun<'_> {
         let options = self.options;
         if let Some(why) = dataset.unknown_place() {
             return JobStage::Settled(Settled::Unread { lost: false, why });
+        }
+        if self.setup.stores.of_dataset(dataset).is_some_and(|(driver, _)| self.doubtful.contains(driver)) {
+            return JobStage::List;
         }
         match list_objects::of_dataset(dataset, self.setup.stores, options.auxiliary_objects, options.cached_exports) {
             Ok(found) => {
