@@ -23,9 +23,17 @@ use crate::exit::Failure;
 /// reads no store and no destination. The exit code is 0 whatever the report says; `status` tells what has to be done.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Write the whole report to FILE as a page for a browser and for paper: one file, without scripts
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Write the whole report to FILE as JSON; without FILE, print it on stdout
     #[arg(long = "json", id = args::JSON, value_name = "FILE", num_args = 0..=1, default_missing_value = args::STDOUT)]
     json: Option<PathBuf>,
+
+    /// Write events and the objects they are about to FILE as PREMIS 3 (XML)
+    #[arg(long, value_name = "FILE")]
+    premis: Option<PathBuf>,
 
     /// Begin the period on this day (UTC), such as 2026-01-31; without it: a year ago
     ///
@@ -49,8 +57,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let json = args.json.as_ref().filter(|_| !context.screen.json);
     let write_json =
         |report: &Report| serde_json::to_string_pretty(report).map(|it| it + "\n").map_err(io::Error::from);
+    write(args.html.as_deref(), args, || Ok(dvb_report::html(&report)))?;
     write(json.map(PathBuf::as_path), args, || write_json(&report))?;
-    let written: Vec<_> = [json].into_iter().flatten().collect();
+    write(args.premis.as_deref(), args, || Ok(dvb_report::premis(&report)))?;
+    let written: Vec<_> = [args.html.as_ref(), json, args.premis.as_ref()].into_iter().flatten().collect();
     if written.is_empty() && !context.screen.json {
         context.screen.print(&dvb_report::text(&report))?;
     } else if context.screen.is_chatty() {

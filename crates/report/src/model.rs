@@ -39,6 +39,8 @@ pub struct Report {
     pub overrides: Vec<Overridden>,
     /// The commands of the period.
     pub commands: Vec<CommandCount>,
+    /// Each command of the period, the first one first.
+    pub events: Vec<EventReport>,
     /// The last 13 months, the oldest first.
     pub course: Vec<Month>,
     /// What this report does not show.
@@ -477,6 +479,37 @@ pub struct CommandCount {
     pub without_end: u64,
     /// When the last one began.
     pub last: String,
+}
+
+/// A command, as the event log has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventReport {
+    /// Name of its run.
+    pub id: String,
+    /// Which command.
+    pub command: String,
+    /// When it began.
+    pub started: String,
+    /// When it ended.
+    pub finished: Option<String>,
+    /// Who gave it, on which host.
+    pub by: Option<String>,
+    /// Version of the program.
+    pub program: String,
+    /// What it was about.
+    pub scope: Option<String>,
+    /// The destinations it had to do with.
+    pub destinations: Vec<String>,
+    /// The brakes that were taken off.
+    pub overrides: Vec<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Data files that a run copied or adopted, at all destinations.
+    pub files_copied: Option<u64>,
+    /// Copies that it compared, over all destinations.
+    pub copies_checked: Checks,
+    /// Data files that it compared in their stores.
+    pub files_checked: Checks,
 }
 
 /// One month.

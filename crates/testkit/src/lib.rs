@@ -7,6 +7,7 @@
 
 pub mod asyncssh;
 mod cache;
+pub mod chromium;
 pub mod dataverse;
 pub mod disk;
 pub mod files;

@@ -7,7 +7,7 @@ use dvb_model::DestinationName;
 use serde_json::Value;
 
 use super::naming::Naming;
-use crate::model::{Checks, CommandCount, Drill, LastRun, Outcome, Overridden, Purges};
+use crate::model::{Checks, CommandCount, Drill, EventReport, LastRun, Outcome, Overridden, Purges};
 
 /// The scope of a command that was about everything.
 pub(super) const EVERYTHING: &str = "everything";
@@ -18,6 +18,7 @@ pub(super) struct Log {
     pub(super) commands: BTreeMap<String, CommandCount>,
     pub(super) checks: HashMap<DestinationName, Checks>,
     pub(super) store_checks: Checks,
+    pub(super) events: Vec<EventReport>,
     pub(super) drills: Vec<Drill>,
     pub(super) purges: Purges,
     pub(super) overrides: Vec<Overridden>,
@@ -75,24 +76,39 @@ impl Log {
 
     fn period(&mut self, event: Event, naming: &Naming) {
         self.count_command(&event);
-        self.count_checks(&event);
+        let (copies_checked, files_checked) = self.count_checks(&event);
         if event.command == "drill" {
             self.drills.push(drill(&event, naming));
         }
         if event.command == "purge" {
             self.count_purge(&event);
         }
-        if !event.overrides.is_empty() {
-            let outcome = outcome(&event);
+        let it = EventReport {
+            outcome: outcome(&event),
+            files_copied: files_copied(&event),
+            id: event.id.0,
+            command: event.command,
+            started: event.started,
+            finished: event.end.map(|end| end.finished),
+            by: naming.kept(format!("{} on {}", event.agent.user, event.agent.host)),
+            program: event.agent.program,
+            scope: naming.scope(event.scope),
+            destinations: event.destinations.iter().map(|it| naming.destination(it)).collect(),
+            overrides: event.overrides,
+            copies_checked,
+            files_checked,
+        };
+        if !it.overrides.is_empty() {
             self.overrides.push(Overridden {
-                started: event.started,
-                command: event.command,
-                overrides: event.overrides,
-                scope: naming.scope(event.scope),
-                by: naming.kept(format!("{} on {}", event.agent.user, event.agent.host)),
-                outcome,
+                started: it.started.clone(),
+                command: it.command.clone(),
+                overrides: it.overrides.clone(),
+                scope: it.scope.clone(),
+                by: it.by.clone(),
+                outcome: it.outcome.clone(),
             });
         }
+        self.events.push(it);
     }
 
     fn count_command(&mut self, event: &Event) {
@@ -113,40 +129,38 @@ impl Log {
         counted.last.clone_from(&event.started);
     }
 
-    /// `verify` counts copies of its one destination, `run` those of its nightly share for each, and both sides' bytes are
-    /// compared by a drill.
-    fn count_checks(&mut self, event: &Event) {
-        let Some(end) = &event.end else { return };
+    /// `verify` counts the copies of its one destination, `run` those of its nightly share for each, `audit` and `run` data
+    /// files in their stores. Gives back the sums: of copies, and of data files.
+    fn count_checks(&mut self, event: &Event) -> (Checks, Checks) {
+        let (mut copies, mut files) = (Checks::default(), Checks::default());
+        let Some(end) = &event.end else { return (copies, files) };
         match event.command.as_str() {
             "verify" => {
+                copies = Checks::of_copies(&end.counts["copies"]);
                 if let Some(destination) = event.destinations.first() {
-                    self.checks.entry(destination.clone()).or_default().add_copies(&end.counts["copies"]);
+                    self.checks.entry(destination.clone()).or_default().add(copies);
                 }
             }
             "run" => {
-                let mut is_store = false;
                 for (destination, counts) in by_destination(&end.counts) {
-                    let name = DestinationName(destination.clone());
-                    if counts["verified"].is_object() {
-                        self.checks.entry(name).or_default().add_copies(&counts["verified"]);
-                    }
-                    let read = &counts["audited"];
-                    if read.is_object() {
-                        let (all, bad) = (count(read, "data_files"), count(read, "not_safe"));
-                        self.store_checks.add(all, all.saturating_sub(bad), bad);
-                        is_store |= all > 0;
-                    }
+                    let verified = Checks::of_copies(&counts["verified"]);
+                    self.checks.entry(DestinationName(destination.clone())).or_default().add(verified);
+                    copies.add(verified);
+                    let (all, bad) = (count(&counts["audited"], "data_files"), count(&counts["audited"], "not_safe"));
+                    files.add(Checks::of(all.saturating_sub(bad), bad));
                 }
-                self.store_checks.commands += u64::from(is_store);
             }
             "audit" => {
-                let files = &end.counts["files"];
-                let (good, bad) = (count(files, "good"), count(files, "damaged") + count(files, "missing"));
-                self.store_checks.add(good + bad, good, bad);
-                self.store_checks.commands += u64::from(good + bad > 0);
+                let counts = &end.counts["files"];
+                files = Checks::of(count(counts, "good"), count(counts, "damaged") + count(counts, "missing"));
             }
             _ => {}
         }
+        // One command each, however many destinations it had.
+        copies.commands = copies.commands.min(1);
+        files.commands = files.commands.min(1);
+        self.store_checks.add(files);
+        (copies, files)
     }
 
     fn count_purge(&mut self, event: &Event) {
@@ -161,17 +175,28 @@ impl Log {
 }
 
 impl Checks {
-    fn add_copies(&mut self, copies: &Value) {
-        let (good, bad) = (count(copies, "good"), count(copies, "damaged") + count(copies, "missing"));
-        self.add(count(copies, "checked"), good, bad);
-        self.commands += u64::from(good + bad > 0);
+    /// As `verify` and `run` write them.
+    fn of_copies(copies: &Value) -> Self {
+        Self::of(count(copies, "good"), count(copies, "damaged") + count(copies, "missing"))
     }
 
-    fn add(&mut self, checked: u64, good: u64, bad: u64) {
-        self.checked += checked;
-        self.good += good;
-        self.bad += bad;
+    fn of(good: u64, bad: u64) -> Self {
+        Self { commands: u64::from(good + bad > 0), checked: good + bad, good, bad }
     }
+
+    fn add(&mut self, more: Self) {
+        self.commands += more.commands;
+        self.checked += more.checked;
+        self.good += more.good;
+        self.bad += more.bad;
+    }
+}
+
+/// Data files that a `run` copied or found at its destinations.
+fn files_copied(event: &Event) -> Option<u64> {
+    let end = event.end.as_ref().filter(|_| event.command == "run")?;
+    let of = |counts: &Value| count(&counts["files"], "copied") + count(&counts["files"], "adopted");
+    Some(by_destination(&end.counts).map(|(_, counts)| of(counts)).sum())
 }
 
 /// What each destination of a `run` was told of.

@@ -74,6 +74,7 @@ pub fn gather(ledger: &dyn Ledger, facts: &Facts) -> Result<Report, LedgerError>
         incidents: incidents::gather(ledger, &naming, &since, &months, &open)?,
         acknowledged: acknowledgements.into_iter().map(|it| loss(it, &naming)).collect(),
         course: course(ledger, &months, &log)?,
+        events: log.events,
         drills: log.drills,
         purges: log.purges,
         overrides: log.overrides,

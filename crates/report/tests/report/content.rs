@@ -131,15 +131,19 @@ const NAMES: &[&str] = &[
     "bucket",
 ];
 
+/// Fails where a form of a public report names something.
+pub(crate) fn names_nothing(form: &str) {
+    for name in NAMES {
+        let at = form.lines().find(|line| line.contains(name) && !line.contains("default-src"));
+        assert!(at.is_none(), "{name}: {at:?}");
+    }
+    assert!(form.contains("destination 1"), "{form}");
+}
+
 #[test]
 fn a_public_report_names_nothing() {
     let report = made(true);
-    for form in [serde_json::to_string_pretty(&report).unwrap(), text(&report)] {
-        for name in NAMES {
-            let at = form.lines().find(|line| line.contains(name) && !line.contains("_seconds"));
-            assert!(at.is_none(), "{name}: {at:?}");
-        }
-        assert!(form.contains("destination 1"), "{form}");
-    }
+    names_nothing(&serde_json::to_string_pretty(&report).unwrap());
+    names_nothing(&text(&report));
     assert_eq!((report.holdings.not_covered_by_reason[0].reason.clone(), report.incidents.total), (None, 4));
 }

@@ -3,3 +3,5 @@
 
 mod content;
 mod made;
+mod page;
+mod premis;
