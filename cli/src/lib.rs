@@ -8,6 +8,8 @@ mod commands;
 mod exit;
 mod hint;
 mod last_resort;
+mod monitor;
+mod notice;
 pub mod notify;
 mod output;
 mod progress;

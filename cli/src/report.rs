@@ -7,7 +7,7 @@ use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
 use crate::exit::Failure;
-use crate::notify::{Message, report_subject};
+use crate::notice::{Ended, Notice, did_not_end_well};
 use crate::output::{plain, plain_lines};
 
 /// How many data files that are not safe are named on stderr.
@@ -171,7 +171,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
 }
 
 /// The report of all runs of this call.
-pub(crate) fn mail(outcomes: &[Outcome], host: &str, config: &str) -> Message {
+pub(crate) fn notice(outcomes: &[Outcome]) -> Notice {
     let total = outcomes.iter().filter_map(|it| it.result.as_ref().ok()).map(|it| it.files);
     let total = total.fold(FileCounts::default(), |sum, it| FileCounts {
         catalogued: sum.catalogued + it.catalogued,
@@ -183,9 +183,26 @@ pub(crate) fn mail(outcomes: &[Outcome], host: &str, config: &str) -> Message {
         acknowledged: sum.acknowledged + it.acknowledged,
         pending: sum.pending + it.pending,
     });
-    let sections: Vec<_> = outcomes.iter().map(section).collect();
-    let body = format!("{}\n\nHost: {host}\nConfiguration: {config}\n\n{}", first_line(&total), sections.join("\n"));
-    Message { subject: report_subject(jiff::ZonedDateTime::now().date()), body }
+    let ended = outcomes.iter().map(|it| Ended::new(&it.destination, it.ending)).collect();
+    let sections = outcomes.iter().map(section).collect();
+    Notice {
+        lead: Some(first_line(&total)),
+        has_warnings: outcomes.iter().any(|it| it.unconfigured().next().is_some()),
+        ..Notice::new("run", ended, in_short(outcomes), sections)
+    }
+}
+
+/// The outcomes in a subject: those that are not well, each.
+fn in_short(outcomes: &[Outcome]) -> Vec<String> {
+    let one = |it: &Outcome| match &it.result {
+        Ok(Summary { files, .. }) if files.failed > 0 => {
+            let are = if files.failed == 1 { "is" } else { "are" };
+            format!("{} {are} not safe at {}", data_files(files.failed), plain(&it.destination.0))
+        }
+        _ => did_not_end_well(Some(&it.destination), it.ending),
+    };
+    let bad: Vec<_> = outcomes.iter().filter(|it| it.ending != ExitStatus::Safe).map(one).collect();
+    if bad.is_empty() { vec!["everything in scope is safe".to_owned()] } else { bad }
 }
 
 /// The original script's words, in its order.

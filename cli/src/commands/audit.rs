@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use dvb_config::Destination;
 use dvb_engine::{
     AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, CancelToken, Condition, ExitStatus, Names,
     audit, new_run_id,
@@ -13,6 +14,7 @@ use super::Context;
 use super::selection_args;
 use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
+use crate::notice::{self, Ended, Notice, found};
 use crate::output::plain;
 use crate::progress::Progress;
 use crate::{build, last_resort, report, signals};
@@ -46,9 +48,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+    let destinations = context.destinations(&args.which.destinations.names)?;
+    notice::conclude(context, "audit", &destinations, look(args, context, &destinations))
+}
+
+fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
     let VerifyArgs { jobs, older_than, sample, time_budget, .. } = args.which;
     let config = &context.config;
-    let destinations = context.destinations(&args.which.destinations.names)?;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
     let stop = CancelToken::new().within(args.which.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
@@ -85,7 +91,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     show.finish();
     let summary = done?;
     tell(context, &summary)?;
-    Ok(summary.ending)
+    Ok(notice(&summary, &names))
 }
 
 /// The result on stdout, what is wrong on stderr.
@@ -94,16 +100,30 @@ fn tell(context: &Context, summary: &AuditSummary) -> Result<(), Failure> {
     if screen.json {
         screen.print_json(summary)?;
     } else if screen.is_chatty() {
-        screen.print(&text(summary))?;
+        screen.print(&text(summary, NAMED))?;
     }
-    let trouble = trouble(summary);
+    let trouble = trouble(summary, NAMED);
     if !trouble.is_empty() {
         screen.say(&trouble);
     }
     Ok(())
 }
 
-fn text(it: &AuditSummary) -> String {
+/// What others hear of it: the stores are one, whatever the destinations.
+fn notice(summary: &AuditSummary, names: &[DestinationName]) -> Notice {
+    let ended = names.iter().map(|name| Ended::new(name, summary.ending)).collect();
+    let AuditCounts { damaged, missing, unreadable, .. } = summary.files;
+    let counts = [
+        (damaged, "damaged file", "damaged files"),
+        (missing, "missing file", "missing files"),
+        (unreadable, "unreadable file", "unreadable files"),
+    ];
+    let outcome = format!("{} in Dataverse's stores", found(&counts, None, summary.ending));
+    let section = format!("{}\n{}\n", text(summary, usize::MAX), trouble(summary, usize::MAX));
+    Notice::new("audit", ended, vec![outcome], vec![section])
+}
+
+fn text(it: &AuditSummary, limit: usize) -> String {
     let AuditCounts { catalogued, good, damaged, missing, unreadable, not_covered, left, acknowledged } = it.files;
     let mut text = format!(
         "Dataverse's stores: {}\n  in scope:    {}: {good} good, {damaged} damaged, {missing} missing, {unreadable} \
@@ -115,7 +135,7 @@ fn text(it: &AuditSummary) -> String {
     if acknowledged > 0 {
         let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", report::data_files(acknowledged));
     }
-    list(&mut text, "to be noted:", it.findings.iter().filter(|it| !is_bad(it.what)));
+    list(&mut text, "to be noted:", it.findings.iter().filter(|it| !is_bad(it.what)), limit);
     for note in &it.notes {
         let _ = writeln!(text, "  {}", plain(note));
     }
@@ -123,7 +143,7 @@ fn text(it: &AuditSummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &AuditSummary) -> String {
+fn trouble(it: &AuditSummary, limit: usize) -> String {
     if it.ending == ExitStatus::Safe {
         return String::new();
     }
@@ -134,25 +154,25 @@ fn trouble(it: &AuditSummary) -> String {
     let AuditCounts { catalogued, damaged, missing, unreadable, left, .. } = it.files;
     let files = report::data_files(catalogued);
     let _ = writeln!(text, "  of {files}: {damaged} damaged, {missing} missing, {unreadable} unreadable, {left} left");
-    list(&mut text, "found:", it.findings.iter().filter(|it| is_bad(it.what)));
+    list(&mut text, "found:", it.findings.iter().filter(|it| is_bad(it.what)), limit);
     text.trim_end().to_owned()
 }
 
-fn list<'a>(text: &mut String, title: &str, found: impl Iterator<Item = &'a AuditFinding>) {
+fn list<'a>(text: &mut String, title: &str, found: impl Iterator<Item = &'a AuditFinding>, limit: usize) {
     let found: Vec<_> = found.collect();
     if found.is_empty() {
         return;
     }
     let _ = writeln!(text, "  {title}");
-    for it in found.iter().take(NAMED) {
+    for it in found.iter().take(limit) {
         let AuditFinding { data_file_id, dataset, storage_identifier, name, what, reason } = it;
         let name = name.as_deref().or(storage_identifier.as_deref());
         let parts: Vec<_> = [dataset.as_deref(), name].into_iter().flatten().map(plain).collect();
         let what = word(*what);
         let _ = writeln!(text, "    {what:<16} file {data_file_id}, {}: {}", parts.join(", "), plain(reason));
     }
-    if found.len() > NAMED {
-        let _ = writeln!(text, "    and {} more; see --json", found.len() - NAMED);
+    if found.len() > limit {
+        let _ = writeln!(text, "    and {} more; see --json", found.len() - limit);
     }
 }
 

@@ -13,7 +13,8 @@ use super::destination_args::DestinationArgs;
 use super::from_snapshot::{self, FromSnapshot, Known};
 use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
-use crate::output::plain;
+use crate::notice::{self, Ended, Notice, did_not_end_well, found};
+use crate::output::{plain, plain_lines};
 use crate::progress::Progress;
 use crate::report::{bytes, data_files};
 use crate::{build, signals};
@@ -52,32 +53,42 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
+    notice::conclude(context, "drill", &destinations, perform(args, context, &destinations))
+}
+
+fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
+    let (mut ended, mut objects) = (Vec::new(), Vec::new());
+    let (mut outcomes, mut sections) = (Vec::new(), Vec::new());
     for destination in destinations {
         match one(args, context, destination, &stop) {
             Ok(summary) => {
-                ending = ending.min(summary.ending);
+                ended.push(Ended::new(&destination.name, summary.ending));
+                outcomes.push(outcome(&summary));
+                sections.push(format!("{}\n{}\n", text(&summary), trouble(&summary, usize::MAX)));
                 show(context, &summary)?;
                 objects.push(json!(summary));
             }
             Err(failure) => {
-                ending = ending.min(failure.ending());
+                ended.push(Ended::new(&destination.name, failure.ending()));
+                outcomes.push(did_not_end_well(Some(&destination.name), failure.ending()));
+                sections.push(format!("destination {}: {}\n", destination.name, plain_lines(&failure.text())));
                 context.screen.warn(&format!("destination {}: {}", destination.name, failure.text()));
                 let code = failure.ending().code();
                 objects.push(json!({ "destination": destination.name, "error": failure.text(), "exit_code": code }));
             }
         }
     }
+    let notice = Notice::new("drill", ended, outcomes, sections);
     if context.screen.json {
         let object = match objects.len() {
             1 => objects.pop().unwrap_or(Value::Null),
-            _ => json!({ "destinations": objects, "exit_code": ending.code() }),
+            _ => json!({ "destinations": objects, "exit_code": notice.ending().code() }),
         };
         context.screen.print_json(&object)?;
     }
-    Ok(ending)
+    Ok(notice)
 }
 
 fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelToken) -> Result<DrillSummary, Failure> {
@@ -130,13 +141,24 @@ fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelT
 fn show(context: &Context, summary: &DrillSummary) -> Result<(), Failure> {
     let screen = &context.screen;
     if summary.ending != ExitStatus::Safe {
-        screen.say(&trouble(summary));
+        screen.say(&trouble(summary, NAMED));
     }
     if screen.json || !screen.is_chatty() {
         return Ok(());
     }
+    screen.print(&text(summary))
+}
+
+/// What was found, for a subject.
+fn outcome(summary: &DrillSummary) -> String {
+    let lost = if summary.aborted.is_some() { 0 } else { summary.sample.saturating_sub(summary.good) };
+    let one = "data file that does not come back";
+    found(&[(lost, one, "data files that do not come back")], Some(&summary.destination), summary.ending)
+}
+
+fn text(summary: &DrillSummary) -> String {
     let seconds = std::time::Duration::from_millis(summary.milliseconds).as_secs_f64();
-    screen.print(&format!(
+    format!(
         "destination {}: {} of {} came back as they were ({} of them by Dataverse's checksum), {} in {seconds:.1} s; the sample \
          is of {}",
         summary.destination,
@@ -145,11 +167,14 @@ fn show(context: &Context, summary: &DrillSummary) -> Result<(), Failure> {
         summary.by_dataverse,
         bytes(summary.bytes),
         data_files(summary.population)
-    ))
+    )
 }
 
-/// What did not come back, for stderr.
-fn trouble(summary: &DrillSummary) -> String {
+/// What did not come back, for stderr; empty where all came.
+fn trouble(summary: &DrillSummary, limit: usize) -> String {
+    if summary.ending == ExitStatus::Safe {
+        return String::new();
+    }
     let mut text = format!(
         "destination {}: drill: {} (exit code {})\n",
         summary.destination,
@@ -159,7 +184,7 @@ fn trouble(summary: &DrillSummary) -> String {
     if let Some(why) = &summary.aborted {
         let _ = writeln!(text, "  gave up: {}", plain(why));
     }
-    for finding in summary.failures.iter().take(NAMED) {
+    for finding in summary.failures.iter().take(limit) {
         let id = finding.data_file_id.map(|id| format!("file {id}"));
         let parts = [id.as_deref(), finding.dataset.as_deref(), finding.name.as_deref()];
         let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();

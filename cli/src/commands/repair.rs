@@ -13,6 +13,7 @@ use super::destination_args::DestinationArgs;
 use super::restore::sinks;
 use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
+use crate::notice::{self, Ended, Notice, found};
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::{build, hint, signals};
@@ -94,14 +95,23 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
+    let done = perform(args, context, &destinations);
+    if !args.apply {
+        // A look changes nothing and records nothing: it is for who asked.
+        return done.map(|it| it.ending());
+    }
+    notice::conclude(context, "repair", &destinations, done)
+}
+
+fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
     let stop = CancelToken::new();
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let mut summary = look(args, context, &destinations, &stop)?;
+    let mut summary = look(args, context, destinations, &stop)?;
     for run in &mut summary.runs {
         run.error = run.error.take().map(|text| hint::with(text, run.hint.as_ref()));
     }
     show(context, &summary)?;
-    Ok(summary.ending)
+    Ok(notice(&summary))
 }
 
 fn look(
@@ -160,11 +170,30 @@ fn show(context: &Context, summary: &RepairSummary) -> Result<(), Failure> {
     if screen.verbosity == Verbosity::Quiet && summary.ending == ExitStatus::Safe {
         return Ok(());
     }
-    screen.print(&text(summary))
+    screen.print(&text(summary, NAMED))
+}
+
+/// What others hear of it.
+fn notice(summary: &RepairSummary) -> Notice {
+    let ended = summary.destinations.iter().map(|name| Ended::new(name, summary.ending)).collect();
+    let RepairCounts { mended, left, failed, .. } = summary.objects;
+    let counts = [
+        (mended, "object that it repaired", "objects that it repaired"),
+        (left, "object that it cannot repair", "objects that it cannot repair"),
+        (failed, "object that it failed to repair", "objects that it failed to repair"),
+    ];
+    let outcome = found(&counts, None, summary.ending);
+    let unrecorded = summary.runs.iter().filter_map(|run| {
+        let error = run.error.as_ref()?;
+        Some(format!("destination {}: the verdicts were not recorded: {}", run.destination, plain(error)))
+    });
+    let why = summary.aborted.iter().map(|why| format!("gave up: {}", plain(why)));
+    let lines: Vec<_> = why.chain(unrecorded).chain([text(summary, usize::MAX)]).collect();
+    Notice::new("repair", ended, vec![outcome], vec![lines.join("\n") + "\n"])
 }
 
 /// The result in words.
-fn text(it: &RepairSummary) -> String {
+fn text(it: &RepairSummary, limit: usize) -> String {
     let RepairCounts { bad_in_stores, bad_at_destinations, unreadable, would_mend, mended, left, failed } = it.objects;
     let mut text = format!(
         "checked {} data files and datasets: {bad_in_stores} objects bad in stores, {bad_at_destinations} at \
@@ -175,7 +204,7 @@ fn text(it: &RepairSummary) -> String {
         true => writeln!(text, "  {mended} repaired, {left} left, {failed} failed"),
         false => writeln!(text, "  nothing was changed; {would_mend} can be repaired (--apply), {left} cannot"),
     };
-    for item in it.items.iter().take(NAMED) {
+    for item in it.items.iter().take(limit) {
         let RepairItem { data_file_id, dataset, name, object, bad, detail, good, outcome, action, kept, .. } = item;
         let id = data_file_id.map(|it| format!("file {it}"));
         let parts = [id.as_deref(), dataset.as_deref(), name.as_deref(), Some(object)];
@@ -190,8 +219,9 @@ fn text(it: &RepairSummary) -> String {
         }
     }
     let all = bad_in_stores + bad_at_destinations + unreadable;
-    if all > NAMED as u64 {
-        let _ = writeln!(text, "  and {} more; see --json", all - NAMED as u64);
+    let rest = all.saturating_sub(it.items.len().min(limit) as u64);
+    if rest > 0 {
+        let _ = writeln!(text, "  and {rest} more; see --json");
     }
     text.trim_end().to_owned()
 }

@@ -21,7 +21,7 @@ use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
 use crate::{build, hint, last_resort, signals};
-use dvb_config::{Config, Destination, EmailWhen};
+use dvb_config::{Config, Destination};
 
 /// How long a run lists the stores at most.
 const PRESENCE_CHECK: Duration = Duration::from_secs(600);
@@ -180,9 +180,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     }
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     show(context, &outcomes, several, ending);
-    last_resort::is_decided(ending);
     if !args.dry_run {
-        mail(context, &outcomes);
+        report::notice(&outcomes).tell(context);
     }
     if args.is_whole() && ending == ExitStatus::Safe {
         ping(context);
@@ -324,22 +323,6 @@ fn object(outcomes: &[Outcome], several: bool, ending: ExitStatus) -> Value {
         return json!({ "runs": runs.collect::<Vec<_>>(), "exit_code": ending.code() });
     }
     runs.next().unwrap_or_default()
-}
-
-fn mail(context: &Context, outcomes: &[Outcome]) {
-    let notifications = &context.config.notifications;
-    let is_problem = |it: &Outcome| it.ending != ExitStatus::Safe || it.unconfigured().next().is_some();
-    let wanted = match notifications.email_when {
-        EmailWhen::Always => true,
-        EmailWhen::Problems => outcomes.iter().any(is_problem),
-    };
-    if !wanted || notifications.email.is_empty() {
-        return;
-    }
-    let message = report::mail(outcomes, &build::host_name(), &context.config.path.display().to_string());
-    if let Err(error) = notify::send(&message, notifications) {
-        context.screen.warn(&chain(&error));
-    }
 }
 
 fn ping(context: &Context) {

@@ -17,7 +17,8 @@ use super::from_snapshot::{FromSnapshot, Known};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
-use crate::output::{Tint, plain};
+use crate::notice::{self, Ended, Notice, found};
+use crate::output::{Tint, plain, plain_lines};
 use crate::progress::Progress;
 use crate::{build, last_resort, report, signals};
 use dvb_config::Destination;
@@ -80,6 +81,10 @@ struct Outcome<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
+    notice::conclude(context, "verify", &destinations, look_at_all(args, context, &destinations))
+}
+
+fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
     let stop = CancelToken::new().within(args.which.time_budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     last_resort::watch(&stop, args.which.time_budget);
@@ -87,7 +92,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let progress = Progress::new(&context.screen, &bars, None);
     progress.begin("reading what is known");
     let workers = destinations.iter().map(|it| args.jobs(it)).sum();
-    let known = Known::open(&args.from_snapshot, context, &destinations, workers, &progress, &stop);
+    let known = Known::open(&args.from_snapshot, context, destinations, workers, &progress, &stop);
     progress.finish();
     let mut known = known?;
     let refused = known.take_refused();
@@ -118,7 +123,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     if context.screen.json {
         context.screen.print_json(&object(&outcomes, several, ending))?;
     }
-    Ok(ending)
+    Ok(notice(&outcomes, args.from_snapshot.is_asked()))
 }
 
 fn look(
@@ -160,7 +165,7 @@ fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Fa
             if !screen.json && screen.is_chatty() {
                 screen.print(&text(summary))?;
             }
-            let trouble = trouble(summary, passes);
+            let trouble = trouble(summary, passes, NAMED);
             if !trouble.is_empty() {
                 screen.say(&trouble);
             }
@@ -186,6 +191,25 @@ fn object(outcomes: &[Outcome<'_>], several: bool, ending: ExitStatus) -> Value 
     runs.next().unwrap_or_default()
 }
 
+/// What others hear of it; `passes`: without a ledger that keeps it.
+fn notice(outcomes: &[Outcome<'_>], passes: bool) -> Notice {
+    let ended = outcomes.iter().map(|it| Ended::new(it.destination, it.ending)).collect();
+    let outcome = |it: &Outcome<'_>| {
+        let copies = it.result.as_ref().map(|it| it.copies).unwrap_or_default();
+        let counts = [
+            (copies.damaged, "damaged copy", "damaged copies"),
+            (copies.missing, "missing copy", "missing copies"),
+            (copies.unreadable, "unreadable copy", "unreadable copies"),
+        ];
+        found(&counts, Some(it.destination), it.ending)
+    };
+    let section = |it: &Outcome<'_>| match &it.result {
+        Ok(summary) => format!("{}\n{}\n", text(summary), trouble(summary, passes, usize::MAX)),
+        Err(failure) => format!("destination {}: {}\n", it.destination, plain_lines(&failure.text())),
+    };
+    Notice::new("verify", ended, outcomes.iter().map(outcome).collect(), outcomes.iter().map(section).collect())
+}
+
 fn copies(count: u64) -> String {
     format!("{count} {}", if count == 1 { "copy" } else { "copies" })
 }
@@ -206,7 +230,7 @@ fn text(it: &VerifySummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &VerifySummary, passes: bool) -> String {
+fn trouble(it: &VerifySummary, passes: bool, limit: usize) -> String {
     if it.ending == ExitStatus::Safe {
         return String::new();
     }
@@ -221,8 +245,8 @@ fn trouble(it: &VerifySummary, passes: bool) -> String {
         "  of {}: {damaged} damaged, {missing} missing, {left} not verified, {unreadable} of them unreadable",
         copies(checked + left)
     );
-    list(&mut text, &it.damaged, damaged + missing);
-    list(&mut text, &it.unreadable, unreadable);
+    list(&mut text, &it.damaged, damaged + missing, limit);
+    list(&mut text, &it.unreadable, unreadable, limit);
     if damaged + missing > 0 {
         text += if passes {
             "  no ledger was there to keep that: after a rebuild, run verify again\n"
@@ -233,13 +257,13 @@ fn trouble(it: &VerifySummary, passes: bool) -> String {
     text.trim_end().to_owned()
 }
 
-fn list(text: &mut String, found: &[Damage], total: u64) {
-    for it in found.iter().take(NAMED) {
+fn list(text: &mut String, found: &[Damage], total: u64, limit: usize) {
+    for it in found.iter().take(limit) {
         let id = it.data_file_id.map(|it| format!("file {it}, ")).unwrap_or_default();
         let what = it.what.name().replace('-', " ").to_uppercase();
         let _ = writeln!(text, "  {what:<13} {id}{}", plain(&it.reason));
     }
-    let rest = total.saturating_sub(found.len().min(NAMED) as u64);
+    let rest = total.saturating_sub(found.len().min(limit) as u64);
     if rest > 0 {
         let _ = writeln!(text, "  and {rest} more; see --json, or dataverse-backup status --failed");
     }

@@ -12,6 +12,7 @@ mod guards;
 mod ledger;
 mod links;
 mod listeners;
+mod monitoring;
 mod names;
 mod orphans;
 mod rebuild;
