@@ -10,7 +10,7 @@ use crate::commands::Context;
 use crate::exit::Failure;
 use crate::last_resort;
 use crate::monitor;
-use crate::notify::{self, Message, report_subject};
+use crate::notify::{self, Change, Message, report_subject};
 use crate::output::{plain, plain_lines};
 
 /// Destinations that a subject names.
@@ -27,6 +27,15 @@ impl Ended {
     pub(crate) fn new(destination: &DestinationName, ending: ExitStatus) -> Self {
         Self { destination: destination.clone(), ending }
     }
+}
+
+/// What monitoring may conclude from a command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// It was about everything.
+    pub(crate) is_whole: bool,
+    /// The ledger may know more than before.
+    pub(crate) is_recorded: bool,
 }
 
 /// The outcome of a command: what its mail says, and when there is one.
@@ -46,20 +55,29 @@ pub(crate) struct Notice {
     pub(crate) sections: Vec<String>,
     /// It has something that a mail is due for although all ended well.
     pub(crate) has_warnings: bool,
-    /// Nobody but the caller is to hear of it: nothing was learned that stays.
-    pub(crate) is_private: bool,
+    /// It was about everything: monitoring hears of its outcome. A part says nothing of the whole.
+    pub(crate) is_whole: bool,
+    /// The ledger may know more than before: monitoring hears of that.
+    pub(crate) is_recorded: bool,
+    /// Further numbers for monitoring.
+    pub(crate) metrics: Vec<Change>,
 }
 
 impl Notice {
     /// A command with these outcomes, each in words ([`found`]).
-    pub(crate) fn new(
-        command: &'static str,
-        ended: Vec<Ended>,
-        outcomes: Vec<String>,
-        sections: Vec<String>,
-    ) -> Self {
+    pub(crate) fn new(command: &'static str, ended: Vec<Ended>, outcomes: Vec<String>, sections: Vec<String>) -> Self {
         let outcome = joined(&outcomes);
-        Self { command, ended, outcome, lead: None, sections, has_warnings: false, is_private: false }
+        Self {
+            command,
+            ended,
+            outcome,
+            lead: None,
+            sections,
+            has_warnings: false,
+            is_whole: true,
+            is_recorded: true,
+            metrics: Vec::new(),
+        }
     }
 
     /// A command that could not begin.
@@ -103,11 +121,10 @@ impl Notice {
 
     /// Tells monitoring and mail; the result is on the screen already.
     pub(crate) fn tell(&self, context: &Context) {
-        if self.is_private {
-            return;
-        }
         last_resort::is_decided(self.ending());
-        monitor::write(context, self);
+        if self.is_recorded {
+            monitor::write(context, &self.metrics, self.is_whole.then_some((self.command, self.ended.as_slice())));
+        }
         self.mail(context);
     }
 }
@@ -117,27 +134,24 @@ pub(crate) fn conclude(
     context: &Context,
     command: &'static str,
     destinations: &[&Destination],
+    reach: Reach,
     done: Result<Notice, Failure>,
 ) -> Result<ExitStatus, Failure> {
-    match done {
+    let (notice, result) = match done {
         Ok(notice) => {
-            notice.tell(context);
-            Ok(notice.ending())
+            let ending = notice.ending();
+            (notice, Ok(ending))
         }
-        Err(failure) => {
-            Notice::of_failure(command, destinations, &failure).tell(context);
-            Err(failure)
-        }
-    }
+        Err(failure) => (Notice::of_failure(command, destinations, &failure), Err(failure)),
+    };
+    let Reach { is_whole, is_recorded } = reach;
+    Notice { is_whole, is_recorded, ..notice }.tell(context);
+    result
 }
 
 /// What a command found at a destination, for a subject: counts with what they count in the singular and the plural, those
 /// of nothing left out. Without any, how it ended.
-pub(crate) fn found(
-    counts: &[(u64, &str, &str)],
-    destination: Option<&DestinationName>,
-    ending: ExitStatus,
-) -> String {
+pub(crate) fn found(counts: &[(u64, &str, &str)], destination: Option<&DestinationName>, ending: ExitStatus) -> String {
     let at = destination.map(|it| format!(" at {}", plain(&it.0))).unwrap_or_default();
     let told: Vec<String> = counts
         .iter()

@@ -1,4 +1,4 @@
-//! What follows a run: the report by mail, metrics for a monitoring system, and a ping for one that waits for it.
+//! What follows a command: the report by mail, metrics for a monitoring system, and a ping for one that waits for it.
 
 mod mail;
 mod metrics;
@@ -6,5 +6,5 @@ mod ping;
 
 pub use dvb_engine::FileCounts;
 pub use mail::{MailError, Message, report_subject, send, try_out};
-pub use metrics::{Metrics, MetricsError, Work, write_metrics};
+pub use metrics::{Change, Family, Metrics, MetricsError, Scope, Work, write_metrics};
 pub use ping::{PingError, ping};

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use dataverse_backup::notify::{
-    FileCounts, MailError, Message, Metrics, Work, report_subject, send, try_out, write_metrics,
+    Change, Family, FileCounts, MailError, Message, Metrics, Scope, Work, report_subject, send, try_out, write_metrics,
 };
 use dvb_config::{Notifications, Secret, Smtp, SmtpTls};
 use serde_json::Value;
@@ -324,7 +324,7 @@ fn metrics(destination: &str, finished: i64, exit_code: u8) -> Metrics {
 fn metrics_are_in_the_text_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("d.prom");
-    write_metrics(&path, &metrics("de\"fault", 1_700_000_000, 0)).unwrap();
+    write_metrics(&path, &metrics("de\"fault", 1_700_000_000, 0).changes()).unwrap();
     let expected = r#"# HELP dataverse_backup_last_run_timestamp_seconds When the last run ended.
 # TYPE dataverse_backup_last_run_timestamp_seconds gauge
 dataverse_backup_last_run_timestamp_seconds{destination="de\"fault"} 1700000000
@@ -370,15 +370,15 @@ fn other_destinations_and_the_last_success_stay() {
             text.lines().filter_map(|it| it.strip_prefix(&start)).map(|it| it.parse().unwrap()).collect();
         found
     };
-    write_metrics(&path, &metrics("a", 100, 0)).unwrap();
-    write_metrics(&path, &metrics("ab", 200, 1)).unwrap();
-    write_metrics(&path, &metrics("a", 300, 3)).unwrap();
+    write_metrics(&path, &metrics("a", 100, 0).changes()).unwrap();
+    write_metrics(&path, &metrics("ab", 200, 1).changes()).unwrap();
+    write_metrics(&path, &metrics("a", 300, 3).changes()).unwrap();
     assert_eq!(value("last_run_timestamp_seconds", "a"), [300]);
     assert_eq!(value("last_run_exit_code", "a"), [3]);
     assert_eq!(value("last_success_timestamp_seconds", "a"), [100]);
     assert_eq!(value("last_run_timestamp_seconds", "ab"), [200]);
     assert_eq!(value("last_success_timestamp_seconds", "ab"), [0_i64; 0]);
-    write_metrics(&path, &metrics("a", 400, 0)).unwrap();
+    write_metrics(&path, &metrics("a", 400, 0).changes()).unwrap();
     assert_eq!(value("last_success_timestamp_seconds", "a"), [400]);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text.matches("# TYPE dataverse_backup_files gauge").count(), 1);
@@ -389,8 +389,9 @@ fn other_destinations_and_the_last_success_stay() {
 fn a_run_that_did_not_begin_leaves_what_the_one_before_it_did() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("d.prom");
-    write_metrics(&path, &metrics("a", 100, 0)).unwrap();
-    write_metrics(&path, &Metrics { work: None, ..metrics("a", 200, 5) }).unwrap();
+    write_metrics(&path, &metrics("a", 100, 0).changes()).unwrap();
+    let not_begun = Metrics { work: None, ..metrics("a", 200, 5) };
+    write_metrics(&path, &not_begun.changes()).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     for line in [
         "last_run_timestamp_seconds{destination=\"a\"} 200",
@@ -401,6 +402,61 @@ fn a_run_that_did_not_begin_leaves_what_the_one_before_it_did() {
     ] {
         assert!(text.contains(&format!("\ndataverse_backup_{line}\n")), "{line} in {text}");
     }
+}
+
+#[test]
+fn several_that_write_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.prom");
+    std::thread::scope(|scope| {
+        for number in 0..24 {
+            let path = &path;
+            scope.spawn(move || {
+                for round in 0..10 {
+                    write_metrics(path, &metrics(&format!("d{number}"), round, 0).changes()).unwrap();
+                }
+            });
+        }
+    });
+    let text = fs::read_to_string(&path).unwrap();
+    for number in 0..24 {
+        let line = format!("dataverse_backup_last_run_timestamp_seconds{{destination=\"d{number}\"}} 9\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn changes_are_of_one_destination_or_of_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.prom");
+    let change = |family, scope, samples: &[(&str, i128)]| Change {
+        family,
+        scope,
+        samples: samples.iter().map(|(side, value)| (vec![("side", (*side).to_owned())], *value)).collect(),
+    };
+    let at = |name: &str| Scope::Destination(name.to_owned());
+    let lines = || {
+        let text = fs::read_to_string(&path).unwrap();
+        text.lines().filter(|it| !it.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let overdue = Family::ProofOverdueCopies;
+    write_metrics(&path, &[change(overdue, at("a"), &[("x", 1), ("y", 2)]), change(overdue, at("b"), &[("x", 3)])])
+        .unwrap();
+    // One that is not told any more goes, with its destination's other one.
+    write_metrics(&path, &[change(overdue, at("a"), &[("y", 4)])]).unwrap();
+    let name = overdue.name();
+    let (b, a) =
+        (format!("{name}{{destination=\"b\",side=\"x\"}} 3"), format!("{name}{{destination=\"a\",side=\"y\"}} 4"));
+    assert_eq!(lines(), [b.clone(), a.clone()]);
+    let missing = |name: &str| Scope::Missing(name.to_owned());
+    write_metrics(&path, &[change(overdue, missing("a"), &[("x", 5)]), change(overdue, missing("c"), &[("x", 6)])])
+        .unwrap();
+    assert_eq!(lines(), [b, a, format!("{name}{{destination=\"c\",side=\"x\"}} 6")]);
+    write_metrics(&path, &[change(overdue, Scope::Everything, &[("x", 7)])]).unwrap();
+    assert_eq!(lines(), [format!("{name}{{side=\"x\"}} 7")]);
+    write_metrics(&path, &[change(overdue, Scope::Everything, &[])]).unwrap();
+    assert_eq!(lines(), [""; 0]);
 }
 
 #[test]
@@ -425,11 +481,11 @@ fn mail_can_be_tried_without_a_mail() {
 fn metrics_that_cannot_be_written_leave_what_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("not-there").join("d.prom");
-    let error = write_metrics(&path, &metrics("a", 1, 0)).unwrap_err();
+    let error = write_metrics(&path, &metrics("a", 1, 0).changes()).unwrap_err();
     assert!(error.to_string().contains(&path.display().to_string()), "{error}");
     let occupied = folder.path().join("occupied");
     fs::create_dir(&occupied).unwrap();
-    write_metrics(&occupied, &metrics("a", 1, 0)).unwrap_err();
+    write_metrics(&occupied, &metrics("a", 1, 0).changes()).unwrap_err();
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(names, ["occupied"], "no temporary file is left");
 }

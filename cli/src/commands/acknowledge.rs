@@ -11,6 +11,7 @@ use super::Context;
 use super::destination_args::DestinationArgs;
 use crate::build;
 use crate::exit::Failure;
+use crate::monitor;
 use crate::output::plain;
 
 /// Accept that a data file is lost or damaged for good
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     } else {
         context.screen.print(&text(&summary))?;
     }
+    monitor::write(context, &[], None);
     Ok(summary.ending)
 }
 

@@ -14,7 +14,7 @@ use super::Context;
 use super::selection_args;
 use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
-use crate::notice::{self, Ended, Notice, found};
+use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::plain;
 use crate::progress::Progress;
 use crate::{build, last_resort, report, signals};
@@ -40,6 +40,8 @@ const JOBS: u32 = 4;
 /// the destinations that are meant; so calls with --time-budget or --sample walk through everything. What could not be read
 /// comes first again. A data file that no run has recorded yet keeps no such time.
 ///
+/// What it finds is mailed, and written for monitoring, as after a run ([Notifications] in the configuration).
+///
 /// Without options, all data files. A signal (Ctrl-C) ends it in order.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -49,7 +51,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
-    notice::conclude(context, "audit", &destinations, look(args, context, &destinations))
+    let reach = Reach { is_whole: args.which.selection.is_everything(), is_recorded: true };
+    notice::conclude(context, "audit", &destinations, reach, look(args, context, &destinations))
 }
 
 fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {

@@ -13,7 +13,7 @@ use super::destination_args::DestinationArgs;
 use super::from_snapshot::{self, FromSnapshot, Known};
 use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
-use crate::notice::{self, Ended, Notice, did_not_end_well, found};
+use crate::notice::{self, Ended, Notice, Reach, did_not_end_well, found};
 use crate::output::{plain, plain_lines};
 use crate::progress::Progress;
 use crate::report::{bytes, data_files};
@@ -28,6 +28,8 @@ const NAMED: usize = 20;
 /// destination helps. Every byte is compared with the ledger's SHA-256 and with the checksum that Dataverse recorded, and the
 /// folder is removed. Sample, bytes, duration and result become a row of the event log. The exit code is 0 where everything
 /// came back as it was, 4 where a copy is missing or damaged.
+///
+/// What it finds is mailed, and written for monitoring, as after a run ([Notifications] in the configuration).
 ///
 /// With --from-snapshot no database is needed: what the destination tells of itself is all that is used; such a drill is not
 /// recorded.
@@ -53,7 +55,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
-    notice::conclude(context, "drill", &destinations, perform(args, context, &destinations))
+    // Always of a part.
+    let reach = Reach { is_whole: true, is_recorded: !args.from_snapshot.is_asked() };
+    notice::conclude(context, "drill", &destinations, reach, perform(args, context, &destinations))
 }
 
 fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {

@@ -13,7 +13,7 @@ use super::destination_args::DestinationArgs;
 use super::restore::sinks;
 use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
-use crate::notice::{self, Ended, Notice, found};
+use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::{build, hint, signals};
@@ -31,6 +31,8 @@ const NAMED: usize = 50;
 /// With --apply it does it: an object in a store gets the bytes of a good copy, by the rules of `restore --in-place`; a
 /// copy is made again from the store, or from another destination. What was bad is kept beside, and each repaired object is
 /// an incident in the ledger (status --file ID shows them). A run then records that the data files are OK.
+///
+/// Its outcome is then mailed, and written for monitoring, as after a run ([Notifications] in the configuration).
 ///
 /// Where nobody can say which side is right, nothing is done, and the reason is given.
 #[derive(Debug, clap::Args)]
@@ -100,7 +102,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         // A look changes nothing and records nothing: it is for who asked.
         return done.map(|it| it.ending());
     }
-    notice::conclude(context, "repair", &destinations, done)
+    let reach = Reach { is_whole: true, is_recorded: true };
+    notice::conclude(context, "repair", &destinations, reach, done)
 }
 
 fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {

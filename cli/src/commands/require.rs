@@ -10,6 +10,7 @@ use dvb_model::{DestinationName, DvObjectId, Status};
 use serde_json::{Value, json};
 
 use crate::args;
+use crate::monitor;
 use crate::report::{self, data_files};
 
 /// Data files that are named one by one.
@@ -146,8 +147,7 @@ fn too_few(
 }
 
 fn ago(age: Duration) -> String {
-    let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());
-    then.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+    monitor::before(jiff::Timestamp::now(), age)
 }
 
 fn days(age: Duration) -> String {

@@ -15,6 +15,7 @@ use super::from_snapshot::{FromSnapshot, Known};
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::exit::Failure;
+use crate::monitor;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{bytes, data_files};
@@ -149,6 +150,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let summary = give_back(args, context, &destinations, &stop)?;
     show(context, &summary)?;
+    if args.in_place && !args.dry_run && !args.from_snapshot.is_asked() {
+        monitor::write(context, &[], None);
+    }
     Ok(summary.ending)
 }
 

@@ -16,7 +16,8 @@ use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::build::BuildError;
 use crate::exit::Failure;
-use crate::notify::{self, Metrics, Work};
+use crate::notice::Notice;
+use crate::notify::{self, Change, Metrics, Work};
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
@@ -175,13 +176,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     last_resort::watch(&stop, budget);
     let several = destinations.len() > 1;
     let outcomes = copy(args, context, &destinations, &stop);
-    if args.is_whole() {
-        outcomes.iter().for_each(|it| write_metrics(context, it));
-    }
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     show(context, &outcomes, several, ending);
     if !args.dry_run {
-        report::notice(&outcomes).tell(context);
+        let is_whole = args.is_whole();
+        let metrics = if is_whole { outcomes.iter().flat_map(metrics).collect() } else { Vec::new() };
+        Notice { metrics, is_whole, ..report::notice(&outcomes) }.tell(context);
     }
     if args.is_whole() && ending == ExitStatus::Safe {
         ping(context);
@@ -333,8 +333,8 @@ fn ping(context: &Context) {
     }
 }
 
-fn write_metrics(context: &Context, outcome: &Outcome) {
-    let Some(path) = &context.config.notifications.metrics_file else { return };
+/// What monitoring hears of a run.
+fn metrics(outcome: &Outcome) -> Vec<Change> {
     let work = outcome.result.as_ref().ok().map(|it| Work { files: it.files, bytes_copied: it.bytes_copied });
     let metrics = Metrics {
         destination: outcome.destination.0.clone(),
@@ -343,7 +343,5 @@ fn write_metrics(context: &Context, outcome: &Outcome) {
         exit_code: outcome.ending.code(),
         work,
     };
-    if let Err(error) = notify::write_metrics(path, &metrics) {
-        context.screen.warn(&chain(&error));
-    }
+    metrics.changes()
 }

@@ -17,7 +17,7 @@ use super::from_snapshot::{FromSnapshot, Known};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
-use crate::notice::{self, Ended, Notice, found};
+use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::{Tint, plain, plain_lines};
 use crate::progress::Progress;
 use crate::{build, last_resort, report, signals};
@@ -36,6 +36,8 @@ const NAMED: usize = 20;
 /// the next `run` makes the copy again. What cannot be read for now is never called damaged: the exit code is 5 (or 1),
 /// and its turn comes first the next time. Where not one of the copies is to be found, nothing is recorded (exit code
 /// 7): the disk may not be mounted.
+///
+/// What it finds is mailed, and written for monitoring, as after a run ([Notifications] in the configuration).
 ///
 /// Without options, all copies of all destinations. A signal (Ctrl-C) ends it in order.
 #[derive(Debug, clap::Args)]
@@ -81,7 +83,9 @@ struct Outcome<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
-    notice::conclude(context, "verify", &destinations, look_at_all(args, context, &destinations))
+    let is_recorded = !args.from_snapshot.is_asked();
+    let reach = Reach { is_whole: args.which.selection.is_everything(), is_recorded };
+    notice::conclude(context, "verify", &destinations, reach, look_at_all(args, context, &destinations))
 }
 
 fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {

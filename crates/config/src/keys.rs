@@ -182,8 +182,8 @@ pub(super) const BACKUP: &[Key] = &[
 ];
 
 pub(super) const NOTIFICATIONS: &[Key] = &[
-    plain("Email", "who gets the report"),
-    plain("EmailWhen", "after which runs the report is mailed"),
+    plain("Email", "who gets the reports"),
+    plain("EmailWhen", "after which commands a report is mailed"),
     plain("From", "the sender of the report"),
     plain("SmtpHost", "the mail server, where the system's sendmail is not to be used"),
     plain("SmtpPort", "the port of the mail server"),

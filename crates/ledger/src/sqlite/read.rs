@@ -233,11 +233,13 @@ pub(super) fn raw_detail(row: &Row<'_>) -> rusqlite::Result<RawDetail> {
 pub(super) fn oldest_proof(db: &Connection, destination: &DestinationName) -> Result<Option<String>, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
     let mut statement = db.prepare_cached(
-        "SELECT min(c.proved_at) FROM backup_copy c
-         JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
-         WHERE c.destination = ?1 AND c.state = 'proved' AND s.gone_since IS NULL",
+        // In the order of the index: it ends at the first one, and does not read all copies for the smallest.
+        "SELECT c.proved_at FROM backup_copy c
+         CROSS JOIN backup_state s ON s.destination = c.destination AND s.id = c.id
+         WHERE c.destination = ?1 AND c.state = 'proved' AND s.gone_since IS NULL
+         ORDER BY c.proved_at LIMIT 1",
     )?;
-    Ok(statement.query_row([destination], |row| row.get(0))?)
+    Ok(statement.query_row([destination], |row| row.get(0)).optional()?)
 }
 
 pub(super) fn runs(
