@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use dvb_engine::acknowledged;
-use dvb_ledger::{Ledger, LedgerError};
+use dvb_engine::{CancelToken, acknowledged};
+use dvb_ledger::{Ledger, LedgerError, UnprovedCopies};
 use dvb_model::DestinationName;
 use dvb_storage::chain;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,8 @@ use dvb_config::Config;
 
 /// How far back the event log is searched for what the file does not say (it was removed, say).
 const REMEMBERED: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// How long the ledger may take to be there.
+const OPENS_WITHIN: Duration = Duration::from_secs(60);
 /// Later than any proof.
 const FOREVER: &str = "9999-12-31T23:59:59Z";
 /// Commands with a time and an exit code of their own beside `run`, whose numbers are older than this.
@@ -34,7 +36,9 @@ pub(crate) fn write(context: &Context, own: &[Change], whole: Option<(&str, &[En
     if let Some((command, ended)) = whole {
         changes.extend(outcome(command, ended));
     }
-    let known = build::ledger(&context.config, 1).and_then(|ledger| state(ledger.as_ref(), &context.config));
+    // The command's own may be over by now.
+    let stop = CancelToken::new().within(Some(OPENS_WITHIN));
+    let known = build::ledger(&context.config, 1, &stop).and_then(|ledger| state(ledger.as_ref(), &context.config));
     match known {
         Ok(known) => changes.extend(known),
         Err(error) => {
@@ -126,11 +130,8 @@ fn overdue(
 }
 
 fn copies(ledger: &dyn Ledger, name: &DestinationName) -> Result<Change, LedgerError> {
-    let states = [
-        ("proved", ledger.count_copies(name, FOREVER)?),
-        ("damaged", ledger.count_damaged(name)?),
-        ("claimed", ledger.count_claimed(name)?),
-    ];
+    let UnprovedCopies { damaged, claimed } = ledger.unproved_copies(name)?;
+    let states = [("proved", ledger.count_copies(name, FOREVER)?), ("damaged", damaged), ("claimed", claimed)];
     let samples = states.map(|(state, count)| (vec![("state", state.to_owned())], count.into()));
     Ok(Change { family: Family::Copies, scope: Scope::Destination(name.0.clone()), samples: samples.into() })
 }

@@ -214,12 +214,6 @@ pub trait Proofs {
         limit: u32,
     ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
-    /// How many copies at a destination were found bad, and were not made again yet.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    fn count_damaged(&self, destination: &DestinationName) -> Result<u64, LedgerError>;
-
     /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
     ///
     /// # Errors

@@ -71,13 +71,6 @@ pub(super) fn held(rows: &[Row]) -> Result<Vec<LedgerCopy>, Fault> {
         .collect()
 }
 
-pub(super) fn count_damaged(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<u64, Fault> {
-    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
-    let sql = "SELECT count(*) FROM backup_copy WHERE destination = $1 AND state = 'damaged'";
-    let count: i64 = db.query_one(sql, &[&destination])?.try_get(0)?;
-    Ok(u64::try_from(count).unwrap_or(0))
-}
-
 pub(super) fn count_copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,

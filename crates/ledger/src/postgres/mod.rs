@@ -254,10 +254,6 @@ impl Proofs for PostgresLedger {
         self.transact("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
     }
 
-    fn count_damaged(&self, destination: &DestinationName) -> Result<u64, LedgerError> {
-        self.transact("count the damaged copies", |it| check::count_damaged(it, destination))
-    }
-
     fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
         self.transact("count the copies", |it| check::count_copies(it, destination, before))
     }

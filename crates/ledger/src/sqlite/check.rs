@@ -82,13 +82,6 @@ pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<LedgerCopy>, Fault> {
     Ok(page)
 }
 
-pub(super) fn count_damaged(db: &Connection, destination: &DestinationName) -> Result<u64, Fault> {
-    let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
-    let sql = "SELECT count(*) FROM backup_copy WHERE destination = ?1 AND state = 'damaged'";
-    let count: i64 = db.prepare_cached(sql)?.query_row([destination], |row| row.get(0))?;
-    Ok(u64::try_from(count).unwrap_or(0))
-}
-
 pub(super) fn count_copies(db: &Connection, destination: &DestinationName, before: &str) -> Result<u64, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
     let mut statement = db.prepare_cached(

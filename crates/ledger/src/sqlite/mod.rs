@@ -285,10 +285,6 @@ impl Proofs for SqliteLedger {
         self.read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
     }
 
-    fn count_damaged(&self, destination: &DestinationName) -> Result<u64, LedgerError> {
-        self.read("count the damaged copies", |it| check::count_damaged(it, destination))
-    }
-
     fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
         self.read("count the copies", |it| check::count_copies(it, destination, before))
     }

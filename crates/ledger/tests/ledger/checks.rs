@@ -68,18 +68,6 @@ pub(crate) fn damage_at_the_source_is_of_what_was_safe(bench: &dyn Bench) {
     assert_eq!(ledger.counts(&there()).unwrap().0, [(Status::Ok, 1)]);
 }
 
-pub(crate) fn damaged_copies_are_counted(bench: &dyn Bench) {
-    let ledger = bench.migrated();
-    assert_eq!(ledger.count_damaged(&here()).unwrap(), 0);
-    copy_all(&*ledger, &here(), 1..=3);
-    copy_all(&*ledger, &there(), [1]);
-    bench.execute("UPDATE backup_copy SET state = 'damaged' WHERE id = 1");
-    assert_eq!((ledger.count_damaged(&here()).unwrap(), ledger.count_damaged(&there()).unwrap()), (1, 1));
-    bench.execute("UPDATE backup_copy SET state = 'damaged' WHERE id = 2");
-    assert_eq!((ledger.count_damaged(&here()).unwrap(), ledger.count_damaged(&there()).unwrap()), (2, 1));
-    assert_eq!(ledger.count_copies(&here(), LATER).unwrap(), 1);
-}
-
 pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {
     let ledger = bench.migrated();
     assert_eq!(all(&*ledger, LATER), [0_i64; 0]);

@@ -86,7 +86,6 @@ macro_rules! suite {
             reports::keys_that_are_taken_are_told,
             reports::a_key_is_looked_up,
             checks::damage_at_the_source_is_of_what_was_safe,
-            checks::damaged_copies_are_counted,
             checks::the_oldest_come_first_page_by_page,
             checks::damaged_copies_of_what_is_not_safe_are_listed,
             checks::objects_of_one_time_are_all_seen,
