@@ -162,7 +162,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("guard", &["copies", "source", "catalogue", "command"]),
     ("acknowledge", &["command"]),
     ("audit", &["source", "catalogue", "command"]),
-    ("orphans", &["copies", "catalogue", "command"]),
+    ("orphans", &["guard", "copies", "catalogue", "command"]),
     ("rebuild", &["guard", "copies", "source", "catalogue", "command"]),
     ("restore", &["guard", "copies", "source", "catalogue", "command"]),
     ("run", &["guard", "copies", "source", "catalogue", "command"]),
