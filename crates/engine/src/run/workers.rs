@@ -229,7 +229,7 @@ mod tests {
 
     fn line(size: u64) -> Line {
         let file = serde_json::json!({"id": 1, "checksum_type": "MD5", "checksum_value": "", "content_type": "", "size": size});
-        let line = serde_json::json!({"subject": {"DataFile": file}, "fingerprint": "", "lanes": []});
+        let line = serde_json::json!({"subject": {"DataFile": file}, "fingerprint": "", "dests": []});
         serde_json::from_value(line).unwrap()
     }
 
