@@ -139,7 +139,7 @@ impl<'a> Workers<'a> {
                     return None;
                 }
             };
-            let mut batch = self.for_lanes(lines);
+            let mut batch = self.for_dests(lines);
             for dest in self.active() {
                 let Some(due) = batch.get_mut(dest.number) else { continue };
                 if !dest.goes_on() {
@@ -155,7 +155,7 @@ impl<'a> Workers<'a> {
         }
     }
 
-    fn for_lanes(&self, lines: Vec<Line>) -> Batch {
+    fn for_dests(&self, lines: Vec<Line>) -> Batch {
         let mut batch: Batch = self.dests.iter().map(|_| Vec::new()).collect();
         for line in lines {
             for dest in self.active() {
@@ -179,7 +179,7 @@ impl<'a> Workers<'a> {
                 break;
             }
             let is_early = began.elapsed() < LAST_WORDS;
-            let batch = self.for_lanes(lines);
+            let batch = self.for_dests(lines);
             for dest in self.active() {
                 let may_record = is_early || dest.setup.stop.may_begin();
                 leave(dest, batch.get(dest.number).map_or(&[], Vec::as_slice), may_record);
