@@ -136,7 +136,7 @@ impl<'a> DestinationRun<'a> {
         self.setup.stop.may_begin() && !self.tally.is_aborted()
     }
 
-    /// Carries a batch, and records whatever came of it; what ends the whole lane is kept in the tally.
+    /// Carries a batch, and records whatever came of it; what ends the whole run is kept in the tally.
     pub(crate) fn take(&self, batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self.freed.wait_while(free, |it| *it == 0).unwrap_or_else(PoisonError::into_inner);

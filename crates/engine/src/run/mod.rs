@@ -386,7 +386,7 @@ fn refuse_all(entries: Vec<&mut Entry<'_>>, error: RunError) {
     }
 }
 
-/// The lane of one destination, where there is work to be done and nothing against it.
+/// The run of one destination, where there is work to be done and nothing against it.
 fn start<'a>(number: usize, entry: &mut Entry<'a>, plan: DestinationPlan) -> Option<DestinationRun<'a>> {
     let DestinationPlan { mut counts, gone, renamed } = plan;
     let (setup, options) = (entry.setup, entry.options);
