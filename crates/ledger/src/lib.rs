@@ -7,6 +7,7 @@ mod aggregate;
 mod check;
 mod claim;
 mod decode;
+mod delegate;
 mod error;
 mod event;
 mod history;
