@@ -91,3 +91,16 @@ fn a_drill_brings_a_sample_back_and_says_what_does_not_come() {
     assert!(json["failures"][0]["reason"].is_string(), "{json:#}");
     site.call(&["incident", "list", "--open"]).expect(1);
 }
+
+#[test]
+fn a_drill_names_what_keeps_everything_from_coming_back() {
+    let site = Site::copied();
+    fs::rename(site.path("copies"), site.path("copies-away")).unwrap();
+    let drill = site.call(&["drill"]);
+    assert!(!drill.err.contains("cannot keep the list"), "{drill}");
+    assert!(drill.err.contains("copies"), "{drill}");
+    assert_ne!(drill.code, 0, "{drill}");
+    fs::create_dir(site.path("copies")).unwrap();
+    let drill = site.call(&["drill"]);
+    assert!(!drill.err.contains("cannot keep the list") && drill.code != 0, "{drill}");
+}

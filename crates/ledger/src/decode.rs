@@ -174,10 +174,6 @@ pub(crate) fn counts(rows: Vec<(String, i64, i64)>) -> Result<(Vec<(Status, u64)
     Ok((Status::ALL.into_iter().filter_map(of).collect(), gone_total))
 }
 
-pub(crate) fn spread(rows: Vec<(i64, i64)>) -> Result<Vec<(u64, u64)>, LedgerError> {
-    rows.into_iter().map(|it| Ok((number(it.0, "count", 0)?, number(it.1, "count", 0)?))).collect()
-}
-
 /// A version as the databases keep it.
 pub(crate) fn version_column(version: u32) -> i32 {
     // Versions count changes of one object; a larger number would be a mistake that the unique key shows.

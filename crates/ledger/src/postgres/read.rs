@@ -197,22 +197,6 @@ pub(super) fn counts(
     Ok(decode::counts(rows.collect::<Result<_, postgres::Error>>()?)?)
 }
 
-pub(super) fn spread(db: &mut Transaction<'_>) -> Result<Vec<(u64, u64)>, Fault> {
-    let rows = db.query(
-        "SELECT destinations, count(*)
-         FROM (SELECT count(*) FILTER (WHERE status = 'OK'
-                          OR EXISTS (SELECT FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id
-                                       AND c.role = 'main' AND c.state = 'proved')) AS destinations
-               FROM backup_state s
-               WHERE kind = 'file' AND gone_since IS NULL
-               GROUP BY id HAVING bool_or(status <> 'NOT_COVERED')) spread
-         GROUP BY destinations ORDER BY destinations",
-        &[],
-    )?;
-    let rows = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    Ok(decode::spread(rows.collect::<Result<_, postgres::Error>>()?)?)
-}
-
 /// Each destination is looked up by itself: a planner that joins them may read all states for each.
 const DETAILS: &str = concat!(
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, ",

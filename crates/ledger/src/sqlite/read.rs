@@ -170,21 +170,6 @@ pub(super) fn counts(db: &Connection, destination: &DestinationName) -> Result<(
     Ok(decode::counts(rows.collect::<Result<_, _>>()?)?)
 }
 
-pub(super) fn spread(db: &Connection) -> Result<Vec<(u64, u64)>, Fault> {
-    let mut statement = db.prepare_cached(
-        "SELECT destinations, count(*)
-         FROM (SELECT sum(status = 'OK'
-                          OR EXISTS (SELECT 1 FROM backup_copy c WHERE c.destination = s.destination AND c.id = s.id
-                                       AND c.role = 'main' AND c.state = 'proved')) AS destinations
-               FROM backup_state s
-               WHERE kind = 'file' AND gone_since IS NULL
-               GROUP BY id HAVING sum(status <> 'NOT_COVERED') > 0)
-         GROUP BY destinations ORDER BY destinations",
-    )?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(decode::spread(rows.collect::<Result<_, _>>()?)?)
-}
-
 /// Each destination is looked up by itself: a planner that joins them may read all states for each.
 pub(super) const DETAILS: &str =
     "SELECT id, dataset, storage_identifier, label, status, basis, reason, provisional, gone_since, recorded_at,
