@@ -17,8 +17,10 @@ fn main() {
     let path = folder.path().join("ledger.db");
     let ledger = SqliteLedger::new(&path);
     ledger.migrate().unwrap();
+    let start = Instant::now();
     fill(&path, files, incidents);
-    let before = peak();
+    println!("filled in {:.2} s", start.elapsed().as_secs_f64());
+    let (before, used) = (peak(), processor());
     let start = Instant::now();
     let report = gather(&ledger, &facts()).unwrap();
     println!("gathered in {:.2} s", start.elapsed().as_secs_f64());
@@ -26,7 +28,18 @@ fn main() {
     println!("HTML: {} bytes", html(&report).len());
     println!("PREMIS: {} bytes", premis(&report).len());
     println!("{}", text(&report));
-    println!("all in {:.2} s; peak memory {} kB, before {before} kB", start.elapsed().as_secs_f64(), peak());
+    println!(
+        "all in {:.2} s, {:.2} s of a processor; peak memory {} kB, before {before} kB",
+        start.elapsed().as_secs_f64(),
+        processor() - used,
+        peak()
+    );
+}
+
+/// Seconds of a processor that the process has used.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    stat.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
 /// The most memory that the process had, in kB.
