@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::site::Site;
+use crate::site::{Site, done};
 
 #[test]
 fn an_acknowledged_loss_raises_no_alarm_and_is_counted_apart() {
@@ -103,4 +103,29 @@ fn a_drill_names_what_keeps_everything_from_coming_back() {
     fs::create_dir(site.path("copies")).unwrap();
     let drill = site.call(&["drill"]);
     assert!(!drill.err.contains("cannot keep the list") && drill.code != 0, "{drill}");
+}
+
+#[test]
+fn a_drill_that_is_killed_leaves_nothing_that_stays() {
+    let mut site = Site::copied();
+    // So slow that it is under way for minutes.
+    site.add("Backup", "BandwidthLimit: 1");
+    let temporary = site.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let mut killed = site.command(&["drill"]).env("TMPDIR", &temporary).spawn().unwrap();
+    let is_begun = || fs::read_dir(&temporary).unwrap().flatten().any(|it| it.path().join("drill").exists());
+    while !is_begun() {
+        assert!(killed.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 1);
+    site.change("Backup", "BandwidthLimit", "100MiB/s");
+    let again = done(site.command(&["drill", "--json"]).env("TMPDIR", &temporary)).expect(0).json();
+    assert_eq!(again["good"], 3, "{again:#}");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "what was left is swept");
+    let report = site.call(&["report", "--json"]).json();
+    let drills = report["drills"].to_string();
+    assert!(drills.contains("null"), "the one that was killed has no end: {report:#}");
 }
