@@ -41,6 +41,9 @@ fn words(hint: &Hint) -> String {
             ". If it is the right place, `run` leaves the id there again; if all copies there are lost: run --copies-lost \
              --destination {destination}"
         ),
+        Hint::AcceptOtherDataverse => {
+            ". If it is the right destination, and its copies are wanted: --accept-other-dataverse".to_owned()
+        }
         Hint::AnotherLedger => {
             ". To make it again, name another one in [Database] BackupDatabase, or move it away first".to_owned()
         }

@@ -11,7 +11,7 @@ use dvb_model::DestinationName;
 use tempfile::TempDir;
 
 use super::Context;
-use crate::build::{self, CatalogueReader};
+use crate::build::{self, BuildError, CatalogueReader};
 use crate::exit::Failure;
 use dvb_config::Destination;
 
@@ -26,6 +26,11 @@ pub(crate) struct FromSnapshot {
     /// (TMPDIR): about 600 bytes a data file.
     #[arg(long, value_name = "X", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     from_snapshot: Option<String>,
+
+    /// Read the snapshot of another Dataverse too: otherwise one that has hardly a data file in common with this
+    /// configuration's catalogue is refused (exit code 7)
+    #[arg(long, requires = "from_snapshot")]
+    accept_other_dataverse: bool,
 }
 
 impl FromSnapshot {
@@ -70,7 +75,13 @@ impl Known {
         let Some(words) = &asked.from_snapshot else {
             return Ok(Self::Ledger(build::ledger(&context.config, workers, stop)?));
         };
-        let snapshots = Snapshots::fetch(&which(Some(words)), context, destinations, observer, stop)?;
+        let snapshots = Snapshots::fetch(
+            (&which(Some(words)), asked.accept_other_dataverse),
+            context,
+            destinations,
+            observer,
+            stop,
+        )?;
         if context.screen.is_chatty() {
             context.screen.say(&snapshots.describe());
         }
@@ -164,7 +175,7 @@ pub(super) fn scratch_folder() -> Result<Scratch, Failure> {
 impl Snapshots {
     /// Those that can be had. One that cannot does not keep the others from helping.
     fn fetch(
-        which: &Which,
+        (which, accept_other): (&Which, bool),
         context: &Context,
         destinations: &[&Destination],
         observer: &dyn Observer,
@@ -181,7 +192,7 @@ impl Snapshots {
         let ledger = build::passing_ledger(folder.path())?;
         let mut all = Self { ledger, fetched: Vec::new(), refused: Vec::new(), folder, _lock: lock };
         for destination in destinations {
-            match all.of(which, context, destination, observer, stop) {
+            match all.of((which, accept_other), context, destination, observer, stop) {
                 Ok(it) => all.fetched.push((destination.name.clone(), it)),
                 Err(failure) => all.refused.push((destination.name.clone(), failure)),
             }
@@ -197,16 +208,22 @@ impl Snapshots {
 
     fn of(
         &self,
-        which: &Which,
+        (which, accept_other): (&Which, bool),
         context: &Context,
         destination: &Destination,
         observer: &dyn Observer,
         stop: &CancelToken,
     ) -> Result<Fetched, Failure> {
         let sink = build::sink(destination)?;
-        let catalogue = build::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
+        let catalogue = match build::catalogue(&context.config) {
+            Ok(reader) => Some(reader),
+            // Nothing is configured: what the destination tells is all there is.
+            Err(BuildError::NoDatabase { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
         let setup = RebuildSetup {
-            catalogue: catalogue.as_deref(),
+            catalogue: catalogue.as_ref().map(CatalogueReader::as_catalog),
+            accept_other,
             ledger: self.ledger.as_ref(),
             destination: &destination.name,
             sink: sink.as_ref(),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot, init};
+use crate::build::{BuildError, CatalogueReader};
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
@@ -37,7 +38,7 @@ Exit codes of rebuild:
     0  every object that the snapshot names is there, to be proved
     4  some are missing or have another size, or there is no snapshot that is whole
     5  no connection to the destination or the ledger
-    7  the ledger knows the destination already
+    7  the ledger knows the destination already, or it holds the copies of another Dataverse
   128+N  ended by signal N; call it again")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -46,6 +47,11 @@ pub(crate) struct Args {
     /// This snapshot instead of the newest: its name at the destination, or a file that was fetched before
     #[arg(long, value_name = "X")]
     snapshot: Option<String>,
+
+    /// Take over the snapshot of another Dataverse too: otherwise one that has hardly a data file in common with this
+    /// configuration's catalogue is refused (exit code 7)
+    #[arg(long)]
+    accept_other_dataverse: bool,
 }
 
 type Outcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
@@ -80,12 +86,17 @@ fn make_again(
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
     progress.begin("reading the snapshot");
-    let catalogue = build::catalogue(&context.config).ok().map(|reader| reader.as_catalog().describe());
+    let catalogue = match build::catalogue(&context.config) {
+        Ok(reader) => Some(reader),
+        Err(BuildError::NoDatabase { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     let setup = RebuildSetup {
         ledger,
         destination: &destination.name,
         sink: sink.as_ref(),
-        catalogue: catalogue.as_deref(),
+        catalogue: catalogue.as_ref().map(CatalogueReader::as_catalog),
+        accept_other: args.accept_other_dataverse,
         observer: &progress,
         stop,
     };

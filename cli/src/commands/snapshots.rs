@@ -60,6 +60,7 @@ fn list(destination: &Destination, stop: &CancelToken) -> Result<Vec<SnapshotRow
     let setup = RebuildSetup {
         // They are listed, whosever they are.
         catalogue: None,
+        accept_other: false,
         ledger: ledger.as_ref(),
         destination: &destination.name,
         sink: sink.as_ref(),

@@ -93,6 +93,7 @@ fn take_over(name: &str, sink: &dyn Sink, folder: &TempDir) {
     ledger.migrate().unwrap();
     let setup = RebuildSetup {
         catalogue: None,
+        accept_other: false,
         ledger: &ledger,
         destination: &DestinationName("default".into()),
         sink,

@@ -170,6 +170,24 @@ pub enum RunError {
         /// When the id was first seen there, RFC 3339 UTC.
         since: String,
     },
+    /// The destination holds the copies of another Dataverse.
+    #[error(
+        "destination {destination} holds the copies of another Dataverse: its snapshot was made from {source_of_copies}, the \
+         catalogue of this configuration is {own}, and of {both} data files whose id both have only {same} are the same. Nothing \
+         was taken over or given back"
+    )]
+    OtherDataverse {
+        /// Name of the destination.
+        destination: String,
+        /// What the snapshot was made from.
+        source_of_copies: String,
+        /// What the catalogue at hand is read from.
+        own: String,
+        /// Data files whose id both have.
+        both: u64,
+        /// Those of them that are the same.
+        same: u64,
+    },
     /// The destination is no second place.
     #[error(
         "destination {destination} and {other} are one place ({how}): a copy there is no second one. Nothing was copied. Give \
@@ -257,6 +275,7 @@ impl RunError {
             Self::Unidentified { destination, .. } => Some(Hint::TakeOver { destination: destination.clone() }),
             Self::NotMarked { destination, .. } => Some(Hint::MarkAgain { destination: destination.clone() }),
             Self::NotBlank { .. } => Some(Hint::AnotherLedger),
+            Self::OtherDataverse { .. } => Some(Hint::AcceptOtherDataverse),
             Self::NoCopies { .. } => Some(Hint::SeeStatus),
             Self::NothingToVerify { .. } => Some(Hint::RunFirst),
             Self::Unknown { near, .. } if near.is_empty() => Some(Hint::SeeNames),

@@ -80,6 +80,7 @@ impl From<&RunError> for ExitStatus {
             | RunError::Unidentified { .. }
             | RunError::Strange { .. }
             | RunError::NotMarked { .. }
+            | RunError::OtherDataverse { .. }
             | RunError::OnePlace { .. }
             | RunError::StoreDenied { .. }
             | RunError::OtherStore { .. } => Self::Refused,

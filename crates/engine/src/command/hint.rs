@@ -36,6 +36,8 @@ pub enum Hint {
         /// Name of the destination.
         destination: String,
     },
+    /// If its copies are wanted all the same: `RebuildSetup::accept_other`.
+    AcceptOtherDataverse,
     /// Use another ledger, or move this one away.
     AnotherLedger,
     /// What has copies is known to the ledger.

@@ -5,7 +5,9 @@
 
 mod claims;
 mod fetch;
+mod same;
 
+use dvb_catalog::Catalog;
 use std::path::{Path, PathBuf};
 
 use dvb_catalog::SnapshotLink;
@@ -37,9 +39,11 @@ pub struct RebuildSetup<'a> {
     pub destination: &'a DestinationName,
     /// The destination itself, where sessions are opened.
     pub sink: &'a dyn Sink,
-    /// What the caller's own catalogue is read from, as [`Catalog::describe`](dvb_catalog::Catalog::describe) says it, where
-    /// that is known: a note says that a destination was filled from another one.
-    pub catalogue: Option<&'a str>,
+    /// The caller's own catalogue, where there is one: a destination with the copies of another Dataverse is refused, and a note
+    /// says where its copies were made from another address.
+    pub catalogue: Option<&'a dyn Catalog>,
+    /// The copies of another Dataverse are wanted.
+    pub accept_other: bool,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
     /// Who can end it early.
@@ -151,21 +155,12 @@ impl Report for RebuildSummary {
     }
 }
 
-/// What another Dataverse has stored is not to be given back here unseen; but after a disaster the same one may have
-/// another address, so this is a note.
-fn other_catalogue(setup: &RebuildSetup<'_>, owner: &Identity) -> Option<String> {
-    let (Some(own), Identity::Of(owner)) = (setup.catalogue, owner) else { return None };
-    (owner.catalogue != own).then(|| {
-        format!("the copies there are of {}; the catalogue of this configuration is {own}: make sure that it is the same Dataverse", owner.describe())
-    })
-}
-
 fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String) -> Result<RebuildSummary, RunError> {
     let contact = Contact::under_lock();
     let mut connection = Connection::new(setup.at(&options.run), &contact);
     let owner = fetch::owner(&mut connection)?;
     let mut fetched = fetch::fetch(setup, &options.which, &mut connection, &owner, &options.spool_folder)?;
-    fetched.notes.extend(other_catalogue(setup, &owner));
+    fetched.notes.extend(same::check(setup, &fetched)?);
     guard::take_on(setup.ledger, setup.destination, owner, fetched.header.installation.as_deref())?;
     setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
     let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
@@ -228,15 +223,13 @@ pub fn fetch_snapshot(
             Which::File(_) => fetch::fetch(setup, which, &mut connection, &Identity::None, folder),
             Which::Newest | Which::Named(_) => {
                 let owner = fetch::owner(&mut connection);
-                owner.and_then(|owner| {
-                    let mut fetched = fetch::fetch(setup, which, &mut connection, &owner, folder)?;
-                    fetched.notes.extend(other_catalogue(setup, &owner));
-                    Ok(fetched)
-                })
+                owner.and_then(|owner| fetch::fetch(setup, which, &mut connection, &owner, folder))
             }
         };
         connection.clean_up();
-        fetched
+        let mut fetched = fetched?;
+        fetched.notes.extend(same::check(setup, &fetched)?);
+        Ok(fetched)
     })
 }
 

@@ -18,6 +18,7 @@ fn from_snapshot_alone(bench: &Bench) -> RestoreSummary {
     let (destination, run) = (destination(), new_run_id());
     let setup = RebuildSetup {
         catalogue: None,
+        accept_other: false,
         ledger: ledger.as_ref(),
         destination: &destination,
         sink: bench.sink.as_ref(),

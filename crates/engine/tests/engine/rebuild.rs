@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use dvb_catalog::{Catalog as _, SnapshotLink};
+use dvb_catalog::{Catalog, PostgresCatalog, SnapshotLink};
 use dvb_engine::{
     ExitStatus, NullObserver, Options, RebuildOptions, RebuildSetup, RebuildSummary, RunError, Which, claim_snapshot,
     fetch_snapshot, new_run_id, rebuild,
@@ -15,7 +15,7 @@ use dvb_storage::Sink;
 use dvb_testkit::dataverse::{Expect, Schema};
 use dvb_testkit::files;
 
-use crate::bench::{Bench, GONE, LedgerKind, TAKEN, destination, new_ledger};
+use crate::bench::{Bench, GONE, LedgerKind, TAKEN, destination, new_ledger, target};
 use crate::faults::{Fault, Faulty, Plan};
 use crate::{orphans, verify};
 
@@ -44,6 +44,7 @@ fn rebuild_of(
         destination,
         sink,
         catalogue: None,
+        accept_other: false,
         observer: &NullObserver,
         stop: &bench.stop,
     };
@@ -64,6 +65,7 @@ pub(crate) fn from_snapshot_alone(bench: &Bench, sink: &dyn Sink, which: Which) 
         destination: &destination,
         sink,
         catalogue: None,
+        accept_other: false,
         observer: &NullObserver,
         stop: &bench.stop,
     };
@@ -143,25 +145,41 @@ fn a_lost_ledger_comes_back_in_postgres() {
 }
 
 #[test]
-fn that_copies_are_of_another_catalogue_is_noted() {
-    let bench = Bench::of_files(2);
+fn the_copies_of_another_dataverse_are_refused_and_those_of_the_same_at_another_address_noted() {
+    let bench = Bench::of_files(4);
     bench.run();
     let destination = destination();
-    let of = |catalogue: Option<&str>| {
+    let of = |catalogue: Option<&dyn Catalog>, accept_other: bool| {
         let setup = RebuildSetup {
             ledger: bench.ledger.as_ref(),
             destination: &destination,
             sink: bench.sink.as_ref(),
             catalogue,
+            accept_other,
             observer: &NullObserver,
             stop: &bench.stop,
         };
-        fetch_snapshot(&setup, &Which::Newest, &new_run_id(), bench.folder.path()).unwrap().notes
+        fetch_snapshot(&setup, &Which::Newest, &new_run_id(), bench.folder.path()).map(|it| it.notes)
     };
-    let other = of(Some("db.other.example:5432/dvndb"));
-    assert!(other.len() == 1 && other[0].contains("make sure that it is the same Dataverse"), "{other:?}");
-    assert_eq!(of(Some(&bench.catalog().describe())), [""; 0]);
-    assert_eq!(of(None), [""; 0]);
+    assert_eq!(of(Some(&bench.catalog()), false).unwrap(), [""; 0]);
+    assert_eq!(of(None, false).unwrap(), [""; 0]);
+    // Its database came back under another name.
+    let moved = dvb_testkit::postgres::shared().create_database("moved");
+    bench.world.install(&moved);
+    let catalogue = PostgresCatalog::new(target(&moved));
+    let notes = of(Some(&catalogue), false).unwrap();
+    assert!(notes.len() == 1 && notes[0].contains("4 of 4 data files that both have are the same"), "{notes:?}");
+    // Another one, where other files have the same ids.
+    moved.execute(
+        "UPDATE dvobject SET storageidentifier = storageidentifier || 'f' WHERE dtype = 'DataFile' AND id % 4 <> 0",
+    );
+    let refused = of(Some(&catalogue), false).unwrap_err();
+    assert!(matches!(refused, RunError::OtherDataverse { both: 4, same: 1, .. }), "{refused}");
+    assert_eq!(ExitStatus::from(&refused), ExitStatus::Refused);
+    assert_eq!(of(Some(&catalogue), true).unwrap().len(), 1);
+    // A Dataverse that is empty yet says nothing.
+    moved.execute("TRUNCATE datafile CASCADE");
+    assert_eq!(of(Some(&catalogue), false).unwrap().len(), 1);
 }
 
 #[test]
@@ -414,6 +432,7 @@ fn what_a_newer_program_has_copied_is_not_ok_by_the_rest_of_it() {
     let bench = without_ledger(bench, LedgerKind::Sqlite);
     let setup = RebuildSetup {
         catalogue: None,
+        accept_other: false,
         ledger: bench.ledger.as_ref(),
         destination: &destination(),
         sink: bench.sink.as_ref(),
