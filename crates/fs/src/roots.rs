@@ -84,16 +84,21 @@ impl Roots {
         self.try_with(name, work)?.map_err(|it| self.failed(it, name))
     }
 
-    /// The same; `None` where nothing is there. It is not looked for the reason: most data files lack what may be beside
-    /// them.
+    /// The same; `None` where nothing is there. Without further folders no reason is looked for: most data files lack what may
+    /// be beside them. What lies behind a further folder whose disk is not mounted is not missing.
     pub(crate) fn if_there<T>(
         &self,
         name: &str,
         work: impl Fn(&Dir, &Path) -> io::Result<T>,
     ) -> Result<Option<T>, SourceError> {
+        let has_further = self.all.len() > 1 || !self.absent.is_empty();
         match self.try_with(name, work)? {
-            Err(error) if cause(&error) == Cause::Missing => Ok(None),
-            done => done.map(Some).map_err(|it| self.failed(it, name)),
+            Ok(done) => Ok(Some(done)),
+            Err(error) if cause(&error) == Cause::Missing && !has_further => Ok(None),
+            Err(error) => match self.failed(error, name) {
+                failed if failed.cause == Cause::Missing => Ok(None),
+                failed => Err(failed),
+            },
         }
     }
 
