@@ -7,6 +7,7 @@ use dvb_model::ObjectKey;
 
 use crate::error::Fault;
 use crate::folders::FILE_MODE;
+use crate::handshake::PROBE;
 use crate::session::SftpSession;
 use crate::wire::{self, Reply, Request};
 
@@ -57,13 +58,15 @@ impl SftpSession {
 
     /// Whether a file of this name can be made in the folder for temporaries, and shows under this name.
     fn make(&mut self, name: &str) -> Result<bool, Fault> {
-        let path = format!("{}/{name}", self.temp);
+        // Where it cannot be removed for a moment, whoever sweeps it later takes it for what it is.
+        let mark = if name == ODD || name == PLAIN { PROBE } else { "" };
+        let path = format!("{}/{mark}{name}", self.temp);
         let open = Request::Open { path: &path, flags: wire::OPEN_EMPTY, mode: Some(FILE_MODE) };
         let Reply::Handle(handle) = self.client.ask(&[open])?.remove(0) else { return Ok(false) };
         // Not even closing it tells more: what matters is whether it shows.
         self.client.order(&[Request::Close { handle: &handle }])?;
         // "a." that became "a" would be the name of another object as well.
-        let shortened = format!("{}/{}", self.temp, name.trim_end_matches(['.', ' ']));
+        let shortened = format!("{}/{mark}{}", self.temp, name.trim_end_matches(['.', ' ']));
         let is_other = shortened != path
             && matches!(self.client.ask(&[Request::Stat { path: &shortened }])?.remove(0), Reply::Attributes(_));
         self.drop_files(&[&path])?;

@@ -8,6 +8,9 @@ use crate::handshake::{KEPT, OF_RUN, PROBE, decode_run};
 use crate::session::{OWN, SftpSession, TEMP};
 use crate::wire::{self, Attributes, Request, Status};
 
+/// How long a file may stay locked after it was closed.
+const LOCKED: std::time::Duration = std::time::Duration::from_millis(1_500);
+
 impl SftpSession {
     /// Removes the folders of the runs that are over, and tells how many objects went.
     pub(crate) fn sweep_all(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<Result<u64, Status>, Fault> {
@@ -78,6 +81,21 @@ impl SftpSession {
         Ok(0)
     }
 
+    /// Some servers keep a file locked for a moment after it was closed, and say only that it failed.
+    fn remove_again(&mut self, paths: &[String], gone: &mut [Result<(), Status>]) -> Result<(), Fault> {
+        let may_pass = |it: &Result<(), Status>| it.as_ref().is_err_and(|it| it.code == wire::SSH_FX_FAILURE);
+        if self.keeps_all || !gone.iter().any(may_pass) {
+            return Ok(());
+        }
+        std::thread::sleep(LOCKED);
+        for (path, gone) in paths.iter().zip(gone).filter(|it| may_pass(it.1)) {
+            if let Some(again) = self.remove(&[path.as_str()])?.pop() {
+                *gone = again;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a run's folder with all that is in it, and tells how many objects went.
     fn remove_run(&mut self, folder: &str) -> Result<Result<u64, Status>, Fault> {
         let entries = match self.entries(folder)? {
@@ -90,7 +108,8 @@ impl SftpSession {
         let names: Vec<_> =
             names.filter(|(name, seen)| !self.spares(folder, name, name, seen)).map(|it| it.0).collect();
         let paths: Vec<String> = names.iter().map(|it| format!("{folder}/{it}")).collect();
-        let gone = self.remove(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let mut gone = self.remove(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
+        self.remove_again(&paths, &mut gone)?;
         if self.keeps_all {
             let left: Vec<&str> = paths.iter().zip(&gone).filter(|it| it.1.is_err()).map(|it| it.0.as_str()).collect();
             return self.take_over(&left).map(Ok);

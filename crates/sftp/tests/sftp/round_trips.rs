@@ -150,7 +150,7 @@ fn a_shell_that_is_none_costs_only_its_digests() {
         config.connect_timeout = Duration::from_secs(2);
         let began = std::time::Instant::now();
         let mut session = connect_with(config).unwrap_or_else(|it| panic!("{strange}: {}", it.chain()));
-        assert!(began.elapsed() < Duration::from_secs(10), "{strange}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(60), "{strange}: {:?}", began.elapsed());
         assert_eq!(session.evidence(), Evidence::ReadBack, "{strange}");
         store(session.as_mut(), "d", 300);
         put(session.as_mut(), "large", &some_bytes(7, 10_000_000)).unwrap_or_else(|it| panic!("{strange}: {it}"));
