@@ -185,6 +185,12 @@ impl ExitStatus {
         if dvb_model::is_full(error) { Self::NoSpace } else { Self::Unreachable }
     }
 
+    /// The worst of what was found, and of what else happened (design.md 4).
+    pub(crate) fn of_found(found: &[(bool, Self)], others: [Option<Self>; 3]) -> Self {
+        let found = found.iter().filter(|it| it.0).map(|it| it.1);
+        found.chain(others.into_iter().flatten()).min().unwrap_or(Self::Safe)
+    }
+
     /// Keeps the worse of what is known and of what was met.
     pub(crate) fn worsen(known: &mut Option<Self>, met: Option<Self>) {
         *known = known.iter().copied().chain(met).min();

@@ -51,13 +51,7 @@ impl Findings {
             (self.copies.left > 0, ExitStatus::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
-        let endings = found.iter().filter(|it| it.0).map(|it| it.1);
-        endings
-            .chain(self.unusable)
-            .chain(signalled.map(ExitStatus::Signalled))
-            .chain(aborted)
-            .min()
-            .unwrap_or(ExitStatus::Safe)
+        ExitStatus::of_found(&found, [self.unusable, signalled.map(ExitStatus::Signalled), aborted])
     }
 }
 

@@ -124,7 +124,7 @@ pub struct RebuildSummary {
 /// # Errors
 /// [`RunError`], when nothing was taken over. What goes wrong later is in the [`RebuildSummary`].
 pub fn rebuild(setup: &RebuildSetup<'_>, options: &RebuildOptions) -> Result<RebuildSummary, RunError> {
-    let databases = Cut::databases(setup.stop, None, setup.ledger);
+    let databases = Cut::databases(setup.stop, setup.catalogue, setup.ledger);
     watched(vec![Cut::new(setup.stop, || setup.sink.interrupt()), databases], || rebuild_until(setup, options))
 }
 
@@ -217,7 +217,8 @@ pub fn fetch_snapshot(
     folder: &std::path::Path,
 ) -> Result<Fetched, RunError> {
     let contact = Contact::without_lock();
-    watched(vec![Cut::new(setup.stop, || setup.sink.interrupt())], || {
+    let databases = Cut::databases(setup.stop, setup.catalogue, setup.ledger);
+    watched(vec![Cut::new(setup.stop, || setup.sink.interrupt()), databases], || {
         let mut connection = Connection::new(setup.at(run), &contact);
         let fetched = match which {
             Which::File(_) => fetch::fetch(setup, which, &mut connection, &Identity::None, folder),

@@ -256,6 +256,10 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
         Ok(due) => due,
         Err(source) => {
             let error = RunError::Spool { folder: options.spool_folder.clone(), source };
+            // Each lock goes back, so that the end of its run is on record.
+            for (entry, dest) in taking_part.iter_mut().zip(active) {
+                entry.lock = dest.map(|dest| dest.end().1);
+            }
             return refuse_all(taking_part, error);
         }
     };
