@@ -129,3 +129,16 @@ fn a_drill_that_is_killed_leaves_nothing_that_stays() {
     let drills = report["drills"].to_string();
     assert!(drills.contains("null"), "the one that was killed has no end: {report:#}");
 }
+
+#[test]
+fn a_drill_compares_with_dataverses_own_checksum() {
+    let site = Site::copied();
+    let id = site.world.files[1].id;
+    let other = "UPDATE datafile SET checksumvalue = 'ffffffffffffffffffffffffffffffff' WHERE id =";
+    site.database.execute(&format!("{other} {id}"));
+    let json = site.call(&["drill", "--json"]).expect(1).json();
+    assert_eq!((&json["good"], &json["by_dataverse"]), (&2.into(), &2.into()), "{json:#}");
+    let failure = &json["failures"][0];
+    assert_eq!(failure["data_file_id"], id, "{json:#}");
+    assert!(failure["reason"].as_str().unwrap().contains("that Dataverse recorded, ffff"), "{json:#}");
+}
