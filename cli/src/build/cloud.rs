@@ -1,6 +1,7 @@
 //! S3 and Swift as the configuration describes them, with what their own tools would look up by themselves: the
 //! environment, `~/.aws`, a container's or an instance's role.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use dvb_s3::{
     Credentials, CredentialsError, INSTANCE_METADATA, Keys, LockMode, ObjectLock, Profile, ProfileError, S3Endpoint,
     S3Sink, S3SinkConfig, S3StoreConfig, of_container, of_instance,
 };
-use dvb_storage::{Demand, SinkError, SourceError};
+use dvb_storage::{Demand, SinkError, SourceError, chain};
 use dvb_swift::{Limits, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStoreConfig};
 use thiserror::Error;
 
@@ -80,18 +81,35 @@ struct Aws {
     /// Named by the configuration, so it must be there and goes before keys (dataverse.md 2.5).
     is_named: bool,
     profile: Profile,
+    /// Why there is no more in it, for whoever finds no keys at all.
+    lacks: Vec<String>,
 }
 
 impl Aws {
     fn of(named: Option<&str>) -> Result<Self, CloudError> {
         let name = named.map(str::to_owned).or_else(|| env("AWS_PROFILE")).unwrap_or_else(|| "default".to_owned());
-        let credentials = aws_file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-        let config = aws_file("AWS_CONFIG_FILE", "config");
+        let mut lacks = Vec::new();
+        let mut read = |variable, usual| match aws_file(variable, usual) {
+            Ok(text) => Ok(text),
+            Err(error) if named.is_some() => Err(error),
+            // Keys may come from elsewhere.
+            Err(error) => {
+                lacks.push(chain(&error));
+                Ok(None)
+            }
+        };
+        let credentials = read("AWS_SHARED_CREDENTIALS_FILE", "credentials")?;
+        let config = read("AWS_CONFIG_FILE", "config")?;
         match Profile::read(credentials.as_deref(), config.as_deref(), &name) {
-            Ok(profile) => Ok(Self { is_named: named.is_some(), profile }),
+            Ok(profile) => Ok(Self { is_named: named.is_some(), profile, lacks }),
             Err(error) if named.is_some() => Err(error.into()),
             // What nobody asked for may be missing, or be of a kind that cannot be used.
-            Err(_) => Ok(Self { is_named: false, profile: Profile::default() }),
+            Err(error) => {
+                if env("AWS_PROFILE").is_some() || !matches!(error, ProfileError::Unknown(_)) {
+                    lacks.push(chain(&error));
+                }
+                Ok(Self { is_named: false, profile: Profile::default(), lacks })
+            }
         }
     }
 
@@ -131,7 +149,7 @@ impl Aws {
         };
         let named = if self.is_named { of_profile() } else { None };
         let given = || keys.map(|it| Credentials::Keys(Keys::lasting(&it.access_key, it.secret_key.expose())));
-        named.or_else(given).or_else(of_environment).or_else(of_profile).unwrap_or_else(of_role)
+        named.or_else(given).or_else(of_environment).or_else(of_profile).unwrap_or_else(|| of_role(self.lacks.clone()))
     }
 }
 
@@ -153,15 +171,19 @@ fn of_process(command: String) -> Credentials {
     }))
 }
 
-fn of_role() -> Credentials {
-    Credentials::Provider(Arc::new(|| {
+fn of_role(lacks: Vec<String>) -> Credentials {
+    Credentials::Provider(Arc::new(move || {
         let relative = env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|it| format!("{CONTAINER}{it}"));
         if let Some(uri) = relative.or_else(|| env("AWS_CONTAINER_CREDENTIALS_FULL_URI")) {
-            let of_file = || std::fs::read_to_string(env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")?).ok();
-            let token = env("AWS_CONTAINER_AUTHORIZATION_TOKEN").or_else(of_file);
+            let token = match (env("AWS_CONTAINER_AUTHORIZATION_TOKEN"), env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"))
+            {
+                (None, Some(path)) => Some(read_token(Path::new(&path))?),
+                (token, _) => token,
+            };
             return of_container(&uri, token.as_deref().map(str::trim));
         }
-        let looked = "in the configuration, the environment and ~/.aws";
+        let lacks: String = lacks.iter().map(|it| format!(" ({it})")).collect();
+        let looked = format!("in the configuration, the environment and ~/.aws{lacks}");
         if env("AWS_EC2_METADATA_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
             return Err(CredentialsError::Provider(format!("no S3 keys were found {looked}")));
         }
@@ -254,10 +276,22 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|it| !it.is_empty())
 }
 
-/// The text of a file of the AWS tools, where there is one.
-fn aws_file(variable: &str, name: &str) -> Option<String> {
-    let usual = || Some(std::env::home_dir()?.join(".aws").join(name));
-    std::fs::read_to_string(env(variable).map(PathBuf::from).or_else(usual)?).ok()
+/// The text of a file of the AWS tools, where there is one. One that the environment names is to be there.
+fn aws_file(variable: &str, usual: &str) -> Result<Option<String>, CloudError> {
+    let named = env(variable).map(PathBuf::from);
+    let is_named = named.is_some();
+    let Some(path) = named.or_else(|| Some(std::env::home_dir()?.join(".aws").join(usual))) else { return Ok(None) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if !is_named && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(source) => Err(CloudError::File { path, source }),
+    }
+}
+
+fn read_token(path: &Path) -> Result<String, CredentialsError> {
+    let unread =
+        |it| CredentialsError::Provider(format!("the token of the container's role, {}: {it}", path.display()));
+    std::fs::read_to_string(path).map_err(unread)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CloudError> {

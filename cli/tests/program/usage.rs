@@ -128,6 +128,32 @@ fn a_profile_that_nobody_has_is_a_mistake_in_the_configuration() {
 }
 
 #[test]
+fn keys_that_lie_in_a_file_that_cannot_be_read_are_not_keys_that_nobody_gave() {
+    let mut site = Site::new();
+    site.call(&["init"]).expect(0);
+    let unreadable = site.path("keys");
+    std::fs::create_dir(&unreadable).unwrap();
+    site.set("Backup", "StorageType: s3\nS3Bucket: b\nS3EndpointUrl: http://127.0.0.1:9");
+    let mut command = site.command(&["check"]);
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_SHARED_CREDENTIALS_FILE", &unreadable);
+    let said = format!(
+        "no S3 keys were found in the configuration, the environment and ~/.aws (cannot read {}: ",
+        unreadable.display()
+    );
+    done(&mut command).says(&[&said]);
+    // Keys that the configuration gives need no file.
+    site.add("Backup", "S3AccessKey: a\nS3SecretKey: b");
+    let mut command = site.command(&["check"]);
+    command.env("AWS_SHARED_CREDENTIALS_FILE", &unreadable);
+    assert!(!done(&mut command).out.contains("cannot read"));
+    // A profile that is named is in the file.
+    site.set("Backup", "StorageType: s3\nS3Bucket: b\nS3Profile: x");
+    let mut command = site.command(&["run"]);
+    command.env("AWS_SHARED_CREDENTIALS_FILE", &unreadable);
+    done(&mut command).expect(2).says(&[&format!("cannot read {}", unreadable.display())]);
+}
+
+#[test]
 fn a_destination_that_nobody_configured_is_named() {
     let mut site = Site::new();
     site.add("Backup second", &format!("StorageType: directory\nBackupDirectory: {}", site.path("b").display()));

@@ -155,6 +155,22 @@ fn secrets_lie_in_a_folder_too() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_is_not_one_that_is_not_there() {
+    let place = Place::new();
+    // A link to itself: root may read whatever there is to be read.
+    let secrets = place.0.path().join("secrets");
+    std::fs::create_dir(&secrets).unwrap();
+    std::os::unix::fs::symlink("dataverse.db.password", secrets.join("dataverse.db.password")).unwrap();
+    place.write("e", &format!("SECRETS_DIR={}\nDATAVERSE_DB_HOST=h\n", secrets.display()), 0o600);
+    let refused = place.load("[Repository]\nEnvironment: e\n", &[]).unwrap_err();
+    let text = format!("{refused}");
+    assert!(text.contains("secrets/dataverse.db.password, which cannot be read"), "{text}");
+    place.write("e", "SECRETS_DIR=${NOWHERE}\nDATAVERSE_DB_HOST=h\n", 0o600);
+    let refused = place.load("[Repository]\nEnvironment: e\n", &[]).unwrap_err();
+    assert!(format!("{refused}").contains("SECRETS_DIR, which refers to NOWHERE"), "{refused}");
+}
+
+#[test]
 fn the_process_has_an_environment_too() {
     let place = Place::new();
     let process =

@@ -9,6 +9,7 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
+use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -243,17 +244,28 @@ impl Environment {
             let Some(it) = self.variables.get(spelling) else { continue };
             return told(self.resolve(spelling, &it.value), it.giver);
         }
-        self.secret(name).map(|it| (Ok(it), Giver::Secrets))
+        self.secret(name).map(|it| (it, Giver::Secrets))
     }
 
-    /// A file of the folder of secrets: `a.b.c`, or `a/b/c`. Their modes are the container's affair.
-    fn secret(&self, name: &str) -> Option<String> {
-        let folder = PathBuf::from(self.variable("SECRETS_DIR", DEPTH).ok()?);
+    /// A file of the folder of secrets: `a.b.c`, or `a/b/c`. Their modes are the container's affair. One that is there and
+    /// cannot be read is not one that is not there: another value would take its place.
+    fn secret(&self, name: &str) -> Option<Result<String, String>> {
+        let folder = match self.variable("SECRETS_DIR", DEPTH) {
+            Ok(it) => PathBuf::from(it),
+            Err(why) => return Some(Err(format!("may be in the folder of SECRETS_DIR, which {why}"))),
+        };
         [folder.join(name), folder.join(name.replace('.', "/"))].into_iter().find_map(|path| {
             let mut text = String::new();
-            File::open(path).ok()?.take(LONGEST_SECRET).read_to_string(&mut text).ok()?;
-            let value = text.trim_end_matches(['\r', '\n']);
-            (!value.is_empty()).then(|| value.to_owned())
+            let read = File::open(&path).and_then(|file| file.take(LONGEST_SECRET).read_to_string(&mut text));
+            match read {
+                Ok(_) => {
+                    let value = text.trim_end_matches(['\r', '\n']);
+                    (!value.is_empty()).then(|| Ok(value.to_owned()))
+                }
+                // `a/b/c` may be a folder of others.
+                Err(error) if matches!(error.kind(), NotFound | NotADirectory | IsADirectory) => None,
+                Err(error) => Some(Err(format!("may be in {}, which cannot be read ({error})", path.display()))),
+            }
         })
     }
 
