@@ -104,6 +104,22 @@ fn not_rechecked(it: &Summary) -> String {
     if it.not_rechecked > 0 { format!("  {what}: {}\n", data_files(it.not_rechecked)) } else { String::new() }
 }
 
+/// `what: text`, where the text does not begin with what it is about by itself.
+pub(crate) fn about(what: &str, text: &str) -> String {
+    let says_it = text.strip_prefix(what).is_some_and(|rest| rest.starts_with([':', ' ']));
+    if says_it { text.to_owned() } else { format!("{what}: {text}") }
+}
+
+/// The same of a destination.
+pub(crate) fn of_destination(destination: &DestinationName, text: &str) -> String {
+    about(&format!("destination {destination}"), text)
+}
+
+/// The text below a headline that names the destination.
+pub(crate) fn below_headline<'a>(destination: &DestinationName, text: &'a str) -> &'a str {
+    text.strip_prefix(&format!("destination {destination}: ")).unwrap_or(text)
+}
+
 /// A short summary of a run for a terminal, without the line end of its last line.
 pub(crate) fn summary(it: &Summary) -> String {
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
@@ -159,9 +175,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
     }
     let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.headline(), it.exit_code);
     if let Some(why) = &it.aborted {
-        // It may name the destination too.
-        let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
-        let _ = writeln!(text, "  stopped early: {}", plain(why));
+        let _ = writeln!(text, "  stopped early: {}", plain(below_headline(&it.destination, why)));
     }
     let FileCounts { catalogued, failed, pending, .. } = it.files;
     let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));

@@ -146,7 +146,8 @@ impl Checks<'_> {
         let is_wanted = !check.ok || screen.verbosity != Verbosity::Quiet;
         if is_wanted && !screen.json {
             let (tint, word) = if check.ok { (Tint::Good, "OK  ") } else { (Tint::Bad, "FAIL") };
-            screen.print(&format!("{}  {}: {}", screen.tinted(tint, word), check.what, plain_lines(&check.text)))?;
+            let text = report::about(&check.what, &plain_lines(&check.text));
+            screen.print(&format!("{}  {text}", screen.tinted(tint, word)))?;
             if let Some(remedy) = &check.remedy {
                 screen.print(&format!("      {remedy}"))?;
             }
@@ -410,6 +411,9 @@ fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck,
         if let Some(Due { files: count, bytes }) = found.due {
             text += &format!(", {} due ({})", report::bytes(bytes), files(count));
         }
+    }
+    if let Some(why) = &found.unmeasured {
+        text += &format!("; how much is free could not be asked: {why}");
     }
     if found.is_too_small() {
         return Check::bad(what, ExitStatus::NotSafe, text)

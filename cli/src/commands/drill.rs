@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, did_not_end_well, found};
 use crate::output::{plain, plain_lines};
 use crate::progress::Progress;
-use crate::report::{bytes, data_files};
+use crate::report::{self, bytes, data_files};
 use crate::{build, signals};
 
 /// Failures that are named on stderr.
@@ -77,8 +77,8 @@ fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Res
             Err(failure) => {
                 ended.push(Ended::new(&destination.name, failure.ending()));
                 outcomes.push(did_not_end_well(Some(&destination.name), failure.ending()));
-                sections.push(format!("destination {}: {}\n", destination.name, plain_lines(&failure.text())));
-                context.screen.warn(&format!("destination {}: {}", destination.name, failure.text()));
+                sections.push(report::of_destination(&destination.name, &plain_lines(&failure.text())) + "\n");
+                context.screen.warn(&report::of_destination(&destination.name, &failure.text()));
                 let code = failure.ending().code();
                 objects.push(json!({ "destination": destination.name, "error": failure.text(), "exit_code": code }));
             }

@@ -10,11 +10,11 @@ use dvb_engine::{
 };
 use dvb_ledger::{Ledger, Migration};
 use dvb_model::DestinationName;
-use dvb_storage::Sink;
+use dvb_storage::{Sink, chain};
 use serde::Serialize;
 
 use super::Context;
-use crate::build;
+use crate::build::{self, BuildError};
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
 use dvb_config::{Config, LedgerTarget};
@@ -92,10 +92,24 @@ fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<V
     let config = &context.config;
     let table = build::store_table_or_none(config)?;
     let stores = table.into_stores();
-    let catalogue = build::catalogue(config).ok();
-    let read = catalogue.as_ref().map(|it| Samples::of(it.as_catalog(), &stores));
-    // Without them, the buckets and containers of some stores are not known yet; the first run knows them.
-    let samples = read.and_then(Result::ok).unwrap_or_default();
+    let catalogue = match build::catalogue(config) {
+        Ok(it) => Some(it),
+        // Nothing is configured: it is asked for where it is needed.
+        Err(BuildError::NoDatabase { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let samples = match catalogue.as_ref().map(|it| Samples::of(it.as_catalog(), &stores)) {
+        Some(Ok(samples)) => samples,
+        Some(Err(error)) => {
+            context.screen.warn(&format!(
+                "the catalogue could not be read ({}): the buckets and containers that its data files name were not searched \
+                 for what was just stored at the destinations; the first run does that",
+                chain(&error)
+            ));
+            Samples::default()
+        }
+        None => Samples::default(),
+    };
     let sinks: Vec<_> = config.destinations.iter().map(build::sink).collect();
     let named = config.destinations.iter().zip(&sinks);
     let usable: Vec<(&DestinationName, &dyn Sink)> =

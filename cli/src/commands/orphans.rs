@@ -165,7 +165,7 @@ impl<'a> Page<'a> {
 
     fn failure(&mut self, destination: &DestinationName, failure: &Failure) -> Result<(), Failure> {
         let text = failure.text();
-        self.screen.complain("error", Tint::Bad, &format!("destination {destination}: {text}"));
+        self.screen.complain("error", Tint::Bad, &report::of_destination(destination, &text));
         if self.screen.json {
             let object = json!({ "destination": destination, "exit_code": failure.ending().code(), "error": text });
             self.screen.print(&format!("{}{object}", self.separator()))?;
@@ -225,9 +225,10 @@ fn summary_text(it: &OrphansSummary) -> String {
 fn trouble(it: &OrphansSummary) -> String {
     let mut lines = Vec::new();
     if let Some(why) = &it.aborted {
+        let why = report::below_headline(&it.destination, why);
         lines.push(format!("destination {}: not compared with what is missing: {}", it.destination, plain(why)));
     }
-    lines.extend(it.unlisted.iter().map(|why| format!("destination {}: {}", it.destination, plain(why))));
+    lines.extend(it.unlisted.iter().map(|why| report::of_destination(&it.destination, &plain(why))));
     let rest = it.unlisted_total.saturating_sub(it.unlisted.len() as u64);
     if rest > 0 {
         lines.push(format!("destination {}: {rest} more folders could not be listed", it.destination));

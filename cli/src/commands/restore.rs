@@ -18,7 +18,7 @@ use crate::exit::Failure;
 use crate::monitor;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
-use crate::report::{bytes, data_files};
+use crate::report::{self, bytes, data_files};
 use crate::{build, signals};
 use dvb_config::Destination;
 
@@ -174,7 +174,7 @@ fn give_back(
     let table = if needs_stores { build::store_table(config)? } else { build::store_table_or_none(config)? };
     let mut known = Known::open(asked, context, destinations, jobs, &progress, stop)?;
     for (name, failure) in known.take_refused() {
-        context.screen.warn(&format!("destination {name}: {}", failure.text()));
+        context.screen.warn(&report::of_destination(&name, &failure.text()));
     }
     let catalogue = known.catalogue(context)?;
     let mut names = vec![Names::Catalog(catalogue.as_catalog())];

@@ -300,7 +300,7 @@ fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: ExitStat
                 }
             }
             Err(failure) => {
-                let text = format!("destination {}: {}", outcome.destination, failure.text());
+                let text = report::of_destination(&outcome.destination, &failure.text());
                 screen.complain("error", Tint::Bad, &text);
             }
         }

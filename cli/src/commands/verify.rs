@@ -175,7 +175,7 @@ fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Fa
             }
         }
         Err(failure) => {
-            let text = format!("destination {}: {}", outcome.destination, failure.text());
+            let text = report::of_destination(outcome.destination, &failure.text());
             screen.complain("error", Tint::Bad, &text);
         }
     }
@@ -209,7 +209,7 @@ fn notice(outcomes: &[Outcome<'_>], passes: bool) -> Notice {
     };
     let section = |it: &Outcome<'_>| match &it.result {
         Ok(summary) => format!("{}\n{}\n", text(summary), trouble(summary, passes, usize::MAX)),
-        Err(failure) => format!("destination {}: {}\n", it.destination, plain_lines(&failure.text())),
+        Err(failure) => report::of_destination(it.destination, &plain_lines(&failure.text())) + "\n",
     };
     Notice::new("verify", ended, outcomes.iter().map(outcome).collect(), outcomes.iter().map(section).collect())
 }
@@ -240,8 +240,7 @@ fn trouble(it: &VerifySummary, passes: bool, limit: usize) -> String {
     }
     let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
     if let Some(why) = &it.aborted {
-        let why = why.strip_prefix(&format!("destination {}: ", it.destination)).unwrap_or(why);
-        let _ = writeln!(text, "  stopped early: {}", plain(why));
+        let _ = writeln!(text, "  stopped early: {}", plain(report::below_headline(&it.destination, why)));
     }
     let CopyCounts { checked, damaged, missing, left, unreadable, .. } = it.copies;
     let _ = writeln!(

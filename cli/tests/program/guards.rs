@@ -225,3 +225,11 @@ fn an_account_that_may_not_read_a_store_is_refused_and_judges_nothing() {
     }
     nobody(&site, &["run"]).expect(0);
 }
+
+#[test]
+fn init_says_what_it_could_not_look_at() {
+    let mut site = Site::new();
+    assert!(!site.call(&["init"]).expect(0).err.contains("could not be read"));
+    site.change("Database", "Database", "nowhere");
+    site.call(&["init"]).expect(0).says(&["the catalogue could not be read", "nowhere", "the first run does that"]);
+}

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -79,11 +79,12 @@ struct Run<'a>(BufReader<zstd::Decoder<'static, BufReader<&'a File>>>);
 
 impl Run<'_> {
     fn part(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut length = [0; 4];
-        match self.0.read_exact(&mut length) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            done => done?,
+        // The end is where nothing follows: a file that was cut off says so by an error, which is none.
+        if self.0.fill_buf()?.is_empty() {
+            return Ok(None);
         }
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length)?;
         let mut part = vec![0; u32::from_le_bytes(length) as usize];
         self.0.read_exact(&mut part)?;
         Ok(Some(part))
@@ -125,6 +126,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_list_that_was_cut_off_has_no_end() {
+        let mut sorted = Sorted { limit: 1, ..Sorted::new(&std::env::temp_dir()) };
+        sorted.push("a".to_owned(), &1).unwrap();
+        assert_eq!(sorted.read::<i32>().unwrap().count(), 1);
+        let whole = sorted.runs[0].metadata().unwrap().len();
+        for cut in 1..whole {
+            sorted.runs[0].set_len(cut).unwrap();
+            let is_told = match sorted.read() {
+                Ok(mut entries) => entries.any(|it: io::Result<(String, i32)>| it.is_err()),
+                Err(_) => true,
+            };
+            assert!(is_told, "{cut} of {whole} bytes");
+        }
+    }
 
     proptest! {
         #[test]

@@ -61,6 +61,8 @@ pub struct DestinationCheck {
     pub probed: Option<Probed>,
     /// Bytes that are free there, where it tells.
     pub free: Option<u64>,
+    /// Why that could not be asked, where it tells and an error came instead.
+    pub unmeasured: Option<String>,
     /// What a run would have to do, where that can be found out.
     pub due: Option<Due>,
 }
@@ -99,13 +101,13 @@ pub fn check_destinations<'a>(
         let examined = examined.next().unwrap_or(Err(RunError::NothingSelected))?;
         let planned = planned.next().flatten();
         let probed = probe_destination(*sink)?;
-        let free = match (&planned, &probed) {
-            (_, None) => None,
-            (Some(it), Some(_)) => it.free_bytes,
-            // Not all tell.
-            (None, Some(_)) => sink.room().ok().flatten().map(|it| it.free),
+        let due = planned.transpose()?.map(|it| it.due);
+        let room = probed.as_ref().map_or(Ok(None), |_| sink.room());
+        let (free, unmeasured) = match room {
+            Ok(room) => (room.map(|it| it.free), None),
+            Err(error) => (None, Some(error.chain())),
         };
-        Ok(DestinationCheck { examined, probed, free, due: planned.map(|it| it.due) })
+        Ok(DestinationCheck { examined, probed, free, unmeasured, due })
     })
 }
 
@@ -121,8 +123,8 @@ fn examining(options: &CheckOptions, is_known: bool) -> PrepareOptions {
     }
 }
 
-/// What a run would have to look at, for each destination; nothing where that cannot be said.
-fn plan(setup: &CheckSetup<'_>, options: &CheckOptions) -> Vec<Option<Summary>> {
+/// What a run would have to look at, for each destination, or why there would be none; nothing where that cannot be said.
+fn plan(setup: &CheckSetup<'_>, options: &CheckOptions) -> Vec<Option<Result<Summary, RunError>>> {
     let (Some(catalog), ledger) = (setup.catalog.filter(|_| setup.is_known), setup.ledger) else { return Vec::new() };
     let (stores, stop) = (setup.stores, CancelToken::new());
     let runs: Vec<_> = setup
@@ -134,8 +136,17 @@ fn plan(setup: &CheckSetup<'_>, options: &CheckOptions) -> Vec<Option<Summary>> 
             (setup, Options { dry_run: true, ..options.run.clone() })
         })
         .collect();
-    // Why a run could not take place is said by what is checked otherwise.
-    run_together(&runs).into_iter().map(Result::ok).collect()
+    run_together(&runs).into_iter().map(would_run).collect()
+}
+
+/// A run that its own brakes would stop is none.
+fn would_run(planned: Result<Summary, RunError>) -> Option<Result<Summary, RunError>> {
+    match planned {
+        // A Dataverse without data files is no mistake.
+        Err(RunError::NothingSelected) => None,
+        Ok(Summary { aborted: Some(text), ending, hint, .. }) => Some(Err(RunError::Together { text, ending, hint })),
+        planned => Some(planned),
+    }
 }
 
 /// Writes, proves, renames and removes an object in the folder that is the backup's own; `None` where the destination is not
@@ -149,8 +160,11 @@ pub fn probe_destination(sink: &dyn Sink) -> Result<Option<Probed>, RunError> {
         Err(error) if error.cause == Cause::Absent => return Ok(None),
         connected => connected.map_err(failed)?,
     };
-    // One that could not be removed is used again. Where nothing can be listed, nobody knows of one.
-    let left = session.list_own(PROBE_NAME).unwrap_or_default().into_iter().next();
+    // One that could not be removed is used again. Where the account may list nothing, nobody knows of one.
+    let left = match session.list_own(PROBE_NAME) {
+        Err(error) if error.cause == Cause::Forbidden => None,
+        listed => listed.map_err(failed)?.into_iter().next(),
+    };
     let key = own(left.as_deref().unwrap_or(&format!("{PROBE_NAME}{run}")))?;
     let renamed = own(&format!("{PROBE_NAME}{run}-renamed"))?;
     let done = pass_through(session.as_mut(), &key, &renamed, left.is_some());

@@ -1,5 +1,7 @@
 //! Whose a destination is (design.md 7.9): an id that the ledger and the destination have both.
 
+use std::io;
+
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, ObjectKey, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
@@ -140,9 +142,9 @@ fn stranger(
 /// Inner error: not one of them is there.
 pub(crate) fn find_any(
     session: &mut dyn SinkSession,
-    claimant: &Claimant<'_>,
+    ledger: &dyn Ledger,
+    destination: &DestinationName,
 ) -> Result<Result<(), RunError>, SinkError> {
-    let Claimant { ledger, destination, .. } = claimant;
     let known = ledger.oldest_copies(destination, None, FOREVER, PROBES.into());
     let keys: Vec<ObjectKey> = match known {
         Ok(held) => held.into_iter().map(|it| it.copy.key).collect(),
@@ -184,9 +186,10 @@ pub(crate) fn leave(
         since: now(),
         before,
     };
-    let mut text = serde_json::to_vec_pretty(&owner).unwrap_or_default();
-    text.push(b'\n');
     let key = key()?;
+    let unwritten = |it| SinkError::because(Cause::Io, format!("cannot write {key}"), io::Error::from(it));
+    let mut text = serde_json::to_vec_pretty(&owner).map_err(unwritten)?;
+    text.push(b'\n');
     match own::put(session, &key, text, replace)? {
         Ok(()) => {}
         Err(Unstaged::Sink(error)) if error.cause == Cause::Exists => {
@@ -291,7 +294,7 @@ pub(crate) fn outlook(
     let look = |session: &mut dyn SinkSession| -> Result<Standing, RunError> {
         let standing = standing(session, claimant).map_err(failed)??;
         if standing != Standing::Ours && !copies_lost {
-            find_any(session, claimant).map_err(failed)??;
+            find_any(session, claimant.ledger, claimant.destination).map_err(failed)??;
         }
         Ok(standing)
     };
@@ -320,33 +323,53 @@ pub(crate) fn may_be_made(
     Err(RunError::NotThere { destination: destination.0.clone(), why: error.chain() })
 }
 
+/// What a command does with the copies at a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It reads them. A ledger made of a snapshot, or one from before there were ids, cannot tell whose they are.
+    Reading,
+    /// It may store there too.
+    Storing,
+}
+
 /// Refuses a place that is not the one that the ledger speaks of, to whatever judges or writes there without being a run:
-/// another installation's, and one that carries no id although this one's was left there (a disk that is not mounted, another
-/// folder). A destination that is out of reach now is left to whoever goes there. Nothing stays there.
+/// another installation's, one that carries no id although this one's was left there (a disk that is not mounted, another
+/// folder), and one that never carried an id and has none of the copies that the ledger knows there. A destination that is out
+/// of reach now is left to whoever goes there. Nothing stays there.
 ///
 /// # Errors
-/// [`RunError::Foreign`], [`RunError::NotMarked`], [`RunError::NotThere`].
-pub(crate) fn refuse_other_place(at: DestinationContext<'_>, contact: &Contact) -> Result<(), RunError> {
+/// [`RunError::Foreign`], [`RunError::NotMarked`], [`RunError::AllMissing`], [`RunError::NotThere`].
+pub(crate) fn refuse_other_place(
+    at: DestinationContext<'_>,
+    contact: &Contact,
+    purpose: Purpose,
+) -> Result<(), RunError> {
     let DestinationContext { ledger, destination, .. } = at;
+    let marked = ledger.identified_at(destination)?;
     let mut connection = Connection::new(at, contact);
-    let found = connection.with(look_at_identity);
+    let found = connection.with(|session| {
+        let identity = look_at_identity(session)?;
+        let is_unknown = identity == Identity::None && marked.is_none();
+        let copies = if is_unknown { find_any(session, ledger, destination)? } else { Ok(()) };
+        Ok((identity, copies))
+    });
     connection.clean_up();
     let owner = match found {
-        Ok(Identity::Of(owner)) => owner,
-        Ok(Identity::None) => {
-            return match ledger.identified_at(destination)? {
+        Ok((Identity::Of(owner), _)) => owner,
+        Ok((Identity::None, copies)) => {
+            return match marked {
                 Some(since) => Err(RunError::NotMarked { destination: destination.0.clone(), since }),
-                None => Ok(()),
+                None => copies,
             };
         }
-        Ok(Identity::Hidden | Identity::Unreadable(_)) => return Ok(()),
+        Ok((Identity::Hidden | Identity::Unreadable(_), _)) => return Ok(()),
         // Whoever goes there next is told the same.
         Err(Interrupted::Run(..)) => {
             return connection.take_absent().map_or(Ok(()), |absent| may_be_made(ledger, destination, &absent));
         }
         Err(Interrupted::Session(_) | Interrupted::Stopped) => return Ok(()),
     };
-    if owner.id == installation(ledger)? {
+    if owner.id == installation(ledger)? || (marked.is_none() && purpose == Purpose::Reading) {
         return Ok(());
     }
     Err(RunError::Foreign { destination: destination.0.clone(), owner: Box::new(owner) })

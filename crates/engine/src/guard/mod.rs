@@ -13,8 +13,8 @@ mod token;
 
 pub(crate) use changes::{Changes, is_more};
 pub(crate) use identity::{
-    Claimant, Outlook, Standing, find_any, installation, leave, may_be_made, outlook, refuse_other_place, standing,
-    take_on,
+    Claimant, Outlook, Purpose, Standing, find_any, installation, leave, may_be_made, outlook, refuse_other_place,
+    standing, take_on,
 };
 pub use identity::{Identity, look_at_identity};
 pub(crate) use own::put as put_own;

@@ -193,7 +193,7 @@ fn visit(
         let claimant = claimant(setup, options, name);
         let standing = super::standing(session, &claimant).map_err(failed)??;
         if standing != Standing::Ours {
-            super::find_any(session, &claimant).map_err(failed)??;
+            super::find_any(session, claimant.ledger, claimant.destination).map_err(failed)??;
         }
         Ok(standing)
     };

@@ -22,7 +22,7 @@ use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Observer;
 use crate::command::time::now;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
-use crate::guard;
+use crate::guard::{self, Purpose};
 
 /// What `orphans` works with.
 #[derive(Clone, Copy)]
@@ -216,10 +216,7 @@ fn orphans_until(
     let at = DestinationContext { ledger, destination, sink, observer, stop, run: &options.run };
     // Without the lock, nobody can tell which runs are over: nothing of them is swept.
     let contact = Contact::without_lock();
-    // A ledger from before there were ids cannot tell whose a place is.
-    if ledger.identified_at(destination)?.is_some() {
-        guard::refuse_other_place(at, &contact)?;
-    }
+    guard::refuse_other_place(at, &contact, Purpose::Reading)?;
     let mut connection = Connection::new(at, &contact);
     let mut counts = Counts::default();
     let listed = list::list(at, options, &mut connection, &mut counts);

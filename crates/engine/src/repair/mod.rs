@@ -27,7 +27,7 @@ use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::time::{new_run_id, now};
 use crate::command::{LISTED, pool};
 use crate::copies::session::Contact;
-use crate::guard;
+use crate::guard::{self, Purpose};
 use crate::restore::plan::Asked;
 use crate::restore::session_pool::SessionPool;
 use crate::restore::{self, Goal, Layout, RestoreError, RestoreOptions, RestoreSetup, Shared, SinkAt, StoreWriters};
@@ -396,7 +396,7 @@ fn begin<'a>(
 
 /// Neither are copies called missing where a disk is not mounted, nor is anything stored there.
 fn refuse_other_places(shared: &Shared<'_>) -> Result<(), RunError> {
-    let look = |n| guard::refuse_other_place(shared.at(n), &shared.contacts[n]);
+    let look = |n| guard::refuse_other_place(shared.at(n), &shared.contacts[n], Purpose::Storing);
     let broken = |why| RunError::Together { text: why, ending: ExitStatus::NotSafe, hint: None };
     pool::each(0..shared.contacts.len(), look).into_iter().try_for_each(|it| it.map_err(broken)?)
 }

@@ -33,7 +33,7 @@ use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::command::time::now;
 use crate::copies::session::{Contact, DestinationContext};
-use crate::guard;
+use crate::guard::{self, Purpose};
 use crate::source::examine::ExamineSetup;
 use crate::source::payload::Reading;
 use crate::source::stores::{Access, NoStore, Stores};
@@ -267,14 +267,8 @@ pub(crate) fn give_back(
 /// # Errors
 /// The first one's, where none is left.
 fn refuse_other_places(shared: &Shared<'_>) -> Result<(), RestoreError> {
-    let RestoreSetup { ledger, from, observer, .. } = *shared.setup;
-    let look = |n: usize| {
-        // A ledger from before there were ids cannot tell.
-        match ledger.identified_at(from[n].name)? {
-            Some(_) => guard::refuse_other_place(shared.at(n), &shared.contacts[n]),
-            None => Ok(()),
-        }
-    };
+    let RestoreSetup { from, observer, .. } = *shared.setup;
+    let look = |n: usize| guard::refuse_other_place(shared.at(n), &shared.contacts[n], Purpose::Reading);
     let mut refused = Vec::new();
     for (contact, looked) in shared.contacts.iter().zip(pool::each(0..from.len(), look)) {
         match looked {

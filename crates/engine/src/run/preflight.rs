@@ -104,7 +104,9 @@ impl DestinationRun<'_> {
         let is_in_doubt = link.is_none() || matches!(newest, Newest::Missing);
         if is_in_doubt
             && !self.options.overrides.copies_lost
-            && let Err(error) = snapshot::again(|| connection.with(|it| guard::find_any(it, &self.claimant())))?
+            && let Err(error) = snapshot::again(|| {
+                connection.with(|it| guard::find_any(it, self.setup.ledger, self.setup.destination))
+            })?
         {
             return Ok(Err(error));
         }
@@ -264,16 +266,15 @@ fn look(session: &mut dyn SinkSession, link: &SnapshotLink) -> Result<Newest, Si
     }
     Ok(match session.measure(&key, &[])?.pop() {
         Some(Ok(measured)) => match measured.digest(Algorithm::Sha256).map(Digest::hex) {
-            Some(found) if found != link.sha256 => {
-                Newest::Damaged(format!("it has SHA-256 {found} where {} was proved", link.sha256))
-            }
-            Some(_) | None => Newest::Good,
+            Some(found) if found == link.sha256 => Newest::Good,
+            Some(found) => Newest::Damaged(format!("it has SHA-256 {found} where {} was proved", link.sha256)),
+            None => Newest::Unknown("the destination gave no SHA-256 of it".to_owned()),
         },
         Some(Err(error)) if error.cause == Cause::Missing => Newest::Missing,
         Some(Err(error)) if error.cause == Cause::Broken => Newest::Damaged(error.chain()),
         // An account that may only write is one that was meant so.
         Some(Err(error)) if error.cause == Cause::Forbidden => Newest::Good,
         Some(Err(error)) => Newest::Unknown(error.chain()),
-        None => Newest::Good,
+        None => Newest::Unknown("the destination gave no answer".to_owned()),
     })
 }

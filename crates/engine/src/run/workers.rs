@@ -134,8 +134,7 @@ impl<'a> Workers<'a> {
                 Ok(lines) if lines.is_empty() => return None,
                 Ok(lines) => lines,
                 Err(error) => {
-                    let why = format!("cannot read the list of what is due: {error}");
-                    self.active().for_each(|it| it.tally.abort(ExitStatus::of_io(&error), why.clone()));
+                    self.abort(&error);
                     return None;
                 }
             };
@@ -165,16 +164,27 @@ impl<'a> Workers<'a> {
         batch
     }
 
+    /// Nobody knows what the rest of the list is.
+    fn abort(&self, error: &std::io::Error) {
+        let why = format!("cannot read the list of what is due: {error}");
+        self.active().for_each(|it| it.tally.abort(ExitStatus::of_io(error), why.clone()));
+    }
+
     /// Counts what was not reached as pending, and records what is not known yet as such.
     pub(crate) fn leave_rest(&self) {
         let began = Instant::now();
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.left = None;
         let most = Most { files: BATCH_FILES * 4, bytes: u64::MAX, small_files: 0 };
-        while let Ok(lines) = queue.take(&most) {
-            if lines.is_empty() {
-                return;
-            }
+        loop {
+            let lines = match queue.take(&most) {
+                Ok(lines) if lines.is_empty() => return,
+                Ok(lines) => lines,
+                Err(error) => {
+                    self.abort(&error);
+                    break;
+                }
+            };
             if began.elapsed() > LAST_WORDS && !self.active().any(|it| it.setup.stop.may_go_on()) {
                 break;
             }

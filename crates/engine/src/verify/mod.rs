@@ -22,7 +22,7 @@ use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
 use crate::copies::probe::{PROBES, probe};
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
-use crate::guard;
+use crate::guard::{self, Purpose};
 
 /// What `verify` works with.
 #[derive(Clone, Copy)]
@@ -154,10 +154,7 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
         }
     }
     if count > 0 && stop.may_begin() {
-        // A ledger made of a snapshot, or one from before there were ids, cannot tell.
-        if ledger.identified_at(destination)?.is_some() {
-            guard::refuse_other_place(at, &contact)?;
-        }
+        guard::refuse_other_place(at, &contact, Purpose::Reading)?;
         probe(at, &contact, &probes)?;
     }
     observer.event(&Event::Planned { files: count, bytes });

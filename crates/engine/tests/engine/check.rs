@@ -4,12 +4,12 @@ use std::fs;
 use std::time::Duration;
 
 use dvb_engine::{
-    Access, CheckOptions, CheckSetup, RunError, Samples, check_catalogue, check_destinations, check_store, lock_holder,
-    probe_destination,
+    Access, CheckOptions, CheckSetup, DestinationCheck, ExitStatus, Hint, RunError, Samples, check_catalogue,
+    check_destinations, check_store, lock_holder, probe_destination,
 };
 use dvb_fixity::Evidence;
-use dvb_model::{DestinationName, DriverId};
-use dvb_storage::Sink;
+use dvb_model::{DestinationName, DriverId, RunId};
+use dvb_storage::{Cause, Room, Sink, SinkError, SinkSession};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, destination, sink_at};
@@ -73,4 +73,76 @@ fn a_store_with_none_of_its_objects_is_not_the_one() {
     let seen = check_store(&file, source.as_ref(), &samples).unwrap();
     assert!(!seen.is_it() && seen.missing == 3, "{seen:?}");
     assert_eq!(check_store(&file, source.as_ref(), &nothing).unwrap().looked, 0);
+}
+
+fn checked_at(bench: &Bench, sink: &dyn Sink) -> Result<DestinationCheck, RunError> {
+    let catalog = bench.catalog();
+    let name = destination();
+    let samples = check_catalogue(&catalog, &bench.stores).unwrap().samples;
+    let setup = CheckSetup {
+        catalog: Some(&catalog),
+        stores: &bench.stores,
+        samples: &samples,
+        ledger: bench.ledger.as_ref(),
+        is_known: true,
+        destinations: &[(&name, sink)],
+    };
+    let options = CheckOptions { host: "h".to_owned(), patience: Duration::from_secs(20), run: bench.options() };
+    check_destinations(&setup, &options).next().unwrap()
+}
+
+#[test]
+fn a_run_that_would_be_refused_is_not_called_ready() {
+    let bench = Bench::of_files(40);
+    bench.run();
+    assert!(checked_at(&bench, bench.sink.as_ref()).is_ok());
+    bench.database.execute(
+        "DELETE FROM filemetadata; DELETE FROM datafile WHERE id IN (SELECT id FROM datafile ORDER BY id LIMIT 10)",
+    );
+    let refused = checked_at(&bench, bench.sink.as_ref()).unwrap_err();
+    assert_eq!(ExitStatus::from(&refused).code(), 7, "{refused}");
+    assert_eq!(refused.hint(), Some(Hint::AcceptDisappearance), "{refused}");
+    assert!(refused.to_string().contains("10 of the 40 data files"), "{refused}");
+}
+
+#[test]
+fn an_empty_dataverse_is_ready() {
+    let bench = Bench::of_files(0);
+    fs::create_dir(&bench.backup).unwrap();
+    assert!(checked_at(&bench, bench.sink.as_ref()).is_ok());
+}
+
+/// A destination whose room cannot be asked for.
+struct Unmeasured(Box<dyn Sink>);
+
+impl Sink for Unmeasured {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    fn method(&self) -> &'static str {
+        self.0.method()
+    }
+
+    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
+        self.0.connect(run)
+    }
+
+    fn make(&self) -> Result<(), SinkError> {
+        self.0.make()
+    }
+
+    fn room(&self) -> Result<Option<Room>, SinkError> {
+        Err(SinkError::new(Cause::Io, "the disk does not answer"))
+    }
+}
+
+#[test]
+fn room_that_cannot_be_asked_for_is_not_room_that_nobody_tells() {
+    let bench = Bench::of_files(1);
+    fs::create_dir(&bench.backup).unwrap();
+    let measured = checked_at(&bench, bench.sink.as_ref()).unwrap();
+    assert!(measured.free.is_some() && measured.unmeasured.is_none(), "{measured:?}");
+    let checked = checked_at(&bench, &Unmeasured(sink_at(&bench.backup))).unwrap();
+    assert_eq!((checked.free, checked.unmeasured.as_deref()), (None, Some("the disk does not answer")));
 }

@@ -50,6 +50,10 @@ pub(crate) fn list(bench: &Bench) -> (OrphansSummary, Found) {
     try_list(bench, &bench.catalog(), bench.sink.as_ref(), &[]).unwrap()
 }
 
+pub(crate) fn listed_error(bench: &Bench) -> RunError {
+    try_list(bench, &bench.catalog(), bench.sink.as_ref(), &[]).unwrap_err()
+}
+
 pub(crate) fn list_at(bench: &Bench, sink: &dyn Sink) -> (OrphansSummary, Found) {
     try_list(bench, &bench.catalog(), sink, &[]).unwrap()
 }

@@ -246,6 +246,29 @@ fn few_copies_are_not_called_missing_where_their_disk_is_not_mounted() {
     assert!(bench.details().values().all(|it| it.status == Status::Ok));
 }
 
+#[test]
+fn an_empty_folder_is_refused_where_no_id_was_ever_left_either() {
+    let bench = Bench::of_files(2);
+    bench.run();
+    // As a ledger of a version without ids.
+    let ledger = rusqlite::Connection::open(bench.folder.path().join("ledger.db")).unwrap();
+    ledger.execute("UPDATE backup_destination SET marked_at = NULL", []).unwrap();
+    fs::remove_file(bench.backup.join(".dataverse-backup/installation.json")).unwrap();
+    assert_eq!(verified(&bench).copies.good, 2);
+    let (missing, _) = crate::orphans::list(&bench);
+    assert_eq!(missing.exit_code, 0, "{missing:?}");
+    fs::remove_file(bench.backup.join(&bench.world.files[0].copies[0].0)).unwrap();
+    assert_eq!(verified(&bench).copies.missing, 1, "one of them is there: it is the place");
+    fs::rename(&bench.backup, bench.folder.path().join("away")).unwrap();
+    fs::create_dir(&bench.backup).unwrap();
+    let refused = |error: &RunError| matches!(error, RunError::AllMissing { .. });
+    assert!(refused(&verified_error(&bench)), "{}", verified_error(&bench));
+    assert!(refused(&crate::orphans::listed_error(&bench)));
+    let error = bench.give_to_folder(&bench.restore_options()).unwrap_err();
+    assert_eq!(ExitStatus::from(&error).code(), 7, "{error}");
+    assert_eq!(bench.details().values().filter(|it| it.status == Status::Ok).count(), 1, "nothing was recorded");
+}
+
 pub(crate) fn verified_error(bench: &Bench) -> RunError {
     try_verify(bench, bench.sink.as_ref(), &options()).unwrap_err()
 }
