@@ -44,6 +44,11 @@ fn words(hint: &Hint) -> String {
         Hint::AcceptOtherDataverse => {
             ". If it is the right destination, and its copies are wanted: --accept-other-dataverse".to_owned()
         }
+        Hint::NameSnapshot => {
+            ". Name the one that is meant: rebuild --snapshot NAME, --from-snapshot=NAME; or, for the newest, \
+                               whosever it is: --accept-other-dataverse"
+                .to_owned()
+        }
         Hint::AnotherLedger => {
             ". To make it again, name another one in [Database] BackupDatabase, or move it away first".to_owned()
         }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::Context;
 use crate::build::{self, BuildError, CatalogueReader};
 use crate::exit::Failure;
+use crate::report;
 use dvb_config::Destination;
 
 /// Whether, and which.
@@ -28,7 +29,7 @@ pub(crate) struct FromSnapshot {
     from_snapshot: Option<String>,
 
     /// Read the snapshot of another Dataverse too: otherwise one that has hardly a data file in common with this
-    /// configuration's catalogue is refused (exit code 7)
+    /// configuration's catalogue is refused (exit code 7), and so are snapshots of several installations
     #[arg(long, requires = "from_snapshot")]
     accept_other_dataverse: bool,
 }
@@ -233,7 +234,7 @@ impl Snapshots {
         let run = new_run_id();
         let fetched = fetch_snapshot(&setup, which, &run, self.folder.path())?;
         claim_snapshot(&setup, &fetched, &run, context.config.repository.auxiliary_objects)?;
-        fetched.notes.iter().for_each(|it| context.screen.warn(&format!("destination {}: {it}", destination.name)));
+        fetched.notes.iter().for_each(|it| context.screen.warn(&report::of_destination(&destination.name, it)));
         Ok(fetched)
     }
 

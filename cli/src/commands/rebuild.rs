@@ -16,7 +16,7 @@ use crate::build::{BuildError, CatalogueReader};
 use crate::exit::Failure;
 use crate::output::{Tint, Verbosity, plain};
 use crate::progress::Progress;
-use crate::report::data_files;
+use crate::report::{self, data_files};
 use crate::{build, signals};
 use dvb_config::Destination;
 
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     snapshot: Option<String>,
 
     /// Take over the snapshot of another Dataverse too: otherwise one that has hardly a data file in common with this
-    /// configuration's catalogue is refused (exit code 7)
+    /// configuration's catalogue is refused (exit code 7), and so are snapshots of several installations
     #[arg(long)]
     accept_other_dataverse: bool,
 }
@@ -123,7 +123,7 @@ fn show(context: &Context, (destination, result): &Outcome<'_>) -> Result<(), Fa
             if screen.json || screen.verbosity == Verbosity::Quiet { Ok(()) } else { screen.print(&text(summary)) }
         }
         Err(failure) => {
-            screen.complain("error", Tint::Bad, &format!("destination {destination}: {}", failure.text()));
+            screen.complain("error", Tint::Bad, &report::of_destination(destination, &failure.text()));
             Ok(())
         }
     }
@@ -167,7 +167,7 @@ fn text(it: &RebuildSummary) -> String {
 /// What is wrong, for stderr; empty where all is well.
 fn trouble(it: &RebuildSummary) -> String {
     let mut lines: Vec<String> =
-        it.notes.iter().map(|note| format!("destination {}: {}", it.destination, plain(note))).collect();
+        it.notes.iter().map(|note| report::of_destination(&it.destination, &plain(note))).collect();
     lines.extend(it.aborted.iter().map(|why| format!("destination {}: stopped early: {}", it.destination, plain(why))));
     for missing in it.missing.iter().take(NAMED) {
         let id = missing.data_file_id.map(|it| format!("file {it}"));

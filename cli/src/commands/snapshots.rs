@@ -1,5 +1,7 @@
 //! `snapshots`: what each destination has of them.
 
+use std::collections::BTreeSet;
+
 use dvb_engine::{CancelToken, ExitStatus, NullObserver, RebuildSetup, SnapshotRow, list_snapshots, new_run_id};
 use dvb_model::DestinationName;
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot};
 use crate::exit::Failure;
 use crate::output::plain;
-use crate::report::{bytes, data_files};
+use crate::report::{bytes, data_files, of_destination};
 use crate::{build, signals};
 use dvb_config::Destination;
 
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
             }
             Err(failure) => {
                 ending = ending.min(failure.ending());
-                context.screen.warn(&format!("destination {name}: {}", failure.text()));
+                context.screen.warn(&of_destination(name, &failure.text()));
                 objects.push(json!({ "destination": name, "snapshots": Value::Null, "error": failure.text() }));
             }
         }
@@ -75,6 +77,8 @@ fn text(destination: &DestinationName, rows: &[SnapshotRow]) -> String {
         return format!("destination {destination}: no snapshot; a run that changes something leaves one");
     }
     let mut lines = vec![format!("destination {destination}")];
+    // Whose they are matters where they are not all of one.
+    let several = rows.iter().map(|it| &it.installation).collect::<BTreeSet<_>>().len() > 1;
     lines.extend(rows.iter().map(|it| {
         let size = it.size.map(|it| format!(", {}", bytes(it))).unwrap_or_default();
         let newest = if it.newest { " (newest)" } else { "" };
@@ -82,7 +86,12 @@ fn text(destination: &DestinationName, rows: &[SnapshotRow]) -> String {
             (None, Some(files)) => {
                 let made = it.made.as_deref().unwrap_or_default();
                 let run = it.run.as_ref().map(|it| format!(", run {it}")).unwrap_or_default();
-                format!("  {}{newest}: catalogue of {made}, {}{size}{run}", plain(&it.name), data_files(files))
+                let whose = match &it.installation {
+                    Some(id) if several => format!(", installation {}", plain(id)),
+                    None if several => ", of no installation that is told".to_owned(),
+                    Some(_) | None => String::new(),
+                };
+                format!("  {}{newest}: catalogue of {made}, {}{size}{run}{whose}", plain(&it.name), data_files(files))
             }
             (why, _) => format!("  {}: cannot be used: {}", plain(&it.name), plain(why.as_deref().unwrap_or_default())),
         }

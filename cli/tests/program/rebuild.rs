@@ -96,7 +96,8 @@ fn a_destination_without_a_snapshot_is_not_passed_over_in_silence() {
     site.call(&["verify", "--from-snapshot"]).expect(2).says(&["other does not exist"]);
     std::fs::create_dir(site.path("other")).unwrap();
     let done = site.call(&["verify", "--from-snapshot"]).expect(4);
-    assert!(done.err.contains("destination other: destination other has no snapshot"), "{done}");
+    assert!(done.err.contains("destination other has no snapshot"), "{done}");
+    assert!(!done.err.contains("destination other: destination other"), "{done}");
     let done = site.call(&["verify", "--from-snapshot=catalogue-x"]).expect(2);
     assert!(done.err.contains("say which one with --destination"), "{done}");
     let to = site.path("out");
@@ -104,4 +105,66 @@ fn a_destination_without_a_snapshot_is_not_passed_over_in_silence() {
     site.call(&["restore", "--from-snapshot", "--all", "--to", to])
         .expect(0)
         .says(&["restored 3", "destination other"]);
+}
+
+/// Another Dataverse: its data files have the same ids, and objects of other names.
+fn another() -> Site {
+    let site = Site::new();
+    for number in 0..site.world.objects.len() {
+        let object = site.object(number);
+        let other = format!("{}f", object.display());
+        fs::rename(object, other).unwrap();
+    }
+    site.database.execute("UPDATE dvobject SET storageidentifier = storageidentifier || 'f' WHERE dtype = 'DataFile'");
+    site
+}
+
+#[test]
+fn two_dataverses_in_one_destination_are_told_apart() {
+    let (one, mut two) = (Site::copied(), another());
+    let copies = one.path("copies");
+    two.set("Backup", &format!("StorageType: directory\nBackupDirectory: {}", copies.display()));
+    two.call(&["init", "--take-over"]).expect(0);
+    two.call(&["run"]).expect(0);
+    let names: Vec<String> = {
+        let mut found = snapshots(&one);
+        found.sort();
+        found.iter().map(|it| it.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    };
+    let [older, newer] = names.as_slice() else { panic!("{names:?}") };
+    let mark = copies.join(".dataverse-backup/installation.json");
+    let owner: serde_json::Value = serde_json::from_str(&fs::read_to_string(&mark).unwrap()).unwrap();
+    let (first, second) = (owner["before"][0].as_str().unwrap(), owner["id"].as_str().unwrap());
+
+    // The destination is the second one's: its own are read, and those of the first where they are named.
+    let config = one.path("small.ini");
+    crate::site::write(&config, &format!("[Backup]\nStorageType: directory\nBackupDirectory: {}\n", copies.display()));
+    let call = |words: &[&str]| crate::site::done(crate::site::program().arg("--config").arg(&config).args(words));
+    call(&["-v", "verify", "--from-snapshot"]).expect(0).says(&[newer]);
+    call(&["snapshots"]).expect(0).says(&[&format!("{newer} (newest)"), first, second]);
+    one.call(&["verify", "--from-snapshot"]).expect(7).says(&[
+        "holds the copies of another Dataverse",
+        "only 0 are the same",
+        "--accept-other-dataverse",
+    ]);
+    one.call(&["-v", "verify", "--from-snapshot", "--accept-other-dataverse"]).expect(0).says(&[newer]);
+    one.call(&["-v", "verify", &format!("--from-snapshot={older}")]).expect(0).says(&[older]);
+    fs::remove_dir_all(one.path("state")).unwrap();
+    one.call(&["rebuild"]).expect(7).says(&["holds the copies of another Dataverse"]);
+    one.call(&["rebuild", "--accept-other-dataverse"]).expect(0).says(&[newer, "3 copies are there"]);
+
+    // It does not tell whose it is any more, and no catalogue does.
+    fs::remove_file(&mark).unwrap();
+    for command in [&["verify", "--from-snapshot"][..], &["restore", "--from-snapshot", "--all", "--to", "/nowhere"]] {
+        let done = call(command).expect(7);
+        done.says(&["the snapshots of 2 installations", first, second, older, newer, "--accept-other-dataverse"]);
+    }
+    assert!(!call(&["snapshots"]).expect(0).out.contains("(newest)"));
+    call(&["-v", "verify", "--from-snapshot", "--accept-other-dataverse"]).expect(0).says(&[newer]);
+    call(&["-v", "verify", &format!("--from-snapshot={older}")]).expect(0).says(&[older]);
+    // A catalogue that cannot be read tells as little as none.
+    let mut away = one;
+    fs::remove_dir_all(away.path("state")).unwrap();
+    away.change("Database", "Database", "nowhere");
+    away.call(&["rebuild"]).expect(7).says(&["the snapshots of 2 installations"]);
 }

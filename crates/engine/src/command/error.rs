@@ -188,6 +188,17 @@ pub enum RunError {
         /// Those of them that are the same.
         same: u64,
     },
+    /// Nobody can tell whose snapshot is meant.
+    #[error(
+        "destination {destination} has the snapshots of {} installations, and does not tell whose it is; nothing was taken over \
+         or given back. There are: {}", found.len(), found.join("; ")
+    )]
+    SeveralInstallations {
+        /// Name of the destination.
+        destination: String,
+        /// Each installation, with the number of its snapshots and the newest one.
+        found: Vec<String>,
+    },
     /// The destination is no second place.
     #[error(
         "destination {destination} and {other} are one place ({how}): a copy there is no second one. Nothing was copied. Give \
@@ -276,6 +287,7 @@ impl RunError {
             Self::NotMarked { destination, .. } => Some(Hint::MarkAgain { destination: destination.clone() }),
             Self::NotBlank { .. } => Some(Hint::AnotherLedger),
             Self::OtherDataverse { .. } => Some(Hint::AcceptOtherDataverse),
+            Self::SeveralInstallations { .. } => Some(Hint::NameSnapshot),
             Self::NoCopies { .. } => Some(Hint::SeeStatus),
             Self::NothingToVerify { .. } => Some(Hint::RunFirst),
             Self::Unknown { near, .. } if near.is_empty() => Some(Hint::SeeNames),

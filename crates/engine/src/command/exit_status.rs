@@ -81,6 +81,7 @@ impl From<&RunError> for ExitStatus {
             | RunError::Strange { .. }
             | RunError::NotMarked { .. }
             | RunError::OtherDataverse { .. }
+            | RunError::SeveralInstallations { .. }
             | RunError::OnePlace { .. }
             | RunError::StoreDenied { .. }
             | RunError::OtherStore { .. } => Self::Refused,

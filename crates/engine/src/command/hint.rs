@@ -38,6 +38,8 @@ pub enum Hint {
     },
     /// If its copies are wanted all the same: `RebuildSetup::accept_other`.
     AcceptOtherDataverse,
+    /// Name the snapshot that is meant; or `RebuildSetup::accept_other` for the newest.
+    NameSnapshot,
     /// Use another ledger, or move this one away.
     AnotherLedger,
     /// What has copies is known to the ledger.

@@ -1,5 +1,6 @@
 //! Which snapshot, and whether it is whole.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ use jiff::civil::DateTime;
 use serde::Serialize;
 use tempfile::TempPath;
 
-use super::RebuildSetup;
+use super::{RebuildSetup, installations};
 use crate::command::cancel::CancelToken;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
@@ -50,6 +51,8 @@ pub struct Fetched {
     pub counts: SnapshotCounts,
     /// What is to be known of it, and of others that could not be used.
     pub notes: Vec<String>,
+    /// Those of other installations lie beside it, and only a catalogue can tell which are meant.
+    pub(super) several: Option<RunError>,
     path: PathBuf,
     /// Goes with this, where it was fetched.
     _temporary: Option<Temporary>,
@@ -57,15 +60,15 @@ pub struct Fetched {
 
 /// A file that goes with the process: it has no name any more, where the system can open it without one.
 #[derive(Debug)]
-struct Temporary {
-    path: PathBuf,
-    file: File,
+pub(super) struct Temporary {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
     _name: Option<TempPath>,
 }
 
 impl Temporary {
     /// A file for a snapshot, which names drafts and restricted files.
-    fn create(folder: &Path) -> io::Result<Self> {
+    pub(super) fn create(folder: &Path) -> io::Result<Self> {
         let file = tempfile::Builder::new().prefix("snapshot-").suffix(".jsonl.zst").tempfile_in(folder)?;
         let (file, name) = file.into_parts();
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -106,7 +109,7 @@ pub(super) fn fetch(
                 digest_of_file(path).map_err(|source| CatalogError::Unreadable { path: path.clone(), source })?;
             let link = SnapshotLink { name: path.display().to_string(), sha256 };
             let (header, counts) = whole(path)?;
-            Ok(Fetched { link, header, counts, notes: Vec::new(), path: path.clone(), _temporary: None })
+            Ok(Fetched { link, header, counts, notes: Vec::new(), several: None, path: path.clone(), _temporary: None })
         }
         Which::Named(name) => {
             let mut fetched = one(name, connection)?.map_err(|why| none(vec![why]))?;
@@ -124,6 +127,13 @@ pub(super) fn fetch(
             })?;
             let now = snapshot_names::now();
             let snapshots = snapshot_names::newest_first(&names, now);
+            let is_told = setup.accept_other || matches!(owner, Identity::Of(_));
+            let several = if is_told { None } else { installations::several(setup, &snapshots, connection, folder)? };
+            // Without a catalogue that the copies are compared with, nothing else tells whose they are.
+            let several = match (setup.catalogue, several) {
+                (None, Some(refused)) => return Err(refused),
+                (_, several) => several,
+            };
             let mut why = Vec::new();
             for name in &snapshots {
                 match one(name, connection)? {
@@ -135,6 +145,7 @@ pub(super) fn fetch(
                         fetched.notes.splice(0..0, why);
                         fetched.notes.extend(of_wrong_clocks(name, &snapshots, now));
                         fetched.notes.extend(broken_link(&fetched, &names, connection)?);
+                        fetched.several = several;
                         return Ok(fetched);
                     }
                     Err(it) => why.push(it),
@@ -152,6 +163,8 @@ pub struct SnapshotRow {
     pub name: String,
     /// The run that left it.
     pub run: Option<RunId>,
+    /// The installation that left it; runs of earlier versions told none.
+    pub installation: Option<String>,
     /// When the reading of its catalogue began, RFC 3339 UTC.
     pub made: Option<String>,
     /// Data files in it.
@@ -160,7 +173,8 @@ pub struct SnapshotRow {
     pub gone: Option<u64>,
     /// Bytes of the file as it lies there.
     pub size: Option<u64>,
-    /// It is the newest one that is whole: what is used where none is named.
+    /// It is the newest one that is whole, and the destination's own: what is used where none is named. None is where several
+    /// installations have left snapshots and the destination does not tell whose it is.
     pub newest: bool,
     /// Why it cannot be used.
     pub problem: Option<String>,
@@ -171,6 +185,7 @@ pub(super) fn list(
     connection: &mut Connection<'_>,
     folder: &Path,
 ) -> Result<Vec<SnapshotRow>, RunError> {
+    let owner = owner(connection)?;
     let names = again(connection, |it| it.list_own(snapshot_names::BEFORE))?;
     let mut rows: Vec<SnapshotRow> = Vec::new();
     for name in snapshot_names::newest_first(&names, snapshot_names::now()) {
@@ -179,10 +194,10 @@ pub(super) fn list(
             Err(_) => None,
         };
         let size = size.and_then(Result::ok).flatten().map(|it| it.size);
-        let newest = rows.iter().all(|it| it.problem.is_some());
         let row = SnapshotRow {
             name: name.clone(),
             run: None,
+            installation: None,
             made: None,
             data_files: None,
             gone: None,
@@ -193,14 +208,22 @@ pub(super) fn list(
         rows.push(match fetch_one(setup, name, connection, folder)? {
             Ok(Fetched { header, counts, .. }) => SnapshotRow {
                 run: header.run,
+                installation: header.installation,
                 made: Some(header.made),
                 data_files: Some(counts.files),
                 gone: Some(counts.gone),
-                newest,
                 ..row
             },
             Err(why) => SnapshotRow { problem: Some(why), ..row },
         });
+    }
+    let several = rows.iter().filter_map(|it| it.installation.as_ref()).collect::<BTreeSet<_>>().len() > 1;
+    let is_own = |it: &SnapshotRow| match &owner {
+        Identity::Of(owner) => it.installation.as_ref().is_none_or(|it| *it == owner.id),
+        Identity::None | Identity::Hidden | Identity::Unreadable(_) => !several,
+    };
+    if let Some(newest) = rows.iter_mut().find(|it| it.problem.is_none() && is_own(it)) {
+        newest.newest = true;
     }
     Ok(rows)
 }
@@ -228,25 +251,25 @@ fn fetch_one(
     let spool = |source| RunError::Spool { folder: folder.to_owned(), source };
     let temporary = Temporary::create(folder).map_err(spool)?;
     let file = &temporary.file;
-    let sha256 = match again(connection, |it| download(it, &key, (folder, file), setup.stop)) {
+    let sha256 = match again(connection, |it| download(it, &key, (folder, file), u64::MAX, setup.stop)) {
         Ok(Ok(it)) => it,
         Ok(Err(why)) => return Ok(Err(format!("{name}: {why}"))),
         Err(error) => return Err(error),
     };
     let expected = match ObjectKey::own(&snapshot_names::digest_of(name)) {
         Ok(key) => again(connection, |it| recorded(it, &key, name))?,
-        Err(_) => None,
+        Err(error) => Err(dvb_storage::chain(&error)),
     };
     let mut notes = Vec::new();
     match expected {
-        Some(expected) if expected != sha256 => {
+        Ok(expected) if expected != sha256 => {
             let why = format!("{name} was changed after it was written: its SHA-256 was {expected} and is {sha256}");
             return Ok(Err(why));
         }
-        Some(_) => {}
-        None => notes.push(format!(
-            "{name}: no digest lies beside it, so only its own checksum and its last line say that it is whole"
-        )),
+        Ok(_) => {}
+        Err(why) => {
+            notes.push(format!("{name}: {why}, so only its own checksum and its last line say that it is whole"))
+        }
     }
     let path = temporary.path.clone();
     Ok(match whole(&path) {
@@ -256,7 +279,7 @@ fn fetch_one(
                 notes.push(format!("{name} was left for a destination that was named {of:?}"));
             }
             let link = SnapshotLink { name: name.to_owned(), sha256 };
-            Ok(Fetched { link, header, counts, notes, path, _temporary: Some(temporary) })
+            Ok(Fetched { link, header, counts, notes, several: None, path, _temporary: Some(temporary) })
         }
         Err(error) => Err(format!("{name}: {}", dvb_storage::chain(&error))),
     })
@@ -302,11 +325,12 @@ fn broken_link(
     })
 }
 
-/// Inner error: what is wrong with the object.
-fn download(
+/// Fetches an object, or the first `most` bytes of it. Inner error: what is wrong with it.
+pub(super) fn download(
     session: &mut dyn dvb_storage::SinkSession,
     key: &ObjectKey,
     (folder, file): (&Path, &File),
+    most: u64,
     stop: &CancelToken,
 ) -> Result<Result<String, String>, SinkError> {
     let here = |source: io::Error| {
@@ -323,7 +347,7 @@ fn download(
         SinkError::because(cause, attempt, source)
     };
     let mut body = match session.open(key) {
-        Ok(it) => it,
+        Ok(it) => it.take(most),
         Err(error) if error.cause == Cause::Transient => return Err(error),
         Err(error) => return Ok(Err(error.chain())),
     };
@@ -347,26 +371,27 @@ fn download(
     Ok(Ok(hasher.finish().digest(Algorithm::Sha256).map(Digest::hex).unwrap_or_default()))
 }
 
-/// The digest that lies beside a snapshot, as far as one does.
+/// The digest that lies beside a snapshot. Inner error: why there is none.
 fn recorded(
     session: &mut dyn dvb_storage::SinkSession,
     key: &ObjectKey,
     snapshot: &str,
-) -> Result<Option<String>, SinkError> {
+) -> Result<Result<String, String>, SinkError> {
     let body = match session.open(key) {
         Ok(it) => it,
         Err(error) if error.cause == Cause::Transient => return Err(error),
-        Err(_) => return Ok(None),
+        Err(error) if error.cause == Cause::Missing => return Ok(Err("no digest lies beside it".to_owned())),
+        Err(error) => return Ok(Err(format!("its digest cannot be read: {}", error.chain()))),
     };
     let mut text = String::new();
-    if body.take(LONGEST_DIGEST).read_to_string(&mut text).is_err() {
-        return Ok(None);
+    if let Err(error) = body.take(LONGEST_DIGEST).read_to_string(&mut text) {
+        return Ok(Err(format!("its digest cannot be read: {key}: {error}")));
     }
     let of = |line: &str| {
         let (digest, name) = line.split_once("  ")?;
         (name == snapshot).then(|| digest.to_owned())
     };
-    Ok(text.lines().find_map(of))
+    Ok(text.lines().find_map(of).ok_or_else(|| format!("{key} does not say its digest")))
 }
 
 fn digest_of_file(path: &Path) -> io::Result<String> {
@@ -384,7 +409,7 @@ pub(super) fn owner(connection: &mut Connection<'_>) -> Result<Identity, RunErro
     again(connection, guard::look_at_identity)
 }
 
-fn again<T>(
+pub(super) fn again<T>(
     connection: &mut Connection<'_>,
     mut work: impl FnMut(&mut dyn dvb_storage::SinkSession) -> Result<T, SinkError>,
 ) -> Result<T, RunError> {

@@ -5,6 +5,7 @@
 
 mod claims;
 mod fetch;
+mod installations;
 mod same;
 
 use dvb_catalog::Catalog;
@@ -42,7 +43,7 @@ pub struct RebuildSetup<'a> {
     /// The caller's own catalogue, where there is one: a destination with the copies of another Dataverse is refused, and a note
     /// says where its copies were made from another address.
     pub catalogue: Option<&'a dyn Catalog>,
-    /// The copies of another Dataverse are wanted.
+    /// The copies of another Dataverse are wanted, and the newest snapshot whoever has left it.
     pub accept_other: bool,
     /// Who is shown what happens.
     pub observer: &'a dyn Observer,
@@ -160,7 +161,8 @@ fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String
     let mut connection = Connection::new(setup.at(&options.run), &contact);
     let owner = fetch::owner(&mut connection)?;
     let mut fetched = fetch::fetch(setup, &options.which, &mut connection, &owner, &options.spool_folder)?;
-    fetched.notes.extend(same::check(setup, &fetched)?);
+    let note = same::check(setup, &mut fetched)?;
+    fetched.notes.extend(note);
     guard::take_on(setup.ledger, setup.destination, owner, fetched.header.installation.as_deref())?;
     setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
     let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
@@ -229,7 +231,8 @@ pub fn fetch_snapshot(
         };
         connection.clean_up();
         let mut fetched = fetched?;
-        fetched.notes.extend(same::check(setup, &fetched)?);
+        let note = same::check(setup, &mut fetched)?;
+        fetched.notes.extend(note);
         Ok(fetched)
     })
 }

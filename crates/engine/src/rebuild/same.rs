@@ -35,16 +35,19 @@ impl Overlap {
 }
 
 /// Refuses a snapshot of another Dataverse, unless the caller accepts it; a note where it was read from another address.
-pub(super) fn check(setup: &RebuildSetup<'_>, fetched: &Fetched) -> Result<Option<String>, RunError> {
+pub(super) fn check(setup: &RebuildSetup<'_>, fetched: &mut Fetched) -> Result<Option<String>, RunError> {
     let Some(catalogue) = setup.catalogue else { return Ok(None) };
-    let (source, own) = (&fetched.header.source, catalogue.describe());
-    if *source == own {
+    let (source, own) = (fetched.header.source.clone(), catalogue.describe());
+    if source == own {
         return Ok(None);
     }
     let destination = setup.destination;
     let overlap = match overlap(fetched, catalogue) {
         Ok(overlap) => overlap,
         Err(error) => {
+            if let Some(several) = fetched.several.take() {
+                return Err(several);
+            }
             let why = dvb_storage::chain(&error);
             return Ok(Some(format!(
                 "the copies there are of the catalogue {source}, the catalogue of this configuration is {own}, and they could \
@@ -55,7 +58,7 @@ pub(super) fn check(setup: &RebuildSetup<'_>, fetched: &Fetched) -> Result<Optio
     if overlap.is_another() && !setup.accept_other {
         let Overlap { both, same, .. } = overlap;
         let destination = destination.0.clone();
-        return Err(RunError::OtherDataverse { destination, source_of_copies: source.clone(), own, both, same });
+        return Err(RunError::OtherDataverse { destination, source_of_copies: source, own, both, same });
     }
     Ok(Some(format!(
         "the copies there are of the catalogue {source}; the catalogue of this configuration is {own}: make sure that it is the \
