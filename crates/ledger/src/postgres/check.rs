@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use dvb_model::{DestinationName, RunId};
 use postgres::{Row, Transaction};
 
-use super::read::{self, by_index};
+use super::read::{self, by_index, wanted};
 use super::write::{self, PlaceColumns};
 use super::{Fault, incident};
 use crate::check::{Checks, UNFOUNDED, of_other_bytes, place_of};
@@ -102,12 +102,15 @@ pub(super) fn record_checks(
     if !checks.reasons.is_empty() {
         let (ids, reasons): (Vec<i64>, Vec<&str>) = checks.reasons.iter().map(|it| (*it.0, it.1.as_str())).unzip();
         db.execute(
-            "UPDATE backup_state s SET
+            concat!(
+                "UPDATE backup_state s SET
                  reason = CASE WHEN s.status = 'FAIL_VERIFY' AND s.run = $2 THEN coalesce(s.reason || '; ', '')
                                ELSE '' END || w.reason,
                  status = 'FAIL_VERIFY', basis = NULL, run = $2, recorded_at = now()
-             FROM unnest($3::bigint[], $4::text[]) AS w (id, reason)
-             WHERE s.destination = $1 AND s.id = w.id",
+             FROM ",
+                wanted!("$3::bigint[], $4::text[]", "id, reason"),
+                " WHERE s.destination = w.destination AND s.id = w.id"
+            ),
             &[&destination, &run.0, &ids, &reasons],
         )?;
     }
@@ -123,12 +126,16 @@ fn record_good(db: &mut Transaction<'_>, destination: i32, checks: &Checks<'_>) 
     let evidence: Vec<&str> = rows.iter().map(|it| it.evidence).collect();
     let digests: Vec<&[u8]> = rows.iter().map(|it| it.sha256).collect();
     let changed = db.query(
-        "UPDATE backup_copy c SET state = 'proved', evidence = w.evidence, proved_at = now()
-         FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::bytea[])
-              AS w (id, role, version, evidence, sha256)
-         WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.sha256 = w.sha256
-         RETURNING c.id, c.role, c.version",
+        concat!(
+            "UPDATE backup_copy c SET state = 'proved', evidence = w.evidence, proved_at = now() FROM ",
+            wanted!(
+                "$2::bigint[], $3::text[], $4::integer[], $5::text[], $6::bytea[]",
+                "id, role, version, evidence, sha256"
+            ),
+            " WHERE c.destination = w.destination AND c.id = w.id AND c.role = w.role AND c.version = w.version
+                AND c.sha256 = w.sha256
+              RETURNING c.id, c.role, c.version"
+        ),
         &[&destination, &places.ids, &places.roles, &places.versions, &evidence, &digests],
     )?;
     let mut done = std::collections::HashSet::with_capacity(changed.len());
@@ -156,9 +163,11 @@ pub(super) fn record_source_damage(
     let reasons: Vec<Cow<'_, str>> = found.iter().map(|it| storable(&it.reason)).collect();
     let reasons: Vec<&str> = reasons.iter().map(AsRef::as_ref).collect();
     db.execute(
-        "UPDATE backup_state s SET status = w.status, reason = w.reason, basis = NULL, run = $2, recorded_at = now()
-         FROM unnest($3::bigint[], $4::text[], $5::text[]) AS w (id, status, reason)
-         WHERE s.destination = $1 AND s.id = w.id AND s.kind = 'file' AND s.status = 'OK'",
+        concat!(
+            "UPDATE backup_state s SET status = w.status, reason = w.reason, basis = NULL, run = $2, recorded_at = now() FROM ",
+            wanted!("$3::bigint[], $4::text[], $5::text[]", "id, status, reason"),
+            " WHERE s.destination = w.destination AND s.id = w.id AND s.kind = 'file' AND s.status = 'OK'"
+        ),
         &[&destination, &run.0, &ids, &statuses, &reasons],
     )?;
     Ok(())

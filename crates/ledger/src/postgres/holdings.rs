@@ -21,7 +21,7 @@ pub(super) fn page(
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(Vec::new()) };
     let copies = match kind {
         EntryKind::DataFile => {
-            let sql = format!("{COPY} AND id BETWEEN $2 AND $3 ORDER BY id");
+            let sql = format!("{COPY} WHERE c.destination = $1 AND c.id BETWEEN $2 AND $3 ORDER BY c.id");
             let rows = db.query(&sql, &[&number, &first.0, &last.0])?;
             rows.iter().map(copy).collect::<Result<_, _>>()?
         }

@@ -4,7 +4,7 @@ use dvb_model::{DestinationName, DvObjectId};
 use postgres::Transaction;
 
 use super::Fault;
-use super::read::{self, by_index};
+use super::read::{self, by_index, wanted};
 use crate::decode::{number, parsed};
 use crate::{Audited, ObjectSize};
 
@@ -86,8 +86,11 @@ pub(super) fn record_audited(
 ) -> Result<(), Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(()) };
     by_index(db)?;
-    let ids: Vec<i64> = ids.iter().map(|it| it.0).collect();
-    let sql = "UPDATE backup_state SET audited_at = now() WHERE destination = $1 AND id = ANY ($2)";
-    db.execute(sql, &[&destination, &ids])?;
+    let sql = concat!(
+        "UPDATE backup_state s SET audited_at = now() FROM ",
+        wanted!("$2::bigint[]", "id"),
+        " WHERE s.destination = w.destination AND s.id = w.id"
+    );
+    db.execute(sql, &[&destination, &read::ids_once(ids)])?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use dvb_fixity::Algorithm;
 use dvb_model::{DestinationName, DvObjectId, RunId};
 use postgres::{Row, Transaction};
 
-use super::read::by_index;
+use super::read::{AT_KEYS, by_index, ids_once, wanted};
 use super::{Fault, incident};
 use crate::decode::{self, version_column};
 use crate::reserve::KeyAllocator;
@@ -65,10 +65,13 @@ pub(super) fn mark_gone(
 ) -> Result<(), Fault> {
     let destination = destination_id(db, destination)?;
     by_index(db)?;
-    let ids: Vec<i64> = ids.iter().map(|it| it.0).collect();
     db.execute(
-        "UPDATE backup_state SET gone_since = now() WHERE destination = $1 AND id = ANY ($2) AND gone_since IS NULL",
-        &[&destination, &ids],
+        concat!(
+            "UPDATE backup_state s SET gone_since = now() FROM ",
+            wanted!("$2::bigint[]", "id"),
+            " WHERE s.destination = w.destination AND s.id = w.id AND s.gone_since IS NULL"
+        ),
+        &[&destination, &ids_once(ids)],
     )?;
     Ok(())
 }
@@ -82,8 +85,11 @@ pub(super) fn record_pids(
     by_index(db)?;
     let (ids, pids): (Vec<i64>, Vec<&str>) = pids.iter().map(|(id, pid)| (id.0, *pid)).unzip();
     db.execute(
-        "UPDATE backup_state s SET dataset = n.pid FROM unnest($2::bigint[], $3::text[]) AS n (id, pid)
-         WHERE s.destination = $1 AND s.id = n.id",
+        concat!(
+            "UPDATE backup_state s SET dataset = w.pid FROM ",
+            wanted!("$2::bigint[], $3::text[]", "id, pid"),
+            " WHERE s.destination = w.destination AND s.id = w.id"
+        ),
         &[&destination, &ids, &pids],
     )?;
     Ok(())
@@ -109,6 +115,22 @@ impl<'a> FromIterator<&'a Place> for PlaceColumns<'a> {
     }
 }
 
+/// What [`known`] reads.
+macro_rules! known_columns {
+    () => {
+        "SELECT c.id, c.role, c.version, c.key,
+                CASE WHEN c.state = 'reserved' AND c.sha256 IS NOT NULL THEN 'claimed' ELSE c.state END
+         FROM backup_copy c"
+    };
+}
+
+/// All columns of the table's key.
+macro_rules! at_place {
+    () => {
+        "c.destination = w.destination AND c.id = w.id AND c.role = w.role AND c.version = w.version"
+    };
+}
+
 fn known(row: &Row) -> Result<(Place, Known), Fault> {
     let state: &str = row.try_get(4)?;
     Ok(decode::known(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, state)?)
@@ -121,12 +143,14 @@ fn known_at(db: &mut Transaction<'_>, destination: i32, places: &[Place]) -> Res
     }
     let places: PlaceColumns<'_> = places.iter().collect();
     let rows = db.query(
-        "SELECT c.id, c.role, c.version, c.key,
-                CASE WHEN c.state = 'reserved' AND c.sha256 IS NOT NULL THEN 'claimed' ELSE c.state END
-         FROM backup_copy c
-         JOIN unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
-           ON c.id = w.id AND c.role = w.role AND c.version = w.version
-         WHERE c.destination = $1 ORDER BY c.id, c.role, c.version FOR UPDATE OF c",
+        concat!(
+            known_columns!(),
+            " JOIN ",
+            wanted!("$2::bigint[], $3::text[], $4::integer[]", "id, role, version"),
+            " ON ",
+            at_place!(),
+            " ORDER BY c.id, c.role, c.version FOR UPDATE OF c"
+        ),
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     rows.iter().map(known).collect()
@@ -143,11 +167,7 @@ pub(super) fn reserve(
     db.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&RESERVE_LOCK, &destination])?;
     let places: Vec<Place> = wishes.iter().map(|it| (it.id, it.role.to_string(), it.version)).collect();
     let keys: Vec<&str> = wishes.iter().map(|it| it.key.as_str()).collect();
-    let at_keys = db.query(
-        "SELECT id, role, version, key, CASE WHEN state = 'reserved' AND sha256 IS NOT NULL THEN 'claimed' ELSE state END
-         FROM backup_copy WHERE destination = $1 AND key = ANY ($2)",
-        &[&destination, &keys],
-    )?;
+    let at_keys = db.query(&format!("{}{AT_KEYS}", known_columns!()), &[&destination, &keys])?;
     let mut board = KeyAllocator::default();
     for row in &at_keys {
         let (place, known) = known(row)?;
@@ -166,9 +186,13 @@ fn delete_reservations(db: &mut Transaction<'_>, destination: i32, places: &[Pla
     }
     let places: PlaceColumns<'_> = places.iter().collect();
     db.execute(
-        "DELETE FROM backup_copy c USING unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
-         WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND c.state = 'reserved' AND c.sha256 IS NULL",
+        concat!(
+            "DELETE FROM backup_copy c USING ",
+            wanted!("$2::bigint[], $3::text[], $4::integer[]", "id, role, version"),
+            " WHERE ",
+            at_place!(),
+            " AND c.state = 'reserved' AND c.sha256 IS NULL"
+        ),
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     Ok(())
@@ -219,13 +243,19 @@ fn write_proofs(db: &mut Transaction<'_>, destination: i32, changes: &Changes<'_
     let evidence: Vec<&str> = rows.iter().map(|it| it.proof.evidence().name()).collect();
     let adopted: Vec<bool> = rows.iter().map(|it| it.adopted).collect();
     db.execute(
-        "UPDATE backup_copy c SET state = 'proved', size = w.size, sha256 = w.sha256, md5 = w.md5, sha1 = w.sha1,
-                sha512 = w.sha512, evidence = w.evidence, proved_at = now(),
-                adopted = w.adopted OR (c.state = 'proved' AND c.adopted)
-         FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[],
-                     $9::bytea[], $10::text[], $11::boolean[])
-              AS w (id, role, version, size, sha256, md5, sha1, sha512, evidence, adopted)
-         WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version",
+        concat!(
+            "UPDATE backup_copy c SET state = 'proved', size = w.size, sha256 = w.sha256, md5 = w.md5, sha1 = w.sha1,
+                    sha512 = w.sha512, evidence = w.evidence, proved_at = now(),
+                    adopted = w.adopted OR (c.state = 'proved' AND c.adopted)
+             FROM ",
+            wanted!(
+                "$2::bigint[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[],
+                 $9::bytea[], $10::text[], $11::boolean[]",
+                "id, role, version, size, sha256, md5, sha1, sha512, evidence, adopted"
+            ),
+            " WHERE ",
+            at_place!()
+        ),
         &[
             &destination,
             &places.ids,
@@ -253,10 +283,13 @@ pub(super) fn write_damage(
     }
     let places: PlaceColumns<'_> = damaged.iter().collect();
     db.execute(
-        "UPDATE backup_copy c SET state = 'damaged'
-         FROM unnest($2::bigint[], $3::text[], $4::integer[]) AS w (id, role, version)
-         WHERE c.destination = $1 AND c.id = w.id AND c.role = w.role AND c.version = w.version
-           AND (c.state = 'proved' OR c.sha256 IS NOT NULL)",
+        concat!(
+            "UPDATE backup_copy c SET state = 'damaged' FROM ",
+            wanted!("$2::bigint[], $3::text[], $4::integer[]", "id, role, version"),
+            " WHERE ",
+            at_place!(),
+            " AND (c.state = 'proved' OR c.sha256 IS NOT NULL)"
+        ),
         &[&destination, &places.ids, &places.roles, &places.versions],
     )?;
     Ok(())

@@ -13,6 +13,7 @@ mod incidents;
 mod locks;
 mod made;
 mod migration;
+mod plans;
 mod postgres;
 mod reports;
 mod reservations;

@@ -12,13 +12,26 @@ use postgres::{Client, NoTls, SimpleQueryMessage};
 use crate::made::{a_run, copy_all, here, holder, run};
 use crate::{Bench, told};
 
-struct OnServer {
-    database: Database,
+pub(crate) struct OnServer {
+    pub(crate) database: Database,
+    /// A server that nobody else uses.
+    own: Option<server::Server>,
 }
 
 impl OnServer {
     fn new() -> Self {
-        Self { database: server::shared().create_database("ledger") }
+        Self { database: server::shared().create_database("ledger"), own: None }
+    }
+
+    /// With a server of its own, whose log is of this alone.
+    pub(crate) fn alone() -> Self {
+        let server = server::Server::start();
+        Self { database: server.create_database("ledger"), own: Some(server) }
+    }
+
+    /// What the server logged.
+    pub(crate) fn log(&self) -> String {
+        self.own.as_ref().unwrap_or_else(|| server::shared()).log()
     }
 
     fn target(&self) -> PostgresTarget {
@@ -326,7 +339,7 @@ fn a_lock_of_a_run_that_is_over_says_what_to_end() {
 }
 
 fn encoded(encoding: &str) -> OnServer {
-    OnServer { database: server::shared().create_encoded("ledger", encoding) }
+    OnServer { database: server::shared().create_encoded("ledger", encoding), own: None }
 }
 
 #[test]
