@@ -8,23 +8,23 @@ use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Statu
 use crate::validate::{Known, Place};
 use crate::{Basis, CopyRecord, CopyState, EntryKind, Holding, LedgerError, Run, RunSummary, State, StateDetail};
 
-pub(crate) struct RawState {
+pub(crate) struct RawState<'a> {
     pub(crate) id: i64,
-    pub(crate) status: String,
+    pub(crate) status: &'a str,
     pub(crate) fingerprint: String,
     pub(crate) provisional: bool,
     pub(crate) gone: bool,
     pub(crate) reason: Option<String>,
-    pub(crate) basis: Option<String>,
+    pub(crate) basis: Option<&'a str>,
     pub(crate) dataset: Option<String>,
     pub(crate) audited_at: String,
 }
 
-impl RawState {
+impl RawState<'_> {
     pub(crate) fn read(self) -> Result<State, LedgerError> {
-        let status = parsed(&self.status, "status", self.id)?;
+        let status = parsed(self.status, "status", self.id)?;
         let Self { id, fingerprint, provisional, gone, reason, basis, dataset, audited_at, .. } = self;
-        let basis = basis.map(|it| self::basis(&it, id)).transpose()?;
+        let basis = basis.map(|it| self::basis(it, id)).transpose()?;
         Ok(State { id: DvObjectId(id), status, fingerprint, provisional, gone, reason, basis, dataset, audited_at })
     }
 }

@@ -37,10 +37,12 @@ impl StoragePid {
     pub fn in_store(&self, kind: StoreKind) -> Result<Self, KeyError> {
         let pid = match kind {
             StoreKind::File => {
-                let plain = Self { authority: collapse(&self.authority), identifier: collapse(&self.identifier) };
+                let [authority, identifier] =
+                    [&self.authority, &self.identifier].map(|it| collapse(it).into_owned());
+                let plain = Self { authority, identifier };
                 // What climbs out of the authority may stay in the store.
                 let climbs = climbs(&plain.authority) || climbs(&plain.identifier);
-                let whole = || Self { authority: String::new(), identifier: collapse(&plain.directory()) };
+                let whole = || Self { authority: String::new(), identifier: collapse(&plain.directory()).into_owned() };
                 if climbs { whole() } else { plain }
             }
             StoreKind::S3 | StoreKind::Swift | StoreKind::Remote | StoreKind::Globus => {

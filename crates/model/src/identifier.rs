@@ -99,7 +99,8 @@ impl StorageIdentifier {
     /// [`KeyError`], when nothing below the store's root is named.
     pub fn place_in(&self, kind: StoreKind, pid: &StoragePid) -> Result<(StoragePid, ObjectName), KeyError> {
         let (pid, name) = if kind == StoreKind::File && climbs(&self.rest) {
-            let path = collapse(&format!("{}/{}", pid.directory(), self.rest));
+            let path = format!("{}/{}", pid.directory(), self.rest);
+            let path = collapse(&path);
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
             (StoragePid { authority: String::new(), identifier: folder.to_owned() }, ObjectName::new(name)?)
         } else {

@@ -1,6 +1,7 @@
 //! The catalogue in Dataverse's own database.
 
 mod child_rows;
+mod pages;
 mod probe;
 mod rows;
 mod schema;
@@ -18,6 +19,7 @@ pub use probe::Probe;
 pub use schema::PidPlace;
 
 use self::child_rows::MergeJoin;
+use self::pages::Reader;
 use self::rows::Line;
 use self::schema::Schema;
 use self::session::Session;
@@ -91,22 +93,23 @@ impl Catalog for PostgresCatalog {
     }
 
     fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError> {
-        self.transact(|session, schema| match datasets(session, schema, visit)? {
-            ControlFlow::Continue(()) => data_files(session, schema, detail, visit),
-            ControlFlow::Break(()) => Ok(()),
+        self.transact(|session, schema| {
+            pages::with_reader(session, |reader| match datasets(reader, schema, visit)? {
+                ControlFlow::Continue(()) => data_files(reader, schema, detail, visit),
+                ControlFlow::Break(()) => Ok(()),
+            })
         })
     }
 }
 
 fn datasets(
-    session: &mut Session<'_>,
+    reader: &mut Reader<'_>,
     schema: &Schema,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, CatalogError> {
-    let what = "list its datasets";
-    let mut cursor = session.open(what, &schema.datasets())?;
-    while let Some(row) = cursor.next(session)? {
-        let dataset = rows::dataset(&Line::new(&row, &session.encoding), 0).map_err(|it| session.error(what, it))?;
+    let mut rows = reader.rows("list its datasets", schema.datasets());
+    while let Some(row) = rows.next()? {
+        let dataset = rows::dataset(&Line::new(&row, rows.encoding), 0).map_err(|it| rows.error(it))?;
         if dataset.is_some_and(|it| visit(Entry::Dataset(it)).is_break()) {
             return Ok(ControlFlow::Break(()));
         }
@@ -116,23 +119,28 @@ fn datasets(
 
 /// The data files, merged with what belongs to them: all in the order of `datafile.id`.
 fn data_files(
-    session: &mut Session<'_>,
+    reader: &mut Reader<'_>,
     schema: &Schema,
     detail: Detail,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<(), CatalogError> {
-    let what = "list its data files";
-    let mut cursor = session.open(what, &schema.data_files(detail))?;
-    let mut tables = MergeJoin::open(session, "list its tables", Some(schema.tables()))?;
-    let mut auxiliary = MergeJoin::open(session, "list its auxiliary files", schema.auxiliary_files())?;
-    let versions = (detail == Detail::Full).then(|| schema.versions());
-    let mut versions = MergeJoin::open(session, "list the names of its data files", versions)?;
-    while let Some(row) = cursor.next(session)? {
-        let mut file = rows::data_file(&Line::new(&row, &session.encoding)).map_err(|it| session.error(what, it))?;
+    let mut files = reader.rows("list its data files", schema.data_files(detail));
+    let mut tables = MergeJoin::of_rows(reader.rows("list its tables", schema.tables()));
+    let auxiliary = schema.auxiliary_files().map(|sql| reader.rows("list its auxiliary files", sql));
+    let mut auxiliary = auxiliary.map_or_else(MergeJoin::of_nothing, MergeJoin::of_rows);
+    let mut versions = match detail {
+        Detail::Full => MergeJoin::of_rows(reader.rows("list the names of its data files", schema.versions())),
+        Detail::Essential => MergeJoin::of_nothing(),
+    };
+    // Most files come behind another one of their dataset.
+    let mut dataset = None;
+    while let Some(row) = files.next()? {
+        let line = Line::new(&row, files.encoding);
+        let mut file = rows::data_file(&line, &mut dataset).map_err(|it| files.error(it))?;
         let id = file.id.0;
-        file.tabular = rows::tabular(tables.of(session, id, rows::table)?);
-        file.auxiliary = rows::auxiliary(auxiliary.of(session, id, rows::auxiliary_file)?);
-        file.versions = rows::versions(versions.of(session, id, rows::named)?);
+        file.tabular = rows::tabular(tables.of(id, rows::table)?);
+        file.auxiliary = rows::auxiliary(auxiliary.of(id, rows::auxiliary_file)?);
+        file.versions = rows::versions(versions.of(id, rows::named)?);
         if visit(Entry::DataFile(file)).is_break() {
             break;
         }

@@ -91,16 +91,17 @@ fn alternatives(row: &Line<'_>, at: usize) -> Result<Vec<String>, Error> {
     Ok(names.unwrap_or_default().into_iter().map(|name| row.shown(name)).collect())
 }
 
-/// A data file without what is read beside it.
-pub(super) fn data_file(row: &Line<'_>) -> Result<DataFile, Error> {
-    let [protocol, authority, separator, identifier] =
-        [optional(row, 11)?, optional(row, 12)?, optional(row, 13)?, optional(row, 14)?];
-    let own = pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), identifier.as_deref());
+/// A data file without what is read beside it. `known` is the dataset of the row before, and then of this one.
+pub(super) fn data_file(row: &Line<'_>, known: &mut Option<Dataset>) -> Result<DataFile, Error> {
+    // All other columns of a dataset follow from its id.
+    let id: Option<i64> = row.try_get(DATASET)?;
+    if known.as_ref().map(|it| it.id.0) != id {
+        *known = dataset(row, DATASET)?;
+    }
     Ok(DataFile {
         id: DvObjectId(row.try_get(0)?),
-        // A file without one has empty columns, or has its dataset's authority alone.
-        pid: identifier.is_some_and(|it| !it.is_empty()).then_some(own),
-        dataset: dataset(row, DATASET)?,
+        pid: own_pid(row)?,
+        dataset: known.clone(),
         storage_identifier: optional(row, 1)?,
         checksum_type: text(row, 2)?,
         checksum_value: text(row, 3)?,
@@ -116,6 +117,13 @@ pub(super) fn data_file(row: &Line<'_>) -> Result<DataFile, Error> {
         versions: Vec::new(),
         garbled: garbled_in(row, 1, "its storageidentifier")?.into_iter().collect(),
     })
+}
+
+/// The PID of the data file itself. A file without one has empty columns, or has its dataset's authority alone.
+fn own_pid(row: &Line<'_>) -> Result<Option<String>, Error> {
+    let Some(identifier) = optional(row, 14)?.filter(|it| !it.is_empty()) else { return Ok(None) };
+    let [protocol, authority, separator] = [optional(row, 11)?, optional(row, 12)?, optional(row, 13)?];
+    Ok(Some(pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), Some(&identifier))))
 }
 
 pub(super) fn table(row: &Line<'_>) -> Result<Tabular, Error> {

@@ -1,16 +1,11 @@
 //! One transaction in Dataverse's database, and the queries in it.
 
-use std::vec;
-
 use dvb_pg::PostgresTarget;
 use postgres::types::{ToSql, Type};
 use postgres::{Client, IsolationLevel, Row, Transaction};
 
 use super::text::Encoding;
 use crate::CatalogError;
-
-/// Rows fetched at a time: a few megabytes.
-const PAGE: usize = 5_000;
 
 /// A cursor's rows are not worked out by parallel workers, nor are they worth compiling, and all of them are fetched: without
 /// these settings the server would plan otherwise. Where a policy hides rows from the role, an error is better than a shorter catalogue.
@@ -33,8 +28,7 @@ const REFUSED: [&str; 2] = ["22P05", "22021"];
 /// Nothing in it needs more than the transaction, so that a pooler may be in between: prepared statements with a name would be
 /// those of a session.
 pub(super) struct Session<'a> {
-    target: &'a PostgresTarget,
-    cursors: u32,
+    pub(super) target: &'a PostgresTarget,
     /// What the bytes of its texts mean.
     pub(super) encoding: Encoding,
     transaction: Transaction<'a>,
@@ -48,7 +42,7 @@ impl<'a> Session<'a> {
             .read_only(true)
             .start()
             .map_err(|it| CatalogError::statement(target, "begin a transaction", it))?;
-        let mut session = Self { target, cursors: 0, encoding: Encoding::Utf8, transaction };
+        let mut session = Self { target, encoding: Encoding::Utf8, transaction };
         session.query("take settings for a transaction", SETTINGS, &[])?;
         session.learn_encoding()?;
         Ok(session)
@@ -98,14 +92,9 @@ impl<'a> Session<'a> {
         self.transaction.query_typed(sql, parameters).map_err(|it| self.error(what, it))
     }
 
-    /// Begins a query whose rows are too many for memory.
-    pub(super) fn open(&mut self, what: &'static str, sql: &str) -> Result<Cursor, CatalogError> {
-        self.cursors += 1;
-        let name = format!("page_{}", self.cursors);
-        let declare = format!("DECLARE {name} NO SCROLL CURSOR FOR {sql}");
-        self.transaction.batch_execute(&declare).map_err(|it| self.error(what, it))?;
-        let fetch = format!("FETCH FORWARD {PAGE} FROM {name}");
-        Ok(Cursor { what, fetch: Some(fetch), page: Vec::new().into_iter() })
+    /// A statement without an answer.
+    pub(super) fn run(&mut self, what: &'static str, sql: &str) -> Result<(), CatalogError> {
+        self.transaction.batch_execute(sql).map_err(|it| self.error(what, it))
     }
 
     pub(super) fn error(&self, what: &'static str, error: postgres::Error) -> CatalogError {
@@ -123,28 +112,5 @@ impl<'a> Session<'a> {
 
     pub(super) fn unknown_schema(&self, missing: Vec<String>) -> CatalogError {
         CatalogError::UnknownSchema { target: self.target.describe(), role: self.target.username.clone(), missing }
-    }
-}
-
-/// The rows of a query, page by page. Several may be open in one [`Session`].
-pub(super) struct Cursor {
-    pub(super) what: &'static str,
-    fetch: Option<String>, // until its last page
-    page: vec::IntoIter<Row>,
-}
-
-impl Cursor {
-    pub(super) fn next(&mut self, session: &mut Session<'_>) -> Result<Option<Row>, CatalogError> {
-        if let Some(row) = self.page.next() {
-            return Ok(Some(row));
-        }
-        let Some(fetch) = &self.fetch else { return Ok(None) };
-        let page = session.query(self.what, fetch, &[])?;
-        // A server that gave fewer has none left.
-        if page.len() < PAGE {
-            self.fetch = None;
-        }
-        self.page = page.into_iter();
-        Ok(self.page.next())
     }
 }

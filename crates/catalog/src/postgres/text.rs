@@ -23,6 +23,9 @@ pub(super) struct Text<'a>(&'a [u8]);
 impl Text<'_> {
     /// With `\xe9` in the place of each byte that is no character, or part of one.
     pub(super) fn shown(self, encoding: &Encoding) -> String {
+        if let (Encoding::Utf8, Ok(text)) = (encoding, std::str::from_utf8(self.0)) {
+            return text.to_owned();
+        }
         let mut shown = String::with_capacity(self.0.len());
         let escape = |shown: &mut String, byte: &u8| shown.push_str(&format!("\\x{byte:02x}"));
         match encoding {

@@ -109,8 +109,9 @@ impl Subject {
 
 /// A list on disk: written first, then read from the start, twice if need be. The file has no name: it goes with the process.
 pub(crate) struct Spool<T> {
-    /// Buffered on both sides: a line comes as many small pieces.
-    writer: Option<BufWriter<zstd::Encoder<'static, BufWriter<File>>>>,
+    writer: Option<zstd::Encoder<'static, BufWriter<File>>>,
+    /// One line: it comes as many small pieces.
+    line: Vec<u8>,
     file: File,
     of: PhantomData<fn() -> T>,
 }
@@ -119,13 +120,15 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let file = tempfile::tempfile_in(folder)?;
         let writer = zstd::Encoder::new(BufWriter::new(file.try_clone()?), 1)?;
-        Ok(Self { writer: Some(BufWriter::new(writer)), file, of: PhantomData })
+        Ok(Self { writer: Some(writer), line: Vec::new(), file, of: PhantomData })
     }
 
     pub(crate) fn push(&mut self, line: &T) -> io::Result<()> {
         let Some(writer) = &mut self.writer else { return Err(io::ErrorKind::InvalidInput.into()) };
-        serde_json::to_writer(&mut *writer, line)?;
-        writer.write_all(b"\n")
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)?;
+        self.line.push(b'\n');
+        writer.write_all(&self.line)
     }
 
     /// Everything that was pushed, from the start. Nothing can be pushed afterwards.
@@ -149,8 +152,7 @@ impl<T: Serialize + DeserializeOwned> Spool<T> {
 
     /// The compressed bytes of all lines.
     fn rewound(&mut self) -> io::Result<File> {
-        if let Some(writer) = self.writer.take() {
-            let encoder = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        if let Some(encoder) = self.writer.take() {
             encoder.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
         }
         let mut file = self.file.try_clone()?;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use dvb_fixity::Digest;
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId, Status};
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Fault;
@@ -23,6 +24,15 @@ pub(super) fn knows_run(db: &Connection, destination: &DestinationName, run: &Ru
     Ok(db.prepare_cached(sql)?.query_row(params![run.0, destination], |row| row.get(0))?)
 }
 
+/// A column of text, where it lies.
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a str>> {
+    let value = row.get_ref(column)?;
+    let wrong = |it: FromSqlError| {
+        rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(it))
+    };
+    value.as_str_or_null().map_err(wrong)
+}
+
 pub(super) fn states(
     db: &Connection,
     destination: &DestinationName,
@@ -38,20 +48,23 @@ pub(super) fn states(
         kind.name()
     );
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![destination, after, pages::STATES], |row| {
-        Ok(RawState {
+    let mut rows = statement.query(params![destination, after, pages::STATES])?;
+    let mut states = Vec::new();
+    while let Some(row) = rows.next()? {
+        let raw = RawState {
             id: row.get(0)?,
-            status: row.get(1)?,
+            status: text(row, 1)?.unwrap_or_default(),
             fingerprint: row.get(2)?,
             provisional: row.get(3)?,
             gone: row.get(4)?,
             reason: row.get(5)?,
-            basis: row.get(6)?,
+            basis: text(row, 6)?,
             dataset: row.get(7)?,
             audited_at: row.get(8)?,
-        })
-    })?;
-    rows.map(|row| Ok(row?.read()?)).collect()
+        };
+        states.push(raw.read()?);
+    }
+    Ok(states)
 }
 
 pub(super) const COPY: &str =
