@@ -37,8 +37,7 @@ impl StoragePid {
     pub fn in_store(&self, kind: StoreKind) -> Result<Self, KeyError> {
         let pid = match kind {
             StoreKind::File => {
-                let [authority, identifier] =
-                    [&self.authority, &self.identifier].map(|it| collapse(it).into_owned());
+                let [authority, identifier] = [&self.authority, &self.identifier].map(|it| collapse(it).into_owned());
                 let plain = Self { authority, identifier };
                 // What climbs out of the authority may stay in the store.
                 let climbs = climbs(&plain.authority) || climbs(&plain.identifier);

@@ -17,7 +17,13 @@ use crate::{Candidate, CopyRecord, EntryKind, Run, RunSummary, State, StateDetai
 /// `OFFSET 0` keeps it from making that condition by itself.
 macro_rules! wanted {
     ($arrays:literal, $columns:literal) => {
-        concat!("(SELECT $1::integer AS destination, w.* FROM unnest(", $arrays, ") AS w (", $columns, ") OFFSET 0) AS w")
+        concat!(
+            "(SELECT $1::integer AS destination, w.* FROM unnest(",
+            $arrays,
+            ") AS w (",
+            $columns,
+            ") OFFSET 0) AS w"
+        )
     };
 }
 pub(super) use wanted;
@@ -97,7 +103,8 @@ pub(super) const COPY: &str = concat!(
     ", c.md5, c.sha1, c.sha512 FROM backup_copy c"
 );
 
-const COPIES: &str = concat!(" JOIN ", wanted!("$2::bigint[]", "id"), " ON c.destination = w.destination AND c.id = w.id");
+const COPIES: &str =
+    concat!(" JOIN ", wanted!("$2::bigint[]", "id"), " ON c.destination = w.destination AND c.id = w.id");
 
 /// Each id once, for a join.
 pub(super) fn ids_once(ids: &[DvObjectId]) -> Vec<i64> {

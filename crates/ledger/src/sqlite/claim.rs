@@ -3,7 +3,7 @@
 use dvb_model::{DestinationName, RunId};
 use rusqlite::{Connection, params};
 
-use super::check::{HELD, held};
+use super::check::{held, held_from};
 use super::{Fault, read, write};
 use crate::check::place_of;
 use crate::claim::{CopyRow, copies, status};
@@ -63,7 +63,15 @@ pub(super) fn claim(
     Ok(())
 }
 
-const CLAIMED: &str = "c.destination = ?1 AND c.state = 'reserved' AND c.sha256 IS NOT NULL";
+/// There are none but after a loss of the ledger.
+pub(super) const CLAIMED: &str = concat!(
+    held_from!("INDEXED BY backup_copy_claimed"),
+    " WHERE c.destination = ?1 AND c.state = 'reserved' AND c.sha256 IS NOT NULL
+        AND (c.id, c.role, c.version) > (?2, ?3, ?4)
+      ORDER BY c.id, c.role, c.version LIMIT ?5"
+);
+pub(super) const COUNT_CLAIMED: &str = "SELECT count(*) FROM backup_copy c INDEXED BY backup_copy_claimed
+     WHERE c.destination = ?1 AND c.state = 'reserved' AND c.sha256 IS NOT NULL";
 
 pub(super) fn claimed_copies(
     db: &Connection,
@@ -72,17 +80,13 @@ pub(super) fn claimed_copies(
     limit: u32,
 ) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
-    let mut statement = db.prepare_cached(&format!(
-        "{HELD} WHERE {CLAIMED} AND (c.id, c.role, c.version) > (?2, ?3, ?4)
-         ORDER BY c.id, c.role, c.version LIMIT ?5"
-    ))?;
+    let mut statement = db.prepare_cached(CLAIMED)?;
     let (id, role, version) = place_of(after);
     held(statement.query(params![destination, id, role, version, limit])?)
 }
 
 pub(super) fn count_claimed(db: &Connection, destination: &DestinationName) -> Result<u64, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
-    let sql = format!("SELECT count(*) FROM backup_copy c WHERE {CLAIMED}");
-    let count: i64 = db.query_row(&sql, [destination], |row| row.get(0))?;
+    let count: i64 = db.query_row(COUNT_CLAIMED, [destination], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }

@@ -27,9 +27,7 @@ pub(super) fn knows_run(db: &Connection, destination: &DestinationName, run: &Ru
 /// A column of text, where it lies.
 fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a str>> {
     let value = row.get_ref(column)?;
-    let wrong = |it: FromSqlError| {
-        rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(it))
-    };
+    let wrong = |it: FromSqlError| rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(it));
     value.as_str_or_null().map_err(wrong)
 }
 

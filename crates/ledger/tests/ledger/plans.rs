@@ -130,7 +130,9 @@ fn every_batch_is_looked_up_by_its_keys_without_statistics() {
 
     let plans = plans(&bench.log());
     let has = |words: &str| plans.iter().any(|it| it.contains(words));
-    for words in ["FOR UPDATE", "SET state = 'proved'", "SET state = 'damaged'", "DELETE FROM", "INSERT INTO backup_state"] {
+    for words in
+        ["FOR UPDATE", "SET state = 'proved'", "SET state = 'damaged'", "DELETE FROM", "INSERT INTO backup_state"]
+    {
         assert!(has(words), "no plan was logged with {words}: is this still the statement?");
     }
     let bad: Vec<&String> = plans.iter().filter(|it| it.contains("Seq Scan on") || most_rows(it) > MOST).collect();
