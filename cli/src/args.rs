@@ -14,7 +14,11 @@ use crate::output;
 
 const GLOBAL: &str = "Options of every command";
 
-const EXIT_CODES: &str = "\
+/// What `--version` says; `-V` says the version alone.
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), "\ncommit ", env!("BUILD_COMMIT"), "\nbuild ", env!("BUILD_KIND"));
+
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  everything in scope is safe
     1  finished, but some data files are not safe
@@ -35,7 +39,7 @@ Where several apply, the first of 7, 5, 2, 4, 3, 1, 8 counts. Unknown codes mean
 ///
 /// Begin with a config.ini, then `dataverse-backup check`, `dataverse-backup init` and `dataverse-backup run`.
 #[derive(Debug, Parser)]
-#[command(name = "dataverse-backup", version, after_long_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "dataverse-backup", version, long_version = VERSION, after_long_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// The configuration file
     ///

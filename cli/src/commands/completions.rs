@@ -20,6 +20,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "dataverse-backup", &mut script);
-    screen.print(String::from_utf8_lossy(&script).trim_end())?;
+    let script = one_name(&String::from_utf8_lossy(&script));
+    screen.print(script.trim_end())?;
     Ok(ExitStatus::Safe)
+}
+
+/// In the script for bash, clap_complete 4.6 spells a hyphen of the program's name in two ways: where the state is set,
+/// and where it is asked for. Then nothing is completed after a command. This makes them one.
+fn one_name(script: &str) -> String {
+    script.replace("dataverse__subcmd__backup", "dataverse__backup")
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod check;
+mod completions;
 mod databases;
 mod environment;
 mod evidence;

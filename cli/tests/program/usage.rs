@@ -25,10 +25,10 @@ fn help_and_version_go_to_stdout() {
         let help = done(program().args([command, "--help"])).expect(0);
         assert!(help.err.is_empty() && help.out.contains("Usage: dataverse-backup"), "{help}");
     }
-    assert_eq!(
-        done(program().arg("--version")).expect(0).out,
-        concat!("dataverse-backup ", env!("CARGO_PKG_VERSION"), "\n")
-    );
+    let name = concat!("dataverse-backup ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(done(program().arg("-V")).expect(0).out, name);
+    let full = done(program().arg("--version")).expect(0).out;
+    assert!(full.starts_with(name) && full.contains("\ncommit ") && full.contains("\nbuild "), "{full}");
 }
 
 #[test]
