@@ -1,5 +1,7 @@
 //! What is printed, where, and how much of it: results on stdout, messages on stderr.
 
+mod fit;
+
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -48,6 +50,8 @@ pub(crate) struct Screen {
     pub(crate) progress: bool,
     color_out: bool,
     color_err: bool,
+    columns_out: Option<usize>,
+    columns_err: Option<usize>,
 }
 
 impl Screen {
@@ -66,6 +70,8 @@ impl Screen {
             progress: err && !arguments.no_progress && verbosity != Verbosity::Quiet && arguments.verbose < 2,
             color_out: arguments.color.applies(out),
             color_err: arguments.color.applies(err),
+            columns_out: fit::columns(io::stdout()),
+            columns_err: fit::columns(io::stderr()),
         }
     }
 
@@ -78,8 +84,13 @@ impl Screen {
         }
     }
 
-    /// Prints a part of the result.
+    /// Prints a part of the result: words for people, or a piece of the JSON where that is wanted.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        if self.json { self.print_exactly(text) } else { self.print_exactly(&fit::fit(text, self.columns_out)) }
+    }
+
+    /// Prints what a program reads: no line is broken.
+    pub(crate) fn print_exactly(&self, text: &str) -> Result<(), Failure> {
         print(text).map_err(Failure::Output)
     }
 
@@ -87,22 +98,31 @@ impl Screen {
     pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|it| Failure::Output(it.into()))?;
         last_resort::result_is_coming();
-        self.print(&text)
+        self.print_exactly(&text)
     }
 
     /// Says something on stderr. If nobody listens there, there is nobody to tell.
     pub(crate) fn say(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", plain_lines(text));
+        self.show(&plain_lines(text));
     }
 
     /// Says what ended the command, or might have to be mended.
     pub(crate) fn complain(&self, kind: &str, tint: Tint, text: &str) {
         let kind = paint(self.color_err, tint, kind);
-        let _ = writeln!(io::stderr().lock(), "dataverse-backup: {kind}: {}", plain_lines(text));
+        self.show(&format!("dataverse-backup: {kind}: {}", plain_lines(text)));
+    }
+
+    fn show(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{}", fit::fit(text, self.columns_err));
     }
 
     pub(crate) fn warn(&self, text: &str) {
         self.complain("warning", Tint::Doubtful, text);
+    }
+
+    /// `narrow` where stderr is a terminal with fewer columns.
+    pub(crate) fn if_narrower<T>(&self, columns: usize, narrow: T, wide: T) -> T {
+        if self.columns_err.is_some_and(|it| it < columns) { narrow } else { wide }
     }
 
     /// A word of the result in its colour.

@@ -13,6 +13,10 @@ use crate::report;
 
 const PLANNING: &str = "{prefix}{spinner} {msg}";
 const COPYING: &str = "{prefix}{wide_bar} {msg}, {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+/// The same where a line has no room for a bar.
+const COPYING_NARROW: &str = "{prefix}{percent} %, {wide_msg} {eta}";
+/// Columns that the bar needs beside its words.
+const WIDE: usize = 70;
 
 /// Shows the run to one destination.
 pub(crate) struct Progress<'a> {
@@ -78,7 +82,7 @@ impl<'a> Progress<'a> {
         if let Some(bar) = &self.bar {
             bar.reset();
             bar.set_length(bytes);
-            bar.set_style(style(COPYING));
+            bar.set_style(style(self.screen.if_narrower(WIDE, COPYING_NARROW, COPYING)));
             bar.set_message(format!("0 of {files} files"));
         }
     }
@@ -141,6 +145,6 @@ mod tests {
 
     #[test]
     fn the_templates_are_sound() {
-        assert!([PLANNING, COPYING].into_iter().all(|it| ProgressStyle::with_template(it).is_ok()));
+        assert!([PLANNING, COPYING, COPYING_NARROW].into_iter().all(|it| ProgressStyle::with_template(it).is_ok()));
     }
 }

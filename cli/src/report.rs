@@ -1,6 +1,7 @@
 //! A run in words: for a terminal, for the one who reads cron's mail, and for the report that is mailed.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use dvb_engine::{AuditedCounts, CopyCounts, ExitStatus, FileCounts, Finding, PresenceCounts, Summary};
 use dvb_model::{DestinationName, DvObjectId, Status};
@@ -20,6 +21,8 @@ pub(crate) struct Outcome {
     pub(crate) finished: Timestamp,
     /// A failure: there was no run.
     pub(crate) result: Result<Summary, Failure>,
+    /// Room at the destination afterwards, in words, where somebody watches and the destination tells.
+    pub(crate) room: Option<String>,
     pub(crate) ending: ExitStatus,
 }
 
@@ -120,8 +123,28 @@ pub(crate) fn below_headline<'a>(destination: &DestinationName, text: &'a str) -
     text.strip_prefix(&format!("destination {destination}: ")).unwrap_or(text)
 }
 
-/// A short summary of a run for a terminal, without the line end of its last line.
-pub(crate) fn summary(it: &Summary) -> String {
+/// `12.3 s`, `4 min 5 s`, `3 h 12 min`: as precise as somebody cares.
+fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// What was sent, in which time, and how fast that is.
+fn sent(count: u64, took: Duration) -> String {
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = match count {
+        0 => String::new(),
+        _ => format!(", {} a second", bytes(count.saturating_mul(1000) / milliseconds)),
+    };
+    format!("{} in {}{rate}", bytes(count), span(took))
+}
+
+/// A short summary of a run that took so long, for a terminal, without the line end of its last line.
+pub(crate) fn summary(it: &Summary, took: Duration, room: Option<&str>) -> String {
     let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
     let mut text = format!("destination {}: {}\n", it.destination, it.headline());
     if it.dry_run {
@@ -137,8 +160,11 @@ pub(crate) fn summary(it: &Summary) -> String {
         "  in scope:    {}: {unchanged} unchanged, {copied} copied, {adopted} adopted, {not_covered} not covered, \
          {failed} failed, {pending} pending\n  sent:        {}\n",
         data_files(catalogued),
-        bytes(it.bytes_copied)
+        sent(it.bytes_copied, took)
     );
+    if let Some(room) = room {
+        let _ = writeln!(text, "  room:        {room}");
+    }
     text += &not_rechecked(it);
     if acknowledged > 0 {
         let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", data_files(acknowledged));
@@ -231,7 +257,7 @@ fn first_line(files: &FileCounts) -> String {
 }
 
 fn section(outcome: &Outcome) -> String {
-    let Outcome { destination, started, finished, result, ending } = outcome;
+    let Outcome { destination, started, finished, result, room: _, ending } = outcome;
     let headline = result.as_ref().map_or_else(|_| ending.text().to_owned(), Summary::headline);
     let mut text = format!(
         "Destination {destination}: {headline} (exit code {})\nFrom {} to {}\n",
@@ -310,6 +336,16 @@ mod tests {
             "FAIL_READ     file 17, doi:10.5072/FK2/ABC, a\\nb.tab: missing"
         );
         assert_eq!(line(id, None, None, Status::Ok, None), "OK            file 17");
+    }
+
+    #[test]
+    fn what_was_sent_has_its_time_and_rate() {
+        assert_eq!(sent(0, Duration::from_millis(1240)), "0 B in 1.2 s");
+        assert_eq!(sent(3 << 20, Duration::from_secs(2)), "3.00 MiB in 2.0 s, 1.50 MiB a second");
+        assert_eq!(sent(1, Duration::ZERO), "1 B in 0.0 s, 1000 B a second");
+        assert_eq!(span(Duration::from_millis(59_940)), "59.9 s");
+        assert_eq!(span(Duration::from_secs(245)), "4 min 5 s");
+        assert_eq!(span(Duration::from_secs(11_520)), "3 h 12 min");
     }
 
     #[test]

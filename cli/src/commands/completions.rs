@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "dataverse-backup", &mut script);
     let script = one_name(&String::from_utf8_lossy(&script));
-    screen.print(script.trim_end())?;
+    screen.print_exactly(script.trim_end())?;
     Ok(ExitStatus::Safe)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
 };
-use dvb_storage::chain;
+use dvb_storage::{Sink, chain};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -14,7 +14,6 @@ use super::Context;
 use super::destination_args::DestinationArgs;
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
-use crate::build::BuildError;
 use crate::exit::Failure;
 use crate::notice::Notice;
 use crate::notify::{self, Change, Metrics, Work};
@@ -199,17 +198,17 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
         destinations.iter().map(|it| Progress::new(&context.screen, &bars, name(it).as_ref())).collect();
     let results = match run_all(args, context, destinations, &shows, stop) {
         Ok(results) => results,
-        Err(failure) => refused(failure, destinations.len()),
+        Err(failure) => refused(failure, destinations.len()).into_iter().map(|it| (it, None)).collect(),
     };
     let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
-    let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), result)| {
+    let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), (result, room))| {
         let ending = match (&result, signal) {
             (Ok(summary), _) => summary.ending,
             (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
             (Err(failure), None) => failure.ending(),
         };
         let finished = Timestamp::now();
-        let outcome = Outcome { destination: destination.name.clone(), started, finished, result, ending };
+        let outcome = Outcome { destination: destination.name.clone(), started, finished, result, room, ending };
         warn_late(context, &outcome, &show.finish());
         outcome
     });
@@ -241,7 +240,7 @@ fn run_all(
     destinations: &[&Destination],
     shows: &[Progress<'_>],
     stop: &CancelToken,
-) -> Result<Vec<Result<Summary, Failure>>, Failure> {
+) -> Result<Vec<(Result<Summary, Failure>, Option<String>)>, Failure> {
     let config = &context.config;
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
@@ -267,13 +266,28 @@ fn run_all(
         setups.push((setup, args.options(context, destination, selection.clone())));
     }
     let mut done = run_together(&setups).into_iter();
-    let result = |sink: Result<_, BuildError>| match sink {
-        Err(error) => Err(error.into()),
-        // One result a setup, so there is one.
-        Ok(_) => done.next().unwrap_or(Err(RunError::NothingSelected)).map(in_words).map_err(Failure::from),
+    let is_asked = |summary: &Summary| {
+        let is_cut = matches!(summary.ending, ExitStatus::Signalled(_) | ExitStatus::Stopped | ExitStatus::Unreachable);
+        context.screen.is_chatty() && !args.dry_run && !is_cut
     };
-    let sinks: Vec<Result<(), BuildError>> = sinks.into_iter().map(|it| it.map(drop)).collect();
-    Ok(sinks.into_iter().map(result).collect())
+    let results = sinks.into_iter().map(|sink| match sink {
+        Err(error) => (Err(error.into()), None),
+        Ok(sink) => {
+            // One result a setup, so there is one.
+            let result = done.next().unwrap_or(Err(RunError::NothingSelected)).map(in_words).map_err(Failure::from);
+            let room = result.as_ref().ok().filter(|it| is_asked(it)).and_then(|_| room(sink.as_ref()));
+            (result, room)
+        }
+    });
+    Ok(results.collect())
+}
+
+/// The room at a destination after a run, where it tells. That it cannot be asked is said too: it was there just before.
+fn room(sink: &dyn Sink) -> Option<String> {
+    match sink.room() {
+        Ok(room) => room.map(|it| format!("{} free at the destination", report::bytes(it.free))),
+        Err(error) => Some(format!("not known: {}", plain(&chain(&error)))),
+    }
 }
 
 /// Why a run gave up, with what can be done about it.
@@ -292,7 +306,8 @@ fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: ExitStat
                 let is_asked = screen.is_chatty() || (summary.dry_run && screen.verbosity != Verbosity::Quiet);
                 if !screen.json && is_asked {
                     // The runs have ended as they have; the exit code says it too.
-                    let _ = screen.print(&report::summary(summary));
+                    let took = outcome.finished.duration_since(outcome.started).unsigned_abs();
+                    let _ = screen.print(&report::summary(summary, took, outcome.room.as_deref()));
                 }
                 let trouble = report::trouble(summary);
                 if !trouble.is_empty() {

@@ -25,6 +25,7 @@ mod run;
 mod site;
 mod snapshots;
 mod spelling;
+mod terminal;
 mod time_budget;
 mod trace;
 mod usage;

@@ -184,7 +184,15 @@ fn shells_and_man_get_what_they_need() {
         assert!(script.out.contains("accept-disappearance"), "{shell}");
     }
     let page = done(program().arg("man")).expect(0).out;
-    for part in [".TH dataverse-backup 1", "DATAVERSE-BACKUP RUN", "DATAVERSE-BACKUP CATALOGUE EXPORT", "Exit codes:"] {
+    for part in [
+        ".TH dataverse-backup 1",
+        "DATAVERSE-BACKUP RUN",
+        "DATAVERSE-BACKUP CATALOGUE EXPORT",
+        ".SH EXIT STATUS\n.TP\n\\fB0\\fR\neverything in scope is safe\n",
+        ".SH FILES",
+        ".SH ENVIRONMENT",
+        ".SH EXAMPLES",
+    ] {
         assert!(page.contains(part), "{part}");
     }
 }
