@@ -75,6 +75,13 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) no_progress: bool,
 
+    /// Write all that is said to the end of this file too, with time and level
+    ///
+    /// Also what is not shown where nobody watches: the beginning, each data file that is not safe, the summary. With -vv,
+    /// the trace. A new file can be read by its owner only. Where stderr goes to journald, the levels are told there.
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dvb_engine::{CancelToken, ENDS_WITHIN, ExitStatus};
 
-use crate::output::{self, Screen, Tint};
+use crate::output::{self, Screen};
 
 /// The command is given a second less than it was promised to take at most.
 const EARLY: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ pub(crate) fn end(stop: &CancelToken, why: &str, ending: ExitStatus) -> ! {
     );
     let is_mine = PRINTS.compare_exchange(NOBODY, LAST_RESORT, Ordering::SeqCst, Ordering::SeqCst).is_ok();
     if let Some(screen) = SCREEN.get() {
-        screen.complain("error", Tint::Bad, &text);
+        screen.fail(&text);
         if screen.json && is_mine {
             output::print_error_object(&text, ending.code());
         }

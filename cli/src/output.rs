@@ -1,12 +1,15 @@
 //! What is printed, where, and how much of it: results on stdout, messages on stderr.
 
 mod fit;
+mod log;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Once;
 
 use serde::Serialize;
 
 pub(crate) use dvb_model::{plain, plain_lines};
+pub(crate) use log::{Level, open as open_log};
 
 use crate::args::Arguments;
 use crate::exit::Failure;
@@ -52,6 +55,8 @@ pub(crate) struct Screen {
     color_err: bool,
     columns_out: Option<usize>,
     columns_err: Option<usize>,
+    /// Stderr is read by journald.
+    journal: bool,
 }
 
 impl Screen {
@@ -70,6 +75,7 @@ impl Screen {
             progress: err && !arguments.no_progress && verbosity != Verbosity::Quiet && arguments.verbose < 2,
             color_out: arguments.color.applies(out),
             color_err: arguments.color.applies(err),
+            journal: log::is_journal(std::env::var_os("JOURNAL_STREAM").as_deref()),
             columns_out: fit::columns(io::stdout()),
             columns_err: fit::columns(io::stderr()),
         }
@@ -86,7 +92,11 @@ impl Screen {
 
     /// Prints a part of the result: words for people, or a piece of the JSON where that is wanted.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
-        if self.json { self.print_exactly(text) } else { self.print_exactly(&fit::fit(text, self.columns_out)) }
+        if self.json {
+            return self.print_exactly(text);
+        }
+        self.record(Level::Info, &unpainted(text));
+        self.print_exactly(&fit::fit(text, self.columns_out))
     }
 
     /// Prints what a program reads: no line is broken.
@@ -103,21 +113,53 @@ impl Screen {
 
     /// Says something on stderr. If nobody listens there, there is nobody to tell.
     pub(crate) fn say(&self, text: &str) {
-        self.show(&plain_lines(text));
+        self.show(Level::Notice, None, text);
     }
 
-    /// Says what ended the command, or might have to be mended.
-    pub(crate) fn complain(&self, kind: &str, tint: Tint, text: &str) {
-        let kind = paint(self.color_err, tint, kind);
-        self.show(&format!("dataverse-backup: {kind}: {}", plain_lines(text)));
+    /// Says what is not safe.
+    pub(crate) fn alarm(&self, text: &str) {
+        self.show(Level::Error, None, text);
     }
 
-    fn show(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{}", fit::fit(text, self.columns_err));
+    /// Says what ended the command.
+    pub(crate) fn fail(&self, text: &str) {
+        self.show(Level::Error, Some(("error", Tint::Bad)), text);
     }
 
+    /// Says what might have to be mended.
     pub(crate) fn warn(&self, text: &str) {
-        self.complain("warning", Tint::Doubtful, text);
+        self.show(Level::Warning, Some(("warning", Tint::Doubtful)), text);
+    }
+
+    /// Shows a line of the trace.
+    pub(crate) fn trace(&self, text: &str) {
+        self.show(Level::Debug, None, text);
+    }
+
+    /// On stderr, and in the log.
+    fn show(&self, level: Level, kind: Option<(&str, Tint)>, text: &str) {
+        let text = plain_lines(text);
+        self.record(level, &text);
+        let shown = match kind {
+            Some((kind, tint)) => format!("dataverse-backup: {}: {text}", paint(self.color_err, tint, kind)),
+            None => text.into_owned(),
+        };
+        let shown = match self.journal {
+            true => log::for_journal(level, &shown),
+            false => fit::fit(&shown, self.columns_err).into_owned(),
+        };
+        let _ = writeln!(io::stderr().lock(), "{shown}");
+    }
+
+    /// Writes to the log alone: what is not shown because nobody watches. A log that takes no more is said once, and is no
+    /// reason to stop a backup.
+    pub(crate) fn record(&self, level: Level, text: &str) {
+        static SAID: Once = Once::new();
+        if let Err(error) = log::write(level, &plain_lines(text)) {
+            SAID.call_once(|| {
+                let _ = writeln!(io::stderr().lock(), "dataverse-backup: warning: the log takes no more: {error}");
+            });
+        }
     }
 
     /// `narrow` where stderr is a terminal with fewer columns.
@@ -131,13 +173,26 @@ impl Screen {
     }
 }
 
+const PLAIN: &str = "\x1b[0m";
+
+impl Tint {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Good => "\x1b[32m",
+            Self::Bad => "\x1b[31m",
+            Self::Doubtful => "\x1b[33m",
+        }
+    }
+}
+
 fn paint(colored: bool, tint: Tint, text: &str) -> String {
-    let code = match tint {
-        Tint::Good => 32,
-        Tint::Bad => 31,
-        Tint::Doubtful => 33,
-    };
-    if colored { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if colored { format!("{}{text}{PLAIN}", tint.code()) } else { text.to_owned() }
+}
+
+/// The same without colours.
+fn unpainted(text: &str) -> String {
+    let codes = [PLAIN, Tint::Good.code(), Tint::Bad.code(), Tint::Doubtful.code()];
+    codes.into_iter().fold(text.to_owned(), |text, code| text.replace(code, ""))
 }
 
 fn print(text: &str) -> io::Result<()> {

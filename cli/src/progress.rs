@@ -8,7 +8,7 @@ use dvb_engine::{Event, Observer};
 use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::output::{Screen, Verbosity, plain};
+use crate::output::{Level, Screen, Verbosity, plain};
 use crate::report;
 
 const PLANNING: &str = "{prefix}{spinner} {msg}";
@@ -72,6 +72,7 @@ impl<'a> Progress<'a> {
         if self.screen.is_chatty() {
             self.aside(|| self.screen.warn(text));
         } else {
+            self.screen.record(Level::Warning, text);
             self.held_back.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
         }
     }
@@ -96,6 +97,7 @@ impl<'a> Progress<'a> {
 
     fn tell(&self, line: &str) {
         if self.screen.verbosity != Verbosity::Verbose {
+            self.screen.record(Level::Info, line);
             return;
         }
         self.aside(|| {
@@ -129,7 +131,7 @@ impl Observer for Progress<'_> {
             Event::Notice(text) if self.screen.verbosity != Verbosity::Quiet => {
                 self.aside(|| self.screen.say(&plain(text)));
             }
-            Event::Notice(_) => {}
+            Event::Notice(text) => self.screen.record(Level::Notice, text),
         }
     }
 }

@@ -4,7 +4,6 @@
 //! library below them could print anything, secrets included.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
@@ -12,17 +11,17 @@ use tracing::metadata::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::output::plain;
+use crate::output::{Screen, plain};
 
 /// Shows the trace from now on.
 ///
 /// # Errors
 /// When another trace is being shown already.
-pub(crate) fn show() -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(Lines)
+pub(crate) fn show(screen: Screen) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
+    tracing::subscriber::set_global_default(Lines(screen))
 }
 
-struct Lines;
+struct Lines(Screen);
 
 fn is_ours(target: &str) -> bool {
     target.starts_with("dvb_") || target.starts_with("dataverse_backup")
@@ -42,8 +41,7 @@ impl Subscriber for Lines {
         let mut line = Line { message: String::new(), fields: String::new() };
         event.record(&mut line);
         let text = format!("{:.3} {}: {}{}", Timestamp::now(), target, line.message, line.fields);
-        // Where stderr is closed, nobody is there to be told.
-        let _ = writeln!(io::stderr().lock(), "{}", plain(&text));
+        self.0.trace(&plain(&text));
     }
 
     // Nothing of ours is a span.

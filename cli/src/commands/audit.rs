@@ -107,7 +107,7 @@ fn tell(context: &Context, summary: &AuditSummary) -> Result<(), Failure> {
     }
     let trouble = trouble(summary, NAMED);
     if !trouble.is_empty() {
-        screen.say(&trouble);
+        screen.alarm(&trouble);
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelT
 fn show(context: &Context, summary: &DrillSummary) -> Result<(), Failure> {
     let screen = &context.screen;
     if summary.ending != ExitStatus::Safe {
-        screen.say(&trouble(summary, NAMED));
+        screen.alarm(&trouble(summary, NAMED));
     }
     if screen.json || !screen.is_chatty() {
         return Ok(());

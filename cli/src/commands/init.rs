@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::Context;
 use crate::build::{self, BuildError};
 use crate::exit::Failure;
-use crate::output::{Tint, Verbosity, plain};
+use crate::output::{Verbosity, plain};
 use dvb_config::{Config, LedgerTarget};
 
 /// How long a store is searched for each destination.
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
             screen.say(&format!("destination {} is new: made {}", it.destination, plain(place)));
         }
         if let Some(error) = &it.error {
-            screen.complain("error", Tint::Bad, error);
+            screen.fail(error);
         }
     }
     if screen.json {

@@ -32,7 +32,7 @@ use crate::args::Arguments;
 use crate::build;
 use crate::exit::Failure;
 use crate::last_resort;
-use crate::output::{self, Screen, Tint};
+use crate::output::{self, Level, Screen};
 use crate::trace;
 use dvb_config::Config;
 
@@ -68,20 +68,33 @@ pub(crate) struct Context {
 pub(crate) fn perform(arguments: Arguments) -> ExitStatus {
     let screen = Screen::new(&arguments);
     last_resort::prepare(screen);
-    if arguments.verbose > 1
-        && let Err(error) = trace::show()
-    {
-        screen.warn(&format!("cannot show the trace: {error}"));
-    }
-    dispatch(arguments, screen).unwrap_or_else(|failure| {
+    let ending = begin(&arguments, screen).and_then(|()| dispatch(arguments, screen)).unwrap_or_else(|failure| {
         let (text, ending) = (failure.text(), failure.ending());
-        screen.complain("error", Tint::Bad, &text);
+        screen.fail(&text);
         if screen.json {
             last_resort::result_is_coming();
             output::print_error_object(&text, ending.code());
         }
         ending
-    })
+    });
+    screen.record(Level::Info, &format!("ended with exit code {}: {}", ending.code(), ending.text()));
+    ending
+}
+
+/// Opens the log and the trace, where they are wanted.
+fn begin(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
+    if let Some(path) = &arguments.log {
+        output::open_log(path)
+            .map_err(|error| Failure::Usage(format!("cannot write the log {}: {error}", path.display())))?;
+        let words: Vec<_> = std::env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned()).collect();
+        screen.record(Level::Info, &format!("began, version {}: {}", env!("CARGO_PKG_VERSION"), words.join(" ")));
+    }
+    if arguments.verbose > 1
+        && let Err(error) = trace::show(screen)
+    {
+        screen.warn(&format!("cannot show the trace: {error}"));
+    }
+    Ok(())
 }
 
 fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure> {

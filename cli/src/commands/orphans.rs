@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Context;
 use super::destination_args::DestinationArgs;
 use crate::exit::Failure;
-use crate::output::{Screen, Tint, plain};
+use crate::output::{Screen, plain};
 use crate::progress::Progress;
 use crate::{build, report, signals};
 use dvb_config::Destination;
@@ -76,7 +76,7 @@ impl Listing<'_> {
                 page.summary(&summary)?;
                 let trouble = trouble(&summary);
                 if !trouble.is_empty() {
-                    screen.say(&trouble);
+                    screen.alarm(&trouble);
                 }
                 Ok(summary.ending)
             }
@@ -165,7 +165,7 @@ impl<'a> Page<'a> {
 
     fn failure(&mut self, destination: &DestinationName, failure: &Failure) -> Result<(), Failure> {
         let text = failure.text();
-        self.screen.complain("error", Tint::Bad, &report::of_destination(destination, &text));
+        self.screen.fail(&report::of_destination(destination, &text));
         if self.screen.json {
             let object = json!({ "destination": destination, "exit_code": failure.ending().code(), "error": text });
             self.screen.print(&format!("{}{object}", self.separator()))?;

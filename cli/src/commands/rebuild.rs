@@ -14,7 +14,7 @@ use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot, init};
 use crate::build::{BuildError, CatalogueReader};
 use crate::exit::Failure;
-use crate::output::{Tint, Verbosity, plain};
+use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, data_files};
 use crate::{build, signals};
@@ -118,12 +118,12 @@ fn show(context: &Context, (destination, result): &Outcome<'_>) -> Result<(), Fa
         Ok(summary) => {
             let trouble = trouble(summary);
             if !trouble.is_empty() {
-                screen.say(&trouble);
+                screen.alarm(&trouble);
             }
             if screen.json || screen.verbosity == Verbosity::Quiet { Ok(()) } else { screen.print(&text(summary)) }
         }
         Err(failure) => {
-            screen.complain("error", Tint::Bad, &report::of_destination(destination, &failure.text()));
+            screen.fail(&report::of_destination(destination, &failure.text()));
             Ok(())
         }
     }

@@ -235,7 +235,7 @@ fn show(context: &Context, summary: &RestoreSummary) -> Result<(), Failure> {
     let screen = &context.screen;
     let trouble = trouble(summary);
     if !trouble.is_empty() {
-        screen.say(&trouble);
+        screen.alarm(&trouble);
     }
     if screen.json {
         return screen.print_json(summary);

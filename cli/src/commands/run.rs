@@ -17,7 +17,7 @@ use crate::args;
 use crate::exit::Failure;
 use crate::notice::Notice;
 use crate::notify::{self, Change, Metrics, Work};
-use crate::output::{Tint, Verbosity, plain};
+use crate::output::{Level, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
 use crate::{build, hint, last_resort, signals};
@@ -304,26 +304,29 @@ fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: ExitStat
             Ok(summary) => {
                 // What a dry run counts is its result, also where nobody watches.
                 let is_asked = screen.is_chatty() || (summary.dry_run && screen.verbosity != Verbosity::Quiet);
+                let took = outcome.finished.duration_since(outcome.started).unsigned_abs();
+                let text = report::summary(summary, took, outcome.room.as_deref());
                 if !screen.json && is_asked {
                     // The runs have ended as they have; the exit code says it too.
-                    let took = outcome.finished.duration_since(outcome.started).unsigned_abs();
-                    let _ = screen.print(&report::summary(summary, took, outcome.room.as_deref()));
+                    let _ = screen.print(&text);
+                } else {
+                    screen.record(Level::Info, &text);
                 }
                 let trouble = report::trouble(summary);
                 if !trouble.is_empty() {
-                    screen.say(&trouble);
+                    screen.alarm(&trouble);
                 }
             }
             Err(failure) => {
                 let text = report::of_destination(&outcome.destination, &failure.text());
-                screen.complain("error", Tint::Bad, &text);
+                screen.fail(&text);
             }
         }
     }
     if screen.json
         && let Err(failure) = screen.print_json(&object(outcomes, several, ending))
     {
-        screen.complain("error", Tint::Bad, &failure.text());
+        screen.fail(&failure.text());
     }
 }
 

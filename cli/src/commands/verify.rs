@@ -18,7 +18,7 @@ use super::selection_args;
 use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, found};
-use crate::output::{Tint, plain, plain_lines};
+use crate::output::{plain, plain_lines};
 use crate::progress::Progress;
 use crate::{build, last_resort, report, signals};
 use dvb_config::Destination;
@@ -171,12 +171,12 @@ fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Fa
             }
             let trouble = trouble(summary, passes, NAMED);
             if !trouble.is_empty() {
-                screen.say(&trouble);
+                screen.alarm(&trouble);
             }
         }
         Err(failure) => {
             let text = report::of_destination(outcome.destination, &failure.text());
-            screen.complain("error", Tint::Bad, &text);
+            screen.fail(&text);
         }
     }
     Ok(())

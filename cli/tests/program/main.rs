@@ -13,6 +13,7 @@ mod guards;
 mod ledger;
 mod links;
 mod listeners;
+mod log;
 mod monitoring;
 mod names;
 mod orphans;
