@@ -188,6 +188,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     Ok(ending)
 }
 
+/// What came of one destination's run: its summary, and the room there afterwards in words.
+type RunAndRoom = (Result<Summary, Failure>, Option<String>);
+
 /// All destinations at once, from the beginning to what is said of each at once.
 fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &CancelToken) -> Vec<Outcome> {
     let started = Timestamp::now();
@@ -240,7 +243,7 @@ fn run_all(
     destinations: &[&Destination],
     shows: &[Progress<'_>],
     stop: &CancelToken,
-) -> Result<Vec<(Result<Summary, Failure>, Option<String>)>, Failure> {
+) -> Result<Vec<RunAndRoom>, Failure> {
     let config = &context.config;
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
