@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::key::{climbs, collapse};
+use crate::key::{climbs, collapse, is_plain_folder};
 use crate::{DriverId, KeyError, ObjectKey, ObjectName, StoragePid};
 
 /// The type of a store, `dataverse.files.<id>.type`. It comes from configuration, never from the driver's name.
@@ -106,7 +106,9 @@ impl StorageIdentifier {
         } else {
             (pid.clone(), self.object_name(kind, &pid.identifier)?)
         };
-        ObjectKey::of(&pid.directory(), &name)?;
+        if !is_plain_folder(&pid.directory()) {
+            ObjectKey::of(&pid.directory(), &name)?;
+        }
         Ok((pid, name))
     }
 

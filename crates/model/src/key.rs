@@ -73,6 +73,11 @@ pub(crate) fn climbs(text: &str) -> bool {
     !is_plain(text) && collapse(text).split('/').next() == Some("..")
 }
 
+/// Whether [`ObjectKey::of`] takes this folder with any name.
+pub(crate) fn is_plain_folder(directory: &str) -> bool {
+    check(directory).is_ok() && directory.split('/').next() != Some(OWN_FOLDER)
+}
+
 /// The name of an object within its dataset's folder: relative, never climbing, perhaps with folders of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectName(String); // invariant: `check` holds
@@ -305,6 +310,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_says_what_the_long_way_says(text in nasty(), name in nasty()) {
+            // A part in front that means nothing takes the long way.
+            let long = format!("./{text}");
+            prop_assert_eq!(collapse(&text), collapse(&long));
+            prop_assert_eq!(climbs(&text), climbs(&long));
+            if let Ok(name) = ObjectName::new(&name) {
+                prop_assert!(!is_plain_folder(&text) || ObjectKey::of(&text, &name).is_ok(), "{text:?} {name}");
+            }
+        }
+
         #[test]
         fn no_two_keys_have_one_for_any_medium(one in "[a:%.A3 ~]{1,5}", other in "[a:%.A3 ~]{1,5}") {
             let [Ok(one), Ok(other)] = [&one, &other].map(|it| ObjectKey::new(it)) else { return Ok(()) };
