@@ -278,6 +278,13 @@ fn a_catalogue_whose_server_is_stopped_does_not_hold_a_run_beyond_its_budget() {
     let server = Server::start();
     let database = server.create_database("dataverse");
     bench.world.install(&database);
+    // More than is fetched ahead of the first entry that is visited.
+    database.execute(
+        "SET LOCAL session_replication_role = replica;
+         INSERT INTO dvobject (id, dtype, createdate, modificationtime)
+         SELECT n, 'Dataset', now(), now() FROM generate_series(1000001, 1030000) n;
+         INSERT INTO dataset (id, datasettype_id) SELECT n, 1 FROM generate_series(1000001, 1030000) n",
+    );
     let freezer = Freezer(&server, Mutex::default());
     let catalog = FreezingCatalog(PostgresCatalog::new(crate::bench::target(&database)), &freezer);
     let setup = Setup {
