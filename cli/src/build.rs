@@ -514,7 +514,7 @@ pub(crate) fn config_without_database(explicit: Option<&Path>) -> Result<Config,
 }
 
 /// What this process has around it: the one place that a configuration gets it from.
-fn process() -> ProcessContext {
+pub(crate) fn process() -> ProcessContext {
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     ProcessContext {
         variables: std::env::vars_os().filter_map(text).collect(),

@@ -95,8 +95,20 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, Failure> {
         context
             .screen
             .print_json(&json!({ "checks": checks.done, "stores": checks.stores, "exit_code": ending.code() }))?;
+    } else if context.screen.verbosity != Verbosity::Quiet {
+        context.screen.print(&next(&checks.done, ledger.is_made))?;
     }
     Ok(ending)
+}
+
+/// The one thing to do next. A ledger that is not made yet comes last: `init` needs the rest.
+fn next(done: &[Check], is_made: bool) -> String {
+    let failed = || done.iter().filter(|it| !it.ok);
+    match failed().find(|it| is_made || it.what != LEDGER) {
+        Some(first) => format!("Next: correct this, then check again: {}", first.what),
+        None if is_made => "Next: dataverse-backup run".to_owned(),
+        None => "Next: dataverse-backup init".to_owned(),
+    }
 }
 
 /// What was taken from a container's environment, by whom it was given. No values: some are secrets.
@@ -184,7 +196,7 @@ impl Checks<'_> {
 
     /// The ledger; where it is not made yet or cannot be used, one that knows nothing: a place can be proved without.
     fn ledger(&mut self) -> Result<Known, Failure> {
-        let what = "ledger";
+        let what = LEDGER;
         let config = &self.context.config;
         let ledger = match build::ledger(config, 1, &CancelToken::new()) {
             Ok(it) => it,
@@ -200,15 +212,17 @@ impl Checks<'_> {
         }
         let state = if running.is_empty() { "ready, no run is under way".to_owned() } else { running.join("; ") };
         self.add(Check::fine(what, format!("{}: {state}", ledger.describe())))?;
-        Ok(Known { ledger, is_there: true, _scratch: None })
+        Ok(Known { ledger, is_made: true, is_there: true, _scratch: None })
     }
 
     fn without_ledger(&mut self, error: LedgerError) -> Result<Known, Failure> {
         // One that is not made yet knows as much as one that was made just now.
         let is_there = matches!(error, LedgerError::NotMigrated { .. });
-        self.add(Check::failed("ledger", error))?;
+        self.add(Check::failed(LEDGER, error))?;
         let scratch = from_snapshot::scratch_folder()?;
-        Ok(Known { ledger: build::passing_ledger(scratch.path())?, is_there, _scratch: Some(scratch) })
+        let ledger = build::passing_ledger(scratch.path())?;
+        // Of one that cannot be used for another reason, the reason comes first.
+        Ok(Known { ledger, is_made: !is_there, is_there, _scratch: Some(scratch) })
     }
 
     fn stores(
@@ -254,7 +268,11 @@ impl Checks<'_> {
             sinks.iter().filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
         let (ledger, is_known) = (known.ledger.as_ref(), known.is_there);
         let setup = CheckSetup { catalog, stores, samples, ledger, is_known, destinations: &usable };
-        let (host, run) = (build::host_name(), super::run::dry_options(config));
+        let (host, mut run) = (build::host_name(), super::run::dry_options(config));
+        // The folder of a ledger that is not made yet may not be there; that is `init`'s to say, not the destination's.
+        if !known.is_made && !run.spool_folder.exists() {
+            run.spool_folder = std::env::temp_dir();
+        }
         let mut found = check_destinations(&setup, &CheckOptions { host, patience: PATIENCE, run });
         for (destination, sink) in &sinks {
             let what = format!("destination {}", destination.name);
@@ -272,9 +290,13 @@ impl Checks<'_> {
     }
 }
 
+const LEDGER: &str = "ledger";
+
 /// What tells whose the destinations are.
 struct Known {
     ledger: Box<dyn Ledger>,
+    /// It needs no `init`.
+    is_made: bool,
     /// It is the one of the configuration, or one as new as that.
     is_there: bool,
     /// Where it lies, for one that goes with this.

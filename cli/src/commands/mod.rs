@@ -5,6 +5,7 @@ mod audit;
 mod catalogue;
 mod check;
 mod completions;
+mod configure;
 mod destination_args;
 mod drill;
 mod from_snapshot;
@@ -38,6 +39,7 @@ use dvb_config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Configure(configure::Args),
     Init(init::Args),
     Run(Box<run::Args>),
     Check(check::Args),
@@ -123,6 +125,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
         Command::Acknowledge(args) => acknowledge::run(&args, &context()?),
         Command::Report(args) => report::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
+        Command::Configure(args) => configure::run(&args, &screen),
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),
     }

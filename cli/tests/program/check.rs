@@ -205,7 +205,8 @@ fn each_failure_stands_for_itself() {
         assert!(it["ok"] == false && it["text"].as_str().unwrap().contains(text), "{what}: {it}");
     }
     assert!(check(&json, "store tape")["remedy"].as_str().unwrap().contains("[Store tape]"));
-    assert_eq!(check(&json, "destination default")["ok"], true);
+    let destination = check(&json, "destination default");
+    assert_eq!(destination["ok"], true, "{destination}");
 }
 
 fn domain_xml(site: &Site, options: &[&str]) {

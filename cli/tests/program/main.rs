@@ -4,6 +4,7 @@
 mod audit;
 mod check;
 mod completions;
+mod configure;
 mod databases;
 mod environment;
 mod evidence;

@@ -16,7 +16,7 @@ use self::elements::Domain;
 use self::references::Resolver;
 use super::fields::{Fields, Findings, Surroundings};
 use super::lines::{Entry, Section};
-use super::{ConfigError, ProcessContext, StoreType, keys, store, value};
+use super::{ConfigError, ProcessContext, Secret, StoreType, keys, store, value};
 
 const PREFIX: &str = "dataverse.files.";
 
@@ -35,6 +35,9 @@ pub struct DomainXml {
     pub default_store: Option<DriverId>,
     /// Every store that an option names, by id.
     pub stores: Vec<DomainStore>,
+    /// Dataverse's database by the keys of `[Database]`, as far as options name it (`dataverse.db.*`), or why a value
+    /// cannot be told.
+    pub database: BTreeMap<&'static str, Result<Secret, String>>,
 }
 
 /// One store of `domain.xml`.
@@ -70,7 +73,26 @@ pub fn read(path: &Path, process: &ProcessContext) -> Result<DomainXml, ConfigEr
     let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), process };
     let place = path.display().to_string();
     let stores = options.stores.iter().map(|(id, options)| describe(id, options, &resolve, around, &place)).collect();
-    Ok(DomainXml { default_store: default_store.filter(|it| !it.is_empty()).map(DriverId), stores })
+    let default_store = default_store.filter(|it| !it.is_empty()).map(DriverId);
+    Ok(DomainXml { default_store, stores, database: database(&domain, &resolver) })
+}
+
+/// Dataverse's names for the keys of `[Database]`.
+const DATABASE: [(&str, &str); 5] = [
+    ("dataverse.db.host", "Host"),
+    ("dataverse.db.port", "Port"),
+    ("dataverse.db.name", "Database"),
+    ("dataverse.db.user", "Username"),
+    ("dataverse.db.password", "Password"),
+];
+
+fn database(domain: &Domain, resolver: &Resolver<'_>) -> BTreeMap<&'static str, Result<Secret, String>> {
+    let options = || domain.configs.iter().rev().flat_map(|it| &it.options);
+    let found = DATABASE.iter().filter_map(|(name, key)| {
+        let (name, value) = options().rfind(|it| it.0 == *name)?;
+        Some((*key, resolver.resolve(value).map(Secret::new).map_err(|why| format!("{name} {why}"))))
+    });
+    found.collect()
 }
 
 /// `domain.xml` lies in `config` of the domain's folder.

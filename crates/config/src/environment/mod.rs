@@ -318,7 +318,7 @@ impl Environment {
 }
 
 /// Whether a variable of this process speaks of a Dataverse. Upper-case ones of this program's own do not.
-fn is_of_dataverse(name: &str, value: &str) -> bool {
+pub(super) fn is_of_dataverse(name: &str, value: &str) -> bool {
     let begins =
         ["dataverse_files_", "dataverse_db_", "DATAVERSE_FILES_", "DATAVERSE_DB_", "dataverse.files.", "dataverse.db."];
     begins.iter().any(|it| name.starts_with(it)) || (name == "JVM_ARGS" && value.contains("-Ddataverse."))
