@@ -49,6 +49,11 @@ pub(crate) fn whole_flush_tells_errors(dir: impl AsFd) -> io::Result<bool> {
     Ok([EXT, XFS, BTRFS].contains(&number(dir)?) && kernel().is_some_and(|it| it >= (5, 8)))
 }
 
+/// The same of names: before Linux 5.17 an error of the file system's log was not passed on.
+pub(crate) fn whole_flush_tells_errors_of_names() -> bool {
+    kernel().is_some_and(|it| it >= (5, 17))
+}
+
 fn number(file: impl AsFd) -> io::Result<u64> {
     // Numbers of 32 bits; where the field is signed, some are negative.
     #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, clippy::unnecessary_cast)]

@@ -72,10 +72,10 @@ impl Names {
 fn try_in(folder: &Dir, name: &str) -> io::Result<bool> {
     match make(folder, name) {
         Ok(()) => {
-            let shown = folder.entries()?.filter_map(|it| it.ok()?.file_name().into_string().ok());
+            let shown = folder.entries()?.map(|it| Ok(it?.file_name())).collect::<io::Result<Vec<_>>>()?;
             // "a." that became "a" would be the name of another object as well.
             let shortened = name.trim_end_matches(['.', ' ']);
-            let is_other = shown.into_iter().any(|it| it != name && it == shortened);
+            let is_other = shown.iter().any(|it| it != name && it == shortened);
             folder.remove_file(name)?;
             Ok(!is_other)
         }

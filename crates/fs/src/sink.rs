@@ -18,7 +18,7 @@ use dvb_storage::{
 use rustix::fs::Advice;
 
 use crate::error::{cause_of_root, flushing_error, reading_error, sink_error};
-use crate::flush::{Bytes, Notes, sync_dir, write_out};
+use crate::flush::{Flusher, Notes, Shared, sync_dir, write_out};
 use crate::kinds;
 use crate::listing::walk;
 use crate::names::Names;
@@ -48,6 +48,7 @@ pub struct DirectorySink {
     config: DirectorySinkConfig,
     // Sessions of one process share the run's temporary folder.
     next: AtomicU64,
+    shared: Shared,
     notes: Notes,
 }
 
@@ -55,7 +56,7 @@ impl DirectorySink {
     /// A destination that is opened when a session connects.
     #[must_use]
     pub fn new(config: DirectorySinkConfig) -> Self {
-        Self { config, next: AtomicU64::new(0), notes: Notes::default() }
+        Self { config, next: AtomicU64::new(0), shared: Shared::default(), notes: Notes::default() }
     }
 
     /// Makes the root where it is missing. Its own name is as durable as those in it.
@@ -147,13 +148,13 @@ impl Sink for DirectorySink {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let names = Names::new(own.try_clone().map_err(unavailable)?, format!("names-{number}"));
-        let bytes = Bytes::of(&dir).map_err(unavailable)?;
+        let flusher = Flusher::of(&dir, &self.shared).map_err(unavailable)?;
         tracing::debug!(root = %root.display(), run = run.0, session = number, "open a session with a folder");
         Ok(Box::new(DirectorySession {
             root: root.clone(),
             dir,
             own,
-            bytes,
+            flusher,
             notes: self.notes.clone(),
             names,
             number,
@@ -168,7 +169,7 @@ struct DirectorySession {
     dir: Dir,
     /// This run's folder for temporaries.
     own: Dir,
-    bytes: Bytes,
+    flusher: Flusher,
     names: Names,
     notes: Notes,
     number: u64,
@@ -230,9 +231,9 @@ impl DirectorySession {
     }
 
     /// Flushes what was staged; what cannot be flushed is not staged.
-    fn flush_staged(&self, batch: &mut [Result<Staged, Unstaged>]) {
+    fn flush_staged(&mut self, batch: &mut [Result<Staged, Unstaged>]) {
         let files = batch.iter().filter(|it| it.is_ok()).count();
-        if self.bytes.flush_all(files) {
+        if self.flusher.flush_bytes(files, &self.root, &self.notes) {
             return;
         }
         // All are on their way to the disk before the first is waited for.
@@ -255,8 +256,8 @@ impl DirectorySession {
     }
 
     /// Flushes what lies at these keys, which may have come there by any hand: bytes and names. Gives the failure of each.
-    fn flush_there(&self, keys: &[ObjectKey]) -> Vec<Option<SinkError>> {
-        if self.bytes.flush_all(usize::MAX) {
+    fn flush_there(&mut self, keys: &[ObjectKey]) -> Vec<Option<SinkError>> {
+        if self.flusher.flush_names(usize::MAX, &self.root, &self.notes) {
             return keys.iter().map(|_| None).collect();
         }
         let mut touched = Touched::new(&self.dir, &self.root);
@@ -391,6 +392,10 @@ impl SinkSession for DirectorySession {
             answers.push(answer);
         }
         // Names that may be lost with the power are not proved.
+        let named = answers.iter().filter(|it| it.is_ok()).count();
+        if self.flusher.flush_names(named, &self.root, &self.notes) {
+            return Ok(answers);
+        }
         for (folder, error) in touched.flush(&self.notes) {
             let lies_in = |it: &CommitRequest| lies_in(&it.staged.key, &folder);
             for (_, answer) in batch.iter().zip(&mut answers).filter(|(it, answer)| answer.is_ok() && lies_in(it)) {

@@ -131,10 +131,15 @@ fn search(dir: &Dir, trace: &Trace<'_>) -> Result<Option<String>, String> {
             continue;
         };
         looked += 1;
-        for (n, entry) in entries.flatten().enumerate() {
+        for (n, entry) in entries.enumerate() {
+            let Ok(entry) = entry else {
+                closed += 1;
+                break;
+            };
             if n % 4096 == 4095 && Instant::now() >= trace.until {
                 return Err(format!("the upper {looked} folders were searched, and there was no time for the rest"));
             }
+            // One that is gone again is none.
             if !entry.file_type().is_ok_and(|it| it.is_dir()) {
                 continue;
             }

@@ -49,7 +49,12 @@ impl S3Store {
             other => return other,
         };
         let Some(second) = other_bucket(&self.bucket, at) else { return Err(first) };
-        let Ok(found) = look(second) else { return Err(first) };
+        let found = match look(second) {
+            Ok(found) => found,
+            // It may be there: nobody can say that it is missing.
+            Err(fault) if matches!(fault.cause(), Cause::Transient | Cause::Unavailable) => return Err(fault),
+            Err(_) => return Err(first),
+        };
         let example = key.rsplit_once('/').map_or(key, |(directory, _)| directory);
         self.notes.add(format!(
             "objects of {example} lie in bucket {second} of their identifiers, not in the configured bucket {}",
@@ -198,7 +203,7 @@ impl Source for S3Store {
                         )));
                     }
                     // Without s3:ListBucket, "forbidden" stands for what is not there as well.
-                    Err(fault) if matches!(fault.cause(), Cause::Missing | Cause::Forbidden | Cause::Unavailable) => {}
+                    Err(fault) if matches!(fault.cause(), Cause::Missing | Cause::Forbidden) => {}
                     Err(fault) => return Err(self.failed(fault, &key)),
                 }
             }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use dvb_fixity::{Digest, RecordedChecksum};
 use dvb_ledger::{CopyRecord, CopyState, LedgerError};
 use dvb_model::{DataFile, DvObjectId, ObjectKey, ObjectRole, Status};
+use dvb_storage::{Cause, SourceError};
 
 use super::incidents::Incidents;
 use super::object::{self, Candidate, ObjectOutcome, Outcome, Wanted, unpoisoned};
@@ -419,10 +420,18 @@ impl Verdict<'_> {
     }
 }
 
+/// Whether something is there to be read. What cannot be looked at may be there: whoever reads it says why it cannot.
 pub(crate) fn is_there(home: &Home) -> bool {
     let (Ok(source), Ok(at)) = (&home.source, home.location(&ObjectRole::Main)) else { return false };
-    let source = Arc::clone(source);
-    source.size(&at).is_ok_and(|it| it.is_some()) || source.members(&at).is_ok_and(|it| it.is_some())
+    match source.size(&at) {
+        Ok(Some(_)) => true,
+        Ok(None) => source.members(&at).map_or_else(|error| is_unknown(&error), |it| it.is_some()),
+        Err(error) => is_unknown(&error),
+    }
+}
+
+fn is_unknown(error: &SourceError) -> bool {
+    error.cause != Cause::Missing
 }
 
 /// Whether its bytes are not for everybody today.

@@ -1,13 +1,18 @@
 //! What no destination has a good copy of: a restore judges what is there, and waves nothing through.
 
 use std::fs;
+use std::sync::Arc;
 
-use dvb_engine::{ExitStatus, Options, RestoreOptions, RestoreSummary, Selection};
-use dvb_model::{DvObjectId, Status};
+use dvb_engine::{
+    Access, ExitStatus, NullObserver, Options, RepairFault, RepairOptions, RepairSetup, RestoreOptions, RestoreSummary,
+    Selection, SinkAt, Store, repair,
+};
+use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
+use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
 use dvb_testkit::dataverse::{DataTable, Schema, Stored, World};
 use dvb_testkit::temp_folder;
 
-use crate::bench::{Bench, LedgerKind};
+use crate::bench::{Bench, LedgerKind, destination};
 use crate::verify::verified;
 
 /// One of three is damaged from the start, so that no destination ever gets it.
@@ -105,4 +110,70 @@ fn a_saved_original_that_is_damaged_on_every_side_is_told_beside_a_good_tab() {
     assert_reported(&summary, id, "no destination has a good copy of it");
     assert_eq!(summary.failures[0].key, Some(original), "{summary:#?}");
     assert_eq!((summary.objects.already_good, summary.objects.failed), (1, 1), "{summary:#?}");
+}
+
+/// A store that says nothing of one object.
+struct Deaf {
+    inner: Arc<dyn Source>,
+    name: String,
+}
+
+impl Deaf {
+    fn hear(&self, at: &Location) -> Result<(), SourceError> {
+        let is_it = at.key().is_ok_and(|it| it.as_str().ends_with(&self.name));
+        if is_it { Err(SourceError::new(Cause::Transient, "the store does not answer")) } else { Ok(()) }
+    }
+}
+
+impl Source for Deaf {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+        self.hear(at)?;
+        self.inner.open(at)
+    }
+
+    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
+        self.hear(at)?;
+        self.inner.size(at)
+    }
+
+    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
+        self.hear(at)?;
+        self.inner.members(at)
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        self.inner.check()
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_looked_at_is_not_called_missing() {
+    let (mut bench, id) = damaged_from_the_start();
+    let file = DriverId("file".into());
+    let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
+    let name = bench.world.files[1].copies[0].0.rsplit_once('/').unwrap().1.to_owned();
+    let access = Access::Readable(Arc::new(Deaf { inner, name }));
+    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+    let summary = bench.give_in_place(&bench.missing());
+    assert_eq!((summary.failures_total, summary.failures[0].data_file_id), (1, Some(id)), "{summary:#?}");
+    assert!(summary.failures[0].reason.contains("the store does not answer"), "{summary:#?}");
+    // A repair looks at nothing else than the ledger names.
+    let (run, writers) = (bench.options(), bench.writers(&bench.options().run));
+    let (destination, catalog) = (destination(), bench.catalog());
+    let setup = RepairSetup {
+        catalog: &catalog,
+        stores: &bench.stores,
+        writers: &writers,
+        ledger: bench.ledger.as_ref(),
+        destinations: &[SinkAt { name: &destination, sink: bench.sink.as_ref() }],
+        observer: &NullObserver,
+        stop: &bench.stop,
+    };
+    let repaired = repair(&setup, &RepairOptions { apply: false, all: false, how: run }).unwrap();
+    assert_eq!(repaired.items.len(), 1, "{repaired:#?}");
+    assert_eq!(repaired.items[0].found, RepairFault::Unreadable, "{repaired:#?}");
 }

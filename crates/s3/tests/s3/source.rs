@@ -183,6 +183,18 @@ fn the_configured_bucket_comes_first_and_the_identifiers_second() {
 }
 
 #[test]
+fn what_the_second_bucket_cannot_say_now_is_not_missing() {
+    let proxy = Proxy::before("http://127.0.0.1:1", |asked| match asked.path.starts_with("/bucket/") {
+        true => refusal(404, "NoSuchKey"),
+        false => refusal(503, "SlowDown"),
+    });
+    let (store, at) = (store_at(&proxy), location("s3://named:x1", "x1"));
+    let error = store.open(&at).map(|it| it.size).unwrap_err();
+    assert_eq!((error.cause, store.size(&at).unwrap_err().cause), (Cause::Transient, Cause::Transient));
+    assert!(error.chain().contains("SlowDown"), "{}", error.chain());
+}
+
+#[test]
 fn without_a_configured_bucket_only_the_identifier_names_one() {
     let service = seaweed();
     let named = service.bucket("named");
