@@ -73,7 +73,11 @@ impl<'a> Progress<'a> {
             self.aside(|| self.screen.warn(text));
         } else {
             self.screen.record(Level::Warning, text);
-            self.held_back.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+            let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+            // Several sessions may meet the same.
+            if held_back.last().is_none_or(|it| it != text) {
+                held_back.push(text.to_owned());
+            }
         }
     }
 

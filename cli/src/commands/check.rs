@@ -413,7 +413,7 @@ fn looked(seen: &Seen) -> String {
 
 fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck, is_known: bool) -> Check {
     let place = sink.describe();
-    let Some(Probed { evidence, left }) = &found.probed else {
+    let Some(Probed { evidence, left, unlisted }) = &found.probed else {
         let text = format!("{place} does not exist; it would be new: init, or the first run, makes it");
         return Check::fine(what, text);
     };
@@ -425,7 +425,13 @@ fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck,
              the probe stays at {key} for the next check, and old snapshots stay too"
         ),
     };
-    let more = identity(&found.examined, is_known);
+    let mut more = identity(&found.examined, is_known);
+    if let Some(why) = unlisted {
+        more += &format!(
+            "; the account may list nothing, which copies do not need: what dead runs left stays, and orphans and snapshots \
+             cannot be listed ({why})"
+        );
+    }
     let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
     let mut text = format!("{place}: {done}; proof by {why}{more}{notes}");
     if let Some(free) = found.free {

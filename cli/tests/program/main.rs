@@ -23,6 +23,7 @@ mod remote;
 mod repair;
 mod report;
 mod restore;
+mod rights;
 mod run;
 mod site;
 mod snapshots;

@@ -196,7 +196,7 @@ impl Commit<'_> {
 
     fn failed(&self, fault: Fault, doing: &str, key: &str) -> Failure {
         let is_lost = fault.is_lost();
-        let error = fault.sink(format!("cannot {doing} {key} in {}", self.shared.describe()));
+        let error = self.shared.failed(fault, doing, key);
         if is_lost { Failure::Lost(error) } else { Failure::Object(error.into()) }
     }
 }

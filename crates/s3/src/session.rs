@@ -71,7 +71,7 @@ impl S3Session {
     }
 
     fn failed(&self, fault: Fault, doing: &str, key: &str) -> SinkError {
-        fault.sink(format!("cannot {doing} {key} in {}", self.shared.describe()))
+        self.shared.failed(fault, doing, key)
     }
 
     /// Does the same for each key. A service out of reach ends it.

@@ -84,6 +84,19 @@ impl Shared {
         }
     }
 
+    /// What could not be done with a key, and which right is lacking.
+    pub(crate) fn failed(&self, fault: Fault, doing: &str, key: &str) -> SinkError {
+        let what = if key.is_empty() { "what lies" } else { key };
+        let right = match doing {
+            "read back" | "prove" => "; give this account s3:GetObject",
+            "list" => "; give this account s3:ListBucket",
+            "remove" => "; give this account s3:DeleteObject",
+            _ => "",
+        };
+        let right = if fault.is_code(&["AccessDenied", "Forbidden"]) { right } else { "" };
+        fault.sink(format!("cannot {doing} {what} in {}{right}", self.describe()))
+    }
+
     pub(crate) fn describe(&self) -> String {
         let place = self.client.describe(&self.config.bucket);
         match self.prefix.trim_end_matches('/') {

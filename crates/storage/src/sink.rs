@@ -174,8 +174,7 @@ pub trait Sink: Send + Sync {
     /// [`SinkError`], when it cannot be made.
     fn make(&self) -> Result<(), SinkError>;
 
-    /// Takes away the place that [`Sink::make`] has just made and that turned out to be a wrong one. What is not empty stays;
-    /// so does a bucket or container, which is a place of its own by its name.
+    /// Takes away the place that [`Sink::make`] has just made and that turned out to be a wrong one. What is not empty stays.
     ///
     /// # Errors
     /// [`SinkError`], when it is empty and cannot be removed.

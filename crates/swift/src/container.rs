@@ -27,6 +27,18 @@ pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Removes a container that is empty.
+pub(crate) fn remove_empty(client: &Client, container: &str) -> Result<(), Failure> {
+    match client.send(Request::new(Method::DELETE, &Path::container(container))) {
+        Err(failure) if matches!(status(&failure), Some(404 | 409)) => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(mut answer) => {
+            answer.why();
+            Ok(())
+        }
+    }
+}
+
 /// Names that begin with `prefix`, in order; with a delimiter, also the folders (ending in `/`) that stand for all names in
 /// them.
 pub(crate) fn list(client: &Client, container: &str, prefix: &str, by_folder: bool) -> Result<Vec<String>, Failure> {

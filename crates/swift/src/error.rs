@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     /// The server answered, and the answer is no.
-    #[error("the capabilities answered {status} {text}")]
+    #[error("the server answered {status} {text}")]
     Refused {
         status: u16,
         text: String,

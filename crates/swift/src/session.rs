@@ -275,9 +275,19 @@ impl SinkSession for Session {
     }
 
     fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
-        let failed =
-            |it: Failure| it.into_sink(format!("cannot remove what dead runs left in {}", self.context.segments()));
-        sweep::sweep(&self.context, is_dead).map_err(failed)
+        let segments = self.context.segments();
+        sweep::sweep(&self.context, is_dead).map_err(|failure| match failure.cause() {
+            // Then large objects can neither be stored nor read.
+            Cause::Forbidden => {
+                let size = self.context.limits.segment;
+                let attempt = format!(
+                    "container {segments} may not be read, where objects of more than {size} bytes have their segments; make \
+                     it, and give this user the right to read and to write it"
+                );
+                SinkError::because(Cause::Misconfigured, attempt, failure)
+            }
+            _ => failure.into_sink(format!("cannot remove what dead runs left in {segments}")),
+        })
     }
 }
 

@@ -88,7 +88,14 @@ impl SwiftSink {
             known @ (Cause::Forbidden | Cause::Full) => known,
             _ => Cause::Unavailable,
         };
-        let attempt = format!("cannot use the {}; check that it may be entered, or made", Sink::describe(self));
+        let advice = match cause {
+            Cause::Forbidden if !matches!(failure, Failure::LoginRefused { .. }) => {
+                "give this user the right to read and to write it, by an ACL or a role; if it is not there yet, make it, or give \
+                 the right to make it"
+            }
+            _ => "check that it may be entered, or made",
+        };
+        let attempt = format!("cannot use the {}; {advice}", Sink::describe(self));
         SinkError::because(cause, attempt, failure)
     }
 }
@@ -117,6 +124,15 @@ impl Sink for SwiftSink {
             container::ensure(&client, &segments_of(&self.config.container))
         };
         make().map_err(|it| self.failed(it))
+    }
+
+    fn unmake(&self) -> Result<(), SinkError> {
+        let unmake = || {
+            let client = self.client()?;
+            container::remove_empty(&client, &segments_of(&self.config.container))?;
+            container::remove_empty(&client, &self.config.container)
+        };
+        unmake().map_err(|it| it.into_sink(format!("cannot remove the empty {}", Sink::describe(self))))
     }
 
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {

@@ -14,11 +14,12 @@ use crate::http::{self, Answer};
 use crate::spawn::{Daemon, Port, mortal, started};
 use crate::temp;
 
-/// Who may do what: everything, everything but listing, reading only.
+/// Who may do what: everything, everything but listing, reading only, writing only.
 const IDENTITIES: &str = r#"{"identities":[
 {"name":"all","credentials":[{"accessKey":"AKIATEST","secretKey":"testing"}],"actions":["Admin","Read","Write","List","Tagging"]},
 {"name":"unlisted","credentials":[{"accessKey":"AKIAUNLISTED","secretKey":"testing"}],"actions":["Read","Write"]},
-{"name":"reader","credentials":[{"accessKey":"AKIAREADER","secretKey":"testing"}],"actions":["Read","List"]}]}"#;
+{"name":"reader","credentials":[{"accessKey":"AKIAREADER","secretKey":"testing"}],"actions":["Read","List"]},
+{"name":"writer","credentials":[{"accessKey":"AKIAWRITER","secretKey":"testing"}],"actions":["Write"]}]}"#;
 
 /// A SeaweedFS server that ends when this is dropped.
 pub struct Server {
@@ -30,6 +31,8 @@ pub struct Server {
     pub unlisted: &'static str,
     /// One that may read and list, but not write.
     pub reader: &'static str,
+    /// One that may write, but neither read nor list.
+    pub writer: &'static str,
     /// The secret key of all of them.
     pub secret: &'static str,
     filer: u16,
@@ -101,6 +104,7 @@ impl Server {
             access: "AKIATEST",
             unlisted: "AKIAUNLISTED",
             reader: "AKIAREADER",
+            writer: "AKIAWRITER",
             secret: "testing",
             filer: ports[4].number,
             _daemon: daemon,

@@ -82,6 +82,8 @@ pub struct Probed {
     pub evidence: Evidence,
     /// The probe's key, where the account may remove nothing (append-only, which copies do not need).
     pub left: Option<ObjectKey>,
+    /// Why what dead runs have left is not looked for, where the account may list nothing (which copies do not need).
+    pub unlisted: Option<String>,
 }
 
 /// Checks each destination when its turn comes: proves that it is a place of its own and this installation's, writes,
@@ -176,8 +178,11 @@ pub fn probe_destination(sink: &dyn Sink) -> Result<Option<Probed>, RunError> {
     let swept = session.sweep(&|it| *it == run);
     let evidence = session.evidence();
     let removed = done?;
-    swept.map_err(failed)?;
-    Ok(Some(Probed { evidence, left: (!removed).then_some(renamed) }))
+    let unlisted = match swept {
+        Err(error) if error.cause == Cause::Forbidden => Some(error.chain()),
+        swept => swept.map(|_| None).map_err(failed)?,
+    };
+    Ok(Some(Probed { evidence, left: (!removed).then_some(renamed), unlisted }))
 }
 
 fn failed(error: SinkError) -> RunError {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_fixity::{Digest, RecordedChecksum};
 use dvb_ledger::{CopyRecord, CopyState, LedgerError};

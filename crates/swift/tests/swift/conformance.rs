@@ -47,6 +47,23 @@ fn a_container_keeps_the_promises_of_a_sink() {
 }
 
 #[test]
+fn a_container_that_was_made_for_nothing_goes_and_one_with_objects_stays() {
+    let (server, container) = (swift::shared(), swift::container("unmade"));
+    let sink = SwiftSink::new(sink_config(tempauth(server), &container, SMALL, Demand::Auto));
+    let is_there = |name: &str| server.request("HEAD", name, "", &[], b"").status < 300;
+    let segments = format!("{container}_segments");
+    sink.make().unwrap();
+    assert!(is_there(&container) && is_there(&segments));
+    sink.unmake().unwrap();
+    assert!(!is_there(&container) && !is_there(&segments));
+    sink.unmake().unwrap();
+    sink.make().unwrap();
+    server.put(&container, "copy", b"bytes");
+    sink.unmake().unwrap();
+    assert!(is_there(&container));
+}
+
+#[test]
 fn reading_back_proves_too() {
     assert_eq!(keeps_the_promises(tempauth(swift::shared()), SMALL, Demand::ReadBack), Ok(()));
 }
