@@ -16,7 +16,7 @@ bench.sh [OPTIONS]
   --share N        over the long line and with object stores, one N-th of the small files (10)
   --round-trip MS  of the long line, even (20)
   --rounds N       each measurement so often, the median counts (3)
-  --rows N         rows of the catalogue for the run with nothing to do (1000000)
+  --rows N         data files in the catalogue and the ledger that are read when nothing is to be done (1000000)
   --only LIST      of: small medium large directory cloud verify rows, with commas between (all)
   --tools LIST     of: ours rsync rclone-hash rclone sftp cp, with commas between (all)
   --limit S        seconds after which a measurement is given up (1800)
@@ -85,5 +85,5 @@ if wanted "$only" verify; then compare_verify small "$small" 4096; fi
 if wanted "$only" rows; then
     # shellcheck source=docs/benchmark/rows.sh
     . "$here/rows.sh"
-    nothing_to_do "$rows"
+    many_rows "$rows"
 fi
