@@ -109,6 +109,40 @@ fn a_folder_that_cannot_be_made_is_one_objects_failure() {
 }
 
 #[test]
+fn a_disk_that_can_write_no_more_is_named_and_nothing_that_it_lost_is_proved() {
+    if !Disk::may_be_had() {
+        return;
+    }
+    let disk = Disk::thin(FileSystem::Ext4, 64 << 20);
+    let sink = DirectorySink::new(DirectorySinkConfig { root: disk.path(), demand: Demand::Auto });
+    let mut session = sink.connect(&RunId("r1".into())).unwrap();
+    let (mut proved, mut failed) = (Vec::new(), 0);
+    for batch in 0..12 {
+        let names = names(&format!("B{batch}-"), 1, 10);
+        let of = |it: &String| StageRequest {
+            key: key(it),
+            payload: Box::new(Bytes(it.repeat(40_000).into_bytes(), Hasher::new(&[]))),
+        };
+        let staged = session.stage(names.iter().map(of).collect()).unwrap();
+        let count = staged.len();
+        let staged = staged.into_iter().flatten().map(|staged| CommitRequest { staged, replace: false }).collect();
+        let done = session.commit(staged).unwrap().into_iter().filter(Result::is_ok).count();
+        failed += count - done;
+        if done == count {
+            proved.extend(names);
+        }
+    }
+    assert!(failed > 0 && !proved.is_empty(), "{failed} failed, {} proved", proved.len());
+    let notes = sink.notes();
+    assert!(notes.len() == 1 && notes[0].contains("could not be written"), "{notes:?}");
+    for name in proved {
+        let file = fs::File::open(disk.path().join(&name)).unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        assert!(std::io::read_to_string(file).unwrap() == name.repeat(40_000), "{name}");
+    }
+}
+
+#[test]
 fn what_is_adopted_outlives_the_power() {
     each_disk(|disk| {
         let root = disk.path().join("backup");

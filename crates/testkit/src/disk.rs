@@ -34,7 +34,13 @@ const SIZE: u64 = 320 << 20;
 
 /// Whoever serves a FUSE must not be the last one in a namespace with its mount: it would wait for itself, for ever. So
 /// this process leaves with a copy of the mount, which is the only one then.
-const MOUNT: &str = r#"if [ "$1" != exfat ]; then
+const MOUNT: &str = r#"if [ "$4" != 0 ]; then
+    mount -t tmpfs -o size="$4" none "$3" && cp --sparse=always "$2" "$3/image" && mkdir "$3/below" || exit
+    mount -o "$1" "$3/image" "$3/below" && mount --move "$3/below" "$3" || exit
+    echo mounted
+    exec sleep infinity
+fi
+if [ "$1" != exfat ]; then
     mount -o "$1" "$2" "$3" || exit
     echo mounted
     exec sleep infinity
@@ -58,6 +64,16 @@ impl Disk {
     /// A new, empty one.
     #[must_use]
     pub fn new(kind: FileSystem) -> Self {
+        Self::with_room(kind, 0)
+    }
+
+    /// One that promises more room than there is, as thin volumes do: after so many bytes it can write nothing more.
+    #[must_use]
+    pub fn thin(kind: FileSystem, bytes: u64) -> Self {
+        Self::with_room(kind, bytes)
+    }
+
+    fn with_room(kind: FileSystem, bytes: u64) -> Self {
         let dir = temp_folder("disk");
         let image = image(dir.path());
         File::create(&image).and_then(|it| it.set_len(SIZE)).expect("make the file of a disk");
@@ -67,7 +83,7 @@ impl Disk {
             FileSystem::Xfs => run("/usr/sbin/mkfs.xfs", &["-q", "-f", &image], "xfsprogs"),
             FileSystem::ExFat => run("/usr/sbin/mkfs.exfat", &[&image], "exfatprogs"),
         };
-        Self::mount(kind, dir)
+        Self::mount(kind, dir, bytes)
     }
 
     /// What a power cut would leave at this moment: only what has reached the device is there.
@@ -77,10 +93,10 @@ impl Disk {
         let (from, to) = (image(self.dir.path()), image(dir.path()));
         let paths = [from.to_str(), to.to_str()].map(|it| it.expect("a path in UTF-8"));
         run("cp", &["--sparse=always", paths[0], paths[1]], "coreutils");
-        Self::mount(self.kind, dir)
+        Self::mount(self.kind, dir, 0)
     }
 
-    fn mount(kind: FileSystem, dir: TempDir) -> Self {
+    fn mount(kind: FileSystem, dir: TempDir, room: u64) -> Self {
         let options = match kind {
             FileSystem::Ext4 => "loop,commit=300",
             // The copy has the same number as the disk that it was made of.
@@ -91,7 +107,7 @@ impl Disk {
         std::fs::create_dir(&folder).expect("make a folder");
         let mut command = mortal("KILL", None, "unshare");
         command.args(["--mount", "--propagation=private", "/bin/sh", "-c", MOUNT, "mount", options]);
-        command.arg(image(dir.path())).arg(folder);
+        command.arg(image(dir.path())).arg(folder).arg(room.to_string());
         let mut holder = Daemon::start("mount", command, &dir.path().join("log"), Signal::KILL);
         let log = dir.path().join("log");
         let is_mounted = || std::fs::read_to_string(&log).ok().filter(|it| it.contains("mounted\n"));
