@@ -43,6 +43,11 @@ pub(crate) enum BuildError {
     /// Nothing to read the catalogue from.
     #[error("{}: there is no [Database] section: it says how to read Dataverse's PostgreSQL", path.display())]
     NoDatabase { path: PathBuf },
+    /// Identifiers without a prefix would be looked for in another store.
+    #[error(
+        "which store identifiers without a prefix mean cannot be told: {why}. Name it: DefaultStore in [Repository]"
+    )]
+    NoDefaultStore { why: String },
     /// Stores that would be missing silently.
     #[error(transparent)]
     DomainXml(#[from] ConfigError),
@@ -186,7 +191,7 @@ pub(crate) enum Origin {
 /// Every store, as `config.ini` describes it, else `domain.xml`. One that cannot be opened is among them, with the reason.
 pub(crate) fn store_table(config: &Config) -> Result<StoreTable, BuildError> {
     let mut rows = BTreeMap::new();
-    let mut default = None;
+    let mut default = Ok(None);
     if let Some(path) = &config.repository.domain_xml {
         let domain = dvb_config::read_domain_xml(path, &process())?;
         default = domain.default_store;
@@ -213,13 +218,15 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, BuildError> {
     if rows.is_empty() {
         return Err(BuildError::NoStore { path: config.path.clone() });
     }
-    Ok(StoreTable { default: default_or(config, default), rows })
+    Ok(StoreTable { default: default_or(config, default)?, rows })
 }
 
 /// As [`store_table`], for what can do without any store.
 pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, BuildError> {
     match store_table(config) {
-        Err(BuildError::NoStore { .. }) => Ok(StoreTable { default: default_or(config, None), rows: BTreeMap::new() }),
+        Err(BuildError::NoStore { .. }) => {
+            Ok(StoreTable { default: default_or(config, Ok(None))?, rows: BTreeMap::new() })
+        }
         table => table,
     }
 }
@@ -235,14 +242,18 @@ pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, 
         Some(path) if matters && config.repository.default_store.is_none() => {
             dvb_config::read_domain_xml(path, &process())?.default_store
         }
-        Some(_) | None => None,
+        Some(_) | None => Ok(None),
     };
-    Ok(default_or(config, of_domain))
+    default_or(config, of_domain)
 }
 
-fn default_or(config: &Config, of_domain: Option<DriverId>) -> DriverId {
-    let of_environment = config.environment.as_ref().and_then(dvb_config::Environment::default_store);
-    config.repository.default_store.clone().or(of_environment).or(of_domain).unwrap_or_else(file_store)
+fn default_or(config: &Config, of_domain: Result<Option<DriverId>, String>) -> Result<DriverId, BuildError> {
+    if let Some(named) = &config.repository.default_store {
+        return Ok(named.clone());
+    }
+    let of_environment = config.environment.as_ref().map_or(Ok(None), dvb_config::Environment::default_store);
+    let told = of_environment.and_then(|it| it.map_or(of_domain, |it| Ok(Some(it))));
+    Ok(told.map_err(|why| BuildError::NoDefaultStore { why })?.unwrap_or_else(file_store))
 }
 
 fn found_row(origin: Origin, found: DomainStore) -> StoreRow {

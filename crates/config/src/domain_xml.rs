@@ -31,8 +31,9 @@ const OLD_S3: [(&str, &str); 4] = [
 /// What `domain.xml` says of stores.
 #[derive(Debug, Clone)]
 pub struct DomainXml {
-    /// The store of identifiers without a prefix; `None` where the file does not say.
-    pub default_store: Option<DriverId>,
+    /// The store of identifiers without a prefix; `None` where the file does not say. Error: why the one that is named cannot be
+    /// told.
+    pub default_store: Result<Option<DriverId>, String>,
     /// Every store that an option names, by id.
     pub stores: Vec<DomainStore>,
     /// Dataverse's database by the keys of `[Database]`, as far as options name it (`dataverse.db.*`), or why a value
@@ -51,6 +52,9 @@ pub struct DomainStore {
     pub described: Result<StoreType, String>,
 }
 
+/// Names the store of identifiers without a prefix.
+pub(super) const DEFAULT_STORE: &str = "dataverse.files.storage-driver-id";
+
 /// Reads the file. Its permissions are Payara's affair.
 ///
 /// # Errors
@@ -67,13 +71,14 @@ pub fn read(path: &Path, process: &ProcessContext) -> Result<DomainXml, ConfigEr
         return Err(ConfigError::DomainXmlNoStore { path: path.to_owned() });
     }
     let resolver = Resolver { process, properties: &domain.properties, instance_root: instance_root(path) };
-    let default_store = options.default_store().and_then(|it| resolver.resolve(&it.value).ok());
+    let default_store = options.default_store().map(|it| resolver.resolve(&it.value)).transpose();
+    let default_store = default_store.map_err(|why| format!("the option {DEFAULT_STORE} {why}"));
     let resolve = |option: &JvmOption| resolver.resolve(&option.value);
     // Payara runs in the folder of the file.
     let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), process };
     let place = path.display().to_string();
     let stores = options.stores.iter().map(|(id, options)| describe(id, options, &resolve, around, &place)).collect();
-    let default_store = default_store.filter(|it| !it.is_empty()).map(DriverId);
+    let default_store = default_store.map(|it| it.filter(|it| !it.is_empty()).map(DriverId));
     Ok(DomainXml { default_store, stores, database: database(&domain, &resolver) })
 }
 

@@ -74,7 +74,7 @@ fn variables_are_options_as_the_image_makes_them() {
          dataverse_fqdn=x\n",
         "",
     );
-    assert_eq!(config.environment.as_ref().unwrap().default_store().unwrap().0, "s3prod");
+    assert_eq!(config.environment.as_ref().unwrap().default_store().unwrap().unwrap().0, "s3prod");
     let ids: Vec<&str> = config.environment_stores.iter().map(|it| it.store.id.0.as_str()).collect();
     assert_eq!(ids, ["Archive-2", "s3prod", "third"], "the image's own store is not used");
     let Ok(StoreType::S3 { bucket_name, custom_endpoint_url, path_style_access, keys, .. }) =
@@ -97,7 +97,7 @@ fn variables_are_options_as_the_image_makes_them() {
 fn the_image_has_a_store_and_a_login_without_a_setting() {
     let place = Place::new();
     let config = place.with("X=1\n", "");
-    assert_eq!(config.environment.as_ref().unwrap().default_store().unwrap().0, "local");
+    assert_eq!(config.environment.as_ref().unwrap().default_store().unwrap().unwrap().0, "local");
     assert_eq!((directory(&config, "local"), store(&config, "local").giver), (text("/dv/store"), Giver::Default));
     assert_eq!(login(&config), (text("localhost"), 5432, text("dataverse"), text("dataverse"), None));
 
@@ -171,6 +171,14 @@ fn a_secret_that_cannot_be_read_is_not_one_that_is_not_there() {
 }
 
 #[test]
+fn a_default_store_that_cannot_be_told_is_not_the_images_own() {
+    let place = Place::new();
+    let config = place.with("dataverse_files_storage__driver__id=${WHICH}\n", "");
+    let why = config.environment.as_ref().unwrap().default_store().unwrap_err();
+    assert!(why.contains("dataverse.files.storage-driver-id refers to WHICH, which is not set"), "{why}");
+}
+
+#[test]
 fn the_process_has_an_environment_too() {
     let place = Place::new();
     let process =
@@ -188,7 +196,7 @@ fn the_process_has_an_environment_too() {
     // What describes its stores itself gets none that nobody named.
     let database = "[Database]\nDatabase: d\nUsername: u\n";
     let named = place.load(&format!("{database}[Repository]\nFileSystemDirectory: /files\n"), &process).unwrap();
-    assert_eq!(named.environment.as_ref().unwrap().default_store(), None);
+    assert_eq!(named.environment.as_ref().unwrap().default_store(), Ok(None));
     assert_eq!(named.environment_stores.len(), 1);
     // Variables of others, and this program's own, say nothing of a Dataverse.
     let none = [("DATAVERSE_BACKUP_CONFIG", "x"), ("JVM_ARGS", "-Xmx1g"), ("STORAGE_DIR", "/x")];

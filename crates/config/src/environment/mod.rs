@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use dvb_model::DriverId;
 
-use super::domain_xml::{DomainStore, JvmOption, Options, describe};
+use super::domain_xml::{DEFAULT_STORE, DomainStore, JvmOption, Options, describe};
 use super::fields::{Findings, Surroundings};
 
 /// What a property or variable of Dataverse's begins with.
@@ -142,12 +142,14 @@ impl Environment {
         properties
     }
 
-    /// The store of identifiers without a prefix, where that is known.
-    #[must_use]
-    pub fn default_store(&self) -> Option<DriverId> {
-        let named = self.properties.get("dataverse.files.storage-driver-id");
-        let named = named.and_then(|it| self.resolve(&it.variable, &it.value).ok()).filter(|it| !it.is_empty());
-        named.or_else(|| self.has_local.then(|| LOCAL.to_owned())).map(DriverId)
+    /// The store of identifiers without a prefix, where one is named or the image's own counts.
+    ///
+    /// # Errors
+    /// Why the one that is named cannot be told.
+    pub fn default_store(&self) -> Result<Option<DriverId>, String> {
+        let named = self.properties.get(DEFAULT_STORE).map(|it| self.resolve(&it.variable, &it.value)).transpose();
+        let named = named.map_err(|why| format!("the option {DEFAULT_STORE} {why}"))?.filter(|it| !it.is_empty());
+        Ok(named.or_else(|| self.has_local.then(|| LOCAL.to_owned())).map(DriverId))
     }
 
     /// Every store that it describes, and the image's own where that one counts.
@@ -155,7 +157,7 @@ impl Environment {
         let written: Vec<(String, String)> =
             self.properties.iter().map(|(name, it)| (name.clone(), it.value.clone())).collect();
         let mut options = Options::of_config(&written).stores;
-        if self.has_local && self.default_store().is_some_and(|it| it.0 == LOCAL) {
+        if self.has_local && self.default_store().is_ok_and(|it| it.is_some_and(|it| it.0 == LOCAL)) {
             let local = options.entry(LOCAL.to_owned()).or_default();
             for (key, value) in [("type", "file"), ("directory", "${STORAGE_DIR}/store")] {
                 let name = format!("dataverse.files.{LOCAL}.{key}");
