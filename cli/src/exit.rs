@@ -4,13 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
-use dvb_engine::{ExitStatus, RestoreError, RunError};
+use dvb_engine::{ExitStatus, Hint, RestoreError, RunError};
 use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, SinkError, SourceError, chain};
 use thiserror::Error;
 
-use crate::build::BuildError;
 use crate::hint;
+use dvb_build::BuildError;
 use dvb_config::ConfigError;
 
 /// A command gave up.
@@ -103,6 +103,8 @@ impl Failure {
         let text = chain(self);
         match self {
             Self::Config(ConfigError::NotFound { .. }) => text + ", or name it with --config",
+            Self::Ledger(it) => hint::with(text, it.hint().map(Hint::Ledger).as_ref()),
+            Self::Catalog(it) => hint::with(text, it.hint().map(Hint::Catalog).as_ref()),
             Self::Run(it) => hint::with(text, it.hint().as_ref()),
             Self::Restore(it) => hint::with(text, it.hint().as_ref()),
             _ => text,

@@ -1,6 +1,8 @@
 //! What can be done about an error, in the words of the command line: the one place that knows its commands and options.
 
+use dvb_catalog::CatalogHint;
 use dvb_engine::Hint;
+use dvb_ledger::LedgerHint;
 
 /// How many versions a message names.
 const NAMED: usize = 5;
@@ -11,9 +13,43 @@ pub(crate) fn with(mut text: String, hint: Option<&Hint>) -> String {
     text
 }
 
+fn of_catalog(hint: CatalogHint) -> &'static str {
+    match hint {
+        CatalogHint::Address => "; check [Database] Host, Port, SslMode and that it runs",
+        CatalogHint::Login => "; check [Database] Database, Username, Password and the server's pg_hba.conf",
+        CatalogHint::Tls => "; check [Database] SslMode and SslRootCert",
+        CatalogHint::Path => "; check [Database] Catalogue and the file's permissions",
+        CatalogHint::Export => "; create one with `dataverse-backup catalogue export`",
+    }
+}
+
+fn of_ledger(hint: LedgerHint) -> &'static str {
+    match hint {
+        LedgerHint::Address => "; check [Database] BackupDatabase and that it runs",
+        LedgerHint::Login => {
+            "; check [Database] BackupDatabase, BackupUsername, BackupPassword (where one is absent, Username and Password \
+             count) and the server's pg_hba.conf"
+        }
+        LedgerHint::Tls => "; check [Database] BackupSslMode and BackupSslRootCert",
+        LedgerHint::Path => "; check [Database] BackupDatabase, its folder and their permissions",
+        LedgerHint::Pooler => ". PostgreSQL itself is named by [Database] BackupHost and BackupPort",
+        LedgerHint::Encoding => ". Then set [Database] BackupDatabase to the new one: dataverse-backup init",
+        LedgerHint::Migrate => ": run `dataverse-backup init`",
+        LedgerHint::Rebuild => {
+            ". Move it away, with its -wal and -shm, and make it again: `dataverse-backup rebuild` (docs/operation.md, The \
+             ledger is lost)"
+        }
+    }
+}
+
 /// Goes on where the text of the error ends.
 fn words(hint: &Hint) -> String {
     match hint {
+        Hint::Catalog(hint) => of_catalog(*hint).to_owned(),
+        Hint::Ledger(hint) => of_ledger(*hint).to_owned(),
+        Hint::OtherVersion => {
+            ": --version names another one, and without --names they come in Dataverse's own layout".to_owned()
+        }
         Hint::AcceptDisappearance => ". If it is the right database and they were meant to go, confirm with: run \
                                       --accept-disappearance"
             .to_owned(),

@@ -1,16 +1,14 @@
 //! The command line program: arguments, what is built from the configuration, commands, and what they say.
 //!
-//! [`start`] is the whole program. Of its parts, [`notify`] is public: its tests talk to real mail servers.
+//! [`start`] is the whole program.
 
 mod args;
-mod build;
 mod commands;
 mod exit;
 mod hint;
 mod last_resort;
 mod monitor;
 mod notice;
-pub mod notify;
 mod output;
 mod progress;
 mod report;
@@ -26,6 +24,7 @@ use dvb_engine::ExitStatus;
 #[must_use]
 pub fn start(words: Vec<OsString>) -> ExitCode {
     output::report_mistakes();
+    dvb_storage::name_settings(dvb_build::key);
     let perform = || match args::parse(&words) {
         Ok(arguments) => commands::perform(arguments).code(),
         Err(code) => code,

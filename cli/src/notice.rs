@@ -1,16 +1,16 @@
 //! What a command tells those who are not at its screen: one machinery for the mail of all commands.
 
+use dvb_build as build;
 use dvb_config::{Destination, EmailWhen};
 use dvb_engine::ExitStatus;
 use dvb_model::DestinationName;
+use dvb_notify::{self as notify, Change, Message, report_subject};
 use dvb_storage::chain;
 
-use crate::build;
 use crate::commands::Context;
 use crate::exit::Failure;
 use crate::last_resort;
 use crate::monitor;
-use crate::notify::{self, Change, Message, report_subject};
 use crate::output::{plain, plain_lines};
 
 /// Destinations that a subject names.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use dvb_build as build;
 use dvb_engine::{
     AcknowledgeOptions, AcknowledgeSetup, AcknowledgeSummary, AcknowledgedFile, ExitStatus, acknowledge, new_run_id,
 };
@@ -9,7 +10,6 @@ use dvb_model::{DestinationName, DvObjectId};
 
 use super::Context;
 use super::destination_args::DestinationArgs;
-use crate::build;
 use crate::exit::Failure;
 use crate::monitor;
 use crate::output::plain;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use dvb_build as build;
 use dvb_config::Destination;
 use dvb_engine::{
     AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, CancelToken, Condition, ExitStatus, Names,
@@ -17,7 +18,7 @@ use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::plain;
 use crate::progress::Progress;
-use crate::{build, last_resort, report, signals};
+use crate::{last_resort, report, signals};
 
 /// How many findings are named on stderr.
 const NAMED: usize = 20;

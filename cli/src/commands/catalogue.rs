@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use dvb_build as build;
 use dvb_catalog::{Catalog, CatalogError, SnapshotCounts, write_snapshot};
 use dvb_engine::ExitStatus;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::build;
 use crate::exit::Failure;
 use crate::report;
 
@@ -70,7 +70,7 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
     };
     let compress = path.extension().is_some_and(|it| it == "zst");
     // It names drafts and restricted files.
-    build::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
+    dvb_build::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
         |it| match it {
             Unwritten::Catalogue(Failure::Catalog(CatalogError::Full { source, .. })) => {
                 Failure::Catalog(CatalogError::Full { place: format!("for {}", path.display()), source })

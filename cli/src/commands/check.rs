@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use dvb_build::{self as build, BuildError, CatalogueReader, Origin, StoreRow, StoreTable};
 use dvb_catalog::Catalog;
 use dvb_engine::{
     Access, CancelToken, CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Due, Examined, ExitStatus, Probed,
@@ -12,14 +13,13 @@ use dvb_engine::{
 use dvb_fixity::Evidence;
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId};
+use dvb_notify as notify;
 use dvb_storage::{Cause, Sink, chain};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{Context, from_snapshot};
-use crate::build::{self, BuildError, CatalogueReader, Origin, StoreRow, StoreTable};
 use crate::exit::Failure;
-use crate::notify;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
 use dvb_config::{Config, Environment, Verify};

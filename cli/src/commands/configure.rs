@@ -9,7 +9,7 @@ use dvb_config::{Address, Proposal, ProposalSources, propose};
 use dvb_engine::ExitStatus;
 use serde_json::json;
 
-use crate::build;
+use dvb_build as build;
 use crate::exit::Failure;
 use crate::output::{Screen, plain};
 

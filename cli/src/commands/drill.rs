@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use dvb_build as build;
 use dvb_config::Destination;
 use dvb_engine::{CancelToken, DrillOptions, DrillSetup, DrillSummary, ExitStatus, Names, SinkAt, drill, new_run_id};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -17,7 +18,7 @@ use crate::notice::{self, Ended, Notice, Reach, did_not_end_well, found};
 use crate::output::{plain, plain_lines};
 use crate::progress::Progress;
 use crate::report::{self, bytes, data_files};
-use crate::{build, signals};
+use crate::signals;
 
 /// Failures that are named on stderr.
 const NAMED: usize = 20;

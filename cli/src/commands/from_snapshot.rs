@@ -5,13 +5,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use dvb_build::{self as build, BuildError, CatalogueReader};
 use dvb_engine::{CancelToken, Fetched, Observer, RebuildSetup, Which, claim_snapshot, fetch_snapshot, new_run_id};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 use tempfile::TempDir;
 
 use super::Context;
-use crate::build::{self, BuildError, CatalogueReader};
 use crate::exit::Failure;
 use crate::report;
 use dvb_config::Destination;

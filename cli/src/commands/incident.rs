@@ -1,12 +1,12 @@
 //! `incident`: damage and loss that was found, and what the administrator says of it.
 
+use dvb_build as build;
 use dvb_engine::ExitStatus;
 use dvb_ledger::Incident;
 use serde_json::json;
 
 use super::Context;
 use super::history::{incident_object, incident_text};
-use crate::build;
 use crate::exit::Failure;
 
 /// List damage and loss that was found, and add its cause in your words

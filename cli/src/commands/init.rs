@@ -5,16 +5,16 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Duration;
 
+use dvb_build::{self as build, BuildError};
 use dvb_engine::{
     CancelToken, ExitStatus, PrepareOptions, PrepareSetup, Prepared, RunError, Samples, new_run_id, prepare,
 };
 use dvb_ledger::{Ledger, Migration};
 use dvb_model::DestinationName;
-use dvb_storage::{Sink, chain};
+use dvb_storage::Sink;
 use serde::Serialize;
 
 use super::Context;
-use crate::build::{self, BuildError};
 use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use dvb_config::{Config, LedgerTarget};
@@ -104,7 +104,7 @@ fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<V
             context.screen.warn(&format!(
                 "the catalogue could not be read ({}): the buckets and containers that its data files name were not searched \
                  for what was just stored at the destinations; the first run does that",
-                chain(&error)
+                Failure::from(error).text()
             ));
             Samples::default()
         }

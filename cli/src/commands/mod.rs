@@ -27,10 +27,10 @@ mod verify;
 mod verify_args;
 
 use clap::Subcommand;
+use dvb_build as build;
 use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
-use crate::build;
 use crate::exit::Failure;
 use crate::last_resort;
 use crate::output::{self, Level, Screen};

@@ -1,5 +1,6 @@
 //! `orphans`: what lies at the destinations that the ledger does not name.
 
+use dvb_build as build;
 use dvb_engine::{
     CancelToken, ExitStatus, KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, new_run_id,
     orphans,
@@ -14,7 +15,7 @@ use super::destination_args::DestinationArgs;
 use crate::exit::Failure;
 use crate::output::{Screen, plain};
 use crate::progress::Progress;
-use crate::{build, report, signals};
+use crate::{report, signals};
 use dvb_config::Destination;
 
 /// Missing objects that are held in memory at once: some 50 MB.

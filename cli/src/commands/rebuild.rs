@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use dvb_build as build;
+use dvb_build::{BuildError, CatalogueReader};
 use dvb_engine::{
     CancelToken, ClaimCounts, ExitStatus, RebuildOptions, RebuildSetup, RebuildSummary, new_run_id, rebuild,
 };
@@ -12,12 +14,11 @@ use serde_json::{Value, json};
 
 use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot, init};
-use crate::build::{BuildError, CatalogueReader};
 use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, data_files};
-use crate::{build, signals};
+use crate::signals;
 use dvb_config::Destination;
 
 /// How many missing objects are named on stderr.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use dvb_build as build;
 use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup,
     RepairSummary, SinkAt, new_run_id, repair,
@@ -16,7 +17,7 @@ use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
-use crate::{build, hint, signals};
+use crate::{hint, signals};
 use dvb_config::Destination;
 
 /// How many objects are named without --json.

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dvb_build as build;
 use dvb_config::{Config, Destination, DestinationKind, S3Target, SshTarget, SwiftTarget, Verify};
 use dvb_engine::ExitStatus;
 use dvb_report::{DestinationFacts, Facts, LockFacts, Report, StoreFacts};
@@ -13,7 +14,6 @@ use jiff::{Timestamp, ToSpan as _};
 
 use super::Context;
 use crate::args;
-use crate::build;
 use crate::exit::Failure;
 
 /// Report what the ledger can show of the copies: for auditors, and for yourself
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 fn write(path: Option<&Path>, args: &Args, text: impl FnOnce() -> io::Result<String>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let mode = if args.public { 0o644 } else { 0o600 };
-    let written = build::replace_file(path, mode, |file| file.write_all(text()?.as_bytes()));
+    let written = dvb_build::replace_file(path, mode, |file| file.write_all(text()?.as_bytes()));
     written.map_err(|source| Failure::File {
         doing: "write the report",
         path: path.to_owned(),

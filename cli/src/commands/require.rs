@@ -10,7 +10,6 @@ use dvb_model::{DestinationName, DvObjectId, Status};
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::monitor;
 use crate::report::{self, data_files};
 
 /// Data files that are named one by one.
@@ -147,7 +146,7 @@ fn too_few(
 }
 
 fn ago(age: Duration) -> String {
-    monitor::before(jiff::Timestamp::now(), age)
+    dvb_notify::before(jiff::Timestamp::now(), age)
 }
 
 fn days(age: Duration) -> String {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dvb_build as build;
 use dvb_engine::{
     CancelToken, ExitStatus, Goal, Layout, Names, RestoreOptions, RestoreSetup, RestoreSummary, SinkAt, StoreWriters,
     new_run_id, restore,
@@ -15,11 +16,12 @@ use super::from_snapshot::{FromSnapshot, Known};
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::exit::Failure;
+use crate::hint;
 use crate::monitor;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, bytes, data_files};
-use crate::{build, signals};
+use crate::signals;
 use dvb_config::Destination;
 
 /// How many objects are named on stderr.
@@ -200,12 +202,19 @@ fn give_back(
         observer: &progress,
         stop,
     };
-    let done = restore(&setup, &options);
+    let done = restore(&setup, &options).map(in_words);
     let held_back = progress.finish();
     if !context.screen.is_chatty() && context.screen.verbosity != Verbosity::Quiet {
         held_back.iter().for_each(|it| context.screen.warn(it));
     }
     Ok(done?)
+}
+
+/// What was left out is among the notes, with the commands that show it.
+fn in_words(mut summary: RestoreSummary) -> RestoreSummary {
+    let left_out = std::mem::take(&mut summary.left_out);
+    summary.notes.extend(left_out.into_iter().map(|(text, hint)| hint::with(text, Some(&hint))));
+    summary
 }
 
 pub(super) type NamedSink<'a> = (&'a DestinationName, Box<dyn Sink>);

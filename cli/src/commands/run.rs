@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use dvb_build as build;
+use dvb_build::BuildError;
 use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
 };
+use dvb_notify::{self as notify, Change, Metrics, Work};
 use dvb_storage::{Sink, chain};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
@@ -16,11 +19,10 @@ use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::exit::Failure;
 use crate::notice::Notice;
-use crate::notify::{self, Change, Metrics, Work};
 use crate::output::{Level, Verbosity, plain};
 use crate::progress::Progress;
 use crate::report::{self, Outcome};
-use crate::{build, hint, last_resort, signals};
+use crate::{hint, last_resort, signals};
 use dvb_config::{Config, Destination};
 
 /// How long a run lists the stores at most.

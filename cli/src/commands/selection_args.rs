@@ -1,12 +1,12 @@
 //! SELECTION: which data files a command is about.
 
+use dvb_build::{self as build, CatalogueReader};
 use dvb_catalog::Catalog;
 use dvb_engine::{Asked, CancelToken, Names, Resolved, RunError, Selection, asking};
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 
 use super::Context;
-use crate::build::{self, CatalogueReader};
 use crate::exit::Failure;
 use crate::output::plain;
 

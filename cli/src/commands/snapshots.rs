@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dvb_build as build;
 use dvb_engine::{CancelToken, ExitStatus, NullObserver, RebuildSetup, SnapshotRow, list_snapshots, new_run_id};
 use dvb_model::DestinationName;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::{Context, from_snapshot};
 use crate::exit::Failure;
 use crate::output::plain;
 use crate::report::{bytes, data_files, of_destination};
-use crate::{build, signals};
+use crate::signals;
 use dvb_config::Destination;
 
 /// List the snapshots of the catalogue at each destination

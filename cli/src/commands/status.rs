@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use dvb_build as build;
 use dvb_engine::{Asked, CancelToken, ExitStatus, Selection, acknowledged};
 use dvb_fixity::Digest;
 use dvb_ledger::{Acknowledgement, CopyRecord, CopyState, EntryKind, Holding, Ledger, Run, RunSummary, StateDetail};
@@ -17,7 +18,7 @@ use super::require::{self, Requirement};
 use super::selection_args;
 use crate::exit::Failure;
 use crate::output::{Screen, Tint, plain};
-use crate::{build, report};
+use crate::report;
 
 /// How many runs are shown.
 const RUNS: u32 = 3;

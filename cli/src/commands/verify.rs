@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
+use dvb_build as build;
 use dvb_engine::{
     CancelToken, CopyCounts, Damage, ExitStatus, Selection, VerifyOptions, VerifySetup, VerifySummary, new_run_id,
     verify,
@@ -20,7 +21,7 @@ use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::{plain, plain_lines};
 use crate::progress::Progress;
-use crate::{build, last_resort, report, signals};
+use crate::{last_resort, report, signals};
 use dvb_config::Destination;
 
 /// How many damaged copies are named on stderr.

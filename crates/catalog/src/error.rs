@@ -13,9 +13,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, Error)]
 pub enum CatalogError {
     /// The database cannot be reached, or the connection broke: trying again later can help.
-    #[error(
-        "cannot connect to Dataverse's database at {target}; check [Database] Host, Port, SslMode and that it runs"
-    )]
+    #[error("cannot connect to Dataverse's database at {target}")]
     Unreachable {
         /// Host, port and database.
         target: String,
@@ -24,10 +22,7 @@ pub enum CatalogError {
         source: Cause,
     },
     /// The server answered and let us not in.
-    #[error(
-        "Dataverse's database {target} refuses role {role}; check [Database] Database, Username, Password \
-         and the server's pg_hba.conf"
-    )]
+    #[error("Dataverse's database {target} refuses role {role}")]
     Refused {
         /// Host, port and database.
         target: String,
@@ -37,8 +32,8 @@ pub enum CatalogError {
         #[source]
         source: Cause,
     },
-    /// No connection as `SslMode` demands it.
-    #[error("no secure connection to Dataverse's database {target}; check [Database] SslMode and SslRootCert")]
+    /// No connection as the [`SslMode`](dvb_pg::SslMode) demands it.
+    #[error("no secure connection to Dataverse's database {target}")]
     Tls {
         /// Host, port and database.
         target: String,
@@ -65,7 +60,7 @@ pub enum CatalogError {
     /// Not the tables of a Dataverse that this program knows.
     #[error(
         "the database {target} is none of a Dataverse 4.8 or later that this program knows; it lacks {}. Check \
-         [Database] Database, that the tables' schema is on the search_path of role {role}, and that Dataverse's \
+         that it is the right database, that the tables' schema is on the search_path of role {role}, and that Dataverse's \
          own upgrade scripts have run",
         missing.join(", ")
     )]
@@ -110,7 +105,7 @@ pub enum CatalogError {
         source: Cause,
     },
     /// The snapshot cannot be read as a file.
-    #[error("cannot read the catalogue snapshot {}; check [Database] Catalogue and the file's permissions", path.display())]
+    #[error("cannot read the catalogue snapshot {}", path.display())]
     Unreadable {
         /// Path of the file or folder that it is about.
         path: PathBuf,
@@ -119,7 +114,7 @@ pub enum CatalogError {
         source: io::Error,
     },
     /// The file is something else.
-    #[error("{} is not a catalogue snapshot: no header line; create one with `dataverse-backup catalogue export`", path.display())]
+    #[error("{} is not a catalogue snapshot: no header line", path.display())]
     NotASnapshot {
         /// Path of the file or folder that it is about.
         path: PathBuf,
@@ -127,7 +122,7 @@ pub enum CatalogError {
     /// The snapshot was written by a newer program.
     #[error(
         "the catalogue snapshot {} has version {found}, this program knows versions up to {known}: use the newer \
-         dataverse-backup that wrote it",
+         program that wrote it",
         path.display()
     )]
     NewerSnapshot {
@@ -139,7 +134,7 @@ pub enum CatalogError {
         known: u32,
     },
     /// A line of the snapshot is not what the format says.
-    #[error("line {line} of the catalogue snapshot {} is wrong: {why}; write it anew by `dataverse-backup catalogue export`", path.display())]
+    #[error("line {line} of the catalogue snapshot {} is wrong: {why}", path.display())]
     BadLine {
         /// Path of the file or folder that it is about.
         path: PathBuf,
@@ -165,7 +160,43 @@ pub enum CatalogError {
     },
 }
 
+/// What can be done about a [`CatalogError`], where its text cannot say it: the settings and commands that it needs are
+/// those of the program that uses this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CatalogHint {
+    /// See that the server runs, and correct host, port or TLS mode.
+    Address,
+    /// Correct the database, the role or its password, or the server's `pg_hba.conf`.
+    Login,
+    /// Correct the TLS mode or the root certificates.
+    Tls,
+    /// Correct the path of the snapshot, or its permissions.
+    Path,
+    /// Write the snapshot anew: [`write_snapshot`](crate::write_snapshot).
+    Export,
+}
+
 impl CatalogError {
+    /// What can be done about it, where the text alone does not say it.
+    #[must_use]
+    pub fn hint(&self) -> Option<CatalogHint> {
+        match self {
+            Self::Unreachable { .. } => Some(CatalogHint::Address),
+            Self::Refused { .. } => Some(CatalogHint::Login),
+            Self::Tls { .. } => Some(CatalogHint::Tls),
+            Self::Unreadable { .. } => Some(CatalogHint::Path),
+            Self::NotASnapshot { .. } | Self::BadLine { .. } => Some(CatalogHint::Export),
+            Self::Denied { .. }
+            | Self::UnknownSchema { .. }
+            | Self::Conflict { .. }
+            | Self::Full { .. }
+            | Self::Query { .. }
+            | Self::NewerSnapshot { .. }
+            | Self::CutOff { .. }
+            | Self::Write { .. } => None,
+        }
+    }
+
     /// Whether trying again later can help without anybody doing something.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -28,7 +28,7 @@ use std::ops::ControlFlow;
 
 use dvb_model::{DataFile, Dataset};
 
-pub use error::{CatalogError, Cause};
+pub use error::{CatalogError, CatalogHint, Cause};
 pub use postgres::{PidPlace, PostgresCatalog, Probe};
 pub use snapshot::{
     SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SNAPSHOT_WITHOUT_HISTORY, SnapshotCatalog, SnapshotCounts, SnapshotHeader,

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use dvb_storage::{Cause, SinkError, SourceError};
+use dvb_storage::{Cause, Setting, SinkError, SourceError};
 use rustix::io::Errno;
 
 use crate::error::{cause, source_error, store_error};
@@ -205,8 +205,8 @@ impl Roots {
             return Some((Cause::Missing, format!("{leads}, and nothing is there")));
         }
         let why = format!(
-            "{leads}, which is outside of the store's folder. If this is intended, add the folder there to ExtraRoots in \
-             the section of the store"
+            "{leads}, which is outside of the store's folder. If this is intended, add the folder there to {} of the store",
+            Setting::ExtraRoots
         );
         Some((Cause::Refused, why))
     }
@@ -243,11 +243,15 @@ impl Roots {
 }
 
 fn cannot_open(folder: &Path, why: &str) -> String {
-    format!("the folder {} of ExtraRoots cannot be opened ({why}); check that it is mounted", folder.display())
+    format!(
+        "the folder {} of {} cannot be opened ({why}); check that it is mounted",
+        folder.display(),
+        Setting::ExtraRoots
+    )
 }
 
 fn empty(folder: &Path) -> String {
-    format!("the folder {} of ExtraRoots is empty; check that it is mounted", folder.display())
+    format!("the folder {} of {} is empty; check that it is mounted", folder.display(), Setting::ExtraRoots)
 }
 
 /// What cannot be listed is not called empty.

@@ -12,8 +12,8 @@ use cap_std::fs::{Dir, DirEntry, File, OpenOptions, OpenOptionsExt};
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured, Observed, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Demand, Existing, Listed, Listing, Payload, Room, Sink, SinkError, SinkSession, StageRequest,
-    Staged, Unstaged,
+    Cause, CommitRequest, Demand, Existing, Listed, Listing, Payload, Room, Setting, Sink, SinkError, SinkSession,
+    StageRequest, Staged, Unstaged,
 };
 use rustix::fs::Advice;
 
@@ -114,7 +114,11 @@ impl Sink for DirectorySink {
     fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
         let root = &self.config.root;
         if self.config.demand == Demand::RemoteHash {
-            let attempt = format!("the folder {} has no digests of its own; set Verify: read-back", root.display());
+            let attempt = format!(
+                "the folder {} has no digests of its own; set {}: read-back",
+                root.display(),
+                Setting::Evidence
+            );
             return Err(SinkError::new(Cause::Misconfigured, attempt));
         }
         let unavailable = |error| {
@@ -127,8 +131,9 @@ impl Sink for DirectorySink {
         let dir = match Dir::open_ambient_dir(root, ambient_authority()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let attempt = format!(
-                    "the destination's folder {} does not exist; check BackupDirectory, and that its disk is mounted",
-                    root.display()
+                    "the destination's folder {} does not exist; check {}, and that its disk is mounted",
+                    root.display(),
+                    Setting::Folder
                 );
                 return Err(SinkError::because(Cause::Absent, attempt, error));
             }

@@ -173,7 +173,7 @@ fn links_are_followed_to_where_they_may_lead_and_named_where_they_may_not() {
     ] {
         let (cause, text) = read(&store, name).unwrap_err();
         assert_eq!(cause, Cause::Refused, "{text}");
-        let expected = [dataset.join(name).display().to_string(), "ExtraRoots".into()];
+        let expected = [dataset.join(name).display().to_string(), "the extra roots".into()];
         let link = format!("the link {} leads to {}", dataset.join(link).display(), to.display());
         assert!(expected.iter().chain([&link]).all(|it| text.contains(it)), "{text}");
         assert_eq!(store.size(&location(name)).unwrap_err().cause, Cause::Refused);
@@ -198,7 +198,7 @@ fn links_are_followed_to_where_they_may_lead_and_named_where_they_may_not() {
         for name in ["moved/y", "back"] {
             let (cause, text) = read(&store, name).unwrap_err();
             assert_eq!(cause, Cause::Refused, "{text}");
-            assert!(text.contains(&format!("the folder {} of ExtraRoots {why}", second.display())), "{text}");
+            assert!(text.contains(&format!("the folder {} of the extra roots {why}", second.display())), "{text}");
             assert_eq!(store.size(&location(name)).unwrap_err().cause, Cause::Refused, "{name}");
         }
         let notes = store.notes();
@@ -226,7 +226,7 @@ fn a_link_to_itself_is_called_so() {
         let (cause, text) = read(&store, name).unwrap_err();
         assert_eq!(cause, Cause::Refused, "{text}");
         assert!(text.contains("leads to b, and from there back to itself. Remove this link"), "{text}");
-        assert!(!text.contains("ExtraRoots"), "{text}");
+        assert!(!text.contains("the extra roots"), "{text}");
     }
 }
 

@@ -238,7 +238,7 @@ fn a_store_is_written_where_it_is_read() {
     assert!(fs::symlink_metadata(dataset.join("damaged")).unwrap().is_symlink());
 
     for (name, link, advice) in [
-        ("out/x", "out", "ExtraRoots"),
+        ("out/x", "out", "the extra roots"),
         ("dangling/x", "dangling", "nothing is there"),
         ("loop/x", "loop", "back to itself"),
         ("loop", "loop", "back to itself"),

@@ -19,7 +19,7 @@ pub enum LedgerError {
         holder: Holder,
     },
     /// It cannot be reached, or the connection broke: trying again later can help.
-    #[error("cannot connect to the backup database {target}; check [Database] BackupDatabase and that it runs")]
+    #[error("cannot connect to the backup database {target}")]
     Unreachable {
         /// Host and database, or file.
         target: String,
@@ -46,8 +46,8 @@ pub enum LedgerError {
     /// Locks and settings do not last in its sessions.
     #[error(
         "the backup database {target} is behind a connection pooler that shares its sessions (pgbouncer with \
-         pool_mode = transaction or statement), where no lock is safe: set [Database] BackupHost and BackupPort to \
-         PostgreSQL itself, or pool_mode = session for database {database} in the pooler"
+         pool_mode = transaction or statement), where no lock is safe: go to PostgreSQL itself, or set pool_mode = session \
+         for database {database} in the pooler"
     )]
     Pooled {
         /// Host and database, or file, that it is about.
@@ -58,8 +58,8 @@ pub enum LedgerError {
     /// It cannot hold every name.
     #[error(
         "the backup database {target} has the encoding {encoding}, which cannot hold every file name. Make one that \
-         can: createdb -E UTF8 -T template0 --locale=C NAME; set [Database] BackupDatabase to it; if a ledger is in \
-         the old one already: pg_dump {database} | psql -d NAME; then `dataverse-backup init`"
+         can: createdb -E UTF8 -T template0 --locale=C NAME; if a ledger is in the old one already: pg_dump {database} | \
+         psql -d NAME"
     )]
     Encoding {
         /// Host and database, or file, that it is about.
@@ -70,12 +70,12 @@ pub enum LedgerError {
         encoding: String,
     },
     /// The configuration names what cannot be used: a login that is refused, no such database, a path that leads nowhere.
-    #[error("cannot use the backup database {target}; {remedy}")]
+    #[error("cannot use the backup database {target}")]
     Unusable {
         /// Host and database, or file.
         target: String,
         /// What to correct.
-        remedy: &'static str,
+        hint: LedgerHint,
         /// What the driver said.
         #[source]
         source: Source,
@@ -102,7 +102,7 @@ pub enum LedgerError {
         source: Source,
     },
     /// Its tables are missing or older than this program.
-    #[error("the backup database {target} has no tables of this version yet: run `dataverse-backup init`")]
+    #[error("the backup database {target} has no tables of this version yet")]
     NotMigrated {
         /// Host and database, or file.
         target: String,
@@ -110,7 +110,7 @@ pub enum LedgerError {
     /// Its tables were made by a newer program.
     #[error(
         "the backup database {target} has version {found}, this program knows versions up to {known}: \
-         use the newer dataverse-backup that was used before"
+         use the newer program that was used before"
     )]
     Newer {
         /// Host and database, or file.
@@ -121,10 +121,7 @@ pub enum LedgerError {
         known: u32,
     },
     /// The file is no database, or no whole one.
-    #[error(
-        "the backup database {target} is damaged. Move it away, with its -wal and -shm, and make it again: \
-         `dataverse-backup rebuild` (docs/operation.md, The ledger is lost)"
-    )]
+    #[error("the backup database {target} is damaged")]
     Corrupt {
         /// Host and database, or file, that it is about.
         target: String,
@@ -205,7 +202,54 @@ pub enum LedgerError {
     },
 }
 
+/// What can be done about a [`LedgerError`], where its text cannot say it: the settings and commands that it needs are
+/// those of the program that uses this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LedgerHint {
+    /// See that the server runs, and whether it is the one that is meant.
+    Address,
+    /// Correct the database, the role or its password, or the server's `pg_hba.conf`.
+    Login,
+    /// Correct the TLS mode or the root certificates.
+    Tls,
+    /// Correct the path of the file, or the permissions of its folder.
+    Path,
+    /// Give the address of PostgreSQL itself, where that of a pooler is given.
+    Pooler,
+    /// Use the new database, and make its tables.
+    Encoding,
+    /// Make the tables: [`Schema::migrate`](crate::Ledger::migrate).
+    Migrate,
+    /// Move the file away, with its `-wal` and `-shm`, and make it again from a snapshot.
+    Rebuild,
+}
+
 impl LedgerError {
+    /// What can be done about it, where the text alone does not say it.
+    #[must_use]
+    pub fn hint(&self) -> Option<LedgerHint> {
+        match self {
+            Self::Unreachable { .. } => Some(LedgerHint::Address),
+            Self::Unusable { hint, .. } => Some(*hint),
+            Self::Pooled { .. } => Some(LedgerHint::Pooler),
+            Self::Encoding { .. } => Some(LedgerHint::Encoding),
+            Self::NotMigrated { .. } => Some(LedgerHint::Migrate),
+            Self::Corrupt { .. } => Some(LedgerHint::Rebuild),
+            Self::Locked { .. }
+            | Self::LeftOver { .. }
+            | Self::Full { .. }
+            | Self::TemporaryFull { .. }
+            | Self::Newer { .. }
+            | Self::Denied { .. }
+            | Self::TwoOriginals { .. }
+            | Self::Unproved { .. }
+            | Self::Settled { .. }
+            | Self::UnknownRun { .. }
+            | Self::BadRow { .. }
+            | Self::Query { .. } => None,
+        }
+    }
+
     /// Whether trying again later can help without anybody doing something.
     #[must_use]
     pub fn is_transient(&self) -> bool {

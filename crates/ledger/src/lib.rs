@@ -24,7 +24,7 @@ mod validate;
 
 pub use aggregate::{Aggregates, AuditDay, CopiesOfMonth, FilesByCopies, OF_ONE_FILE, ProofDay, UnprovedCopies};
 pub use check::{Check, Found, LedgerCopy, SourceDamage};
-pub use error::LedgerError;
+pub use error::{LedgerError, LedgerHint};
 pub use event::{Acknowledgement, Agent, Event, EventEnd, History};
 pub use history::{CopyInCustody, Custody};
 pub use incident::{Bytes, Finding, Incident, IncidentNote, Loss, Mended, Mending, Side};

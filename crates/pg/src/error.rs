@@ -49,7 +49,7 @@ pub enum PgError {
     },
     /// No encrypted connection to this server, or its certificate is not one to trust.
     #[error(
-        "cannot make the TLS connection that SslMode requires to the PostgreSQL database {target}; check SslMode, SslRootCert and the server's certificate"
+        "cannot make the TLS connection that sslmode requires to the PostgreSQL database {target}; check sslmode, sslrootcert and the server's certificate"
     )]
     Tls {
         /// Host, port and database.
@@ -59,7 +59,7 @@ pub enum PgError {
         source: Cause,
     },
     /// The file with root certificates is of no use.
-    #[error("cannot use the root certificates in {}; check SslRootCert", path.display())]
+    #[error("cannot use the root certificates in {}; check sslrootcert", path.display())]
     RootCert {
         /// Path of the file or folder that it is about.
         path: PathBuf,
@@ -69,7 +69,7 @@ pub enum PgError {
     },
     /// The mode needs a root certificate.
     #[error(
-        "SslMode {mode} needs a file of root certificates of your own; set SslRootCert to it, or SslMode to verify-full"
+        "sslmode {mode} needs a file of root certificates of your own; set sslrootcert to it, or sslmode to verify-full"
     )]
     NoRootCert {
         /// The mode that it is about.

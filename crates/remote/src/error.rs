@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dvb_storage::{Cause, SourceError};
+use dvb_storage::{Cause, Setting, SourceError};
 use thiserror::Error;
 
 /// A request did not give what it should.
@@ -49,7 +49,10 @@ impl Failure {
         let attempt = match self.cause() {
             Cause::Missing => format!("{what} is missing"),
             Cause::Forbidden => {
-                format!("{what} may not be read; check the store's SecretKey, and the time of both hosts")
+                format!(
+                    "{what} may not be read; check {} of the store, and the time of both hosts",
+                    Setting::SigningKey
+                )
             }
             _ => format!("cannot read {what}"),
         };

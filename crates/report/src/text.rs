@@ -191,5 +191,5 @@ fn rest(page: &mut String, report: &Report) {
             it.overrides.iter().map(|it| format!(" --{}", plain(it.trim_start_matches("--")))).collect();
         line!(page, "  {}: {}{given}{by}: {}", minute(&it.started), plain(&it.command), it.outcome.words);
     }
-    line!(page, "not shown here: PostgreSQL, formats, policy; see --html");
+    line!(page, "not shown here: PostgreSQL, formats, policy; the page has them");
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_fixity::hex;
 use dvb_http::{Attempt, Download, Interrupt, NotTrusted, Service, Steady, Version, content_length, retry_after};
+use dvb_storage::Setting;
 use ureq::Body;
 use ureq::http::{HeaderMap, Request, Response};
 use ureq::tls::RootCerts;
@@ -105,7 +106,10 @@ impl Client {
         let host = self.base.host_str().unwrap_or_default();
         if bucket.is_empty() {
             // A store without a bucket of its own.
-            return format!("the bucket that each storage identifier names (BucketName is not set), at {host}");
+            return format!(
+                "the bucket that each storage identifier names ({} is not set), at {host}",
+                Setting::StoreBucket
+            );
         }
         format!("bucket {bucket} at {host}")
     }

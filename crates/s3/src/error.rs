@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dvb_storage::{Cause, SinkError, SourceError};
+use dvb_storage::{Cause, Setting, SinkError, SourceError};
 use thiserror::Error;
 
 use crate::CredentialsError;
@@ -40,7 +40,7 @@ pub(crate) enum Fault {
     #[error("reading broke off")]
     Body(#[source] io::Error),
     /// Nothing says in which bucket it lies.
-    #[error("no bucket is known for it: there is no BucketName, and its storage identifier names none")]
+    #[error("no bucket is known for it: {} is not set, and its storage identifier names none", Setting::StoreBucket)]
     NoBucket,
     /// An answer lacks something.
     #[error("the service's answer has no {0}")]

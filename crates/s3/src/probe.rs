@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dvb_fixity::{Algorithm, Measured, hex};
-use dvb_storage::Cause;
+use dvb_storage::{Cause, Setting};
 
 use crate::client::Answer;
 use crate::error::Fault;
@@ -114,8 +114,8 @@ fn has_locks(shared: &Shared) -> Result<Result<(), String>, Fault> {
             Err(fault)
         }
         Ok(_) | Err(_) => Ok(Err(format!(
-            "{place} has no object lock, which S3ObjectLockDays asks for: make a bucket with object lock, or take the \
-             key out of the configuration"
+            "{place} has no object lock, which {} asks for: make a bucket with object lock, or take the setting out",
+            Setting::ObjectLock
         ))),
     }
 }

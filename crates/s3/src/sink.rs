@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, MemoryBudget, ObjectSession, ObjectSink, SingleFlight, Sink, SinkError, SinkSession};
+use dvb_storage::{
+    Cause, Demand, MemoryBudget, ObjectSession, ObjectSink, Setting, SingleFlight, Sink, SinkError, SinkSession,
+};
 
 use crate::client::{Call, Client};
 use crate::config::S3SinkConfig;
@@ -75,8 +77,9 @@ impl Shared {
     fn smaller(&self, fault: Fault, size: usize) -> Fault {
         self.notes.add(format!(
             "{} takes less at once than S3 services do ({fault}); what is too large is sent again in smaller parts. \
-             S3PartSize: 5MiB makes them small from the start",
-            self.describe()
+             {}: 5MiB makes them small from the start",
+            self.describe(),
+            Setting::PartSize
         ));
         match fault {
             Fault::Refused(refusal) => Fault::TooLarge { size, refusal },
@@ -176,7 +179,7 @@ impl Sink for S3Sink {
 
     /// Buckets have an owner, a region and rules of their own, so this program makes none.
     fn make(&self) -> Result<(), SinkError> {
-        let attempt = format!("{} does not exist; create it, or correct S3Bucket", self.shared.describe());
+        let attempt = format!("{} does not exist; create it, or correct {}", self.shared.describe(), Setting::Bucket);
         Err(SinkError::new(Cause::Unavailable, attempt))
     }
 
@@ -206,7 +209,11 @@ impl S3Sink {
             (Demand::ReadBack, _) | (Demand::Auto, false) => Evidence::ReadBack,
             (Demand::Auto | Demand::RemoteHash, true) => Evidence::RemoteHash,
             (Demand::RemoteHash, false) => {
-                let attempt = format!("{} keeps no digest of its own; set Verify: read-back", self.shared.describe());
+                let attempt = format!(
+                    "{} keeps no digest of its own; set {}: read-back",
+                    self.shared.describe(),
+                    Setting::Evidence
+                );
                 return Err(SinkError::new(Cause::Misconfigured, attempt));
             }
         };

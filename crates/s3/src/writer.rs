@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Location, Mender, ObjectWriter, SinkError, StoreWriter};
+use dvb_storage::{Cause, Location, Mender, ObjectWriter, Setting, SinkError, StoreWriter};
 
 use crate::config::{S3SinkConfig, S3StoreConfig};
 use crate::sink::S3Sink;
@@ -46,7 +46,7 @@ impl StoreWriter for S3StoreWriter {
             configured => Some(configured),
         };
         let bucket = bucket.ok_or_else(|| {
-            let attempt = format!("no bucket is known for {key}: give the store a BucketName");
+            let attempt = format!("no bucket is known for {key}: set {} of the store", Setting::StoreBucket);
             SinkError::new(Cause::Refused, attempt)
         })?;
         Ok((self.writer(bucket)?, key))

@@ -40,8 +40,11 @@ impl fmt::Display for SshLibrary {
 pub(crate) fn not_built_in() -> SinkError {
     SinkError::new(
         Cause::Misconfigured,
-        "SshLibrary: libssh2 is not built into this program; build it with the feature libssh2 (cargo build --release, \
-         without --no-default-features), or set SshLibrary: russh",
+        format!(
+            "{0}: libssh2 is not built into this program; build it with the feature libssh2 (cargo build --release, \
+             without --no-default-features), or set {0}: russh",
+            dvb_storage::Setting::SshLibrary
+        ),
     )
 }
 

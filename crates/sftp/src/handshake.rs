@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, Payload, PayloadError, Room, SinkError, StageRequest};
+use dvb_storage::{Cause, Demand, Payload, PayloadError, Room, Setting, SinkError, StageRequest};
 use tracing::debug;
 
 use crate::client::{Client, is_vague};
@@ -188,10 +188,11 @@ fn enter(
         let mut error = unavailable(it, "start SFTP with", &who);
         if is_late {
             // sshd starts a program for SFTP by the login shell, which runs its start-up files first.
-            error.attempt.push_str(
-                " within ConnectTimeout; if the server is well, look what the start-up files of the account's login shell \
-                 (.bashrc, .profile) do where nobody sits at a terminal",
-            );
+            error.attempt.push_str(&format!(
+                " within {}; if the server is well, look what the start-up files of the account's login shell (.bashrc, \
+                 .profile) do where nobody sits at a terminal",
+                Setting::ConnectTimeout
+            ));
         }
         error
     })?;
@@ -248,12 +249,17 @@ fn find_root(
         return Ok(Err(match seen.into_iter().next() {
             Some(Reply::Status(it)) if it.code == crate::wire::SSH_FX_NO_SUCH_FILE => SinkError::new(
                 Cause::Absent,
-                format!("{who}: the folder does not exist; check BackupDirectory, and that its disk is mounted there"),
+                format!(
+                    "{who}: the folder does not exist; check {}, and that its disk is mounted there",
+                    Setting::Folder
+                ),
             ),
             Some(Reply::Status(it)) => {
-                refusal(format!("{who}: the folder cannot be entered; check BackupDirectory"), it)
+                refusal(format!("{who}: the folder cannot be entered; check {}", Setting::Folder), it)
             }
-            _ => SinkError::new(Cause::Misconfigured, format!("{who}: that is not a folder; check BackupDirectory")),
+            _ => {
+                SinkError::new(Cause::Misconfigured, format!("{who}: that is not a folder; check {}", Setting::Folder))
+            }
         }));
     }
     if !is_folder(seen.first()) {
@@ -263,7 +269,7 @@ fn find_root(
             && !is_folder(seen.first())
         {
             let mut error = refusal(
-                format!("{who}: the folder is not there and cannot be made; create it, or correct BackupDirectory"),
+                format!("{who}: the folder is not there and cannot be made; create it, or correct {}", Setting::Folder),
                 status,
             );
             if error.cause != Cause::Forbidden {
@@ -403,7 +409,8 @@ impl SftpSession {
                     self.lessons.give_up_shell(format!(
                         "the login shell of {who} did not answer for {took} s, so that copies are proved by reading them back: \
                          look what its start-up files (.bashrc, .profile) do where nobody sits at a terminal; \
-                         ConnectTimeout says how long it is waited for"
+                         {} says how long it is waited for",
+                        Setting::ConnectTimeout
                     ));
                 }
                 self.client.connection.forget_shell();

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dvb_storage::Setting;
+
 /// Found out so far.
 #[derive(Debug, Default)]
 pub(crate) struct Lessons {
@@ -127,8 +129,9 @@ impl Handles {
         (most < usize::MAX && self.minds.load(Ordering::Relaxed)).then(|| {
             let files = if most == 1 { "one open file".to_owned() } else { format!("{most} open files") };
             format!(
-                "the server allows {files} at a time, so that files are stored one after the other: SshOpenFiles: {most} in \
-                 the configuration says so from the start"
+                "the server allows {files} at a time, so that files are stored one after the other: {}: {most} says so from \
+                 the start",
+                Setting::OpenFiles
             )
         })
     }

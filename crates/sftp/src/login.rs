@@ -2,15 +2,19 @@
 
 use std::io;
 
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::{Cause, Setting, SinkError};
 use tracing::debug;
 
 use crate::config::{KeyFile, SftpConfig};
 use crate::transport::{No, Transport};
 
 /// What to do where only SHA-1 is left.
-pub(crate) const ONLY_SHA1: &str = "the server takes signatures of RSA keys by SHA-1 only; use an Ed25519 key, or, if it \
-                                    must be, SshHostKeyAlgorithms: +ssh-rsa";
+pub(crate) fn only_sha1() -> String {
+    format!(
+        "the server takes signatures of RSA keys by SHA-1 only; use an Ed25519 key, or, if it must be, {}: +ssh-rsa",
+        Setting::HostKeyAlgorithms
+    )
+}
 
 /// Tries each key file, then each key of the agent.
 ///

@@ -1,6 +1,6 @@
 //! Which algorithms of SSH are offered: a choice of our own, or what the administrator says, in OpenSSH's words.
 
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::{Cause, Setting, SinkError};
 use russh::keys::{Algorithm as KeyType, HashAlg};
 
 use crate::config::{SftpConfig, SshLibrary};
@@ -47,16 +47,17 @@ impl Offers {
     pub(crate) fn of(config: &SftpConfig) -> Result<Self, SinkError> {
         let Abilities { ciphers, knows_cipher, knows_exchange, knows_mac, knows_host_key } = abilities(config.library)?;
         let library = config.library;
-        let ciphers = chosen(library, "SshCiphers", config.ciphers.as_deref(), ciphers, &knows_cipher)?;
-        let exchanges = chosen(library, "SshKexAlgorithms", config.exchanges.as_deref(), &EXCHANGES, &knows_exchange)?;
-        let macs = chosen(library, "SshMacs", config.macs.as_deref(), &MACS, &knows_mac)?;
+        let ciphers = chosen(library, &Setting::Ciphers, config.ciphers.as_deref(), ciphers, &knows_cipher)?;
+        let exchanges =
+            chosen(library, &Setting::KexAlgorithms, config.exchanges.as_deref(), &EXCHANGES, &knows_exchange)?;
+        let macs = chosen(library, &Setting::Macs, config.macs.as_deref(), &MACS, &knows_mac)?;
         let keys = match config.host_key_types.as_deref() {
             None => None,
             Some(words) => {
                 let defaults: Vec<String> = KnownKeys::all_types().map(|it| it.to_string()).collect();
                 let defaults: Vec<&str> = defaults.iter().map(String::as_str).collect();
                 let knows: Knows = Box::new(move |name| key_named(name).is_some() && knows_host_key(name));
-                let all = chosen(library, "SshHostKeyAlgorithms", Some(words), &defaults, &knows)?;
+                let all = chosen(library, &Setting::HostKeyAlgorithms, Some(words), &defaults, &knows)?;
                 let all = all.iter().filter_map(|name| key_named(name));
                 let (certified, plain): (Vec<_>, Vec<_>) = all.partition(|it| it.1);
                 let types = |it: Vec<(KeyType, bool)>| it.into_iter().map(|it| it.0).collect();
@@ -84,14 +85,12 @@ impl Offers {
 }
 
 /// What to do where both sides have no `what` in common, which is chosen by `key`.
-pub(crate) fn remedy(what: &str, key: &str, theirs: &[String]) -> String {
+pub(crate) fn remedy(what: &str, key: Option<&Setting>, theirs: &[String]) -> String {
     // Not methods, but what is understood beside: EXT_INFO (RFC 8308), and strict exchange against Terrapin.
     let is_beside = |name: &&str| name.starts_with("ext-info-") || name.starts_with("kex-strict-");
     let theirs: Vec<&str> = theirs.iter().map(String::as_str).filter(|name| !is_beside(name)).collect();
     let theirs = theirs.join(",");
-    if key.is_empty() {
-        return format!("no {what} is shared: the server offers {theirs}");
-    }
+    let Some(key) = key else { return format!("no {what} is shared: the server offers {theirs}") };
     format!(
         "no {what} is shared: the server offers {theirs}. Bring the server up to date, or, if it must be, allow one of them \
          in the configuration: {key}: +NAME"
@@ -101,7 +100,7 @@ pub(crate) fn remedy(what: &str, key: &str, theirs: &[String]) -> String {
 /// A list by comma: of its own, or with `+` added to the usual ones, with `^` put before them, with `-` taken from them.
 fn chosen(
     library: SshLibrary,
-    key: &str,
+    key: &Setting,
     words: Option<&str>,
     usual: &[&str],
     knows: &Knows,
@@ -115,8 +114,11 @@ fn chosen(
     let mut list: Vec<&str> = list.split(',').map(str::trim).filter(|it| !it.is_empty()).collect();
     let wrong = |text: String| SinkError::new(Cause::Misconfigured, format!("{key}: {text}"));
     if let Some(unknown) = list.iter().find(|name| !knows(name)) {
-        let text =
-            format!("{unknown:?} is not known to {library} (SshLibrary); the usual ones are {}", usual.join(","));
+        let text = format!(
+            "{unknown:?} is not known to {library} ({}); the usual ones are {}",
+            Setting::SshLibrary,
+            usual.join(",")
+        );
         return Err(wrong(text));
     }
     let others = |list: &[&str]| usual.iter().copied().filter(|it| !list.contains(it)).collect::<Vec<_>>();
@@ -153,7 +155,9 @@ mod tests {
 
     fn macs(words: &str) -> Result<String, String> {
         let knows = abilities(SshLibrary::Russh).unwrap().knows_mac;
-        chosen(SshLibrary::Russh, "SshMacs", Some(words), &MACS, &knows).map(|it| it.join(" ")).map_err(|it| it.attempt)
+        chosen(SshLibrary::Russh, &Setting::Macs, Some(words), &MACS, &knows)
+            .map(|it| it.join(" "))
+            .map_err(|it| it.attempt)
     }
 
     #[test]
@@ -165,7 +169,7 @@ mod tests {
         assert!(macs("^hmac-sha2-512").unwrap().starts_with("hmac-sha2-512 hmac-sha2-256-etm"));
         assert!(!macs("-hmac-sha2-512").unwrap().ends_with("hmac-sha2-512"));
         for wrong in ["none", "hmac-md9", "hmac-sha2-256,rot13"] {
-            assert!(macs(wrong).unwrap_err().contains("SshMacs"), "{wrong}");
+            assert!(macs(wrong).unwrap_err().contains("MACs"), "{wrong}");
         }
     }
 

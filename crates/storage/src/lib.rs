@@ -17,6 +17,7 @@ mod memory;
 mod object_writer;
 mod parallel;
 mod read_ahead;
+mod setting;
 mod single_flight;
 mod sink;
 mod source;
@@ -29,6 +30,7 @@ pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
 pub use parallel::parallel_map;
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
+pub use setting::{Setting, name_settings};
 pub use single_flight::SingleFlight;
 pub use sink::{
     CONTINUED_FOR, CONTINUED_FROM, CommitRequest, Demand, Existing, Listed, Listing, Payload, PayloadError, Room, Sink,

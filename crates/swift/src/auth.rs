@@ -1,6 +1,7 @@
 //! Logging in: a storage address and a token for it.
 
 use dvb_http::{Attempt, Service, is_lasting, is_transient, retry_after};
+use dvb_storage::Setting;
 use ureq::SendBody;
 use ureq::http::Request;
 
@@ -50,7 +51,8 @@ fn v1(service: &Service, account: &SwiftAccount, user: &str, key: &str, attempt:
     };
     let (storage, token) = (answer.header("x-storage-url"), answer.header("x-auth-token"));
     let (Some(storage), Some(token)) = (storage.map(str::to_owned), token.map(str::to_owned)) else {
-        let why = format!("{url} gave no storage address and token; check SwiftAuthUrl and SwiftAuthVersion");
+        let why =
+            format!("{url} gave no storage address and token; check {} and {}", Setting::AuthUrl, Setting::AuthVersion);
         return Attempt::Ended(Err(Failure::Login(why)));
     };
     let _ = answer.why();
@@ -94,7 +96,7 @@ pub(crate) fn ask<T>(
 fn named(failure: Failure, url: &str) -> Failure {
     match failure {
         Failure::Refused { status, text, .. } => {
-            Failure::Login(format!("the login at {url} was answered by {status} {text}; check SwiftAuthUrl"))
+            Failure::Login(format!("the login at {url} was answered by {status} {text}; check {}", Setting::AuthUrl))
         }
         other => other,
     }

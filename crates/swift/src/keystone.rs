@@ -1,6 +1,7 @@
 //! Logging in with Keystone: versions 2.0 and 3, and where its catalogue says that Swift is.
 
 use dvb_http::{Attempt, Service};
+use dvb_storage::Setting;
 use serde_json::{Value, json};
 use ureq::SendBody;
 use ureq::http::Request;
@@ -40,7 +41,8 @@ pub(crate) fn login(service: &Service, account: &SwiftAccount, attempt: u32) -> 
 fn without_v2(tried: AuthAttempt, url: &str) -> AuthAttempt {
     match tried {
         Attempt::Ended(Err(failure)) if matches!(status(&failure), Some(300 | 404 | 410)) => {
-            let why = format!("this Keystone has no v2.0 any more: set SwiftAuthVersion: 3 ({url} is not there)");
+            let why =
+                format!("this Keystone has no v2.0 any more: set {}: 3 ({url} is not there)", Setting::AuthVersion);
             Attempt::Ended(Err(Failure::Login(why)))
         }
         other => other,
@@ -82,7 +84,11 @@ fn document(mut answer: dvb_http::Answer) -> Result<Value, Failure> {
 type Known = (String, Vec<Endpoint>);
 
 fn no_token() -> Failure {
-    Failure::Login("the login's answer holds no token; check SwiftAuthUrl and SwiftAuthVersion".to_owned())
+    Failure::Login(format!(
+        "the login's answer holds no token; check {} and {}",
+        Setting::AuthUrl,
+        Setting::AuthVersion
+    ))
 }
 
 fn read_v3(answer: dvb_http::Answer) -> Result<Known, Failure> {
@@ -127,7 +133,8 @@ fn choose(account: &SwiftAccount, url: &str, endpoints: &[Endpoint]) -> Result<S
     };
     if configured.is_none() && found.iter().any(|it| it.url != first.url) {
         let regions: Vec<&str> = found.iter().map(|it| it.region.as_str()).collect();
-        let why = format!("{url} names object stores in several regions ({}); set SwiftRegion", regions.join(", "));
+        let (regions, region) = (regions.join(", "), Setting::Region);
+        let why = format!("{url} names object stores in several regions ({regions}); set {region}");
         return Err(Failure::Login(why));
     }
     Ok(storage_address(&first.url, configured))
@@ -140,7 +147,9 @@ fn nothing_found(account: &SwiftAccount, url: &str, endpoints: &[Endpoint]) -> S
             format!("{url} names no object store in region {region}; it has {}", regions.join(", "))
         }
         _ => format!(
-            "{url} names no public object store for this login; check the tenant (SwiftTenant), or set SwiftEndPoint"
+            "{url} names no public object store for this login; check {}, or set {}",
+            Setting::Tenant,
+            Setting::Endpoint
         ),
     }
 }
@@ -209,7 +218,7 @@ mod tests {
         assert_eq!(choose(None, Some("http://E/v1"), &two).ok().as_deref(), Some("http://E/v1/AUTH_x"));
         assert_eq!(choose(None, Some("http://E/v1/"), &[]).ok().as_deref(), Some("http://E/v1"));
         let several = choose(None, None, &two).map_err(|it| it.to_string());
-        assert!(several.is_err_and(|it| it.contains("(A, B); set SwiftRegion")));
+        assert!(several.is_err_and(|it| it.contains("(A, B); set the region")));
         let none = choose(Some("C"), None, &two).map_err(|it| it.to_string());
         assert!(none.is_err_and(|it| it.contains("no object store in region C; it has A, B")));
         assert!(choose(None, None, &[]).is_err());

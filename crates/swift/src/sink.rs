@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_http::Interrupt;
 use dvb_model::RunId;
-use dvb_storage::{Cause, MemoryBudget, ObjectSession, ObjectSink, SingleFlight, Sink, SinkError, SinkSession};
+use dvb_storage::{
+    Cause, MemoryBudget, ObjectSession, ObjectSink, Setting, SingleFlight, Sink, SinkError, SinkSession,
+};
 
 use crate::capabilities::Capabilities;
 use crate::client::Client;
@@ -157,7 +159,7 @@ impl ObjectSink for SwiftSink {
 impl SwiftSink {
     fn open(&self, run: &RunId) -> Result<Session, SinkError> {
         let missing = || {
-            let attempt = format!("the {} does not exist; check SwiftContainer", Sink::describe(self));
+            let attempt = format!("the {} does not exist; check {}", Sink::describe(self), Setting::Container);
             SinkError::new(Cause::Absent, attempt)
         };
         let context =

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dvb_http::Interrupt;
 use dvb_model::ObjectName;
-use dvb_storage::{Cause, Location, ObjectAddress, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
+use dvb_storage::{Cause, Location, ObjectAddress, Setting, Shelf, Sighting, Source, SourceError, StoredObject, Trace};
 use ureq::http::Method;
 
 use crate::client::{Client, Request};
@@ -92,7 +92,10 @@ pub(crate) fn endpoint_of<'a, T>(
 ) -> Result<&'a T, SourceError> {
     let asked = if name.is_empty() { default.unwrap_or_default() } else { name };
     all.iter().find(|(it, _)| it.eq_ignore_ascii_case(asked)).map(|(_, it)| it).ok_or_else(|| {
-        let attempt = format!("no Swift endpoint {name:?} is configured; give AuthUrl.{name} and its other keys");
+        let attempt = format!(
+            "no Swift endpoint {name:?} is configured; set {}, and what else belongs to it",
+            Setting::StoreEndpoint(name.to_owned())
+        );
         SourceError::new(Cause::Io, attempt)
     })
 }

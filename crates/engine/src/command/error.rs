@@ -292,9 +292,9 @@ impl RunError {
             Self::NothingToVerify { .. } => Some(Hint::RunFirst),
             Self::Unknown { near, .. } if near.is_empty() => Some(Hint::SeeNames),
             Self::Together { hint, .. } => hint.clone(),
-            Self::Catalog(_)
-            | Self::Ledger(_)
-            | Self::Probe(_)
+            Self::Catalog(it) => it.hint().map(Hint::Catalog),
+            Self::Ledger(it) => it.hint().map(Hint::Ledger),
+            Self::Probe(_)
             | Self::Stopped
             | Self::Unknown { .. }
             | Self::NoName { .. }

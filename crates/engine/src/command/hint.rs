@@ -1,9 +1,16 @@
 //! What can be done about an error, without the words of any one program.
 
+use dvb_catalog::CatalogHint;
+use dvb_ledger::LedgerHint;
+
 /// A way on that the caller offers in words of its own: the command line names a command, another program a button. The
 /// error that it belongs to has said what is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hint {
+    /// Of the catalogue.
+    Catalog(CatalogHint),
+    /// Of the ledger.
+    Ledger(LedgerHint),
     /// If the data files were meant to go: run with `Overrides::disappearance`.
     AcceptDisappearance,
     /// If they were meant to change: run with `Overrides::changes`.
@@ -48,6 +55,8 @@ pub enum Hint {
     SeeNames,
     /// Nothing was copied yet: run first.
     RunFirst,
+    /// Another version can be named; the layout of Dataverse itself leaves none out.
+    OtherVersion,
     /// What left Dataverse keeps its copies; a snapshot of before can be given back.
     SeeGone,
     /// Versions that have files; none: the layout of Dataverse itself needs no version.

@@ -123,7 +123,9 @@ pub(super) fn fetch(
                 listed => listed.map(|it| Ok(snapshot_names::as_spelled(it))),
             })?;
             let names = listed.map_err(|why| {
-                none(vec![format!("{why}; the summary of each run names its snapshot, and --snapshot takes a name")])
+                none(vec![format!(
+                    "{why}; the summary of each run names its snapshot, and one can be asked for by its name"
+                )])
             })?;
             let now = snapshot_names::now();
             let snapshots = snapshot_names::newest_first(&names, now);

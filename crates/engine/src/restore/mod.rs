@@ -27,6 +27,7 @@ use dvb_storage::{Folder, Sink, StoreWriter};
 use crate::command::cancel::CancelToken;
 use crate::command::cut::{Cut, watched};
 use crate::command::exit_status::ExitStatus;
+use crate::command::hint::Hint;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
@@ -290,17 +291,14 @@ fn refuse_other_places(shared: &Shared<'_>) -> Result<(), RestoreError> {
 /// What is selected and cannot come this way is not passed over in silence.
 fn note_what_is_left_out(shared: &Shared<'_>, hidden: u64) -> Result<(), RestoreError> {
     if hidden > 0 {
-        shared.tally().note(format!(
-            "{hidden} data files of the selection are not in the version that is shown, and were left out: --version \
-             names another one, and without --names they come in Dataverse's own layout"
-        ));
+        let text =
+            format!("{hidden} data files of the selection are not in the version that is shown, and were left out");
+        shared.tally().leave_out(text, Hint::OtherVersion);
     }
     let gone = gone::marked(shared.setup, shared.options)?;
     if gone > 0 {
-        shared.tally().note(format!(
-            "{gone} data files of the selection have left Dataverse, and were left out: dataverse-backup status --gone \
-             lists their copies, and restore --from-snapshot=NAME gives back what was there when that snapshot was made"
-        ));
+        let text = format!("{gone} data files of the selection have left Dataverse, and were left out");
+        shared.tally().leave_out(text, Hint::SeeGone);
     }
     Ok(())
 }

@@ -399,9 +399,7 @@ fn mender(shared: &Shared<'_>, wanted: &Wanted) -> Result<(Arc<dyn Mender>, Obje
         Some(Ok(it)) => it,
         Some(Err(NoStore { cause, why })) => return Err(ObjectOutcome::of(*cause, format!("store {driver}: {why}"))),
         None => {
-            return Err(ObjectOutcome::Failed(format!(
-                "store {driver} cannot be written to; restore into a folder with --to"
-            )));
+            return Err(ObjectOutcome::Failed(format!("store {driver} cannot be written to; restore into a folder")));
         }
     };
     let (_, location) = wanted.at.as_ref().map_err(|_| no_place())?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Goal, RestoreOptions, RestoreSetup, now};
 use crate::command::LISTED;
 use crate::command::exit_status::ExitStatus;
+use crate::command::hint::Hint;
 
 /// Objects that were asked for, by what became of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -86,6 +87,9 @@ pub struct RestoreSummary {
     pub kept: Vec<String>,
     /// What else the administrator should know.
     pub notes: Vec<String>,
+    /// What was selected and did not come, and what can be done about it.
+    #[serde(skip)]
+    pub left_out: Vec<(String, Hint)>,
     /// Why it gave up before its end.
     pub aborted: Option<String>,
     /// The ending's exit code.
@@ -110,6 +114,7 @@ pub(super) struct Tally {
     restricted_total: u64,
     kept: Vec<String>,
     notes: BTreeSet<String>,
+    left_out: Vec<(String, Hint)>,
     pub(super) unusable: Option<ExitStatus>,
     pub(super) aborted: Option<(ExitStatus, String)>,
 }
@@ -133,6 +138,10 @@ impl Tally {
     pub(super) fn keep(&mut self, path: String) {
         self.objects.replaced += 1;
         push(&mut self.kept, path);
+    }
+
+    pub(super) fn leave_out(&mut self, text: String, hint: Hint) {
+        self.left_out.push((text, hint));
     }
 
     pub(super) fn note(&mut self, text: String) {
@@ -199,6 +208,7 @@ pub(super) fn of(
         restricted_total: tally.restricted_total,
         kept: tally.kept,
         notes: tally.notes.into_iter().collect(),
+        left_out: tally.left_out,
         aborted: tally.aborted.map(|it| it.1),
         exit_code: ending.code(),
         ending,

@@ -7,7 +7,7 @@ use dvb_ledger::OF_ONE_FILE;
 use dvb_model::{
     DataFile, Dataset, DriverId, KeyError, ObjectName, StorageIdentifier, StoragePid, StoreKind, Unreadable,
 };
-use dvb_storage::{Cause, Location, ObjectAddress, Source, SourceError};
+use dvb_storage::{Cause, Location, ObjectAddress, Setting, Source, SourceError};
 
 /// A store of Dataverse, by its driver id.
 #[derive(Clone)]
@@ -121,7 +121,7 @@ impl NotCovered {
     }
 
     pub(crate) fn unknown(driver: &DriverId) -> String {
-        format!("no store {driver:?} is configured; add a [Store {driver}] section", driver = driver.0)
+        format!("no store {:?} is configured; add {}", driver.0, Setting::Store(driver.0.clone()))
     }
 }
 

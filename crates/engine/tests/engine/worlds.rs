@@ -88,8 +88,8 @@ fn an_unknown_driver_is_warned_of_and_does_not_fail_the_run() {
     let bench = Bench::of_every_kind(Schema::V6_9, LedgerKind::Sqlite);
     let summary = bench.run();
     let note = summary.notes.iter().find(|it| it.storage_identifier.as_deref() == Some("tape://")).unwrap();
-    assert!(note.reason.contains("[Store tape]"), "{note:?}");
-    assert!(bench.warnings.lock().unwrap().iter().any(|it| it.contains("[Store tape]")));
+    assert!(note.reason.contains("add a store \"tape\""), "{note:?}");
+    assert!(bench.warnings.lock().unwrap().iter().any(|it| it.contains("add a store \"tape\"")));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use postgres::error::SqlState;
 use postgres::{Client, Error, SimpleQueryMessage};
 
 use crate::LedgerError;
+use crate::error::LedgerHint;
 
 pub(super) fn describe(target: &PostgresTarget) -> String {
     target.describe()
@@ -57,14 +58,9 @@ fn not_connected(target: &PostgresTarget, error: PgError) -> LedgerError {
     match error {
         PgError::Unreachable { source, .. } => LedgerError::Unreachable { target: described, source },
         PgError::Full { source, .. } => LedgerError::Full { target: described, source },
-        PgError::Refused { source, .. } => {
-            let remedy = "check [Database] BackupDatabase, BackupUsername, BackupPassword (where one is absent, Username and \
-                          Password count) and the server's pg_hba.conf";
-            LedgerError::Unusable { target: described, remedy, source }
-        }
+        PgError::Refused { source, .. } => LedgerError::Unusable { target: described, hint: LedgerHint::Login, source },
         error @ (PgError::Tls { .. } | PgError::RootCert { .. } | PgError::NoRootCert { .. }) => {
-            let remedy = "check [Database] BackupSslMode and BackupSslRootCert";
-            LedgerError::Unusable { target: described, remedy, source: error.into() }
+            LedgerError::Unusable { target: described, hint: LedgerHint::Tls, source: error.into() }
         }
         PgError::Query { source, .. } => self::error(target, "open a connection", source),
     }
@@ -85,7 +81,7 @@ pub(super) fn error(target: &PostgresTarget, what: &'static str, error: Error) -
             what,
             remedy:
                 "run there as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON backup_destination, \
-                     backup_run, backup_state, backup_copy, backup_incident, backup_lock TO the user of BackupUsername; GRANT SELECT \
+                     backup_run, backup_state, backup_copy, backup_incident, backup_lock TO the role that this program logs in as; GRANT SELECT \
                      ON backup_schema, datafilestatus_original TO the same"
                     .into(),
             source: error.into(),

@@ -11,15 +11,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::migrate;
 use crate::LedgerError;
+use crate::error::LedgerHint;
 
 /// How long a writer waits for another process's transaction, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What its write-ahead log and the index of that need at once: 32 KiB, and a page more.
 const PAGES: u64 = 36 << 10;
-
-/// What to look at where the file cannot be opened.
-const PATH: &str = "check [Database] BackupDatabase, its folder and their permissions";
 
 /// A connection that may write to a file with tables of this version.
 pub(super) fn existing(path: &Path) -> Result<Connection, LedgerError> {
@@ -46,7 +44,7 @@ pub(super) fn create(path: &Path) -> Result<Connection, LedgerError> {
         ErrorKind::PermissionDenied => LedgerError::Denied {
             target: path.display().to_string(),
             what: "make the file",
-            remedy: "make its folder writable for the user that runs dataverse-backup".into(),
+            remedy: "make its folder writable for the user that runs this program".into(),
             source: it.into(),
         },
         _ => io_error(path, it),
@@ -103,10 +101,10 @@ pub(super) fn error(path: &Path, what: &'static str, error: rusqlite::Error) -> 
             LedgerError::Unreachable { target, source }
         }
         Some(ErrorCode::CannotOpen) if !has_room(path) => LedgerError::Full { target, source },
-        Some(ErrorCode::CannotOpen) => LedgerError::Unusable { target, remedy: PATH, source },
+        Some(ErrorCode::CannotOpen) => LedgerError::Unusable { target, hint: LedgerHint::Path, source },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => LedgerError::Corrupt { target, source },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-            let remedy = "make the file and its folder writable for the user that runs dataverse-backup".into();
+            let remedy = "make the file and its folder writable for the user that runs this program".into();
             LedgerError::Denied { target, what, remedy, source }
         }
         Some(_) | None => LedgerError::Query { target, what, source },
@@ -129,7 +127,7 @@ pub(super) fn io_error(path: &Path, error: io::Error) -> LedgerError {
         | ErrorKind::IsADirectory
         | ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::InvalidFilename => LedgerError::Unusable { target, remedy: PATH, source: error.into() },
+        | ErrorKind::InvalidFilename => LedgerError::Unusable { target, hint: LedgerHint::Path, source: error.into() },
         _ => LedgerError::Unreachable { target, source: error.into() },
     }
 }

@@ -161,7 +161,7 @@ fn a_role_with_rights_on_the_rows_alone_is_enough_for_a_run() {
     let LedgerError::Denied { remedy, .. } = &error else { panic!("{}", told(&error)) };
     let role = format!("{}_stranger", bench.database.name);
     let grants = remedy.split_once(": ").unwrap().1;
-    bench.execute(&grants.replace("the user of BackupUsername", &role).replace("the same", &role));
+    bench.execute(&grants.replace("the role that this program logs in as", &role).replace("the same", &role));
     copy_all(&stranger, &here(), [1]);
     assert_eq!(stranger.candidates(&[("a".into(), "b".into())]).unwrap(), []);
     drop(stranger.lock(&here(), &holder("r")).unwrap());

@@ -252,7 +252,7 @@ fn is_verified(facts: &DestinationFacts, destination: &DestinationReport, checke
     let name = &destination.name;
     let Some(every) = facts.verify_every else {
         let promise = format!("copies at {name} are verified regularly");
-        return Promise { state: PromiseState::NotPromised, promise, figures: "VerifyEvery is not set".to_owned() };
+        return Promise { state: PromiseState::NotPromised, promise, figures: "no interval is set".to_owned() };
     };
     let overdue = checked.overdue.unwrap_or(0);
     let unproved = destination.damaged_copies + destination.claimed_copies;
@@ -275,7 +275,7 @@ fn is_verified(facts: &DestinationFacts, destination: &DestinationReport, checke
 fn is_audited(facts: &Facts, checked: &Fixity) -> Promise {
     let Some(every) = facts.audit_every else {
         let promise = "Dataverse's own files are read again regularly".to_owned();
-        return Promise { state: PromiseState::NotPromised, promise, figures: "AuditEvery is not set".to_owned() };
+        return Promise { state: PromiseState::NotPromised, promise, figures: "no interval is set".to_owned() };
     };
     let overdue = checked.overdue.unwrap_or(0);
     let mut figures = match overdue {

@@ -28,7 +28,7 @@ fn promises_that_are_not_kept_are_said() {
             (PromiseState::NotMet, "1 of 11 data files are not safe; 1 acknowledged as lost"),
             (PromiseState::NotMet, "2 of 10 copies are older than the promised 30 d"),
             (PromiseState::NotMet, "no run of everything has ended in the last 13 months"),
-            (PromiseState::NotPromised, "VerifyEvery is not set"),
+            (PromiseState::NotPromised, "no interval is set"),
             (
                 PromiseState::NotMet,
                 "1 of 11 data files were last found good longer ago than the promised 90 d; 1 of them never"

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::{Cause, Setting, SinkError};
 use openssl::error::ErrorStack;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey};
@@ -25,7 +25,7 @@ use crate::config::SftpConfig;
 use crate::connect::dial;
 use crate::error::Fault;
 use crate::hostkey::{KnownKeys, kind_of};
-use crate::login::ONLY_SHA1;
+use crate::login::only_sha1;
 use crate::offers::{self, CERTIFICATE, Offers};
 use crate::pace::Interrupt;
 
@@ -149,12 +149,12 @@ pub(super) fn agree(
 fn prefer(session: &Session, known: &KnownKeys, offers: &Offers) -> Result<(), SinkError> {
     let host_keys = host_keys(known, offers);
     for (kind, names, key) in [
-        (MethodType::Kex, &offers.exchanges, "SshKexAlgorithms"),
-        (MethodType::HostKey, &host_keys, "SshHostKeyAlgorithms"),
-        (MethodType::CryptCs, &offers.ciphers, "SshCiphers"),
-        (MethodType::CryptSc, &offers.ciphers, "SshCiphers"),
-        (MethodType::MacCs, &offers.macs, "SshMacs"),
-        (MethodType::MacSc, &offers.macs, "SshMacs"),
+        (MethodType::Kex, &offers.exchanges, Setting::KexAlgorithms),
+        (MethodType::HostKey, &host_keys, Setting::HostKeyAlgorithms),
+        (MethodType::CryptCs, &offers.ciphers, Setting::Ciphers),
+        (MethodType::CryptSc, &offers.ciphers, Setting::Ciphers),
+        (MethodType::MacCs, &offers.macs, Setting::Macs),
+        (MethodType::MacSc, &offers.macs, Setting::Macs),
     ] {
         session.method_pref(kind, &names.join(",")).map_err(|error| {
             SinkError::because(Cause::Misconfigured, format!("{key}: libssh2 takes none of {}", names.join(",")), error)
@@ -186,14 +186,14 @@ fn disagreed(config: &SftpConfig, known: &KnownKeys, offers: &Offers, error: Err
 fn nothing_shared(known: &KnownKeys, offers: &Offers, theirs: &Offered) -> Option<String> {
     let host_keys = host_keys(known, offers);
     let all = [
-        ("key exchange", "SshKexAlgorithms", &offers.exchanges, &theirs.exchanges),
-        ("type of host key", "SshHostKeyAlgorithms", &host_keys, &theirs.host_keys),
-        ("cipher", "SshCiphers", &offers.ciphers, &theirs.ciphers),
-        ("MAC", "SshMacs", &offers.macs, &theirs.macs),
+        ("key exchange", Setting::KexAlgorithms, &offers.exchanges, &theirs.exchanges),
+        ("type of host key", Setting::HostKeyAlgorithms, &host_keys, &theirs.host_keys),
+        ("cipher", Setting::Ciphers, &offers.ciphers, &theirs.ciphers),
+        ("MAC", Setting::Macs, &offers.macs, &theirs.macs),
     ];
     let (what, key, _, theirs) =
         all.into_iter().find(|(_, _, ours, theirs)| !ours.iter().any(|name| theirs.contains(name)))?;
-    Some(offers::remedy(what, key, theirs))
+    Some(offers::remedy(what, Some(&key), theirs))
 }
 
 /// Whether a call would have had to wait.
@@ -301,7 +301,9 @@ impl Libssh2 {
         }
         if !self.tells_signatures(username, public)? {
             return Err(No::Key(format!(
-                "{ONLY_SHA1}; or SshLibrary: russh, where the server takes more than it says"
+                "{}; or {}: russh, where the server takes more than it says",
+                only_sha1(),
+                Setting::SshLibrary
             )));
         }
         self.choose_signatures(SIGNATURES)
@@ -411,9 +413,7 @@ impl Transport for Libssh2 {
         match answer {
             Ok(()) => Ok(()),
             Err(error) if is_lost(&error) => Err(No::Lost(error.into())),
-            Err(error) if error.code() == ErrorCode::Session(LIBSSH2_ERROR_METHOD_NONE) => {
-                Err(No::Key(ONLY_SHA1.into()))
-            }
+            Err(error) if error.code() == ErrorCode::Session(LIBSSH2_ERROR_METHOD_NONE) => Err(No::Key(only_sha1())),
             Err(error) => Err(No::Key(format!("the server refused it: {}", error.message()))),
         }
     }

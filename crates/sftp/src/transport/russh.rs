@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dvb_storage::{Cause, SinkError};
+use dvb_storage::{Cause, Setting, SinkError};
 use russh::client::{self, Handle, Msg};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
@@ -205,13 +205,13 @@ fn disagreed(config: &SftpConfig, refused: Refused) -> SinkError {
     match &error {
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             let (what, key) = match kind {
-                AlgorithmKind::Kex => ("key exchange", "SshKexAlgorithms"),
-                AlgorithmKind::Key => ("type of host key", "SshHostKeyAlgorithms"),
-                AlgorithmKind::Cipher => ("cipher", "SshCiphers"),
-                AlgorithmKind::Mac => ("MAC", "SshMacs"),
-                AlgorithmKind::Compression => ("compression", ""),
+                AlgorithmKind::Kex => ("key exchange", Some(Setting::KexAlgorithms)),
+                AlgorithmKind::Key => ("type of host key", Some(Setting::HostKeyAlgorithms)),
+                AlgorithmKind::Cipher => ("cipher", Some(Setting::Ciphers)),
+                AlgorithmKind::Mac => ("MAC", Some(Setting::Macs)),
+                AlgorithmKind::Compression => ("compression", None),
             };
-            let remedy = offers::remedy(what, key, theirs);
+            let remedy = offers::remedy(what, key.as_ref(), theirs);
             SinkError::new(Cause::Misconfigured, format!("cannot agree with {place} on SSH: {remedy}"))
         }
         _ => SinkError::because(Cause::Unavailable, format!("cannot agree with {place} on SSH"), error),
@@ -259,7 +259,7 @@ async fn hashes(
         return Ok(vec![None]);
     }
     match within(limit, handle.best_supported_rsa_hash()).await.map_err(lost)? {
-        Some(None) if !sha1 => Err(No::Key(crate::login::ONLY_SHA1.into())),
+        Some(None) if !sha1 => Err(No::Key(crate::login::only_sha1())),
         Some(best) => Ok(vec![best]),
         // A server from before 2016, or one that does not tell.
         None if sha1 => Ok(vec![Some(HashAlg::Sha256), None]),

@@ -46,7 +46,7 @@ fn asyncssh_keeps_the_promises() {
         let sink = keeps_them(&format!("{quirks:?}"), &server.account());
         let notes = sink.notes().join("\n");
         match quirks.iter().find_map(|it| it.strip_prefix("handles=")) {
-            Some(n) => assert!(notes.contains(&format!("SshOpenFiles: {n}")), "{quirks:?}: {notes}"),
+            Some(n) => assert!(notes.contains(&format!("the open files: {n}")), "{quirks:?}: {notes}"),
             None => assert_eq!(notes, "", "{quirks:?}"),
         }
     }

@@ -89,7 +89,7 @@ fn a_folder_is_made_if_only_it_is_missing() {
     config.root += "and/newer";
     let error = dvb_storage::Sink::make(&dvb_sftp::SftpSink::new(config)).unwrap_err();
     assert_eq!(error.cause, Cause::Misconfigured);
-    assert!(error.attempt.contains("BackupDirectory"), "{error}");
+    assert!(error.attempt.contains("the root folder"), "{error}");
 }
 
 #[test]

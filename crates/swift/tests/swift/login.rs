@@ -41,7 +41,7 @@ fn a_keystone_without_version_2_says_what_to_set() {
     for auth_url in [keystone.url.clone(), format!("{}/v2.0/tokens", keystone.url)] {
         let error = refused(SwiftAccount { auth_url, auth: auth.clone(), ..v3(server) });
         assert!(
-            error.chain().contains("this Keystone has no v2.0 any more: set SwiftAuthVersion: 3"),
+            error.chain().contains("this Keystone has no v2.0 any more: set the login's version: 3"),
             "{}",
             error.chain()
         );
@@ -108,7 +108,7 @@ fn a_wrong_password_is_forbidden() {
 #[test]
 fn several_regions_want_a_choice() {
     let error = refused(SwiftAccount { region: None, ..v3(identity()) });
-    assert!(error.chain().contains("set SwiftRegion"), "{}", error.chain());
+    assert!(error.chain().contains("set the region"), "{}", error.chain());
     let error = refused(SwiftAccount { region: Some("Mars".into()), ..v3(identity()) });
     assert!(error.chain().contains("no object store in region Mars"), "{}", error.chain());
 }
@@ -174,6 +174,6 @@ fn a_busy_login_is_tried_again_and_a_wrong_address_is_not() {
     crook.play("GET", "/auth/v1.0", 0, 9, Trick::Say(404, ""));
     let before = crook.count("GET", "/auth/v1.0");
     let error = refused(account);
-    assert!(error.chain().contains("check SwiftAuthUrl"), "{}", error.chain());
+    assert!(error.chain().contains("check the login's address"), "{}", error.chain());
     assert_eq!(crook.count("GET", "/auth/v1.0"), before + 1);
 }

@@ -98,7 +98,7 @@ fn each_endpoint_has_its_own_login() {
     }
     let unknown = store.open(&main_object(&format!("swift://third:{first}:15b2"))).err().unwrap();
     assert_eq!(unknown.cause, Cause::Io);
-    assert!(unknown.attempt.contains("AuthUrl.third"), "{}", unknown.attempt);
+    assert!(unknown.attempt.contains("the login of endpoint third"), "{}", unknown.attempt);
 }
 
 #[test]

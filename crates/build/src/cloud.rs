@@ -23,13 +23,14 @@ const CONTAINER: &str = "http://169.254.170.2";
 
 /// A service cannot be used as it is described.
 #[derive(Debug, Error)]
-pub(crate) enum CloudError {
+pub enum CloudError {
     /// A profile that is named cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
     /// A file that is named cannot be read.
     #[error("cannot read {}", path.display())]
     File {
+        /// Its path.
         path: PathBuf,
         /// What the system said.
         #[source]

@@ -1,151 +1,54 @@
-//! From the configuration to databases, stores and destinations: with `cloud`, the only place that names what there is
-//! of each, and that looks into the environment and the home folder.
-
-mod cloud;
+//! Dataverse's stores: what describes each, and how it is opened.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dvb_catalog::{Catalog, PostgresCatalog, SnapshotCatalog};
-use dvb_engine::{Access, CancelToken, NoStore, StoreWriters, Stores, asking, writer_run};
-use dvb_fs::{DirectorySink, DirectorySinkConfig, FileStore, FileStoreWriter, FolderWriter, OwnershipPolicy};
-use dvb_ledger::{Agent, Ledger, LedgerError, PostgresLedger, SqliteLedger};
+use dvb_config::{Config, DomainStore, FoundStore, Giver, Policy, Secret, StoreType};
+use dvb_engine::{Access, NoStore, StoreWriters, Stores, writer_run};
+use dvb_fs::{FileStore, FileStoreWriter};
 use dvb_model::{DriverId, RunId, StoreKind};
-use dvb_pg::Interrupt;
 use dvb_remote::{Layout, RemoteConfig, RemoteStore, Signing};
 use dvb_s3::{S3Store, S3StoreConfig, S3StoreWriter};
-use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
-use dvb_storage::{Cause, Demand, Folder, Sink, SinkError, StoreWriter, chain};
+use dvb_storage::{Cause, SinkError, StoreWriter, chain};
 use dvb_swift::{SwiftStore, SwiftStoreWriter};
 use jiff::ZonedDateTime;
-use thiserror::Error;
 
-use self::cloud::{CloudError, S3StoreKeys};
-use dvb_config::{
-    CatalogueSource, Config, ConfigError, Destination, DestinationKind, DomainStore, FoundStore, Giver, LedgerTarget,
-    Policy, ProcessContext, Secret, SshLibrary, SshTarget, StoreType, Verify,
-};
-/// What this program writes on its own machine is replaced as a whole.
-pub(crate) use dvb_fs::replace_file;
-
-/// What the configuration describes cannot be had from this version, or is not enough.
-#[derive(Debug, Error)]
-pub(crate) enum BuildError {
-    /// Nothing to copy from.
-    #[error(
-        "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files), DomainXml (Payara's \
-         domain.xml) or Environment (that of a container) to [Repository], or a [Store ID] section for each storage driver",
-        path.display()
-    )]
-    NoStore { path: PathBuf },
-    /// Nothing to read the catalogue from.
-    #[error("{}: there is no [Database] section: it says how to read Dataverse's PostgreSQL", path.display())]
-    NoDatabase { path: PathBuf },
-    /// Identifiers without a prefix would be looked for in another store.
-    #[error(
-        "which store identifiers without a prefix mean cannot be told: {why}. Name it: DefaultStore in [Repository]"
-    )]
-    NoDefaultStore { why: String },
-    /// Stores that would be missing silently.
-    #[error(transparent)]
-    DomainXml(#[from] ConfigError),
-    /// A destination that makes no sense as it is described.
-    #[error("destination {destination} cannot be used as [Backup] describes it")]
-    Destination {
-        destination: String,
-        /// What is wrong.
-        #[source]
-        source: CloudError,
-    },
-    /// A library that is not built in, or an algorithm that it does not know.
-    #[error("destination {destination} cannot be used")]
-    Ssh {
-        destination: String,
-        /// Which one.
-        #[source]
-        source: SinkError,
-    },
-    /// A key that could never let anybody in, or that others can read.
-    #[error("destination {destination} cannot be used; see SshKeyFile and SshKeyPassphrase")]
-    SshKey {
-        destination: String,
-        /// What is wrong with the file.
-        #[source]
-        source: SinkError,
-    },
-}
-
-/// What the catalogue is read from.
-pub(crate) enum CatalogueReader {
-    Database(PostgresCatalog),
-    Snapshot(SnapshotCatalog),
-}
-
-impl CatalogueReader {
-    pub(crate) fn as_catalog(&self) -> &dyn Catalog {
-        match self {
-            Self::Database(it) => it,
-            Self::Snapshot(it) => it,
-        }
-    }
-}
-
-pub(crate) fn catalogue(config: &Config) -> Result<CatalogueReader, BuildError> {
-    Ok(match &config.database.catalogue {
-        CatalogueSource::Postgres(target) => CatalogueReader::Database(PostgresCatalog::new(target.clone())),
-        CatalogueSource::File(path) => CatalogueReader::Snapshot(SnapshotCatalog::new(path)),
-        CatalogueSource::Unknown => return Err(BuildError::NoDatabase { path: config.path.clone() }),
-    })
-}
-
-/// The ledger, for this many workers; a server that does not answer is waited for no longer than `stop` allows.
-pub(crate) fn ledger(config: &Config, workers: u32, stop: &CancelToken) -> Result<Box<dyn Ledger>, LedgerError> {
-    match &config.database.ledger {
-        LedgerTarget::Postgres(target) => {
-            let (name, interrupt) = (format!("the backup database {}", target.describe()), Interrupt::new());
-            // One more plans while the others record.
-            let open = || PostgresLedger::open_interruptible(target.clone(), workers + 1, interrupt.clone());
-            Ok(Box::new(asking(stop, &name, || interrupt.interrupt(), open)?))
-        }
-        LedgerTarget::Sqlite(path) => Ok(Box::new(SqliteLedger::new(path))),
-    }
-}
-
-/// Where a run keeps its list of what is due: beside the ledger, which has room to grow, else where temporary files are.
-pub(crate) fn spool_folder(config: &Config) -> PathBuf {
-    match &config.database.ledger {
-        LedgerTarget::Postgres(_) => std::env::temp_dir(),
-        LedgerTarget::Sqlite(path) => path.parent().unwrap_or(Path::new("/")).to_owned(),
-    }
-}
+use crate::cloud::{self, CloudError, S3StoreKeys};
+use crate::error::BuildError;
+use crate::process::process;
 
 /// Every store that is known of, and which of them is meant where none is named.
-pub(crate) struct StoreTable {
+pub struct StoreTable {
     /// The store of identifiers without a prefix.
-    pub(crate) default: DriverId,
-    pub(crate) rows: BTreeMap<DriverId, StoreRow>,
+    pub default: DriverId,
+    /// Each store, by its driver id.
+    pub rows: BTreeMap<DriverId, StoreRow>,
 }
 
 /// One of Dataverse's stores.
-pub(crate) struct StoreRow {
+pub struct StoreRow {
     /// Its type, as it was written.
-    pub(crate) type_name: String,
-    pub(crate) origin: Origin,
+    pub type_name: String,
+    /// What described it.
+    pub origin: Origin,
     /// Where its bytes are, as far as that is known.
-    pub(crate) place: String,
+    pub place: String,
     store: dvb_engine::Store,
     /// What it is; `None` where it could not be described.
     described: Option<StoreType>,
 }
 
 impl StoreRow {
-    pub(crate) fn access(&self) -> &Access {
+    /// How it is read, or why it is not.
+    #[must_use]
+    pub fn access(&self) -> &Access {
         &self.store.access
     }
 
-    pub(crate) fn is_folder(&self) -> bool {
+    /// Whether its objects are files of this machine.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
         self.store.kind == StoreKind::File
     }
 
@@ -177,7 +80,7 @@ impl StoreRow {
 
 /// What described a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// `FileSystemDirectory`.
     Repository,
     /// A `[Store ID]` section.
@@ -189,7 +92,10 @@ pub(crate) enum Origin {
 }
 
 /// Every store, as `config.ini` describes it, else `domain.xml`. One that cannot be opened is among them, with the reason.
-pub(crate) fn store_table(config: &Config) -> Result<StoreTable, BuildError> {
+///
+/// # Errors
+/// [`BuildError`].
+pub fn store_table(config: &Config) -> Result<StoreTable, BuildError> {
     let mut rows = BTreeMap::new();
     let mut default = Ok(None);
     if let Some(path) = &config.repository.domain_xml {
@@ -222,7 +128,10 @@ pub(crate) fn store_table(config: &Config) -> Result<StoreTable, BuildError> {
 }
 
 /// As [`store_table`], for what can do without any store.
-pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, BuildError> {
+///
+/// # Errors
+/// [`BuildError`].
+pub fn store_table_or_none(config: &Config) -> Result<StoreTable, BuildError> {
     match store_table(config) {
         Err(BuildError::NoStore { .. }) => {
             Ok(StoreTable { default: default_or(config, Ok(None))?, rows: BTreeMap::new() })
@@ -232,12 +141,16 @@ pub(crate) fn store_table_or_none(config: &Config) -> Result<StoreTable, BuildEr
 }
 
 /// What is left of the stores where they cannot be described.
-pub(crate) fn no_stores() -> Stores {
+#[must_use]
+pub fn no_stores() -> Stores {
     Stores { default: file_store(), by_id: BTreeMap::new() }
 }
 
 /// The store of identifiers without a prefix, for commands that open none: `domain.xml` is read only where it matters.
-pub(crate) fn default_store(config: &Config, matters: bool) -> Result<DriverId, BuildError> {
+///
+/// # Errors
+/// [`BuildError`].
+pub fn default_store(config: &Config, matters: bool) -> Result<DriverId, BuildError> {
     let of_domain = match &config.repository.domain_xml {
         Some(path) if matters && config.repository.default_store.is_none() => {
             dvb_config::read_domain_xml(path, &process())?.default_store
@@ -280,18 +193,21 @@ fn file_store() -> DriverId {
 
 impl StoreTable {
     /// The stores as the engine takes them; the table stays.
-    pub(crate) fn stores(&self) -> Stores {
+    #[must_use]
+    pub fn stores(&self) -> Stores {
         let by_id = self.rows.iter().map(|(id, row)| (id.clone(), row.store.clone())).collect();
         Stores { default: self.default.clone(), by_id }
     }
 
     /// The stores as the engine takes them.
-    pub(crate) fn into_stores(self) -> Stores {
+    #[must_use]
+    pub fn into_stores(self) -> Stores {
         Stores { default: self.default, by_id: self.rows.into_iter().map(|(id, row)| (id, row.store)).collect() }
     }
 
     /// The stores that files can be given back to, in place.
-    pub(crate) fn writers(&self, run: &RunId) -> StoreWriters {
+    #[must_use]
+    pub fn writers(&self, run: &RunId) -> StoreWriters {
         let writer = |row: &StoreRow| match (&row.described, row.access()) {
             (Some(store), _) => writer(store, run),
             (None, Access::Unavailable(why)) => Err(why.clone()),
@@ -415,7 +331,8 @@ fn place(store: &StoreType) -> String {
 }
 
 /// An address without a user, password or query, which can all be secrets.
-pub(crate) fn shown_url(url: &str) -> String {
+#[must_use]
+pub fn shown_url(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or(url);
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (host, path) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
@@ -428,120 +345,4 @@ fn open_folder(directory: &Path, extra_roots: &[PathBuf]) -> Access {
         Ok(store) => Access::Readable(Arc::new(store)),
         Err(error) => Access::Unavailable(NoStore::of(&error)),
     }
-}
-
-/// A folder that files are given back to.
-pub(crate) fn restore_folder(folder: &Path, run: &RunId) -> Result<Box<dyn Folder>, SinkError> {
-    Ok(Box::new(FolderWriter::open(folder, run, OwnershipPolicy::Own)?))
-}
-
-/// A destination; nothing is contacted yet.
-pub(crate) fn sink(destination: &Destination) -> Result<Box<dyn Sink>, BuildError> {
-    let demand = match destination.verify {
-        Verify::Auto => Demand::Auto,
-        Verify::RemoteHash => Demand::RemoteHash,
-        Verify::ReadBack => Demand::ReadBack,
-    };
-    let unusable = |source| BuildError::Destination { destination: destination.name.0.clone(), source };
-    match &destination.kind {
-        DestinationKind::Ssh(target) => {
-            let config = sftp(target, demand);
-            config.check().map_err(|source| BuildError::Ssh { destination: destination.name.0.clone(), source })?;
-            // The one that was named; of the usual ones, any may do.
-            if target.key_file.is_some() {
-                let wrong = |source| BuildError::SshKey { destination: destination.name.0.clone(), source };
-                config.keys.iter().try_for_each(|it| it.check().map_err(wrong))?;
-            }
-            Ok(Box::new(SftpSink::new(config)))
-        }
-        DestinationKind::Directory(root) => {
-            Ok(Box::new(DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand })))
-        }
-        DestinationKind::S3(target) => Ok(Box::new(cloud::s3_sink(target, demand).map_err(unusable)?)),
-        DestinationKind::Swift(target) => Ok(Box::new(cloud::swift_sink(target, demand))),
-    }
-}
-
-/// What ssh(1) would look up by itself is looked up here.
-fn sftp(target: &SshTarget, demand: Demand) -> SftpConfig {
-    let home = home();
-    let usual = |name: &str| home.as_ref().map(|it| it.join(".ssh").join(name));
-    let known_hosts = match &target.known_hosts {
-        Some(file) => vec![file.clone()],
-        None => usual("known_hosts").into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect(),
-    };
-    let (keys, agent) = match &target.key_file {
-        Some(file) => (vec![file.clone()], None),
-        None => {
-            let usual = ["id_ed25519", "id_ecdsa", "id_rsa"].into_iter().filter_map(usual).filter(|it| it.is_file());
-            (usual.collect(), std::env::var_os("SSH_AUTH_SOCK").filter(|it| !it.is_empty()).map(PathBuf::from))
-        }
-    };
-    let passphrase = target.key_passphrase.as_ref().map(|it| it.expose().to_owned());
-    SftpConfig {
-        library: match target.library {
-            SshLibrary::Russh => dvb_sftp::SshLibrary::Russh,
-            SshLibrary::Libssh2 => dvb_sftp::SshLibrary::Libssh2,
-        },
-        host: target.host.clone(),
-        port: target.port,
-        username: target.username.clone(),
-        root: target.directory.clone(),
-        keys: keys.into_iter().map(|path| KeyFile { path, passphrase: passphrase.clone() }).collect(),
-        agent,
-        known_hosts,
-        ciphers: target.ciphers.clone(),
-        exchanges: target.exchanges.clone(),
-        macs: target.macs.clone(),
-        host_key_types: target.host_key_types.clone(),
-        open_files: target.open_files.and_then(|it| usize::try_from(it).ok()),
-        demand,
-        connect_timeout: target.connect_timeout,
-        idle_timeout: target.idle_timeout,
-    }
-}
-
-/// The name of this host, for locks and reports.
-pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Who gives the commands of this process.
-pub(crate) fn agent() -> Agent {
-    let user = whoami::username().unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
-    Agent { user, host: host_name(), program: env!("CARGO_PKG_VERSION").to_owned() }
-}
-
-/// The configuration file, wherever it is.
-pub(crate) fn config(explicit: Option<&Path>) -> Result<Config, ConfigError> {
-    let process = process();
-    dvb_config::load(&dvb_config::find(explicit, &process)?, &process)
-}
-
-/// The same, for what does without any database.
-pub(crate) fn config_without_database(explicit: Option<&Path>) -> Result<Config, ConfigError> {
-    let process = process();
-    dvb_config::load_without_database(&dvb_config::find(explicit, &process)?, &process)
-}
-
-/// What this process has around it: the one place that a configuration gets it from.
-pub(crate) fn process() -> ProcessContext {
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    ProcessContext {
-        variables: std::env::vars_os().filter_map(text).collect(),
-        home: home(),
-        // Where it was removed, only a path from the root on can be meant.
-        current_folder: std::env::current_dir().ok(),
-    }
-}
-
-fn home() -> Option<PathBuf> {
-    std::env::home_dir().filter(|it| !it.as_os_str().is_empty())
-}
-
-/// A ledger that lasts as long as the folder.
-pub(crate) fn passing_ledger(folder: &Path) -> Result<Box<dyn Ledger>, LedgerError> {
-    let ledger = SqliteLedger::temporary(folder.join("ledger.db"), std::env::temp_dir());
-    ledger.migrate()?;
-    Ok(Box::new(ledger))
 }

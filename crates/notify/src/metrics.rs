@@ -237,5 +237,5 @@ fn escaped(text: &str) -> String {
 /// The collector must never see half a file, and reads only names that end in `.prom`. Another account's exporter reads
 /// it; there is nothing secret in it.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    crate::build::replace_file(path, 0o644, |file| file.write_all(text.as_bytes()))
+    dvb_fs::replace_file(path, 0o644, |file| file.write_all(text.as_bytes()))
 }

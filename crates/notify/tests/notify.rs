@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use dataverse_backup::notify::{
+use dvb_config::{Notifications, Secret, Smtp, SmtpTls};
+use dvb_notify::{
     Change, Family, FileCounts, MailError, Message, Metrics, Scope, Work, report_subject, send, try_out, write_metrics,
 };
-use dvb_config::{Notifications, Secret, Smtp, SmtpTls};
 use serde_json::Value;
 use tempfile::TempDir;
 

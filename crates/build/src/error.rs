@@ -1,0 +1,68 @@
+//! What the configuration describes and cannot be had.
+
+use std::path::PathBuf;
+
+use dvb_config::ConfigError;
+use dvb_storage::SinkError;
+use thiserror::Error;
+
+use crate::cloud::CloudError;
+
+/// What the configuration describes cannot be had from this version, or is not enough.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// Nothing to copy from.
+    #[error(
+        "{}: it names no store. Add FileSystemDirectory (the folder of Dataverse's files), DomainXml (Payara's \
+         domain.xml) or Environment (that of a container) to [Repository], or a [Store ID] section for each storage driver",
+        path.display()
+    )]
+    NoStore {
+        /// The configuration file.
+        path: PathBuf,
+    },
+    /// Nothing to read the catalogue from.
+    #[error("{}: there is no [Database] section: it says how to read Dataverse's PostgreSQL", path.display())]
+    NoDatabase {
+        /// The configuration file.
+        path: PathBuf,
+    },
+    /// Identifiers without a prefix would be looked for in another store.
+    #[error(
+        "which store identifiers without a prefix mean cannot be told: {why}. Name it: DefaultStore in [Repository]"
+    )]
+    NoDefaultStore {
+        /// What is wrong with the option that names it.
+        why: String,
+    },
+    /// Stores that would be missing silently.
+    #[error(transparent)]
+    DomainXml(#[from] ConfigError),
+    /// A destination that makes no sense as it is described.
+    #[error("destination {destination} cannot be used as [Backup] describes it")]
+    Destination {
+        /// Its name.
+        destination: String,
+        /// What is wrong.
+        #[source]
+        source: CloudError,
+    },
+    /// A library that is not built in, or an algorithm that it does not know.
+    #[error("destination {destination} cannot be used")]
+    Ssh {
+        /// Its name.
+        destination: String,
+        /// Which one.
+        #[source]
+        source: SinkError,
+    },
+    /// A key that could never let anybody in, or that others can read.
+    #[error("destination {destination} cannot be used; see SshKeyFile and SshKeyPassphrase")]
+    SshKey {
+        /// Its name.
+        destination: String,
+        /// What is wrong with the file.
+        #[source]
+        source: SinkError,
+    },
+}
