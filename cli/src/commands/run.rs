@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use dvb_build as build;
-use dvb_build::BuildError;
 use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
 };

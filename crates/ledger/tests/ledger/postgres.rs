@@ -286,7 +286,7 @@ fn a_pooler_that_shares_sessions_is_refused() {
             let error = PostgresLedger::open(through(&pooler, &bench), 1).map(drop).unwrap_err();
             assert!(matches!(error, LedgerError::Pooled { .. }) && !error.is_transient(), "{mode:?}: {error:?}");
             let text = told(&error);
-            assert!(text.contains("BackupHost") && text.contains("pool_mode = session"), "{text}");
+            assert!(text.contains("go to PostgreSQL itself") && text.contains("pool_mode = session"), "{text}");
         }
     }
     // Nothing is left that would keep others out.
