@@ -5,11 +5,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use dvb_build as build;
 use dvb_config::{Address, Proposal, ProposalSources, propose};
 use dvb_engine::ExitStatus;
 use serde_json::json;
 
-use dvb_build as build;
 use crate::exit::Failure;
 use crate::output::{Screen, plain};
 

@@ -39,9 +39,9 @@ fn literals(source: &str) -> Vec<(usize, String)> {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("'\"'") {
             3
-        } else if rest.starts_with("r#\"") {
-            let end = rest[3..].find("\"#").expect("the end of a raw literal");
-            found.push((line, rest[3..3 + end].to_owned()));
+        } else if let Some(raw) = rest.strip_prefix("r#\"") {
+            let end = raw.find("\"#").expect("the end of a raw literal");
+            found.push((line, raw[..end].to_owned()));
             end + 5
         } else if first == '"' {
             let mut escaped = false;
