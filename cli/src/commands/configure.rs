@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use dvb_build as build;
@@ -73,9 +73,15 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
     Ok(ExitStatus::Safe)
 }
 
-/// A new file that nobody else may read: it may hold a password.
+/// A new file that nobody else may read: it may hold a password. Where root writes it, it is for whoever the folder is of:
+/// the account that the program runs as.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    if rustix::process::geteuid().is_root() {
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let owner = fs::metadata(folder)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -200,8 +200,8 @@ fn notice(summary: &RepairSummary) -> Notice {
 fn text(it: &RepairSummary, limit: usize) -> String {
     let RepairCounts { bad_in_stores, bad_at_destinations, unreadable, would_mend, mended, left, failed } = it.objects;
     let mut text = format!(
-        "checked {} data files and datasets: {bad_in_stores} objects bad in stores, {bad_at_destinations} at \
-         destinations, {unreadable} unreadable\n",
+        "data files and datasets checked: {}; bad objects: {bad_in_stores} in stores, {bad_at_destinations} at \
+         destinations; unreadable: {unreadable}\n",
         it.looked_at
     );
     let _ = match it.apply {

@@ -281,7 +281,9 @@ fn text(it: &RestoreSummary) -> String {
     );
     line(objects.already_good, "already present, read and found good");
     line(objects.present, "already present; presence and size were checked");
-    line(it.not_covered, "data files not covered by the backup, by rule");
+    if it.not_covered > 0 {
+        lines.push(format!("  {} not covered by the backup, by rule", data_files(it.not_covered)));
+    }
     if it.restricted_total > 0 {
         let ids: Vec<String> = it.restricted.iter().take(NAMED).map(ToString::to_string).collect();
         let more = if it.restricted_total > NAMED as u64 { ", …" } else { "" };

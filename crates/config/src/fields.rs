@@ -208,7 +208,9 @@ impl<'a> Fields<'a> {
         let path = self.around.path(written);
         let mut text = String::new();
         let read = fs::File::open(&path).and_then(|file| {
-            self.findings.check_mode(&path, &file);
+            if !self.around.process.is_credential(&path) {
+                self.findings.check_mode(&path, &file);
+            }
             file.take(LIMIT).read_to_string(&mut text)
         });
         let value = text.strip_suffix('\n').map_or(text.as_str(), |it| it.strip_suffix('\r').unwrap_or(it));

@@ -22,6 +22,13 @@ impl ProcessContext {
         self.variables.get(name).cloned()
     }
 
+    /// Whether the service manager handed this file over (`LoadCredential`, systemd.exec(5)). Such a file may have bits for its
+    /// group that stand for an access control list; only the service's own account gets into the folder.
+    pub(crate) fn is_credential(&self, path: &Path) -> bool {
+        let folder = self.variables.get("CREDENTIALS_DIRECTORY").map(Path::new).filter(|it| it.is_absolute());
+        folder.is_some_and(|folder| path.parent() == Some(folder))
+    }
+
     /// The path from the root on, without `.` in it.
     pub(crate) fn absolute(&self, path: &Path) -> io::Result<PathBuf> {
         if path.is_absolute() {

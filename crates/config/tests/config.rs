@@ -613,6 +613,21 @@ fn a_secret_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_credential_of_the_service_manager_may_have_bits_for_its_group() {
+    let folder = Folder::new();
+    let path = folder.write("database", "handed over", 0o440);
+    let file = folder.write("config.ini", &with_database(&format!("PasswordFile: {}", path.display())), 0o600);
+    let handed = |place: &Path| {
+        let variables = [("CREDENTIALS_DIRECTORY".to_owned(), place.display().to_string())];
+        config::load(&file, &ProcessContext { variables: variables.into(), ..process() })
+    };
+    assert!(handed(path.parent().unwrap()).is_ok());
+    for elsewhere in [Path::new("/run/credentials/x"), Path::new("/"), Path::new("")] {
+        assert!(matches!(handed(elsewhere), Err(ConfigError::Exposed { .. })), "{}", elsewhere.display());
+    }
+}
+
+#[test]
 fn a_secret_is_never_printed() {
     let text = format!(
         "{DATABASE}Password: hush1\n{BACKUP}SshKeyPassphrase: hush2\n[Notifications]\nSmtpHost: m\nSmtpUsername: u\nSmtpPassword: hush3\n"

@@ -117,3 +117,11 @@ fn with_nothing_found_everything_is_to_be_filled_in() {
     let error = loaded(&Proposal { text, ..proposal }, &process).err().map(|it| it.to_string()).unwrap_or_default();
     assert!(!error.contains("unknown") && !error.contains("nearest"), "{error}");
 }
+
+/// The sample in the package is what `configure` writes where it finds nothing.
+#[test]
+fn the_packages_sample_is_up_to_date() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../cli/packaging/config.ini");
+    let proposal = propose(&ProposalSources::default(), &ProcessContext::default()).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), proposal.text, "write it anew: {}", path.display());
+}
