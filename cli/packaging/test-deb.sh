@@ -16,6 +16,7 @@ for program in debootstrap lintian systemd-analyze; do
 done
 
 tree=$(mktemp -d)
+chmod 755 "$tree"  # it becomes the root of an account
 trap 'rm -rf --one-file-system "$tree"' EXIT
 
 step "the units"

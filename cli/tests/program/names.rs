@@ -117,7 +117,7 @@ fn a_dataset_is_found_by_the_pid_of_the_last_run() {
     let out = site.path("out").display().to_string();
     let restored = site.call(&[&["--json", "restore", "--to", &out][..], &old].concat()).expect(0).says(&[said]).json();
     assert_eq!(restored["objects"]["restored"], 3);
-    site.call(&[&["repair"][..], &old].concat()).says(&[said, "checked 3 data files"]);
+    site.call(&[&["repair"][..], &old].concat()).says(&[said, "data files and datasets checked: 3"]);
     // Before the next run, the ledger has no other name of it.
     let status = site.call(&["--json", "status", "--dataset", "doi:10.5072/FK2/NEW"]).expect(0).json();
     assert_eq!(status["destinations"][0]["data_files"].as_array().unwrap().len(), 3, "{status:#}");

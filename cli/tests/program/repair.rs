@@ -9,7 +9,7 @@ fn what_would_be_done_is_said_then_done_then_on_record() {
     let site = Site::new();
     site.call(&["init"]).expect(0);
     site.call(&["run"]).expect(0);
-    site.call(&["repair"]).expect(0).says(&["checked 0 data files", "0 can be repaired"]);
+    site.call(&["repair"]).expect(0).says(&["data files and datasets checked: 0", "0 can be repaired"]);
     let copy = site.path("copies").join(&site.world.objects[1].path);
     fs::write(&copy, "rotten").unwrap();
     fs::remove_file(site.object(0)).unwrap();

@@ -616,7 +616,7 @@ fn a_secret_that_others_can_read_is_refused() {
 fn a_credential_of_the_service_manager_may_have_bits_for_its_group() {
     let folder = Folder::new();
     let path = folder.write("database", "handed over", 0o440);
-    let file = folder.write("config.ini", &with_database(&format!("PasswordFile: {}", path.display())), 0o600);
+    let file = folder.write("config.ini", with_database(&format!("PasswordFile: {}", path.display())), 0o600);
     let handed = |place: &Path| {
         let variables = [("CREDENTIALS_DIRECTORY".to_owned(), place.display().to_string())];
         config::load(&file, &ProcessContext { variables: variables.into(), ..process() })
