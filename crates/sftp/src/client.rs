@@ -1,7 +1,7 @@
 //! Many SFTP requests in flight, each answer handed to the work that asked.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::connection::Connection;
 use crate::error::Fault;
@@ -11,6 +11,12 @@ use crate::wire::{self, Extensions, Limits, Malformed, Reply, Request, Status};
 
 /// Requests in flight. Answers are small and requests wait in the server's own window, so this costs no memory here.
 const DEPTH: usize = 512;
+/// The same over a long line. What waits at a server that is near only makes it copy more.
+const DEPTH_FAR: usize = 1024;
+/// Files that are open ahead, near and far.
+const AHEAD: [usize; 2] = [256, 512];
+/// A line is long when a round trip takes as long as this.
+const FAR: Duration = Duration::from_millis(5);
 /// No server sends more in one packet than was asked for; OpenSSH's limit is 256 KiB.
 const MAX_PACKET: usize = 1024 * 1024;
 /// What every server takes in one READ or WRITE (draft-ietf-secsh-filexfer-02, section 3).
@@ -31,6 +37,14 @@ pub(crate) struct Ticket {
     /// Of a READ or a WRITE.
     pub(crate) len: u32,
 }
+
+/// The step of requests whose answers are waited for later, or not at all.
+const LATER: u8 = u8::MAX;
+
+/// A request whose answer somebody will ask for: [`Client::end`], or [`Client::forget`].
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Later(usize);
 
 /// How [`Work::feed`] left off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +71,17 @@ pub(crate) struct Client {
     pub(crate) connection: Connection,
     pub(crate) offers: Extensions,
     limits: Limits,
+    is_far: bool,
     handles: Arc<Handles>,
     /// Those of them that this session holds.
     held: usize,
     tickets: Vec<Option<Ticket>>,
     free: Vec<u32>,
+    /// Of requests begun for later: how many are without an answer, the answers that somebody will ask for, and how many
+    /// were begun in all.
+    unheard: usize,
+    kept: Vec<(usize, Option<Reply<'static>>)>,
+    begun: usize,
 }
 
 /// Whether a refusal gives no reason: it may pass.
@@ -86,7 +106,10 @@ impl Client {
     ) -> Result<(Self, Vec<Reply<'static>>), Fault> {
         let limits = Limits { read: 0, write: 0, handles: 0 };
         let (tickets, free) = (Vec::new(), Vec::new());
-        let mut client = Self { connection, offers: Extensions::default(), limits, handles, held: 0, tickets, free };
+        let (unheard, kept, begun) = (0, Vec::new(), 0);
+        let offers = Extensions::default();
+        let is_far = false;
+        let mut client = Self { connection, offers, limits, is_far, handles, held: 0, tickets, free, unheard, kept, begun };
         let usual = client.connection.pace.for_bytes(0);
         client.connection.pace.set(limit);
         wire::init(client.out());
@@ -99,7 +122,9 @@ impl Client {
         client.offers = wire::parse_version(&version)?;
         let mut requests = first.to_vec();
         requests.extend(client.offers.limits.then_some(Request::Limits));
+        let began = Instant::now();
         let mut replies = client.ask(&requests)?;
+        client.is_far = began.elapsed() >= FAR;
         if let Some(Reply::Extended(body)) = replies.drain(first.len()..).next() {
             client.limits = wire::parse_limits(&body)?;
         }
@@ -119,10 +144,11 @@ impl Client {
 
     /// How many files may be open ahead of the one that is under way.
     pub(crate) fn open_ahead(&self) -> usize {
-        let told = if self.limits.handles == 0 {
-            32
-        } else {
-            usize::try_from(self.limits.handles / 8).unwrap_or(256).clamp(1, 256)
+        let [near, far] = AHEAD;
+        let most = if self.is_far { far } else { near };
+        let told = match usize::try_from(self.limits.handles / 4).unwrap_or(most) {
+            0 => 32,
+            told => told.clamp(1, most),
         };
         told.min(self.handles.most())
     }
@@ -161,9 +187,9 @@ impl Client {
         held > 0
     }
 
-    /// Requests without an answer yet.
+    /// Requests of the work at hand without an answer yet.
     pub(crate) fn in_flight(&self) -> usize {
-        self.tickets.len() - self.free.len()
+        self.tickets.len() - self.free.len() - self.unheard
     }
 
     /// Whether everything asked for has left this host.
@@ -242,6 +268,10 @@ impl Client {
         Some(ticket)
     }
 
+    fn depth(&self) -> usize {
+        if self.is_far { DEPTH_FAR } else { DEPTH }
+    }
+
     /// Runs a batch to its end.
     ///
     /// # Errors
@@ -257,7 +287,7 @@ impl Client {
     /// [`Fault`], when the session is lost.
     pub(crate) fn turn(&mut self, work: &mut dyn Work) -> Result<bool, Fault> {
         let mut fed = Feed::More;
-        while fed == Feed::More && self.in_flight() < DEPTH && self.connection.has_room() {
+        while fed == Feed::More && self.in_flight() < self.depth() && self.connection.has_room() {
             fed = work.feed(self)?;
         }
         if self.in_flight() == 0 {
@@ -268,7 +298,7 @@ impl Client {
             }
             return Ok(fed != Feed::Done);
         }
-        let may_feed = fed == Feed::More && self.in_flight() < DEPTH;
+        let may_feed = fed == Feed::More && self.in_flight() < self.depth();
         self.connection.pump(if may_feed { Until::Room } else { Until::Input })?;
         self.dispatch(work)?;
         Ok(true)
@@ -284,12 +314,58 @@ impl Client {
                 Reply::Data(data) => self.connection.pace.received(data.len() as u64),
                 _ => self.connection.pace.answered(ticket.len.into()),
             }
-            work.answer(self, ticket, reply)?;
+            if ticket.step == LATER {
+                self.unheard -= 1;
+                if let Some(kept) = self.kept.iter_mut().find(|it| it.0 == ticket.job) {
+                    kept.1 = Some(owned(reply)?);
+                }
+            } else {
+                work.answer(self, ticket, reply)?;
+            }
             at += end;
         }
         input.drain(..at);
         *self.input() = input;
         Ok(())
+    }
+
+    /// Puts a request on its way in front of what comes next, without waiting for its answer.
+    pub(crate) fn begin(&mut self, request: &Request<'_>) -> Later {
+        let job = self.begun;
+        self.begun += 1;
+        self.unheard += 1;
+        self.kept.push((job, None));
+        self.send(Ticket { job, step: LATER, ..Ticket::default() }, request);
+        Later(job)
+    }
+
+    /// Waits for an answer.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn end(&mut self, later: Later) -> Result<Reply<'static>, Fault> {
+        loop {
+            let at = self.kept.iter().position(|it| it.0 == later.0);
+            let at = at.ok_or(Malformed("a request without an answer"))?;
+            if self.kept[at].1.is_some() {
+                return self.kept.swap_remove(at).1.ok_or(Malformed("a request without an answer").into());
+            }
+            self.connection.pump(Until::Input)?;
+            self.dispatch(&mut Nothing)?;
+        }
+    }
+
+    /// What the answer is does not matter.
+    pub(crate) fn forget(&mut self, later: Later) {
+        self.kept.retain(|it| it.0 != later.0);
+    }
+
+    /// Closes handles of what was only read: nothing depends on the answer.
+    pub(crate) fn close_all<'a>(&mut self, handles: impl IntoIterator<Item = &'a Vec<u8>>) {
+        for handle in handles {
+            let closed = self.begin(&Request::Close { handle });
+            self.forget(closed);
+        }
     }
 
     /// Sends independent requests together and waits for all answers, in the order of the requests.
@@ -383,14 +459,31 @@ impl Work for Asking<'_> {
     }
 
     fn answer(&mut self, _: &mut Client, ticket: Ticket, reply: Reply<'_>) -> Result<(), Fault> {
-        self.replies[ticket.job] = Some(match reply {
-            Reply::Status(it) => Reply::Status(it),
-            Reply::Handle(it) => Reply::Handle(it),
-            Reply::Names(it) => Reply::Names(it),
-            Reply::Attributes(it) => Reply::Attributes(it),
-            Reply::Extended(it) => Reply::Extended(it),
-            Reply::Data(_) => return Err(Malformed("data that was not asked for").into()),
-        });
+        self.replies[ticket.job] = Some(owned(reply)?);
         Ok(())
     }
+}
+
+/// Nothing asks.
+struct Nothing;
+
+impl Work for Nothing {
+    fn feed(&mut self, _: &mut Client) -> Result<Feed, Fault> {
+        Ok(Feed::Done)
+    }
+
+    fn answer(&mut self, _: &mut Client, _: Ticket, _: Reply<'_>) -> Result<(), Fault> {
+        Err(Malformed("an answer to nothing that was asked").into())
+    }
+}
+
+fn owned(reply: Reply<'_>) -> Result<Reply<'static>, Malformed> {
+    Ok(match reply {
+        Reply::Status(it) => Reply::Status(it),
+        Reply::Handle(it) => Reply::Handle(it),
+        Reply::Names(it) => Reply::Names(it),
+        Reply::Attributes(it) => Reply::Attributes(it),
+        Reply::Extended(it) => Reply::Extended(it),
+        Reply::Data(_) => return Err(Malformed("data that was not asked for")),
+    })
 }

@@ -60,18 +60,12 @@ pub(crate) enum Flush {
 }
 
 impl Tools {
-    /// Goes to `folder` and hashes `name` there by all programs: only the answer counts, for some servers answer
-    /// every command with nothing and success.
+    /// Has the shell go to `folder` and hash `name` there by all programs: only the answer counts, for some servers answer
+    /// every command with nothing and success. [`Tools::of_probe`] takes the answer.
     ///
     /// # Errors
-    /// [`Fault`], when the shell does not answer.
-    pub(crate) fn probe(
-        client: &mut Client,
-        folder: &str,
-        name: &str,
-        truth: &Measured,
-        limit: Duration,
-    ) -> Result<Self, Fault> {
+    /// [`Fault`], when there is no shell.
+    pub(crate) fn probe(client: &mut Client, folder: &str, name: &str, limit: Duration) -> Result<Asked, Fault> {
         let mut script = format!("exec 2>/dev/null\nLC_ALL=C\nexport LC_ALL\ncd {} || exit 1\n", quoted(folder));
         let large: &[&str] = &[FOR_LARGE];
         let tries = PROGRAMS.iter().map(|it| it.1).chain([large]);
@@ -84,8 +78,15 @@ impl Tools {
             ));
         }
         script.push_str(FLUSH);
-        let asked = shell::send(client, &script, limit)?;
-        let answer = shell::wait(client, &asked)?;
+        shell::send(client, &script, limit)
+    }
+
+    /// The programs that told the truth of the file.
+    ///
+    /// # Errors
+    /// [`Fault`], when the shell does not answer.
+    pub(crate) fn of_probe(client: &mut Client, asked: &Asked, truth: &Measured) -> Result<Self, Fault> {
+        let answer = shell::wait(client, asked)?;
         let mut tools = Self { found: Vec::new(), large: false, flush: false };
         for line in String::from_utf8_lossy(&answer).lines() {
             tools.flush |= line == "flush|ok";

@@ -195,8 +195,14 @@ impl Download {
         let job = &mut self.jobs[n];
         let over = job.reads == 0 && (job.failure.is_some() || stopped || (job.is_asked() && job.ended));
         if let (Some(handle), true, false) = (&job.handle, over, job.closed) {
-            client.send(Ticket { job: n, step: CLOSE, ..Ticket::default() }, &Request::Close { handle });
             job.closed = true;
+            if client.allows_few() {
+                client.send(Ticket { job: n, step: CLOSE, ..Ticket::default() }, &Request::Close { handle });
+            } else {
+                // Nothing depends on it but how many files may be open.
+                client.close_all([handle]);
+                self.opening.closed(client);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::client::{Client, done};
+use crate::client::{Client, Later, done};
 use crate::error::Fault;
 use crate::wire::{Reply, Request, Status};
 
@@ -63,26 +63,65 @@ impl Folders {
         Ok(failed)
     }
 
+    /// Begins to make a folder and those above it, for what is stored there next; [`Folders::finish`] tells what came of it.
+    pub(crate) fn begin(&self, client: &mut Client, folder: &str) -> Vec<(String, [Later; 2])> {
+        let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
+        let each = ends.map(|end| &folder[..end]).map(|folder| {
+            let path = self.path(folder);
+            (folder.to_owned(), both(&path).map(|it| client.begin(&it)))
+        });
+        each.collect()
+    }
+
+    /// As [`Folders::make`], for what was begun.
+    pub(crate) fn finish(
+        &mut self,
+        client: &mut Client,
+        begun: Vec<(String, [Later; 2])>,
+    ) -> Result<Vec<(String, Status)>, Fault> {
+        let mut failed = Vec::new();
+        for (folder, [made, seen]) in begun {
+            let (made, seen) = (client.end(made)?, client.end(seen)?);
+            if let Some(status) = self.take(&folder, made, &seen)? {
+                failed.push((folder, status));
+            }
+        }
+        Ok(failed)
+    }
+
     /// Tries to make all, and in the same breath asks which of them are there.
     fn round(&mut self, client: &mut Client, wanted: &BTreeSet<String>) -> Result<Vec<(String, Status)>, Fault> {
         let paths: Vec<String> = wanted.iter().map(|it| self.path(it)).collect();
-        let both = |path| [Request::MakeDir { path, mode: FOLDER_MODE }, Request::Stat { path }];
         let requests: Vec<_> = paths.iter().flat_map(|it| both(it.as_str())).collect();
         let mut replies = client.ask(&requests)?.into_iter();
         let mut failed = Vec::new();
         for folder in wanted {
             let (Some(made), Some(seen)) = (replies.next(), replies.next()) else { break };
-            match (done(made)?, seen) {
-                (Ok(()), _) => {
-                    self.changed.insert(folder.rsplit_once('/').map_or("", |it| it.0).to_owned());
-                    self.known.insert(folder.clone());
-                }
-                (Err(_), Reply::Attributes(it)) if it.is_folder() || it.mode.is_none() => {
-                    self.known.insert(folder.clone());
-                }
-                (Err(status), _) => failed.push((folder.clone(), status)),
+            if let Some(status) = self.take(folder, made, &seen)? {
+                failed.push((folder.clone(), status));
             }
         }
         Ok(failed)
     }
+
+    /// What became of a folder: whether it was made, and whether it is there; the server's words where it is not.
+    fn take(&mut self, folder: &str, made: Reply<'_>, seen: &Reply<'_>) -> Result<Option<Status>, Fault> {
+        let made = done(made)?;
+        if made.is_ok() {
+            self.changed.insert(folder.rsplit_once('/').map_or("", |it| it.0).to_owned());
+        }
+        let is_there = matches!(seen, Reply::Attributes(it) if it.is_folder() || it.mode.is_none());
+        Ok(match made {
+            Err(status) if !is_there => Some(status),
+            Ok(()) | Err(_) => {
+                self.known.insert(folder.to_owned());
+                None
+            }
+        })
+    }
+}
+
+/// Makes a folder, and looks whether it is there.
+fn both(path: &str) -> [Request<'_>; 2] {
+    [Request::MakeDir { path, mode: FOLDER_MODE }, Request::Stat { path }]
 }

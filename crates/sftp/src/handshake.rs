@@ -16,12 +16,13 @@ use crate::connection::Connection;
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
+use crate::fsync::Trial;
 use crate::lessons::Lessons;
 use crate::pace::Interrupt;
 use crate::session::{SCARCE, SftpSession, TEMP, told_room};
-use crate::shell;
-use crate::upload::{Names, Temporary, Upload};
-use crate::wire::{self, Reply, Request};
+use crate::shell::{self, Asked};
+use crate::upload::{Failure, Names, Temporary, Upload};
+use crate::wire::{self, Reply, Request, Status};
 
 /// How the names of a session's own trial files begin.
 pub(crate) const PROBE: &str = "probe-";
@@ -68,7 +69,7 @@ pub(crate) fn start(
         evidence: Evidence::ReadBack,
         refuses_taken: false,
         flushed: HashSet::new(),
-        flushes_folders: false,
+        flushes_folders: Trial::Known(false),
         keeps_all,
         lessons: Arc::clone(lessons),
         spared: 0,
@@ -288,53 +289,56 @@ fn find_root(
 }
 
 impl SftpSession {
-    /// Makes the folder for temporaries, and tries with two small files what the server can do; tells why not, where
-    /// that may pass.
+    /// Makes the folder for temporaries, and tries with a few small files what the server can do; tells why not, where
+    /// that may pass. What does not depend on each other travels together.
     fn prepare(&mut self, folder: &str, shell: Option<(Instant, Duration)>) -> Result<Option<SinkError>, Fault> {
         let temp = format!("{TEMP}/{folder}");
-        let refused = self.folders.make(&mut self.client, [temp.as_str()].into_iter())?;
-        if let Some((folder, status)) = refused.into_iter().next() {
-            self.not_writable(&format!("make the folder {folder}"), status)?;
-            return Ok(None);
-        }
         let secret = shell::random_word()?.into_bytes();
-        // What cannot be removed is not made without need.
-        let count = if self.keeps_all { usize::from(shell.is_some()) } else { 2 };
-        let names = (0..count).map(|_| format!("{}/{}", self.temp, self.names.take_for(PROBE)));
-        let names: Vec<String> = names.collect();
-        let temporaries = names.into_iter().map(|new| match self.lessons.take_left().filter(|_| self.keeps_all) {
-            Some(left) => Temporary::Left(left, new),
-            None => Temporary::New(new),
-        });
-        let requests = temporaries.map(|it| Some((it, probe(&secret)?))).collect::<Option<Vec<_>>>();
-        let mut upload = Upload::new(requests.unwrap_or_default(), &self.temp, FILE_MODE, false);
-        self.client.drive(&mut upload)?;
-        let outcomes = upload.outcomes();
-        let paths: Vec<String> = outcomes.iter().map(|it| it.0.clone()).collect();
-        for (_, outcome) in outcomes {
-            if let Some(Err(crate::upload::Failure::Refused(attempt, status, room))) = outcome {
-                let error = self.refused(attempt, status.clone(), room, SCARCE);
-                self.drop_files(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
-                // Room may be found again while the session lasts; permission will not.
-                if error.cause == Cause::Full {
-                    return Ok(Some(error));
-                }
-                self.not_writable(attempt, status)?;
+        let (paths, failure) = match self.make_probes(&temp, &secret, shell.is_some())? {
+            Ok(it) => it,
+            Err((folder, status)) => {
+                self.not_writable(&format!("make the folder {folder}"), status)?;
                 return Ok(None);
             }
+        };
+        if let Some(Failure::Refused(attempt, status, room)) = failure {
+            let error = self.refused(attempt, status.clone(), room, SCARCE);
+            self.drop_files(&paths.iter().map(String::as_str).collect::<Vec<_>>())?;
+            // Room may be found again while the session lasts; permission will not.
+            if error.cause == Cause::Full {
+                return Ok(Some(error));
+            }
+            self.not_writable(attempt, status)?;
+            return Ok(None);
         }
-        if let (Some((since, limit)), Some(path)) =
-            (shell, paths.first().filter(|_| !self.client.connection.shell_ended()))
-        {
-            self.tools = self.find_tools(path, &Measured::of(&secret, &Algorithm::ALL), since, limit)?;
+        // The last one is the shell's, which works on it while the others are tried.
+        let hashed = paths.last().filter(|_| !self.client.connection.shell_ended());
+        let asked = match (shell, hashed) {
+            (Some((since, limit)), Some(path)) => {
+                Some((Tools::probe(&mut self.client, &self.temp, path, limit), since, limit))
+            }
+            _ => None,
+        };
+        if let [a, b, ..] = paths.as_slice() {
+            let opened = self.begin_to_open_folder();
+            self.try_to_rename_and_remove(a, b)?;
+            self.try_to_flush_folders(opened)?;
+        }
+        if let Some((asked, since, limit)) = asked {
+            self.tools = self.find_tools(asked, &Measured::of(&secret, &Algorithm::ALL), since, limit)?;
         }
         if let Some(best) = self.tools.as_ref().and_then(Tools::best) {
             self.algorithms = vec![best];
             self.evidence = Evidence::RemoteHash;
         }
         match paths.as_slice() {
-            [a, b] => self.try_to_rename_and_remove(a, b)?,
-            rest => self.drop_files(&rest.iter().map(String::as_str).collect::<Vec<_>>())?,
+            [_, _, hashed] if !self.keeps_all => {
+                // One that stays for a moment is swept with the folder.
+                let removed = self.client.begin(&Request::Remove { path: hashed });
+                self.client.forget(removed);
+            }
+            [_, _] => {}
+            [_, _, rest @ ..] | rest => self.drop_files(&rest.iter().map(String::as_str).collect::<Vec<_>>())?,
         }
         if self.keeps_all {
             self.lessons.note(format!(
@@ -342,9 +346,60 @@ impl SftpSession {
                  ones take their place",
                 self.who
             ));
+            let opened = self.begin_to_open_folder();
+            self.try_to_flush_folders(opened)?;
         }
-        self.try_to_flush_folders()?;
         Ok(None)
+    }
+
+    /// Makes the folder for temporaries and, in it, trial files: where they are, and why one could not be stored. Inner
+    /// error: the folder could not be made.
+    fn make_probes(
+        &mut self,
+        temp: &str,
+        secret: &[u8],
+        wants_shell: bool,
+    ) -> Result<Result<Probes, (String, Status)>, Fault> {
+        if !self.keeps_all {
+            let count = if wants_shell { 3 } else { 2 };
+            let begun = self.folders.begin(&mut self.client, temp);
+            let stored = self.store_probes(secret, count, false)?;
+            let refused = self.folders.finish(&mut self.client, begun)?;
+            if refused.is_empty() && stored.1.is_none() {
+                return Ok(Ok(stored));
+            }
+            // It may be a server that works on many requests at once, or one that refuses something for a moment.
+            let left: Vec<&str> = stored.0.iter().map(String::as_str).collect();
+            self.drop_files(&left)?;
+        }
+        let refused = self.folders.make(&mut self.client, [temp].into_iter())?;
+        if let Some(refused) = refused.into_iter().next() {
+            return Ok(Err(refused));
+        }
+        // What cannot be removed is not made without need.
+        let count = if self.keeps_all { usize::from(wants_shell) } else { 2 + usize::from(wants_shell) };
+        self.store_probes(secret, count, true).map(Ok)
+    }
+
+    fn store_probes(&mut self, secret: &[u8], count: usize, patient: bool) -> Result<Probes, Fault> {
+        let names = (0..count).map(|_| format!("{}/{}", self.temp, self.names.take_for(PROBE)));
+        let names: Vec<String> = names.collect();
+        let temporaries = names.into_iter().map(|new| match self.lessons.take_left().filter(|_| self.keeps_all) {
+            Some(left) => Temporary::Left(left, new),
+            None => Temporary::New(new),
+        });
+        let requests = temporaries.map(|it| Some((it, probe(secret)?))).collect::<Option<Vec<_>>>();
+        let mut upload = Upload::new(requests.unwrap_or_default(), &self.temp, FILE_MODE, false);
+        if !patient {
+            upload.impatient();
+        }
+        self.client.drive(&mut upload)?;
+        let (mut paths, mut failure) = (Vec::new(), None);
+        for (path, outcome) in upload.outcomes() {
+            paths.push(path);
+            failure = failure.or(outcome.and_then(Result::err));
+        }
+        Ok((paths, failure))
     }
 
     /// Whether one file can take another's place by RENAME, and whether files can be removed.
@@ -385,12 +440,12 @@ impl SftpSession {
     /// A shell that sees the same files as SFTP and has a program for digests.
     fn find_tools(
         &mut self,
-        path: &str,
+        asked: Result<Asked, Fault>,
         truth: &Measured,
         since: Instant,
         limit: Duration,
     ) -> Result<Option<Tools>, Fault> {
-        let probed = Tools::probe(&mut self.client, &self.temp, path, truth, limit);
+        let probed = asked.and_then(|it| Tools::of_probe(&mut self.client, &it, truth));
         let took = since.elapsed();
         match probed {
             Ok(tools) => {
@@ -420,6 +475,9 @@ impl SftpSession {
         }
     }
 }
+
+/// Where trial files are, and why one could not be stored.
+type Probes = (Vec<String>, Option<Failure>);
 
 /// A trial file. Its key is never used.
 fn probe(secret: &[u8]) -> Option<StageRequest> {

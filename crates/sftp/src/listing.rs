@@ -105,14 +105,21 @@ impl SftpSession {
 
     /// Everything in one folder.
     pub(crate) fn entries(&mut self, path: &str) -> Result<Result<Vec<Entry>, Status>, Fault> {
-        let mut all = Vec::new();
-        let read = self.read_folders(&[path.to_owned()], &mut |_, _, entries| {
-            all.extend(entries);
+        Ok(self.entries_of(&[path.to_owned()])?.pop().unwrap_or(Ok(Vec::new())))
+    }
+
+    /// Everything in each of these folders.
+    pub(crate) fn entries_of(&mut self, paths: &[String]) -> Result<Vec<Result<Vec<Entry>, Status>>, Fault> {
+        let mut all: Vec<Vec<Entry>> = paths.iter().map(|_| Vec::new()).collect();
+        let read = self.read_folders(paths, &mut |_, n, entries| {
+            all[n].extend(entries);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(match read {
-            ControlFlow::Continue(mut results) => results.pop().unwrap_or(Ok(())).map(|()| all),
-            ControlFlow::Break(()) => Ok(all),
+            ControlFlow::Continue(results) => {
+                results.into_iter().zip(all).map(|(result, entries)| result.map(|()| entries)).collect()
+            }
+            ControlFlow::Break(()) => all.into_iter().map(Ok).collect(),
         })
     }
 
@@ -175,7 +182,7 @@ impl SftpSession {
             let mut ended = ended.into_iter();
             open.retain(|_| !ended.next().unwrap_or_default());
         }
-        self.client.order(&handles.iter().map(|handle| Request::Close { handle }).collect::<Vec<_>>())?;
+        self.client.close_all(&handles);
         Ok(match flow {
             ControlFlow::Continue(()) => ControlFlow::Continue(results),
             ControlFlow::Break(()) => ControlFlow::Break(()),

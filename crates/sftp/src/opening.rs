@@ -36,6 +36,11 @@ impl Opening {
         }
     }
 
+    /// What is refused while nobody of ours was seen to have a file open is not tried again.
+    pub(crate) fn impatient(&mut self) {
+        self.tries = TRIES_AMONG_FEW;
+    }
+
     /// The next one to be opened, if it is time.
     pub(crate) fn next(&self, client: &Client) -> Option<usize> {
         let may = self.line.len() < client.open_ahead()

@@ -36,6 +36,8 @@ impl SftpSession {
                 Move { from, to, replace: *replace, size: Some(staged.measured.size) }
             })
             .collect();
+        let folders: Vec<&str> = good.iter().map(|n| batch[*n].staged.key.parent().unwrap_or_default()).collect();
+        let flush = self.begin_to_flush(&folders)?;
         for (n, shown) in good.into_iter().zip(self.publish(&moves)?) {
             if let Err(refused) = shown {
                 let mut error = self.why_refused(&batch[n].staged.key, refused)?;
@@ -48,7 +50,7 @@ impl SftpSession {
         }
         let shown = batch.iter().zip(&results).filter(|(_, result)| result.is_ok());
         let folders: Vec<&str> = shown.map(|(it, _)| it.staged.key.parent().unwrap_or_default()).collect();
-        self.flush_names(&folders)?;
+        self.flush(flush, &folders)?;
         let bad: Vec<&str> = batch
             .iter()
             .zip(&results)

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use dvb_model::ObjectKey;
-use dvb_storage::SinkError;
+use dvb_storage::{Cause, SinkError};
 
 use crate::download::Download;
 use crate::error::refusal;
@@ -25,7 +25,10 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// [`SinkError`], as [`SinkSession::open`](dvb_storage::SinkSession::open) promises.
     pub(crate) fn open(session: &'a mut SftpSession, key: &ObjectKey) -> Result<Self, SinkError> {
-        session.guarded("stat a copy on", |it| it.look(std::slice::from_ref(key)))?.pop().transpose()?;
+        let found = session.guarded("stat a copy on", |it| it.look(std::slice::from_ref(key)))?.pop().transpose()?;
+        if found == Some(None) {
+            return Err(SinkError::new(Cause::Missing, format!("there is no {key} on {}", session.who)));
+        }
         let path = session.path(key);
         let (download, opened) = session.guarded("open a copy on", |it| {
             let mut download = Download::keep(path);

@@ -18,6 +18,7 @@ use crate::client::{Client, is_vague};
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
 use crate::folders::{FILE_MODE, Folders};
+use crate::fsync::Trial;
 use crate::lessons::Lessons;
 use crate::publish::Move;
 use crate::reading::Reading;
@@ -53,7 +54,7 @@ pub(crate) struct SftpSession {
     /// Temporaries that were flushed to stable storage on their own.
     pub(crate) flushed: HashSet<String>,
     /// Whether FSYNC of a folder was seen to work.
-    pub(crate) flushes_folders: bool,
+    pub(crate) flushes_folders: Trial,
     /// Whether the account was seen not to be able to remove a file of its own.
     pub(crate) keeps_all: bool,
     pub(crate) lessons: Arc<Lessons>,

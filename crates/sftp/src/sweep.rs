@@ -6,7 +6,7 @@ use crate::continued::worth_going_on;
 use crate::error::Fault;
 use crate::handshake::{KEPT, OF_RUN, PROBE, decode_run};
 use crate::session::{OWN, SftpSession, TEMP};
-use crate::wire::{self, Attributes, Request, Status};
+use crate::wire::{self, Attributes, Entry, Request, Status};
 
 /// How long a file may stay locked after it was closed.
 const LOCKED: std::time::Duration = std::time::Duration::from_millis(1_500);
@@ -15,7 +15,10 @@ impl SftpSession {
     /// Removes the folders of the runs that are over, and tells how many objects went.
     pub(crate) fn sweep_all(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<Result<u64, Status>, Fault> {
         let temp = format!("{}/{TEMP}", self.root);
-        let folders = match self.entries(&temp)? {
+        // This run's own folder is listed beside, as it is what there is to be swept at the end of a run.
+        let mut listed = self.entries_of(&[temp.clone(), self.temp.clone()])?;
+        let mut own = listed.pop();
+        let folders = match listed.pop().unwrap_or(Ok(Vec::new())) {
             Ok(folders) => folders,
             Err(status) if status.code == wire::SSH_FX_NO_SUCH_FILE => return Ok(Ok(0)),
             Err(status) => return Ok(Err(status)),
@@ -33,7 +36,12 @@ impl SftpSession {
                 && folder.attributes.is_folder()
                 && is_dead(&run)
             {
-                match self.remove_run(&format!("{temp}/{name}"))? {
+                let path = format!("{temp}/{name}");
+                let entries = match own.take_if(|_| path == self.temp) {
+                    Some(listed) => listed,
+                    None => self.entries(&path)?,
+                };
+                match self.remove_run(&path, entries)? {
                     Ok(n) => removed += n,
                     Err(status) => return Ok(Err(status)),
                 }
@@ -97,8 +105,12 @@ impl SftpSession {
     }
 
     /// Removes a run's folder with all that is in it, and tells how many objects went.
-    fn remove_run(&mut self, folder: &str) -> Result<Result<u64, Status>, Fault> {
-        let entries = match self.entries(folder)? {
+    fn remove_run(
+        &mut self,
+        folder: &str,
+        entries: Result<Vec<Entry>, Status>,
+    ) -> Result<Result<u64, Status>, Fault> {
+        let entries = match entries {
             Ok(entries) => entries,
             // Another sweeper was here.
             Err(status) if status.code == wire::SSH_FX_NO_SUCH_FILE => return Ok(Ok(0)),

@@ -137,6 +137,11 @@ impl Upload {
         Self { jobs, folder: folder.to_owned(), mode, flush, opening, under_way: 0, spared: 0 }
     }
 
+    /// What is refused once is refused.
+    pub(crate) fn impatient(&mut self) {
+        self.opening.impatient();
+    }
+
     /// Where large objects are that came far without an end, and how far.
     pub(crate) fn cut(&self) -> impl Iterator<Item = (&str, u64)> {
         let cut = self.jobs.iter().filter(|it| it.far() >= CONTINUED_FROM && !matches!(it.outcome, Some(Err(_))));

@@ -164,7 +164,7 @@ fn each<T>(
 fn beyond<'a>(setup: &PrepareSetup<'a>, options: &PrepareOptions) -> Beyond<'a> {
     let until = Instant::now() + options.patience;
     let unfinished = BTreeMap::new();
-    Beyond { stores: setup.stores, passed_over: &NONE, samples: setup.samples, until, unfinished }
+    Beyond { stores: setup.stores, passed_over: &NONE, samples: setup.samples, until, unfinished, own: None }
 }
 
 fn claimant<'a>(setup: &PrepareSetup<'a>, options: &'a PrepareOptions, name: &'a DestinationName) -> Claimant<'a> {

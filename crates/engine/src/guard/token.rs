@@ -83,6 +83,8 @@ pub(crate) struct Beyond<'a> {
     pub(crate) until: Instant,
     /// What could not be looked at, by driver id.
     pub(crate) unfinished: BTreeMap<DriverId, String>,
+    /// The backup's own names at the destination, where they were just listed.
+    pub(crate) own: Option<Vec<String>>,
 }
 
 impl Beyond<'_> {
@@ -123,7 +125,7 @@ pub(crate) fn prove_apart(
 ) -> Result<Result<(), RunError>, SinkError> {
     // Where nothing may be removed, one token is enough for ever; where it shows elsewhere too, it may have come there
     // with a copy of everything, which a new one tells.
-    if let Some(name) = left_behind(session)? {
+    if let Some(name) = left_behind(session, beyond.own.as_deref())? {
         let token = Token::of(session, &name)?;
         if beyond.look(&token, destination, others)?.is_none() && token.is_there(session)? {
             token.remove(session)?;
@@ -143,7 +145,10 @@ pub(crate) fn prove_apart(
 }
 
 /// The name of a token that is there from before.
-fn left_behind(session: &mut dyn SinkSession) -> Result<Option<String>, SinkError> {
+fn left_behind(session: &mut dyn SinkSession, listed: Option<&[String]>) -> Result<Option<String>, SinkError> {
+    if let Some(names) = listed {
+        return Ok(names.iter().find(|it| it.starts_with(BEFORE)).cloned());
+    }
     match session.list_own(BEFORE) {
         Ok(names) => Ok(names.into_iter().next()),
         Err(error) if error.cause == Cause::Forbidden => Ok(None),

@@ -45,6 +45,8 @@ pub(crate) struct DestinationRun<'a> {
     pub(crate) contact: Contact,
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
+    /// The backup's own names there, as they were listed on arrival, for whoever needs them next.
+    pub(crate) own_names: Mutex<Option<Vec<String>>>,
     pub(crate) lock: LockedRun<'a>,
     /// Losses that are known.
     pub(crate) acknowledged: Acknowledged,
@@ -85,6 +87,7 @@ impl<'a> DestinationRun<'a> {
             met_strangers: AtomicBool::new(false),
             contact: Contact::under_lock(),
             spare: Mutex::new(None),
+            own_names: Mutex::new(None),
             lock,
             acknowledged: Acknowledged::default(),
             stores: Mutex::new(HashMap::new()),
@@ -136,6 +139,22 @@ impl<'a> DestinationRun<'a> {
         self.setup.stop.may_begin() && !self.tally.is_aborted()
     }
 
+    /// Has a session before there is a batch to be carried; what ends the whole run is kept in the tally.
+    pub(crate) fn log_in(&self, connection: &mut Connection<'_>) {
+        if self.goes_on() && self.tally.lock().due.files > 0 {
+            let done = pool::guarded(|| connection.with(|_| Ok(())));
+            self.note_end(done.unwrap_or_else(|why| Err(Interrupted::Run(ExitStatus::NotSafe, why))));
+        }
+    }
+
+    fn note_end(&self, done: Result<(), Interrupted>) {
+        match done {
+            Ok(()) | Err(Interrupted::Stopped) => {}
+            Err(Interrupted::Run(ending, why)) => self.tally.abort(ending, why),
+            Err(Interrupted::Session(error)) => self.tally.abort(ExitStatus::of_cause(error.cause), error.chain()),
+        }
+    }
+
     /// Carries a batch, and records whatever came of it; what ends the whole run is kept in the tally.
     pub(crate) fn take(&self, batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,11 +172,7 @@ impl<'a> DestinationRun<'a> {
         if let Some(share) = share {
             share.leave(self.number);
         }
-        match done {
-            Ok(()) | Err(Interrupted::Stopped) => {}
-            Err(Interrupted::Run(ending, why)) => self.tally.abort(ending, why),
-            Err(Interrupted::Session(error)) => self.tally.abort(ExitStatus::of_cause(error.cause), error.chain()),
-        }
+        self.note_end(done);
     }
 
     fn work_on(

@@ -3,6 +3,7 @@
 //! A run with nothing to do would see none of it: a server that is gone, a disk that is not mounted, a damaged snapshot.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,10 @@ impl DestinationRun<'_> {
 
     /// The destination knows of runs that the ledger has forgotten: it was lost, or an older one was put in its place.
     fn compare_with_snapshots(&self, connection: &mut Connection<'_>) {
-        let Ok(Some(names)) = snapshot::list(connection) else { return };
+        let Ok(Some(own)) = snapshot::list_own(connection, "") else { return };
+        let names = own.iter().filter(|it| it.starts_with(snapshot_names::BEFORE)).cloned().collect();
+        let names = snapshot_names::as_spelled(names);
+        *self.own_names.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
         let Some(newest) = snapshot_names::newest(&names, snapshot_names::now()) else { return };
         let Some(run) = snapshot_names::run_of(newest).map(|it| RunId(it.to_owned())) else { return };
         // What cannot be asked now is asked by the next run.
@@ -215,7 +219,8 @@ impl DestinationRun<'_> {
     ) -> Result<Result<(), RunError>, SinkError> {
         let until = Instant::now() + SEARCH;
         let (stores, passed_over) = (self.setup.stores, &self.doubtful);
-        let mut beyond = Beyond { stores, passed_over, samples, until, unfinished: BTreeMap::new() };
+        let own = self.own_names.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut beyond = Beyond { stores, passed_over, samples, until, unfinished: BTreeMap::new(), own };
         if let Err(one) = guard::prove_apart(session, self.setup.destination, &mut beyond, others)? {
             return Ok(Err(one));
         }

@@ -16,9 +16,11 @@ use crate::run::shared_read::Share;
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;
 /// A batch costs round trips and a flush to disk: so many small files come together, as long as no worker stays without any.
-const SMALL_FILES: usize = 32;
+const SMALL_FILES: usize = 1024;
+/// So few are left to one worker: another one would cost a login.
+const FEW_FILES: usize = 32;
 /// The bytes that files are small up to, all of such a batch together.
-const SMALL_BYTES: u64 = 2 << 20;
+const SMALL_BYTES: u64 = 4 << 20;
 /// Bytes in one batch, unless one data file alone has more.
 const BATCH_BYTES: u64 = 64 << 20;
 /// The same where what is read once waits in memory for the slower one of several destinations.
@@ -33,7 +35,7 @@ pub(crate) type DueList<'a> = Box<dyn Iterator<Item = io::Result<Line>> + Send +
 struct Queue<'a> {
     due: DueList<'a>,
     /// Taken from the list, and too much for the batch that it came after.
-    next: Option<Line>,
+    next: Option<io::Result<Line>>,
     left: Option<u64>,
 }
 
@@ -72,7 +74,7 @@ impl<'a> Workers<'a> {
             // Few files are spread over all workers, twice: so none waits long for the last one.
             files: (files / (jobs * 2)).clamp(1, BATCH_FILES),
             bytes: if active().count() > 1 { SHARED_BATCH_BYTES } else { BATCH_BYTES },
-            small_files: SMALL_FILES.min(files.div_ceil(jobs)),
+            small_files: SMALL_FILES.min(files.div_ceil(jobs).max(FEW_FILES)),
         };
         Self { dests, jobs, most, queue: Mutex::new(Queue { due, next: None, left: limit }) }
     }
@@ -96,6 +98,14 @@ impl<'a> Workers<'a> {
     /// One worker's way through the list.
     fn work_through(&self) -> Vec<(usize, Connection<'a>)> {
         let mut connections: Vec<_> = self.active().map(|it| (it.number, it.connection())).collect();
+        // A batch that waits for its worker to log in is one that another worker could carry meanwhile.
+        // Of several destinations, none is to wait for another one.
+        if let [(dest, connection)] = connections.as_mut_slice()
+            && let Some(Some(dest)) = self.dests.get(*dest)
+            && self.is_more()
+        {
+            dest.log_in(connection);
+        }
         while let Some(batch) = self.next_batch() {
             let mine = |dest: usize| batch.get(dest).is_some_and(|it| !it.is_empty());
             let wanted = connections.iter().filter(|it| mine(it.0)).count();
@@ -121,6 +131,15 @@ impl<'a> Workers<'a> {
             });
         }
         connections
+    }
+
+    /// Whether there may be something on the list.
+    fn is_more(&self) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.next.is_none() && queue.left != Some(0) {
+            queue.next = queue.due.next();
+        }
+        queue.next.is_some()
     }
 
     /// The next batch; `None` when there is none, or nobody takes any more.
@@ -215,11 +234,11 @@ impl Queue<'_> {
         let mut lines = Vec::new();
         let mut bytes = 0_u64;
         while lines.len() < most.files.max(most.small_files) && self.left != Some(0) {
-            let Some(line) = self.next.take().map(Ok).or_else(|| self.due.next()).transpose()? else { break };
+            let Some(line) = self.next.take().or_else(|| self.due.next()).transpose()? else { break };
             let more = bytes.saturating_add(line.subject.bytes());
             let room = if lines.len() < most.files { most.bytes } else { SMALL_BYTES };
             if more > room && !lines.is_empty() {
-                self.next = Some(line);
+                self.next = Some(Ok(line));
                 break;
             }
             bytes = more;
@@ -257,6 +276,9 @@ mod tests {
         assert_eq!(batches(vec![30 << 20; 5], &most), [2, 2, 1]);
         assert_eq!(batches(vec![40 << 20; 3], &most), [1, 1, 1]);
         assert_eq!(batches(vec![1000, 1000, 30 << 20, 1000, 1000], &most), [2, 2, 1]);
+        let tiny = Most { files: 256, bytes: 64 << 20, small_files: 1024 };
+        assert_eq!(batches(vec![4096; 2000], &tiny), [1024, 976]);
+        assert_eq!(batches(vec![64 << 10; 600], &tiny), [256, 256, 88]);
         let many = Most { files: 256, bytes: 64 << 20, small_files: 32 };
         assert_eq!(batches(vec![64 << 10; 600], &many), [256, 256, 88]);
     }

@@ -4,9 +4,9 @@
 use std::fs;
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use dvb_engine::{
@@ -244,6 +244,31 @@ impl Bench {
         };
         repair(&setup, &RepairOptions { apply: true, all: false, how }).unwrap()
     }
+}
+
+#[test]
+fn a_worker_that_waits_for_its_login_keeps_nothing_from_the_others() {
+    let bench = Bench::of_files(80);
+    fs::create_dir(&bench.backup).unwrap();
+    let (connects, second) = (AtomicU32::new(0), Arc::new((Mutex::new(false), Condvar::new())));
+    let others_went_on = Arc::new(AtomicBool::new(false));
+    let (noted, backup) = (Arc::clone(&others_went_on), bench.backup.clone());
+    let before: Before = Arc::new(move |doing| {
+        let (is_begun, begun) = &*second;
+        if doing == Doing::Stage && files::tree(&backup).len() > 40 {
+            *is_begun.lock().unwrap() = true;
+            begun.notify_all();
+        } else if doing == Doing::Connect && connects.fetch_add(1, Ordering::Relaxed) == 1 {
+            // The second batch, which is stored when the first one is.
+            let waited = begun.wait_timeout_while(is_begun.lock().unwrap(), Duration::from_secs(20), |it| !*it);
+            noted.store(!waited.unwrap().1.timed_out(), Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let options = Options { presence_check: None, ..bench.options() };
+    let summary = bench.run_onto(&Guarded { inner: bench.sink.as_ref(), before }, &options).unwrap();
+    assert_eq!(summary.ending, ExitStatus::Safe, "{summary:#?}");
+    assert!(others_went_on.load(Ordering::Relaxed), "a batch waited for the login");
 }
 
 #[test]

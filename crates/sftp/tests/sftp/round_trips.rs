@@ -41,6 +41,32 @@ fn round_trips_do_not_grow_with_the_number_of_files() {
     }
 }
 
+/// What does not depend on each other travels together.
+#[test]
+fn a_session_begins_and_ends_in_few_round_trips() {
+    for kind in [Kind::Shell, Kind::SftpOnly] {
+        let account = server().account(kind).fresh("few-trips");
+        let proxy = Proxy::start(account.port, Options { delay: Duration::from_millis(50), ..Options::default() });
+        let config = through(&proxy, config(&account, Demand::Auto));
+        let mut before = 0;
+        let mut trips = || {
+            let all = proxy.round_trips();
+            all - std::mem::replace(&mut before, all)
+        };
+        let mut session = connect_with(config).unwrap();
+        let login = trips();
+        store(session.as_mut(), "files", 2);
+        let batch = trips();
+        assert_eq!(session.list_own("").unwrap(), [""; 0]);
+        let listing = trips();
+        assert_eq!(session.sweep(&|_| true).unwrap(), 0);
+        let cleaning = trips();
+        // TCP, SSH's versions, keys, three for the login, channels, SFTP's version, the folder, three for what it can do.
+        let all = [login, batch, listing, cleaning];
+        assert!(login <= 13 && batch <= 6 && listing <= 2 && cleaning <= 3, "{kind:?}: {all:?}");
+    }
+}
+
 /// `sftp-server` copies all that waits for it whenever more comes: few bytes may stand behind the OPENs.
 #[test]
 fn no_more_files_are_open_than_can_be_filled() {
@@ -49,6 +75,8 @@ fn no_more_files_are_open_than_can_be_filled() {
     let proxy = Proxy::start(account.port, Options { delay: Duration::from_millis(50), ..Options::default() });
     let mut session = connect_with(through(&proxy, config(&account, Demand::Auto))).unwrap();
     for (size, files, most_open) in [(65_536, 80, 32), (400_000, 12, 5), (3_000_000, 3, 1)] {
+        // What was asked before, and not waited for, is done when this is.
+        session.stat(&[key("nothing")]).unwrap().remove(0).unwrap();
         let before = server.external_log().len();
         let bytes = some_bytes(size, usize::try_from(size).unwrap());
         let batch = (0..files).map(|n| request(&format!("{size}/{n}"), &bytes)).collect();

@@ -294,11 +294,15 @@ fn is_there(dest: &DestinationRun<'_>, link: &SnapshotLink) -> Result<bool, Fail
 
 /// The names of what is there; `None` where the destination cannot list.
 pub(crate) fn list(connection: &mut Connection<'_>) -> Result<Option<Vec<String>>, Interrupted> {
+    Ok(list_own(connection, snapshot_names::BEFORE)?.map(snapshot_names::as_spelled))
+}
+
+/// The backup's own names that begin so; `None` without the right to list them: then the ledger has to know what is there.
+pub(crate) fn list_own(connection: &mut Connection<'_>, prefix: &str) -> Result<Option<Vec<String>>, Interrupted> {
     again(|| {
-        connection.with(|session| match session.list_own(snapshot_names::BEFORE) {
-            // Without the right to do so, the ledger has to know what is there.
+        connection.with(|session| match session.list_own(prefix) {
             Err(error) if error.cause == Cause::Forbidden => Ok(None),
-            listed => listed.map(|it| Some(snapshot_names::as_spelled(it))),
+            listed => listed.map(Some),
         })
     })
 }
