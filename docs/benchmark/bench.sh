@@ -17,7 +17,7 @@ bench.sh [OPTIONS]
   --round-trip MS  of the long line, even (20)
   --rounds N       each measurement so often, the median counts (3)
   --rows N         data files in the catalogue and the ledger that are read when nothing is to be done (1000000)
-  --only LIST      of: small medium large directory cloud verify rows, with commas between (all)
+  --only LIST      of: small medium large directory cloud verify restore rows, with commas between (all)
   --tools LIST     of: ours rsync rclone-hash rclone sftp cp, with commas between (all)
   --limit S        seconds after which a measurement is given up (1800)
   --folder DIR     on a real disk, for data and copies (target/benchmark)
@@ -25,7 +25,7 @@ USAGE
 }
 
 small=20000 medium=2000 large=2048 share=10 round_trip=20 rounds=3 rows=1000000 limit=1800
-only=small,medium,large,directory,cloud,verify,rows tools=ours,rsync,rclone-hash,rclone,sftp,cp folder=target/benchmark
+only=small,medium,large,directory,cloud,verify,restore,rows tools=ours,rsync,rclone-hash,rclone,sftp,cp folder=target/benchmark
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) small=400 medium=100 large=32 share=4 rounds=1 rows=2000; shift ;;
@@ -82,6 +82,10 @@ if wanted "$only" cloud; then
     compare_cloud large 1 $((large * 1048576 / 4))
 fi
 if wanted "$only" verify; then compare_verify small "$small" 4096; fi
+if wanted "$only" restore; then
+    compare_restore small "$small" 4096
+    compare_restore large 1 $((large * 1048576))
+fi
 if wanted "$only" rows; then
     # shellcheck source=docs/benchmark/rows.sh
     . "$here/rows.sh"

@@ -52,12 +52,27 @@ start_sshd() {
     done
     server_config >"$ssh/sshd_config"
     if [ "$(id -u)" = 0 ]; then mkdir -p /run/sshd; fi
-    /usr/sbin/sshd -D -e -f "$ssh/sshd_config" 2>"$ssh/log" &
+    python3 "$here/reap.py" "$ssh/pids" /usr/sbin/sshd -D -e -f "$ssh/sshd_config" 2>"$ssh/log" &
     servers+=($!)
     python3 "$here/delay.py" "${port[far]}" "${port[near]}" $((round_trip / 2)) &
     servers+=($!)
     wait_for_port "${port[near]}"
     wait_for_port "${port[far]}"
+}
+
+# Processor seconds that the server has used so far, with all that ran in its sessions; waits until those are over.
+server_seconds() {
+    local pids pid _
+    read -ra pids <"$folder/ssh/pids"
+    for _ in $(seq 100); do
+        # The first one's only child is the second one.
+        if [ "$(cat /proc/"${pids[0]}"/task/*/children /proc/"${pids[1]}"/task/*/children | wc -w)" -le 1 ]; then break; fi
+        sleep 0.05
+    done
+    for pid in "${pids[@]}"; do
+        # Behind the name in brackets, the 12th to the 15th: of itself and of its children, user and system.
+        sed 's/.*) //' "/proc/$pid/stat" | cut -d' ' -f12-15
+    done | awk -v tick="$(getconf CLK_TCK)" '{ sum += $1 + $2 + $3 + $4 } END { printf "%.2f", sum / tick }'
 }
 
 # With a home of its own: what the user's .bashrc does would count for each command, and rclone starts one a file.

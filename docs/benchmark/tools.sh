@@ -9,6 +9,10 @@ declare -A title=(
     [rclone-hash]="rclone copy, md5 compared"
     [rclone]="rclone copy, no hashes"
     [sftp]="OpenSSH sftp, no proof"
+    [restore-small-ours]="dataverse-backup restore --all"
+    [restore-large-ours]="dataverse-backup restore --all"
+    [restore-small-rclone]="rclone copy, back, md5 compared"
+    [restore-large-rclone]="rclone copy, back, md5 compared"
     [verify-ours]="dataverse-backup verify --all"
     [verify-rclone-hash]="rclone check, md5 compared"
     [verify-rclone]="rclone check --download"
@@ -112,17 +116,20 @@ remove_large() {
 
 # clock SET LINK TOOL CHECK...: runs `command`, then the check of what it made. Its result is a line of results.tsv.
 clock() {
-    local set=$1 link=$2 tool=$3 seconds memory verdict=ok
+    local set=$1 link=$2 tool=$3 seconds memory user system before after verdict=ok
     shift 3
     sync
-    /usr/bin/time -q -f '%e %M' -o "$folder/time" timeout "$limit" "${command[@]}" </dev/null >"$folder/output" 2>&1 || verdict="exit $?"
-    read -r seconds memory <"$folder/time"
+    before=$(server_seconds)
+    /usr/bin/time -q -f '%e %M %U %S' -o "$folder/time" timeout "$limit" "${command[@]}" </dev/null >"$folder/output" 2>&1 || verdict="exit $?"
+    read -r seconds memory user system <"$folder/time"
+    after=$(server_seconds)
     if [ "$verdict" = ok ] && ! "$@"; then verdict=incomplete; fi
     if [ "$verdict" != ok ]; then
         echo "$tool, $set, $link: $verdict" >&2
         tail -n 5 "$folder/output" >&2
     fi
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$set" "$link" "$tool" "$seconds" "$memory" "$verdict" >>"$results"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$set" "$link" "$tool" "$seconds" "$memory" "$verdict" \
+        "$(awk "BEGIN { print $user + $system }")" "$(awk "BEGIN { print $after - $before }")" >>"$results"
 }
 
 # Whether the copies have the names and sizes of the originals; what a program keeps for itself is left out.
@@ -174,6 +181,39 @@ compare_verify() {
     print_table $set near "$files" "$bytes"
 }
 
+# compare_restore SET FILES BYTES: copies of the set, made by this program, come back into an empty folder, near and far.
+compare_restore() {
+    local set=restore-$1 bytes=$3 to link round tool files store back
+    for link in near far; do
+        files=$2
+        if [ $link = far ] && [ "$files" -gt 1 ]; then files=$((files / share)); fi
+        store=$folder/$1-$files-$bytes
+        make_store "$store" "$files" "$bytes"
+        to=$(new_destination)
+        rm -rf "$folder/ours"
+        mkdir -p "$to" "$folder/ours"
+        command_of ours $link "$store" "$to"
+        "${command[@]}"
+        rclone_knows_ssh $link
+        for round in $(seq "$rounds"); do
+            for tool in ours rsync rclone; do
+                if ! wanted "$tools" "$tool"; then continue; fi
+                back=$(new_destination)
+                mkdir "$back"
+                case $tool in
+                    ours) command=("$program" --config "$folder/ours/config.ini" restore --all --to "$back") ;;
+                    rsync) command=(rsync -a --exclude /.dataverse-backup -e "ssh -F '$folder/ssh/config.$link'" "bench:$to/" "$back/") ;;
+                    rclone) command=("${rclone[@]}" copy --transfers 4 --exclude '/.dataverse-backup/**' "bench:$to" "$back") ;;
+                esac
+                clock "$set" $link "$tool" same_files "$store/files" "$back"
+                remove_large "$1" "$back"
+            done
+        done
+        remove_large "$1" "$to"
+        print_table "$set" $link "$files" "$bytes"
+    done
+}
+
 make_store() {
     if [ ! -e "$1/made" ]; then
         rm -rf "$1"
@@ -186,21 +226,28 @@ make_store() {
 
 print_table() {
     printf '\n%s x %s bytes, %s\n' "$3" "$4" "${line_title[$2]}"
-    printf '%-38s %9s %9s %9s %9s %9s\n' "" "seconds" "to ours" "files/s" "MiB/s" "MiB peak"
+    printf '%-38s %9s %15s %9s %9s %9s %9s %9s %9s\n' "" "seconds" "min to max" "to ours" "client" "server" "files/s" "MiB/s" "MiB peak"
     local tool ours
     ours=$(median "$1" "$2" ours 4)
     for tool in ours rsync rclone-hash rclone sftp cp; do
         if ! grep -qP "^$1\t$2\t$tool\t" "$results"; then continue; fi
         if grep -qP "^$1\t$2\t$tool\t.*\tok$" "$results"; then
             awk -v t="${title[$1-$tool]:-${title[$tool]}}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
-                -v ours="${ours:-0}" -v files="$3" -v bytes="$4" 'BEGIN {
+                -v ours="${ours:-0}" -v files="$3" -v bytes="$4" -v range="$(range "$1" "$2" "$tool" 4)" \
+                -v client="$(median "$1" "$2" "$tool" 7)" -v server="$(median "$1" "$2" "$tool" 8)" 'BEGIN {
                     ratio = ours > 0 ? sprintf("%.2f x", s / ours) : "-"
-                    printf "%-38s %9.2f %9s %9.0f %9.1f %9.1f\n", t, s, ratio, files / s, files * bytes / s / 1048576, m / 1024
+                    printf "%-38s %9.2f %15s %9s %9.2f %9.2f %9.0f %9.1f %9.1f\n", t, s, range, ratio, client, server, files / s, files * bytes / s / 1048576, m / 1024
                 }'
         else
             printf '%-38s %9s\n' "${title[$1-$tool]:-${title[$tool]}}" "failed"
         fi
     done
+}
+
+# range SET LINK TOOL COLUMN: the least and the most of the measurements that succeeded
+range() {
+    awk -F'\t' -v s="$1" -v l="$2" -v t="$3" -v c="$4" '$1 == s && $2 == l && $3 == t && $6 == "ok" { print $c }' "$results" |
+        sort -n | sed -n '1p;$p' | paste -sd' ' | awk '{ printf "%.2f to %.2f", $1, $NF }'
 }
 
 # median SET LINK TOOL COLUMN of the measurements that succeeded

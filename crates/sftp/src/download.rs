@@ -112,6 +112,26 @@ impl Download {
         Self::of(vec![Job::new(Wanted { path, size: None }, Use::Keep(VecDeque::new()))])
     }
 
+    /// Keeps the bytes of files whose sizes are known, for [`Download::whole`]; all of them must be less than what is read
+    /// ahead of whoever fetches them.
+    pub(crate) fn keep_all(files: impl IntoIterator<Item = (String, u64)>) -> Self {
+        let job = |(path, size)| Job {
+            size: Some(size),
+            ..Job::new(Wanted { path, size: Some(size) }, Use::Keep(VecDeque::new()))
+        };
+        Self::of(files.into_iter().map(job).collect())
+    }
+
+    /// The kept bytes of each file, by the server's words on what could not be read.
+    pub(crate) fn whole(self) -> Vec<Result<Vec<u8>, Status>> {
+        let each = self.jobs.into_iter().map(|job| match (job.failure, job.bytes) {
+            (Some(status), _) => Err(status),
+            (None, Use::Keep(kept)) => Ok(kept.into_iter().flatten().collect()),
+            (None, Use::Hash(_)) => Ok(Vec::new()),
+        });
+        each.collect()
+    }
+
     fn of(jobs: Vec<Job>) -> Self {
         Self { opening: Opening::of(jobs.len()), jobs, outstanding: 0, stopped: false }
     }

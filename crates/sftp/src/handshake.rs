@@ -1,6 +1,6 @@
 //! The start of a session: the root, a folder for temporaries, and what the server turns out to be able to do.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,7 @@ pub(crate) fn start(
         keeps_all,
         lessons: Arc::clone(lessons),
         spared: 0,
+        ahead: HashMap::new(),
         tried: crate::names::Tried::new(),
         lost: false,
     };

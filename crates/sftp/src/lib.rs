@@ -10,6 +10,7 @@
 //! given by RENAME, which replaces nothing, or, where a bad copy is to be replaced, by REMOVE and RENAME in two steps.
 
 mod activity;
+mod ahead;
 mod client;
 mod config;
 mod connect;

@@ -1,6 +1,6 @@
 //! One session: what a batch needs of the server, in as few round trips as it can be had.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub(crate) struct SftpSession {
     pub(crate) lessons: Arc<Lessons>,
     /// Bytes that were there already.
     pub(crate) spared: u64,
+    /// Small copies that were read before they are opened.
+    pub(crate) ahead: HashMap<ObjectKey, Vec<u8>>,
     /// Names that were tried on the server's medium.
     pub(crate) tried: crate::names::Tried,
     pub(crate) lost: bool,
@@ -269,6 +271,7 @@ impl SinkSession for SftpSession {
 
     fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
         debug!(destination = self.who, objects = batch.len(), "prove");
+        self.ahead.clear();
         self.guarded("prove a batch on", |it| it.commit_all(&batch))
     }
 
@@ -304,6 +307,7 @@ impl SinkSession for SftpSession {
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
+        self.ahead.clear();
         let refused = self.guarded("rename a copy on", |it| {
             let unmade = it.folders.make(&mut it.client, to.parent().into_iter())?;
             if let Some(error) = it.no_folder(to, &unmade)? {
@@ -322,7 +326,14 @@ impl SinkSession for SftpSession {
     }
 
     fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
+        if let Some(read) = self.take_ahead(key) {
+            return Ok(Box::new(read));
+        }
         Ok(Box::new(Reading::open(self, key)?))
+    }
+
+    fn expect(&mut self, next: &[(ObjectKey, u64)]) -> Result<usize, SinkError> {
+        self.guarded("read copies ahead from", |it| it.read_ahead(next))
     }
 
     fn list(
@@ -337,6 +348,7 @@ impl SinkSession for SftpSession {
         if !key.is_own() {
             return Err(SinkError::new(Cause::Refused, format!("{key} is a copy, and copies are never removed")));
         }
+        self.ahead.clear();
         let path = self.path(key);
         let done = self.guarded("remove an object on", |it| {
             let mut done = Ok(());

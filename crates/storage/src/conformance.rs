@@ -157,6 +157,7 @@ pub fn sink(sink: &dyn Sink, prefix: &str) -> Result<(), Broken> {
     nothing_is_replaced_unasked(session, prefix)?;
     a_failing_payload_harms_no_other(session, prefix)?;
     large_objects_arrive(session, prefix)?;
+    what_is_expected_is_read_as_it_is(session, prefix)?;
     renaming_keeps_the_bytes(session, prefix)?;
     only_own_objects_can_be_removed(session, prefix)?;
     own_objects_are_listed(session, prefix)?;
@@ -266,6 +267,40 @@ fn large_objects_arrive(session: &mut dyn SinkSession, prefix: &str) -> Result<(
     let bytes = some_bytes(9, 9 * 1024 * 1024 + 17);
     put(session, &at, &bytes, false)?.map_err(|it| it.to_string())?;
     ensure(get(session, &at)? == bytes, "a large object has its bytes")
+}
+
+fn what_is_expected_is_read_as_it_is(session: &mut dyn SinkSession, prefix: &str) -> Result<(), Broken> {
+    let bytes = |n: usize| some_bytes(n as u64, [0, 1, 4096, 65_536, 65_537, 300_000][n % 6]);
+    let mut next = Vec::new();
+    for n in 0..12 {
+        let key = key(&format!("{prefix}/expected/{n}"))?;
+        put(session, &key, &bytes(n), false)?.map_err(|it| format!("storing {key} failed: {it}"))?;
+        next.push((key, bytes(n).len() as u64));
+    }
+    let gone = (key(&format!("{prefix}/expected/gone"))?, 4096);
+    next.insert(3, gone.clone());
+    // What is on record need not be what lies there.
+    next[5].1 = 7;
+    let mut told = 0;
+    for (at, (key, _)) in next.iter().enumerate() {
+        if at >= told {
+            told = at + session.expect(&next[at..]).map_err(lost)?.max(1);
+            ensure(told <= next.len(), "no more is told of than was asked for")?;
+        }
+        if *key == gone.0 {
+            let cause = session.open(key).map(drop).map_err(|it| it.cause);
+            ensure(cause == Err(Cause::Missing), "what is missing is told when it is opened")?;
+        } else {
+            let n = key.as_str().rsplit('/').next().and_then(|it| it.parse().ok()).unwrap_or(0);
+            ensure(get(session, key)? == bytes(n), "what was expected is read as it is")?;
+        }
+    }
+    // What was read before is not what is there now.
+    let first = &next[..2];
+    session.expect(first).map_err(lost)?;
+    let (key, other) = (&first[1].0, some_bytes(77, 500));
+    put(session, key, &other, true)?.map_err(|it| format!("replacing {key} failed: {it}"))?;
+    ensure(get(session, key)? == other, "what was stored since is read")
 }
 
 fn renaming_keeps_the_bytes(session: &mut dyn SinkSession, prefix: &str) -> Result<(), Broken> {

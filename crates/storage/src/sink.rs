@@ -284,6 +284,17 @@ pub trait SinkSession: Send {
     /// [`SinkError`], as above, or when the session is lost.
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError>;
 
+    /// Says which objects will be opened next, each once, in this order and with the sizes that are on record. Where each one
+    /// would cost round trips of its own, small ones may be read together; the memory for them is bounded. Returns for how
+    /// many of the first ones that was done: for what comes after them, it may be called again. What cannot be read, and
+    /// why, is told when it is opened.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost.
+    fn expect(&mut self, _next: &[(ObjectKey, u64)]) -> Result<usize, SinkError> {
+        Ok(0)
+    }
+
     /// Reads an object back.
     ///
     /// # Errors

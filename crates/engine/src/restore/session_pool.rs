@@ -36,12 +36,28 @@ impl From<Interrupted> for Unread {
 pub(crate) struct SessionPool<'a> {
     shared: &'a Shared<'a>,
     connections: Vec<Connection<'a>>,
+    /// What will probably be read next, in order: the destination, the key and the size on record.
+    likely: Vec<(usize, ObjectKey, u64)>,
+    /// So many of them the sessions were told of.
+    told: usize,
 }
 
 impl<'a> SessionPool<'a> {
     pub(crate) fn new(shared: &'a Shared<'a>) -> Self {
         let connection = |(n, contact): (usize, &'a Contact)| Connection::new(shared.at(n), contact);
-        Self { shared, connections: shared.contacts.iter().enumerate().map(connection).collect() }
+        Self { shared, connections: shared.contacts.iter().enumerate().map(connection).collect(), likely: Vec::new(), told: 0 }
+    }
+
+    /// What is probably read from now on, in this order. Nothing is asked for before the first of it is.
+    pub(crate) fn prepare(&mut self, likely: Vec<(usize, ObjectKey, u64)>) {
+        (self.likely, self.told) = (likely, 0);
+    }
+
+    /// What a session is to be told of before it opens this copy, and where that ends on the list.
+    fn next(&self, n: usize, key: &ObjectKey) -> Option<(usize, Vec<(ObjectKey, u64)>)> {
+        let at = self.told + self.likely[self.told..].iter().position(|it| it.0 == n && it.1 == *key)?;
+        let of_it = self.likely[at..].iter().take_while(|it| it.0 == n);
+        Some((at, of_it.map(|it| (it.1.clone(), it.2)).collect()))
     }
 
     /// Opens a copy at the n-th destination and hands its bytes to `work`.
@@ -52,6 +68,11 @@ impl<'a> SessionPool<'a> {
         mut work: impl FnMut(&mut dyn Read) -> T,
     ) -> Result<T, Unread> {
         let mut sessions = 1;
+        if let Some((at, next)) = self.next(n, key) {
+            // Where the session is lost, it is what is opened then that says so.
+            let told = self.connections[n].with(|session| session.expect(&next)).unwrap_or(0);
+            self.told = at + told.max(1);
+        }
         loop {
             // A session that was open may have died since.
             let opened = self.connections[n].with(|session| match session.open(key) {

@@ -27,6 +27,9 @@ use crate::source::stores::{NotCovered, Scope};
 
 /// Data files that a worker takes at once: one question to the ledger each time.
 const BATCH: usize = 16;
+/// The same where they are small, and their bytes: what is small is read together.
+const SMALL_BATCH: usize = 256;
+const SMALL_BYTES: u64 = 2 << 20;
 
 pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<Asked>> + Send, files: u64) {
     let list = Mutex::new(asked);
@@ -52,7 +55,17 @@ fn take(shared: &Shared<'_>, list: &Mutex<impl Iterator<Item = io::Result<Asked>
     if !shared.setup.stop.may_begin() || shared.tally().aborted.is_some() {
         return None;
     }
-    match unpoisoned(list).by_ref().take(BATCH).collect::<io::Result<Vec<_>>>() {
+    let mut bytes = 0_u64;
+    let mut lines = 0;
+    let mut list = unpoisoned(list);
+    let next = || {
+        let is_room = lines < BATCH || (lines < SMALL_BATCH && bytes <= SMALL_BYTES);
+        let asked = if is_room { list.next()? } else { return None };
+        lines += 1;
+        bytes = bytes.saturating_add(asked.as_ref().map_or(0, |it| it.subject.bytes()));
+        Some(asked)
+    };
+    match std::iter::from_fn(next).collect::<io::Result<Vec<_>>>() {
         Ok(batch) => Some(batch).filter(|it| !it.is_empty()),
         Err(error) => {
             let why = format!("cannot read the list of what is asked for: {error}");
@@ -77,6 +90,7 @@ fn batch_of(
             }
         }
     }
+    reach.prepare(likely(batch, &copies));
     for asked in batch {
         let mine = copies.remove(&asked.subject.id()).unwrap_or_default();
         let mut incidents = Incidents::default();
@@ -90,6 +104,25 @@ fn batch_of(
         }
     }
     Ok(())
+}
+
+/// What is read of a batch where nothing of it is there yet, and every copy is good, in that order.
+fn likely(
+    batch: &[Asked],
+    copies: &HashMap<DvObjectId, Vec<(usize, CopyRecord)>>,
+) -> Vec<(usize, ObjectKey, u64)> {
+    let mut all = Vec::new();
+    for asked in batch {
+        let mut first: BTreeMap<&ObjectRole, &(usize, CopyRecord)> = BTreeMap::new();
+        for copy in copies.get(&asked.subject.id()).into_iter().flatten() {
+            let is_better = |it: &(usize, CopyRecord)| (copy.0, it.1.version) < (it.0, copy.1.version);
+            if copy.1.state != CopyState::Damaged && first.get(&copy.1.role).is_none_or(|it| is_better(it)) {
+                first.insert(&copy.1.role, copy);
+            }
+        }
+        all.extend(first.into_values().filter_map(|(n, copy)| Some((*n, copy.key.clone(), copy.size?))));
+    }
+    all
 }
 
 /// One data file or dataset; `false` when the restore was told to stop.
