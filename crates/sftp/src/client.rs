@@ -109,7 +109,8 @@ impl Client {
         let (unheard, kept, begun) = (0, Vec::new(), 0);
         let offers = Extensions::default();
         let is_far = false;
-        let mut client = Self { connection, offers, limits, is_far, handles, held: 0, tickets, free, unheard, kept, begun };
+        let mut client =
+            Self { connection, offers, limits, is_far, handles, held: 0, tickets, free, unheard, kept, begun };
         let usual = client.connection.pace.for_bytes(0);
         client.connection.pace.set(limit);
         wire::init(client.out());

@@ -84,7 +84,8 @@ impl SftpSession {
             FolderFlush::Folders(paths) => self.flush_folders(&paths)?,
             FolderFlush::Opened(opened) => {
                 let holds = |folder: &str| {
-                    let is_in = |it: &&str| it.strip_prefix(folder).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+                    let is_in =
+                        |it: &&str| it.strip_prefix(folder).is_some_and(|it| it.is_empty() || it.starts_with('/'));
                     !folders.is_empty() && (folder.is_empty() || folders.iter().any(is_in))
                 };
                 let mut replies = Vec::with_capacity(opened.len());

@@ -105,11 +105,7 @@ impl SftpSession {
     }
 
     /// Removes a run's folder with all that is in it, and tells how many objects went.
-    fn remove_run(
-        &mut self,
-        folder: &str,
-        entries: Result<Vec<Entry>, Status>,
-    ) -> Result<Result<u64, Status>, Fault> {
+    fn remove_run(&mut self, folder: &str, entries: Result<Vec<Entry>, Status>) -> Result<Result<u64, Status>, Fault> {
         let entries = match entries {
             Ok(entries) => entries,
             // Another sweeper was here.

@@ -45,7 +45,12 @@ pub(crate) struct SessionPool<'a> {
 impl<'a> SessionPool<'a> {
     pub(crate) fn new(shared: &'a Shared<'a>) -> Self {
         let connection = |(n, contact): (usize, &'a Contact)| Connection::new(shared.at(n), contact);
-        Self { shared, connections: shared.contacts.iter().enumerate().map(connection).collect(), likely: Vec::new(), told: 0 }
+        Self {
+            shared,
+            connections: shared.contacts.iter().enumerate().map(connection).collect(),
+            likely: Vec::new(),
+            told: 0,
+        }
     }
 
     /// What is probably read from now on, in this order. Nothing is asked for before the first of it is.

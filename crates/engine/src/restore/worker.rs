@@ -107,10 +107,7 @@ fn batch_of(
 }
 
 /// What is read of a batch where nothing of it is there yet, and every copy is good, in that order.
-fn likely(
-    batch: &[Asked],
-    copies: &HashMap<DvObjectId, Vec<(usize, CopyRecord)>>,
-) -> Vec<(usize, ObjectKey, u64)> {
+fn likely(batch: &[Asked], copies: &HashMap<DvObjectId, Vec<(usize, CopyRecord)>>) -> Vec<(usize, ObjectKey, u64)> {
     let mut all = Vec::new();
     for asked in batch {
         let mut first: BTreeMap<&ObjectRole, &(usize, CopyRecord)> = BTreeMap::new();
