@@ -10,8 +10,6 @@ mod sql;
 mod text;
 
 use std::ops::ControlFlow;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -29,8 +27,6 @@ use crate::{Catalog, CatalogError, Detail, Entry};
 
 /// How long the database may say nothing: before the first row of a long list, it sorts all of them.
 const SILENCE: Duration = Duration::from_secs(900);
-/// Entries that are handed over at once.
-const PART: usize = 500;
 
 /// Dataverse's PostgreSQL database, 4.8 or later, by a connection of its own for each reading.
 ///
@@ -98,53 +94,19 @@ impl Catalog for PostgresCatalog {
 
     fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError> {
         self.transact(|session, schema| {
-            pages::with_reader(session, |reader| {
-                let make = |visit: &mut Visit<'_>| match datasets(reader, schema, visit)? {
-                    ControlFlow::Continue(()) => data_files(reader, schema, detail, visit),
-                    ControlFlow::Break(()) => Ok(()),
-                };
-                beside(make, visit)
+            pages::with_reader(session, |reader| match datasets(reader, schema, visit)? {
+                ControlFlow::Continue(()) => data_files(reader, schema, detail, visit),
+                ControlFlow::Break(()) => Ok(()),
             })
         })
     }
 }
 
-/// Who is handed each entry.
-type Visit<'a> = dyn FnMut(Entry) -> ControlFlow<()> + 'a;
-
-/// Has a thread make the entries while those before them are visited here.
-fn beside(
-    make: impl FnOnce(&mut Visit<'_>) -> Result<(), CatalogError> + Send,
-    visit: &mut Visit<'_>,
-) -> Result<(), CatalogError> {
-    thread::scope(|scope| {
-        let (give, take) = mpsc::sync_channel(1);
-        let maker = scope.spawn(move || {
-            let mut part = Vec::with_capacity(PART);
-            let made = make(&mut |entry| {
-                part.push(entry);
-                if part.len() < PART {
-                    return ControlFlow::Continue(());
-                }
-                let full = std::mem::replace(&mut part, Vec::with_capacity(PART));
-                // Nobody takes it where the visitor has broken off.
-                give.send(full).map_or(ControlFlow::Break(()), ControlFlow::Continue)
-            });
-            let _ = give.send(part); // as above
-            made
-        });
-        for part in &take {
-            for entry in part {
-                if visit(entry).is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-fn datasets(reader: &mut Reader<'_>, schema: &Schema, visit: &mut Visit<'_>) -> Result<ControlFlow<()>, CatalogError> {
+fn datasets(
+    reader: &mut Reader<'_>,
+    schema: &Schema,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, CatalogError> {
     let mut rows = reader.rows("list its datasets", schema.datasets());
     while let Some(row) = rows.next()? {
         let dataset = rows::dataset(&Line::new(&row, rows.encoding), 0).map_err(|it| rows.error(it))?;
@@ -160,7 +122,7 @@ fn data_files(
     reader: &mut Reader<'_>,
     schema: &Schema,
     detail: Detail,
-    visit: &mut Visit<'_>,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<(), CatalogError> {
     let mut files = reader.rows("list its data files", schema.data_files(detail));
     let mut tables = MergeJoin::of_rows(reader.rows("list its tables", schema.tables()));

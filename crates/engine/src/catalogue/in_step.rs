@@ -1,12 +1,9 @@
 //! The ledger's rows, walked in step with the catalogue: both come in the order of ids.
 
 use std::iter::Peekable;
-use std::thread::Scope;
 
 use dvb_ledger::{EntryKind, Holding, Ledger, LedgerError, State};
 use dvb_model::{DestinationName, DvObjectId};
-
-use super::ahead::Ahead;
 
 /// A row of the ledger about one data file or dataset.
 pub(crate) trait Row {
@@ -34,16 +31,6 @@ impl<'a> InStep<'a, State> {
     /// The verdicts of one kind at a destination.
     pub(crate) fn states(ledger: &'a dyn Ledger, destination: &DestinationName, kind: EntryKind) -> Self {
         Self::new(ledger.states(destination, kind))
-    }
-
-    /// The same, read by a thread of its own.
-    pub(crate) fn states_ahead<'scope>(
-        scope: &'scope Scope<'scope, '_>,
-        ledger: &'scope dyn Ledger,
-        destination: &'scope DestinationName,
-        kind: EntryKind,
-    ) -> Self {
-        Self::new(Box::new(Ahead::of(scope, move || ledger.states(destination, kind))))
     }
 }
 

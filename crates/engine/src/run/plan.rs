@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
-use std::thread;
 
 use dvb_catalog::{Detail, Entry};
 use dvb_ledger::{Basis, EntryKind, LedgerError, State};
@@ -103,20 +102,12 @@ fn was(state: Option<&State>) -> Option<Status> {
 ///
 /// All setups have one catalogue, one ledger and the same stores.
 pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> {
-    // What is read by threads is not read any more when the plan is made.
-    thread::scope(|scope| make_within(scope, setups))
-}
-
-fn make_within<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    setups: &'scope [(&Setup<'_>, &Options)],
-) -> Result<Plan, RunError> {
     let Some((first, options)) = setups.first() else { return Err(RunError::NothingSelected) };
     let failed = |source| RunError::Spool { folder: options.spool_folder.clone(), source };
     let spool = Spool::create(&options.spool_folder).map_err(failed)?;
     let entries = Spool::create(&options.spool_folder).map_err(failed)?;
     let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let dests = setups.iter().map(|(setup, options)| DestinationRun::new(scope, setup, options)).collect();
+    let dests = setups.iter().map(|(setup, options)| DestinationRun::new(setup, options)).collect();
     let looks = options.presence_check.is_some() && options.is_whole() && !options.dry_run;
     let standing = looks.then(|| Spool::create(&options.spool_folder)).transpose().map_err(failed)?;
     let (samples, due) = (Samples::default(), BTreeSet::new());
@@ -310,14 +301,14 @@ struct DestinationRun<'a> {
 }
 
 impl<'a> DestinationRun<'a> {
-    fn new(scope: &'a thread::Scope<'a, '_>, setup: &'a Setup<'a>, options: &'a Options) -> Self {
-        let Setup { ledger, destination, .. } = *setup;
+    fn new(setup: &'a Setup<'a>, options: &'a Options) -> Self {
+        let states = |kind| InStep::states(setup.ledger, setup.destination, kind);
         Self {
             setup,
             options,
             counts: Counts::default(),
-            datasets: Known::new(InStep::states(ledger, destination, EntryKind::Dataset)),
-            files: Known::new(InStep::states_ahead(scope, ledger, destination, EntryKind::DataFile)),
+            datasets: Known::new(states(EntryKind::Dataset)),
+            files: Known::new(states(EntryKind::DataFile)),
             stands: false,
             changes: Changes::new(
                 (setup.stores, setup.ledger),
