@@ -231,7 +231,7 @@ print_table() {
     ours=$(median "$1" "$2" ours 4)
     for tool in ours rsync rclone-hash rclone sftp cp; do
         if ! grep -qP "^$1\t$2\t$tool\t" "$results"; then continue; fi
-        if grep -qP "^$1\t$2\t$tool\t.*\tok$" "$results"; then
+        if grep -qP "^$1\t$2\t$tool\t.*\tok\t" "$results"; then
             awk -v t="${title[$1-$tool]:-${title[$tool]}}" -v s="$(median "$1" "$2" "$tool" 4)" -v m="$(median "$1" "$2" "$tool" 5)" \
                 -v ours="${ours:-0}" -v files="$3" -v bytes="$4" -v range="$(range "$1" "$2" "$tool" 4)" \
                 -v client="$(median "$1" "$2" "$tool" 7)" -v server="$(median "$1" "$2" "$tool" 8)" 'BEGIN {
