@@ -43,7 +43,7 @@ pub(crate) struct Reach {
 /// Labels of Dataverse in it are escaped already ([`plain`]).
 #[derive(Debug)]
 pub(crate) struct Notice {
-    /// `run`, `verify`, …
+    /// The command's name on the command line: `run`, `verify`, …
     pub(crate) command: &'static str,
     /// Where, and with which outcome.
     pub(crate) ended: Vec<Ended>,

@@ -22,7 +22,7 @@ pub(crate) enum Verbosity {
     Quiet,
     /// On a terminal what happens, elsewhere what is wrong.
     Normal,
-    /// Every data file.
+    /// Also a line for every data file.
     Verbose,
 }
 

@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::report;
 use dvb_config::Destination;
 
-/// Whether, and which.
+/// Whether a snapshot takes the place of the databases, and which one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FromSnapshot {
     /// Without any database: by what the destination tells of itself
@@ -120,7 +120,7 @@ impl Known {
 /// The snapshots of some destinations, and a ledger that says what they say. All of it goes when this does.
 pub(super) struct Snapshots {
     ledger: Box<dyn Ledger>,
-    /// Not empty.
+    /// Never empty: without any snapshot there is nothing to say.
     fetched: Vec<(DestinationName, Fetched)>,
     refused: Vec<(DestinationName, Failure)>,
     folder: TempDir,

@@ -49,9 +49,9 @@ impl FromStr for Requirement {
     }
 }
 
-/// What falls short.
+/// What falls short of a [`Requirement`].
 pub(crate) struct Shortfall {
-    /// A line each.
+    /// What falls short, one line for each demand; empty where all is met.
     pub(crate) lines: Vec<String>,
     object: Value,
 }
@@ -61,7 +61,7 @@ impl Shortfall {
         if self.lines.is_empty() { ExitStatus::Safe } else { ExitStatus::NotSafe }
     }
 
-    /// For `--json`.
+    /// The same as an object for `--json`.
     pub(crate) fn object(&self) -> Value {
         json!({ "met": self.lines.is_empty(), "shortfalls": self.lines, "files_with_too_few_copies": self.object })
     }

@@ -34,7 +34,7 @@ pub(crate) struct Installation {
     pub(crate) folder: TempDir,
     /// The destination, as this process sees it.
     pub(crate) local: PathBuf,
-    /// The `[Backup]` section.
+    /// The text of the section `[Backup]`, with its title.
     pub(crate) backup: String,
 }
 
@@ -58,7 +58,7 @@ impl Installation {
         installation
     }
 
-    /// Writes `config.ini` anew.
+    /// Writes `config.ini` anew, from what the installation is now.
     pub(crate) fn write_config(&self) {
         let Database { host, port, name, user, password } = &self.database;
         let ledger = self.ledger.as_ref().map_or_else(|| "sqlite:ledger.db".to_owned(), |it| it.name.clone());

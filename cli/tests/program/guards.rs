@@ -176,7 +176,7 @@ fn a_place_is_proved_without_a_ledger() {
     unusable.says(&["it carries an id (installation", "could not be compared without the ledger"]);
 }
 
-/// Files and folders.
+/// All files and folders below a folder, in the order of their paths.
 fn everything(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {

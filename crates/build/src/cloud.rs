@@ -30,7 +30,7 @@ pub enum CloudError {
     /// A file that is named cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// Its path.
+        /// Path of the file that cannot be read.
         path: PathBuf,
         /// What the system said.
         #[source]

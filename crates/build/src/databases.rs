@@ -12,7 +12,7 @@ use crate::error::BuildError;
 
 /// What the catalogue is read from.
 pub enum CatalogueReader {
-    /// Dataverse's database.
+    /// Dataverse's database, as it is now.
     Database(PostgresCatalog),
     /// A snapshot in a file.
     Snapshot(SnapshotCatalog),

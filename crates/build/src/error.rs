@@ -18,13 +18,13 @@ pub enum BuildError {
         path.display()
     )]
     NoStore {
-        /// The configuration file.
+        /// The configuration file that names no store.
         path: PathBuf,
     },
     /// Nothing to read the catalogue from.
     #[error("{}: there is no [Database] section: it says how to read Dataverse's PostgreSQL", path.display())]
     NoDatabase {
-        /// The configuration file.
+        /// The configuration file that lacks the section.
         path: PathBuf,
     },
     /// Identifiers without a prefix would be looked for in another store.
@@ -41,25 +41,25 @@ pub enum BuildError {
     /// A destination that makes no sense as it is described.
     #[error("destination {destination} cannot be used as [Backup] describes it")]
     Destination {
-        /// Its name.
+        /// Name of the destination.
         destination: String,
-        /// What is wrong.
+        /// What is wrong with its description.
         #[source]
         source: CloudError,
     },
     /// A library that is not built in, or an algorithm that it does not know.
     #[error("destination {destination} cannot be used")]
     Ssh {
-        /// Its name.
+        /// Name of the destination.
         destination: String,
-        /// Which one.
+        /// Which library or algorithm that is.
         #[source]
         source: SinkError,
     },
     /// A key that could never let anybody in, or that others can read.
     #[error("destination {destination} cannot be used; see SshKeyFile and SshKeyPassphrase")]
     SshKey {
-        /// Its name.
+        /// Name of the destination.
         destination: String,
         /// What is wrong with the file.
         #[source]

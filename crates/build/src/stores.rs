@@ -30,7 +30,7 @@ pub struct StoreTable {
 pub struct StoreRow {
     /// Its type, as it was written.
     pub type_name: String,
-    /// What described it.
+    /// What described it; where several did, the one that counts.
     pub origin: Origin,
     /// Where its bytes are, as far as that is known.
     pub place: String,
@@ -81,13 +81,13 @@ impl StoreRow {
 /// What described a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// `FileSystemDirectory`.
+    /// The key `FileSystemDirectory` of `[Repository]`.
     Repository,
     /// A `[Store ID]` section.
     Section,
     /// A container's environment, with who gave it.
     Environment(Giver),
-    /// `DomainXml`.
+    /// Payara's `domain.xml`, which the key `DomainXml` names.
     DomainXml,
 }
 

@@ -26,7 +26,7 @@ pub enum CatalogError {
     Refused {
         /// Host, port and database.
         target: String,
-        /// The role.
+        /// The role that was to log in.
         role: String,
         /// What the driver said.
         #[source]
@@ -50,9 +50,9 @@ pub enum CatalogError {
     Denied {
         /// Host, port and database.
         target: String,
-        /// The database alone.
+        /// Name of the database, without its server.
         database: String,
-        /// The role.
+        /// The role that logged in, and lacks the rights.
         role: String,
         /// The tables, or the schemas (`schema public`) that hide them.
         relations: Vec<String>,
@@ -67,7 +67,7 @@ pub enum CatalogError {
     UnknownSchema {
         /// Host, port and database.
         target: String,
-        /// The role.
+        /// The role whose search path was looked through.
         role: String,
         /// Every column that is missing, as `table.column`.
         missing: Vec<String>,
@@ -89,7 +89,7 @@ pub enum CatalogError {
     Full {
         /// Where: `on the disk of …`.
         place: String,
-        /// What said so.
+        /// What the driver or the system said.
         #[source]
         source: Cause,
     },
@@ -107,7 +107,7 @@ pub enum CatalogError {
     /// The snapshot cannot be read as a file.
     #[error("cannot read the catalogue snapshot {}", path.display())]
     Unreadable {
-        /// Path of the file or folder that it is about.
+        /// Path of the snapshot.
         path: PathBuf,
         /// What the operating system or the decompression said.
         #[source]
@@ -116,7 +116,7 @@ pub enum CatalogError {
     /// The file is something else.
     #[error("{} is not a catalogue snapshot: no header line", path.display())]
     NotASnapshot {
-        /// Path of the file or folder that it is about.
+        /// Path of the snapshot.
         path: PathBuf,
     },
     /// The snapshot was written by a newer program.
@@ -126,9 +126,9 @@ pub enum CatalogError {
         path.display()
     )]
     NewerSnapshot {
-        /// Path of the file or folder that it is about.
+        /// Path of the snapshot.
         path: PathBuf,
-        /// Its version.
+        /// Version of the format that the snapshot was written in.
         found: u32,
         /// The newest that this program knows.
         known: u32,
@@ -136,7 +136,7 @@ pub enum CatalogError {
     /// A line of the snapshot is not what the format says.
     #[error("line {line} of the catalogue snapshot {} is wrong: {why}", path.display())]
     BadLine {
-        /// Path of the file or folder that it is about.
+        /// Path of the snapshot.
         path: PathBuf,
         /// Counted from 1, after decompression.
         line: u64,
@@ -146,7 +146,7 @@ pub enum CatalogError {
     /// The snapshot has no last line: it was not written to its end, or not copied whole.
     #[error("the catalogue snapshot {} is cut off at line {line}: copy or write it anew", path.display())]
     CutOff {
-        /// Path of the file or folder that it is about.
+        /// Path of the snapshot.
         path: PathBuf,
         /// The line that should be there, counted from 1.
         line: u64,

@@ -34,7 +34,7 @@ pub struct Destination {
 /// Facts about a destination that only its administrator knows, in their words; `None`: not stated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stated {
-    /// Where it stands.
+    /// `Place`: where it stands, for example a room or a city.
     pub place: Option<String>,
     /// What the copies are stored on.
     pub medium: Option<String>,
@@ -51,7 +51,7 @@ pub enum DestinationKind {
     Ssh(SshTarget),
     /// A container of `OpenStack` Swift.
     Swift(SwiftTarget),
-    /// A bucket.
+    /// A bucket of an S3 service, Amazon's or another.
     S3(S3Target),
     /// A folder of this machine.
     Directory(PathBuf),
@@ -120,11 +120,11 @@ pub struct SwiftTarget {
 /// Version of Swift's login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SwiftAuthVersion {
-    /// Swift's own.
+    /// Swift's own login (TempAuth and the like), without Keystone.
     V1,
-    /// Keystone version 2.
+    /// Keystone version 2.0, which `OpenStack` dropped in 2018.
     V2,
-    /// Keystone version 3.
+    /// Keystone version 3, with domains and projects.
     V3,
 }
 
@@ -133,21 +133,21 @@ pub enum SwiftAuthVersion {
 pub enum SwiftAuth {
     /// A user and a password.
     User {
-        /// `SwiftUser`.
+        /// `SwiftUser`, the account that logs in.
         user: String,
-        /// `SwiftKey`.
+        /// `SwiftKey`: the password or key of that account.
         key: Secret,
     },
     /// A Keystone application credential; only with version 3.
     ApplicationCredential {
-        /// The id that it is about.
+        /// The id of the application credential.
         id: String,
-        /// The secret that it is about.
+        /// The secret that was shown once, when it was made.
         secret: Secret,
     },
 }
 
-/// A bucket.
+/// A bucket of an S3 service, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Target {
     /// Name of the bucket that holds the copies.
@@ -173,7 +173,7 @@ pub struct S3Target {
 /// A library that speaks SSH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SshLibrary {
-    /// russh.
+    /// russh, in Rust, which is always built in.
     #[default]
     Russh,
     /// libssh2, where this program was built with it.
@@ -187,7 +187,7 @@ pub enum Verify {
     Auto,
     /// The server's own digest, or failure.
     RemoteHash,
-    /// Reading back.
+    /// Reading the whole copy back, also where the server offers a digest.
     ReadBack,
 }
 

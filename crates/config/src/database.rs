@@ -14,7 +14,7 @@ const DEFAULT_LEDGER: &str = "/var/lib/dataverse-backup/ledger.db";
 /// How long each address of a database server may take to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `[Database]`.
+/// The section `[Database]`: what is read, and where the results are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
     /// What the catalogue is read from.
@@ -26,7 +26,7 @@ pub struct Database {
 /// What the catalogue is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CatalogueSource {
-    /// Dataverse's own database.
+    /// Dataverse's own database, which is only read.
     Postgres(PostgresTarget),
     /// A snapshot of it.
     File(PathBuf),

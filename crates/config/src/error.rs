@@ -26,7 +26,7 @@ impl fmt::Display for Problem {
 /// A file that holds a secret, and that group or others may read or write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposed {
-    /// Path of the file that it is about.
+    /// Path of the file that is open to others.
     pub path: PathBuf,
     /// Its permission bits, such as `0o644`.
     pub mode: u32,
@@ -56,7 +56,7 @@ pub enum ConfigError {
     /// The file is there or was named, and cannot be read.
     #[error("cannot read the configuration file {}", path.display())]
     Unreadable {
-        /// Path of the file or folder that it is about.
+        /// Path of the configuration file.
         path: PathBuf,
         /// What the system said.
         #[source]
@@ -65,7 +65,7 @@ pub enum ConfigError {
     /// The file is not UTF-8 text.
     #[error("{}, line {line}: not UTF-8 text; save the file in UTF-8", path.display())]
     NotText {
-        /// Path of the file or folder that it is about.
+        /// Path of the configuration file.
         path: PathBuf,
         /// The first line that is not.
         line: usize,
@@ -73,7 +73,7 @@ pub enum ConfigError {
     /// Refused for safety: secrets could be read by others (exit code 7, not 2).
     #[error("{}{}", lines(files), also(path, problems))]
     Exposed {
-        /// Path of the file or folder that it is about.
+        /// Path of the configuration file.
         path: PathBuf,
         /// Every file that is open to others; never empty.
         files: Vec<Exposed>,
@@ -83,7 +83,7 @@ pub enum ConfigError {
     /// The file says things that make no sense; all of them.
     #[error("{} cannot be used:\n  {}", path.display(), lines(problems))]
     Invalid {
-        /// Path of the file or folder that it is about.
+        /// Path of the configuration file.
         path: PathBuf,
         /// What is wrong, in the order of the lines; never empty.
         problems: Vec<Problem>,
@@ -91,7 +91,7 @@ pub enum ConfigError {
     /// `domain.xml` cannot be read.
     #[error("cannot read {}, which DomainXml names", path.display())]
     DomainXmlUnreadable {
-        /// Path of the file or folder that it is about.
+        /// Path of the `domain.xml`.
         path: PathBuf,
         /// What the system said.
         #[source]
@@ -100,11 +100,11 @@ pub enum ConfigError {
     /// It is not XML, or not that of a domain.
     #[error("{}, line {line}: {what}; DomainXml needs the domain.xml of Payara", path.display())]
     DomainXmlBroken {
-        /// Path of the file or folder that it is about.
+        /// Path of the `domain.xml`.
         path: PathBuf,
         /// Number of the line in the file.
         line: usize,
-        /// What it is about, in a few words.
+        /// What is wrong there, in a few words.
         what: String,
     },
     /// It describes no store.
@@ -113,7 +113,7 @@ pub enum ConfigError {
         path.display()
     )]
     DomainXmlNoStore {
-        /// Path of the file or folder that it is about.
+        /// Path of the `domain.xml`.
         path: PathBuf,
     },
 }

@@ -8,7 +8,7 @@ use super::Secret;
 use super::fields::Fields;
 use super::value::{self, BadValue};
 
-/// `[Notifications]`.
+/// The section `[Notifications]`; where it is absent, nobody is told of anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notifications {
     /// Recipients; empty: no mail. `user@host`, or a local user's name alone.
@@ -44,13 +44,13 @@ impl Default for Notifications {
 /// After which runs the report is mailed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EmailWhen {
-    /// After each.
+    /// After each run, whatever its outcome.
     Always,
     /// After those that did not end with "everything is safe", or met with a store that nobody configured.
     Problems,
 }
 
-/// A mail server.
+/// A mail server that takes the report, instead of the system's sendmail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Smtp {
     /// Name or address of the server.
@@ -66,7 +66,7 @@ pub struct Smtp {
 /// Encryption of the connection to a mail server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SmtpTls {
-    /// Not encrypted.
+    /// Not encrypted: whoever is on the way can read the report and the login.
     None,
     /// Encrypted by STARTTLS before anything is said, or failure.
     StartTls,

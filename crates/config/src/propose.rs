@@ -25,25 +25,25 @@ pub struct ProposalSources {
 pub enum Address {
     /// A folder of this host.
     Directory(String),
-    /// `ssh://USER@HOST[:PORT]/FOLDER`
+    /// A folder on an SSH server: `ssh://USER@HOST[:PORT]/FOLDER`.
     Ssh {
         /// Whom to log in as.
         user: String,
-        /// Name or address.
+        /// Name or address of the SSH server.
         host: String,
-        /// Absent: 22.
+        /// TCP port that it listens on; `None` means 22.
         port: Option<u16>,
         /// From the root on.
         folder: String,
     },
-    /// `s3://BUCKET[/PREFIX]`
+    /// A bucket of an S3 service: `s3://BUCKET[/PREFIX]`.
     S3 {
         /// Name of the bucket.
         bucket: String,
         /// What keys begin with; may be empty.
         prefix: String,
     },
-    /// `swift://CONTAINER`
+    /// A container of `OpenStack` Swift: `swift://CONTAINER`.
     Swift(String),
 }
 

@@ -8,7 +8,7 @@ use dvb_model::DriverId;
 use super::fields::Fields;
 use super::value;
 
-/// `[Repository]`.
+/// The section `[Repository]`: the stores and what is copied of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Repository {
     /// Folder of the store `file`.

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value.
+    /// Takes a password or key; from here on only [`expose`](Self::expose) gives it out.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())

@@ -8,7 +8,7 @@ use super::Secret;
 use super::fields::Fields;
 use super::value::{self, BadValue};
 
-/// `[Store ID]`.
+/// A section `[Store ID]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// The driver id, which stands before `://` in storage identifiers.
@@ -20,31 +20,31 @@ pub struct Store {
 /// What a store is, with what its kind needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreType {
-    /// A folder.
+    /// A folder of this machine, which Dataverse writes to itself.
     File {
-        /// The folder.
+        /// Absolute path of the folder that the datasets' folders are in.
         directory: PathBuf,
         /// Further folders that links in it may lead to.
         extra_roots: Vec<PathBuf>,
     },
-    /// A bucket.
+    /// A bucket of an S3 service, Amazon's or another.
     S3 {
         /// `bucket-name`; without it the bucket that each identifier names.
         bucket_name: Option<String>,
-        /// `profile` in `~/.aws`.
+        /// `profile`: the profile of `~/.aws/config` and `~/.aws/credentials`; `None`: the usual one.
         profile: Option<String>,
-        /// `custom-endpoint-url`.
+        /// `custom-endpoint-url`: address of a service that is not Amazon's.
         custom_endpoint_url: Option<String>,
-        /// `custom-endpoint-region`.
+        /// `custom-endpoint-region`: the region that requests are signed for.
         custom_endpoint_region: Option<String>,
-        /// `path-style-access`.
+        /// `path-style-access`: whether the bucket stands in the path of an address; `false` where not set.
         path_style_access: bool,
-        /// `access-key` and `secret-key`.
+        /// `access-key` and `secret-key`; `None`: those of the profile or of the environment.
         keys: Option<AccessKeyPair>,
     },
     /// Containers of `OpenStack` Swift.
     Swift {
-        /// `defaultEndpoint`.
+        /// `defaultEndpoint`: the one meant where an identifier names none; always among `endpoints`.
         default_endpoint: Option<String>,
         /// Every endpoint that the section names; never empty.
         endpoints: Vec<SwiftEndpoint>,
@@ -58,7 +58,7 @@ pub enum StoreType {
         /// Whether the bytes are copied.
         policy: Policy,
     },
-    /// A Globus endpoint.
+    /// A Globus endpoint, whose bytes can be read where it also has a web address.
     Globus {
         /// An address below which the bytes can be read; always there when the policy is to copy.
         base_url: Option<String>,
@@ -81,7 +81,7 @@ pub struct AccessKeyPair {
 /// What becomes of files whose bytes are elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Only recorded.
+    /// The files are recorded as not covered; their bytes are not read.
     Reference,
     /// Copied, where they can be read.
     Copy,
@@ -115,14 +115,14 @@ pub struct SwiftEndpoint {
 pub enum SwiftAuthType {
     /// Swift's own login, version 1.
     Basic,
-    /// Keystone version 2.
+    /// Keystone version 2.0; a tenant must be given.
     Keystone,
-    /// Keystone version 3.
+    /// Keystone version 3, with domains and projects.
     KeystoneV3,
 }
 
 impl StoreType {
-    /// Its kind alone.
+    /// The kind of store, without what its kind needs.
     #[must_use]
     pub fn kind(&self) -> StoreKind {
         match self {

@@ -9,13 +9,13 @@ use thiserror::Error;
 /// A digest algorithm of Dataverse (`DataFile.ChecksumType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// MD5, Dataverse's default.
+    /// MD5, which Dataverse takes where nothing else is configured.
     Md5,
     /// SHA-1, the default of package files.
     Sha1,
     /// SHA-256, the one that this program always computes.
     Sha256,
-    /// SHA-512.
+    /// SHA-512, which an installation may choose (`:FileFixityChecksumAlgorithm`).
     Sha512,
 }
 
@@ -100,7 +100,7 @@ impl Digest {
         self.to_string()
     }
 
-    /// The raw bytes.
+    /// The digest itself: as many bytes as [`Algorithm::digest_len`] says.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

@@ -58,7 +58,7 @@ pub struct Observed {
 /// Two sides that should be equal are not, or could not be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Mismatch {
-    /// The digests differ.
+    /// The destination's digest is another one than that of the bytes read.
     #[error("{} is {expected} where it was read and {found} where it lies", expected.algorithm())]
     Digest {
         /// Of the bytes read at the source.
@@ -66,7 +66,7 @@ pub enum Mismatch {
         /// Of the bytes at the destination.
         found: Digest,
     },
-    /// The sizes differ.
+    /// The destination has more or fewer bytes than were read.
     #[error("{expected} bytes where it was read and {found} where it lies")]
     Size {
         /// Bytes read at the source.

@@ -44,7 +44,7 @@ impl Answer {
         self.header("etag").map(|it| it.trim_matches('"'))
     }
 
-    /// What `Content-Length` says.
+    /// Bytes of the body by `Content-Length`; `None` where it is absent or no number.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         content_length(&self.headers)

@@ -18,7 +18,7 @@ const PROGRESS: u64 = 1 << 20;
 pub enum Version {
     /// `ETag`, as the server wrote it.
     ETag(String),
-    /// `Last-Modified`.
+    /// `Last-Modified`, as the server wrote it: changes within one second do not show.
     LastModified(String),
 }
 

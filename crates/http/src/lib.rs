@@ -31,7 +31,7 @@ pub enum NotTrusted {
     /// It has a certificate that cannot be read.
     #[error("a certificate cannot be read")]
     Unreadable(#[from] ureq::Error),
-    /// It has none.
+    /// The file has no certificate in PEM.
     #[error("there is no certificate in PEM")]
     None,
 }

@@ -50,7 +50,7 @@ impl Service {
         Self { agent: agent(roots, &limits, more), limits, interrupt }
     }
 
-    /// Its time limits.
+    /// The time limits that it was made with.
     #[must_use]
     pub fn limits(&self) -> &TimeLimits {
         &self.limits

@@ -57,7 +57,7 @@ impl StoragePid {
 /// A dataset that is not harvested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// Dataverse's column `dataset.id`.
+    /// Dataverse's column `dataset.id`, which never changes.
     pub id: DvObjectId,
     /// Its PID as people write it, for example `doi:10.5072/FK2/ABC`; empty where it has none.
     pub pid: String,
@@ -96,14 +96,14 @@ pub struct Tabular {
 /// A row of `auxiliaryfile`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuxiliaryFile {
-    /// Dataverse's column `formattag`.
+    /// Dataverse's column `formattag`: what kind of file it is, for the tool that made it.
     pub format_tag: String,
-    /// Dataverse's column `formatversion`.
+    /// Dataverse's column `formatversion`: the version of that format.
     pub format_version: String,
-    /// `contenttype`.
+    /// `contenttype`, the media type; `None` where NULL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// `filesize` in bytes.
+    /// `filesize` in bytes; `None` where NULL or negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// `checksum` as it stands; its algorithm follows from its length.
@@ -137,14 +137,14 @@ pub struct FileVersion {
 /// An embargo on a data file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Embargo {
-    /// `dateavailable`, `YYYY-MM-DD`.
+    /// `dateavailable`, `YYYY-MM-DD`: the day on which the embargo ends.
     pub until: String,
 }
 
 /// A retention period of a data file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// `dateunavailable`, `YYYY-MM-DD`.
+    /// `dateunavailable`, `YYYY-MM-DD`: the day on which the file stops being available.
     pub until: String,
 }
 
@@ -167,7 +167,7 @@ pub struct DataFile {
     pub checksum_type: String,
     /// `checksumvalue` as it stands; may be junk (dataverse.md R7).
     pub checksum_value: String,
-    /// Dataverse's column `contenttype`.
+    /// Dataverse's column `contenttype`, the media type; of the `.tab` when tabular.
     pub content_type: String,
     /// `filesize` in bytes; of the `.tab` when tabular. `None` where NULL or negative.
     #[serde(default)]
@@ -178,7 +178,7 @@ pub struct DataFile {
     /// `ingeststatus`: `A` none or done, `B` scheduled, `C` in progress, `D` error; often NULL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingest_status: Option<char>,
-    /// `datafile.restricted`.
+    /// `datafile.restricted`: only people with a permission may download it.
     #[serde(default)]
     pub restricted: bool,
     /// The embargo, if any.

@@ -10,11 +10,11 @@ use crate::{DriverId, KeyError, ObjectKey, ObjectName, StoragePid};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
-    /// A folder (`FileAccessIO`).
+    /// A folder of Dataverse's host (`FileAccessIO`).
     File,
-    /// A bucket (`S3AccessIO`).
+    /// A bucket of an S3 service (`S3AccessIO`).
     S3,
-    /// `OpenStack` Swift (`SwiftAccessIO`).
+    /// Containers of `OpenStack` Swift (`SwiftAccessIO`).
     Swift,
     /// Bytes on somebody else's web server (`RemoteOverlayAccessIO`).
     Remote,

@@ -92,7 +92,7 @@ impl ObjectName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The text.
+    /// The name as text: parts with `/` between, never empty, never with `..`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -165,7 +165,7 @@ impl ObjectKey {
         self.parts().next() == Some(OWN_FOLDER)
     }
 
-    /// The text.
+    /// The key as text: parts with `/` between, never empty, never with `..`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

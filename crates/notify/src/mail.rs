@@ -36,7 +36,7 @@ pub enum MailError {
     /// An address is none.
     #[error("cannot write a mail to or from {address:?}")]
     Address {
-        /// The address.
+        /// The address as it is configured.
         address: String,
         /// What is wrong with it.
         #[source]
@@ -48,7 +48,7 @@ pub enum MailError {
     /// The system's sendmail did not take the mail.
     #[error("cannot mail the report with {}; install a mail system or set SmtpHost", program.display())]
     Sendmail {
-        /// The program.
+        /// Path of the sendmail that was called.
         program: PathBuf,
         /// The error of the library or system behind it.
         #[source]
@@ -57,9 +57,9 @@ pub enum MailError {
     /// The mail server did not take the mail.
     #[error("cannot mail the report by {host}, port {port}; try SmtpHost, SmtpPort, SmtpTls and the login by hand")]
     Smtp {
-        /// Name or address of the host that it is about.
+        /// Name or address of the mail server.
         host: String,
-        /// Port.
+        /// TCP port of the mail server.
         port: u16,
         /// The error of the library or system behind it.
         #[source]
@@ -68,7 +68,7 @@ pub enum MailError {
     /// The mail server took it, but not for everybody.
     #[error("{host} refused the report for {}; the other addresses got it", refused.join(", "))]
     Recipients {
-        /// Name or address of the host that it is about.
+        /// Name or address of the mail server.
         host: String,
         /// The addresses that it refused.
         refused: Vec<String>,

@@ -36,7 +36,7 @@ pub struct Work {
 #[derive(Debug, Error)]
 #[error("cannot write the metrics to {}; check the directory and its permissions", path.display())]
 pub struct MetricsError {
-    /// Path of the file that it is about.
+    /// Path of the file of metrics.
     pub path: PathBuf,
     /// What the system said.
     #[source]
@@ -95,7 +95,7 @@ families! {
 /// Which samples of a family are replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// All.
+    /// All of them, of every destination.
     Everything,
     /// Those of one destination.
     Destination(String),
@@ -106,7 +106,7 @@ pub enum Scope {
 /// New samples in the place of old ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Of which metric.
+    /// The metric whose samples are replaced.
     pub family: Family,
     /// Which of its old samples go. A destination's name becomes the first label of the new ones.
     pub scope: Scope,

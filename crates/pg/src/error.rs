@@ -61,9 +61,9 @@ pub enum PgError {
     /// The file with root certificates is of no use.
     #[error("cannot use the root certificates in {}; check sslrootcert", path.display())]
     RootCert {
-        /// Path of the file or folder that it is about.
+        /// Path of the file that `sslrootcert` names.
         path: PathBuf,
-        /// Why.
+        /// What the system or OpenSSL said of the file.
         #[source]
         source: Cause,
     },
@@ -72,7 +72,7 @@ pub enum PgError {
         "sslmode {mode} needs a file of root certificates of your own; set sslrootcert to it, or sslmode to verify-full"
     )]
     NoRootCert {
-        /// The mode that it is about.
+        /// The `sslmode` that asks for it.
         mode: SslMode,
     },
     /// The server refused a statement.

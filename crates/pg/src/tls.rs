@@ -16,7 +16,7 @@ use crate::{PgError, PostgresTarget};
 /// Where libpq would look for `~/.postgresql/root.crt`, nothing is looked for: the root certificate is given or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SslMode {
-    /// Never encrypted.
+    /// Never encrypted, also where the server offers it.
     Disable,
     /// Encrypted where that works, else not. The server is not checked.
     #[default]

@@ -34,7 +34,7 @@ pub enum Layout {
 /// How addresses are signed (`UrlSignerUtil`).
 #[derive(Clone)]
 pub struct Signing {
-    /// `secret-key`.
+    /// `secret-key` of the store in Dataverse's configuration, which the other server knows too.
     pub key: String,
     /// The local time, which the server compares with its own.
     pub clock: Arc<dyn Fn() -> DateTime + Send + Sync>,

@@ -32,7 +32,7 @@ pub struct Facts {
 /// One of Dataverse's stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFacts {
-    /// Its driver id.
+    /// The driver id, which stands before `://` in storage identifiers.
     pub id: String,
     /// Its type, as Dataverse calls it.
     pub kind: String,
@@ -41,7 +41,7 @@ pub struct StoreFacts {
 /// One destination, as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationFacts {
-    /// Its name.
+    /// Its name in the configuration and in the ledger.
     pub name: DestinationName,
     /// How it is spoken to: `SFTP`, `S3`, `Swift`, `directory`.
     pub protocol: &'static str,

@@ -4,14 +4,14 @@
 
 use serde::Serialize;
 
-/// A custody report.
+/// What a custody report says, made by [`gather`](crate::gather) from the ledger and the [`Facts`](crate::Facts).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Always `dataverse-backup report`.
+    /// What a reader recognizes the document by: always `dataverse-backup report`.
     pub format: &'static str,
     /// Raised when a field is renamed or changes its meaning.
     pub format_version: u32,
-    /// The time that it is about.
+    /// When the report was made; its figures are of that time.
     pub as_of: String,
     /// The beginning of its period.
     pub since: String,
@@ -27,7 +27,7 @@ pub struct Report {
     pub destinations: Vec<DestinationReport>,
     /// How, and how long ago, bytes were compared with recorded digests.
     pub fixity: Vec<Fixity>,
-    /// Damage and loss.
+    /// Damage and loss that was ever found, repaired or not.
     pub incidents: Incidents,
     /// Losses that were acknowledged.
     pub acknowledged: Vec<AcknowledgedLoss>,
@@ -71,9 +71,9 @@ pub struct Head {
 /// The newest snapshot that a run left at a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SnapshotSeen {
-    /// The destination.
+    /// Name of the destination; in a public report, its number.
     pub destination: String,
-    /// Its name there.
+    /// Name of the snapshot's file at the destination.
     pub name: String,
     /// SHA-256 of its bytes.
     pub sha256: String,
@@ -84,9 +84,9 @@ pub struct SnapshotSeen {
 /// A key of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyLine {
-    /// The key.
+    /// The key as the configuration file spells it; of several destinations, with the number of its own.
     pub key: String,
-    /// Its value.
+    /// The value that counts, also where the key is absent and its default holds.
     pub value: String,
 }
 
@@ -94,11 +94,11 @@ pub struct PolicyLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PromiseState {
-    /// It is.
+    /// Everything that the promise is about keeps to it.
     Met,
-    /// It is not.
+    /// At least one thing breaks it; [`Promise::figures`] says how many.
     NotMet,
-    /// Nothing was promised.
+    /// The configuration promises nothing here, so nothing can be broken.
     NotPromised,
 }
 
@@ -133,7 +133,7 @@ pub struct Holdings {
 pub struct CopiesLevel {
     /// How many destinations have a proved copy.
     pub copies: u64,
-    /// Or more.
+    /// Data files with more copies than `copies` are counted here too; true for the highest level alone.
     pub or_more: bool,
     /// How many data files.
     pub files: u64,
@@ -144,13 +144,14 @@ pub struct CopiesLevel {
 /// Data files that are not covered for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonCount {
-    /// The reason.
+    /// Why no backup can read their bytes; `None` in a public report, and for the sum of the reasons that are not
+    /// told apart.
     pub reason: Option<String>,
     /// How many data files.
     pub files: u64,
 }
 
-/// A destination.
+/// What a report says of one destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DestinationReport {
     /// Its name; in a public report, its number.
@@ -173,7 +174,7 @@ pub struct DestinationReport {
     pub demanded_evidence: &'static str,
     /// Copies that are proved.
     pub copies: u64,
-    /// Their bytes.
+    /// Size of the proved copies together, in bytes.
     pub bytes: u64,
     /// The same copies by how they were proved last.
     pub evidence: Vec<EvidenceCount>,
@@ -194,16 +195,16 @@ pub struct DestinationReport {
 pub struct EvidenceCount {
     /// Which: `remote-hash`, `read-back`, …
     pub evidence: String,
-    /// How many copies.
+    /// Copies that this evidence proved last.
     pub copies: u64,
 }
 
 /// Data files of one status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusCount {
-    /// Which.
+    /// The status by the name that the ledger and the reports have for it, for example `FAIL_READ`.
     pub status: &'static str,
-    /// How many.
+    /// Data files of the catalogue with this status.
     pub files: u64,
 }
 
@@ -219,7 +220,7 @@ pub struct Outcome {
 /// The last run of everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastRun {
-    /// When it began.
+    /// When the run began, RFC 3339 UTC.
     pub started: String,
     /// How it ended, over all destinations.
     pub outcome: Outcome,
@@ -228,7 +229,7 @@ pub struct LastRun {
 /// Comparisons with recorded digests on one side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fixity {
-    /// `destination` or `store`.
+    /// Whose bytes were read: `destination`, or `store` for Dataverse's own.
     pub side: &'static str,
     /// The destination; `Dataverse's stores` for these.
     pub place: String,
@@ -265,7 +266,7 @@ pub struct AgeBin {
     pub from_days: u64,
     /// To less than this many.
     pub to_days: u64,
-    /// How many.
+    /// Copies or data files (see [`Fixity::unit`]) that were last checked so long ago.
     pub count: u64,
     /// Those of them that are older than promised.
     pub overdue: u64,
@@ -278,13 +279,13 @@ pub struct Checks {
     pub commands: u64,
     /// Comparisons, or looks that found nothing there.
     pub checked: u64,
-    /// The recorded bytes.
+    /// Comparisons that found the recorded bytes.
     pub good: u64,
     /// Other bytes, or none.
     pub bad: u64,
 }
 
-/// Damage and loss.
+/// Damage and loss of objects, at destinations and in Dataverse's stores, as the ledger has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Incidents {
     /// All that are on record.
@@ -304,7 +305,7 @@ pub struct Incidents {
 /// Incidents that were found in one month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IncidentsOfMonth {
-    /// The month, `2026-01`.
+    /// The month in UTC, for example `2026-01`.
     pub month: String,
     /// Those that are repaired.
     pub repaired: u64,
@@ -315,7 +316,7 @@ pub struct IncidentsOfMonth {
 /// Bytes by their size and digest, as far as these are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BytesFound {
-    /// How many.
+    /// Their number; `None` where it is not known, or nothing was there.
     pub size: Option<u64>,
     /// Of which algorithm the digest is.
     pub algorithm: Option<String>,
@@ -323,7 +324,7 @@ pub struct BytesFound {
     pub digest: Option<String>,
 }
 
-/// One incident.
+/// Damage or loss of one object on one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IncidentReport {
     /// Its number in the ledger.
@@ -338,23 +339,23 @@ pub struct IncidentReport {
     pub object: String,
     /// Which version of it.
     pub version: u32,
-    /// `store` or `destination`.
+    /// Where it was found: `store` for one of Dataverse's, or `destination`.
     pub side: &'static str,
     /// Driver id, or name of the destination.
     pub place: Option<String>,
-    /// Its key there.
+    /// Key of the object in that place; `None` in a public report.
     pub key: Option<String>,
-    /// `missing`, `damaged`, …
+    /// What the check saw, as the ledger has it: `missing`, `damaged`, …
     pub found: String,
     /// The same in a sentence.
     pub detail: Option<String>,
     /// When it was found.
     pub found_at: String,
-    /// By which command.
+    /// The command that found it, for example `verify`; `None` where the ledger does not say.
     pub found_by: Option<String>,
     /// What was on record.
     pub expected: BytesFound,
-    /// What was there.
+    /// What the check found in their place; all unknown where nothing was there.
     pub actual: BytesFound,
     /// How it was repaired.
     pub repair: Option<IncidentRepair>,
@@ -365,7 +366,7 @@ pub struct IncidentReport {
 /// How an incident ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IncidentRepair {
-    /// When.
+    /// When the good bytes were back and proved, RFC 3339 UTC.
     pub at: String,
     /// Where the good bytes came from.
     pub from: Option<String>,
@@ -380,11 +381,11 @@ pub struct IncidentRepair {
 /// What an administrator wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IncidentWords {
-    /// The words.
+    /// What the administrator wrote; `None` in a public report.
     pub text: Option<String>,
-    /// Who.
+    /// Who wrote it; `None` in a public report.
     pub by: Option<String>,
-    /// When.
+    /// When it was written, RFC 3339 UTC.
     pub at: String,
 }
 
@@ -401,7 +402,7 @@ pub struct AcknowledgedLoss {
     pub copies: u64,
     /// When it was acknowledged.
     pub at: String,
-    /// By whom.
+    /// Who acknowledged it; `None` in a public report.
     pub by: Option<String>,
     /// Why it is lost, in their words.
     pub reason: Option<String>,
@@ -412,9 +413,9 @@ pub struct AcknowledgedLoss {
 /// A restore that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Drill {
-    /// When it began.
+    /// When the drill began, RFC 3339 UTC.
     pub started: String,
-    /// From which destinations.
+    /// The destinations that the sample was restored from.
     pub destinations: Vec<String>,
     /// What it was about.
     pub scope: Option<String>,
@@ -432,16 +433,16 @@ pub struct Drill {
     pub by_dataverse: Option<u64>,
     /// Those that did not come back, or not right.
     pub failed: Option<u64>,
-    /// Who did it.
+    /// Who gave the command, on which host; `None` in a public report.
     pub by: Option<String>,
-    /// How it ended.
+    /// How the command ended, by its exit code.
     pub outcome: Outcome,
 }
 
 /// What was deleted on purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Purges {
-    /// Commands that deleted.
+    /// Commands `purge` of the period that came to their end.
     pub commands: u64,
     /// Objects deleted, by the legal basis.
     pub by_basis: Vec<(String, u64)>,
@@ -450,9 +451,9 @@ pub struct Purges {
 /// A command with brakes that were taken off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Overridden {
-    /// When it began.
+    /// When the command began, RFC 3339 UTC.
     pub started: String,
-    /// Which command.
+    /// Name of the command, for example `run`.
     pub command: String,
     /// Which brakes, as the command line spells them.
     pub overrides: Vec<String>,
@@ -460,16 +461,16 @@ pub struct Overridden {
     pub scope: Option<String>,
     /// Who gave it, on which host.
     pub by: Option<String>,
-    /// How it ended.
+    /// How the command ended, by its exit code.
     pub outcome: Outcome,
 }
 
 /// How often a command was given in the period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CommandCount {
-    /// Which.
+    /// Name of the command, for example `run`.
     pub command: String,
-    /// How often.
+    /// How often it was given in the period, however it ended.
     pub times: u64,
     /// Those that ended with exit code 0.
     pub good: u64,
@@ -486,11 +487,11 @@ pub struct CommandCount {
 pub struct EventReport {
     /// Name of its run.
     pub id: String,
-    /// Which command.
+    /// Name of the command, for example `run`.
     pub command: String,
-    /// When it began.
+    /// When the command began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC; `None`: it is still running, or was cut off.
     pub finished: Option<String>,
     /// Who gave it, on which host.
     pub by: Option<String>,
@@ -502,7 +503,7 @@ pub struct EventReport {
     pub destinations: Vec<String>,
     /// The brakes that were taken off.
     pub overrides: Vec<String>,
-    /// How it ended.
+    /// How the command ended, by its exit code.
     pub outcome: Outcome,
     /// Data files that a run copied or adopted, at all destinations.
     pub files_copied: Option<u64>,
@@ -512,10 +513,10 @@ pub struct EventReport {
     pub files_checked: Checks,
 }
 
-/// One month.
+/// One month of the course: how much there was, and how much of it was safe.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Month {
-    /// Which, `2026-01`.
+    /// The month in UTC, for example `2026-01`.
     pub month: String,
     /// Data files in Dataverse's catalogue, by the last run of everything in it; `None` without any.
     pub files: Option<u64>,
@@ -532,7 +533,7 @@ pub struct Crosswalk {
     pub section: &'static str,
     /// What it can show.
     pub shows: &'static str,
-    /// CoreTrustSeal 2023–2025.
+    /// Requirements of CoreTrustSeal 2023–2025.
     pub core_trust_seal: &'static str,
     /// Cells of the NDSA Levels of Digital Preservation, version 2.
     pub ndsa: &'static str,

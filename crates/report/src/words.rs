@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// `1,234,567`.
+/// With a comma after each third digit: `1,234,567`.
 pub(crate) fn number(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
@@ -25,7 +25,7 @@ pub(crate) fn data_files(count: u64) -> String {
     counted(count, "data file", "data files")
 }
 
-/// `1.50 GiB`.
+/// In binary units, with two digits behind the point: `1.50 GiB`; below 1 KiB whole bytes.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
@@ -75,7 +75,7 @@ pub fn interval(duration: Duration) -> String {
     }
 }
 
-/// `3 days`, `today`.
+/// How long ago that was: `today`, `1 day ago`, `3 days ago`.
 pub(crate) fn days_ago(days: u64) -> String {
     match days {
         0 => "today".to_owned(),

@@ -24,7 +24,7 @@ const LONGEST_ANSWER: u64 = 8 << 20;
 /// What completing or copying a very large object may take before the first byte of the answer.
 const PATIENCE: u32 = 10;
 
-/// One S3 service.
+/// One S3 service and the keys that requests to it are signed with; for several threads at once.
 pub(crate) struct Client {
     service: Service,
     base: Url,
@@ -35,7 +35,7 @@ pub(crate) struct Client {
     credentials: CredentialCache,
 }
 
-/// A request.
+/// One request, before it is signed.
 #[derive(Clone, Default)]
 pub(crate) struct Call<'a> {
     pub(crate) method: &'static str,

@@ -25,7 +25,7 @@ pub(crate) struct Commit<'a> {
 
 /// Why an object was not committed.
 pub(crate) enum Failure {
-    /// This one.
+    /// This object alone is refused or failed; others of the batch may still be committed.
     Object(Unstaged),
     /// The service is out of reach.
     Lost(SinkError),

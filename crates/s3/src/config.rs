@@ -109,7 +109,7 @@ pub struct ObjectLock {
     pub mode: LockMode,
 }
 
-/// `x-amz-object-lock-mode`.
+/// Who may end a lock before its time (`x-amz-object-lock-mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
     /// Accounts with a special right may lift the lock.

@@ -13,14 +13,14 @@ pub(crate) enum Fault {
     /// No answer came, or not the whole of it.
     #[error("the connection failed")]
     Transport(#[source] ureq::Error),
-    /// The service refused.
+    /// The service answered with an error.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The service refused so many bytes at once; sent again, they come in smaller parts.
     #[error("{size} bytes at once are too large for the service, and are sent again in smaller parts")]
     TooLarge {
         size: usize,
-        /// What it said.
+        /// The service's answer to the request that was too large.
         #[source]
         refusal: Refusal,
     },

@@ -36,7 +36,7 @@ impl Capabilities {
     }
 }
 
-/// The outcome.
+/// What probing found out about a bucket.
 #[derive(Debug, Clone)]
 pub(crate) struct Probed {
     pub(crate) capabilities: Capabilities,

@@ -17,9 +17,9 @@ pub struct Profile {
     pub credential_process: Option<String>,
     /// The region that the profile names.
     pub region: Option<String>,
-    /// `endpoint_url`.
+    /// `endpoint_url`: address of a service that is not Amazon's.
     pub endpoint_url: Option<String>,
-    /// `ca_bundle`: a file.
+    /// `ca_bundle`: file of the certificates (PEM) that are trusted instead of the system's.
     pub ca_bundle: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub enum ProfileError {
     /// An access key without its secret, or the reverse.
     #[error("profile {profile:?} has {has} but no {lacks}")]
     Half {
-        /// The profile.
+        /// Name of the profile that has one of the two keys.
         profile: String,
         /// The key that is there.
         has: &'static str,
@@ -42,9 +42,9 @@ pub enum ProfileError {
     /// It gets its keys in a way that needs a login or another service.
     #[error("profile {profile:?} uses {key}, which is not supported; use keys or a credential_process")]
     Unsupported {
-        /// The profile that it is about.
+        /// Name of the profile.
         profile: String,
-        /// The key that it is about.
+        /// The key of the profile that asks for it.
         key: &'static str,
     },
 }

@@ -16,14 +16,14 @@ pub(crate) struct ErrorAnswer {
     pub(crate) region: Option<String>,
 }
 
-/// `InitiateMultipartUploadResult` of `CreateMultipartUpload`.
+/// The answer to `CreateMultipartUpload`: `InitiateMultipartUploadResult`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Created {
     pub(crate) upload_id: String,
 }
 
-/// `CopyPartResult` of `UploadPartCopy`.
+/// The answer to `UploadPartCopy`: `CopyPartResult`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CopiedPart {
     #[serde(rename = "ETag")]
@@ -32,7 +32,7 @@ pub(crate) struct CopiedPart {
     pub(crate) sha256: Option<String>,
 }
 
-/// `ListMultipartUploadsResult`.
+/// One page of `ListMultipartUploads`: uploads that were begun and not ended.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Uploads {
@@ -53,7 +53,7 @@ pub(crate) struct OpenUpload {
     pub(crate) initiated: String,
 }
 
-/// `ListPartsResult`.
+/// One page of `ListParts`: the parts of an upload that the service has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct ListedParts {
@@ -75,7 +75,7 @@ pub(crate) struct ListedPart {
     pub(crate) sha256: Option<String>,
 }
 
-/// `ListBucketResult` of `ListObjectsV2`.
+/// One page of `ListObjectsV2`: `ListBucketResult`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Page {
@@ -114,7 +114,7 @@ pub(crate) struct NamedPart {
     pub(crate) sha256: Option<String>,
 }
 
-/// `CompleteMultipartUpload`.
+/// The body of a `CompleteMultipartUpload`, with the parts in the order given.
 pub(crate) fn completion(parts: &[NamedPart]) -> String {
     let mut xml = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for NamedPart { number, etag, sha256 } in parts {

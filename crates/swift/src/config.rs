@@ -34,25 +34,25 @@ pub enum SwiftAuth {
     V1 {
         /// `account:user`, or the user alone where a tenant is given.
         user: String,
-        /// The key that it is about.
+        /// The password or key of the user.
         key: String,
         /// The account, where `user` does not name it.
         tenant: Option<String>,
     },
-    /// Keystone version 2.
+    /// Keystone version 2.0, by a password for one tenant.
     V2 {
         /// The user or account that logs in.
         user: String,
-        /// The key that it is about.
+        /// The password of the user.
         key: String,
-        /// The tenant that it is about.
+        /// The tenant whose containers are used; version 2 has no default.
         tenant: String,
     },
     /// Keystone version 3 with a password.
     V3 {
         /// The user or account that logs in.
         user: String,
-        /// The key that it is about.
+        /// The password of the user.
         key: String,
         /// Project; `None` for the user's default project.
         project: Option<String>,
@@ -63,9 +63,9 @@ pub enum SwiftAuth {
     },
     /// Keystone version 3 with an application credential.
     ApplicationCredential {
-        /// The id that it is about.
+        /// The id of the application credential.
         id: String,
-        /// The secret that it is about.
+        /// The secret that was shown once, when it was made.
         secret: String,
     },
 }

@@ -49,6 +49,7 @@ fn without_v2(tried: AuthAttempt, url: &str) -> AuthAttempt {
     }
 }
 
+/// The body of a request for a token:
 /// <https://docs.openstack.org/api-ref/identity/v3/#authentication-and-token-management>
 fn body(auth: &SwiftAuth) -> Value {
     match auth {

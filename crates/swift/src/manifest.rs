@@ -13,7 +13,7 @@ use dvb_http::Answer;
 /// A segment as the manifest has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// `/container/object`, not quoted.
+    /// `/container/object`, in plain text without percent-encoding.
     pub(crate) name: String,
     /// MD5 of its bytes.
     pub(crate) digest: Digest,

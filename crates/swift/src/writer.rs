@@ -32,7 +32,7 @@ impl SwiftStoreWriter {
         Self::with_limits(config, Limits { held_object: HELD_OBJECT, ..Limits::USUAL }, run)
     }
 
-    /// With other limits.
+    /// As [`new`](Self::new), with other limits than the usual ones.
     #[must_use]
     pub fn with_limits(config: SwiftStoreConfig, limits: Limits, run: RunId) -> Self {
         Self { config, limits, run, containers: Mutex::default() }

@@ -37,9 +37,9 @@ const REQUIRED: &[Column] = &[
     ("datasetversion", "minorversionnumber"),
 ];
 
-/// 4.9 and later.
+/// Where Dataverse 4.9 and later have the parts of a PID.
 const PID_OF_DVOBJECT: &[Column] = &[("dvobject", "protocol"), ("dvobject", "authority"), ("dvobject", "identifier")];
-/// 4.8.
+/// Where Dataverse 4.8 has them.
 const PID_OF_DATASET: &[Column] = &[("dataset", "protocol"), ("dataset", "authority"), ("dataset", "identifier")];
 
 /// What comes with a column: where the first one is, the others must be too.

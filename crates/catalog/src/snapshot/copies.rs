@@ -31,7 +31,7 @@ pub struct Held {
     pub claimed: Vec<HeldObject>,
 }
 
-/// One copy.
+/// One copy at the destination that the snapshot was left at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldObject {
     /// `main`, `orig`, `aux:<tag>`, `member:<path>`, `dataset:<tag>`.
@@ -63,7 +63,7 @@ pub struct Gone {
     /// `<storage authority>/<storage identifier>`: its folder in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset_identifier: Option<String>,
-    /// Its storage identifier.
+    /// Its column `dvobject.storageidentifier`, as it was last in the catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_identifier: Option<String>,
     /// Its newest name with its folder.
@@ -77,13 +77,13 @@ pub struct Gone {
     pub held: Held,
 }
 
-/// What is gone.
+/// Which kind of row the catalogue does not have any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GoneKind {
-    /// A data file.
+    /// A row of `datafile`.
     File,
-    /// A dataset.
+    /// A row of `dataset`, whose own objects (its logo, for example) are copied.
     Dataset,
 }
 

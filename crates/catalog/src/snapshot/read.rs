@@ -29,7 +29,7 @@ pub struct SnapshotCatalog {
 }
 
 impl SnapshotCatalog {
-    /// Opens nothing yet.
+    /// A snapshot at this path; the file is opened when something is read.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }

@@ -17,7 +17,7 @@ pub(super) struct Domain {
     pub(super) properties: BTreeMap<String, String>,
 }
 
-/// A `<config>`.
+/// One `<config>` of Payara: the settings of a server that refers to it by its name.
 #[derive(Debug, Default)]
 pub(super) struct Config {
     pub(super) name: String,

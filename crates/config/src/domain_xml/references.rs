@@ -53,7 +53,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// `name:default`.
+    /// A reference may be written `name:default`: the default is its value where nothing is found under the name.
     fn or_default(&self, name: &str, find: impl Fn(&str) -> Option<String>) -> Option<String> {
         let default = name.split_once(':').map(|it| it.1.to_owned());
         find(without_default(name)).or(default)

@@ -42,7 +42,7 @@ pub enum Giver {
     Default,
     /// A file in the folder of secrets.
     Secrets,
-    /// This process's environment.
+    /// The environment of this process, as it was when the configuration was read.
     Process,
     /// The file that `Environment` names.
     File,

@@ -13,7 +13,7 @@ pub(crate) struct Request {
     /// How many came before it.
     pub(crate) nth: usize,
     pub(crate) method: String,
-    /// With the query.
+    /// Path and query, as the client wrote them.
     pub(crate) path: String,
     pub(crate) host: String,
     pub(crate) accept_encoding: String,
@@ -71,7 +71,7 @@ impl Reply {
         Self { chunked: true, ..self }
     }
 
-    /// Never answers.
+    /// Reads the request and never answers it.
     pub(crate) fn silent(self) -> Self {
         Self { silent: true, ..self }
     }

@@ -14,7 +14,7 @@ const BINS: u64 = 20;
 
 /// What was last checked on one day.
 pub(super) struct Dated {
-    /// Empty: never.
+    /// `2026-01-31`, in UTC; empty where nothing was ever checked.
     pub(super) day: String,
     pub(super) overdue: bool,
     pub(super) count: u64,

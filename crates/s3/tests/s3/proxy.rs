@@ -11,7 +11,7 @@ use std::thread;
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) method: String,
-    /// With its query.
+    /// Path and query, as the client wrote them.
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -29,7 +29,7 @@ impl Asked {
 /// What becomes of it.
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
-    /// The service answers.
+    /// The service gets the request as it is, and the client the answer.
     Forward,
     /// The service answers, and a header of the answer (`:status` for its first line) gets another value, or goes.
     Change(&'static str, &'static str),

@@ -34,7 +34,7 @@ pub(crate) fn stage(
     session.stage(objects.iter().map(request).collect())
 }
 
-/// Stages and commits.
+/// Stages and commits objects in one batch, where all can be staged; nothing that is there is replaced.
 pub(crate) fn put(
     session: &mut dyn SinkSession,
     objects: &[(&str, &[u8])],

@@ -17,7 +17,7 @@ pub(crate) const LIMITS: TimeLimits = TimeLimits {
     longest_pause: Duration::from_secs(2),
 };
 
-/// A real service.
+/// A service that runs on this machine, with keys that may do everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) url: String,
