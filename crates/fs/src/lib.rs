@@ -9,6 +9,7 @@ mod kinds;
 mod listing;
 mod names;
 mod publish;
+mod purger;
 mod replace;
 mod roots;
 mod sink;
@@ -16,6 +17,7 @@ mod source;
 mod trace;
 mod writer;
 
+pub use purger::DirectoryPurger;
 pub use replace::replace_file;
 pub use sink::{DirectorySink, DirectorySinkConfig};
 pub use source::FileStore;

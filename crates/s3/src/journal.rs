@@ -104,13 +104,13 @@ fn read(shared: &Shared, journal: &str) -> Result<Option<Vec<String>>, Fault> {
     }
 }
 
-/// Every open upload below our prefix.
-fn open_uploads(shared: &Shared) -> Result<Vec<Open>, Fault> {
+/// Every open upload of keys that begin with `prefix`, and whether the service told of all of them.
+pub(crate) fn open_uploads(shared: &Shared, prefix: &str) -> Result<(Vec<Open>, bool), Fault> {
     let mut found = Vec::new();
     let (mut key, mut id, mut encoded) = (String::new(), String::new(), true);
     loop {
         let mut call = shared.call("GET", "");
-        call.query = vec![("uploads", String::new()), ("prefix", shared.prefix.clone())];
+        call.query = vec![("uploads", String::new()), ("prefix", prefix.to_owned())];
         if !key.is_empty() {
             call.query.extend([("key-marker", key), ("upload-id-marker", id)]);
         }
@@ -121,7 +121,7 @@ fn open_uploads(shared: &Shared) -> Result<Vec<Open>, Fault> {
             |it: OpenUpload| Some(Open { key: decode(told, it.key).ok()?, id: it.upload_id, initiated: it.initiated });
         found.extend(page.uploads.into_iter().filter_map(ours));
         if !page.is_truncated || page.next_key_marker.is_empty() {
-            return Ok(found);
+            return Ok((found, !page.is_truncated));
         }
         key = decode(told, page.next_key_marker).map_err(|_| Fault::Lacking("NextKeyMarker that is text"))?;
         id = page.next_upload_id_marker;
@@ -162,7 +162,7 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
             )),
         }
     }
-    let left = if dead_keys.is_empty() { Vec::new() } else { open_uploads(shared)? };
+    let left = if dead_keys.is_empty() { Vec::new() } else { open_uploads(shared, &shared.prefix)?.0 };
     let left: Vec<_> = left.into_iter().filter(|it| dead_keys.contains(&it.key)).collect();
     let (spared, rest) = spare(parallel_map(left, width, |it| (left::worth(shared, &it), it)));
     let aborted: Result<Vec<()>, Fault> =

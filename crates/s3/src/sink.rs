@@ -43,6 +43,28 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Nothing is contacted yet.
+    ///
+    /// # Errors
+    /// [`Cause::Misconfigured`], when the endpoint or its certificates make no sense.
+    pub(crate) fn new(config: S3SinkConfig, continues: bool) -> Result<Self, SinkError> {
+        let client = Client::new(&config.endpoint).map_err(|it| {
+            let attempt = format!("cannot use the destination in bucket {}", config.bucket);
+            SinkError::because(Cause::Misconfigured, attempt, it)
+        })?;
+        Ok(Self {
+            client: Arc::new(client),
+            prefix: config.key_prefix(),
+            notes: Notes::default(),
+            parts: MemoryBudget::new(config.part_memory),
+            held: MemoryBudget::new(config.held_memory),
+            largest: Largest::new(),
+            left: Left::default(),
+            continues,
+            config,
+        })
+    }
+
     pub(crate) fn key(&self, key: &ObjectKey) -> String {
         format!("{}{key}", self.prefix)
     }
@@ -124,22 +146,8 @@ impl S3Sink {
     }
 
     fn with(config: S3SinkConfig, continues: bool) -> Result<Self, SinkError> {
-        let client = Client::new(&config.endpoint).map_err(|it| {
-            let attempt = format!("cannot use the destination in bucket {}", config.bucket);
-            SinkError::because(Cause::Misconfigured, attempt, it)
-        })?;
-        let shared = Shared {
-            client: Arc::new(client),
-            prefix: config.key_prefix(),
-            notes: Notes::default(),
-            parts: MemoryBudget::new(config.part_memory),
-            held: MemoryBudget::new(config.held_memory),
-            largest: Largest::new(),
-            left: Left::default(),
-            continues,
-            config,
-        };
-        Ok(Self { shared: Arc::new(shared), probed: SingleFlight::default(), next: AtomicU64::new(0) })
+        let shared = Arc::new(Shared::new(config, continues)?);
+        Ok(Self { shared, probed: SingleFlight::default(), next: AtomicU64::new(0) })
     }
 
     /// What the service can do, found out once; later it is only tried that it is there.

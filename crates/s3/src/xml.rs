@@ -93,6 +93,28 @@ pub(crate) struct Row {
     pub(crate) size: u64,
 }
 
+/// `ListVersionsResult` of `ListObjectVersions`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Versions {
+    #[serde(rename = "Version")]
+    pub(crate) versions: Vec<VersionRow>,
+    #[serde(rename = "DeleteMarker")]
+    pub(crate) markers: Vec<VersionRow>,
+    pub(crate) is_truncated: bool,
+    pub(crate) next_key_marker: String,
+    pub(crate) next_version_id_marker: String,
+    pub(crate) encoding_type: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct VersionRow {
+    pub(crate) key: String,
+    pub(crate) version_id: Option<String>,
+    pub(crate) size: u64,
+}
+
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
     quick_xml::de::from_str(text.trim_start()).map_err(Fault::Xml)
 }

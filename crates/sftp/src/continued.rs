@@ -11,6 +11,7 @@ use dvb_model::ObjectKey;
 use dvb_storage::{CONTINUED_FOR, CONTINUED_FROM, StageRequest};
 
 use crate::error::Fault;
+use crate::handshake::OF_RUN;
 use crate::session::SftpSession;
 use crate::upload::{Temporary, Upload};
 use crate::wire::{Attributes, Reply, Request};
@@ -37,6 +38,12 @@ pub(crate) fn worth_going_on(name: &str, seen: &Attributes) -> Option<(String, u
     let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |it| it.as_secs());
     let age = now.saturating_sub(u64::from(seen.modified?));
     (age < CONTINUED_FOR.as_secs()).then(|| (mark.to_owned(), size))
+}
+
+/// Whether a temporary of this name was made for this key.
+pub(crate) fn is_cut_of(name: &str, key: &ObjectKey) -> bool {
+    let in_run = name.split_once(OF_RUN).map_or(name, |it| it.1);
+    in_run.strip_prefix(LARGE).is_some_and(|it| it.starts_with(&mark(key)))
 }
 
 impl SftpSession {

@@ -34,6 +34,7 @@ mod openssh_key;
 mod pace;
 mod prove;
 mod publish;
+mod purger;
 mod reading;
 mod session;
 mod shell;
@@ -44,4 +45,5 @@ mod upload;
 mod wire;
 
 pub use config::{KeyFile, SftpConfig, SshLibrary};
+pub use purger::SftpPurger;
 pub use sink::SftpSink;

@@ -4,6 +4,7 @@
 
 mod continued;
 mod interrupted;
+mod purged;
 mod target;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use crate::{
 
 pub use continued::continued;
 pub use interrupted::{interrupted_sink, interrupted_source};
+pub use purged::purged;
 pub use target::{Seen, target};
 
 /// A broken promise, or the way to it barred.

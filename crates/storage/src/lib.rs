@@ -7,7 +7,7 @@
 //!
 //! A [`Target`] is where files are given back to, and a [`Mender`] one in which they take the place of damaged ones. A
 //! [`StoreWriter`] tells which of them Dataverse looks for an object in. An [`ObjectWriter`] makes one of the sessions of
-//! a sink.
+//! a sink. A [`Purger`] deletes copies: only the room of the engine that purges lawfully is handed one.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -16,6 +16,7 @@ mod in_memory;
 mod memory;
 mod object_writer;
 mod parallel;
+mod purger;
 mod read_ahead;
 mod setting;
 mod single_flight;
@@ -29,6 +30,7 @@ pub use in_memory::InMemory;
 pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
 pub use parallel::parallel_map;
+pub use purger::{Held, HeldKind, Lock, Purger};
 pub use read_ahead::{Next, ReadAhead, fill, read_ahead};
 pub use setting::{Setting, name_settings};
 pub use single_flight::SingleFlight;

@@ -165,6 +165,46 @@ fn an_arrow_that_is_not_allowed_is_named() {
     );
 }
 
+/// Where copies can be deleted: the room of a lawful purge, and what makes its purgers from the configuration.
+const MAY_NAME_PURGERS: [&str; 4] =
+    ["engine/src/purge/", "build/src/purge.rs", "cli/src/commands/purge.rs", "cli/src/commands/purge/"];
+
+/// The lines of a file that name a purger, comments aside, where it may not.
+fn purgers_named<'a>(file: &str, text: &'a str) -> Vec<&'a str> {
+    if MAY_NAME_PURGERS.iter().any(|it| file.contains(it)) {
+        return Vec::new();
+    }
+    text.lines().filter(|it| !it.trim_start().starts_with("//") && it.contains("Purger")).collect()
+}
+
+#[test]
+fn nothing_but_the_lawful_purge_has_a_way_to_delete_copies() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![here.join("../engine/src"), here.join("../../cli/src"), here.join("../build/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("read the sources") {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.display().to_string();
+            let text = fs::read_to_string(&path).unwrap();
+            found.extend(purgers_named(&file, &text).iter().map(|line| format!("{file}: {}", line.trim())));
+        }
+    }
+    assert!(found.is_empty(), "only a lawful purge deletes copies: {}", found.join("\n"));
+}
+
+#[test]
+fn a_command_that_names_a_purger_is_told() {
+    let text = "/// Not a `Purger`.\nuse dvb_storage::{Purger, Sink};\nlet it = S3Purger::new(config)?;\n";
+    assert_eq!(purgers_named("crates/engine/src/run/a.rs", text).len(), 2);
+    assert_eq!(purgers_named("crates/build/src/cloud.rs", text).len(), 2);
+    assert!(purgers_named("crates/engine/src/purge/execute.rs", text).is_empty());
+}
+
 /// The rooms of the engine, the lowest first, each with those that it may use. A command may use another one that is more
 /// than it: `repair` gives files back as `restore` does, and copies them as `run` does.
 const ROOMS: &[(&str, &[&str])] = &[

@@ -7,6 +7,7 @@ mod memory;
 mod odd;
 mod promises;
 mod proxy;
+mod purger;
 mod roles;
 mod rust_s3;
 mod sink;

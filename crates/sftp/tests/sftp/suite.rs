@@ -10,6 +10,7 @@ mod login;
 mod names;
 mod others;
 mod promises;
+mod purger;
 mod refusals;
 mod round_trips;
 mod slow;
