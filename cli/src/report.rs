@@ -234,12 +234,12 @@ pub(crate) fn notice(outcomes: &[Outcome]) -> Notice {
 
 /// The outcomes in a subject: those that are not well, each.
 fn in_short(outcomes: &[Outcome]) -> Vec<String> {
-    let one = |it: &Outcome| match &it.result {
+    let one = |outcome: &Outcome| match &outcome.result {
         Ok(Summary { files, .. }) if files.failed > 0 => {
             let are = if files.failed == 1 { "is" } else { "are" };
-            format!("{} {are} not safe at {}", data_files(files.failed), plain(&it.destination.0))
+            format!("{} {are} not safe at {}", data_files(files.failed), plain(&outcome.destination.0))
         }
-        _ => did_not_end_well(Some(&it.destination), it.ending),
+        _ => did_not_end_well(Some(&outcome.destination), outcome.ending),
     };
     let bad: Vec<_> = outcomes.iter().filter(|it| it.ending != ExitStatus::Safe).map(one).collect();
     if bad.is_empty() { vec!["everything in scope is safe".to_owned()] } else { bad }

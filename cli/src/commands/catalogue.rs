@@ -71,7 +71,7 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
     let compress = path.extension().is_some_and(|it| it == "zst");
     // It names drafts and restricted files.
     dvb_build::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
-        |it| match it {
+        |unwritten| match unwritten {
             Unwritten::Catalogue(Failure::Catalog(CatalogError::Full { source, .. })) => {
                 Failure::Catalog(CatalogError::Full { place: format!("for {}", path.display()), source })
             }

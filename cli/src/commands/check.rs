@@ -316,7 +316,7 @@ fn lines(table: &StoreTable, config: &Config, named: Option<&BTreeMap<DriverId, 
     let line = |id: &DriverId, row: Option<&StoreRow>| Line {
         id: id.0.clone(),
         type_name: row.map(|it| it.type_name.clone()),
-        from: row.map(|it| match it.origin {
+        from: row.map(|row| match row.origin {
             Origin::Repository => "[Repository]".to_owned(),
             Origin::Section => format!("[Store {id}]"),
             Origin::Environment(giver) => config.environment.as_ref().map_or_else(String::new, |it| it.named(giver)),

@@ -116,9 +116,9 @@ fn copy_object(it: &CopyInCustody) -> Value {
 }
 
 pub(super) fn incident_object(it: &Incident) -> Value {
-    let bytes = |it: &Bytes| {
-        let digest = it.digest.as_ref();
-        json!({ "size": it.size, "algorithm": digest.map(|it| it.algorithm().to_string()), "digest": digest.map(Digest::hex) })
+    let bytes = |bytes: &Bytes| {
+        let digest = bytes.digest.as_ref();
+        json!({ "size": bytes.size, "algorithm": digest.map(|it| it.algorithm().to_string()), "digest": digest.map(Digest::hex) })
     };
     let mended = it.mended.as_ref();
     json!({

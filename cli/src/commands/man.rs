@@ -117,7 +117,8 @@ fn describe(command: &clap::Command, parent: &str, page: &mut Vec<u8>) -> io::Re
     let name = format!("{parent} {}", command.get_name());
     page.extend_from_slice(format!(".SH \"{}\"\n", name.to_uppercase()).as_bytes());
     let mut body = Vec::new();
-    let own = command.clone().mut_args(|it| if it.is_global_set() { it.hide(true) } else { it });
+    let own =
+        command.clone().mut_args(|argument| if argument.is_global_set() { argument.hide(true) } else { argument });
     let man = Man::new(own);
     man.render_synopsis_section(&mut body)?;
     man.render_description_section(&mut body)?;

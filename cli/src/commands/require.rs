@@ -79,15 +79,15 @@ pub(crate) fn shortfall(
         let (count, first) = too_few(ledger, destinations, copies)?;
         object = first.iter().map(|it| json!({ "data_file_id": it.id, "copies": it.destinations })).collect();
         if count > 0 {
-            let named = first.iter().map(|it| {
+            let named = first.iter().map(|detail| {
                 let line = report::line(
-                    Some(it.id),
-                    it.dataset.as_deref(),
-                    it.label.as_deref(),
-                    it.status,
-                    it.reason.as_deref(),
+                    Some(detail.id),
+                    detail.dataset.as_deref(),
+                    detail.label.as_deref(),
+                    detail.status,
+                    detail.reason.as_deref(),
                 );
-                format!("\n    {} copies: {line}", it.destinations)
+                format!("\n    {} copies: {line}", detail.destinations)
             });
             let rest = count.saturating_sub(first.len() as u64);
             let rest = if rest > 0 { format!("\n    and {rest} more") } else { String::new() };
@@ -135,10 +135,11 @@ fn too_few(
     }
     let (mut seen, mut first) = (HashSet::new(), Vec::new());
     for destination in destinations {
-        ledger.visit_details(destination, None, false, &mut |it| {
-            let counts = it.gone_since.is_none() && it.status != Status::NotCovered && it.destinations < copies;
-            if counts && !known.contains(&it.id) && seen.insert(it.id) && first.len() < NAMED {
-                first.push(it);
+        ledger.visit_details(destination, None, false, &mut |detail| {
+            let counts =
+                detail.gone_since.is_none() && detail.status != Status::NotCovered && detail.destinations < copies;
+            if counts && !known.contains(&detail.id) && seen.insert(detail.id) && first.len() < NAMED {
+                first.push(detail);
             }
         })?;
     }

@@ -80,21 +80,23 @@ fn text(destination: &DestinationName, rows: &[SnapshotRow]) -> String {
     let mut lines = vec![format!("destination {destination}")];
     // Whose they are matters where they are not all of one.
     let several = rows.iter().map(|it| &it.installation).collect::<BTreeSet<_>>().len() > 1;
-    lines.extend(rows.iter().map(|it| {
-        let size = it.size.map(|it| format!(", {}", bytes(it))).unwrap_or_default();
-        let newest = if it.newest { " (newest)" } else { "" };
-        match (&it.problem, it.data_files) {
+    lines.extend(rows.iter().map(|row| {
+        let size = row.size.map(|it| format!(", {}", bytes(it))).unwrap_or_default();
+        let newest = if row.newest { " (newest)" } else { "" };
+        match (&row.problem, row.data_files) {
             (None, Some(files)) => {
-                let made = it.made.as_deref().unwrap_or_default();
-                let run = it.run.as_ref().map(|it| format!(", run {it}")).unwrap_or_default();
-                let whose = match &it.installation {
+                let made = row.made.as_deref().unwrap_or_default();
+                let run = row.run.as_ref().map(|it| format!(", run {it}")).unwrap_or_default();
+                let whose = match &row.installation {
                     Some(id) if several => format!(", installation {}", plain(id)),
                     None if several => ", of no installation that is told".to_owned(),
                     Some(_) | None => String::new(),
                 };
-                format!("  {}{newest}: catalogue of {made}, {}{size}{run}{whose}", plain(&it.name), data_files(files))
+                format!("  {}{newest}: catalogue of {made}, {}{size}{run}{whose}", plain(&row.name), data_files(files))
             }
-            (why, _) => format!("  {}: cannot be used: {}", plain(&it.name), plain(why.as_deref().unwrap_or_default())),
+            (why, _) => {
+                format!("  {}: cannot be used: {}", plain(&row.name), plain(why.as_deref().unwrap_or_default()))
+            }
         }
     }));
     lines.join("\n")

@@ -191,7 +191,9 @@ impl Command<'_> {
         let has_ended = has_ended(&runs) || has_ended(&all);
         let did_nothing = last_run(&runs).or_else(|| last_run(&all)).and_then(did_nothing);
         let known = acknowledged(self.ledger, destination)?;
-        let is_new = |it: &&(Status, u64)| it.1 > known.iter().filter(|known| known.status == it.0).count() as u64;
+        let is_new = |(status, count): &&(Status, u64)| {
+            *count > known.iter().filter(|loss| loss.status == *status).count() as u64
+        };
         let counted = counts.iter().filter(is_new).map(|it| ending_of(it.0)).min().unwrap_or(ExitStatus::Safe);
         // What Dataverse has, only a run that has ended can tell.
         let counted = if has_ended { counted } else { counted.min(ExitStatus::NotSafe) };
@@ -258,8 +260,14 @@ impl Command<'_> {
             return lines.map(|it| dataset_object(destination, it)).try_for_each(|it| screen.print_json(&it));
         }
         if args.lists() {
-            let line = |it: &StateDetail| {
-                report::line(None, it.dataset.as_deref(), Some("its own objects"), it.status, it.reason.as_deref())
+            let line = |detail: &StateDetail| {
+                report::line(
+                    None,
+                    detail.dataset.as_deref(),
+                    Some("its own objects"),
+                    detail.status,
+                    detail.reason.as_deref(),
+                )
             };
             datasets.iter().try_for_each(|it| screen.print(&format!("  {}", line(it))))?;
         } else if !datasets.is_empty() {
@@ -286,26 +294,26 @@ impl Command<'_> {
         let in_full = !missing.is_empty();
         let mut found = Vec::new();
         let mut is_known = false;
-        ledger.visit_details(destination, self.only_dataset(), false, &mut |it| {
-            if !self.is_selected(&it) {
+        ledger.visit_details(destination, self.only_dataset(), false, &mut |detail| {
+            if !self.is_selected(&detail) {
                 return;
             }
             is_known = true;
-            missing.remove(&it.id);
-            if it.gone_since.is_none() && !known.contains(&it.id) {
-                ending = ending.min(ending_of(it.status));
+            missing.remove(&detail.id);
+            if detail.gone_since.is_none() && !known.contains(&detail.id) {
+                ending = ending.min(ending_of(detail.status));
             }
-            if (args.failed && !is_unsafe(&it)) || printed.is_err() {
+            if (args.failed && !is_unsafe(&detail)) || printed.is_err() {
                 return;
             }
             if in_full {
-                found.push(it);
+                found.push(detail);
                 return;
             }
             match (screen.json, args.failed) {
-                (false, _) => printed = screen.print(&format!("  {}", text(&it, *several))),
-                (true, true) => printed = screen.print_json(&DataFile::of(destination, it)),
-                (true, false) => gathered.push(json!(DataFile::of(destination, it))),
+                (false, _) => printed = screen.print(&format!("  {}", text(&detail, *several))),
+                (true, true) => printed = screen.print_json(&DataFile::of(destination, detail)),
+                (true, false) => gathered.push(json!(DataFile::of(destination, detail))),
             }
         })?;
         for it in found {
@@ -483,14 +491,14 @@ struct KeptCopy {
 
 impl<'a> GoneFile<'a> {
     fn of(destination: &'a DestinationName, it: StateDetail, copies: Vec<CopyRecord>) -> Self {
-        let kept = |it: CopyRecord| KeptCopy {
-            object: it.role.to_string(),
-            version: it.version,
-            key: it.key,
-            state: it.state.name(),
-            size: it.size,
-            sha256: it.sha256,
-            proved_at: it.proved_at,
+        let kept = |copy: CopyRecord| KeptCopy {
+            object: copy.role.to_string(),
+            version: copy.version,
+            key: copy.key,
+            state: copy.state.name(),
+            size: copy.size,
+            sha256: copy.sha256,
+            proved_at: copy.proved_at,
         };
         Self {
             destination,

@@ -107,14 +107,15 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     let selection =
         selection_args::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context), &stop)?;
     let several = destinations.len() > 1;
-    let one = |it: &&'_ Destination| {
-        let show = Progress::new(&context.screen, &bars, several.then_some(&it.name));
+    let one = |destination: &&'_ Destination| {
+        let show = Progress::new(&context.screen, &bars, several.then_some(&destination.name));
         show.begin("reading the ledger");
-        let result = look(args, context, it, ledger, &selection, &show, &stop);
+        let result = look(args, context, destination, ledger, &selection, &show, &stop);
         (result, show.finish())
     };
     let mut outcomes: Vec<Outcome<'_>> = thread::scope(|scope| {
-        let known = destinations.iter().filter(|it| !refused.iter().any(|(name, _)| *name == it.name));
+        let known =
+            destinations.iter().filter(|destination| !refused.iter().any(|(name, _)| *name == destination.name));
         let threads: Vec<_> = known.map(|it| (it, scope.spawn(|| one(it)))).collect();
         threads.into_iter().map(|(it, thread)| outcome(it, thread.join().ok(), &stop)).collect()
     });
@@ -199,18 +200,18 @@ fn object(outcomes: &[Outcome<'_>], several: bool, ending: ExitStatus) -> Value 
 /// What others hear of it; `passes`: without a ledger that keeps it.
 fn notice(outcomes: &[Outcome<'_>], passes: bool) -> Notice {
     let ended = outcomes.iter().map(|it| Ended::new(it.destination, it.ending)).collect();
-    let outcome = |it: &Outcome<'_>| {
-        let copies = it.result.as_ref().map(|it| it.copies).unwrap_or_default();
+    let outcome = |verified: &Outcome<'_>| {
+        let copies = verified.result.as_ref().map(|it| it.copies).unwrap_or_default();
         let counts = [
             (copies.damaged, "damaged copy", "damaged copies"),
             (copies.missing, "missing copy", "missing copies"),
             (copies.unreadable, "unreadable copy", "unreadable copies"),
         ];
-        found(&counts, Some(it.destination), it.ending)
+        found(&counts, Some(verified.destination), verified.ending)
     };
-    let section = |it: &Outcome<'_>| match &it.result {
+    let section = |verified: &Outcome<'_>| match &verified.result {
         Ok(summary) => format!("{}\n{}\n", text(summary), trouble(summary, passes, usize::MAX)),
-        Err(failure) => report::of_destination(it.destination, &plain_lines(&failure.text())) + "\n",
+        Err(failure) => report::of_destination(verified.destination, &plain_lines(&failure.text())) + "\n",
     };
     Notice::new("verify", ended, outcomes.iter().map(outcome).collect(), outcomes.iter().map(section).collect())
 }

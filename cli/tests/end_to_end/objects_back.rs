@@ -101,9 +101,9 @@ impl Clouds {
     /// Bytes, ETag and time of everything in the bucket: what was not touched has the same.
     pub(crate) fn in_bucket(&self) -> BTreeMap<String, (Vec<u8>, Option<String>, String)> {
         let pages = self.bucket.list(String::new(), None).unwrap();
-        let all = pages.into_iter().flat_map(|it| it.contents).map(|it| {
-            let bytes = self.bucket.get_object(format!("/{}", it.key)).unwrap().to_vec();
-            (it.key, (bytes, it.e_tag, it.last_modified))
+        let all = pages.into_iter().flat_map(|page| page.contents).map(|object| {
+            let bytes = self.bucket.get_object(format!("/{}", object.key)).unwrap().to_vec();
+            (object.key, (bytes, object.e_tag, object.last_modified))
         });
         all.collect()
     }
@@ -111,11 +111,11 @@ impl Clouds {
     /// The same of the container.
     pub(crate) fn in_container(&self) -> BTreeMap<String, (Vec<u8>, Option<String>, String)> {
         let server = swift::shared();
-        let all = server.list(&self.container).into_iter().map(|it| {
-            let answer = server.request("GET", &format!("{}/{it}", self.container), "", &[], b"");
+        let all = server.list(&self.container).into_iter().map(|name| {
+            let answer = server.request("GET", &format!("{}/{name}", self.container), "", &[], b"");
             let header = |name: &str| answer.header(name).map(str::to_owned);
             let (etag, time) = (header("etag"), header("x-timestamp").unwrap_or_default());
-            (it, (answer.body, etag, time))
+            (name, (answer.body, etag, time))
         });
         all.collect()
     }

@@ -11,12 +11,12 @@ use crate::installation::{Installation, Ledger, in_the_cloud, section, sshd};
 
 /// The orphans of each destination: key, size, and whose object it is.
 fn found(it: &Value) -> Vec<Vec<(String, u64, Option<i64>)>> {
-    let orphan = |it: &Value| {
-        let (key, size) = (it["key"].as_str().unwrap().to_owned(), it["size"].as_u64().unwrap());
-        (key, size, it["is"][0]["data_file_id"].as_i64())
+    let orphan = |orphan: &Value| {
+        let (key, size) = (orphan["key"].as_str().unwrap().to_owned(), orphan["size"].as_u64().unwrap());
+        (key, size, orphan["is"][0]["data_file_id"].as_i64())
     };
-    let of_one = |it: &Value| {
-        let listed = it["orphans"].as_array().unwrap_or_else(|| panic!("{it:#}"));
+    let of_one = |answer: &Value| {
+        let listed = answer["orphans"].as_array().unwrap_or_else(|| panic!("{answer:#}"));
         let mut all: Vec<_> = listed.iter().map(orphan).collect();
         all.sort_unstable();
         all

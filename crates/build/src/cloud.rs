@@ -196,12 +196,14 @@ fn of_role(lacks: Vec<String>) -> Credentials {
 /// The proxy that the environment names for such an address.
 fn proxy(url: Option<&str>, is_plain: bool) -> Option<String> {
     let either = |name: &str| env(&name.to_lowercase()).or_else(|| env(name));
-    let host = url.map_or("amazonaws.com", |it| {
-        let rest = it.split_once("://").map_or(it, |it| it.1);
+    let host = url.map_or("amazonaws.com", |address| {
+        let rest = address.split_once("://").map_or(address, |it| it.1);
         rest.split(['/', ':']).next().unwrap_or(rest)
     });
     let is_excepted = either("NO_PROXY").is_some_and(|list| {
-        let fits = |it: &str| it == "*" || (!it.is_empty() && host.ends_with(it.trim_start_matches('.')));
+        let fits = |exception: &str| {
+            exception == "*" || (!exception.is_empty() && host.ends_with(exception.trim_start_matches('.')))
+        };
         list.split(',').map(str::trim).any(fits)
     });
     if is_excepted { None } else { either(if is_plain { "HTTP_PROXY" } else { "HTTPS_PROXY" }) }

@@ -315,8 +315,12 @@ fn place(store: &StoreType) -> String {
             format!("{bucket} at {}", custom_endpoint_url.as_deref().map_or("Amazon".to_owned(), shown_url))
         }
         StoreType::Swift { endpoints, .. } => {
-            let shown = |it: &dvb_config::SwiftEndpoint| {
-                format!("{} at {}", it.name, shown_url(it.endpoint.as_deref().unwrap_or(&it.auth_url)))
+            let shown = |endpoint: &dvb_config::SwiftEndpoint| {
+                format!(
+                    "{} at {}",
+                    endpoint.name,
+                    shown_url(endpoint.endpoint.as_deref().unwrap_or(&endpoint.auth_url))
+                )
             };
             endpoints.iter().map(shown).collect::<Vec<_>>().join(", ")
         }

@@ -207,7 +207,7 @@ pub(super) fn read(name: &DestinationName, fields: &mut Fields<'_>) -> Option<De
         ("directory", StorageType::Directory),
     ];
     let kind = fields.required_parsed("StorageType", |text| value::choice(text, &types));
-    let kind = kind.and_then(|it| match it {
+    let kind = kind.and_then(|kind| match kind {
         StorageType::Ssh => read_ssh(fields).map(DestinationKind::Ssh),
         StorageType::Swift => read_swift(fields).map(DestinationKind::Swift),
         StorageType::S3 => read_s3(fields).map(DestinationKind::S3),

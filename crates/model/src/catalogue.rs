@@ -241,9 +241,9 @@ impl DataFile {
     /// Its newest name with its folder, where the versions were read.
     #[must_use]
     pub fn label(&self) -> Option<String> {
-        self.versions.last().map(|it| match &it.directory {
-            Some(folder) if !folder.is_empty() => format!("{folder}/{}", it.label),
-            _ => it.label.clone(),
+        self.versions.last().map(|version| match &version.directory {
+            Some(folder) if !folder.is_empty() => format!("{folder}/{}", version.label),
+            _ => version.label.clone(),
         })
     }
 }

@@ -59,8 +59,8 @@ impl GivenName {
 fn of_query(page: &str, query: &str) -> Option<Option<GivenName>> {
     let query = query.split('#').next().unwrap_or(query);
     let value = |name: &str| {
-        query.split('&').find_map(|it| {
-            let (key, value) = it.split_once('=')?;
+        query.split('&').find_map(|parameter| {
+            let (key, value) = parameter.split_once('=')?;
             key.eq_ignore_ascii_case(name).then_some(value)
         })
     };
@@ -83,7 +83,7 @@ fn of_query(page: &str, query: &str) -> Option<Option<GivenName>> {
 fn of_path(place: &str) -> Option<GivenName> {
     let path = place.split(['?', '#']).next().unwrap_or(place);
     let parts: Vec<&str> = path.split('/').collect();
-    let id = parts.windows(2).find_map(|it| match (it[0].to_ascii_lowercase().as_str(), it[1].parse()) {
+    let id = parts.windows(2).find_map(|pair| match (pair[0].to_ascii_lowercase().as_str(), pair[1].parse()) {
         ("datafile" | "files", Ok(id)) => Some(GivenName::DataFile(DvObjectId(id))),
         ("datasets", Ok(id)) => Some(GivenName::Dataset(DvObjectId(id))),
         _ => None,

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_hidden) {
-        let shown = |it: char| if is_hidden(it) { it.escape_default().to_string() } else { it.to_string() };
+        let shown = |character: char| {
+            if is_hidden(character) { character.escape_default().to_string() } else { character.to_string() }
+        };
         return text.chars().map(shown).collect::<String>().into();
     }
     text.into()

@@ -65,8 +65,8 @@ pub fn of_ledger(ledger: &dyn Ledger, config: &Config) -> Result<Vec<Change>, Le
     let by_copies = (0..=most).map(|n| ("n", n.to_string(), spread.get(&n).copied().unwrap_or(0).into()));
     changes.push(everywhere(Family::FilesByCopies, by_copies.collect()));
     let (mut open, mut of_known) = (0_u64, 0_u64);
-    ledger.visit_incidents(true, &mut |it| {
-        if known.contains(&it.id) {
+    ledger.visit_incidents(true, &mut |incident| {
+        if known.contains(&incident.id) {
             of_known += 1;
         } else {
             open += 1;

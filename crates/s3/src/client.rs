@@ -310,7 +310,7 @@ fn is_label(bucket: &str) -> bool {
 fn service(endpoint: &S3Endpoint) -> Result<Service, Fault> {
     let roots = match &endpoint.ca {
         None => RootCerts::PlatformVerifier,
-        Some(pem) => dvb_http::trusted(pem).map_err(|it| match it {
+        Some(pem) => dvb_http::trusted(pem).map_err(|untrusted| match untrusted {
             NotTrusted::Unreadable(error) => Fault::Transport(error),
             NotTrusted::None => Fault::Unsendable("the file of trusted certificates has none in PEM".into()),
         })?,

@@ -94,7 +94,7 @@ impl Commit<'_> {
             Pending::Uploaded { id, parts } => {
                 let (completed, was_repeated) =
                     upload::complete(self.shared, self.capabilities, key, id, parts, !replace);
-                let shown = completed.map(|it| match it {
+                let shown = completed.map(|completed| match completed {
                     Completed::Yes(version) => Shown::Now { version, observed: None },
                     Completed::Perhaps => Shown::Perhaps,
                 });
@@ -147,9 +147,9 @@ impl Commit<'_> {
         }
         let (answer, was_repeated) = self.shared.client.ask_once(&call);
         let answer = answer.map_err(|it| self.shared.refused_put(it, bytes.len()));
-        let shown = answer.map(|it| Shown::Now {
-            version: it.header("x-amz-version-id").map(str::to_owned),
-            observed: self.told_at_once(&it, measured),
+        let shown = answer.map(|answer| Shown::Now {
+            version: answer.header("x-amz-version-id").map(str::to_owned),
+            observed: self.told_at_once(&answer, measured),
         });
         (shown, was_repeated)
     }

@@ -78,9 +78,9 @@ impl Keys {
     /// [`CredentialsError`], when it is something else.
     pub fn from_json(text: &str) -> Result<Self, CredentialsError> {
         let document: Document = serde_json::from_str(text).map_err(CredentialsError::Answer)?;
-        let time = |it: String| match OffsetDateTime::parse(&it, &Rfc3339) {
+        let time = |text: String| match OffsetDateTime::parse(&text, &Rfc3339) {
             Ok(time) => Ok(SystemTime::from(time)),
-            Err(_) => Err(CredentialsError::Expiration(it)),
+            Err(_) => Err(CredentialsError::Expiration(text)),
         };
         Ok(Self {
             access: document.access_key_id,

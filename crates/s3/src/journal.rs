@@ -117,8 +117,9 @@ pub(crate) fn open_uploads(shared: &Shared, prefix: &str) -> Result<(Vec<Open>, 
         let page: Uploads = ask(&shared.client, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
         // A key that is no text is none of ours.
-        let ours =
-            |it: OpenUpload| Some(Open { key: decode(told, it.key).ok()?, id: it.upload_id, initiated: it.initiated });
+        let ours = |upload: OpenUpload| {
+            Some(Open { key: decode(told, upload.key).ok()?, id: upload.upload_id, initiated: upload.initiated })
+        };
         found.extend(page.uploads.into_iter().filter_map(ours));
         if !page.is_truncated || page.next_key_marker.is_empty() {
             return Ok((found, !page.is_truncated));

@@ -44,7 +44,7 @@ pub(crate) fn list_bucket(
         }
         let page: Page = ask(client, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
-        let row = |it: Row| decode(told, it.key).map(|key| Row { key, ..it });
+        let row = |row: Row| decode(told, row.key).map(|key| Row { key, ..row });
         if page.contents.into_iter().map(row).try_for_each(&mut *visit).is_break() {
             return Ok(());
         }

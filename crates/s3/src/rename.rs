@@ -118,9 +118,9 @@ fn copy_parts(
             return Err(Refusal { status: 200, code: it.code, message: it.message, region: None }.into());
         }
         let part: CopiedPart = parse(&text)?;
-        let sha256 = part.sha256.and_then(|it| {
+        let sha256 = part.sha256.and_then(|text| {
             use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD.decode(it).ok()?.try_into().ok()
+            base64::engine::general_purpose::STANDARD.decode(text).ok()?.try_into().ok()
         });
         Ok(Part { number: u32::try_from(n + 1).unwrap_or(u32::MAX), etag: part.etag, sha256, md5: None })
     })

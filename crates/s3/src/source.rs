@@ -29,9 +29,9 @@ impl S3Store {
     /// # Errors
     /// [`Cause::Misconfigured`], when the endpoint or its certificates make no sense.
     pub fn new(config: &S3StoreConfig) -> Result<Self, SourceError> {
-        let unusable = |it: Fault| {
+        let unusable = |cause: Fault| {
             let attempt = format!("cannot use the S3 store in bucket {}", config.bucket);
-            SourceError::because(Cause::Misconfigured, attempt, it)
+            SourceError::because(Cause::Misconfigured, attempt, cause)
         };
         let client = Arc::new(Client::new(&config.endpoint).map_err(unusable)?);
         Ok(Self { client, bucket: config.bucket.clone(), notes: Notes::default() })

@@ -162,9 +162,11 @@ impl<'a> Stage<'a> {
             }
             upload.differs.store(true, Ordering::Relaxed);
         }
-        upload::send_part(self.shared, self.capabilities, upload.key, &id, number, bytes).map_err(|it| match it {
-            PartFailure::Fault(fault) => self.shared.refused_part(fault, bytes.len()).into(),
-            mismatch @ PartFailure::Mismatch(_) => mismatch,
+        upload::send_part(self.shared, self.capabilities, upload.key, &id, number, bytes).map_err(|failure| {
+            match failure {
+                PartFailure::Fault(fault) => self.shared.refused_part(fault, bytes.len()).into(),
+                mismatch @ PartFailure::Mismatch(_) => mismatch,
+            }
         })
     }
 }

@@ -150,7 +150,11 @@ pub(crate) fn complete(
 ) -> (Result<Completed, Fault>, bool) {
     let named: Vec<NamedPart> = parts
         .iter()
-        .map(|it| NamedPart { number: it.number, etag: it.etag.clone(), sha256: it.sha256.map(|it| BASE64.encode(it)) })
+        .map(|part| NamedPart {
+            number: part.number,
+            etag: part.etag.clone(),
+            sha256: part.sha256.map(|it| BASE64.encode(it)),
+        })
         .collect();
     let body = completion(&named);
     let mut call = shared.call("POST", key);

@@ -63,7 +63,7 @@ impl Context {
     pub(crate) fn commit(&self, batch: Vec<(Option<Waiting>, CommitRequest)>) -> Vec<Result<Proved, Unstaged>> {
         let shown = parallel_map(batch, self.requests, |(waiting, it)| self.show(it, waiting));
         let listed = self.listed(&shown);
-        parallel_map(shown, self.requests, |it| match it {
+        parallel_map(shown, self.requests, |object| match object {
             Shown::Done(answer) => *answer,
             Shown::Stored { key, measured, sent } => {
                 let is_listed = listed.get(key.as_str()) == Some(&sent);
@@ -86,7 +86,7 @@ impl Context {
             let ends = keys.first().zip(keys.last()).map_or(("", ""), |(first, last)| (*first, *last));
             container::rows(&self.client, &self.container, ends, keys.len() * 4).unwrap_or_default()
         });
-        let seen = |it: Row| (it.name, Seen { etag: it.hash.to_lowercase(), bytes: it.bytes });
+        let seen = |row: Row| (row.name, Seen { etag: row.hash.to_lowercase(), bytes: row.bytes });
         rows.into_iter().flatten().map(seen).collect()
     }
 

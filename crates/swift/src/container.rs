@@ -107,9 +107,9 @@ pub(crate) fn rows(
     let query = format!("?format=json&limit={limit}&marker={}&end_marker={}!", quote(marker), quote(last));
     let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
     // What lacks its hash is asked for by itself.
-    let row = |it: &Value| {
-        let (name, hash) = (it["name"].as_str()?.to_owned(), it["hash"].as_str()?.to_owned());
-        Some(Row { name, hash, bytes: it["bytes"].as_u64()? })
+    let row = |entry: &Value| {
+        let (name, hash) = (entry["name"].as_str()?.to_owned(), entry["hash"].as_str()?.to_owned());
+        Some(Row { name, hash, bytes: entry["bytes"].as_u64()? })
     };
     Ok(rows.as_array().into_iter().flatten().filter_map(row).collect())
 }

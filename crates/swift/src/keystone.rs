@@ -109,13 +109,13 @@ fn read_v2(answer: dvb_http::Answer) -> Result<Known, Failure> {
     let document = document(answer)?;
     let token = document["access"]["token"]["id"].as_str().ok_or_else(no_token)?;
     let found = endpoints(&document["access"]["serviceCatalog"]);
-    let found = found.filter_map(|it| known(it["region"].as_str(), &it["publicURL"])).collect();
+    let found = found.filter_map(|endpoint| known(endpoint["region"].as_str(), &endpoint["publicURL"])).collect();
     Ok((token.to_owned(), found))
 }
 
 fn endpoints(catalogue: &Value) -> impl Iterator<Item = &Value> {
     let services = catalogue.as_array().into_iter().flatten().filter(|it| it["type"] == "object-store");
-    services.flat_map(|it| it["endpoints"].as_array().into_iter().flatten())
+    services.flat_map(|service| service["endpoints"].as_array().into_iter().flatten())
 }
 
 fn known(region: Option<&str>, url: &Value) -> Option<Endpoint> {
@@ -124,7 +124,9 @@ fn known(region: Option<&str>, url: &Value) -> Option<Endpoint> {
 
 /// The one of the region; several without a region are a question that only the administrator can answer.
 fn choose(account: &SwiftAccount, url: &str, endpoints: &[Endpoint]) -> Result<String, Failure> {
-    let wanted = |it: &&Endpoint| account.region.as_ref().is_none_or(|region| it.region.eq_ignore_ascii_case(region));
+    let wanted = |endpoint: &&Endpoint| {
+        account.region.as_ref().is_none_or(|region| endpoint.region.eq_ignore_ascii_case(region))
+    };
     let found: Vec<&Endpoint> = endpoints.iter().filter(wanted).collect();
     let configured = account.endpoint.as_deref();
     let first = match (found.first(), configured) {
@@ -211,8 +213,9 @@ mod tests {
 
     #[test]
     fn a_region_is_chosen_or_asked_for() {
-        let two: Vec<Endpoint> =
-            ["A", "B"].map(|it| Endpoint { region: it.into(), url: format!("http://{it}/v1/AUTH_x") }).into();
+        let two: Vec<Endpoint> = ["A", "B"]
+            .map(|region| Endpoint { region: region.into(), url: format!("http://{region}/v1/AUTH_x") })
+            .into();
         let choose = |region, endpoint, of: &[Endpoint]| choose(&account(region, endpoint), "http://k", of);
         assert_eq!(choose(Some("b"), None, &two).ok().as_deref(), Some("http://B/v1/AUTH_x"));
         assert_eq!(choose(None, None, &two[..1]).ok().as_deref(), Some("http://A/v1/AUTH_x"));

@@ -142,7 +142,7 @@ fn whole<T, E>(
     answers: Vec<Result<T, E>>,
     lost: impl Fn(E) -> Result<E, SinkError>,
 ) -> Result<Vec<Result<T, E>>, SinkError> {
-    answers.into_iter().map(|it| it.map_or_else(|error| lost(error).map(Err), |value| Ok(Ok(value)))).collect()
+    answers.into_iter().map(|answer| answer.map_or_else(|error| lost(error).map(Err), |value| Ok(Ok(value)))).collect()
 }
 
 fn lost_sink(error: SinkError) -> Result<SinkError, SinkError> {

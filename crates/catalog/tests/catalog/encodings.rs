@@ -12,7 +12,7 @@ use crate::{entries, expected};
 
 fn files(database: &Database) -> Vec<DataFile> {
     let found = entries(&catalog(database), Detail::Full).unwrap();
-    let file = |it| if let Entry::DataFile(it) = it { Some(it) } else { None };
+    let file = |entry| if let Entry::DataFile(entry) = entry { Some(entry) } else { None };
     found.into_iter().filter_map(file).collect()
 }
 

@@ -122,8 +122,8 @@ fn read(bytes: &[u8]) -> Result<Vec<HeldEntry>, String> {
     let path = folder.path().join("snapshot");
     fs::write(&path, bytes).unwrap();
     let mut found = Vec::new();
-    let mut visit = |it| {
-        found.push(it);
+    let mut visit = |entry| {
+        found.push(entry);
         ControlFlow::Continue(())
     };
     SnapshotCatalog::new(path).read_held(&mut visit).map_err(|it| told(&it))?;
@@ -141,9 +141,9 @@ fn what_was_written_is_read_again_with_and_without_the_copies() {
     assert_eq!(catalog.header().unwrap(), header());
     let rows: Vec<Entry> = all()
         .into_iter()
-        .filter_map(|it| match it {
-            HeldEntry::Dataset(it, _) => Some(Entry::Dataset(it)),
-            HeldEntry::DataFile(it, _) => Some(Entry::DataFile(it)),
+        .filter_map(|entry| match entry {
+            HeldEntry::Dataset(entry, _) => Some(Entry::Dataset(entry)),
+            HeldEntry::DataFile(entry, _) => Some(Entry::DataFile(entry)),
             HeldEntry::Gone(_) | HeldEntry::History(..) => None,
         })
         .collect();

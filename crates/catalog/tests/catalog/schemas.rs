@@ -36,12 +36,12 @@ fn with_dataset(change: impl Fn(&mut Dataset)) -> impl Fn(&mut Entry) {
 
 #[test]
 fn what_came_later_may_be_missing() {
-    let own = |it: &mut Dataset| {
-        let rest = it.pid.split_once(':').map(|it| it.1).unwrap_or_default();
+    let own = |dataset: &mut Dataset| {
+        let rest = dataset.pid.split_once(':').map(|it| it.1).unwrap_or_default();
         if let Some((authority, identifier)) = rest.split_once('/') {
-            it.storage_pids = vec![StoragePid { authority: authority.into(), identifier: identifier.into() }];
+            dataset.storage_pids = vec![StoragePid { authority: authority.into(), identifier: identifier.into() }];
         }
-        it.alternative_pids.clear();
+        dataset.alternative_pids.clear();
     };
     // A deployment that went wrong after 4.9.4 (dataverse.md 1.1).
     check_after("DROP TABLE alternativepersistentidentifier", with_dataset(own));
@@ -54,10 +54,10 @@ fn what_came_later_may_be_missing() {
     check_after("ALTER TABLE datatable DROP originalfilename", tabular(|it| it.original_name = None));
     let unfolded = |it: &mut DataFile| it.versions.iter_mut().for_each(|it| it.directory = None);
     check_after("ALTER TABLE filemetadata DROP directorylabel", with_file(unfolded));
-    let slashed = |it: &mut Dataset| {
-        let StoragePid { authority, identifier } = it.storage_pids[0].clone();
-        if it.pid.ends_with(".SEPARATED") || it.pid.ends_with("XYZJOINED") {
-            it.pid = format!("{}:{authority}/{identifier}", it.pid.split(':').next().unwrap());
+    let slashed = |dataset: &mut Dataset| {
+        let StoragePid { authority, identifier } = dataset.storage_pids[0].clone();
+        if dataset.pid.ends_with(".SEPARATED") || dataset.pid.ends_with("XYZJOINED") {
+            dataset.pid = format!("{}:{authority}/{identifier}", dataset.pid.split(':').next().unwrap());
         }
     };
     check_after("ALTER TABLE dvobject DROP separator", with_dataset(slashed));

@@ -50,7 +50,7 @@ pub(crate) fn assert_entries(found: &[Entry], wanted: &[Entry]) {
 
 fn of_kind(bench: &Bench, kind: &str) -> Vec<DataFile> {
     let id = bench.world.of_kind(kind).id;
-    let files = entries(&*bench.catalog, Detail::Full).unwrap().into_iter().filter_map(|it| match it {
+    let files = entries(&*bench.catalog, Detail::Full).unwrap().into_iter().filter_map(|entry| match entry {
         Entry::DataFile(file) => Some(file),
         Entry::Dataset(_) => None,
     });
@@ -70,7 +70,7 @@ fn the_essential_is_less(bench: &Bench) {
 
 fn what_is_harvested_is_left_out(bench: &Bench) {
     assert_eq!(of_kind(bench, "harvested with a plausible name"), []);
-    let pids = entries(&*bench.catalog, Detail::Essential).unwrap().into_iter().filter_map(|it| match it {
+    let pids = entries(&*bench.catalog, Detail::Essential).unwrap().into_iter().filter_map(|entry| match entry {
         Entry::Dataset(dataset) => Some(dataset.pid),
         Entry::DataFile(_) => None,
     });
@@ -131,8 +131,8 @@ fn locks_of_other_kinds_do_not_count(bench: &Bench) {
     let all = entries(&*bench.catalog, Detail::Essential).unwrap();
     let locked: Vec<_> = all
         .iter()
-        .filter_map(|it| match it {
-            Entry::Dataset(it) if it.ingest_locked => Some(it.pid.rsplit('/').next().unwrap()),
+        .filter_map(|entry| match entry {
+            Entry::Dataset(entry) if entry.ingest_locked => Some(entry.pid.rsplit('/').next().unwrap()),
             Entry::Dataset(_) | Entry::DataFile(_) => None,
         })
         .collect();

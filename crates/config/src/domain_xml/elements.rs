@@ -35,9 +35,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Domain, Broken> {
     loop {
         let event = reader.read_event();
         let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-        let event = event.map_err(|it| {
+        let event = event.map_err(|error| {
             let at = usize::try_from(reader.error_position()).unwrap_or(at);
-            (at, format!("it is not well-formed XML ({it})"))
+            (at, format!("it is not well-formed XML ({error})"))
         })?;
         if matches!(event, Event::Eof) {
             return walk.finish().map_err(|it| (at, it));

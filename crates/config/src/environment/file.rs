@@ -43,17 +43,19 @@ fn of_json(text: &str) -> Result<Vec<Written>, Wrong> {
             "there is no Config.Env in it; save what `docker inspect CONTAINER` prints, or write NAME=value lines";
         (None, what.to_owned())
     };
-    let list =
-        |it: &Value| -> Option<Vec<Written>> { it.as_array()?.iter().map(|it| assigned(it.as_str()?)).collect() };
+    let list = |variables: &Value| -> Option<Vec<Written>> {
+        variables.as_array()?.iter().map(|it| assigned(it.as_str()?)).collect()
+    };
     if let Some(variables) = list(&answer).filter(|it| !it.is_empty()) {
         return Ok(variables);
     }
-    let of_container = |it: &Value| list(it.pointer("/Config/Env").or_else(|| it.get("Env"))?);
+    let of_container = |container: &Value| list(container.pointer("/Config/Env").or_else(|| container.get("Env"))?);
     let containers: Vec<Vec<Written>> = match &answer {
         Value::Array(all) => all.iter().filter_map(of_container).collect(),
         one => of_container(one).into_iter().collect(),
     };
-    let is_ours = |it: &&Vec<Written>| it.iter().any(|it| it.name.to_ascii_lowercase().starts_with("dataverse_"));
+    let is_ours =
+        |variables: &&Vec<Written>| variables.iter().any(|it| it.name.to_ascii_lowercase().starts_with("dataverse_"));
     let mut ours = containers.iter().filter(is_ours);
     match (ours.next(), ours.next(), containers.as_slice()) {
         (Some(_), Some(_), _) => {

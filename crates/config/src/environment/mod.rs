@@ -382,12 +382,12 @@ fn read_file(path: &Path, around: Surroundings<'_>, findings: &mut Findings) -> 
 
 /// Whether others must not see it.
 fn holds_secret(name: &str, value: &str) -> bool {
-    let is_secret = |it: &str| {
-        let it = it.to_ascii_lowercase();
+    let is_secret = |name: &str| {
+        let name = name.to_ascii_lowercase();
         let speaks = ["password", "passwd", "secret", "token", "access_key", "access-key", "accesskey"]
             .iter()
-            .any(|word| it.contains(word));
-        speaks && !it.ends_with("_dir") && !it.ends_with("_file")
+            .any(|word| name.contains(word));
+        speaks && !name.ends_with("_dir") && !name.ends_with("_file")
     };
     if name == "JVM_ARGS" {
         return words(value)

@@ -213,7 +213,8 @@ fn copies_checked(
     proofs: Vec<ProofDay>,
     log: &Log,
 ) -> Fixity {
-    let dated = proofs.into_iter().map(|it| Dated { day: it.day, overdue: it.overdue, count: it.copies });
+    let dated =
+        proofs.into_iter().map(|proved| Dated { day: proved.day, overdue: proved.overdue, count: proved.copies });
     let checks = log.checks.get(&destination.name).copied().unwrap_or_default();
     Ages::of(facts, dated.collect(), destination.verify_every).fixity("destination", place, "copies", checks)
 }
@@ -221,7 +222,8 @@ fn copies_checked(
 fn stores_checked(ledger: &dyn Ledger, facts: &Facts, log: &Log) -> Result<Fixity, LedgerError> {
     let overdue = overdue_before(facts, facts.audit_every);
     let audits = ledger.audits_by_day(overdue.as_deref())?;
-    let dated = audits.into_iter().map(|it| Dated { day: it.day, overdue: it.overdue, count: it.files });
+    let dated =
+        audits.into_iter().map(|audited| Dated { day: audited.day, overdue: audited.overdue, count: audited.files });
     let ages = Ages::of(facts, dated.collect(), facts.audit_every);
     Ok(ages.fixity("store", "Dataverse's stores", "data files", log.store_checks))
 }
@@ -318,7 +320,8 @@ fn course(ledger: &dyn Ledger, months: &[String], log: &Log) -> Result<Vec<Month
         Month {
             month: month.clone(),
             files: run.map(|it| it.files),
-            coverage: run.map(|it| it.safe_shares.iter().map(|(safe, of)| share(*safe, *of)).fold(1.0, f64::min)),
+            coverage: run
+                .map(|catalogue| catalogue.safe_shares.iter().map(|(safe, of)| share(*safe, *of)).fold(1.0, f64::min)),
             bytes: copies.iter().filter(|it| it.month <= *month).map(|it| it.bytes).sum(),
         }
     };

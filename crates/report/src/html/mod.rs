@@ -111,13 +111,13 @@ fn fine(page: &mut String, text: &str) {
 }
 
 fn promises(page: &mut String, report: &Report) {
-    let rows = report.promises.iter().map(|it| {
-        let (class, state) = match it.state {
+    let rows = report.promises.iter().map(|promise| {
+        let (class, state) = match promise.state {
             PromiseState::Met => ("met", "met"),
             PromiseState::NotMet => ("not-met", "not met"),
             PromiseState::NotPromised => ("none", "not promised"),
         };
-        vec![Cell::state(class, state), Cell::text(&it.promise), Cell::text(&it.figures)]
+        vec![Cell::state(class, state), Cell::text(&promise.promise), Cell::text(&promise.figures)]
     });
     table(page, &[("State", ""), ("Promise", ""), ("Figures", "")], rows);
 }
@@ -188,19 +188,19 @@ fn destinations(page: &mut String, report: &Report) {
 }
 
 fn fixity(page: &mut String, report: &Report) {
-    let rows = report.fixity.iter().map(|it| {
+    let rows = report.fixity.iter().map(|side| {
         vec![
-            Cell::text(&it.place),
-            Cell::figure(&format!("{} {}", number(it.total), it.unit)),
-            Cell::number(it.checked_in_period),
-            Cell::text(&promised(it)),
-            Cell::text(&ages(it)),
+            Cell::text(&side.place),
+            Cell::figure(&format!("{} {}", number(side.total), side.unit)),
+            Cell::number(side.checked_in_period),
+            Cell::text(&promised(side)),
+            Cell::text(&ages(side)),
             Cell::text(&format!(
                 "{} by {}: {} good, {} bad",
-                counted(it.checks.checked, "comparison", "comparisons"),
-                counted(it.checks.commands, "command", "commands"),
-                number(it.checks.good),
-                number(it.checks.bad)
+                counted(side.checks.checked, "comparison", "comparisons"),
+                counted(side.checks.commands, "command", "commands"),
+                number(side.checks.good),
+                number(side.checks.bad)
             )),
         ]
     });
@@ -276,7 +276,7 @@ fn incident(it: &IncidentReport, public: bool) -> Vec<Cell> {
     let note = it.note.as_ref();
     let left_out = note.filter(|note| public && note.text.is_none()).map(|_| "explained; left out here");
     let cause = note.and_then(|it| it.text.as_deref()).or(left_out).unwrap_or("");
-    let by = note.map(|it| format!("{} {}", it.by.as_deref().unwrap_or(""), day(&it.at))).unwrap_or_default();
+    let by = note.map(|note| format!("{} {}", note.by.as_deref().unwrap_or(""), day(&note.at))).unwrap_or_default();
     vec![
         Cell::number(it.number),
         Cell::state(class, state),
@@ -305,15 +305,15 @@ fn losses(page: &mut String, report: &Report) {
         "Data files that the administrator knows to be lost or damaged for good. They raise no alarm any more and are \
          counted apart, until anything about them changes.",
     );
-    let rows = report.acknowledged.iter().map(|it| {
-        let by = format!("{} {}", minute(&it.at), it.by.as_deref().unwrap_or(""));
-        let ended = it.ended_at.as_deref().map_or("stands".to_owned(), |at| format!("ended {}", minute(at)));
-        let reason = it.reason.as_deref().unwrap_or(if report.public { "left out" } else { "" });
+    let rows = report.acknowledged.iter().map(|loss| {
+        let by = format!("{} {}", minute(&loss.at), loss.by.as_deref().unwrap_or(""));
+        let ended = loss.ended_at.as_deref().map_or("stands".to_owned(), |at| format!("ended {}", minute(at)));
+        let reason = loss.reason.as_deref().unwrap_or(if report.public { "left out" } else { "" });
         vec![
-            Cell::text(&format!("file {}", it.dvobject_id)),
-            Cell::text(&it.destination),
-            Cell::text(it.status),
-            Cell::number(it.copies),
+            Cell::text(&format!("file {}", loss.dvobject_id)),
+            Cell::text(&loss.destination),
+            Cell::text(loss.status),
+            Cell::number(loss.copies),
             Cell::text(by.trim_end()),
             Cell::text(reason),
             Cell::text(&ended),
@@ -336,20 +336,20 @@ fn drills(page: &mut String, report: &Report) {
         return paragraph(page, "No drill is on record in the period: nobody tried whether files come back.");
     }
     let known = |count: Option<u64>| count.map_or(Cell::text("not known"), Cell::number);
-    let rows = report.drills.iter().map(|it| {
+    let rows = report.drills.iter().map(|drill| {
         vec![
-            Cell::text(&minute(&it.started)),
-            Cell::text(&it.destinations.join(", ")),
-            known(it.sample),
-            known(it.population),
-            Cell::figure(&it.bytes.map_or("not known".to_owned(), bytes)),
+            Cell::text(&minute(&drill.started)),
+            Cell::text(&drill.destinations.join(", ")),
+            known(drill.sample),
+            known(drill.population),
+            Cell::figure(&drill.bytes.map_or("not known".to_owned(), bytes)),
             Cell::figure(
-                &it.milliseconds.map_or("not known".to_owned(), |it| format!("{} s", number(it.div_ceil(1_000)))),
+                &drill.milliseconds.map_or("not known".to_owned(), |it| format!("{} s", number(it.div_ceil(1_000)))),
             ),
-            known(it.good),
-            known(it.by_dataverse),
-            known(it.failed),
-            outcome(&it.outcome),
+            known(drill.good),
+            known(drill.by_dataverse),
+            known(drill.failed),
+            outcome(&drill.outcome),
         ]
     });
     let headings = [
@@ -390,14 +390,14 @@ fn overrides(page: &mut String, report: &Report) {
     if report.overrides.is_empty() {
         return paragraph(page, "No safety brake was taken off in the period.");
     }
-    let rows = report.overrides.iter().map(|it| {
+    let rows = report.overrides.iter().map(|overridden| {
         vec![
-            Cell::text(&minute(&it.started)),
-            Cell::text(&it.command),
-            Cell::code(&it.overrides.join(", ")),
-            Cell::text(it.scope.as_deref().unwrap_or("a selection")),
-            Cell::maybe(it.by.as_deref()),
-            outcome(&it.outcome),
+            Cell::text(&minute(&overridden.started)),
+            Cell::text(&overridden.command),
+            Cell::code(&overridden.overrides.join(", ")),
+            Cell::text(overridden.scope.as_deref().unwrap_or("a selection")),
+            Cell::maybe(overridden.by.as_deref()),
+            outcome(&overridden.outcome),
         ]
     });
     let headings = [("When", ""), ("Command", ""), ("Override", ""), ("Scope", ""), ("By", ""), ("Result", "")];
@@ -408,14 +408,14 @@ fn commands(page: &mut String, report: &Report) {
     if report.commands.is_empty() {
         return paragraph(page, "No command is on record in the period.");
     }
-    let rows = report.commands.iter().map(|it| {
+    let rows = report.commands.iter().map(|command| {
         vec![
-            Cell::text(&it.command),
-            Cell::number(it.times),
-            Cell::number(it.good),
-            Cell::number(it.otherwise),
-            Cell::number(it.without_end),
-            Cell::text(&minute(&it.last)),
+            Cell::text(&command.command),
+            Cell::number(command.times),
+            Cell::number(command.good),
+            Cell::number(command.otherwise),
+            Cell::number(command.without_end),
+            Cell::text(&minute(&command.last)),
         ]
     });
     let headings = [
@@ -457,12 +457,12 @@ fn basis(page: &mut String, report: &Report) {
     if head.snapshots.is_empty() {
         paragraph(page, "No run has left one, as far as the ledger knows.");
     } else {
-        let rows = head.snapshots.iter().map(|it| {
+        let rows = head.snapshots.iter().map(|snapshot| {
             vec![
-                Cell::text(&it.destination),
-                Cell::text(&it.name),
-                Cell::code(&it.sha256),
-                Cell::text(&minute(&it.as_of)),
+                Cell::text(&snapshot.destination),
+                Cell::text(&snapshot.name),
+                Cell::code(&snapshot.sha256),
+                Cell::text(&minute(&snapshot.as_of)),
             ]
         });
         table(page, &[("Destination", ""), ("Snapshot", ""), ("SHA-256", ""), ("As of", "")], rows);
@@ -484,8 +484,8 @@ fn crosswalk(page: &mut String, report: &Report) {
         page,
         "Where to look for what a framework asks. This report states facts; it does not say that a level or a requirement is met.",
     );
-    let rows = report.crosswalk.iter().map(|it| {
-        let all = [it.section, it.shows, it.core_trust_seal, it.ndsa, it.iso_16363, it.nestor, it.eosc_eden];
+    let rows = report.crosswalk.iter().map(|row| {
+        let all = [row.section, row.shows, row.core_trust_seal, row.ndsa, row.iso_16363, row.nestor, row.eosc_eden];
         all.map(Cell::text).into()
     });
     let headings = [

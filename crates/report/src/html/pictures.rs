@@ -167,8 +167,8 @@ pub(super) fn course(page: &mut String, months: &[Month]) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
     let coverage: Vec<Option<u64>> =
         months.iter().map(|it| it.coverage.map(|share| (share.clamp(0.0, 1.0) * 1e6) as u64)).collect();
-    line(page, months, "Coverage: safe data files, of those that are covered", &coverage, |it| {
-        percent(crate::words::share(it, 1_000_000))
+    line(page, months, "Coverage: safe data files, of those that are covered", &coverage, |millionths| {
+        percent(crate::words::share(millionths, 1_000_000))
     });
 }
 
