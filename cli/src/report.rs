@@ -15,7 +15,7 @@ use crate::output::{plain, plain_lines};
 const NAMED: usize = 20;
 
 /// What became of a destination's run.
-pub(crate) struct Outcome {
+pub(crate) struct RunOutcome {
     pub(crate) destination: DestinationName,
     pub(crate) started: Timestamp,
     pub(crate) finished: Timestamp,
@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) ending: ExitStatus,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// Drivers that nobody configured: their files are not covered, most likely by an oversight.
     pub(crate) fn unconfigured(&self) -> impl Iterator<Item = &Finding> {
         let notes = self.result.as_ref().map(|it| it.notes.as_slice()).unwrap_or_default();
@@ -211,7 +211,7 @@ pub(crate) fn trouble(it: &Summary) -> String {
 }
 
 /// The report of all runs of this call.
-pub(crate) fn notice(outcomes: &[Outcome]) -> Notice {
+pub(crate) fn notice(outcomes: &[RunOutcome]) -> Notice {
     let total = outcomes.iter().filter_map(|it| it.result.as_ref().ok()).map(|it| it.files);
     let total = total.fold(FileCounts::default(), |sum, it| FileCounts {
         catalogued: sum.catalogued + it.catalogued,
@@ -233,8 +233,8 @@ pub(crate) fn notice(outcomes: &[Outcome]) -> Notice {
 }
 
 /// The outcomes in a subject: those that are not well, each.
-fn in_short(outcomes: &[Outcome]) -> Vec<String> {
-    let one = |outcome: &Outcome| match &outcome.result {
+fn in_short(outcomes: &[RunOutcome]) -> Vec<String> {
+    let one = |outcome: &RunOutcome| match &outcome.result {
         Ok(Summary { files, .. }) if files.failed > 0 => {
             let are = if files.failed == 1 { "is" } else { "are" };
             format!("{} {are} not safe at {}", data_files(files.failed), plain(&outcome.destination.0))
@@ -256,8 +256,8 @@ fn first_line(files: &FileCounts) -> String {
     )
 }
 
-fn section(outcome: &Outcome) -> String {
-    let Outcome { destination, started, finished, result, room: _, ending } = outcome;
+fn section(outcome: &RunOutcome) -> String {
+    let RunOutcome { destination, started, finished, result, room: _, ending } = outcome;
     let headline = result.as_ref().map_or_else(|_| ending.text().to_owned(), Summary::headline);
     let mut text = format!(
         "Destination {destination}: {headline} (exit code {})\nFrom {} to {}\n",

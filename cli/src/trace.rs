@@ -38,7 +38,7 @@ impl Subscriber for Lines {
 
     fn event(&self, event: &Event<'_>) {
         let target = event.metadata().target();
-        let mut line = Line { message: String::new(), fields: String::new() };
+        let mut line = TracedEvent { message: String::new(), fields: String::new() };
         event.record(&mut line);
         let text = format!("{:.3} {}: {}{}", Timestamp::now(), target, line.message, line.fields);
         self.0.trace(&plain(&text));
@@ -59,12 +59,12 @@ impl Subscriber for Lines {
 }
 
 /// An event put together: its message, and ` name=value` for each field.
-struct Line {
+struct TracedEvent {
     message: String,
     fields: String,
 }
 
-impl Line {
+impl TracedEvent {
     fn add(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         // Writing to a string cannot fail.
         let _ = match field.name() {
@@ -74,7 +74,7 @@ impl Line {
     }
 }
 
-impl Visit for Line {
+impl Visit for TracedEvent {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, format_args!("{value:?}"));
     }

@@ -132,7 +132,7 @@ type Named = BTreeMap<Option<DriverId>, u64>;
 
 /// A line of the table of stores.
 #[derive(Serialize)]
-struct Line {
+struct StoreLine {
     id: String,
     #[serde(rename = "type")]
     type_name: Option<String>,
@@ -148,7 +148,7 @@ struct Line {
 struct Checks<'a> {
     context: &'a Context,
     done: Vec<Check>,
-    stores: Vec<Line>,
+    stores: Vec<StoreLine>,
 }
 
 impl Checks<'_> {
@@ -195,7 +195,7 @@ impl Checks<'_> {
     }
 
     /// The ledger; where it is not made yet or cannot be used, one that knows nothing: a place can be proved without.
-    fn ledger(&mut self) -> Result<Known, Failure> {
+    fn ledger(&mut self) -> Result<LedgerToCompare, Failure> {
         let what = LEDGER;
         let config = &self.context.config;
         let ledger = match build::ledger(config, 1, &CancelToken::new()) {
@@ -212,17 +212,17 @@ impl Checks<'_> {
         }
         let state = if running.is_empty() { "ready, no run is under way".to_owned() } else { running.join("; ") };
         self.add(Check::fine(what, format!("{}: {state}", ledger.describe())))?;
-        Ok(Known { ledger, is_made: true, is_there: true, _scratch: None })
+        Ok(LedgerToCompare { ledger, is_made: true, is_there: true, _scratch: None })
     }
 
-    fn without_ledger(&mut self, error: LedgerError) -> Result<Known, Failure> {
+    fn without_ledger(&mut self, error: LedgerError) -> Result<LedgerToCompare, Failure> {
         // One that is not made yet knows as much as one that was made just now.
         let is_there = matches!(error, LedgerError::NotMigrated { .. });
         self.add(Check::failed(LEDGER, error))?;
         let scratch = from_snapshot::scratch_folder()?;
         let ledger = build::passing_ledger(scratch.path())?;
         // Of one that cannot be used for another reason, the reason comes first.
-        Ok(Known { ledger, is_made: !is_there, is_there, _scratch: Some(scratch) })
+        Ok(LedgerToCompare { ledger, is_made: !is_there, is_there, _scratch: Some(scratch) })
     }
 
     fn stores(
@@ -260,7 +260,7 @@ impl Checks<'_> {
         stores: &Stores,
         samples: &Samples,
         catalog: Option<&dyn Catalog>,
-        known: &Known,
+        known: &LedgerToCompare,
     ) -> Result<(), Failure> {
         let config = &self.context.config;
         let sinks: Vec<_> = config.destinations.iter().map(|it| (it, build::sink(it).map_err(Failure::from))).collect();
@@ -293,7 +293,7 @@ impl Checks<'_> {
 const LEDGER: &str = "ledger";
 
 /// What tells whose the destinations are.
-struct Known {
+struct LedgerToCompare {
     ledger: Box<dyn Ledger>,
     /// It needs no `init`.
     is_made: bool,
@@ -312,8 +312,8 @@ fn by_store(named: &Named, default: &DriverId) -> BTreeMap<DriverId, u64> {
 }
 
 /// Every store that somebody described, and those that only data files name.
-fn lines(table: &StoreTable, config: &Config, named: Option<&BTreeMap<DriverId, u64>>) -> Vec<Line> {
-    let line = |id: &DriverId, row: Option<&StoreRow>| Line {
+fn lines(table: &StoreTable, config: &Config, named: Option<&BTreeMap<DriverId, u64>>) -> Vec<StoreLine> {
+    let line = |id: &DriverId, row: Option<&StoreRow>| StoreLine {
         id: id.0.clone(),
         type_name: row.map(|it| it.type_name.clone()),
         from: row.map(|row| match row.origin {
@@ -331,7 +331,7 @@ fn lines(table: &StoreTable, config: &Config, named: Option<&BTreeMap<DriverId, 
 }
 
 /// The table in columns, below a line that says what they are.
-fn drawn(lines: &[Line]) -> String {
+fn drawn(lines: &[StoreLine]) -> String {
     let mut rows = vec![["store", "type", "described in", "data files", "place"].map(str::to_owned)];
     for line in lines {
         let id = if line.default { format!("{} (default)", line.id) } else { line.id.clone() };

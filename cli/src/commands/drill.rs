@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::destination_args::DestinationArgs;
-use super::from_snapshot::{self, FromSnapshot, Known};
+use super::from_snapshot::{self, FromSnapshot, KnownCopies};
 use super::selection_args::{self, SelectionArgs};
 use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, did_not_end_well, found};
@@ -101,7 +101,7 @@ fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelT
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
     let jobs = args.jobs.unwrap_or(destination.jobs);
-    let known = Known::open(&args.from_snapshot, context, &[destination], jobs, &progress, stop)?;
+    let known = KnownCopies::open(&args.from_snapshot, context, &[destination], jobs, &progress, stop)?;
     let catalogue = known.catalogue(context)?;
     let table = build::store_table_or_none(config)?;
     let names = [Names::Catalog(catalogue.as_catalog()), Names::Ledger(known.ledger(), &destination.name)];

@@ -58,12 +58,12 @@ pub(super) fn check(which: &Which, destinations: &[&Destination]) -> Result<(), 
 }
 
 /// What is known of the copies: by the ledger, or by snapshots alone.
-pub(super) enum Known {
+pub(super) enum KnownCopies {
     Ledger(Box<dyn Ledger>),
     Snapshots(Snapshots),
 }
 
-impl Known {
+impl KnownCopies {
     /// The ledger for so many workers; where it is asked for, the snapshots of these destinations.
     pub(super) fn open(
         asked: &FromSnapshot,

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     let ledger = build::ledger(&context.config, 2, &stop)?;
     let listing = Listing { context, ledger: ledger.as_ref(), stop: &stop };
-    let mut page = Page::new(&context.screen);
+    let mut page = OrphanPrinter::new(&context.screen);
     page.begin()?;
     let mut ending = ExitStatus::Safe;
     for destination in destinations {
@@ -63,7 +63,7 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn of(&self, destination: &Destination, page: &mut Page<'_>) -> Result<ExitStatus, Failure> {
+    fn of(&self, destination: &Destination, page: &mut OrphanPrinter<'_>) -> Result<ExitStatus, Failure> {
         let screen = &self.context.screen;
         let mut printed = Ok(());
         let done = self.list(destination, &mut |orphan| {
@@ -118,7 +118,7 @@ impl Listing<'_> {
 }
 
 /// What is printed, as it is found: lines, or the parts of one JSON object.
-struct Page<'a> {
+struct OrphanPrinter<'a> {
     screen: &'a Screen,
     /// Destinations before this one.
     destinations: u32,
@@ -126,7 +126,7 @@ struct Page<'a> {
     orphans: u64,
 }
 
-impl<'a> Page<'a> {
+impl<'a> OrphanPrinter<'a> {
     fn new(screen: &'a Screen) -> Self {
         Self { screen, destinations: 0, orphans: 0 }
     }

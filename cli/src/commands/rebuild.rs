@@ -55,7 +55,7 @@ pub(crate) struct Args {
     accept_other_dataverse: bool,
 }
 
-type Outcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
+type RebuildOutcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
@@ -66,8 +66,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let ledger = build::ledger(&context.config, 1, &stop)?;
     ledger.migrate()?;
     let one = |it: &&'_ Destination| make_again(args, context, it, ledger.as_ref(), &stop);
-    let outcomes: Vec<Outcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();
-    let ending_of = |it: &Outcome<'_>| it.1.as_ref().map_or_else(Failure::ending, |it| it.ending);
+    let outcomes: Vec<RebuildOutcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();
+    let ending_of = |it: &RebuildOutcome<'_>| it.1.as_ref().map_or_else(Failure::ending, |it| it.ending);
     let ending = outcomes.iter().map(ending_of).min().unwrap_or(ExitStatus::Safe);
     outcomes.iter().try_for_each(|it| show(context, it))?;
     if context.screen.json {
@@ -113,7 +113,7 @@ fn make_again(
     Ok(done?)
 }
 
-fn show(context: &Context, (destination, result): &Outcome<'_>) -> Result<(), Failure> {
+fn show(context: &Context, (destination, result): &RebuildOutcome<'_>) -> Result<(), Failure> {
     let screen = &context.screen;
     match result {
         Ok(summary) => {
@@ -130,8 +130,8 @@ fn show(context: &Context, (destination, result): &Outcome<'_>) -> Result<(), Fa
     }
 }
 
-fn object(outcomes: &[Outcome<'_>], ending: ExitStatus) -> Value {
-    let one = |(destination, result): &Outcome<'_>| match result {
+fn object(outcomes: &[RebuildOutcome<'_>], ending: ExitStatus) -> Value {
+    let one = |(destination, result): &RebuildOutcome<'_>| match result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
             "command": "rebuild", "destination": destination, "exit_code": failure.ending().code(), "error": failure.text()

@@ -12,7 +12,7 @@ use dvb_storage::{Folder, Sink, chain};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
-use super::from_snapshot::{FromSnapshot, Known};
+use super::from_snapshot::{FromSnapshot, KnownCopies};
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::exit::Failure;
@@ -140,7 +140,7 @@ impl Args {
 }
 
 /// Where it goes, held open.
-enum Place {
+enum RestorePlace {
     Folder(Box<dyn Folder>),
     Stores(StoreWriters),
 }
@@ -174,7 +174,7 @@ fn give_back(
     // What goes into a folder needs no store.
     let needs_stores = args.in_place || !asked.is_asked();
     let table = if needs_stores { build::store_table(config)? } else { build::store_table_or_none(config)? };
-    let mut known = Known::open(asked, context, destinations, jobs, &progress, stop)?;
+    let mut known = KnownCopies::open(asked, context, destinations, jobs, &progress, stop)?;
     for (name, failure) in known.take_refused() {
         context.screen.warn(&report::of_destination(&name, &failure.text()));
     }
@@ -186,8 +186,8 @@ fn give_back(
     let sinks = sinks(context, destinations)?;
     let from: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
     let place = match &args.to {
-        Some(folder) => Place::Folder(build::restore_folder(folder, &options.run)?),
-        None => Place::Stores(table.writers(&options.run)),
+        Some(folder) => RestorePlace::Folder(build::restore_folder(folder, &options.run)?),
+        None => RestorePlace::Stores(table.writers(&options.run)),
     };
     let stores = table.into_stores();
     let setup = RestoreSetup {
@@ -196,8 +196,8 @@ fn give_back(
         ledger: known.ledger(),
         from: &from,
         to: match &place {
-            Place::Folder(it) => Goal::Folder(it.as_ref()),
-            Place::Stores(it) => Goal::InPlace(it),
+            RestorePlace::Folder(it) => Goal::Folder(it.as_ref()),
+            RestorePlace::Stores(it) => Goal::InPlace(it),
         },
         observer: &progress,
         stop,

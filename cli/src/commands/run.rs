@@ -20,7 +20,7 @@ use crate::exit::Failure;
 use crate::notice::Notice;
 use crate::output::{Level, Verbosity, plain};
 use crate::progress::Progress;
-use crate::report::{self, Outcome};
+use crate::report::{self, RunOutcome};
 use crate::{hint, last_resort, signals};
 use dvb_config::{Config, Destination};
 
@@ -193,7 +193,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 type RunAndRoom = (Result<Summary, Failure>, Option<String>);
 
 /// All destinations at once, from the beginning to what is said of each at once.
-fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &CancelToken) -> Vec<Outcome> {
+fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &CancelToken) -> Vec<RunOutcome> {
     let started = Timestamp::now();
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let several = destinations.len() > 1;
@@ -212,7 +212,7 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
             (Err(failure), None) => failure.ending(),
         };
         let finished = Timestamp::now();
-        let outcome = Outcome { destination: destination.name.clone(), started, finished, result, room, ending };
+        let outcome = RunOutcome { destination: destination.name.clone(), started, finished, result, room, ending };
         warn_late(context, &outcome, &show.finish());
         outcome
     });
@@ -229,7 +229,7 @@ fn refused(failure: Failure, count: usize) -> Vec<Result<Summary, Failure>> {
 }
 
 /// Says what was held back while nothing was to be said, where there is a reason now.
-fn warn_late(context: &Context, outcome: &Outcome, held_back: &[String]) {
+fn warn_late(context: &Context, outcome: &RunOutcome, held_back: &[String]) {
     if context.screen.is_chatty() {
         return;
     }
@@ -301,7 +301,7 @@ fn in_words(mut summary: Summary) -> Summary {
 }
 
 /// The result on stdout, what is wrong on stderr.
-fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: ExitStatus) {
+fn show(context: &Context, outcomes: &[RunOutcome], several: bool, ending: ExitStatus) {
     let screen = &context.screen;
     for outcome in outcomes {
         match &outcome.result {
@@ -334,7 +334,7 @@ fn show(context: &Context, outcomes: &[Outcome], several: bool, ending: ExitStat
     }
 }
 
-fn object(outcomes: &[Outcome], several: bool, ending: ExitStatus) -> Value {
+fn object(outcomes: &[RunOutcome], several: bool, ending: ExitStatus) -> Value {
     let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
@@ -356,7 +356,7 @@ fn ping(context: &Context) {
 }
 
 /// What monitoring hears of a run.
-fn metrics(outcome: &Outcome) -> Vec<Change> {
+fn metrics(outcome: &RunOutcome) -> Vec<Change> {
     let work = outcome.result.as_ref().ok().map(|it| Work { files: it.files, bytes_copied: it.bytes_copied });
     let metrics = Metrics {
         destination: outcome.destination.0.clone(),

@@ -14,7 +14,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::from_snapshot::{FromSnapshot, Known};
+use super::from_snapshot::{FromSnapshot, KnownCopies};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
 use crate::exit::Failure;
@@ -75,7 +75,7 @@ impl Args {
 }
 
 /// What became of one destination.
-struct Outcome<'a> {
+struct VerifyOutcome<'a> {
     destination: &'a DestinationName,
     result: Result<VerifySummary, Failure>,
     ending: ExitStatus,
@@ -97,7 +97,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     let progress = Progress::new(&context.screen, &bars, None);
     progress.begin("reading what is known");
     let workers = destinations.iter().map(|it| args.jobs(it)).sum();
-    let known = Known::open(&args.from_snapshot, context, destinations, workers, &progress, &stop);
+    let known = KnownCopies::open(&args.from_snapshot, context, destinations, workers, &progress, &stop);
     progress.finish();
     let mut known = known?;
     let refused = known.take_refused();
@@ -113,7 +113,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
         let result = look(args, context, destination, ledger, &selection, &show, &stop);
         (result, show.finish())
     };
-    let mut outcomes: Vec<Outcome<'_>> = thread::scope(|scope| {
+    let mut outcomes: Vec<VerifyOutcome<'_>> = thread::scope(|scope| {
         let known =
             destinations.iter().filter(|destination| !refused.iter().any(|(name, _)| *name == destination.name));
         let threads: Vec<_> = known.map(|it| (it, scope.spawn(|| one(it)))).collect();
@@ -122,7 +122,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     outcomes.extend(refused.into_iter().filter_map(|(name, failure)| {
         let destination = &destinations.iter().find(|it| it.name == name)?.name;
         let ending = failure.ending();
-        Some(Outcome { destination, result: Err(failure), ending, held_back: Vec::new() })
+        Some(VerifyOutcome { destination, result: Err(failure), ending, held_back: Vec::new() })
     }));
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     outcomes.iter().try_for_each(|it| show(context, it, args.from_snapshot.is_asked()))?;
@@ -148,7 +148,7 @@ fn look(
 
 type Looked = (Result<VerifySummary, Failure>, Vec<String>);
 
-fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &CancelToken) -> Outcome<'a> {
+fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &CancelToken) -> VerifyOutcome<'a> {
     let broken = || (Err(Failure::Mistake), Vec::new());
     let (result, held_back) = looked.unwrap_or_else(broken);
     let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
@@ -157,11 +157,11 @@ fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &Canc
         (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
         (Err(failure), None) => failure.ending(),
     };
-    Outcome { destination: &destination.name, result, ending, held_back }
+    VerifyOutcome { destination: &destination.name, result, ending, held_back }
 }
 
 /// The result on stdout, what is wrong on stderr; `passes`: without a ledger that keeps it.
-fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Failure> {
+fn show(context: &Context, outcome: &VerifyOutcome<'_>, passes: bool) -> Result<(), Failure> {
     let screen = &context.screen;
     if !screen.is_chatty() && outcome.ending != ExitStatus::Safe {
         outcome.held_back.iter().for_each(|it| screen.warn(it));
@@ -184,7 +184,7 @@ fn show(context: &Context, outcome: &Outcome<'_>, passes: bool) -> Result<(), Fa
     Ok(())
 }
 
-fn object(outcomes: &[Outcome<'_>], several: bool, ending: ExitStatus) -> Value {
+fn object(outcomes: &[VerifyOutcome<'_>], several: bool, ending: ExitStatus) -> Value {
     let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
@@ -198,9 +198,9 @@ fn object(outcomes: &[Outcome<'_>], several: bool, ending: ExitStatus) -> Value 
 }
 
 /// What others hear of it; `passes`: without a ledger that keeps it.
-fn notice(outcomes: &[Outcome<'_>], passes: bool) -> Notice {
+fn notice(outcomes: &[VerifyOutcome<'_>], passes: bool) -> Notice {
     let ended = outcomes.iter().map(|it| Ended::new(it.destination, it.ending)).collect();
-    let outcome = |verified: &Outcome<'_>| {
+    let outcome = |verified: &VerifyOutcome<'_>| {
         let copies = verified.result.as_ref().map(|it| it.copies).unwrap_or_default();
         let counts = [
             (copies.damaged, "damaged copy", "damaged copies"),
@@ -209,7 +209,7 @@ fn notice(outcomes: &[Outcome<'_>], passes: bool) -> Notice {
         ];
         found(&counts, Some(verified.destination), verified.ending)
     };
-    let section = |verified: &Outcome<'_>| match &verified.result {
+    let section = |verified: &VerifyOutcome<'_>| match &verified.result {
         Ok(summary) => format!("{}\n{}\n", text(summary), trouble(summary, passes, usize::MAX)),
         Err(failure) => report::of_destination(verified.destination, &plain_lines(&failure.text())) + "\n",
     };

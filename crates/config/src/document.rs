@@ -8,7 +8,7 @@ use std::path::Path;
 use dvb_model::{DestinationName, DriverId};
 
 use super::fields::{Fields, Findings, Surroundings};
-use super::keys::{self, Given, Key};
+use super::keys::{self, Key, ValueForm};
 use super::lines::{self, Section};
 use super::{
     Config, ConfigError, Environment, Notifications, ProcessContext, Repository, backup, database, notifications,
@@ -17,7 +17,7 @@ use super::{
 
 /// Which section a header means.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Kind {
+enum SectionKind {
     Database,
     Repository,
     Store(DriverId),
@@ -25,7 +25,7 @@ enum Kind {
     Notifications,
 }
 
-impl Kind {
+impl SectionKind {
     fn keys(&self) -> &'static [Key] {
         match self {
             Self::Database => keys::DATABASE,
@@ -71,8 +71,8 @@ pub(super) fn load(path: &Path, process: &ProcessContext, whole: bool) -> Result
 }
 
 /// Names each section, and reports unknown and repeated sections and keys. What repeats stays in the list.
-fn sort_out<'a>(sections: &'a [Section], findings: &mut Findings) -> Vec<(Kind, &'a Section)> {
-    let mut sorted: Vec<(Kind, &Section)> = Vec::new();
+fn sort_out<'a>(sections: &'a [Section], findings: &mut Findings) -> Vec<(SectionKind, &'a Section)> {
+    let mut sorted: Vec<(SectionKind, &Section)> = Vec::new();
     for section in sections {
         let kind = match kind(&section.header) {
             Ok(kind) => kind,
@@ -91,7 +91,7 @@ fn sort_out<'a>(sections: &'a [Section], findings: &mut Findings) -> Vec<(Kind, 
     sorted
 }
 
-fn check_keys(kind: &Kind, section: &Section, findings: &mut Findings) {
+fn check_keys(kind: &SectionKind, section: &Section, findings: &mut Findings) {
     let mut seen = HashMap::new();
     for entry in &section.entries {
         if keys::lookup(kind.keys(), &entry.key).is_none() {
@@ -105,21 +105,21 @@ fn check_keys(kind: &Kind, section: &Section, findings: &mut Findings) {
     }
 }
 
-fn kind(header: &str) -> Result<Kind, String> {
+fn kind(header: &str) -> Result<SectionKind, String> {
     let (word, name) = header.split_once(char::is_whitespace).map_or((header, ""), |(word, name)| (word, name.trim()));
     match (word.to_ascii_lowercase().as_str(), name) {
-        ("database", "") => Ok(Kind::Database),
-        ("repository", "") => Ok(Kind::Repository),
-        ("notifications", "") => Ok(Kind::Notifications),
-        ("backup", "") => Ok(Kind::Backup(DestinationName("default".to_owned()))),
+        ("database", "") => Ok(SectionKind::Database),
+        ("repository", "") => Ok(SectionKind::Repository),
+        ("notifications", "") => Ok(SectionKind::Notifications),
+        ("backup", "") => Ok(SectionKind::Backup(DestinationName("default".to_owned()))),
         ("backup", _) if name.chars().all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it)) => {
-            Ok(Kind::Backup(DestinationName(name.to_owned())))
+            Ok(SectionKind::Backup(DestinationName(name.to_owned())))
         }
         ("backup", _) => Err(format!("[{header}]: a destination's name is made of letters, digits, '-', '_' and '.'")),
         ("store", "") => Err("[Store] needs the id of Dataverse's storage driver, such as [Store s3]".to_owned()),
         // Dataverse takes what stands before the first '.' of a property for the id, and what stands before "://".
         ("store", _) if !name.contains(|it: char| it.is_whitespace() || ".:/".contains(it)) => {
-            Ok(Kind::Store(DriverId(name.to_owned())))
+            Ok(SectionKind::Store(DriverId(name.to_owned())))
         }
         ("store", _) => Err(format!("[{header}]: the id of a store holds no blank, '.', ':' or '/'")),
         _ => {
@@ -132,17 +132,17 @@ fn kind(header: &str) -> Result<Kind, String> {
 }
 
 /// Whether a secret stands in the section as it is, used or not.
-fn holds_secret(kind: &Kind, section: &Section) -> bool {
+fn holds_secret(kind: &SectionKind, section: &Section) -> bool {
     section.entries.iter().filter(|it| !it.value.is_empty()).any(|entry| {
         let found = keys::lookup(kind.keys(), &entry.key);
-        found.is_some_and(|(key, given)| given == Given::Literally && key.names().len() > 1)
+        found.is_some_and(|(key, given)| given == ValueForm::Literally && key.names().len() > 1)
     })
 }
 
 /// Reads the first section of each kind; `None` when something was reported.
 fn read(
     path: &Path,
-    sections: &[(Kind, &Section)],
+    sections: &[(SectionKind, &Section)],
     around: Surroundings<'_>,
     whole: bool,
     findings: &mut Findings,
@@ -155,11 +155,11 @@ fn read(
         }
         let fields = &mut Fields::new(section, kind.keys(), around, findings);
         match kind {
-            Kind::Database => database_section = Some(*section),
-            Kind::Repository => repositories = Some(repository::read(fields)),
-            Kind::Store(id) => stores.push((section.line, store::read(id, fields))),
-            Kind::Backup(name) => destinations.push(backup::read(name, fields)),
-            Kind::Notifications => notifications = Some(notifications::read(fields)),
+            SectionKind::Database => database_section = Some(*section),
+            SectionKind::Repository => repositories = Some(repository::read(fields)),
+            SectionKind::Store(id) => stores.push((section.line, store::read(id, fields))),
+            SectionKind::Backup(name) => destinations.push(backup::read(name, fields)),
+            SectionKind::Notifications => notifications = Some(notifications::read(fields)),
         }
     }
     if destinations.is_empty() {

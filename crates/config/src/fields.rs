@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::keys::{self, Given, Key};
+use super::keys::{self, Key, ValueForm};
 use super::lines::{Entry, Section};
 use super::value::BadValue;
 use super::{Exposed, Problem, ProcessContext, Secret};
@@ -190,9 +190,9 @@ impl<'a> Fields<'a> {
         }
         let (name, form, entry) = given.into_iter().next()?;
         match form {
-            Given::Literally => Some(Secret::new(&entry.value)),
-            Given::InFile => self.secret_in_file(&name, &entry.value),
-            Given::InVariable => match self.around.process.variable(&entry.value).filter(|it| !it.is_empty()) {
+            ValueForm::Literally => Some(Secret::new(&entry.value)),
+            ValueForm::InFile => self.secret_in_file(&name, &entry.value),
+            ValueForm::InVariable => match self.around.process.variable(&entry.value).filter(|it| !it.is_empty()) {
                 Some(value) => Some(Secret::new(value)),
                 None => {
                     self.problem(&name, &format!("the environment variable {} is not set", entry.value));

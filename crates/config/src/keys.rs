@@ -23,7 +23,7 @@ pub(super) struct Key {
 
 /// How an entry gives the value of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Given {
+pub(super) enum ValueForm {
     Literally,
     InFile,
     InVariable,
@@ -31,11 +31,11 @@ pub(super) enum Given {
 
 impl Key {
     /// The names it goes by, without an endpoint.
-    pub(super) fn names(&self) -> Vec<(String, Given)> {
-        let mut names = vec![(self.name.to_owned(), Given::Literally)];
+    pub(super) fn names(&self) -> Vec<(String, ValueForm)> {
+        let mut names = vec![(self.name.to_owned(), ValueForm::Literally)];
         if matches!(self.form, Form::Secret | Form::EndpointSecret) {
-            names.push((format!("{}File", self.name), Given::InFile));
-            names.push((format!("{}Env", self.name), Given::InVariable));
+            names.push((format!("{}File", self.name), ValueForm::InFile));
+            names.push((format!("{}Env", self.name), ValueForm::InVariable));
         }
         names
     }
@@ -45,7 +45,7 @@ impl Key {
     }
 
     /// Whether a key as written is this one, and in which way it gives the value.
-    pub(super) fn matches(&self, written: &str) -> Option<Given> {
+    pub(super) fn matches(&self, written: &str) -> Option<ValueForm> {
         let name = match (written.split_once('.'), self.has_endpoint()) {
             (Some((name, endpoint)), true) if !endpoint.is_empty() => name,
             (None, false) => written,
@@ -204,7 +204,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
 ];
 
 /// The key of a section that an entry gives, and how.
-pub(super) fn lookup(keys: &'static [Key], written: &str) -> Option<(&'static Key, Given)> {
+pub(super) fn lookup(keys: &'static [Key], written: &str) -> Option<(&'static Key, ValueForm)> {
     keys.iter().find_map(|key| key.matches(written).map(|given| (key, given)))
 }
 
@@ -257,9 +257,9 @@ mod tests {
     #[test]
     fn a_key_is_known_however_it_is_written() {
         let given = |keys, written| lookup(keys, written).map(|(key, given)| (key.name, given));
-        assert_eq!(given(DATABASE, "PASSWORDenv"), Some(("Password", Given::InVariable)));
-        assert_eq!(given(STORE, "passwordfile.End.1"), Some(("Password", Given::InFile)));
-        assert_eq!(given(BACKUP, "SshKeyFile"), Some(("SshKeyFile", Given::Literally)));
+        assert_eq!(given(DATABASE, "PASSWORDenv"), Some(("Password", ValueForm::InVariable)));
+        assert_eq!(given(STORE, "passwordfile.End.1"), Some(("Password", ValueForm::InFile)));
+        assert_eq!(given(BACKUP, "SshKeyFile"), Some(("SshKeyFile", ValueForm::Literally)));
         assert_eq!(given(STORE, "Password"), None);
         assert_eq!(given(STORE, "Password."), None);
         assert_eq!(given(DATABASE, "Password.x"), None);

@@ -27,16 +27,16 @@ pub(super) fn read(text: &str) -> (Vec<Section>, Vec<Problem>) {
     for (number, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let mut problem = |message: &str| problems.push(Problem { line: Some(number), message: message.to_owned() });
         match (parse(&mut parser, text), sections.last_mut()) {
-            (Line::Nothing, _) => {}
-            (Line::Header(header), _) => {
+            (ParsedLine::Nothing, _) => {}
+            (ParsedLine::Header(header), _) => {
                 if has_text_behind_header(text) {
                     problem("text behind the ']' of a section; put it on a line of its own");
                 }
                 sections.push(Section { line: number, header, entries: Vec::new() });
             }
-            (Line::Entry(key, value), Some(section)) => section.entries.push(Entry { line: number, key, value }),
-            (Line::Entry(..), None) => problem("a key before the first [section]"),
-            (Line::Unclear, _) => {
+            (ParsedLine::Entry(key, value), Some(section)) => section.entries.push(Entry { line: number, key, value }),
+            (ParsedLine::Entry(..), None) => problem("a key before the first [section]"),
+            (ParsedLine::Unclear, _) => {
                 // The line is not quoted: it may be the rest of a secret.
                 problem("neither a [section], nor 'Key: value', nor a comment (a value ends with its line)");
             }
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str) -> (Vec<Section>, Vec<Problem>) {
     (sections, problems)
 }
 
-enum Line {
+enum ParsedLine {
     Nothing,
     Header(String),
     Entry(String, String),
@@ -63,13 +63,13 @@ fn parser() -> Ini {
 
 /// Reads one line by itself: the parser keeps neither line numbers, nor order, nor the first of two equal keys. So no
 /// line continues another, and an indented one means what it would mean at the margin.
-fn parse(parser: &mut Ini, line: &str) -> Line {
-    let Ok(sections) = parser.read(line.to_owned()) else { return Line::Unclear };
-    let Some((header, entries)) = sections.into_iter().next() else { return Line::Nothing };
+fn parse(parser: &mut Ini, line: &str) -> ParsedLine {
+    let Ok(sections) = parser.read(line.to_owned()) else { return ParsedLine::Unclear };
+    let Some((header, entries)) = sections.into_iter().next() else { return ParsedLine::Nothing };
     match entries.into_iter().next() {
-        None => Line::Header(header),
-        Some((key, Some(value))) => Line::Entry(key, value),
-        Some((_, None)) => Line::Unclear,
+        None => ParsedLine::Header(header),
+        Some((key, Some(value))) => ParsedLine::Entry(key, value),
+        Some((_, None)) => ParsedLine::Unclear,
     }
 }
 

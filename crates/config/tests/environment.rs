@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use dvb_config::{self as config, CatalogueSource, Config, ConfigError, FoundStore, Giver, ProcessContext, StoreType};
 use tempfile::TempDir;
 
-struct Place(TempDir);
+struct ConfigFolder(TempDir);
 
-impl Place {
+impl ConfigFolder {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -61,7 +61,7 @@ fn text(it: &str) -> String {
 
 #[test]
 fn variables_are_options_as_the_image_makes_them() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let config = place.with(
         "# stores\nexport dataverse_files_storage__driver__id=s3prod\n\
          dataverse_files_s3prod_type=s3\ndataverse_files_s3prod_label='S3'\n\
@@ -95,7 +95,7 @@ fn variables_are_options_as_the_image_makes_them() {
 
 #[test]
 fn the_image_has_a_store_and_a_login_without_a_setting() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let config = place.with("X=1\n", "");
     assert_eq!(config.environment.as_ref().unwrap().default_store().unwrap().unwrap().0, "local");
     assert_eq!((directory(&config, "local"), store(&config, "local").giver), (text("/dv/store"), Giver::Default));
@@ -110,15 +110,15 @@ fn the_image_has_a_store_and_a_login_without_a_setting() {
 
 #[test]
 fn a_reference_to_nothing_leaves_its_store_in_the_list() {
-    let config =
-        Place::new().with("dataverse_files_x_type=file\ndataverse_files_x_directory=${NOWHERE}/x\nA='${B}'\n", "");
+    let config = ConfigFolder::new()
+        .with("dataverse_files_x_type=file\ndataverse_files_x_directory=${NOWHERE}/x\nA='${B}'\n", "");
     let why = store(&config, "x").store.described.clone().unwrap_err();
     assert!(why.contains("NOWHERE") && why.contains("[Store x]"), "{why}");
 }
 
 #[test]
 fn the_login_is_completed_and_its_password_goes_with_its_user() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let env =
         "DATAVERSE_DB_HOST=postgres\nDATAVERSE_DB_USER=dv\nDATAVERSE_DB_PASSWORD=secret\ndataverse_db_name=dvndb\n";
     let all = (text("postgres"), 5432, text("dvndb"), text("dv"), Some(text("secret")));
@@ -135,7 +135,7 @@ fn the_login_is_completed_and_its_password_goes_with_its_user() {
 
 #[test]
 fn secrets_lie_in_a_folder_too() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let secrets = place.0.path().join("secrets");
     place.write("secrets/dataverse.db.password", "one\n", 0o444);
     place.write("secrets/dataverse/files/s3/secret-key", "two", 0o444);
@@ -156,7 +156,7 @@ fn secrets_lie_in_a_folder_too() {
 
 #[test]
 fn a_secret_that_cannot_be_read_is_not_one_that_is_not_there() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     // A link to itself: root may read whatever there is to be read.
     let secrets = place.0.path().join("secrets");
     std::fs::create_dir(&secrets).unwrap();
@@ -172,7 +172,7 @@ fn a_secret_that_cannot_be_read_is_not_one_that_is_not_there() {
 
 #[test]
 fn a_default_store_that_cannot_be_told_is_not_the_images_own() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let config = place.with("dataverse_files_storage__driver__id=${WHICH}\n", "");
     let why = config.environment.as_ref().unwrap().default_store().unwrap_err();
     assert!(why.contains("dataverse.files.storage-driver-id refers to WHICH, which is not set"), "{why}");
@@ -180,7 +180,7 @@ fn a_default_store_that_cannot_be_told_is_not_the_images_own() {
 
 #[test]
 fn the_process_has_an_environment_too() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let process =
         [("DATAVERSE_DB_HOST", "db"), ("dataverse_files_a_type", "file"), ("dataverse_files_a_directory", "/a")];
     let config = place.load("", &process).unwrap();
@@ -206,7 +206,7 @@ fn the_process_has_an_environment_too() {
 
 #[test]
 fn a_file_with_secrets_is_for_its_owner_alone() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let sections = "[Repository]\nEnvironment: e\n";
     for (env, is_refused) in [
         ("DATAVERSE_DB_PASSWORD=x\n", true),
@@ -224,9 +224,9 @@ fn a_file_with_secrets_is_for_its_owner_alone() {
 
 #[test]
 fn what_is_wrong_with_the_file_is_said_without_quoting_it() {
-    let place = Place::new();
+    let place = ConfigFolder::new();
     let sections = "[Repository]\nEnvironment: e\n";
-    let told = |place: &Place| place.load(sections, &[]).unwrap_err().to_string();
+    let told = |place: &ConfigFolder| place.load(sections, &[]).unwrap_err().to_string();
     assert!(told(&place).contains("Environment: ") && told(&place).contains("cannot read it"), "{}", told(&place));
     place.write("e", "A=1\npass word\n", 0o600);
     assert!(told(&place).contains("line 2") && !told(&place).contains("pass word"), "{}", told(&place));

@@ -13,11 +13,11 @@ const LARGE: u64 = 8 * 1024 * 1024;
 pub struct Hasher {
     size: u64,
     sha256: sha2::Sha256,
-    others: Place,
+    others: HashedAt,
 }
 
 /// Where the other algorithms are computed.
-enum Place {
+enum HashedAt {
     Here(Box<Others>),
     Thread(HashThread),
 }
@@ -40,7 +40,7 @@ impl Hasher {
             sha1: wants(Algorithm::Sha1).then(sha1::Sha1::new),
             sha512: wants(Algorithm::Sha512).then(sha2::Sha512::new),
         });
-        Self { size: 0, sha256: sha2::Sha256::new(), others: Place::Here(others) }
+        Self { size: 0, sha256: sha2::Sha256::new(), others: HashedAt::Here(others) }
     }
 
     /// Takes the next bytes of the stream.
@@ -51,20 +51,20 @@ impl Hasher {
             self.part();
         }
         match &mut self.others {
-            Place::Here(others) => others.update(bytes),
-            Place::Thread(thread) => thread.update(bytes),
+            HashedAt::Here(others) => others.update(bytes),
+            HashedAt::Thread(thread) => thread.update(bytes),
         }
         self.sha256.update(bytes);
     }
 
     /// Gives the other algorithms a thread, where there are any and the machine has a processor for it.
     fn part(&mut self) {
-        let Place::Here(others) = &mut self.others else { return };
+        let HashedAt::Here(others) = &mut self.others else { return };
         if others.any() && std::thread::available_parallelism().is_ok_and(|it| it.get() > 1) {
             let others = std::mem::take(others);
             self.others = match HashThread::start(others) {
-                Ok(thread) => Place::Thread(thread),
-                Err(others) => Place::Here(others),
+                Ok(thread) => HashedAt::Thread(thread),
+                Err(others) => HashedAt::Here(others),
             };
         }
     }
@@ -73,8 +73,8 @@ impl Hasher {
     #[must_use]
     pub fn finish(self) -> Measured {
         let others = match self.others {
-            Place::Here(others) => others,
-            Place::Thread(thread) => thread.finish(),
+            HashedAt::Here(others) => others,
+            HashedAt::Thread(thread) => thread.finish(),
         };
         let digests = [
             others.md5.map(|it| it.finalize().to_vec()),
@@ -155,17 +155,17 @@ mod tests {
             for piece in bytes[..len].chunks(step) {
                 hasher.update(piece);
             }
-            assert_eq!(matches!(hasher.others, Place::Thread(_)), len >= large, "{len}");
+            assert_eq!(matches!(hasher.others, HashedAt::Thread(_)), len >= large, "{len}");
             let measured = hasher.finish();
             let mut others = Hasher::new(&Algorithm::ALL).others;
-            let Place::Here(here) = &mut others else { unreachable!() };
+            let HashedAt::Here(here) = &mut others else { unreachable!() };
             here.update(&bytes[..len]);
             let expected = Hasher { size: len as u64, sha256: sha2::Sha256::new_with_prefix(&bytes[..len]), others };
             assert_eq!(measured, expected.finish(), "{len} by {step}");
         }
         let mut only = Hasher::new(&[]);
         only.update(&bytes);
-        assert!(matches!(only.others, Place::Here(_)), "a thread for nothing");
+        assert!(matches!(only.others, HashedAt::Here(_)), "a thread for nothing");
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         for _ in 0..20 {
             hasher.update(&vec![1; 1 << 20]);
         }
-        let Place::Thread(thread) = hasher.others else { panic!("no thread") };
+        let HashedAt::Thread(thread) = hasher.others else { panic!("no thread") };
         let thread = thread.abandon();
         thread.join().unwrap();
     }

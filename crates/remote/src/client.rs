@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::address::{Base, shown};
 use crate::config::{RemoteConfig, Signing};
-use crate::error::Failure;
+use crate::error::RemoteFailure;
 use crate::sign;
 
 /// More than that is a circle.
@@ -44,22 +44,22 @@ impl Client {
     }
 
     /// An answer that is none of the usual errors: 200, 206 or 416.
-    pub(crate) fn send(&self, method: &Method, url: &Url, headers: &[(&str, String)]) -> Result<Answer, Failure> {
+    pub(crate) fn send(&self, method: &Method, url: &Url, headers: &[(&str, String)]) -> Result<Answer, RemoteFailure> {
         let mut url = url.clone();
         for _ in 0..=REDIRECTS {
             let answer: Answer = self.service.retry(|attempt| self.once(method, &url, headers, attempt))?.into();
             match answer.status {
                 200 | 206 | 416 => return Ok(answer),
                 301 | 302 | 303 | 307 | 308 => {
-                    let nowhere = || Failure::Protocol("the server redirects to nowhere".to_owned());
+                    let nowhere = || RemoteFailure::Protocol("the server redirects to nowhere".to_owned());
                     let location = answer.header("location").ok_or_else(nowhere)?;
-                    url = self.base.redirected(&url, location).map_err(Failure::Outside)?;
+                    url = self.base.redirected(&url, location).map_err(RemoteFailure::Outside)?;
                     tracing::debug!(to = shown(&url), "redirect");
                 }
-                status => return Err(Failure::Answered { status }),
+                status => return Err(RemoteFailure::Answered { status }),
             }
         }
-        Err(Failure::Protocol(format!("the server redirects more than {REDIRECTS} times")))
+        Err(RemoteFailure::Protocol(format!("the server redirects more than {REDIRECTS} times")))
     }
 
     fn once(
@@ -68,7 +68,7 @@ impl Client {
         url: &Url,
         headers: &[(&str, String)],
         attempt: u32,
-    ) -> Attempt<Response<Body>, Failure> {
+    ) -> Attempt<Response<Body>, RemoteFailure> {
         let address = match &self.signing {
             Some(it) => sign::signed(url.as_str(), (it.clock)(), &it.key),
             None => url.to_string(),
@@ -79,12 +79,12 @@ impl Client {
             request = request.header(*name, value);
         }
         let Ok(request) = request.body(()) else {
-            return Attempt::Ended(Err(Failure::Protocol("its name makes no address".to_owned())));
+            return Attempt::Ended(Err(RemoteFailure::Protocol("its name makes no address".to_owned())));
         };
         match self.service.send(request, attempt, None) {
             Ok(response) if is_transient(response.status().as_u16()) => {
                 let (failure, wait) =
-                    (Failure::Answered { status: response.status().as_u16() }, retry_after(response.headers()));
+                    (RemoteFailure::Answered { status: response.status().as_u16() }, retry_after(response.headers()));
                 match wait {
                     // Somebody else's server is not asked before the time that it wants.
                     Some(wait) if wait > self.service.limits().longest_pause => Attempt::Ended(Err(failure)),
@@ -92,8 +92,10 @@ impl Client {
                 }
             }
             Ok(response) => Attempt::Ended(Ok(response)),
-            Err(error) if is_lasting(&error) => Attempt::Ended(Err(Failure::Unusable(Box::new(error)))),
-            Err(error) => Attempt::Transient(Failure::Unreached { tries: attempt, source: Box::new(error) }, None),
+            Err(error) if is_lasting(&error) => Attempt::Ended(Err(RemoteFailure::Unusable(Box::new(error)))),
+            Err(error) => {
+                Attempt::Transient(RemoteFailure::Unreached { tries: attempt, source: Box::new(error) }, None)
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A request did not give what it should.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
+pub(crate) enum RemoteFailure {
     /// The server answered, and the answer is no.
     #[error("the server answered {status}")]
     Answered { status: u16 },
@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     Protocol(String),
 }
 
-impl Failure {
+impl RemoteFailure {
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Answered { status: 404 | 410 } => Cause::Missing,

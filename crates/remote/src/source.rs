@@ -11,7 +11,7 @@ use crate::address::shown;
 use crate::client::Client;
 use crate::config::{Layout, RemoteConfig};
 use crate::download;
-use crate::error::Failure;
+use crate::error::RemoteFailure;
 
 /// Reads the files of a store of type `remote` or `globus`. What Dataverse keeps beside them (`<name>.<tag>`, logos)
 /// lies in the store's base store: here it is missing.
@@ -55,7 +55,7 @@ impl RemoteStore {
     }
 
     /// By asking for one byte.
-    fn size_by_range(&self, url: &Url) -> Result<u64, Failure> {
+    fn size_by_range(&self, url: &Url) -> Result<u64, RemoteFailure> {
         let answer = self.client.send(&Method::GET, url, &[("range", "bytes=0-0".to_owned())])?;
         download::ensure_plain(&answer)?;
         match (answer.status, total(&answer), answer.length()) {
@@ -63,7 +63,7 @@ impl RemoteStore {
             // A server without ranges; the body is left alone.
             (200, _, Some(length)) => Ok(length),
             (200, _, None) => download::count(&self.client, answer),
-            (status, ..) => Err(Failure::Protocol(format!("the server answered {status} without a size"))),
+            (status, ..) => Err(RemoteFailure::Protocol(format!("the server answered {status} without a size"))),
         }
     }
 }
@@ -119,14 +119,16 @@ impl Source for RemoteStore {
     fn check(&self) -> Result<(), SourceError> {
         // What lies at the base itself is nobody's business: an answer shows that somebody is there.
         match self.client.send(&Method::GET, self.client.base.url(), &[("range", "bytes=0-0".to_owned())]) {
-            Err(failure @ (Failure::Unreached { .. } | Failure::Unusable(_))) => Err(unavailable(self, failure)),
+            Err(failure @ (RemoteFailure::Unreached { .. } | RemoteFailure::Unusable(_))) => {
+                Err(unavailable(self, failure))
+            }
             Err(failure) if failure.cause() == Cause::Transient => Err(unavailable(self, failure)),
             Ok(_) | Err(_) => Ok(()),
         }
     }
 }
 
-fn unavailable(store: &RemoteStore, failure: Failure) -> SourceError {
+fn unavailable(store: &RemoteStore, failure: RemoteFailure) -> SourceError {
     let attempt = format!(
         "cannot connect to {}; check the address, and that the firewall lets this host connect",
         store.describe()

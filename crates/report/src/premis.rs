@@ -161,7 +161,7 @@ fn file(out: &mut Xml, id: &str, it: &IncidentReport) {
 }
 
 /// One event, with what all have.
-struct Told<'a> {
+struct PremisEvent<'a> {
     id: String,
     kind: EventType,
     at: &'a str,
@@ -172,7 +172,7 @@ struct Told<'a> {
     objects: Vec<String>,
 }
 
-fn event(out: &mut Xml, it: &Told<'_>) {
+fn event(out: &mut Xml, it: &PremisEvent<'_>) {
     out.raw("\n<event>");
     out.identifier("eventIdentifier", EVENT, &it.id);
     out.term("eventType", "eventType", it.kind.code, it.kind.name);
@@ -208,7 +208,7 @@ fn command(out: &mut Xml, it: &EventReport, ids: &Ids<'_>) {
         if it.overrides.is_empty() { String::new() } else { format!("; overrides: {}", it.overrides.join(", ")) };
     let scope = it.scope.as_deref().unwrap_or("a selection");
     let agents = agents_of(it);
-    let mut told = Told {
+    let mut told = PremisEvent {
         id: it.id.clone(),
         kind,
         at: &it.started,
@@ -265,7 +265,7 @@ fn incident(out: &mut Xml, it: &IncidentReport, ids: &Ids<'_>, report: &Report) 
     let explained = it.note.as_ref().and_then(|note| note.text.as_ref()).map(|text| format!("; cause: {text}"));
     event(
         out,
-        &Told {
+        &PremisEvent {
             id: format!("{}/incident/{}/found", ids.installation, it.number),
             kind: FIXITY_CHECK,
             at: &it.found_at,
@@ -288,7 +288,7 @@ fn incident(out: &mut Xml, it: &IncidentReport, ids: &Ids<'_>, report: &Report) 
     let sha256 = repair.sha256.as_deref().map(|it| format!("; SHA256 {it}")).unwrap_or_default();
     event(
         out,
-        &Told {
+        &PremisEvent {
             id: format!("{}/incident/{}/repaired", ids.installation, it.number),
             kind: REPLICATION,
             at: &repair.at,

@@ -24,14 +24,14 @@ pub(crate) struct Commit<'a> {
 }
 
 /// Why an object was not committed.
-pub(crate) enum Failure {
+pub(crate) enum CommitFailure {
     /// This object alone is refused or failed; others of the batch may still be committed.
     Object(Unstaged),
     /// The service is out of reach.
     Lost(SinkError),
 }
 
-impl From<Unstaged> for Failure {
+impl From<Unstaged> for CommitFailure {
     fn from(why: Unstaged) -> Self {
         Self::Object(why)
     }
@@ -47,7 +47,7 @@ enum Shown {
 
 impl Commit<'_> {
     /// Shows and proves one object. What cannot be proved is removed.
-    pub(crate) fn one(self, request: CommitRequest, pending: Pending) -> Result<Proved, Failure> {
+    pub(crate) fn one(self, request: CommitRequest, pending: Pending) -> Result<Proved, CommitFailure> {
         let CommitRequest { staged, replace } = request;
         let key = self.shared.key(&staged.key);
         let composite = match &pending {
@@ -57,7 +57,7 @@ impl Commit<'_> {
         let shown = match self.show(&key, &staged.measured, &pending, replace) {
             Ok(shown) => shown,
             Err(failure) => {
-                if let (Failure::Object(_), Pending::Uploaded { id, .. }) = (&failure, &pending) {
+                if let (CommitFailure::Object(_), Pending::Uploaded { id, .. }) = (&failure, &pending) {
                     self.journal.abort(&key, id);
                 }
                 return Err(failure);
@@ -71,13 +71,13 @@ impl Commit<'_> {
             }
         };
         let proof = match observed {
-            Ok(observed) => Proved::by(staged.measured, &observed).map_err(|it| Failure::Object(it.into())),
+            Ok(observed) => Proved::by(staged.measured, &observed).map_err(|it| CommitFailure::Object(it.into())),
             Err(fault) => Err(self.failed(fault, "prove", &key)),
         };
         match (proof, shown) {
             (Ok(proved), _) => Ok(proved),
-            (Err(Failure::Object(Unstaged::Verify(_))), Shown::Perhaps) => Err(self.taken(&key).into()),
-            (Err(failure @ Failure::Object(_)), Shown::Now { version, .. }) => {
+            (Err(CommitFailure::Object(Unstaged::Verify(_))), Shown::Perhaps) => Err(self.taken(&key).into()),
+            (Err(failure @ CommitFailure::Object(_)), Shown::Now { version, .. }) => {
                 self.remove(&key, version.as_deref())?;
                 Err(failure)
             }
@@ -85,7 +85,7 @@ impl Commit<'_> {
         }
     }
 
-    fn show(&self, key: &str, measured: &Measured, pending: &Pending, replace: bool) -> Result<Shown, Failure> {
+    fn show(&self, key: &str, measured: &Measured, pending: &Pending, replace: bool) -> Result<Shown, CommitFailure> {
         if !replace && self.is_taken(key, pending)? {
             return Err(self.taken(key).into());
         }
@@ -116,7 +116,7 @@ impl Commit<'_> {
 
     /// Without conditions, looking first is all that is left; the ledger's lock keeps other runs out. Services that keep
     /// them on PUT may not on completing.
-    fn is_taken(&self, key: &str, pending: &Pending) -> Result<bool, Failure> {
+    fn is_taken(&self, key: &str, pending: &Pending) -> Result<bool, CommitFailure> {
         if self.capabilities.conditions && matches!(pending, Pending::Held(_)) {
             return Ok(false);
         }
@@ -166,7 +166,7 @@ impl Commit<'_> {
     }
 
     /// Removes what this session has just put there and could not prove.
-    fn remove(&self, key: &str, version: Option<&str>) -> Result<(), Failure> {
+    fn remove(&self, key: &str, version: Option<&str>) -> Result<(), CommitFailure> {
         let plain = self.shared.call("DELETE", key);
         let mut call = plain.clone();
         // Removing the version itself brings back what was there before it.
@@ -185,7 +185,7 @@ impl Commit<'_> {
                     self.shared.describe()
                 );
                 let error = SinkError::because(Cause::Io, attempt, fault);
-                Err(Failure::Object(error.into()))
+                Err(CommitFailure::Object(error.into()))
             }
         }
     }
@@ -194,9 +194,9 @@ impl Commit<'_> {
         SinkError::new(Cause::Exists, format!("something already exists at {key} in {}", self.shared.describe())).into()
     }
 
-    fn failed(&self, fault: Fault, doing: &str, key: &str) -> Failure {
+    fn failed(&self, fault: Fault, doing: &str, key: &str) -> CommitFailure {
         let is_lost = fault.is_lost();
         let error = self.shared.failed(fault, doing, key);
-        if is_lost { Failure::Lost(error) } else { Failure::Object(error.into()) }
+        if is_lost { CommitFailure::Lost(error) } else { CommitFailure::Object(error.into()) }
     }
 }

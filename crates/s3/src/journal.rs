@@ -12,7 +12,7 @@ use dvb_model::RunId;
 use dvb_storage::parallel_map;
 
 use crate::error::Fault;
-use crate::left::{self, Open};
+use crate::left::{self, UnfinishedUpload};
 use crate::listing::{ask, decode, list};
 use crate::sink::Shared;
 use crate::upload;
@@ -24,11 +24,11 @@ const FOLDER: &str = "uploads/";
 pub(crate) struct Journal {
     shared: Arc<Shared>,
     at: String,
-    state: Mutex<State>,
+    state: Mutex<JournalState>,
 }
 
 #[derive(Default)]
-struct State {
+struct JournalState {
     /// Keys with an upload that is open.
     open: BTreeSet<String>,
     /// What the object at the destination says.
@@ -105,7 +105,7 @@ fn read(shared: &Shared, journal: &str) -> Result<Option<Vec<String>>, Fault> {
 }
 
 /// Every open upload of keys that begin with `prefix`, and whether the service told of all of them.
-pub(crate) fn open_uploads(shared: &Shared, prefix: &str) -> Result<(Vec<Open>, bool), Fault> {
+pub(crate) fn open_uploads(shared: &Shared, prefix: &str) -> Result<(Vec<UnfinishedUpload>, bool), Fault> {
     let mut found = Vec::new();
     let (mut key, mut id, mut encoded) = (String::new(), String::new(), true);
     loop {
@@ -118,7 +118,11 @@ pub(crate) fn open_uploads(shared: &Shared, prefix: &str) -> Result<(Vec<Open>, 
         let told = page.encoding_type.as_deref();
         // A key that is no text is none of ours.
         let ours = |upload: OpenUpload| {
-            Some(Open { key: decode(told, upload.key).ok()?, id: upload.upload_id, initiated: upload.initiated })
+            Some(UnfinishedUpload {
+                key: decode(told, upload.key).ok()?,
+                id: upload.upload_id,
+                initiated: upload.initiated,
+            })
         };
         found.extend(page.uploads.into_iter().filter_map(ours));
         if !page.is_truncated || page.next_key_marker.is_empty() {
@@ -182,8 +186,8 @@ pub(crate) fn sweep(shared: &Shared, is_dead: &dyn Fn(&RunId) -> bool) -> Result
 }
 
 /// Of uploads with the bytes that are worth going on with: by key, the one that has most; and all others.
-fn spare(all: Vec<(u64, Open)>) -> (BTreeMap<String, Open>, Vec<Open>) {
-    let (mut spared, mut rest) = (BTreeMap::<String, (u64, Open)>::new(), Vec::new());
+fn spare(all: Vec<(u64, UnfinishedUpload)>) -> (BTreeMap<String, UnfinishedUpload>, Vec<UnfinishedUpload>) {
+    let (mut spared, mut rest) = (BTreeMap::<String, (u64, UnfinishedUpload)>::new(), Vec::new());
     for (bytes, upload) in all {
         let most = spared.get(&upload.key).map_or(0, |it| it.0);
         if bytes <= most {

@@ -19,29 +19,29 @@ use crate::xml::{ListedParts, parse};
 
 /// By their keys, the uploads that somebody may go on with.
 #[derive(Default)]
-pub(crate) struct Left(Mutex<BTreeMap<String, String>>);
+pub(crate) struct UploadsToGoOnWith(Mutex<BTreeMap<String, String>>);
 
 /// What a service says of a part that it has.
-pub(crate) struct There {
+pub(crate) struct PartThere {
     pub(crate) size: u64,
     etag: String,
     sha256: Option<Vec<u8>>,
 }
 
 /// The parts of an upload that are there, by their numbers.
-pub(crate) type Parts = BTreeMap<u32, There>;
+pub(crate) type Parts = BTreeMap<u32, PartThere>;
 
 /// An upload that is open.
-pub(crate) struct Open {
+pub(crate) struct UnfinishedUpload {
     pub(crate) key: String,
     pub(crate) id: String,
     /// As the service writes it; empty where it does not say.
     pub(crate) initiated: String,
 }
 
-impl Left {
+impl UploadsToGoOnWith {
     /// Whoever uploads to this key next goes on with it.
-    pub(crate) fn remember(&self, Open { key, id, .. }: Open) {
+    pub(crate) fn remember(&self, UnfinishedUpload { key, id, .. }: UnfinishedUpload) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, id);
     }
 
@@ -56,7 +56,7 @@ impl Left {
 
 /// How many bytes of it are worth going on with; none where it is too old, or begun with a date until which what is made
 /// of it is locked.
-pub(crate) fn worth(shared: &Shared, upload: &Open) -> u64 {
+pub(crate) fn worth(shared: &Shared, upload: &UnfinishedUpload) -> u64 {
     let begun = OffsetDateTime::parse(&upload.initiated, &Rfc3339);
     let is_young = begun.is_ok_and(|it| OffsetDateTime::now_utc() - it < CONTINUED_FOR);
     if !is_young
@@ -83,7 +83,7 @@ fn parts_of(shared: &Shared, key: &str, id: &str) -> Result<Parts, Fault> {
         let page: ListedParts = parse(&shared.client.ask(&call)?.text)?;
         for part in page.parts {
             let sha256 = part.sha256.and_then(|it| BASE64.decode(it).ok());
-            found.insert(part.number, There { size: part.size, etag: part.etag, sha256 });
+            found.insert(part.number, PartThere { size: part.size, etag: part.etag, sha256 });
         }
         if !page.is_truncated {
             return Ok(found);
@@ -95,7 +95,7 @@ fn parts_of(shared: &Shared, key: &str, id: &str) -> Result<Parts, Fault> {
     }
 }
 
-impl There {
+impl PartThere {
     /// The part, where its digest is that of these bytes.
     pub(crate) fn if_it_is(&self, capabilities: Capabilities, number: u32, bytes: &[u8]) -> Option<Part> {
         if self.size != bytes.len() as u64 {

@@ -8,10 +8,10 @@ use percent_encoding::percent_decode_str;
 use crate::client::{Call, Client};
 use crate::error::Fault;
 use crate::sink::Shared;
-use crate::xml::{Page, Row, parse};
+use crate::xml::{ListedObject, ListedPage, parse};
 
 /// An object of a listing; or the name of one, as it came, that is no text.
-pub(crate) type Listed = Result<Row, String>;
+pub(crate) type Listed = Result<ListedObject, String>;
 
 /// Shows every key that begins with `prefix`, page by page; `here`: without those that have a `/` behind it.
 pub(crate) fn list(
@@ -42,9 +42,9 @@ pub(crate) fn list_bucket(
         if !token.is_empty() {
             call.query.push(("continuation-token", token.clone()));
         }
-        let page: Page = ask(client, call, &mut encoded)?;
+        let page: ListedPage = ask(client, call, &mut encoded)?;
         let told = page.encoding_type.as_deref();
-        let row = |row: Row| decode(told, row.key).map(|key| Row { key, ..row });
+        let row = |row: ListedObject| decode(told, row.key).map(|key| ListedObject { key, ..row });
         if page.contents.into_iter().map(row).try_for_each(&mut *visit).is_break() {
             return Ok(());
         }

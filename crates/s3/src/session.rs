@@ -13,7 +13,7 @@ use dvb_storage::{
     Unstaged, parallel_map,
 };
 
-use crate::commit::{Commit, Failure};
+use crate::commit::{Commit, CommitFailure};
 use crate::error::Fault;
 use crate::journal::{Journal, sweep};
 use crate::listing::list;
@@ -166,15 +166,15 @@ impl SinkSession for S3Session {
             Some(pending) => commit.one(request, pending),
             None => {
                 let attempt = format!("{} was not staged in this session", request.staged.key);
-                Err(Failure::Object(SinkError::new(Cause::Io, attempt).into()))
+                Err(CommitFailure::Object(SinkError::new(Cause::Io, attempt).into()))
             }
         });
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
             results.push(match answer {
                 Ok(proved) => Ok(proved),
-                Err(Failure::Object(why)) => Err(why),
-                Err(Failure::Lost(error)) => return Err(error),
+                Err(CommitFailure::Object(why)) => Err(why),
+                Err(CommitFailure::Lost(error)) => return Err(error),
             });
         }
         Ok(results)

@@ -14,7 +14,7 @@ use crate::config::S3SinkConfig;
 use crate::error::Fault;
 use crate::journal::Journal;
 use crate::largest::Largest;
-use crate::left::Left;
+use crate::left::UploadsToGoOnWith;
 use crate::notes::Notes;
 use crate::probe::Probed;
 use crate::session::S3Session;
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) held: Arc<MemoryBudget>,
     pub(crate) largest: Largest,
     /// Uploads that were cut.
-    pub(crate) left: Left,
+    pub(crate) left: UploadsToGoOnWith,
     /// Whether they are gone on with, or aborted.
     pub(crate) continues: bool,
 }
@@ -48,9 +48,9 @@ impl Shared {
     /// # Errors
     /// [`Cause::Misconfigured`], when the endpoint or its certificates make no sense.
     pub(crate) fn new(config: S3SinkConfig, continues: bool) -> Result<Self, SinkError> {
-        let client = Client::new(&config.endpoint).map_err(|it| {
+        let client = Client::new(&config.endpoint).map_err(|cause| {
             let attempt = format!("cannot use the destination in bucket {}", config.bucket);
-            SinkError::because(Cause::Misconfigured, attempt, it)
+            SinkError::because(Cause::Misconfigured, attempt, cause)
         })?;
         Ok(Self {
             client: Arc::new(client),
@@ -59,7 +59,7 @@ impl Shared {
             parts: MemoryBudget::new(config.part_memory),
             held: MemoryBudget::new(config.held_memory),
             largest: Largest::new(),
-            left: Left::default(),
+            left: UploadsToGoOnWith::default(),
             continues,
             config,
         })

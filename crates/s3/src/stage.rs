@@ -51,7 +51,7 @@ struct Uploading<'a> {
     has_failed: AtomicBool,
 }
 
-struct Job<'a> {
+struct PartToSend<'a> {
     upload: Arc<Uploading<'a>>,
     number: u32,
     memory: Reservation,
@@ -65,11 +65,11 @@ enum Reading<'a> {
 }
 
 /// What becomes of a request: the object's measure and whereabouts.
-pub(crate) type Answer = Result<(Measured, Pending), Unstaged>;
+pub(crate) type StageAnswer = Result<(Measured, Pending), Unstaged>;
 
 impl<'a> Stage<'a> {
     /// Reads all payloads in order; sends parts meanwhile.
-    pub(crate) fn run(&self, batch: Vec<StageRequest>) -> Result<Vec<Answer>, SinkError> {
+    pub(crate) fn run(&self, batch: Vec<StageRequest>) -> Result<Vec<StageAnswer>, SinkError> {
         let (sender, receiver) = mpsc::channel();
         let receiver = Mutex::new(receiver);
         let readings: Vec<Reading<'a>> = thread::scope(|scope| {
@@ -85,7 +85,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Everything was sent or has failed.
-    fn settle(&self, reading: Reading<'a>, lost: &mut Option<SinkError>) -> Answer {
+    fn settle(&self, reading: Reading<'a>, lost: &mut Option<SinkError>) -> StageAnswer {
         let (measured, upload) = match reading {
             Reading::Held(measured, memory) => return Ok((measured, Pending::Held(memory))),
             Reading::Uploading(measured, upload) => (Ok(measured), Some(upload)),
@@ -121,10 +121,10 @@ impl<'a> Stage<'a> {
         Err(error.0)
     }
 
-    fn work(&self, receiver: &Mutex<Receiver<Job<'a>>>) {
+    fn work(&self, receiver: &Mutex<Receiver<PartToSend<'a>>>) {
         loop {
             let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Job { upload, number, memory }) = job else { return };
+            let Ok(PartToSend { upload, number, memory }) = job else { return };
             if upload.has_failed.load(Ordering::Relaxed) {
                 continue;
             }
@@ -201,8 +201,8 @@ impl<'a> Uploading<'a> {
 struct Crew<'scope, 'env, 'a> {
     stage: &'env Stage<'a>,
     scope: &'scope Scope<'scope, 'env>,
-    sender: Sender<Job<'a>>,
-    receiver: &'env Mutex<Receiver<Job<'a>>>,
+    sender: Sender<PartToSend<'a>>,
+    receiver: &'env Mutex<Receiver<PartToSend<'a>>>,
     workers: usize,
 }
 
@@ -269,7 +269,7 @@ where
             if (memory.buffer.is_empty() && number > 1) || upload.has_failed.load(Ordering::Relaxed) {
                 break;
             }
-            self.hand_over(Job { upload: Arc::clone(upload), number, memory });
+            self.hand_over(PartToSend { upload: Arc::clone(upload), number, memory });
             if is_last {
                 break;
             }
@@ -277,7 +277,7 @@ where
         Ok(())
     }
 
-    fn hand_over(&mut self, job: Job<'a>) {
+    fn hand_over(&mut self, job: PartToSend<'a>) {
         if self.workers < self.stage.shared.config.parallel.max(1) {
             let (stage, receiver) = (self.stage, self.receiver);
             self.scope.spawn(move || stage.work(receiver));

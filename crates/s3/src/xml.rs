@@ -78,8 +78,8 @@ pub(crate) struct ListedPart {
 /// One page of `ListObjectsV2`: `ListBucketResult`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Page {
-    pub(crate) contents: Vec<Row>,
+pub(crate) struct ListedPage {
+    pub(crate) contents: Vec<ListedObject>,
     pub(crate) is_truncated: bool,
     pub(crate) next_continuation_token: String,
     pub(crate) encoding_type: Option<String>,
@@ -87,7 +87,7 @@ pub(crate) struct Page {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(crate) struct Row {
+pub(crate) struct ListedObject {
     pub(crate) key: String,
     #[serde(default)]
     pub(crate) size: u64,

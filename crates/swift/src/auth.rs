@@ -6,7 +6,7 @@ use ureq::SendBody;
 use ureq::http::Request;
 
 use crate::config::{SwiftAccount, SwiftAuth};
-use crate::error::Failure;
+use crate::error::SwiftFailure;
 use crate::keystone;
 use dvb_http::Answer;
 
@@ -19,7 +19,7 @@ pub(crate) struct Login {
 }
 
 /// What a login answered, or why there was no answer.
-pub(crate) type AuthAttempt = Attempt<Login, Failure>;
+pub(crate) type AuthAttempt = Attempt<Login, SwiftFailure>;
 
 pub(crate) fn login(service: &Service, account: &SwiftAccount, attempt: u32) -> AuthAttempt {
     let tried = match &account.auth {
@@ -53,7 +53,7 @@ fn v1(service: &Service, account: &SwiftAccount, user: &str, key: &str, attempt:
     let (Some(storage), Some(token)) = (storage.map(str::to_owned), token.map(str::to_owned)) else {
         let why =
             format!("{url} gave no storage address and token; check {} and {}", Setting::AuthUrl, Setting::AuthVersion);
-        return Attempt::Ended(Err(Failure::Login(why)));
+        return Attempt::Ended(Err(SwiftFailure::Login(why)));
     };
     let _ = answer.why();
     Attempt::Ended(Ok(Login { storage: storage_address(&storage, account.endpoint.as_deref()), token }))
@@ -65,27 +65,27 @@ pub(crate) fn ask<T>(
     request: Result<Request<SendBody<'_>>, ureq::http::Error>,
     url: &str,
     attempt: u32,
-) -> Result<Answer, Attempt<T, Failure>> {
+) -> Result<Answer, Attempt<T, SwiftFailure>> {
     let ended = |failure| Attempt::Ended(Err(failure));
     let request = request.map_err(|error| {
-        ended(Failure::Setting(format!("{url:?} and the user do not make a request"), error.into()))
+        ended(SwiftFailure::Setting(format!("{url:?} and the user do not make a request"), error.into()))
     })?;
     let mut answer: Answer = match service.send(request, attempt, None) {
         Ok(response) => response.into(),
         Err(error) if is_lasting(&error) => {
-            return Err(ended(Failure::Setting(format!("cannot talk to {url}"), error.into())));
+            return Err(ended(SwiftFailure::Setting(format!("cannot talk to {url}"), error.into())));
         }
         Err(error) => {
-            let failure = Failure::Unreachable { host: url.to_owned(), tries: attempt, source: Box::new(error) };
+            let failure = SwiftFailure::Unreachable { host: url.to_owned(), tries: attempt, source: Box::new(error) };
             return Err(Attempt::Transient(failure, None));
         }
     };
     match answer.status {
         200..=299 => Ok(answer),
-        401 | 403 => Err(ended(Failure::LoginRefused { url: url.to_owned(), status: answer.status })),
+        401 | 403 => Err(ended(SwiftFailure::LoginRefused { url: url.to_owned(), status: answer.status })),
         status => {
             let (wait, text) = (retry_after(&answer.headers), answer.why());
-            let failure = Failure::Refused { status, text, in_doubt: false };
+            let failure = SwiftFailure::Refused { status, text, in_doubt: false };
             let passing = is_transient(status) || wait.is_some();
             Err(if passing { Attempt::Transient(failure, wait) } else { ended(failure) })
         }
@@ -93,11 +93,12 @@ pub(crate) fn ask<T>(
 }
 
 /// The address belongs into the message: it is what is wrong as a rule.
-fn named(failure: Failure, url: &str) -> Failure {
+fn named(failure: SwiftFailure, url: &str) -> SwiftFailure {
     match failure {
-        Failure::Refused { status, text, .. } => {
-            Failure::Login(format!("the login at {url} was answered by {status} {text}; check {}", Setting::AuthUrl))
-        }
+        SwiftFailure::Refused { status, text, .. } => SwiftFailure::Login(format!(
+            "the login at {url} was answered by {status} {text}; check {}",
+            Setting::AuthUrl
+        )),
         other => other,
     }
 }

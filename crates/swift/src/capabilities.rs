@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 
 /// The largest object where the server keeps its limits to itself: Swift's own default.
 const MAX_FILE_SIZE: u64 = 5 * (1 << 30) + 2;
@@ -31,15 +31,15 @@ pub(crate) struct Large {
 
 impl Capabilities {
     /// Asks; a server that does not tell is taken to be as Swift is by default.
-    pub(crate) fn ask(client: &Client) -> Result<Self, Failure> {
+    pub(crate) fn ask(client: &Client) -> Result<Self, SwiftFailure> {
         let storage = client.storage()?;
         match client.public(&info_url(&storage)) {
             Ok(mut answer) => {
                 // Limits that are told must not be missed: what is sent would be refused.
-                let body = answer.small_body().map_err(|it| Failure::Unread("cannot read /info", it.into()))?;
+                let body = answer.small_body().map_err(|it| SwiftFailure::Unread("cannot read /info", it.into()))?;
                 Ok(Self::read(&serde_json::from_slice(&body).unwrap_or(Value::Null)))
             }
-            Err(failure) if status(&failure).is_some() || matches!(failure, Failure::LoginRefused { .. }) => {
+            Err(failure) if status(&failure).is_some() || matches!(failure, SwiftFailure::LoginRefused { .. }) => {
                 Ok(Self::read(&Value::Null))
             }
             Err(failure) => Err(failure),

@@ -10,7 +10,7 @@ use ureq::http::{Method, Request as HttpRequest};
 
 use crate::auth::{self, Login};
 use crate::config::SwiftAccount;
-use crate::error::Failure;
+use crate::error::SwiftFailure;
 use crate::http;
 use crate::path::Path;
 use dvb_http::Answer;
@@ -78,7 +78,7 @@ impl Read for Watched<'_> {
 }
 
 impl Client {
-    pub(crate) fn new(account: SwiftAccount, interrupt: Interrupt) -> Result<Self, Failure> {
+    pub(crate) fn new(account: SwiftAccount, interrupt: Interrupt) -> Result<Self, SwiftFailure> {
         let service = http::service(&account, interrupt)?;
         Ok(Self { account, service, login: Mutex::new(None) })
     }
@@ -88,22 +88,22 @@ impl Client {
     }
 
     /// Where the account is; logs in if that was not done yet.
-    pub(crate) fn storage(&self) -> Result<String, Failure> {
+    pub(crate) fn storage(&self) -> Result<String, SwiftFailure> {
         Ok(self.login()?.storage.clone())
     }
 
     /// An address of the same server without a token: `/info`.
-    pub(crate) fn public(&self, url: &str) -> Result<Answer, Failure> {
+    pub(crate) fn public(&self, url: &str) -> Result<Answer, SwiftFailure> {
         let request = HttpRequest::get(url).body(SendBody::none());
         match auth::ask(&self.service, request, url, 1) {
             Ok(answer) | Err(Attempt::Ended(Ok(answer))) => Ok(answer),
             Err(Attempt::Transient(failure, _) | Attempt::Ended(Err(failure))) => Err(failure),
-            Err(Attempt::Renewed) => Err(Failure::Protocol("no answer".to_owned())),
+            Err(Attempt::Renewed) => Err(SwiftFailure::Protocol("no answer".to_owned())),
         }
     }
 
     /// The login that all threads share; whoever needs it while it is made waits.
-    fn login(&self) -> Result<Arc<Login>, Failure> {
+    fn login(&self) -> Result<Arc<Login>, SwiftFailure> {
         let mut kept = self.login.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(login) = &*kept {
             return Ok(Arc::clone(login));
@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Sends a request until the answer is a good one (2xx), or no attempt can help any more.
-    pub(crate) fn send(&self, mut request: Request<'_>) -> Result<Answer, Failure> {
+    pub(crate) fn send(&self, mut request: Request<'_>) -> Result<Answer, SwiftFailure> {
         let (mut renewals, mut in_doubt, mut begun) = (0, false, false);
         self.service.retry(|attempt| {
             let login = match self.login() {
@@ -147,7 +147,7 @@ impl Client {
                         self.forget(&login);
                         return Attempt::Renewed;
                     }
-                    let refused = Failure::Refused { status, text, in_doubt };
+                    let refused = SwiftFailure::Refused { status, text, in_doubt };
                     // Older servers limit the rate by 413 with Retry-After.
                     if begun || !(is_transient(status) || (status == 413 && wait.is_some())) {
                         return Attempt::Ended(Err(refused));
@@ -159,14 +159,14 @@ impl Client {
             };
             if is_lasting(&error) {
                 let what = format!("cannot talk to {}", login.storage);
-                return Attempt::Ended(Err(Failure::Setting(what, error.into())));
+                return Attempt::Ended(Err(SwiftFailure::Setting(what, error.into())));
             }
             if begun {
-                return Attempt::Ended(Err(Failure::Broken(Box::new(error))));
+                return Attempt::Ended(Err(SwiftFailure::Broken(Box::new(error))));
             }
             in_doubt = true;
             let (host, source) = (login.storage.clone(), Box::new(error));
-            Attempt::Transient(Failure::Unreachable { host, tries: attempt, source }, None)
+            Attempt::Transient(SwiftFailure::Unreachable { host, tries: attempt, source }, None)
         })
     }
 

@@ -10,10 +10,10 @@ use dvb_storage::{Cause, CommitRequest, Demand, Reservation, SinkError, Staged, 
 use ureq::http::Method;
 
 use crate::client::{Body, Request};
-use crate::container::{self, Row};
+use crate::container::{self, ListedObject};
 use crate::context::Context;
 use crate::download;
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 use crate::manifest;
 use crate::path::Path;
 use crate::upload::Upload;
@@ -40,13 +40,13 @@ enum Shown {
     Stored {
         key: ObjectKey,
         measured: Measured,
-        sent: Seen,
+        sent: StoredBytes,
     },
 }
 
 /// What the server says lies at a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct StoredBytes {
     etag: String,
     bytes: u64,
 }
@@ -74,7 +74,7 @@ impl Context {
 
     /// What listings say of objects that were just stored. A listing may lag behind, and can only confirm: of what it
     /// does not, the object itself is looked at.
-    fn listed(&self, shown: &[Shown]) -> HashMap<String, Seen> {
+    fn listed(&self, shown: &[Shown]) -> HashMap<String, StoredBytes> {
         let mut folders: BTreeMap<Option<&str>, BTreeSet<&str>> = BTreeMap::new();
         for it in shown {
             if let Shown::Stored { key, .. } = it {
@@ -86,7 +86,7 @@ impl Context {
             let ends = keys.first().zip(keys.last()).map_or(("", ""), |(first, last)| (*first, *last));
             container::rows(&self.client, &self.container, ends, keys.len() * 4).unwrap_or_default()
         });
-        let seen = |row: Row| (row.name, Seen { etag: row.hash.to_lowercase(), bytes: row.bytes });
+        let seen = |row: ListedObject| (row.name, StoredBytes { etag: row.hash.to_lowercase(), bytes: row.bytes });
         rows.into_iter().flatten().map(seen).collect()
     }
 
@@ -114,13 +114,19 @@ impl Context {
     }
 
     /// One request stores it and shows it at once, if the server received what was sent and nothing is there.
-    fn store_held(&self, key: &ObjectKey, bytes: &[u8], measured: &Measured, replace: bool) -> Result<Seen, Unstaged> {
+    fn store_held(
+        &self,
+        key: &ObjectKey,
+        bytes: &[u8],
+        measured: &Measured,
+        replace: bool,
+    ) -> Result<StoredBytes, Unstaged> {
         let path = self.key(key.as_str());
-        let failed = |failure: Failure| failure.into_sink(format!("cannot store {key} in {}", self.container));
+        let failed = |failure: SwiftFailure| failure.into_sink(format!("cannot store {key} in {}", self.container));
         let Some(own) = measured.digest(Algorithm::Md5).cloned() else {
             return Err(SinkError::new(Cause::Io, format!("{key} was not hashed by MD5")).into());
         };
-        let sent = Seen { etag: own.hex(), bytes: bytes.len() as u64 };
+        let sent = StoredBytes { etag: own.hex(), bytes: bytes.len() as u64 };
         let request = Request::new(Method::PUT, &path).header("Content-Type", "application/octet-stream");
         let mut request = request.header("ETag", sent.etag.clone()).body(Body::Bytes(bytes));
         if !replace {
@@ -129,19 +135,20 @@ impl Context {
         match self.client.send(request) {
             Ok(mut answer) => drop(answer.why()),
             // Our own first try may be what is there now.
-            Err(Failure::Refused { status: 412, in_doubt: true, .. }) if self.look(&path, &sent)? == Some(true) => {}
+            Err(SwiftFailure::Refused { status: 412, in_doubt: true, .. })
+                if self.look(&path, &sent)? == Some(true) => {}
             Err(failure) => return Err(failed(failure).into()),
         }
         Ok(sent)
     }
 
     /// Whether the object at a path is this one, as all servers that hold it know; `None` where there is none.
-    fn look(&self, path: &Path, sent: &Seen) -> Result<Option<bool>, SinkError> {
+    fn look(&self, path: &Path, sent: &StoredBytes) -> Result<Option<bool>, SinkError> {
         Ok(self.seen(path, true)?.map(|it| it == *sent))
     }
 
-    pub(crate) fn seen(&self, path: &Path, newest: bool) -> Result<Option<Seen>, SinkError> {
-        let failed = |failure: Failure| failure.into_sink(format!("cannot stat {}", path.as_str()));
+    pub(crate) fn seen(&self, path: &Path, newest: bool) -> Result<Option<StoredBytes>, SinkError> {
+        let failed = |failure: SwiftFailure| failure.into_sink(format!("cannot stat {}", path.as_str()));
         let mut request = Request::new(Method::HEAD, path);
         if newest {
             request = request.header("X-Newest", "true");
@@ -149,7 +156,7 @@ impl Context {
         match self.client.send(request) {
             Ok(answer) => {
                 let etag = answer.etag().unwrap_or_default().to_lowercase();
-                Ok(Some(Seen { etag, bytes: crate::http::length(&answer).map_err(failed)? }))
+                Ok(Some(StoredBytes { etag, bytes: crate::http::length(&answer).map_err(failed)? }))
             }
             Err(failure) if status(&failure) == Some(404) => Ok(None),
             Err(failure) => Err(failed(failure)),
@@ -160,7 +167,7 @@ impl Context {
         &self,
         key: &ObjectKey,
         measured: Measured,
-        sent: &Seen,
+        sent: &StoredBytes,
         is_listed: bool,
     ) -> Result<Proved, Unstaged> {
         let path = &self.key(key.as_str());

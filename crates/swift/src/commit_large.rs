@@ -6,7 +6,7 @@ use dvb_storage::{Cause, Demand, SinkError, Unstaged};
 
 use crate::commit::proved_by_reading;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::SwiftFailure;
 use crate::manifest;
 use crate::path::Path;
 use crate::upload::Upload;
@@ -61,10 +61,10 @@ impl Context {
     }
 
     fn put_manifest(&self, key: &ObjectKey, path: &Path, upload: &Upload, replace: bool) -> Result<(), SinkError> {
-        let failed = |failure: Failure| failure.into_sink(format!("cannot store the manifest of {key}"));
+        let failed = |failure: SwiftFailure| failure.into_sink(format!("cannot store the manifest of {key}"));
         match manifest::put(&self.client, path, &upload.segments, replace) {
             Ok(()) => Ok(()),
-            Err(Failure::Refused { status: 412, in_doubt: true, .. }) => {
+            Err(SwiftFailure::Refused { status: 412, in_doubt: true, .. }) => {
                 // Our own first try may be what is there now; if not, no manifest of ours was stored.
                 let held = manifest::get(&self.client, path).map_err(failed)?;
                 let ours = held.is_some_and(|it| manifest::compare(&upload.segments, &it).is_ok());
@@ -72,7 +72,7 @@ impl Context {
             }
             Err(failure) => {
                 // Only a refusal that leaves no doubt lets the segments go: a manifest may come into being behind a lost answer.
-                if matches!(failure, Failure::Refused { status: 400..=499, in_doubt: false, .. }) {
+                if matches!(failure, SwiftFailure::Refused { status: 400..=499, in_doubt: false, .. }) {
                     let _ = upload.remove(self);
                 }
                 Err(failed(failure))

@@ -6,12 +6,12 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::client::{Client, Request};
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 use crate::path::{Path, quote};
 use dvb_http::Answer;
 
 /// Whether there is one.
-pub(crate) fn exists(client: &Client, container: &str) -> Result<bool, Failure> {
+pub(crate) fn exists(client: &Client, container: &str) -> Result<bool, SwiftFailure> {
     match client.send(Request::new(Method::HEAD, &Path::container(container))) {
         Err(failure) if status(&failure) == Some(404) => Ok(false),
         Err(failure) => Err(failure),
@@ -20,7 +20,7 @@ pub(crate) fn exists(client: &Client, container: &str) -> Result<bool, Failure> 
 }
 
 /// Makes a container if it is not there. One that exists is not asked to be made: that may be a right we lack.
-pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), Failure> {
+pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), SwiftFailure> {
     if !exists(client, container)? {
         client.send(Request::new(Method::PUT, &Path::container(container)))?.why();
     }
@@ -28,7 +28,7 @@ pub(crate) fn ensure(client: &Client, container: &str) -> Result<(), Failure> {
 }
 
 /// Removes a container that is empty.
-pub(crate) fn remove_empty(client: &Client, container: &str) -> Result<(), Failure> {
+pub(crate) fn remove_empty(client: &Client, container: &str) -> Result<(), SwiftFailure> {
     match client.send(Request::new(Method::DELETE, &Path::container(container))) {
         Err(failure) if matches!(status(&failure), Some(404 | 409)) => Ok(()),
         Err(failure) => Err(failure),
@@ -41,7 +41,12 @@ pub(crate) fn remove_empty(client: &Client, container: &str) -> Result<(), Failu
 
 /// Names that begin with `prefix`, in order; with a delimiter, also the folders (ending in `/`) that stand for all names in
 /// them.
-pub(crate) fn list(client: &Client, container: &str, prefix: &str, by_folder: bool) -> Result<Vec<String>, Failure> {
+pub(crate) fn list(
+    client: &Client,
+    container: &str,
+    prefix: &str,
+    by_folder: bool,
+) -> Result<Vec<String>, SwiftFailure> {
     let mut names = Vec::new();
     walk(client, container, prefix, by_folder, &mut |name, _| {
         names.push(name.to_owned());
@@ -57,14 +62,14 @@ pub(crate) fn walk(
     prefix: &str,
     by_folder: bool,
     visit: &mut dyn FnMut(&str, Option<u64>) -> ControlFlow<()>,
-) -> Result<(), Failure> {
+) -> Result<(), SwiftFailure> {
     let path = Path::container(container);
     let mut marker = String::new();
     loop {
         let delimiter = if by_folder { "&delimiter=/" } else { "" };
         let query = format!("?format=json&prefix={}{delimiter}&marker={}", quote(prefix), quote(&marker));
         let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
-        let strange = |it: &str| Failure::Protocol(it.to_owned());
+        let strange = |it: &str| SwiftFailure::Protocol(it.to_owned());
         // To pass over anything here would be to say that it is not there.
         let page = rows.as_array().ok_or_else(|| strange("a listing is not a JSON array"))?;
         let before = marker.clone();
@@ -87,7 +92,7 @@ pub(crate) fn walk(
 
 /// An object in a listing.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct ListedObject {
     pub(crate) name: String,
     /// MD5 as the object's server computed it.
     pub(crate) hash: String,
@@ -100,7 +105,7 @@ pub(crate) fn rows(
     container: &str,
     (first, last): (&str, &str),
     limit: usize,
-) -> Result<Vec<Row>, Failure> {
+) -> Result<Vec<ListedObject>, SwiftFailure> {
     let path = Path::container(container);
     // Neither end is part of a listing: a name without its last character comes before it, one with more after it.
     let marker = first.char_indices().next_back().map_or("", |(at, _)| &first[..at]);
@@ -109,18 +114,18 @@ pub(crate) fn rows(
     // What lacks its hash is asked for by itself.
     let row = |entry: &Value| {
         let (name, hash) = (entry["name"].as_str()?.to_owned(), entry["hash"].as_str()?.to_owned());
-        Some(Row { name, hash, bytes: entry["bytes"].as_u64()? })
+        Some(ListedObject { name, hash, bytes: entry["bytes"].as_u64()? })
     };
     Ok(rows.as_array().into_iter().flatten().filter_map(row).collect())
 }
 
-fn document(mut answer: Answer) -> Result<Value, Failure> {
-    let body = answer.small_body().map_err(|it| Failure::Unread("cannot read a listing", it.into()))?;
-    serde_json::from_slice(&body).map_err(|it| Failure::Unread("a listing is not JSON", it.into()))
+fn document(mut answer: Answer) -> Result<Value, SwiftFailure> {
+    let body = answer.small_body().map_err(|it| SwiftFailure::Unread("cannot read a listing", it.into()))?;
+    serde_json::from_slice(&body).map_err(|it| SwiftFailure::Unread("a listing is not JSON", it.into()))
 }
 
 /// Removes an object; one that is not there is no failure.
-pub(crate) fn remove(client: &Client, container: &str, object: &str) -> Result<(), Failure> {
+pub(crate) fn remove(client: &Client, container: &str, object: &str) -> Result<(), SwiftFailure> {
     let path = Path::object(container, object);
     match client.send(Request::new(Method::DELETE, &path)) {
         Err(failure) if status(&failure) != Some(404) => Err(failure),

@@ -20,7 +20,7 @@ use dvb_storage::{Demand, MemoryBudget};
 use crate::capabilities::Capabilities;
 use crate::client::Client;
 use crate::config::Limits;
-use crate::left::Left;
+use crate::left::ObjectsToGoOnWith;
 use crate::path::Path;
 
 /// Folder of the marks in the segments' container.
@@ -36,7 +36,7 @@ pub(crate) struct Context {
     pub(crate) requests: usize,
     pub(crate) demand: Demand,
     /// Large objects that were cut.
-    pub(crate) left: Arc<Left>,
+    pub(crate) left: Arc<ObjectsToGoOnWith>,
     /// Whether they are gone on with, or swept.
     pub(crate) continues: bool,
 }

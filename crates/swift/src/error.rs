@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A request did not do what it should.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
+pub(crate) enum SwiftFailure {
     /// The server answered, and the answer is no.
     #[error("the server answered {status} {text}")]
     Refused {
@@ -43,14 +43,14 @@ pub(crate) enum Failure {
 }
 
 /// The answer that a status stands for.
-pub(crate) fn status(failure: &Failure) -> Option<u16> {
+pub(crate) fn status(failure: &SwiftFailure) -> Option<u16> {
     match failure {
-        Failure::Refused { status, .. } => Some(*status),
+        SwiftFailure::Refused { status, .. } => Some(*status),
         _ => None,
     }
 }
 
-impl Failure {
+impl SwiftFailure {
     /// `Unavailable` and `Misconfigured` mean that the next object will fail in the same way.
     pub(crate) fn cause(&self) -> Cause {
         match self {

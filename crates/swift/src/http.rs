@@ -6,13 +6,13 @@ use dvb_http::{Answer, Interrupt, Service};
 use ureq::tls::RootCerts;
 
 use crate::config::SwiftAccount;
-use crate::error::Failure;
+use crate::error::SwiftFailure;
 
 /// Connections that stay open for the next request.
 const IDLE_CONNECTIONS: usize = 64;
 
 /// A client for one account.
-pub(crate) fn service(account: &SwiftAccount, interrupt: Interrupt) -> Result<Service, Failure> {
+pub(crate) fn service(account: &SwiftAccount, interrupt: Interrupt) -> Result<Service, SwiftFailure> {
     Ok(Service::new(roots(account)?, account.limits, interrupt, |config| {
         config
             .max_idle_connections(IDLE_CONNECTIONS)
@@ -22,16 +22,16 @@ pub(crate) fn service(account: &SwiftAccount, interrupt: Interrupt) -> Result<Se
     }))
 }
 
-fn roots(account: &SwiftAccount) -> Result<RootCerts, Failure> {
+fn roots(account: &SwiftAccount) -> Result<RootCerts, SwiftFailure> {
     let Some(file) = &account.ca else { return Ok(RootCerts::PlatformVerifier) };
     let failed = |what: &str, error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::Setting(format!("cannot {what} the certificates in {}", file.display()), error)
+        SwiftFailure::Setting(format!("cannot {what} the certificates in {}", file.display()), error)
     };
     let text = fs::read(file).map_err(|it| failed("read", it.into()))?;
     dvb_http::trusted(&text).map_err(|it| failed("use", it.into()))
 }
 
 /// Bytes of the object that was asked for.
-pub(crate) fn length(answer: &Answer) -> Result<u64, Failure> {
-    answer.length().ok_or_else(|| Failure::Protocol("the server does not report the size of an object".to_owned()))
+pub(crate) fn length(answer: &Answer) -> Result<u64, SwiftFailure> {
+    answer.length().ok_or_else(|| SwiftFailure::Protocol("the server does not report the size of an object".to_owned()))
 }

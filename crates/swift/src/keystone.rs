@@ -8,7 +8,7 @@ use ureq::http::Request;
 
 use crate::auth::{AuthAttempt, Login, ask, storage_address};
 use crate::config::{SwiftAccount, SwiftAuth};
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 
 const DOMAIN: &str = "Default";
 
@@ -33,7 +33,8 @@ pub(crate) fn login(service: &Service, account: &SwiftAccount, attempt: u32) -> 
         Err(tried) => return tried,
     };
     let read = if is_v2 { read_v2(answer) } else { read_v3(answer) };
-    let storage = |(token, endpoints): Known| Ok(Login { storage: choose(account, &url, &endpoints)?, token });
+    let storage =
+        |(token, endpoints): TokenAndEndpoints| Ok(Login { storage: choose(account, &url, &endpoints)?, token });
     Attempt::Ended(read.and_then(storage))
 }
 
@@ -43,7 +44,7 @@ fn without_v2(tried: AuthAttempt, url: &str) -> AuthAttempt {
         Attempt::Ended(Err(failure)) if matches!(status(&failure), Some(300 | 404 | 410)) => {
             let why =
                 format!("this Keystone has no v2.0 any more: set {}: 3 ({url} is not there)", Setting::AuthVersion);
-            Attempt::Ended(Err(Failure::Login(why)))
+            Attempt::Ended(Err(SwiftFailure::Login(why)))
         }
         other => other,
     }
@@ -77,22 +78,22 @@ fn body(auth: &SwiftAuth) -> Value {
     }
 }
 
-fn document(mut answer: dvb_http::Answer) -> Result<Value, Failure> {
-    let body = answer.small_body().map_err(|it| Failure::Unread("cannot read the login's answer", it.into()))?;
-    serde_json::from_slice(&body).map_err(|it| Failure::Unread("the login's answer is not JSON", it.into()))
+fn document(mut answer: dvb_http::Answer) -> Result<Value, SwiftFailure> {
+    let body = answer.small_body().map_err(|it| SwiftFailure::Unread("cannot read the login's answer", it.into()))?;
+    serde_json::from_slice(&body).map_err(|it| SwiftFailure::Unread("the login's answer is not JSON", it.into()))
 }
 
-type Known = (String, Vec<Endpoint>);
+type TokenAndEndpoints = (String, Vec<Endpoint>);
 
-fn no_token() -> Failure {
-    Failure::Login(format!(
+fn no_token() -> SwiftFailure {
+    SwiftFailure::Login(format!(
         "the login's answer holds no token; check {} and {}",
         Setting::AuthUrl,
         Setting::AuthVersion
     ))
 }
 
-fn read_v3(answer: dvb_http::Answer) -> Result<Known, Failure> {
+fn read_v3(answer: dvb_http::Answer) -> Result<TokenAndEndpoints, SwiftFailure> {
     let token = answer.header("x-subject-token").map(str::to_owned).ok_or_else(no_token)?;
     let document = document(answer)?;
     let mut found = Vec::new();
@@ -105,7 +106,7 @@ fn read_v3(answer: dvb_http::Answer) -> Result<Known, Failure> {
     Ok((token, found))
 }
 
-fn read_v2(answer: dvb_http::Answer) -> Result<Known, Failure> {
+fn read_v2(answer: dvb_http::Answer) -> Result<TokenAndEndpoints, SwiftFailure> {
     let document = document(answer)?;
     let token = document["access"]["token"]["id"].as_str().ok_or_else(no_token)?;
     let found = endpoints(&document["access"]["serviceCatalog"]);
@@ -123,7 +124,7 @@ fn known(region: Option<&str>, url: &Value) -> Option<Endpoint> {
 }
 
 /// The one of the region; several without a region are a question that only the administrator can answer.
-fn choose(account: &SwiftAccount, url: &str, endpoints: &[Endpoint]) -> Result<String, Failure> {
+fn choose(account: &SwiftAccount, url: &str, endpoints: &[Endpoint]) -> Result<String, SwiftFailure> {
     let wanted = |endpoint: &&Endpoint| {
         account.region.as_ref().is_none_or(|region| endpoint.region.eq_ignore_ascii_case(region))
     };
@@ -132,13 +133,13 @@ fn choose(account: &SwiftAccount, url: &str, endpoints: &[Endpoint]) -> Result<S
     let first = match (found.first(), configured) {
         (Some(it), _) => *it,
         (None, Some(configured)) => return Ok(configured.trim_end_matches('/').to_owned()),
-        (None, None) => return Err(Failure::Login(nothing_found(account, url, endpoints))),
+        (None, None) => return Err(SwiftFailure::Login(nothing_found(account, url, endpoints))),
     };
     if configured.is_none() && found.iter().any(|it| it.url != first.url) {
         let regions: Vec<&str> = found.iter().map(|it| it.region.as_str()).collect();
         let (regions, region) = (regions.join(", "), Setting::Region);
         let why = format!("{url} names object stores in several regions ({regions}); set {region}");
-        return Err(Failure::Login(why));
+        return Err(SwiftFailure::Login(why));
     }
     Ok(storage_address(&first.url, configured))
 }

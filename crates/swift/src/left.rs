@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::client::Request;
-use crate::container::{self, Row};
+use crate::container::{self, ListedObject};
 use crate::context::{Context, folder, mark};
 use crate::path::Path;
 
@@ -20,7 +20,7 @@ const MOST: usize = 10_000;
 
 /// By their keys, the large objects that somebody may go on with.
 #[derive(Default)]
-pub(crate) struct Left(Mutex<BTreeMap<String, Found>>);
+pub(crate) struct ObjectsToGoOnWith(Mutex<BTreeMap<String, UnfinishedObject>>);
 
 /// What a mark says of the object that its segments are of.
 pub(crate) struct Inscription {
@@ -31,13 +31,13 @@ pub(crate) struct Inscription {
 }
 
 /// A large object of which segments are there.
-pub(crate) struct Found {
+pub(crate) struct UnfinishedObject {
     pub(crate) run: RunId,
     pub(crate) name: String,
     /// How large the whole was to be.
     pub(crate) size: u64,
     /// From the first one on, without a gap.
-    pub(crate) segments: Vec<Row>,
+    pub(crate) segments: Vec<ListedObject>,
 }
 
 impl Inscription {
@@ -58,14 +58,14 @@ impl Inscription {
     }
 }
 
-impl Left {
+impl ObjectsToGoOnWith {
     /// The one to go on with, where it was to be as large. Nobody else gets it.
-    pub(crate) fn take(&self, key: &ObjectKey, size: u64) -> Option<Found> {
+    pub(crate) fn take(&self, key: &ObjectKey, size: u64) -> Option<UnfinishedObject> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key.as_str())?;
         (found.size == size).then_some(found)
     }
 
-    /// The bytes that [`Left::take`] will find there, as segments of `cut` bytes.
+    /// The bytes that [`ObjectsToGoOnWith::take`] will find there, as segments of `cut` bytes.
     pub(crate) fn there(&self, key: &ObjectKey, size: u64, cut: u64) -> Range<u64> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut there = 0;
@@ -89,10 +89,10 @@ impl Left {
         if segments.iter().map(|it| it.bytes).sum::<u64>() < CONTINUED_FROM {
             return false;
         }
-        let found = Found { run: run.clone(), name: name.to_owned(), size, segments };
+        let found = UnfinishedObject { run: run.clone(), name: name.to_owned(), size, segments };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Of two with one key, one is enough.
-        let is_known = |it: &Found| it.run != found.run || it.name != found.name;
+        let is_known = |it: &UnfinishedObject| it.run != found.run || it.name != found.name;
         if all.get(&key).is_some_and(is_known) {
             return false;
         }
@@ -106,7 +106,7 @@ fn now() -> u64 {
 }
 
 /// Those that are there without a gap.
-fn segments(context: &Context, run: &RunId, name: &str) -> Vec<Row> {
+fn segments(context: &Context, run: &RunId, name: &str) -> Vec<ListedObject> {
     let folder = folder(&run.0, name);
     let number = |n: usize| format!("{folder}{n:08}");
     let rows = container::rows(&context.client, &context.segments(), (&number(1), &number(MOST)), MOST);

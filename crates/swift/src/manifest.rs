@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::client::{Body, Client, Request};
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 use crate::path::Path;
 use dvb_http::Answer;
 
@@ -26,7 +26,7 @@ pub(crate) fn document(segments: &[Segment]) -> Vec<u8> {
     Value::from_iter(rows).to_string().into_bytes()
 }
 
-pub(crate) fn put(client: &Client, path: &Path, segments: &[Segment], replace: bool) -> Result<(), Failure> {
+pub(crate) fn put(client: &Client, path: &Path, segments: &[Segment], replace: bool) -> Result<(), SwiftFailure> {
     let body = document(segments);
     let mut request = Request::new(Method::PUT, path).query("?multipart-manifest=put");
     if !replace {
@@ -45,7 +45,7 @@ pub(crate) fn is_large(answer: &Answer) -> bool {
 }
 
 /// The manifest at a key, as it was stored last; `None` where there is no static large object.
-pub(crate) fn get(client: &Client, path: &Path) -> Result<Option<Vec<Segment>>, Failure> {
+pub(crate) fn get(client: &Client, path: &Path) -> Result<Option<Vec<Segment>>, SwiftFailure> {
     let head = Request::new(Method::HEAD, path).header("X-Newest", "true");
     match client.send(head) {
         Ok(answer) if is_large(&answer) => {}
@@ -59,7 +59,7 @@ pub(crate) fn get(client: &Client, path: &Path) -> Result<Option<Vec<Segment>>, 
 /// What is wrong with the segments of a static large object; `None` where nothing is, and for any other object.
 ///
 /// A server that has lost one answers 409, or sends what lies before it and ends.
-pub(crate) fn lost_segment(client: &Client, path: &Path) -> Result<Option<String>, Failure> {
+pub(crate) fn lost_segment(client: &Client, path: &Path) -> Result<Option<String>, SwiftFailure> {
     for segment in get(client, path)?.unwrap_or_default() {
         let at = Path::absolute(&segment.name);
         match client.send(Request::new(Method::HEAD, &at).header("X-Newest", "true")) {
@@ -78,12 +78,12 @@ pub(crate) fn lost_segment(client: &Client, path: &Path) -> Result<Option<String
 }
 
 /// The manifest of what is known to be a static large object.
-pub(crate) fn read(client: &Client, path: &Path) -> Result<Vec<Segment>, Failure> {
+pub(crate) fn read(client: &Client, path: &Path) -> Result<Vec<Segment>, SwiftFailure> {
     let request = Request::new(Method::GET, path).query("?multipart-manifest=get").header("X-Newest", "true");
     let mut answer = client.send(request)?;
     let is_large = is_large(&answer);
-    let body = answer.small_body().map_err(|it| Failure::Setting("cannot read a manifest".into(), it.into()))?;
-    let broken = || Failure::Protocol(format!("{} has a manifest that cannot be read", path.as_str()));
+    let body = answer.small_body().map_err(|it| SwiftFailure::Setting("cannot read a manifest".into(), it.into()))?;
+    let broken = || SwiftFailure::Protocol(format!("{} has a manifest that cannot be read", path.as_str()));
     if !is_large {
         return Err(broken());
     }

@@ -17,7 +17,7 @@ use crate::client::{Body, Request};
 use crate::commit::Waiting;
 use crate::container;
 use crate::context::Context;
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 use crate::manifest;
 use crate::segmenter::Segmenter;
 use crate::sweep;
@@ -107,7 +107,8 @@ impl Session {
         if self.is_too_long(key) {
             return Ok(None);
         }
-        let failed = |failure: Failure| failure.into_sink(format!("cannot stat {key} in {}", self.context.container));
+        let failed =
+            |failure: SwiftFailure| failure.into_sink(format!("cannot stat {key} in {}", self.context.container));
         let path = self.context.key(key.as_str());
         match self.context.client.send(Request::new(Method::HEAD, &path)) {
             Ok(answer) => Ok(Some(Existing { size: crate::http::length(&answer).map_err(failed)? })),
@@ -117,13 +118,13 @@ impl Session {
     }
 
     /// A copy of a plain object by the server itself; of a large one, a second manifest of the same segments.
-    fn copy_to(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), Failure> {
+    fn copy_to(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SwiftFailure> {
         let (source, target) = (self.context.key(from.as_str()), self.context.key(to.as_str()));
         if let Some(segments) = manifest::get(&self.context.client, &source)? {
             manifest::put(&self.context.client, &target, &segments, false)?;
             return match manifest::compare(&segments, &manifest::read(&self.context.client, &target)?) {
                 Ok(()) => Ok(()),
-                Err(mismatch) => Err(Failure::Unread("the manifest was altered in transit", mismatch.into())),
+                Err(mismatch) => Err(SwiftFailure::Unread("the manifest was altered in transit", mismatch.into())),
             };
         }
         let head = self.context.client.send(Request::new(Method::HEAD, &source).header("X-Newest", "true"))?;
@@ -131,7 +132,7 @@ impl Session {
         self.context.client.send(request)?.why();
         let copied = self.context.client.send(Request::new(Method::HEAD, &target).header("X-Newest", "true"))?;
         if copied.etag() != head.etag() || crate::http::length(&copied)? != crate::http::length(&head)? {
-            return Err(Failure::Protocol("the server made a copy that differs".to_owned()));
+            return Err(SwiftFailure::Protocol("the server made a copy that differs".to_owned()));
         }
         Ok(())
     }
@@ -218,7 +219,7 @@ impl SinkSession for Session {
     }
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        let failed = |it: Failure| it.into_sink(format!("cannot take the key {from} from what is at {to} now"));
+        let failed = |it: SwiftFailure| it.into_sink(format!("cannot take the key {from} from what is at {to} now"));
         self.copy(from, to)?;
         container::remove(&self.context.client, &self.context.container, from.as_str()).map_err(failed)
     }
@@ -265,7 +266,7 @@ impl SinkSession for Session {
         if !key.is_own() {
             return Err(SinkError::new(Cause::Refused, format!("{key} is a copy, which is never removed")));
         }
-        let failed = |it: Failure| it.into_sink(format!("cannot remove {key} from {}", self.context.container));
+        let failed = |it: SwiftFailure| it.into_sink(format!("cannot remove {key} from {}", self.context.container));
         let path = self.context.key(key.as_str());
         let head = self.context.client.send(Request::new(Method::HEAD, &path)).map_err(failed)?;
         // Segments of an own object belong to it alone: it is never renamed.

@@ -13,8 +13,8 @@ use crate::client::Client;
 use crate::config::SwiftSinkConfig;
 use crate::container;
 use crate::context::{Context, segments_of};
-use crate::error::Failure;
-use crate::left::Left;
+use crate::error::SwiftFailure;
+use crate::left::ObjectsToGoOnWith;
 use crate::session::Session;
 
 /// A container. Its sessions share a token, connections, and what may wait in memory.
@@ -23,7 +23,7 @@ pub struct SwiftSink {
     budget: Arc<MemoryBudget>,
     client: Mutex<Option<Arc<Client>>>,
     interrupt: Interrupt,
-    left: Arc<Left>,
+    left: Arc<ObjectsToGoOnWith>,
     context: SingleFlight<Arc<Context>>,
     /// In a store of Dataverse a container is made as it is needed; a destination's only when that is asked for.
     is_store: bool,
@@ -50,7 +50,7 @@ impl SwiftSink {
         Self { is_store: true, ..Self::new(config) }
     }
 
-    fn client(&self) -> Result<Arc<Client>, Failure> {
+    fn client(&self) -> Result<Arc<Client>, SwiftFailure> {
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*kept {
             return Ok(Arc::clone(client));
@@ -61,7 +61,7 @@ impl SwiftSink {
     }
 
     /// Looks that the container is there; `None` where it is not. What the server says of itself is asked for once.
-    fn context(&self, known: Option<&Arc<Context>>) -> Result<Option<Arc<Context>>, Failure> {
+    fn context(&self, known: Option<&Arc<Context>>) -> Result<Option<Arc<Context>>, SwiftFailure> {
         let client = self.client()?;
         let capabilities = known.map_or_else(|| Capabilities::ask(&client), |it| Ok(it.capabilities.clone()))?;
         if self.is_store {
@@ -83,15 +83,15 @@ impl SwiftSink {
         })))
     }
 
-    fn failed(&self, failure: Failure) -> SinkError {
+    fn failed(&self, failure: SwiftFailure) -> SinkError {
         let cause = match failure.cause() {
-            _ if matches!(failure, Failure::LoginRefused { .. }) => Cause::Forbidden,
+            _ if matches!(failure, SwiftFailure::LoginRefused { .. }) => Cause::Forbidden,
             Cause::Misconfigured | Cause::Missing => Cause::Misconfigured,
             known @ (Cause::Forbidden | Cause::Full) => known,
             _ => Cause::Unavailable,
         };
         let advice = match cause {
-            Cause::Forbidden if !matches!(failure, Failure::LoginRefused { .. }) => {
+            Cause::Forbidden if !matches!(failure, SwiftFailure::LoginRefused { .. }) => {
                 "give this user the right to read and to write it, by an ACL or a role; if it is not there yet, make it, or give \
                  the right to make it"
             }

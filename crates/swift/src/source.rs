@@ -13,7 +13,7 @@ use crate::client::{Client, Request};
 use crate::config::{SwiftAccount, SwiftStoreConfig};
 use crate::container;
 use crate::download;
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 use crate::path::Path;
 
 /// A store, with all its endpoints.
@@ -29,7 +29,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn client(&self) -> Result<Arc<Client>, Failure> {
+    fn client(&self) -> Result<Arc<Client>, SwiftFailure> {
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*kept {
             return Ok(Arc::clone(client));
@@ -175,7 +175,7 @@ impl Source for SwiftStore {
         let (endpoint, container, prefix) =
             (endpoint.unwrap_or_default(), container.unwrap_or_default(), prefix.unwrap_or_default());
         let what = format!("the listing of {prefix} in container {container} of {endpoint}");
-        let failed = |it: Failure| it.into_source(&what);
+        let failed = |it: SwiftFailure| it.into_source(&what);
         let client = endpoint_of(&self.endpoints, self.default.as_deref(), endpoint)?.client().map_err(failed)?;
         let mut found = |name: &str, size: Option<u64>| {
             let name = name.strip_prefix(prefix).unwrap_or_default();
@@ -219,7 +219,7 @@ impl Source for SwiftStore {
 
     fn check(&self) -> Result<(), SourceError> {
         for (name, endpoint) in &self.endpoints {
-            let failed = |failure: Failure| {
+            let failed = |failure: SwiftFailure| {
                 let attempt = format!("cannot use the Swift endpoint {name} at {}", endpoint.account.auth_url);
                 let lasting = matches!(failure.cause(), Cause::Misconfigured | Cause::Missing | Cause::Forbidden);
                 let cause = if lasting { Cause::Misconfigured } else { Cause::Unavailable };

@@ -6,12 +6,12 @@ use ureq::http::Method;
 use crate::client::Request;
 use crate::container;
 use crate::context::{Context, MARKS, folder};
-use crate::error::{Failure, status};
+use crate::error::{SwiftFailure, status};
 use crate::path::Path;
 use crate::upload;
 
 /// Removes the segments that have a mark of a dead run, and the marks; not what somebody may go on with.
-pub(crate) fn sweep(context: &Context, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, Failure> {
+pub(crate) fn sweep(context: &Context, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SwiftFailure> {
     let mut removed = 0;
     let runs = match container::list(&context.client, &context.segments(), MARKS, true) {
         // There never was a large object.
@@ -39,7 +39,7 @@ pub(crate) fn sweep(context: &Context, is_dead: &dyn Fn(&RunId) -> bool) -> Resu
 }
 
 /// Listings lag behind: a mark may be gone, and a manifest stored, while it is still listed. All servers that hold it are asked.
-fn is_there(context: &Context, mark: &str) -> Result<bool, Failure> {
+fn is_there(context: &Context, mark: &str) -> Result<bool, SwiftFailure> {
     let path = Path::object(&context.segments(), mark);
     match context.client.send(Request::new(Method::HEAD, &path).header("X-Newest", "true")) {
         Ok(_) => Ok(true),

@@ -8,10 +8,10 @@ use dvb_storage::{CONTINUED_FROM, Cause, PayloadError, SinkError, Unstaged, para
 use ureq::http::Method;
 
 use crate::client::{Body, Request};
-use crate::container::{self, Row};
+use crate::container::{self, ListedObject};
 use crate::context::{Context, folder, mark};
-use crate::error::Failure;
-use crate::left::{Found, Inscription};
+use crate::error::SwiftFailure;
+use crate::left::{Inscription, UnfinishedObject};
 use crate::manifest::Segment;
 use crate::path::Path;
 use crate::segmenter::Segmenter;
@@ -38,17 +38,17 @@ impl Upload {
         size: u64,
         promised: Option<u64>,
     ) -> Result<Self, Unstaged> {
-        let failed = |failure: Failure| {
+        let failed = |failure: SwiftFailure| {
             failure.into_sink(format!("cannot begin to store a large object in {}", context.segments()))
         };
         if context.capabilities.large.is_none() {
             let why = "the server has no static large objects (slo), which an object of this size needs";
-            return Err(failed(Failure::Protocol(why.to_owned())).into());
+            return Err(failed(SwiftFailure::Protocol(why.to_owned())).into());
         }
         container::ensure(&context.client, &context.segments()).map_err(failed)?;
         let (mut upload, there) = match context.left.take(key, size) {
             // Under the names that it has: the mark there is good for the rest too.
-            Some(Found { run, name, segments, .. }) => (Self::new(run, name), segments),
+            Some(UnfinishedObject { run, name, segments, .. }) => (Self::new(run, name), segments),
             None => {
                 let upload = Self::new(run.clone(), name);
                 let path = Path::object(&context.segments(), &mark(run, &upload.name));
@@ -81,7 +81,7 @@ impl Upload {
         segmenter: &mut Segmenter<'_>,
         size: u64,
         promised: Option<u64>,
-        there: &[Row],
+        there: &[ListedObject],
     ) -> Result<(), Unstaged> {
         let cut = context.capabilities.segment(context.limits.segment, size);
         // The payload computes the MD5 of the whole: where that is one segment, it is not computed twice.
@@ -104,7 +104,12 @@ impl Upload {
     }
 
     /// Reads a segment that is there. If it is another one now, the object changed meanwhile, and is stored anew.
-    fn pass_over(&mut self, context: &Context, segmenter: &mut Segmenter<'_>, there: &Row) -> Result<(), Unstaged> {
+    fn pass_over(
+        &mut self,
+        context: &Context,
+        segmenter: &mut Segmenter<'_>,
+        there: &ListedObject,
+    ) -> Result<(), Unstaged> {
         let mut segment = segmenter.segment(there.bytes, Some(there.bytes), true);
         let read = io::copy(&mut segment, &mut io::sink());
         let (bytes, own) = segment.finish();
@@ -142,11 +147,12 @@ impl Upload {
         if let Some(error) = segmenter.take_error() {
             return Err(error.into());
         }
-        let doing = |failure: Failure| failure.into_sink(format!("cannot store a segment in {}", context.segments()));
+        let doing =
+            |failure: SwiftFailure| failure.into_sink(format!("cannot store a segment in {}", context.segments()));
         let mut answer = answer.map_err(doing)?;
         let found: Option<Digest> = answer.etag().and_then(|it| it.parse().ok());
         let found =
-            found.ok_or_else(|| doing(Failure::Protocol("the server gave no etag for a segment".to_owned())))?;
+            found.ok_or_else(|| doing(SwiftFailure::Protocol("the server gave no etag for a segment".to_owned())))?;
         answer.why();
         self.segments.push(Segment { name: format!("/{}/{name}", context.segments()), digest: found.clone(), bytes });
         match own {
@@ -175,12 +181,12 @@ impl Upload {
     }
 
     /// Removes the mark: from now on no sweep knows of the segments, and a manifest may name them.
-    pub(crate) fn unmark(&self, context: &Context) -> Result<(), Failure> {
+    pub(crate) fn unmark(&self, context: &Context) -> Result<(), SwiftFailure> {
         container::remove(&context.client, &context.segments(), &mark(&self.run, &self.name))
     }
 
     /// Removes the segments, then the mark.
-    pub(crate) fn remove(&self, context: &Context) -> Result<(), Failure> {
+    pub(crate) fn remove(&self, context: &Context) -> Result<(), SwiftFailure> {
         let prefix = format!("/{}/", context.segments());
         let known = self.segments.iter().map(|it| it.name.strip_prefix(&prefix).unwrap_or(&it.name).to_owned());
         // One whose answer was lost may be there too.
@@ -189,7 +195,7 @@ impl Upload {
 }
 
 /// Removes segments of a large object that no manifest names, then its mark.
-pub(crate) fn remove(context: &Context, run: &RunId, name: &str, segments: Vec<String>) -> Result<(), Failure> {
+pub(crate) fn remove(context: &Context, run: &RunId, name: &str, segments: Vec<String>) -> Result<(), SwiftFailure> {
     let one = |it: String| container::remove(&context.client, &context.segments(), &it);
     parallel_map(segments, context.requests, one).into_iter().collect::<Result<(), _>>()?;
     container::remove(&context.client, &context.segments(), &mark(run, name))

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use postgres::Row;
 
 use super::pages::Rows;
-use super::rows::Line;
+use super::rows::CatalogueRow;
 use crate::CatalogError;
 
 /// Rows in the order of the data files' ids, which are in their first column; any number of them for one id.
@@ -28,7 +28,7 @@ impl<'a> MergeJoin<'a> {
     pub(super) fn of<T>(
         &mut self,
         id: i64,
-        make: fn(&Line<'_>) -> Result<T, postgres::Error>,
+        make: fn(&CatalogueRow<'_>) -> Result<T, postgres::Error>,
     ) -> Result<Vec<T>, CatalogError> {
         let mut found = Vec::new();
         let Some(rows) = &mut self.rows else { return Ok(found) };
@@ -36,7 +36,9 @@ impl<'a> MergeJoin<'a> {
             match owner.cmp(&id) {
                 // Of a harvested file.
                 Ordering::Less => {}
-                Ordering::Equal => found.push(make(&Line::new(&row, rows.encoding)).map_err(|it| rows.error(it))?),
+                Ordering::Equal => {
+                    found.push(make(&CatalogueRow::new(&row, rows.encoding)).map_err(|it| rows.error(it))?)
+                }
                 Ordering::Greater => {
                     self.ahead = Some((owner, row));
                     break;

@@ -20,7 +20,7 @@ pub use schema::PidPlace;
 
 use self::child_rows::MergeJoin;
 use self::pages::Reader;
-use self::rows::Line;
+use self::rows::CatalogueRow;
 use self::schema::Schema;
 use self::session::Session;
 use crate::{Catalog, CatalogError, Detail, Entry};
@@ -109,7 +109,7 @@ fn datasets(
 ) -> Result<ControlFlow<()>, CatalogError> {
     let mut rows = reader.rows("list its datasets", schema.datasets());
     while let Some(row) = rows.next()? {
-        let dataset = rows::dataset(&Line::new(&row, rows.encoding), 0).map_err(|it| rows.error(it))?;
+        let dataset = rows::dataset(&CatalogueRow::new(&row, rows.encoding), 0).map_err(|it| rows.error(it))?;
         if dataset.is_some_and(|it| visit(Entry::Dataset(it)).is_break()) {
             return Ok(ControlFlow::Break(()));
         }
@@ -135,7 +135,7 @@ fn data_files(
     // Most files come behind another one of their dataset.
     let mut dataset = None;
     while let Some(row) = files.next()? {
-        let line = Line::new(&row, files.encoding);
+        let line = CatalogueRow::new(&row, files.encoding);
         let mut file = rows::data_file(&line, &mut dataset).map_err(|it| files.error(it))?;
         let id = file.id.0;
         file.tabular = rows::tabular(tables.of(id, rows::table)?);

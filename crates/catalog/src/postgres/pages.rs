@@ -14,12 +14,12 @@ use crate::CatalogError;
 /// Rows fetched at a time: a few megabytes.
 const PAGE: usize = 5_000;
 
-type Page = Result<Vec<Row>, CatalogError>;
+type PageOfRows = Result<Vec<Row>, CatalogError>;
 
 /// What the thread is to fetch.
 enum Wanted {
     /// The first page of another query.
-    First { what: &'static str, sql: String, pages: Sender<Page> },
+    First { what: &'static str, sql: String, pages: Sender<PageOfRows> },
     /// The next page of the query with this number, in the order in which they were begun.
     Next(usize),
 }
@@ -69,7 +69,7 @@ fn fetch(session: &mut Session<'_>, asked: &Receiver<Wanted>) {
     }
 }
 
-fn answer(cursor: Option<&(&'static str, String, Sender<Page>)>, page: Page) {
+fn answer(cursor: Option<&(&'static str, String, Sender<PageOfRows>)>, page: PageOfRows) {
     if let Some((_, _, pages)) = cursor {
         // Nobody waits for it where the reading was broken off.
         let _ = pages.send(page);
@@ -97,7 +97,7 @@ pub(super) struct Rows<'a> {
     pub(super) encoding: &'a Encoding,
     number: usize,
     ask: Sender<Wanted>,
-    coming: Option<Receiver<Page>>, // until its last page
+    coming: Option<Receiver<PageOfRows>>, // until its last page
     page: vec::IntoIter<Row>,
 }
 

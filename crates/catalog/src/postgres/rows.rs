@@ -11,12 +11,12 @@ use super::text::{Encoding, Text};
 const SEPARATOR: &str = "/";
 
 /// A row, with what its bytes mean.
-pub(super) struct Line<'a> {
+pub(super) struct CatalogueRow<'a> {
     row: &'a Row,
     encoding: &'a Encoding,
 }
 
-impl<'a> Line<'a> {
+impl<'a> CatalogueRow<'a> {
     pub(super) fn new(row: &'a Row, encoding: &'a Encoding) -> Self {
         Self { row, encoding }
     }
@@ -38,7 +38,7 @@ impl<'a> Line<'a> {
 const DATASET: usize = 15;
 
 /// A dataset whose columns begin at `at`; `None` where there is none.
-pub(super) fn dataset(row: &Line<'_>, at: usize) -> Result<Option<Dataset>, Error> {
+pub(super) fn dataset(row: &CatalogueRow<'_>, at: usize) -> Result<Option<Dataset>, Error> {
     let Some(id) = row.try_get(at)? else { return Ok(None) };
     let [protocol, authority, separator, identifier] =
         [optional(row, at + 1)?, optional(row, at + 2)?, optional(row, at + 3)?, optional(row, at + 4)?];
@@ -75,7 +75,7 @@ fn pid(protocol: Option<&str>, authority: Option<&str>, separator: Option<&str>,
 }
 
 /// The designated alternative PIDs (dataverse.md 2.1), each with whether all of it is text.
-fn designated(row: &Line<'_>, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
+fn designated(row: &CatalogueRow<'_>, at: usize) -> Result<Vec<(StoragePid, bool)>, Error> {
     let authorities: Option<Vec<Text<'_>>> = row.try_get(at + 7)?;
     let identifiers: Option<Vec<Text<'_>>> = row.try_get(at + 8)?;
     let pairs = authorities.unwrap_or_default().into_iter().zip(identifiers.unwrap_or_default());
@@ -86,13 +86,13 @@ fn designated(row: &Line<'_>, at: usize) -> Result<Vec<(StoragePid, bool)>, Erro
     Ok(pairs.map(pid).collect())
 }
 
-fn alternatives(row: &Line<'_>, at: usize) -> Result<Vec<String>, Error> {
+fn alternatives(row: &CatalogueRow<'_>, at: usize) -> Result<Vec<String>, Error> {
     let names: Option<Vec<Text<'_>>> = row.try_get(at)?;
     Ok(names.unwrap_or_default().into_iter().map(|name| row.shown(name)).collect())
 }
 
 /// A data file without what is read beside it. `known` is the dataset of the row before, and then of this one.
-pub(super) fn data_file(row: &Line<'_>, known: &mut Option<Dataset>) -> Result<DataFile, Error> {
+pub(super) fn data_file(row: &CatalogueRow<'_>, known: &mut Option<Dataset>) -> Result<DataFile, Error> {
     // All other columns of a dataset follow from its id.
     let id: Option<i64> = row.try_get(DATASET)?;
     if known.as_ref().map(|it| it.id.0) != id {
@@ -120,13 +120,13 @@ pub(super) fn data_file(row: &Line<'_>, known: &mut Option<Dataset>) -> Result<D
 }
 
 /// The PID of the data file itself. A file without one has empty columns, or has its dataset's authority alone.
-fn own_pid(row: &Line<'_>) -> Result<Option<String>, Error> {
+fn own_pid(row: &CatalogueRow<'_>) -> Result<Option<String>, Error> {
     let Some(identifier) = optional(row, 14)?.filter(|it| !it.is_empty()) else { return Ok(None) };
     let [protocol, authority, separator] = [optional(row, 11)?, optional(row, 12)?, optional(row, 13)?];
     Ok(Some(pid(protocol.as_deref(), authority.as_deref(), separator.as_deref(), Some(&identifier))))
 }
 
-pub(super) fn table(row: &Line<'_>) -> Result<Tabular, Error> {
+pub(super) fn table(row: &CatalogueRow<'_>) -> Result<Tabular, Error> {
     Ok(Tabular { original_format: optional(row, 1)?, original_size: size(row, 2)?, original_name: optional(row, 3)? })
 }
 
@@ -139,7 +139,7 @@ pub(super) fn tabular(tables: Vec<Tabular>) -> Option<Tabular> {
     })
 }
 
-pub(super) fn auxiliary_file(row: &Line<'_>) -> Result<AuxiliaryFile, Error> {
+pub(super) fn auxiliary_file(row: &CatalogueRow<'_>) -> Result<AuxiliaryFile, Error> {
     Ok(AuxiliaryFile {
         format_tag: text(row, 1)?,
         format_version: text(row, 2)?,
@@ -165,7 +165,7 @@ pub(super) struct Named {
     name: FileVersion,
 }
 
-pub(super) fn named(row: &Line<'_>) -> Result<Named, Error> {
+pub(super) fn named(row: &CatalogueRow<'_>) -> Result<Named, Error> {
     let (id, major, minor): (_, Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(3)?, row.try_get(4)?);
     let name = FileVersion {
         state: text(row, 2)?,
@@ -181,21 +181,21 @@ pub(super) fn versions(mut names: Vec<Named>) -> Vec<FileVersion> {
     names.into_iter().map(|it| it.name).collect()
 }
 
-fn text(row: &Line<'_>, at: usize) -> Result<String, Error> {
+fn text(row: &CatalogueRow<'_>, at: usize) -> Result<String, Error> {
     Ok(optional(row, at)?.unwrap_or_default())
 }
 
-fn optional(row: &Line<'_>, at: usize) -> Result<Option<String>, Error> {
+fn optional(row: &CatalogueRow<'_>, at: usize) -> Result<Option<String>, Error> {
     Ok(row.try_get::<Option<Text<'_>>>(at)?.map(|text| row.shown(text)))
 }
 
 /// `name`, where the column has a byte that is no character.
-fn garbled_in(row: &Line<'_>, at: usize, name: &str) -> Result<Option<String>, Error> {
+fn garbled_in(row: &CatalogueRow<'_>, at: usize, name: &str) -> Result<Option<String>, Error> {
     let found = row.try_get::<Option<Text<'_>>>(at)?;
     Ok(found.filter(|text| !row.is_known(*text)).map(|_| name.to_owned()))
 }
 
 /// A size in bytes; -1 stands for an unknown one (dataverse.md 3.6).
-fn size(row: &Line<'_>, at: usize) -> Result<Option<u64>, Error> {
+fn size(row: &CatalogueRow<'_>, at: usize) -> Result<Option<u64>, Error> {
     Ok(row.try_get::<Option<i64>>(at)?.and_then(|it| u64::try_from(it).ok()))
 }

@@ -99,7 +99,7 @@ pub(super) struct Schema {
 impl Schema {
     /// Looks the tables up as the role's `search_path` finds them.
     pub(super) fn probe(session: &mut Session<'_>) -> Result<Self, CatalogError> {
-        let found = Found::look(session)?;
+        let found = TablesFound::look(session)?;
         let pids = found.pids();
         let (pid_columns, separator) = match pids {
             PidPlace::DvObject => (PID_OF_DVOBJECT, SEPARATOR),
@@ -137,14 +137,14 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute 
 WHERE c.relname = ANY ($1::text[]) AND c.relkind IN ('r', 'v', 'm', 'f', 'p') AND a.attnum > 0 AND NOT a.attisdropped";
 
 #[derive(Default)]
-struct Found {
+struct TablesFound {
     /// Columns of the tables that the `search_path` leads to, and whether they may be read.
     columns: BTreeMap<String, BTreeMap<String, bool>>,
     /// Schemas that hold such a table and are closed to the role: the `search_path` passes over them.
     closed: BTreeSet<String>,
 }
 
-impl Found {
+impl TablesFound {
     fn look(session: &mut Session<'_>) -> Result<Self, CatalogError> {
         let tables: BTreeSet<&str> = KNOWN.iter().flat_map(|it| it.iter()).map(|it| it.0).collect();
         let tables: Vec<&str> = tables.into_iter().collect();

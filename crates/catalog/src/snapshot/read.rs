@@ -51,13 +51,13 @@ impl SnapshotCatalog {
     pub fn read_held(&self, visit: &mut dyn FnMut(HeldEntry) -> ControlFlow<()>) -> Result<(), CatalogError> {
         let mut lines = Lines::open(&self.path)?;
         lines.header()?;
-        let mut seen = Seen::default();
+        let mut seen = LinesBefore::default();
         while let Some(found) = lines.next(&mut seen)? {
             let entry = match found {
-                Found::Entry(Entry::Dataset(it)) => HeldEntry::Dataset(it, lines.held()?),
-                Found::Entry(Entry::DataFile(it)) => HeldEntry::DataFile(it, lines.held()?),
-                Found::Gone => HeldEntry::Gone(lines.parse::<Gone>().map_err(|why| lines.bad(why))?),
-                Found::History(kind) => HeldEntry::History(kind, lines.fields().map_err(|why| lines.bad(why))?),
+                MiddleLine::Entry(Entry::Dataset(it)) => HeldEntry::Dataset(it, lines.held()?),
+                MiddleLine::Entry(Entry::DataFile(it)) => HeldEntry::DataFile(it, lines.held()?),
+                MiddleLine::Gone => HeldEntry::Gone(lines.parse::<Gone>().map_err(|why| lines.bad(why))?),
+                MiddleLine::History(kind) => HeldEntry::History(kind, lines.fields().map_err(|why| lines.bad(why))?),
             };
             if visit(entry).is_break() {
                 return Ok(());
@@ -75,10 +75,10 @@ impl Catalog for SnapshotCatalog {
     fn read(&self, detail: Detail, visit: &mut dyn FnMut(Entry) -> ControlFlow<()>) -> Result<(), CatalogError> {
         let mut lines = Lines::open(&self.path)?;
         lines.header()?;
-        let mut seen = Seen::default();
+        let mut seen = LinesBefore::default();
         while let Some(found) = lines.next(&mut seen)? {
             // What is gone is in no catalogue.
-            let Found::Entry(entry) = found else { continue };
+            let MiddleLine::Entry(entry) = found else { continue };
             if visit(with_detail(entry, detail)).is_break() {
                 return Ok(());
             }
@@ -100,7 +100,7 @@ fn with_detail(entry: Entry, detail: Detail) -> Entry {
 /// A line that is neither the first nor the last.
 // One at a time.
 #[allow(clippy::large_enum_variant)]
-enum Found {
+enum MiddleLine {
     Entry(Entry),
     Gone,
     History(HistoryKind),
@@ -108,13 +108,13 @@ enum Found {
 
 /// What came before a line.
 #[derive(Default)]
-struct Seen {
+struct LinesBefore {
     counts: SnapshotCounts,
     dataset: Option<DvObjectId>,
     file: Option<DvObjectId>,
 }
 
-impl Seen {
+impl LinesBefore {
     fn dataset(&mut self, id: DvObjectId) -> Result<(), String> {
         if self.counts.files > 0 {
             return Err(format!("dataset {id} behind the data files"));
@@ -128,9 +128,9 @@ impl Seen {
         ascends("data file", self.file.replace(id), id)
     }
 
-    fn history(&mut self, kind: HistoryKind) -> Found {
+    fn history(&mut self, kind: HistoryKind) -> MiddleLine {
         self.counts.history += 1;
-        Found::History(kind)
+        MiddleLine::History(kind)
     }
 
     fn end(&self, counts: SnapshotCounts) -> Result<(), String> {
@@ -192,29 +192,29 @@ impl<'a> Lines<'a> {
     }
 
     /// The next entry; `None` at the last line, whose counts are right.
-    fn next(&mut self, seen: &mut Seen) -> Result<Option<Found>, CatalogError> {
+    fn next(&mut self, seen: &mut LinesBefore) -> Result<Option<MiddleLine>, CatalogError> {
         if !self.advance()? {
             return Err(CatalogError::CutOff { path: self.path.to_owned(), line: self.number });
         }
         self.parse_line(seen).map_err(|why| self.bad(why))
     }
 
-    fn parse_line(&self, seen: &mut Seen) -> Result<Option<Found>, String> {
+    fn parse_line(&self, seen: &mut LinesBefore) -> Result<Option<MiddleLine>, String> {
         let Tag { tag } = serde_json::from_slice(&self.line).map_err(|it| it.to_string())?;
         Ok(match tag.as_ref() {
             "dataset" => {
                 let dataset: Dataset = self.parse()?;
                 seen.dataset(dataset.id)?;
-                Some(Found::Entry(Entry::Dataset(dataset)))
+                Some(MiddleLine::Entry(Entry::Dataset(dataset)))
             }
             "file" => {
                 let file: DataFile = self.parse()?;
                 seen.file(file.id)?;
-                Some(Found::Entry(Entry::DataFile(file)))
+                Some(MiddleLine::Entry(Entry::DataFile(file)))
             }
             "gone" => {
                 seen.counts.gone += 1;
-                Some(Found::Gone)
+                Some(MiddleLine::Gone)
             }
             "event" => Some(seen.history(HistoryKind::Event)),
             "incident" => Some(seen.history(HistoryKind::Incident)),
@@ -230,10 +230,10 @@ impl<'a> Lines<'a> {
     /// What the line that was just read tells of copies.
     fn held(&self) -> Result<Option<Held>, CatalogError> {
         #[derive(Deserialize)]
-        struct Told {
+        struct StatusIfAny {
             status: Option<IgnoredAny>,
         }
-        let parsed = self.parse::<Told>().and_then(|it| it.status.map(|_| self.parse()).transpose());
+        let parsed = self.parse::<StatusIfAny>().and_then(|it| it.status.map(|_| self.parse()).transpose());
         parsed.map_err(|why| self.bad(why))
     }
 

@@ -12,7 +12,7 @@ use crate::{Catalog, CatalogError, Detail, Entry};
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Line<'a> {
+enum SnapshotLine<'a> {
     Header(&'a SnapshotHeader),
     Dataset(WithHeld<'a, Dataset>),
     File(WithHeld<'a, DataFile>),
@@ -52,7 +52,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// Those of `out`, here and in each call.
     pub fn new(out: W, header: &SnapshotHeader) -> io::Result<Self> {
         let mut writer = Self { out: BufWriter::new(compressor(out)?), counts: SnapshotCounts::default() };
-        write_line(&mut writer.out, &Line::Header(header))?;
+        write_line(&mut writer.out, &SnapshotLine::Header(header))?;
         Ok(writer)
     }
 
@@ -62,7 +62,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// As [`SnapshotWriter::new`].
     pub fn dataset(&mut self, dataset: &Dataset, held: Option<&Held>) -> io::Result<()> {
         self.counts.datasets += 1;
-        write_line(&mut self.out, &Line::Dataset(WithHeld { row: dataset, held }))
+        write_line(&mut self.out, &SnapshotLine::Dataset(WithHeld { row: dataset, held }))
     }
 
     /// A data file, and what is known of its copies.
@@ -71,7 +71,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// As [`SnapshotWriter::new`].
     pub fn file(&mut self, file: &DataFile, held: Option<&Held>) -> io::Result<()> {
         self.counts.files += 1;
-        write_line(&mut self.out, &Line::File(WithHeld { row: file, held }))
+        write_line(&mut self.out, &SnapshotLine::File(WithHeld { row: file, held }))
     }
 
     /// What is gone, in its place among the datasets or files.
@@ -80,7 +80,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// As [`SnapshotWriter::new`].
     pub fn gone(&mut self, gone: &Gone) -> io::Result<()> {
         self.counts.gone += 1;
-        write_line(&mut self.out, &Line::Gone(gone))
+        write_line(&mut self.out, &SnapshotLine::Gone(gone))
     }
 
     /// A line of the ledger's history, behind everything else.
@@ -97,7 +97,7 @@ impl<W: Write> SnapshotWriter<W> {
     /// # Errors
     /// As [`SnapshotWriter::new`].
     pub fn finish(mut self) -> io::Result<(W, SnapshotCounts)> {
-        write_line(&mut self.out, &Line::End(&self.counts))?;
+        write_line(&mut self.out, &SnapshotLine::End(&self.counts))?;
         let encoder = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok((encoder.finish()?, self.counts))
     }
@@ -148,18 +148,18 @@ fn write_lines(
     out: &mut dyn Write,
     header: &SnapshotHeader,
 ) -> Result<SnapshotCounts, CatalogError> {
-    write_line(out, &Line::Header(header)).map_err(writing)?;
+    write_line(out, &SnapshotLine::Header(header)).map_err(writing)?;
     let mut counts = SnapshotCounts::default();
     let mut failure = None;
     catalog.read(Detail::Full, &mut |entry| {
         let written = match &entry {
             Entry::Dataset(dataset) => {
                 counts.datasets += 1;
-                write_line(out, &Line::Dataset(WithHeld { row: dataset, held: None }))
+                write_line(out, &SnapshotLine::Dataset(WithHeld { row: dataset, held: None }))
             }
             Entry::DataFile(file) => {
                 counts.files += 1;
-                write_line(out, &Line::File(WithHeld { row: file, held: None }))
+                write_line(out, &SnapshotLine::File(WithHeld { row: file, held: None }))
             }
         };
         match written {
@@ -170,12 +170,12 @@ fn write_lines(
             }
         }
     })?;
-    let ended = failure.map_or(Ok(()), Err).and_then(|()| write_line(out, &Line::End(&counts)));
+    let ended = failure.map_or(Ok(()), Err).and_then(|()| write_line(out, &SnapshotLine::End(&counts)));
     ended.and_then(|()| out.flush()).map_err(writing)?;
     Ok(counts)
 }
 
-fn write_line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
+fn write_line(out: &mut dyn Write, line: &SnapshotLine<'_>) -> io::Result<()> {
     write_json(out, line)
 }
 

@@ -26,9 +26,9 @@ pub(super) struct Config {
 }
 
 /// Where it is broken, in bytes, and how.
-type Broken = (usize, String);
+type BrokenAt = (usize, String);
 
-pub(super) fn read(bytes: &[u8]) -> Result<Domain, Broken> {
+pub(super) fn read(bytes: &[u8]) -> Result<Domain, BrokenAt> {
     let text = std::str::from_utf8(bytes).map_err(|it| (it.valid_up_to(), "it is not UTF-8".to_owned()))?;
     let mut reader = Reader::from_str(text);
     let mut walk = Walk::default();

@@ -13,7 +13,7 @@ use crate::words::share;
 const BINS: u64 = 20;
 
 /// What was last checked on one day.
-pub(super) struct Dated {
+pub(super) struct CheckedOnDay {
     /// `2026-01-31`, in UTC; empty where nothing was ever checked.
     pub(super) day: String,
     pub(super) overdue: bool,
@@ -33,13 +33,13 @@ pub(super) struct Ages {
 }
 
 impl Ages {
-    pub(super) fn of(facts: &Facts, dated: Vec<Dated>, promised: Option<Duration>) -> Self {
+    pub(super) fn of(facts: &Facts, dated: Vec<CheckedOnDay>, promised: Option<Duration>) -> Self {
         let today = TimeZone::UTC.to_datetime(facts.as_of).date();
         // By whole days: the day on which the period began is in it.
         let first_day = TimeZone::UTC.to_datetime(facts.since).date().to_string();
         let mut all =
             Self { total: 0, in_period: 0, never: 0, overdue: 0, promised, oldest_day: None, ages: Vec::new() };
-        for Dated { day, overdue, count } in dated {
+        for CheckedOnDay { day, overdue, count } in dated {
             all.total += count;
             all.overdue += if overdue { count } else { 0 };
             let Some(days) = days_between(&day, today) else {

@@ -14,7 +14,7 @@ pub(super) const EVERYTHING: &str = "everything";
 
 /// The event log of the period, and of the months of the course.
 #[derive(Default)]
-pub(super) struct Log {
+pub(super) struct EventLog {
     pub(super) commands: BTreeMap<String, CommandCount>,
     pub(super) checks: HashMap<DestinationName, Checks>,
     pub(super) store_checks: Checks,
@@ -34,7 +34,7 @@ pub(super) struct Catalogue {
     pub(super) safe_shares: Vec<(u64, u64)>,
 }
 
-impl Log {
+impl EventLog {
     pub(super) fn read(
         ledger: &dyn Ledger,
         naming: &Naming,

@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::Value;
 
-use self::ages::{Ages, Dated};
-use self::log::Log;
+use self::ages::{Ages, CheckedOnDay};
+use self::log::EventLog;
 use self::naming::Naming;
 use crate::crosswalk::{CROSSWALK, NOT_SHOWN};
 use crate::facts::{DestinationFacts, Facts};
@@ -42,7 +42,7 @@ pub fn gather(ledger: &dyn Ledger, facts: &Facts) -> Result<Report, LedgerError>
     let as_of = time(facts.as_of);
     let since = time(facts.since);
     let months = months(facts.as_of);
-    let log = Log::read(ledger, &naming, &since, &months)?;
+    let log = EventLog::read(ledger, &naming, &since, &months)?;
     let acknowledgements = ledger.acknowledgements()?;
     let open: HashSet<DvObjectId> =
         acknowledgements.iter().filter(|it| it.ended_at.is_none()).map(|it| it.id).collect();
@@ -172,7 +172,7 @@ fn destination(
     ledger: &dyn Ledger,
     facts: &DestinationFacts,
     naming: &Naming,
-    log: &Log,
+    log: &EventLog,
     proofs: &[ProofDay],
 ) -> Result<DestinationReport, LedgerError> {
     let (counts, gone) = ledger.counts(&facts.name)?;
@@ -211,19 +211,25 @@ fn copies_checked(
     destination: &DestinationFacts,
     place: &str,
     proofs: Vec<ProofDay>,
-    log: &Log,
+    log: &EventLog,
 ) -> Fixity {
-    let dated =
-        proofs.into_iter().map(|proved| Dated { day: proved.day, overdue: proved.overdue, count: proved.copies });
+    let dated = proofs.into_iter().map(|proved| CheckedOnDay {
+        day: proved.day,
+        overdue: proved.overdue,
+        count: proved.copies,
+    });
     let checks = log.checks.get(&destination.name).copied().unwrap_or_default();
     Ages::of(facts, dated.collect(), destination.verify_every).fixity("destination", place, "copies", checks)
 }
 
-fn stores_checked(ledger: &dyn Ledger, facts: &Facts, log: &Log) -> Result<Fixity, LedgerError> {
+fn stores_checked(ledger: &dyn Ledger, facts: &Facts, log: &EventLog) -> Result<Fixity, LedgerError> {
     let overdue = overdue_before(facts, facts.audit_every);
     let audits = ledger.audits_by_day(overdue.as_deref())?;
-    let dated =
-        audits.into_iter().map(|audited| Dated { day: audited.day, overdue: audited.overdue, count: audited.files });
+    let dated = audits.into_iter().map(|audited| CheckedOnDay {
+        day: audited.day,
+        overdue: audited.overdue,
+        count: audited.files,
+    });
     let ages = Ages::of(facts, dated.collect(), facts.audit_every);
     Ok(ages.fixity("store", "Dataverse's stores", "data files", log.store_checks))
 }
@@ -313,7 +319,7 @@ fn loss(it: Acknowledgement, naming: &Naming) -> AcknowledgedLoss {
     }
 }
 
-fn course(ledger: &dyn Ledger, months: &[String], log: &Log) -> Result<Vec<Month>, LedgerError> {
+fn course(ledger: &dyn Ledger, months: &[String], log: &EventLog) -> Result<Vec<Month>, LedgerError> {
     let copies = ledger.copies_by_month()?;
     let month = |month: &String| {
         let run = log.catalogues.get(month);

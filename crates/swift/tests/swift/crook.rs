@@ -32,7 +32,7 @@ struct Rule {
 }
 
 #[derive(Default)]
-struct State {
+struct CrookState {
     rules: Vec<Rule>,
     log: Vec<String>,
 }
@@ -40,7 +40,7 @@ struct State {
 /// It runs until the process ends.
 pub(crate) struct Crook {
     pub(crate) url: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CrookState>>,
 }
 
 impl Crook {
@@ -48,7 +48,7 @@ impl Crook {
     pub(crate) fn of(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(CrookState::default()));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -87,7 +87,7 @@ fn head(stream: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     }
 }
 
-fn choose(state: &Mutex<State>, head: &str) -> Option<Trick> {
+fn choose(state: &Mutex<CrookState>, head: &str) -> Option<Trick> {
     let mut state = state.lock().unwrap();
     let line = head.lines().next().unwrap_or_default().to_owned();
     let range = head.lines().find(|it| it.to_lowercase().starts_with("range:")).unwrap_or_default();
@@ -104,7 +104,7 @@ fn choose(state: &Mutex<State>, head: &str) -> Option<Trick> {
     Some(rule.trick.clone())
 }
 
-fn serve(mut client: TcpStream, port: u16, state: &Mutex<State>) -> std::io::Result<()> {
+fn serve(mut client: TcpStream, port: u16, state: &Mutex<CrookState>) -> std::io::Result<()> {
     let (request, early) = head(&mut client)?;
     let trick = choose(state, &request);
     if let Some(Trick::Say(status, headers)) = trick {
