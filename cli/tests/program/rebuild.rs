@@ -1,6 +1,8 @@
 //! What `rebuild` and `--from-snapshot` say, and with which code they end.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::site::Site;
 
@@ -119,12 +121,22 @@ fn another() -> Site {
     site
 }
 
+/// Names of snapshots tell the seconds apart, no less.
+fn next_second() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let begin = now();
+    while now() == begin {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn two_dataverses_in_one_destination_are_told_apart() {
     let (one, mut two) = (Site::copied(), another());
     let copies = one.path("copies");
     two.set("Backup", &format!("StorageType: directory\nBackupDirectory: {}", copies.display()));
     two.call(&["init", "--take-over"]).expect(0);
+    next_second();
     two.call(&["run"]).expect(0);
     let names: Vec<String> = {
         let mut found = snapshots(&one);

@@ -21,7 +21,7 @@ fn a_page_is_printed() {
     let said = site.call(&["report"]).expect(0).says(&[
         "met      every covered data file is safe at default: all 3 data files are safe",
         "met      each copy at default is verified every 30 d",
-        "none     Dataverse's own files are read again regularly: AuditEvery is not set",
+        "none     Dataverse's own files are read again regularly: no interval is set",
         "holdings: 3 data files",
         "place Room 12, region north, medium disks, by Alex Doe",
         "newest snapshot at default",

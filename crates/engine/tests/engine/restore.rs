@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use dvb_engine::{
-    CancelToken, Event, ExitStatus, Goal, Layout, NullObserver, Observer, RestoreError, RestoreOptions, RestoreSetup,
-    RestoreSummary, RunError, Selection, SinkAt, StoreWriters, Stores, new_run_id, restore,
+    CancelToken, Event, ExitStatus, Goal, Hint, Layout, NullObserver, Observer, RestoreError, RestoreOptions,
+    RestoreSetup, RestoreSummary, RunError, Selection, SinkAt, StoreWriters, Stores, new_run_id, restore,
 };
 use dvb_fs::{FileStoreWriter, FolderWriter, OwnershipPolicy};
 use dvb_model::{DestinationName, DriverId, DvObjectId, RunId};
@@ -580,12 +580,15 @@ fn what_the_version_that_is_shown_lacks_is_told() {
     // Only in 1.0; the newest is 2.0.
     let error = bench.give_to_folder(&of(0, Layout::NewestNames)).unwrap_err();
     assert!(matches!(&error, RestoreError::NotShown { versions } if versions == &["1.0"]), "{error}");
-    assert_eq!(error.hint(), Some(dvb_engine::Hint::Versions(vec!["1.0".to_owned()])), "{error}");
+    assert_eq!(error.hint(), Some(Hint::Versions(vec!["1.0".to_owned()])), "{error}");
     assert_eq!(ExitStatus::from(&error), ExitStatus::Usage);
     assert!(!bench.out().exists());
-    let note = |it: &RestoreSummary| it.notes.iter().find(|it| it.contains("not in the version")).cloned();
+    let note = |it: &RestoreSummary| {
+        let is_hidden = |it: &&(String, Hint)| it.1 == Hint::OtherVersion && it.0.contains("not in the version");
+        it.left_out.iter().find(is_hidden).map(|it| it.0.clone())
+    };
     let (newest, _) = named(&bench, Layout::NewestNames);
-    assert!(note(&newest).unwrap().starts_with("1 data files of the selection"), "{:?}", newest.notes);
+    assert!(note(&newest).unwrap().starts_with("1 data files of the selection"), "{:?}", newest.left_out);
     assert!(note(&named(&bench, Layout::NamesOf("draft".into())).0).unwrap().starts_with("5 data files"));
     assert_eq!(note(&bench.give_to_folder(&bench.restore_options()).unwrap()), None);
 }

@@ -429,7 +429,7 @@ fn an_account_that_may_neither_list_nor_remove_leaves_a_chain() {
     assert_eq!(snapshots(&bench).len(), 2);
     assert_eq!(*bench.warnings.lock().unwrap(), [""; 0]);
     let made = rebuild::from_snapshot_alone(&bench, &blind, Which::Newest).unwrap_err();
-    assert!(made.to_string().contains("--snapshot takes a name"), "{made}");
+    assert!(made.to_string().contains("one can be asked for by its name"), "{made}");
     let made = rebuild::from_snapshot_alone(&bench, &blind, Which::Named(link(&first).name.clone())).unwrap();
     assert_eq!(Some(made), first.snapshot);
 }
