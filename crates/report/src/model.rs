@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-/// What a custody report says, made by [`gather`](crate::gather) from the ledger and the [`Facts`](crate::Facts).
+/// What a custody report says, made by [`gather`](crate::gather()) from the ledger and the [`Facts`](crate::Facts).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// What a reader recognizes the document by: always `dataverse-backup report`.

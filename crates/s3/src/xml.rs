@@ -93,7 +93,7 @@ pub(crate) struct ListedObject {
     pub(crate) size: u64,
 }
 
-/// `ListVersionsResult` of `ListObjectVersions`.
+/// One page of `ListObjectVersions`: `ListVersionsResult`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Versions {
