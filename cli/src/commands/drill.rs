@@ -7,12 +7,12 @@ use dvb_build as build;
 use dvb_config::Destination;
 use dvb_engine::{CancelToken, DrillOptions, DrillSetup, DrillSummary, ExitStatus, Names, SinkAt, drill, new_run_id};
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::Context;
 use super::destination_args::DestinationArgs;
 use super::from_snapshot::{self, FromSnapshot, KnownCopies};
 use super::selection_args::{self, SelectionArgs};
+use super::{Context, one_shape};
 use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, did_not_end_well, found};
 use crate::output::{plain, plain_lines};
@@ -87,11 +87,7 @@ fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Res
     }
     let notice = Notice::new("drill", ended, outcomes, sections);
     if context.screen.json {
-        let object = match objects.len() {
-            1 => objects.pop().unwrap_or(Value::Null),
-            _ => json!({ "destinations": objects, "exit_code": notice.ending().code() }),
-        };
-        context.screen.print_json(&object)?;
+        context.screen.print_json(&one_shape("destinations", objects, notice.ending()))?;
     }
     Ok(notice)
 }

@@ -13,7 +13,7 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::destination_args::DestinationArgs;
-use super::{Context, from_snapshot, init};
+use super::{Context, from_snapshot, init, one_shape};
 use crate::exit::Failure;
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
@@ -137,10 +137,7 @@ fn object(outcomes: &[RebuildOutcome<'_>], ending: ExitStatus) -> Value {
             "command": "rebuild", "destination": destination, "exit_code": failure.ending().code(), "error": failure.text()
         }),
     };
-    match outcomes {
-        [only] => one(only),
-        all => json!({ "runs": all.iter().map(one).collect::<Vec<_>>(), "exit_code": ending.code() }),
-    }
+    one_shape("runs", outcomes.iter().map(one).collect(), ending)
 }
 
 fn text(it: &RebuildSummary) -> String {

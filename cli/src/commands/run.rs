@@ -12,9 +12,9 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::destination_args::DestinationArgs;
 use super::selection_args::{self, SelectionArgs};
+use super::{Context, one_shape};
 use crate::args;
 use crate::exit::Failure;
 use crate::notice::Notice;
@@ -174,10 +174,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     let stop = CancelToken::new().within(budget);
     signals::watch(stop.clone()).map_err(Failure::Signals)?;
     last_resort::watch(&stop, budget);
-    let several = destinations.len() > 1;
     let outcomes = copy(args, context, &destinations, &stop);
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
-    show(context, &outcomes, several, ending);
+    show(context, &outcomes, ending);
     if !args.dry_run {
         let is_whole = args.is_whole();
         let metrics = if is_whole { outcomes.iter().flat_map(metrics).collect() } else { Vec::new() };
@@ -301,7 +300,7 @@ fn in_words(mut summary: Summary) -> Summary {
 }
 
 /// The result on stdout, what is wrong on stderr.
-fn show(context: &Context, outcomes: &[RunOutcome], several: bool, ending: ExitStatus) {
+fn show(context: &Context, outcomes: &[RunOutcome], ending: ExitStatus) {
     let screen = &context.screen;
     for outcome in outcomes {
         match &outcome.result {
@@ -328,23 +327,20 @@ fn show(context: &Context, outcomes: &[RunOutcome], several: bool, ending: ExitS
         }
     }
     if screen.json
-        && let Err(failure) = screen.print_json(&object(outcomes, several, ending))
+        && let Err(failure) = screen.print_json(&object(outcomes, ending))
     {
         screen.fail(&failure.text());
     }
 }
 
-fn object(outcomes: &[RunOutcome], several: bool, ending: ExitStatus) -> Value {
-    let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
+fn object(outcomes: &[RunOutcome], ending: ExitStatus) -> Value {
+    let runs = outcomes.iter().map(|outcome| match &outcome.result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
             "destination": outcome.destination, "exit_code": outcome.ending.code(), "error": failure.text()
         }),
     });
-    if several {
-        return json!({ "runs": runs.collect::<Vec<_>>(), "exit_code": ending.code() });
-    }
-    runs.next().unwrap_or_default()
+    one_shape("runs", runs.collect(), ending)
 }
 
 fn ping(context: &Context) {

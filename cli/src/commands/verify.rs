@@ -13,10 +13,10 @@ use dvb_model::DestinationName;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::{Value, json};
 
-use super::Context;
 use super::from_snapshot::{FromSnapshot, KnownCopies};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
+use super::{Context, one_shape};
 use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::{plain, plain_lines};
@@ -127,7 +127,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     outcomes.iter().try_for_each(|it| show(context, it, args.from_snapshot.is_asked()))?;
     if context.screen.json {
-        context.screen.print_json(&object(&outcomes, several, ending))?;
+        context.screen.print_json(&object(&outcomes, ending))?;
     }
     Ok(notice(&outcomes, args.from_snapshot.is_asked()))
 }
@@ -184,17 +184,14 @@ fn show(context: &Context, outcome: &VerifyOutcome<'_>, passes: bool) -> Result<
     Ok(())
 }
 
-fn object(outcomes: &[VerifyOutcome<'_>], several: bool, ending: ExitStatus) -> Value {
-    let mut runs = outcomes.iter().map(|outcome| match &outcome.result {
+fn object(outcomes: &[VerifyOutcome<'_>], ending: ExitStatus) -> Value {
+    let runs = outcomes.iter().map(|outcome| match &outcome.result {
         Ok(summary) => json!(summary),
         Err(failure) => json!({
             "destination": outcome.destination, "exit_code": outcome.ending.code(), "error": failure.text()
         }),
     });
-    if several {
-        return json!({ "runs": runs.collect::<Vec<_>>(), "exit_code": ending.code() });
-    }
-    runs.next().unwrap_or_default()
+    one_shape("runs", runs.collect(), ending)
 }
 
 /// What others hear of it; `passes`: without a ledger that keeps it.

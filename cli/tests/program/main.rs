@@ -11,6 +11,7 @@ mod evidence;
 mod exit_codes;
 mod full;
 mod guards;
+mod json;
 mod ledger;
 mod links;
 mod listeners;
