@@ -76,18 +76,18 @@ fn list(findings: &[Finding], total: u64, limit: usize, more: &str) -> String {
 }
 
 /// What is not safe: a line for each data file, and one for all that have the same reason.
-fn failures(it: &Summary, limit: usize) -> String {
-    let many: Vec<_> = it.reasons.iter().filter(|it| it.files > 1).collect();
+fn failures(summary: &Summary, limit: usize) -> String {
+    let many: Vec<_> = summary.reasons.iter().filter(|it| it.files > 1).collect();
     let is_among =
         |finding: &&Finding| many.iter().any(|it| it.status == finding.status && it.reason == finding.reason);
     let mut text = String::new();
     for reason in many.iter().take(limit) {
         let _ = write!(text, "  {:<13} {}: {}", reason.status.name(), data_files(reason.files), plain(&reason.reason));
-        let first = it.failures.iter().find(|it| it.status == reason.status && it.reason == reason.reason);
+        let first = summary.failures.iter().find(|it| it.status == reason.status && it.reason == reason.reason);
         let _ = writeln!(text, "{}", first.map(|it| format!("; the first is {}", who(it))).unwrap_or_default());
     }
-    let single: Vec<_> = it.failures.iter().filter(|it| !is_among(it)).cloned().collect();
-    let rest = it.failures_total.saturating_sub(many.iter().map(|it| it.files).sum());
+    let single: Vec<_> = summary.failures.iter().filter(|it| !is_among(it)).cloned().collect();
+    let rest = summary.failures_total.saturating_sub(many.iter().map(|it| it.files).sum());
     text + &list(&single, rest, limit, "; see dataverse-backup status --failed")
 }
 
@@ -144,14 +144,15 @@ fn sent(count: u64, took: Duration) -> String {
 }
 
 /// A short summary of a run that took so long, for a terminal, without the line end of its last line.
-pub(crate) fn summary(it: &Summary, took: Duration, room: Option<&str>) -> String {
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
-    let mut text = format!("destination {}: {}\n", it.destination, it.headline());
-    if it.dry_run {
-        text = format!("destination {}: dry run, nothing was changed\n", it.destination);
-        let _ = writeln!(text, "  to check:    {}, {}", data_files(it.due.files), bytes(it.due.bytes));
-        if let Some(free) = it.free_bytes {
-            let short = if free < it.due.bytes { ": NOT ENOUGH for what is due" } else { "" };
+pub(crate) fn summary(summary: &Summary, took: Duration, room: Option<&str>) -> String {
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } =
+        summary.files;
+    let mut text = format!("destination {}: {}\n", summary.destination, summary.headline());
+    if summary.dry_run {
+        text = format!("destination {}: dry run, nothing was changed\n", summary.destination);
+        let _ = writeln!(text, "  to check:    {}, {}", data_files(summary.due.files), bytes(summary.due.bytes));
+        if let Some(free) = summary.free_bytes {
+            let short = if free < summary.due.bytes { ": NOT ENOUGH for what is due" } else { "" };
             let _ = writeln!(text, "  room:        {} free at the destination{short}", bytes(free));
         }
     }
@@ -160,53 +161,54 @@ pub(crate) fn summary(it: &Summary, took: Duration, room: Option<&str>) -> Strin
         "  in scope:    {}: {unchanged} unchanged, {copied} copied, {adopted} adopted, {not_covered} not covered, \
          {failed} failed, {pending} pending\n  sent:        {}\n",
         data_files(catalogued),
-        sent(it.bytes_copied, took)
+        sent(summary.bytes_copied, took)
     );
     if let Some(room) = room {
         let _ = writeln!(text, "  room:        {room}");
     }
-    text += &not_rechecked(it);
+    text += &not_rechecked(summary);
     if acknowledged > 0 {
         let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", data_files(acknowledged));
     }
-    if it.gone > 0 {
-        let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(it.gone));
+    if summary.gone > 0 {
+        let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(summary.gone));
     }
-    if let Some(CopyCounts { checked, good, damaged, missing, .. }) = it.verified {
+    if let Some(CopyCounts { checked, good, damaged, missing, .. }) = summary.verified {
         let _ = writeln!(text, "  verified:    {checked} copies: {good} good, {damaged} damaged, {missing} missing");
     }
-    if let Some(PresenceCounts { data_files, not_safe, complete }) = it.presence {
+    if let Some(PresenceCounts { data_files, not_safe, complete }) = summary.presence {
         let rest = if complete { "" } else { "; the next run goes on" };
         let _ = writeln!(
             text,
             "  in the store: {data_files} safe data files looked for, {not_safe} not as they were{rest}"
         );
     }
-    if let Some(AuditedCounts { data_files, not_safe }) = it.audited {
+    if let Some(AuditedCounts { data_files, not_safe }) = summary.audited {
         let _ = writeln!(
             text,
             "  audited:     {data_files} data files read again in their stores, {not_safe} not as they were"
         );
     }
-    if it.notes_total > 0 {
-        let _ = write!(text, "  to be noted:\n{}", list(&it.notes, it.notes_total, NAMED, "; see --json"));
+    if summary.notes_total > 0 {
+        let _ = write!(text, "  to be noted:\n{}", list(&summary.notes, summary.notes_total, NAMED, "; see --json"));
     }
     text.trim_end().to_owned()
 }
 
 /// What is not safe, for stderr; empty where all is well.
-pub(crate) fn trouble(it: &Summary) -> String {
-    if it.ending == ExitStatus::Safe {
+pub(crate) fn trouble(summary: &Summary) -> String {
+    if summary.ending == ExitStatus::Safe {
         return String::new();
     }
-    let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.headline(), it.exit_code);
-    if let Some(why) = &it.aborted {
-        let _ = writeln!(text, "  stopped early: {}", plain(below_headline(&it.destination, why)));
+    let mut text =
+        format!("destination {}: {} (exit code {})\n", summary.destination, summary.headline(), summary.exit_code);
+    if let Some(why) = &summary.aborted {
+        let _ = writeln!(text, "  stopped early: {}", plain(below_headline(&summary.destination, why)));
     }
-    let FileCounts { catalogued, failed, pending, .. } = it.files;
+    let FileCounts { catalogued, failed, pending, .. } = summary.files;
     let _ = writeln!(text, "  of {}: {failed} failed, {pending} pending", data_files(catalogued));
-    text += &not_rechecked(it);
-    text += &failures(it, NAMED);
+    text += &not_rechecked(summary);
+    text += &failures(summary, NAMED);
     text.trim_end().to_owned()
 }
 
@@ -274,47 +276,48 @@ fn section(outcome: &RunOutcome) -> String {
     text
 }
 
-fn counts(it: &Summary) -> String {
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } = it.files;
-    let mut text = format!("Run {}\n", it.run_id);
-    if let Some(why) = &it.aborted {
+fn counts(summary: &Summary) -> String {
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } =
+        summary.files;
+    let mut text = format!("Run {}\n", summary.run_id);
+    if let Some(why) = &summary.aborted {
         let _ = writeln!(text, "It stopped early: {}", plain(why));
     }
     let lines = [
         ("in scope", catalogued),
         ("safe already", unchanged),
-        ("of these not checked again, as --rerun should", it.not_rechecked),
+        ("of these not checked again, as --rerun should", summary.not_rechecked),
         ("copied and proved", copied),
         ("found at the destination and proved", adopted),
         ("not covered", not_covered),
         ("not safe", failed),
         ("of those lost or damaged as was acknowledged", acknowledged),
         ("pending", pending),
-        ("gone from Dataverse, copies kept", it.gone),
+        ("gone from Dataverse, copies kept", summary.gone),
     ];
     text.push('\n');
     for (what, count) in lines.into_iter().filter(|it| it.1 > 0 || !it.0.starts_with("of th")) {
         let _ = writeln!(text, "{count:>12}  data files {what}");
     }
-    let _ = writeln!(text, "{:>12}  sent", bytes(it.bytes_copied));
-    if let Some(CopyCounts { checked, damaged, missing, .. }) = it.verified {
+    let _ = writeln!(text, "{:>12}  sent", bytes(summary.bytes_copied));
+    if let Some(CopyCounts { checked, damaged, missing, .. }) = summary.verified {
         let _ = writeln!(text, "{checked:>12}  copies verified again: {damaged} damaged, {missing} missing");
     }
-    if let Some(AuditedCounts { data_files, not_safe }) = it.audited {
+    if let Some(AuditedCounts { data_files, not_safe }) = summary.audited {
         let _ = writeln!(text, "{data_files:>12}  data files read again in their stores: {not_safe} not as they were");
     }
-    if let Some(PresenceCounts { data_files, not_safe, complete }) = it.presence {
+    if let Some(PresenceCounts { data_files, not_safe, complete }) = summary.presence {
         let rest = if complete { "" } else { " (the next run goes on)" };
         let _ = writeln!(
             text,
             "{data_files:>12}  safe data files looked for in their stores{rest}: {not_safe} not as they were"
         );
     }
-    if it.failures_total > 0 {
-        let _ = write!(text, "\nNot safe:\n{}", failures(it, usize::MAX));
+    if summary.failures_total > 0 {
+        let _ = write!(text, "\nNot safe:\n{}", failures(summary, usize::MAX));
     }
-    if it.notes_total > 0 {
-        let _ = write!(text, "\nTo be noted:\n{}", list(&it.notes, it.notes_total, usize::MAX, ""));
+    if summary.notes_total > 0 {
+        let _ = write!(text, "\nTo be noted:\n{}", list(&summary.notes, summary.notes_total, usize::MAX, ""));
     }
     text
 }

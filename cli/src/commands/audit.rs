@@ -127,38 +127,38 @@ fn notice(summary: &AuditSummary, names: &[DestinationName]) -> Notice {
     Notice::new("audit", ended, vec![outcome], vec![section])
 }
 
-fn text(it: &AuditSummary, limit: usize) -> String {
-    let AuditCounts { catalogued, good, damaged, missing, unreadable, not_covered, left, acknowledged } = it.files;
+fn text(summary: &AuditSummary, limit: usize) -> String {
+    let AuditCounts { catalogued, good, damaged, missing, unreadable, not_covered, left, acknowledged } = summary.files;
     let mut text = format!(
         "Dataverse's stores: {}\n  in scope:    {}: {good} good, {damaged} damaged, {missing} missing, {unreadable} \
          unreadable, {not_covered} not covered, {left} left\n  read:        {}\n",
-        it.ending.text(),
+        summary.ending.text(),
         report::data_files(catalogued),
-        report::bytes(it.bytes)
+        report::bytes(summary.bytes)
     );
     if acknowledged > 0 {
         let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", report::data_files(acknowledged));
     }
-    list(&mut text, "to be noted:", it.findings.iter().filter(|it| !is_bad(it.what)), limit);
-    for note in &it.notes {
+    list(&mut text, "to be noted:", summary.findings.iter().filter(|it| !is_bad(it.what)), limit);
+    for note in &summary.notes {
         let _ = writeln!(text, "  {}", plain(note));
     }
     text.trim_end().to_owned()
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &AuditSummary, limit: usize) -> String {
-    if it.ending == ExitStatus::Safe {
+fn trouble(summary: &AuditSummary, limit: usize) -> String {
+    if summary.ending == ExitStatus::Safe {
         return String::new();
     }
-    let mut text = format!("Dataverse's stores: {} (exit code {})\n", it.ending.text(), it.exit_code);
-    if let Some(why) = &it.aborted {
+    let mut text = format!("Dataverse's stores: {} (exit code {})\n", summary.ending.text(), summary.exit_code);
+    if let Some(why) = &summary.aborted {
         let _ = writeln!(text, "  stopped early: {}", plain(why));
     }
-    let AuditCounts { catalogued, damaged, missing, unreadable, left, .. } = it.files;
+    let AuditCounts { catalogued, damaged, missing, unreadable, left, .. } = summary.files;
     let files = report::data_files(catalogued);
     let _ = writeln!(text, "  of {files}: {damaged} damaged, {missing} missing, {unreadable} unreadable, {left} left");
-    list(&mut text, "found:", it.findings.iter().filter(|it| is_bad(it.what)), limit);
+    list(&mut text, "found:", summary.findings.iter().filter(|it| is_bad(it.what)), limit);
     text.trim_end().to_owned()
 }
 

@@ -115,28 +115,28 @@ fn copy_object(it: &CopyInCustody) -> Value {
     })
 }
 
-pub(super) fn incident_object(it: &Incident) -> Value {
+pub(super) fn incident_object(incident: &Incident) -> Value {
     let bytes = |bytes: &Bytes| {
         let digest = bytes.digest.as_ref();
         json!({ "size": bytes.size, "algorithm": digest.map(|it| it.algorithm().to_string()), "digest": digest.map(Digest::hex) })
     };
-    let mended = it.mended.as_ref();
+    let mended = incident.mended.as_ref();
     json!({
-        "number": it.number,
+        "number": incident.number,
         "open": mended.is_none(),
-        "object": it.role.to_string(),
-        "version": it.version,
-        "side": it.side.name(),
-        "place": it.place,
-        "key": it.key,
-        "found": it.found,
-        "detail": it.detail,
-        "command": it.command,
-        "found_by": it.found_by,
-        "found_at": it.found_at,
-        "note": it.note,
-        "expected": bytes(&it.expected),
-        "actual": bytes(&it.actual),
+        "object": incident.role.to_string(),
+        "version": incident.version,
+        "side": incident.side.name(),
+        "place": incident.place,
+        "key": incident.key,
+        "found": incident.found,
+        "detail": incident.detail,
+        "command": incident.command,
+        "found_by": incident.found_by,
+        "found_at": incident.found_at,
+        "note": incident.note,
+        "expected": bytes(&incident.expected),
+        "actual": bytes(&incident.actual),
         "mended_at": mended.map(|it| it.at.as_str()),
         "run_id": mended.map(|it| &it.by),
         "mended_from": mended.map(|it| it.from.as_str()),

@@ -223,19 +223,22 @@ fn summary_text(it: &OrphansSummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &OrphansSummary) -> String {
+fn trouble(summary: &OrphansSummary) -> String {
     let mut lines = Vec::new();
-    if let Some(why) = &it.aborted {
-        let why = report::below_headline(&it.destination, why);
-        lines.push(format!("destination {}: not compared with what is missing: {}", it.destination, plain(why)));
+    if let Some(why) = &summary.aborted {
+        let why = report::below_headline(&summary.destination, why);
+        lines.push(format!("destination {}: not compared with what is missing: {}", summary.destination, plain(why)));
     }
-    lines.extend(it.unlisted.iter().map(|why| report::of_destination(&it.destination, &plain(why))));
-    let rest = it.unlisted_total.saturating_sub(it.unlisted.len() as u64);
+    lines.extend(summary.unlisted.iter().map(|why| report::of_destination(&summary.destination, &plain(why))));
+    let rest = summary.unlisted_total.saturating_sub(summary.unlisted.len() as u64);
     if rest > 0 {
-        lines.push(format!("destination {}: {rest} more folders could not be listed", it.destination));
+        lines.push(format!("destination {}: {rest} more folders could not be listed", summary.destination));
     }
-    if it.unreadable > 0 {
-        lines.push(format!("destination {}: {} could not be compared; see above", it.destination, it.unreadable));
+    if summary.unreadable > 0 {
+        lines.push(format!(
+            "destination {}: {} could not be compared; see above",
+            summary.destination, summary.unreadable
+        ));
     }
     lines.join("\n")
 }

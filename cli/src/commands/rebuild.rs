@@ -163,17 +163,19 @@ fn text(it: &RebuildSummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &RebuildSummary) -> String {
+fn trouble(summary: &RebuildSummary) -> String {
     let mut lines: Vec<String> =
-        it.notes.iter().map(|note| report::of_destination(&it.destination, &plain(note))).collect();
-    lines.extend(it.aborted.iter().map(|why| format!("destination {}: stopped early: {}", it.destination, plain(why))));
-    for missing in it.missing.iter().take(NAMED) {
+        summary.notes.iter().map(|note| report::of_destination(&summary.destination, &plain(note))).collect();
+    lines.extend(
+        summary.aborted.iter().map(|why| format!("destination {}: stopped early: {}", summary.destination, plain(why))),
+    );
+    for missing in summary.missing.iter().take(NAMED) {
         let id = missing.data_file_id.map(|it| format!("file {it}"));
         let parts = [id.as_deref(), missing.dataset.as_deref(), missing.name.as_deref(), Some(missing.key.as_str())];
         let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
         lines.push(format!("  {}: {}", parts.join(", "), missing.reason));
     }
-    let rest = it.claimed.missing.saturating_sub(it.missing.len().min(NAMED) as u64);
+    let rest = summary.claimed.missing.saturating_sub(summary.missing.len().min(NAMED) as u64);
     if rest > 0 {
         lines.push(format!("  and {rest} more; see --json, or dataverse-backup status --failed"));
     }

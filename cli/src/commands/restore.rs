@@ -260,15 +260,15 @@ fn count(count: u64, what: &str) -> String {
 }
 
 /// The result in words.
-fn text(it: &RestoreSummary) -> String {
-    let objects = it.objects;
-    let to = it.to.as_deref().unwrap_or("the stores");
-    let would = if it.dry_run { "dry run, nothing was changed; would restore" } else { "restored" };
+fn text(summary: &RestoreSummary) -> String {
+    let objects = summary.objects;
+    let to = summary.to.as_deref().unwrap_or("the stores");
+    let would = if summary.dry_run { "dry run, nothing was changed; would restore" } else { "restored" };
     let mut lines = vec![format!(
         "{would} {} of {}, {}, to {to}",
         count(objects.restored, "object"),
-        data_files(it.files),
-        bytes(it.bytes)
+        data_files(summary.files),
+        bytes(summary.bytes)
     )];
     let mut line = |count: u64, text: &str| {
         if count > 0 {
@@ -277,31 +277,31 @@ fn text(it: &RestoreSummary) -> String {
     };
     line(
         objects.replaced,
-        if it.dry_run { "of them in the place of damaged ones" } else { "of them took the place of damaged ones" },
+        if summary.dry_run { "of them in the place of damaged ones" } else { "of them took the place of damaged ones" },
     );
     line(objects.already_good, "already present, read and found good");
     line(objects.present, "already present; presence and size were checked");
-    if it.not_covered > 0 {
-        lines.push(format!("  {} not covered by the backup, by rule", data_files(it.not_covered)));
+    if summary.not_covered > 0 {
+        lines.push(format!("  {} not covered by the backup, by rule", data_files(summary.not_covered)));
     }
-    if it.restricted_total > 0 {
-        let ids: Vec<String> = it.restricted.iter().take(NAMED).map(ToString::to_string).collect();
-        let more = if it.restricted_total > NAMED as u64 { ", …" } else { "" };
-        let total = data_files(it.restricted_total);
+    if summary.restricted_total > 0 {
+        let ids: Vec<String> = summary.restricted.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = if summary.restricted_total > NAMED as u64 { ", …" } else { "" };
+        let total = data_files(summary.restricted_total);
         lines.push(format!("  restricted or embargoed, not for everybody: {total}: {}{more}", ids.join(", ")));
     }
-    let verb = if it.dry_run { "would be kept as" } else { "damaged bytes are kept as" };
-    lines.extend(it.kept.iter().take(NAMED).map(|it| format!("  {verb} {}", plain(it))));
-    lines.extend(it.notes.iter().map(|it| format!("  {}", plain(it))));
+    let verb = if summary.dry_run { "would be kept as" } else { "damaged bytes are kept as" };
+    lines.extend(summary.kept.iter().take(NAMED).map(|it| format!("  {verb} {}", plain(it))));
+    lines.extend(summary.notes.iter().map(|it| format!("  {}", plain(it))));
     lines.join("\n")
 }
 
 /// What is not there, for stderr; empty where all is well.
-fn trouble(it: &RestoreSummary) -> String {
-    if it.ending == ExitStatus::Safe {
+fn trouble(summary: &RestoreSummary) -> String {
+    if summary.ending == ExitStatus::Safe {
         return String::new();
     }
-    let what = match it.ending {
+    let what = match summary.ending {
         ExitStatus::DestinationDamaged => "copies at a destination are missing or damaged",
         ExitStatus::NotSafe => "some could not be given back",
         ExitStatus::Signalled(_) => "ended by a signal; run it again to continue",
@@ -312,14 +312,14 @@ fn trouble(it: &RestoreSummary) -> String {
         | ExitStatus::Usage
         | ExitStatus::SourceDamaged
         | ExitStatus::Stopped
-        | ExitStatus::Safe => it.ending.text(),
+        | ExitStatus::Safe => summary.ending.text(),
     };
-    let mut lines = vec![format!("restore: {what} (exit code {})", it.exit_code)];
-    lines.extend(it.aborted.iter().map(|it| format!("  stopped early: {}", plain(it))));
-    if it.pending > 0 {
-        lines.push(format!("  {} not checked", data_files(it.pending)));
+    let mut lines = vec![format!("restore: {what} (exit code {})", summary.exit_code)];
+    lines.extend(summary.aborted.iter().map(|it| format!("  stopped early: {}", plain(it))));
+    if summary.pending > 0 {
+        lines.push(format!("  {} not checked", data_files(summary.pending)));
     }
-    let findings = it.damaged_copies.iter().chain(&it.failures);
+    let findings = summary.damaged_copies.iter().chain(&summary.failures);
     for finding in findings.take(NAMED) {
         let id = finding.data_file_id.map(|it| format!("file {it}"));
         let name = finding.name.as_deref().or(finding.storage_identifier.as_deref());
@@ -327,7 +327,7 @@ fn trouble(it: &RestoreSummary) -> String {
         let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
         lines.push(format!("  {}: {}", parts.join(", "), plain(&finding.reason)));
     }
-    let all = it.objects.damaged_copies + it.failures_total;
+    let all = summary.objects.damaged_copies + summary.failures_total;
     if all > NAMED as u64 {
         lines.push(format!("  and {} more; see --json", all - NAMED as u64));
     }

@@ -233,22 +233,23 @@ fn text(it: &VerifySummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(it: &VerifySummary, passes: bool, limit: usize) -> String {
-    if it.ending == ExitStatus::Safe {
+fn trouble(summary: &VerifySummary, passes: bool, limit: usize) -> String {
+    if summary.ending == ExitStatus::Safe {
         return String::new();
     }
-    let mut text = format!("destination {}: {} (exit code {})\n", it.destination, it.ending.text(), it.exit_code);
-    if let Some(why) = &it.aborted {
-        let _ = writeln!(text, "  stopped early: {}", plain(report::below_headline(&it.destination, why)));
+    let mut text =
+        format!("destination {}: {} (exit code {})\n", summary.destination, summary.ending.text(), summary.exit_code);
+    if let Some(why) = &summary.aborted {
+        let _ = writeln!(text, "  stopped early: {}", plain(report::below_headline(&summary.destination, why)));
     }
-    let CopyCounts { checked, damaged, missing, left, unreadable, .. } = it.copies;
+    let CopyCounts { checked, damaged, missing, left, unreadable, .. } = summary.copies;
     let _ = writeln!(
         text,
         "  of {}: {damaged} damaged, {missing} missing, {left} not verified, {unreadable} of them unreadable",
         copies(checked + left)
     );
-    list(&mut text, &it.damaged, damaged + missing, limit);
-    list(&mut text, &it.unreadable, unreadable, limit);
+    list(&mut text, &summary.damaged, damaged + missing, limit);
+    list(&mut text, &summary.unreadable, unreadable, limit);
     if damaged + missing > 0 {
         text += if passes {
             "  no ledger was there to keep that: after a rebuild, run verify again\n"

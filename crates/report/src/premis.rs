@@ -132,18 +132,18 @@ fn whole(out: &mut Xml, id: &str, name: &str) {
     out.raw("</object>");
 }
 
-fn file(out: &mut Xml, id: &str, it: &IncidentReport) {
+fn file(out: &mut Xml, id: &str, incident: &IncidentReport) {
     out.raw("\n<object xsi:type=\"file\">");
     out.identifier("objectIdentifier", OBJECT, id);
-    out.identifier("objectIdentifier", "Dataverse dvobject.id", &it.dvobject_id.to_string());
+    out.identifier("objectIdentifier", "Dataverse dvobject.id", &incident.dvobject_id.to_string());
     out.raw("<objectCharacteristics>");
-    if let (Some(algorithm), Some(digest)) = (&it.expected.algorithm, &it.expected.digest) {
+    if let (Some(algorithm), Some(digest)) = (&incident.expected.algorithm, &incident.expected.digest) {
         out.raw("<fixity>");
         out.element("messageDigestAlgorithm", algorithm);
         out.element("messageDigest", digest);
         out.raw("</fixity>");
     }
-    if let Some(size) = it.expected.size {
+    if let Some(size) = incident.expected.size {
         out.element("size", &size.to_string());
     }
     out.raw("<format><formatDesignation>");
@@ -151,9 +151,9 @@ fn file(out: &mut Xml, id: &str, it: &IncidentReport) {
     out.raw("</formatDesignation>");
     out.element("formatNote", "formats are not recorded by dataverse-backup");
     out.raw("</format></objectCharacteristics>");
-    if let (Some(place), Some(key)) = (&it.place, &it.key) {
+    if let (Some(place), Some(key)) = (&incident.place, &incident.key) {
         out.raw("<storage><contentLocation>");
-        out.element("contentLocationType", &format!("{} {place}", it.side));
+        out.element("contentLocationType", &format!("{} {place}", incident.side));
         out.element("contentLocationValue", key);
         out.raw("</contentLocation></storage>");
     }

@@ -152,18 +152,18 @@ fn incidents(page: &mut String, report: &Report) {
     }
 }
 
-fn incident(it: &IncidentReport) -> String {
-    let place = it.place.as_deref().map(|it| format!(" {}", plain(it))).unwrap_or_default();
-    let note = it.note.as_ref().and_then(|it| it.text.as_deref()).map(|it| format!(": {}", plain(it)));
-    let acknowledged = if it.acknowledged { ", acknowledged" } else { "" };
+fn incident(incident: &IncidentReport) -> String {
+    let place = incident.place.as_deref().map(|it| format!(" {}", plain(it))).unwrap_or_default();
+    let note = incident.note.as_ref().and_then(|it| it.text.as_deref()).map(|it| format!(": {}", plain(it)));
+    let acknowledged = if incident.acknowledged { ", acknowledged" } else { "" };
     format!(
         "{} open since {}{acknowledged}: {} of file {} {} in {}{place}{}",
-        it.number,
-        day(&it.found_at),
-        plain(&it.object),
-        it.dvobject_id,
-        plain(&it.found),
-        it.side,
+        incident.number,
+        day(&incident.found_at),
+        plain(&incident.object),
+        incident.dvobject_id,
+        plain(&incident.found),
+        incident.side,
         note.unwrap_or_default()
     )
 }

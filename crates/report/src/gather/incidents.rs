@@ -37,31 +37,35 @@ pub(super) fn gather(
     Ok(found)
 }
 
-fn report(it: Incident, acknowledged: bool, naming: &Naming) -> IncidentReport {
+fn report(incident: Incident, acknowledged: bool, naming: &Naming) -> IncidentReport {
     IncidentReport {
-        number: it.number,
-        open: it.mended.is_none(),
+        number: incident.number,
+        open: incident.mended.is_none(),
         acknowledged,
-        dvobject_id: it.id.0,
-        object: naming.object(&it.role),
-        version: it.version,
-        side: it.side.name(),
-        place: naming.kept(it.place),
-        key: naming.kept(it.key),
-        found: it.found,
-        detail: naming.kept(it.detail),
-        found_at: it.found_at,
-        found_by: it.command,
-        expected: bytes(&it.expected),
-        actual: bytes(&it.actual),
-        repair: it.mended.map(|repair| IncidentRepair {
+        dvobject_id: incident.id.0,
+        object: naming.object(&incident.role),
+        version: incident.version,
+        side: incident.side.name(),
+        place: naming.kept(incident.place),
+        key: naming.kept(incident.key),
+        found: incident.found,
+        detail: naming.kept(incident.detail),
+        found_at: incident.found_at,
+        found_by: incident.command,
+        expected: bytes(&incident.expected),
+        actual: bytes(&incident.actual),
+        repair: incident.mended.map(|repair| IncidentRepair {
             at: repair.at,
             from: naming.kept(repair.from),
             evidence: repair.evidence.map(Evidence::name),
             sha256: repair.sha256.map(|it| it.hex()),
             kept: repair.kept.and_then(|it| naming.kept(it)),
         }),
-        note: it.note.map(|note| IncidentWords { text: naming.kept(note.text), by: naming.kept(note.by), at: note.at }),
+        note: incident.note.map(|note| IncidentWords {
+            text: naming.kept(note.text),
+            by: naming.kept(note.by),
+            at: note.at,
+        }),
     }
 }
 

@@ -306,16 +306,16 @@ fn is_audited(facts: &Facts, checked: &Fixity) -> Promise {
     }
 }
 
-fn loss(it: Acknowledgement, naming: &Naming) -> AcknowledgedLoss {
+fn loss(acknowledged: Acknowledgement, naming: &Naming) -> AcknowledgedLoss {
     AcknowledgedLoss {
-        dvobject_id: it.id.0,
-        destination: naming.destination(&it.destination),
-        status: it.status.name(),
-        copies: it.copies,
-        at: it.at,
-        by: naming.kept(it.by),
-        reason: naming.kept(it.reason),
-        ended_at: it.ended_at,
+        dvobject_id: acknowledged.id.0,
+        destination: naming.destination(&acknowledged.destination),
+        status: acknowledged.status.name(),
+        copies: acknowledged.copies,
+        at: acknowledged.at,
+        by: naming.kept(acknowledged.by),
+        reason: naming.kept(acknowledged.reason),
+        ended_at: acknowledged.ended_at,
     }
 }
 

@@ -256,33 +256,39 @@ fn incidents(page: &mut String, report: &Report) {
     table(page, &headings, it.all.iter().map(|it| incident(it, report.public)));
 }
 
-fn incident(it: &IncidentReport, public: bool) -> Vec<Cell> {
-    let (class, state) = match (it.open, it.acknowledged) {
+fn incident(incident: &IncidentReport, public: bool) -> Vec<Cell> {
+    let (class, state) = match (incident.open, incident.acknowledged) {
         (true, false) => ("not-met", "open"),
         (true, true) => ("none", "open, acknowledged"),
         (false, _) => ("met", "repaired"),
     };
-    let found_by = it.found_by.as_deref().map(|it| format!("by {it}")).unwrap_or_default();
-    let version = if it.version > 1 { format!(", version {}", it.version) } else { String::new() };
-    let object = format!("file {}, {}{version}", it.dvobject_id, it.object);
-    let place = format!("in {} {}", it.side, it.place.as_deref().unwrap_or(""));
-    let expected = found("on record", &it.expected);
-    let actual = found("found", &it.actual);
-    let repair = it.repair.as_ref();
+    let found_by = incident.found_by.as_deref().map(|it| format!("by {it}")).unwrap_or_default();
+    let version = if incident.version > 1 { format!(", version {}", incident.version) } else { String::new() };
+    let object = format!("file {}, {}{version}", incident.dvobject_id, incident.object);
+    let place = format!("in {} {}", incident.side, incident.place.as_deref().unwrap_or(""));
+    let expected = found("on record", &incident.expected);
+    let actual = found("found", &incident.actual);
+    let repair = incident.repair.as_ref();
     let at = repair.map(|it| minute(&it.at)).unwrap_or_default();
     let from = repair.and_then(|it| it.from.as_deref()).map(|it| format!("from {it}")).unwrap_or_default();
     let evidence = repair.and_then(|it| it.evidence).map(|it| format!("proved by {it}")).unwrap_or_default();
     let kept = repair.and_then(|it| it.kept.as_deref()).map(|it| format!("bad bytes kept as {it}")).unwrap_or_default();
-    let note = it.note.as_ref();
+    let note = incident.note.as_ref();
     let left_out = note.filter(|note| public && note.text.is_none()).map(|_| "explained; left out here");
     let cause = note.and_then(|it| it.text.as_deref()).or(left_out).unwrap_or("");
     let by = note.map(|note| format!("{} {}", note.by.as_deref().unwrap_or(""), day(&note.at))).unwrap_or_default();
     vec![
-        Cell::number(it.number),
+        Cell::number(incident.number),
         Cell::state(class, state),
-        Cell::when([minute(&it.found_at).as_str(), &found_by]),
-        Cell::lines([object.as_str(), it.key.as_deref().unwrap_or("")]),
-        Cell::lines([it.found.as_str(), place.trim_end(), it.detail.as_deref().unwrap_or(""), &expected, &actual]),
+        Cell::when([minute(&incident.found_at).as_str(), &found_by]),
+        Cell::lines([object.as_str(), incident.key.as_deref().unwrap_or("")]),
+        Cell::lines([
+            incident.found.as_str(),
+            place.trim_end(),
+            incident.detail.as_deref().unwrap_or(""),
+            &expected,
+            &actual,
+        ]),
         Cell::lines([at.as_str(), &from, &evidence, &kept]),
         Cell::lines([cause, by.trim()]),
     ]
