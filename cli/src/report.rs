@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use dvb_engine::{AuditedCounts, CopyCounts, ExitStatus, FileCounts, Finding, PresenceCounts, Summary};
+use dvb_engine::{AuditedCounts, CopyCounts, ExitStatus, FileCounts, Finding, PresenceCounts, Share, Summary};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
@@ -23,6 +23,8 @@ pub(crate) struct RunOutcome {
     pub(crate) result: Result<Summary, Failure>,
     /// Room at the destination afterwards, in words, where somebody watches and the destination tells.
     pub(crate) room: Option<String>,
+    /// This host's part in it, where several share it.
+    pub(crate) share: Option<Share>,
     pub(crate) ending: ExitStatus,
 }
 
@@ -32,6 +34,14 @@ impl RunOutcome {
         let notes = self.result.as_ref().map(|it| it.notes.as_slice()).unwrap_or_default();
         notes.iter().filter(|it| it.status == Status::NotCovered && it.data_file_id.is_none() && it.dataset.is_none())
     }
+}
+
+/// What this host has done of a run that several share.
+pub(crate) fn share(it: &Share) -> String {
+    let Share { host, pid, ranges, files, bytes_copied, closed } = it;
+    let closed = if *closed { ", and left the summary of all" } else { "" };
+    let files = data_files(*files);
+    format!("  this host:   {host} ({pid}): {ranges} ranges, {files}, {} sent{closed}\n", bytes(*bytes_copied))
 }
 
 /// One data file in one line.
@@ -259,7 +269,7 @@ fn first_line(files: &FileCounts) -> String {
 }
 
 fn section(outcome: &RunOutcome) -> String {
-    let RunOutcome { destination, started, finished, result, room: _, ending } = outcome;
+    let RunOutcome { destination, started, finished, result, room: _, share, ending } = outcome;
     let headline = result.as_ref().map_or_else(|_| ending.text().to_owned(), Summary::headline);
     let mut text = format!(
         "Destination {destination}: {headline} (exit code {})\nFrom {} to {}\n",
@@ -273,7 +283,7 @@ fn section(outcome: &RunOutcome) -> String {
             let _ = writeln!(text, "There was no run: {}", plain_lines(&failure.text()));
         }
     }
-    text
+    text + &share.as_ref().map(self::share).unwrap_or_default()
 }
 
 fn counts(summary: &Summary) -> String {

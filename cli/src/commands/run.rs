@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dvb_build as build;
 use dvb_engine::{
-    CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Summary, new_run_id, run_together,
+    CancelToken, ExitStatus, Names, Options, Overrides, RunError, Selection, Setup, Share, Summary, new_run_id,
+    run_shared, run_together,
 };
 use dvb_notify::{self as notify, Change, Metrics, Work};
 use dvb_storage::{Sink, chain};
@@ -26,6 +27,11 @@ use dvb_config::{Config, Destination};
 
 /// How long a run lists the stores at most.
 const PRESENCE_CHECK: Duration = Duration::from_secs(600);
+/// How long a host that shares a run may give no sign of life.
+const LEASE: Duration = Duration::from_secs(45);
+
+/// What a run has come to, and this host's part in it where several share it.
+type Done = (Summary, Option<Share>);
 
 /// Copy what is not yet safe
 ///
@@ -52,6 +58,19 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     destinations: DestinationArgs,
+
+    /// Share the run with other hosts that are called with --join too
+    ///
+    /// The ledger must be in PostgreSQL. The first host that comes finds out what is due; each host takes a few hundred
+    /// data files at a time until nothing is left, and the last one leaves the snapshot and the summary. Hosts may come and go at
+    /// any time: what a dead one was at is done by the others within a minute. Each needs the stores, the destination
+    /// and both databases, the same configuration and the same options. Several destinations are done one after the other.
+    #[arg(long, conflicts_with_all = ["dry_run", "limit"])]
+    join: bool,
+
+    /// How long a host that shares a run may give no sign of life (the first host's counts)
+    #[arg(long, value_name = "D", value_parser = args::duration, requires = "join", hide = true)]
+    lease: Option<Duration>,
 
     /// Files in flight, instead of Jobs in the configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -180,7 +199,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     if !args.dry_run {
         let is_whole = args.is_whole();
         let metrics = if is_whole { outcomes.iter().flat_map(metrics).collect() } else { Vec::new() };
-        Notice { metrics, is_whole, ..report::notice(&outcomes) }.tell(context);
+        // Of hosts that share a run, one tells of it: the one that has the whole.
+        let is_told =
+            |it: &Outcome| it.share.as_ref().is_none_or(|share| share.closed || it.ending != ExitStatus::Safe);
+        if outcomes.iter().any(is_told) {
+            Notice { metrics, is_whole, ..report::notice(&outcomes) }.tell(context);
+        }
     }
     if args.is_whole() && ending == ExitStatus::Safe {
         ping(context);
@@ -188,8 +212,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     Ok(ending)
 }
 
-/// What came of one destination's run: its summary, and the room there afterwards in words.
-type RunAndRoom = (Result<Summary, Failure>, Option<String>);
+/// What came of one destination's run.
+struct Ran {
+    result: Result<Summary, Failure>,
+    /// The room there afterwards, in words.
+    room: Option<String>,
+    /// This host's part in it, where several share it.
+    share: Option<Share>,
+}
+
+impl Ran {
+    fn refused(failure: Failure) -> Self {
+        Self { result: Err(failure), room: None, share: None }
+    }
+}
 
 /// All destinations at once, from the beginning to what is said of each at once.
 fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &CancelToken) -> Vec<RunOutcome> {
@@ -201,17 +237,18 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
         destinations.iter().map(|it| Progress::new(&context.screen, &bars, name(it).as_ref())).collect();
     let results = match run_all(args, context, destinations, &shows, stop) {
         Ok(results) => results,
-        Err(failure) => refused(failure, destinations.len()).into_iter().map(|it| (it, None)).collect(),
+        Err(failure) => refused(failure, destinations.len()),
     };
     let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
-    let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), (result, room))| {
+    let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), ran)| {
+        let Ran { result, room, share } = ran;
         let ending = match (&result, signal) {
             (Ok(summary), _) => summary.ending,
             (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
             (Err(failure), None) => failure.ending(),
         };
         let finished = Timestamp::now();
-        let outcome = RunOutcome { destination: destination.name.clone(), started, finished, result, room, ending };
+        let outcome = RunOutcome { destination: destination.name.clone(), started, finished, result, room, share, ending };
         warn_late(context, &outcome, &show.finish());
         outcome
     });
@@ -219,10 +256,10 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
 }
 
 /// What keeps one destination from its run keeps the others too; each says so.
-fn refused(failure: Failure, count: usize) -> Vec<Result<Summary, Failure>> {
+fn refused(failure: Failure, count: usize) -> Vec<Ran> {
     let (text, ending) = (failure.text(), failure.ending());
-    let mut results = vec![Err(failure)];
-    let again = || Err(RunError::Together { text: text.clone(), ending, hint: None }.into());
+    let mut results = vec![Ran::refused(failure)];
+    let again = || Ran::refused(RunError::Together { text: text.clone(), ending, hint: None }.into());
     results.extend(std::iter::repeat_with(again).take(count.saturating_sub(1)));
     results
 }
@@ -243,15 +280,15 @@ fn run_all(
     destinations: &[&Destination],
     shows: &[Progress<'_>],
     stop: &CancelToken,
-) -> Result<Vec<RunAndRoom>, Failure> {
+) -> Result<Vec<Ran>, Failure> {
     let config = &context.config;
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
     let asked = args.selection.asked();
     let selection =
         selection_args::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0, stop)?;
-    let jobs = destinations.iter().map(|it| args.jobs(it)).sum();
-    let ledger = build::ledger(config, jobs, stop)?;
+    let jobs: u32 = destinations.iter().map(|it| args.jobs(it)).sum();
+    let ledger = build::ledger(config, jobs + u32::from(args.join), stop)?;
     // A destination that cannot be had as it is described does not stop the others.
     let sinks: Vec<_> = destinations.iter().map(|it| build::sink(it)).collect();
     let mut setups = Vec::with_capacity(destinations.len());
@@ -268,18 +305,21 @@ fn run_all(
         };
         setups.push((setup, args.options(context, destination, selection.clone())));
     }
-    let mut done = run_together(&setups).into_iter();
+    let mut done = if args.join { share_each(args, &setups) } else { all_at_once(&setups) }.into_iter();
     let is_asked = |summary: &Summary| {
         let is_cut = matches!(summary.ending, ExitStatus::Signalled(_) | ExitStatus::Stopped | ExitStatus::Unreachable);
         context.screen.is_chatty() && !args.dry_run && !is_cut
     };
     let results = sinks.into_iter().map(|sink| match sink {
-        Err(error) => (Err(error.into()), None),
+        Err(error) => Ran::refused(error.into()),
         Ok(sink) => {
             // One result a setup, so there is one.
-            let result = done.next().unwrap_or(Err(RunError::NothingSelected)).map(in_words).map_err(Failure::from);
+            let (result, share) = match done.next().unwrap_or(Err(RunError::NothingSelected)) {
+                Ok((summary, share)) => (Ok(in_words(summary)), share),
+                Err(error) => (Err(Failure::from(error)), None),
+            };
             let room = result.as_ref().ok().filter(|it| is_asked(it)).and_then(|_| room(sink.as_ref()));
-            (result, room)
+            Ran { result, room, share }
         }
     });
     Ok(results.collect())
@@ -291,6 +331,19 @@ fn room(sink: &dyn Sink) -> Option<String> {
         Ok(room) => room.map(|it| format!("{} free at the destination", report::bytes(it.free))),
         Err(error) => Some(format!("not known: {}", plain(&chain(&error)))),
     }
+}
+
+fn all_at_once(setups: &[(Setup<'_>, Options)]) -> Vec<Result<Done, RunError>> {
+    run_together(setups).into_iter().map(|it| it.map(|summary| (summary, None))).collect()
+}
+
+/// Shared with other hosts, one destination after the other.
+fn share_each(args: &Args, setups: &[(Setup<'_>, Options)]) -> Vec<Result<Done, RunError>> {
+    let lease = args.lease.unwrap_or(LEASE);
+    let shared = |(setup, options): &(Setup<'_>, Options)| {
+        run_shared(setup, options, lease).map(|it| (it.summary, Some(it.share)))
+    };
+    setups.iter().map(shared).collect()
 }
 
 /// Why a run gave up, with what can be done about it.
@@ -311,7 +364,8 @@ fn show(context: &Context, outcomes: &[RunOutcome], ending: ExitStatus) {
                 let text = report::summary(summary, took, outcome.room.as_deref());
                 if !screen.json && is_asked {
                     // The runs have ended as they have; the exit code says it too.
-                    let _ = screen.print(&text);
+                    let share = outcome.share.as_ref().map(report::share).unwrap_or_default();
+                    let _ = screen.print(&(text + &share));
                 } else {
                     screen.record(Level::Info, &text);
                 }
@@ -335,7 +389,13 @@ fn show(context: &Context, outcomes: &[RunOutcome], ending: ExitStatus) {
 
 fn object(outcomes: &[RunOutcome], ending: ExitStatus) -> Value {
     let runs = outcomes.iter().map(|outcome| match &outcome.result {
-        Ok(summary) => json!(summary),
+        Ok(summary) => {
+            let mut object = json!(summary);
+            if let Some(share) = &outcome.share {
+                object["share"] = json!(share);
+            }
+            object
+        }
         Err(failure) => json!({
             "destination": outcome.destination, "exit_code": outcome.ending.code(), "error": failure.text()
         }),

@@ -4,6 +4,7 @@
 mod cloud;
 mod crash;
 mod drill;
+mod hosts;
 mod installation;
 mod lost;
 mod objects_back;

@@ -57,6 +57,7 @@ pub use restore::{
     Goal, Layout, ObjectCounts, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary, SinkAt,
     StoreWriters, restore, writer_run,
 };
+pub use run::join::{Share, SharedSummary, run_shared};
 pub use run::options::{Options, Overrides};
 pub use run::summary::{AuditedCounts, Due, FileCounts, Finding, PresenceCounts, ReasonCount, Summary};
 pub use run::{Setup, run, run_together};

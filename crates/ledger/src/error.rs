@@ -27,6 +27,38 @@ pub enum LedgerError {
         #[source]
         source: Source,
     },
+    /// A range of a shared run is not this host's any more. Nothing of the call was recorded.
+    #[error(
+        "this host gave no sign of life for too long, and another one has taken over range {range} of the shared run; nothing \
+         of it was recorded here"
+    )]
+    LostLease {
+        /// Its number.
+        range: i32,
+    },
+    /// Hosts that share a run must want the same.
+    #[error(
+        "the hosts that share the run {run} at destination {destination:?} were asked for something else: {theirs}, here: \
+         {ours}. Give each of them the same options and the same configuration"
+    )]
+    OtherParameters {
+        /// Name of the destination.
+        destination: String,
+        /// Name of the shared run.
+        run: RunId,
+        /// What they were asked for.
+        theirs: String,
+        /// What is asked for here.
+        ours: String,
+    },
+    /// The ledger is of one host.
+    #[error(
+        "the backup database {target} is of this host alone: several hosts share a run only by a ledger in PostgreSQL"
+    )]
+    OfOneHost {
+        /// The file.
+        target: String,
+    },
     /// Its lock is held by a session whose run is over: a connection pooler keeps it.
     #[error(
         "the lock on destination {destination:?} is held by {holder}, and that run is over: a connection pooler keeps \
@@ -237,6 +269,9 @@ impl LedgerError {
             Self::Corrupt { .. } => Some(LedgerHint::Rebuild),
             Self::Locked { .. }
             | Self::LeftOver { .. }
+            | Self::LostLease { .. }
+            | Self::OtherParameters { .. }
+            | Self::OfOneHost { .. }
             | Self::Full { .. }
             | Self::TemporaryFull { .. }
             | Self::Newer { .. }
@@ -258,6 +293,9 @@ impl LedgerError {
             Self::Query { source, .. } => source.downcast_ref().is_some_and(dvb_pg::may_pass),
             Self::Unusable { .. }
             | Self::LeftOver { .. }
+            | Self::LostLease { .. }
+            | Self::OtherParameters { .. }
+            | Self::OfOneHost { .. }
             | Self::Pooled { .. }
             | Self::Encoding { .. }
             | Self::Full { .. }

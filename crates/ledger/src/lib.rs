@@ -17,6 +17,7 @@ mod pages;
 mod postgres;
 mod reserve;
 mod row;
+mod shared;
 mod source;
 mod sqlite;
 mod trace;
@@ -32,6 +33,10 @@ pub use postgres::PostgresLedger;
 pub use row::{
     Basis, Candidate, Claim, CopyRecord, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record,
     Reservation, Run, RunSummary, State, StateDetail, Verdict,
+};
+pub use shared::{
+    Claimed, Joining, Lease, Next, Phase, Presence, RangeEnd, RangeResult, SharedRun, SharedRuns, SharedStatus,
+    WorkRange, Worker,
 };
 pub use source::{Audited, ObjectSize};
 pub use sqlite::SqliteLedger;
@@ -68,6 +73,11 @@ pub trait Ledger:
     /// # Errors
     /// [`LedgerError`].
     fn migrate(&self) -> Result<Migration, LedgerError>;
+
+    /// Runs that several hosts share; `None` where the ledger is of one host.
+    fn shared_runs(&self) -> Option<&dyn SharedRuns> {
+        None
+    }
 }
 
 /// Runs at destinations, and the lock that one of them holds.

@@ -4,10 +4,12 @@ use dvb_catalog::CatalogError;
 use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, Unstaged};
 
+use serde::{Deserialize, Serialize};
+
 use crate::command::error::RunError;
 
 /// How a run ended. Where several apply, the one that comes first here counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ExitStatus {
     /// A signal of this number ended it early.
     Signalled(u8),
@@ -120,11 +122,13 @@ impl From<&LedgerError> for ExitStatus {
         match error {
             LedgerError::Locked { .. } | LedgerError::LeftOver { .. } => Self::Locked,
             LedgerError::Full { .. } | LedgerError::TemporaryFull { .. } => Self::NoSpace,
-            LedgerError::Unreachable { .. } => Self::Unreachable,
+            LedgerError::Unreachable { .. } | LedgerError::LostLease { .. } => Self::Unreachable,
             LedgerError::Query { .. } if error.is_transient() => Self::Unreachable,
             // Something is to be set up, or to be made good by hand: trying again later does not help.
             LedgerError::Unusable { .. }
             | LedgerError::Pooled { .. }
+            | LedgerError::OtherParameters { .. }
+            | LedgerError::OfOneHost { .. }
             | LedgerError::Encoding { .. }
             | LedgerError::NotMigrated { .. }
             | LedgerError::Corrupt { .. }

@@ -123,6 +123,11 @@ impl<'a> LockedRun<'a> {
         Ok(Self { ledger, command, run: run.clone(), lock: ledger.lock(destination, &holder)? })
     }
 
+    /// By a lock that is held for it.
+    pub(crate) fn holding(ledger: &'a dyn Ledger, command: &'static str, run: &RunId, lock: Box<dyn Lock>) -> Self {
+        Self { ledger, command, run: run.clone(), lock }
+    }
+
     /// Records that the run began.
     pub(crate) fn begin(&self, destination: &DestinationName, agent: &Agent, started: &str) -> Result<(), LedgerError> {
         self.ledger.begin_run(&Run {

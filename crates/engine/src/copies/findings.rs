@@ -1,10 +1,10 @@
 //! What is found of copies, as the reports have it.
 
 use dvb_model::{DvObjectId, ObjectKey};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Copies in scope, by what was found. `checked` is `good`, `damaged` and `missing` together, and with `left` all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyCounts {
     /// Compared, or found missing.
     pub checked: u64,

@@ -35,6 +35,8 @@ pub struct Sample {
     objects: Vec<(Vec<Location>, Option<u64>)>,
     /// One object of each bucket, container or folder of datasets.
     near: Vec<Location>,
+    /// The data files that `objects` are of.
+    files: Vec<DataFile>,
     places: BTreeSet<String>,
     total: u64,
 }
@@ -117,9 +119,16 @@ impl Samples {
         }
         if sample.objects.len() < OBJECTS {
             sample.objects.push((locations, file.size));
-        } else if let Some(it) = sample.objects.get_mut(slot) {
+            sample.files.push(file.clone());
+        } else if let Some((it, of)) = sample.objects.get_mut(slot).zip(sample.files.get_mut(slot)) {
             *it = (locations, file.size);
+            *of = file.clone();
         }
+    }
+
+    /// The data files that were chosen, for another host's look at its own stores.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &DataFile> {
+        self.0.values().flat_map(|it| &it.files)
     }
 
     pub(crate) fn near(&self, driver: &DriverId) -> &[Location] {

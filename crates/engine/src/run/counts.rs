@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dvb_catalog::SnapshotLink;
 use dvb_model::{DataFile, Dataset, DestinationName, DriverId, Status};
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::spool::Subject;
 use crate::command::LISTED;
@@ -29,7 +30,7 @@ pub(crate) enum FileOutcome {
     NotRechecked,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Findings {
     pub(crate) listed: Vec<Finding>,
     pub(crate) total: u64,
@@ -52,6 +53,22 @@ impl Findings {
         }
     }
 
+    /// Adds those of another part of the run.
+    fn add(&mut self, other: Self) {
+        let more = other.total - other.listed.len() as u64;
+        other.listed.into_iter().for_each(|it| self.push(it));
+        self.total += more;
+        for it in other.reasons {
+            let same = |one: &&mut ReasonCount| one.status == it.status && one.reason == it.reason;
+            let has_room = self.reasons.len() < REASONS || it.no_space;
+            match self.reasons.iter_mut().rev().find(same) {
+                Some(one) => one.files += it.files,
+                None if has_room => self.reasons.push(it),
+                None => {}
+            }
+        }
+    }
+
     pub(crate) fn push(&mut self, finding: Finding) {
         self.total += 1;
         if self.listed.len() < LISTED {
@@ -61,7 +78,7 @@ impl Findings {
 }
 
 /// Numbers and findings of a run.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) files: FileCounts,
     pub(crate) due: Due,
@@ -72,10 +89,13 @@ pub(crate) struct Counts {
     pub(crate) bytes_copied: u64,
     pub(crate) gone: u64,
     /// Copies that were looked at again after copying.
+    #[serde(skip)]
     pub(crate) verified: Option<crate::copies::findings::CopyCounts>,
     /// Data files that were looked for in their stores.
+    #[serde(skip)]
     pub(crate) presence: Option<crate::run::summary::PresenceCounts>,
     /// Data files that were read again in their stores.
+    #[serde(skip)]
     pub(crate) audited: Option<crate::run::summary::AuditedCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
@@ -84,10 +104,13 @@ pub(crate) struct Counts {
     /// The destination, or what is known of it, is not what it was before the run.
     pub(crate) changed: bool,
     /// The newest snapshot at the destination, if it describes what the run left.
+    #[serde(skip)]
     pub(crate) snapshot: Option<SnapshotLink>,
     /// Of the catalogue that it describes.
+    #[serde(skip)]
     pub(crate) catalogue_digest: Option<String>,
     /// Why the run gave up, and how it ends therefore.
+    #[serde(skip)]
     pub(crate) abort: Option<(ExitStatus, String)>,
     /// What was read at the source is missing or not what was recorded.
     pub(crate) source_damaged: bool,
@@ -147,6 +170,34 @@ impl Counts {
             FileOutcome::Pending => &mut files.pending,
         };
         *of_fate += 1;
+    }
+
+    /// Adds what was found in another part of the same run: what the plan says stays.
+    pub(crate) fn add(&mut self, other: Self) {
+        let (files, more) = (&mut self.files, other.files);
+        files.catalogued += more.catalogued;
+        files.unchanged += more.unchanged;
+        files.copied += more.copied;
+        files.adopted += more.adopted;
+        files.not_covered += more.not_covered;
+        files.failed += more.failed;
+        files.acknowledged += more.acknowledged;
+        files.pending += more.pending;
+        self.not_rechecked += other.not_rechecked;
+        self.bytes_copied += other.bytes_copied;
+        self.failures.add(other.failures);
+        self.notes.add(other.notes);
+        self.changed |= other.changed;
+        self.source_damaged |= other.source_damaged;
+        self.destination_damaged |= other.destination_damaged;
+        self.cut_short |= other.cut_short;
+        self.not_safe |= other.not_safe;
+        ExitStatus::worsen(&mut self.unusable, other.unusable);
+        for why in other.doubts {
+            if !self.doubts.contains(&why) {
+                self.doubts.push(why);
+            }
+        }
     }
 
     pub(crate) fn fail(&mut self, subject: &Subject, status: Status, reason: &str, full: bool) {

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
-use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, Status, StoragePid};
+use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, RunId, Status, StoragePid};
 use dvb_storage::{SinkSession, Source};
 
 use crate::catalogue::spool::{Due, Subject};
@@ -42,15 +42,17 @@ pub(crate) struct DestinationRun<'a> {
     /// Something was at the destination that the ledger does not know.
     pub(crate) met_strangers: AtomicBool,
     /// Held by the worker that sweeps what dead runs left.
-    pub(crate) contact: Contact,
+    pub(crate) contact: Arc<Contact>,
+    /// The folder of its temporaries: its own among the hosts that share a run.
+    pub(crate) staging: RunId,
     /// What the next connection goes on with: to open a session takes many round trips.
     spare: Mutex<Option<Box<dyn SinkSession>>>,
     /// The backup's own names there, as they were listed on arrival, for whoever needs them next.
     pub(crate) own_names: Mutex<Option<Vec<String>>>,
     pub(crate) lock: LockedRun<'a>,
     /// Losses that are known.
-    pub(crate) acknowledged: Acknowledged,
-    stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
+    pub(crate) acknowledged: Arc<Acknowledged>,
+    stores: Arc<Mutex<HashMap<DriverId, Result<(), NoStore>>>>,
     /// Stores that are not what the catalogue speaks of: nothing of them is judged.
     pub(crate) doubtful: BTreeSet<DriverId>,
     /// Datasets that have another PID than the ledger knows.
@@ -85,17 +87,39 @@ impl<'a> DestinationRun<'a> {
             settled: AtomicBool::new(false),
             is_made: AtomicBool::new(false),
             met_strangers: AtomicBool::new(false),
-            contact: Contact::under_lock(),
+            contact: Arc::new(Contact::under_lock()),
+            staging: options.run.clone(),
             spare: Mutex::new(None),
             own_names: Mutex::new(None),
             lock,
-            acknowledged: Acknowledged::default(),
-            stores: Mutex::new(HashMap::new()),
+            acknowledged: Arc::default(),
+            stores: Arc::default(),
             doubtful: BTreeSet::new(),
             renamed: Renamed::default(),
             told: AtomicU64::new(0),
             free: Mutex::new(options.jobs.max(1)),
             freed: Condvar::new(),
+        }
+    }
+
+    /// The run of one range of a shared run: what this host knows of the destination and its stores is known there too.
+    pub(crate) fn of_range<'b>(
+        &self,
+        setup: &'b Setup<'b>,
+        options: &'b Options,
+        lock: LockedRun<'b>,
+        session: Option<Box<dyn SinkSession>>,
+    ) -> DestinationRun<'b> {
+        DestinationRun {
+            reading: self.reading.clone(),
+            settled: AtomicBool::new(true),
+            contact: Arc::clone(&self.contact),
+            staging: self.staging.clone(),
+            spare: Mutex::new(session),
+            acknowledged: Arc::clone(&self.acknowledged),
+            stores: Arc::clone(&self.stores),
+            doubtful: self.doubtful.clone(),
+            ..DestinationRun::new(self.number, setup, options, Tally::default(), lock)
         }
     }
 
@@ -107,13 +131,13 @@ impl<'a> DestinationRun<'a> {
     /// A connection of this run, with the session that was left, if any.
     pub(crate) fn connection(&self) -> Connection<'_> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Connection::new(self.setup.at(&self.options.run), &self.contact).going_on(spare)
+        Connection::new(self.setup.at(&self.staging), &self.contact).going_on(spare)
     }
 
     /// The same for what describes the copies at the end.
     pub(crate) fn last_connection(&self) -> Connection<'_> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let at = DestinationContext { stop: &self.at_the_end, ..self.setup.at(&self.options.run) };
+        let at = DestinationContext { stop: &self.at_the_end, ..self.setup.at(&self.staging) };
         Connection::new(at, &self.contact).going_on(spare)
     }
 

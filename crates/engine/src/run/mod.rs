@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod counts;
 pub(crate) mod destination_run;
+pub(crate) mod join;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod preflight;
@@ -16,6 +17,7 @@ pub(crate) mod summary;
 pub(crate) mod workers;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -165,7 +167,7 @@ struct Entry<'a> {
     options: &'a Options,
     started: String,
     lock: Option<LockedRun<'a>>,
-    acknowledged: Acknowledged,
+    acknowledged: Arc<Acknowledged>,
     /// What has gone wrong before any data file was looked at, or how the run ended.
     result: Option<Result<Summary, RunError>>,
 }
@@ -177,7 +179,7 @@ impl<'a> Entry<'a> {
             options,
             started: started.to_owned(),
             lock: None,
-            acknowledged: Acknowledged::default(),
+            acknowledged: Arc::default(),
             result: None,
         };
         if !options.dry_run
@@ -191,10 +193,14 @@ impl<'a> Entry<'a> {
     fn begin(&mut self) -> Result<(), LedgerError> {
         let Setup { ledger, destination, .. } = *self.setup;
         let Options { run, agent, .. } = self.options;
-        let lock = LockedRun::lock(ledger, "run", destination, (run, agent, &self.started))?;
-        lock.begin(destination, agent, &self.started)?;
+        self.begin_under(LockedRun::lock(ledger, "run", destination, (run, agent, &self.started))?)
+    }
+
+    fn begin_under(&mut self, lock: LockedRun<'a>) -> Result<(), LedgerError> {
+        let Setup { ledger, destination, .. } = *self.setup;
+        lock.begin(destination, &self.options.agent, &self.started)?;
         self.lock = Some(lock);
-        self.acknowledged = Acknowledged::at(ledger, destination)?;
+        self.acknowledged = Arc::new(Acknowledged::at(ledger, destination)?);
         let unfounded = ledger.distrust(destination, &self.options.run)?;
         if unfounded > 0 {
             let text = format!(
@@ -203,6 +209,20 @@ impl<'a> Entry<'a> {
             self.setup.observer.event(&Event::Warning(&text));
         }
         Ok(())
+    }
+
+    /// Of a host that shares a run, which is in it already.
+    fn joined(setup: &'a Setup<'a>, options: &'a Options, started: &str) -> Self {
+        let (started, acknowledged) = (started.to_owned(), Arc::default());
+        Self { setup, options, started, lock: None, acknowledged, result: None }
+    }
+
+    /// Why it was refused.
+    fn refused(self) -> RunError {
+        match self.result {
+            Some(Err(error)) => error,
+            Some(Ok(_)) | None => RunError::NothingSelected,
+        }
     }
 
     fn end(&mut self, dest: DestinationRun<'a>) {
@@ -478,6 +498,11 @@ fn gather_notes(setup: &Setup<'_>, counts: &mut Counts) {
     }
     let about = || About::Destination(setup.destination);
     setup.sink.notes().into_iter().for_each(|it| counts.note_global(about(), Status::Ok, it));
+}
+
+/// The run of all has ended as it has; this host's part in it was worse.
+fn give_up(summary: &mut Summary, ending: ExitStatus, why: String) {
+    crate::command::recorded::Report::give_up(summary, ending, why);
 }
 
 fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {

@@ -35,7 +35,7 @@ impl DestinationRun<'_> {
     }
 
     fn look_again(&self, interval: Duration) -> Result<Findings, RunError> {
-        let at = self.setup.at(&self.options.run);
+        let at = self.setup.at(&self.staging);
         let count = |before: &str| at.ledger.count_copies(at.destination, before);
         // What was proved a short while ago gives way, however many nights there are.
         let wanted = Wanted { damaged: false, before: ago(interval / 3), filter: &|_| true };

@@ -2,13 +2,13 @@
 
 use dvb_catalog::SnapshotLink;
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::exit_status::ExitStatus;
 use crate::command::recorded::{Report, gives_up};
 
 /// Data files in scope, by what the run made of them. All but `catalogued` add up to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileCounts {
     /// In the catalogue and in scope.
     pub catalogued: u64,
@@ -29,7 +29,7 @@ pub struct FileCounts {
 }
 
 /// What the plan found to be due.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     /// Data files to look at.
     pub files: u64,
@@ -38,7 +38,7 @@ pub struct Due {
 }
 
 /// A data file that is not safe, or of which the administrator should know something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which; `None` for an object of a dataset itself.
     pub data_file_id: Option<DvObjectId>,
@@ -55,7 +55,7 @@ pub struct Finding {
 }
 
 /// How many data files failed for one and the same reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
     /// The verdict that these data files share.
     pub status: Status,
@@ -68,7 +68,7 @@ pub struct ReasonCount {
 }
 
 /// A look at what is safe, by listings of the stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PresenceCounts {
     /// Data files whose objects were looked for.
     pub data_files: u64,
@@ -79,7 +79,7 @@ pub struct PresenceCounts {
 }
 
 /// A share of the data files, read again in their stores.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditedCounts {
     /// Data files that were read.
     pub data_files: u64,
@@ -88,7 +88,7 @@ pub struct AuditedCounts {
 }
 
 /// What a run reports at its end; serialised, it is what `--json` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the run.
     pub run_id: RunId,
@@ -137,6 +137,7 @@ pub struct Summary {
     /// Of the catalogue that the snapshot describes: when the next run finds another one, it writes a snapshot of it.
     pub catalogue_digest: Option<String>,
     /// The brakes that were taken off for it, as the command line spells them.
+    #[serde(skip_deserializing)]
     pub overrides: Vec<&'static str>,
     /// Why the run gave up before its end.
     pub aborted: Option<String>,
@@ -146,8 +147,13 @@ pub struct Summary {
     /// The ending's exit code.
     pub exit_code: u8,
     /// How it ended, of which `exit_code` is the number.
-    #[serde(skip)]
+    #[serde(skip, default = "unsaid")]
     pub ending: ExitStatus,
+}
+
+/// Of a summary that was read: its number alone does not say it.
+fn unsaid() -> ExitStatus {
+    ExitStatus::NotSafe
 }
 
 impl Summary {

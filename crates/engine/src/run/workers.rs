@@ -32,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(crate) type DueList<'a> = Box<dyn Iterator<Item = io::Result<Line>> + Send + 'a>;
 
 /// How much of the list was handed out.
-struct Queue<'a> {
+pub(crate) struct Queue<'a> {
     due: DueList<'a>,
     /// Taken from the list, and too much for the batch that it came after.
     next: Option<io::Result<Line>>,
@@ -40,7 +40,7 @@ struct Queue<'a> {
 }
 
 /// How much may be in one batch.
-struct Most {
+pub(crate) struct Most {
     files: usize,
     bytes: u64,
     /// More files than those, where they are small.
@@ -229,8 +229,21 @@ fn leave(dest: &DestinationRun<'_>, due: &[Due], may_record: bool) {
     }
 }
 
-impl Queue<'_> {
-    fn take(&mut self, most: &Most) -> io::Result<Vec<Line>> {
+impl Most {
+    /// Of one range of a shared run, which one worker carries as one batch.
+    pub(crate) fn of_range(files: u64) -> Self {
+        let files = usize::try_from(files).unwrap_or(usize::MAX).clamp(1, BATCH_FILES);
+        Self { files, bytes: BATCH_BYTES, small_files: SMALL_FILES }
+    }
+}
+
+impl<'a> Queue<'a> {
+    /// The whole list.
+    pub(crate) fn of(due: DueList<'a>) -> Self {
+        Self { due, next: None, left: None }
+    }
+
+    pub(crate) fn take(&mut self, most: &Most) -> io::Result<Vec<Line>> {
         let mut lines = Vec::new();
         let mut bytes = 0_u64;
         while lines.len() < most.files.max(most.small_files) && self.left != Some(0) {

@@ -48,6 +48,15 @@ const IS_HELD: &str = concat!(
     ") AND EXISTS (SELECT FROM backup_lock WHERE destination = $3 AND backend_pid = $2 AND holder = $4)"
 );
 
+/// The first of the hosts that share the lock `$1`.
+const HOSTS: &str = concat!(
+    "SELECT w.host, w.pid, s.run, ",
+    super::read::time!("w.joined"),
+    " FROM backup_worker w JOIN backup_shared s ON s.number = w.shared JOIN pg_locks k ON k.pid = w.backend AND ",
+    holds!(),
+    " WHERE w.left_at IS NULL ORDER BY w.joined LIMIT 1"
+);
+
 const OURSELVES: &str =
     concat!("SELECT pg_backend_pid(), ", began!("a"), " FROM pg_stat_activity a WHERE a.pid = pg_backend_pid()");
 
@@ -56,7 +65,7 @@ const IS_OVER: &str =
     "SELECT EXISTS (SELECT FROM backup_run WHERE id = $1 AND finished < now() - interval '10 minutes')";
 
 /// The server finds out within a minute that the holder's host is gone, and never ends the session for being idle.
-const SETTINGS: &str = "
+pub(super) const SETTINGS: &str = "
     SET tcp_keepalives_idle = 30;
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 3;
@@ -102,13 +111,16 @@ fn attempt(
     destination: &DestinationName,
     holder: &Holder,
 ) -> Result<SessionLock, Fault> {
-    client.batch_execute(SETTINGS)?;
-    let key = key(&mut client, destination)?;
+    let key = prepare(&mut client, destination)?;
     for _ in 0..LOOKS {
         if client.query_one("SELECT pg_try_advisory_lock($1)", &[&key])?.try_get(0)? {
+            abandon_shared(&mut client, destination)?;
             let (backend, signature) = sign(&mut client, destination, holder)?;
             let destination = destination.0.clone();
             return Ok(SessionLock { client: Mutex::new(client), key, destination, backend, signature });
+        }
+        if client.query_opt(HOSTS, &[&key])?.is_some() {
+            break;
         }
         if let Some((other, backend)) = holder_of(&mut client, key, destination)? {
             let over: bool = client.query_one(IS_OVER, &[&other.run.0])?.try_get(0)?;
@@ -118,7 +130,42 @@ fn attempt(
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Err(locked(destination, unknown()).into())
+    Err(held_by_hosts(&mut client, key, destination)?.into())
+}
+
+/// A session for a lock, and the number of the lock on a destination.
+pub(super) fn prepare(client: &mut Client, destination: &DestinationName) -> Result<i64, postgres::Error> {
+    client.batch_execute(SETTINGS)?;
+    key(client, destination)
+}
+
+/// What whoever wants to share the destination is told, where another run has it alone.
+pub(super) fn held_by_another(
+    client: &mut Client,
+    destination: &DestinationName,
+    key: i64,
+) -> Result<LedgerError, postgres::Error> {
+    let holder = holder_of(client, key, destination)?.map(|it| it.0);
+    Ok(locked(destination, holder.unwrap_or_else(unknown)))
+}
+
+/// The same where several hosts share it.
+fn held_by_hosts(client: &mut Client, key: i64, destination: &DestinationName) -> Result<LedgerError, postgres::Error> {
+    let row = client.query_opt(HOSTS, &[&key])?;
+    let holder = row.map(|row| -> Result<Holder, postgres::Error> {
+        let pid = u32::try_from(row.try_get::<_, i64>(1)?).unwrap_or(0);
+        Ok(Holder { host: row.try_get(0)?, pid, run: RunId(row.try_get(2)?), since: row.try_get(3)? })
+    });
+    Ok(locked(destination, holder.transpose()?.unwrap_or_else(unknown)))
+}
+
+/// What hosts have shared is nobody's now: whoever has the destination alone begins with what is recorded.
+fn abandon_shared(client: &mut Client, destination: &DestinationName) -> Result<(), postgres::Error> {
+    let mut db = client.transaction()?;
+    if let Some(row) = db.query_opt("SELECT id FROM backup_destination WHERE name = $1", &[&destination.0])? {
+        super::presence::abandon(&mut db, row.try_get(0)?)?;
+    }
+    db.commit()
 }
 
 /// Who holds the lock, and by which process of the server; `None` as long as nobody has signed for it.

@@ -11,11 +11,14 @@ mod installation;
 mod lock;
 mod migrate;
 mod open;
+mod presence;
 mod read;
+mod shared;
 mod source;
 mod write;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -30,8 +33,9 @@ use crate::trace;
 use crate::{
     Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
     Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Holder, Holding, Identity, Incident,
-    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, ProofDay, Proofs, Record,
-    Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage, State, StateDetail, UnprovedCopies, Verdicts,
+    Incidents, Joining, Keys, Lease, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Presence,
+    ProofDay, Proofs, RangeEnd, Record, Reservation, Run, RunLog, RunSummary, SharedRun, SharedRuns, SharedStatus,
+    SourceChecks, SourceDamage, State, StateDetail, UnprovedCopies, Verdicts, WorkRange,
 };
 
 /// How long the database may say nothing while an answer is waited for.
@@ -43,8 +47,10 @@ const SILENCE: Duration = Duration::from_secs(300);
 pub struct PostgresLedger {
     target: PostgresTarget,
     patience: Patience,
-    pool: dvb_pg::Pool,
-    tables_checked: AtomicBool,
+    pool: Arc<dvb_pg::Pool>,
+    tables_checked: Arc<AtomicBool>,
+    /// Nothing is changed but while this is held.
+    fence: Option<Lease>,
 }
 
 /// What goes wrong inside, before it is known which database and which attempt it was.
@@ -85,7 +91,33 @@ impl PostgresLedger {
     ) -> Result<Self, LedgerError> {
         let patience = Patience { silence: SILENCE, interrupt };
         let pool = open::pool(&target, connections, &patience)?;
-        Ok(Self { target, patience, pool, tables_checked: AtomicBool::new(false) })
+        Ok(Self { target, patience, pool: Arc::new(pool), tables_checked: Arc::default(), fence: None })
+    }
+
+    /// By the same connections, for changes that need this lease.
+    fn behind(&self, fence: Option<Lease>) -> Self {
+        let Self { target, patience, pool, tables_checked, .. } = self;
+        Self {
+            target: target.clone(),
+            patience: patience.clone(),
+            pool: Arc::clone(pool),
+            tables_checked: Arc::clone(tables_checked),
+            fence,
+        }
+    }
+
+    /// The same for what changes something: behind the fence, if there is one.
+    fn change<T>(
+        &self,
+        what: &'static str,
+        work: impl Fn(&mut Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, LedgerError> {
+        self.transact(what, |db| {
+            if let Some(lease) = &self.fence {
+                shared::fence(db, lease)?;
+            }
+            work(db)
+        })
     }
 
     /// Does `work`, which must be the same done twice, in a transaction.
@@ -142,6 +174,51 @@ impl Ledger for PostgresLedger {
         let mut connection = open::connect(&self.target, &patience)?;
         migrate::migrate(&mut connection, &self.target).map_err(|it| self.error("make its tables", it))
     }
+
+    fn shared_runs(&self) -> Option<&dyn SharedRuns> {
+        Some(self)
+    }
+}
+
+impl SharedRuns for PostgresLedger {
+    fn join(&self, joining: &Joining) -> Result<Box<dyn Presence>, LedgerError> {
+        self.transact("look up its version", |_| Ok(()))?;
+        Ok(Box::new(presence::HostPresence::join(self.behind(None), joining)?))
+    }
+
+    fn fenced(&self, lease: &Lease) -> Box<dyn Ledger> {
+        Box::new(self.behind(Some(lease.clone())))
+    }
+
+    fn clear_plan(&self, plan: &Lease) -> Result<(), LedgerError> {
+        self.behind(Some(plan.clone())).change("clear the plan", |db| shared::clear_plan(db, plan))
+    }
+
+    fn add_ranges(&self, plan: &Lease, ranges: &[WorkRange]) -> Result<(), LedgerError> {
+        self.behind(Some(plan.clone())).change("record the plan", |db| shared::add_ranges(db, plan, ranges))
+    }
+
+    fn plan(&self, run: &SharedRun) -> Result<Option<String>, LedgerError> {
+        self.transact("read the plan", |db| shared::plan(db, run))
+    }
+
+    fn total(&self, run: &SharedRun) -> Result<Option<String>, LedgerError> {
+        self.transact("read what was done", |db| shared::total(db, run))
+    }
+
+    fn visit_results(&self, run: &SharedRun, visit: &mut dyn FnMut(RangeEnd)) -> Result<(), LedgerError> {
+        let mut after = -1;
+        loop {
+            let page = self.transact("read what was done", |db| shared::results(db, run, after))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.number;
+            page.into_iter().for_each(&mut *visit);
+        }
+    }
+
+    fn shared_status(&self, destination: &DestinationName) -> Result<Option<SharedStatus>, LedgerError> {
+        self.transact("look who shares a run", |db| shared::status(db, destination))
+    }
 }
 
 impl PostgresLedger {
@@ -151,8 +228,8 @@ impl PostgresLedger {
     }
 
     fn take_unfounded_away(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
-        self.transact("take back verdicts without copies", |it| check::distrust(it, destination, run))
+        self.change("take back verdicts without copies", |it| check::distrust(it, destination, run))
     }
 }
 
-crate::delegate::delegate!(PostgresLedger, read: transact, write: transact);
+crate::delegate::delegate!(PostgresLedger, read: transact, write: change);

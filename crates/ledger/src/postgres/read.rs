@@ -55,7 +55,12 @@ pub(super) fn by_index(db: &mut Transaction<'_>) -> Result<(), postgres::Error> 
 
 pub(super) fn knows_run(db: &mut Transaction<'_>, destination: &DestinationName, run: &RunId) -> Result<bool, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(false) };
-    let sql = "SELECT EXISTS (SELECT FROM backup_run WHERE id = $1 AND destination = $2)";
+    // Hosts that share a run are known too, as soon as they give no sign: what they staged lies under their own names.
+    let sql = "SELECT EXISTS (SELECT FROM backup_run WHERE id = $1 AND destination = $2) OR EXISTS (
+                   SELECT FROM backup_worker w JOIN backup_shared s ON s.number = w.shared
+                   WHERE w.id = $1 AND s.destination = $2 AND (
+                       s.phase >= 3 OR w.left_at IS NOT NULL
+                       OR w.seen < clock_timestamp() - s.lease_ms * interval '1 millisecond'))";
     Ok(db.query_one(sql, &[&run.0, &destination])?.try_get(0)?)
 }
 

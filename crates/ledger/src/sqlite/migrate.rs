@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 8] = [
+pub(super) const STEPS: [&str; 9] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
@@ -16,6 +16,7 @@ pub(super) const STEPS: [&str; 8] = [
     include_str!("../../../../sql/ledger/sqlite/006_source.sql"),
     include_str!("../../../../sql/ledger/sqlite/007_installation.sql"),
     include_str!("../../../../sql/ledger/sqlite/008_events.sql"),
+    include_str!("../../../../sql/ledger/sqlite/009_shared_runs.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
 

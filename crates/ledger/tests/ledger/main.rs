@@ -17,6 +17,7 @@ mod plans;
 mod postgres;
 mod reports;
 mod reservations;
+mod shared;
 mod sqlite;
 mod verdicts;
 

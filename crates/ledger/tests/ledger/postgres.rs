@@ -102,6 +102,19 @@ impl Bench for OnServer {
 
 crate::suite!(OnServer::new());
 
+crate::suite! { OnServer::new();
+    shared::hosts_share_the_ranges,
+    shared::who_lost_a_range_records_nothing,
+    shared::what_kills_hosts_is_set_aside,
+    shared::a_dead_planner_s_plan_is_made_anew,
+    shared::a_plan_that_kills_hosts_ends_the_run,
+    shared::an_answer_that_was_lost_leaves_no_range_behind,
+    shared::a_pruned_host_s_range_comes_back,
+    shared::a_destination_is_shared_or_had_alone,
+    shared::a_host_that_lost_its_connection_comes_back,
+    shared::what_a_host_staged_is_known_when_it_is_dead,
+}
+
 /// A role without any right of its own, in a database where nobody but the owner may create.
 fn as_stranger(bench: &OnServer) -> PostgresLedger {
     let role = format!("{}_stranger", bench.database.name);

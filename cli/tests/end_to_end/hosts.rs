@@ -1,0 +1,133 @@
+//! Several hosts share one run: as many processes, one ledger, one destination.
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use dvb_testkit::dataverse::{Schema, World};
+use dvb_testkit::{files, temp_folder};
+use serde_json::Value;
+
+use crate::installation::{Installation, Ledger, sshd};
+
+const FILES: i64 = 600;
+
+fn installation(name: &str, ledger: Ledger) -> Installation {
+    let folder = temp_folder("e2e");
+    let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
+    let dataset = world.add_dataset("10.5072", "FK2/HOSTS").id;
+    for n in 0..FILES {
+        let size = if n % 20 == 7 { 1 << 20 } else { 5000 };
+        let content = files::bytes(u64::try_from(n).unwrap(), size);
+        world.add_file(dataset, &format!("file://{}", World::object_name(n)), &content);
+    }
+    let it = Installation::new(world, ledger, &sshd().shell().fresh(name), folder);
+    it.init();
+    it
+}
+
+impl Installation {
+    /// One host's process, with a lease that is short enough for a test.
+    fn host(&self, more: &[&str]) -> Child {
+        let args = [&["--json", "run", "--join", "--lease", "4s", "--jobs", "2"], more].concat();
+        self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        self.ledger.as_ref().unwrap().client().query_one(sql, &[]).unwrap().get(0)
+    }
+
+    /// Ranges of work that a host is at now.
+    fn claimed(&self, host: &Child) -> i64 {
+        self.number(&format!(
+            "SELECT count(*) FROM backup_range r JOIN backup_worker w ON w.id = r.worker
+             WHERE r.phase = 1 AND r.state = 'claimed' AND w.pid = {}",
+            host.id()
+        ))
+    }
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..1200 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("waited in vain until {what}");
+}
+
+fn signal(host: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &host.id().to_string()]).status().unwrap().success());
+}
+
+fn ended(host: Child) -> (Value, Option<i32>) {
+    let output = host.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let value = serde_json::from_str(&out).unwrap_or_else(|it| panic!("{it}: {out} {err}"));
+    (value, output.status.code())
+}
+
+fn sum(of: &[Value], pointer: &str) -> i64 {
+    of.iter().map(|it| it.pointer(pointer).and_then(Value::as_i64).unwrap()).sum()
+}
+
+#[test]
+fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
+    let mut it = installation("hosts", Ledger::Postgres);
+    // So no machine is done before its hosts are killed and stopped.
+    it.backup += "BandwidthLimit: 1MiB/s\n";
+    it.write_config();
+    let hosts: [Child; 4] = std::array::from_fn(|_| it.host(&[]));
+    let [mut dies, stops, third, fourth] = hosts;
+    wait_until("one works", || it.claimed(&dies) > 0);
+    dies.kill().unwrap();
+    dies.wait().unwrap();
+    wait_until("another one works", || it.claimed(&stops) > 0);
+    signal(&stops, "-STOP");
+    wait_until("its work is given to others", || it.claimed(&stops) == 0);
+    signal(&stops, "-CONT");
+    let (summaries, codes): (Vec<_>, Vec<_>) = [stops, third, fourth].map(ended).into_iter().unzip();
+    assert_eq!(codes, [Some(0); 3], "{summaries:#?}");
+    let run = &summaries[0]["run_id"];
+    for it in &summaries {
+        let files = &it["files"];
+        assert_eq!((&it["run_id"], files["catalogued"].as_i64()), (run, Some(FILES)), "{it:#}");
+        let safe = sum(std::slice::from_ref(files), "/copied")
+            + sum(std::slice::from_ref(files), "/adopted")
+            + sum(std::slice::from_ref(files), "/unchanged");
+        assert_eq!(safe, FILES, "{it:#}");
+        assert!(it["snapshot"].is_object(), "{it:#}");
+    }
+    assert_eq!(summaries.iter().filter(|it| it["share"]["closed"] == true).count(), 1, "{summaries:#?}");
+    // Nothing that two hosts have done counts twice.
+    let by_the_dead = it.number("SELECT files FROM backup_worker ORDER BY left_at NULLS FIRST LIMIT 1");
+    assert_eq!(sum(&summaries, "/share/files") + by_the_dead, FILES, "{summaries:#?}");
+    files::assert_same(&it.world.expected_copies(), &it.copies());
+    assert_eq!(it.number("SELECT count(*) FROM backup_copy WHERE state = 'proved' AND version = 1"), FILES);
+    assert_eq!(it.number("SELECT count(*) FROM backup_copy"), FILES);
+    assert_eq!(it.number("SELECT count(*) FROM backup_run WHERE finished IS NOT NULL"), 1);
+    assert_eq!(it.number("SELECT count(*) FROM backup_range"), 0, "nothing is left of the plan");
+    let (again, code) = it.json(&["run", "--rerun"]);
+    assert_eq!((again["files"]["unchanged"].as_i64(), code), (Some(FILES), 0), "{again:#}");
+    assert_eq!(it.temporaries(), [""; 0], "the leavings of dead hosts are gone");
+}
+
+#[test]
+fn a_host_alone_does_all_and_the_next_one_finds_nothing_to_do() {
+    let it = installation("alone", Ledger::Postgres);
+    let (first, code) = ended(it.host(&[]));
+    assert_eq!((first["files"]["copied"].as_i64(), code), (Some(FILES), Some(0)), "{first:#}");
+    assert_eq!(first["share"]["files"].as_i64(), Some(FILES), "{first:#}");
+    let (second, code) = ended(it.host(&[]));
+    assert_eq!((second["files"]["unchanged"].as_i64(), code), (Some(FILES), Some(0)), "{second:#}");
+    assert_eq!(second["snapshot"], first["snapshot"], "{second:#}");
+}
+
+#[test]
+fn an_embedded_ledger_is_of_one_host() {
+    let it = installation("embedded", Ledger::Sqlite);
+    let (refused, code) = ended(it.host(&[]));
+    assert_eq!(code, Some(2), "{refused:#}");
+    assert!(refused["error"].as_str().unwrap().contains("only by a ledger in PostgreSQL"), "{refused:#}");
+}
