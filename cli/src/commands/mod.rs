@@ -10,6 +10,7 @@ mod destination_args;
 mod drill;
 mod from_snapshot;
 mod history;
+mod hosts;
 mod incident;
 mod init;
 mod man;

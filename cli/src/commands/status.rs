@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::Context;
 use super::destination_args::DestinationArgs;
 use super::history::History;
+use super::hosts;
 use super::require::{self, Requirement};
 use super::selection_args;
 use crate::exit::Failure;
@@ -207,6 +208,10 @@ impl Command<'_> {
                 &runs,
             ))?;
         }
+        let shared = hosts::at(self.ledger, destination)?;
+        if let Some(shared) = shared.as_ref().filter(|_| !self.screen.json) {
+            self.screen.print(&hosts::text(shared))?;
+        }
         if !has_ended {
             self.screen.say(&format!("destination {destination}: {}", before_the_first(runs.first())));
         }
@@ -232,6 +237,7 @@ impl Command<'_> {
             "oldest_proof": oldest,
             "last_run": runs.first().map(run_object),
             "runs": runs.iter().map(run_object).collect::<Vec<_>>(),
+            "shared_run": shared.as_ref().map(hosts::object),
         });
         if let (Some(files), Some(object)) = (listed, object.as_object_mut()) {
             object.insert("data_files".to_owned(), files.into());

@@ -85,6 +85,15 @@ fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
     dies.wait().unwrap();
     wait_until("another one works", || it.claimed(&stops) > 0);
     signal(&stops, "-STOP");
+    let (status, _) = it.json(&["status"]);
+    let shared = &status["destinations"][0]["shared_run"];
+    assert_eq!(
+        (shared["phase"].as_str(), shared["hosts"].as_array().map(Vec::len)),
+        (Some("working"), Some(4)),
+        "{shared:#}"
+    );
+    let text = String::from_utf8(it.call(&["status"]).stdout).unwrap();
+    assert!(text.contains("ranges of work done\n") && text.contains("(at work)\n"), "{text}");
     wait_until("its work is given to others", || it.claimed(&stops) == 0);
     signal(&stops, "-CONT");
     let (summaries, codes): (Vec<_>, Vec<_>) = [stops, third, fourth].map(ended).into_iter().unzip();
@@ -107,7 +116,7 @@ fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
     assert_eq!(it.number("SELECT count(*) FROM backup_copy WHERE state = 'proved' AND version = 1"), FILES);
     assert_eq!(it.number("SELECT count(*) FROM backup_copy"), FILES);
     assert_eq!(it.number("SELECT count(*) FROM backup_run WHERE finished IS NOT NULL"), 1);
-    assert_eq!(it.number("SELECT count(*) FROM backup_range"), 0, "nothing is left of the plan");
+    assert_eq!(it.number("SELECT count(*) FROM backup_range WHERE phase = 1"), 0, "nothing is left of the plan");
     let (again, code) = it.json(&["run", "--rerun"]);
     assert_eq!((again["files"]["unchanged"].as_i64(), code), (Some(FILES), 0), "{again:#}");
     assert_eq!(it.temporaries(), [""; 0], "the leavings of dead hosts are gone");

@@ -186,7 +186,8 @@ pub(super) fn finish(db: &mut Transaction<'_>, lease: &Lease, result: &RangeResu
         }
         Phase::Close => {
             let sql = "UPDATE backup_shared SET total = $2, phase = 3, ended = now() WHERE number = $1";
-            db.execute(sql, &[shared, &result.text])?
+            db.execute(sql, &[shared, &result.text])?;
+            db.execute("DELETE FROM backup_range WHERE shared = $1 AND phase = 1", &[shared])?
         }
     };
     Ok(())

@@ -115,6 +115,15 @@ crate::suite! { OnServer::new();
     shared::what_a_host_staged_is_known_when_it_is_dead,
 }
 
+#[test]
+fn hosts_do_not_share_a_run_through_a_pooler_that_breaks_sessions() {
+    let bench = OnServer::new();
+    bench.migrated();
+    let pooler = Pooler::start(server::shared(), PoolMode::Transaction, 4);
+    let error = PostgresLedger::open(PostgresTarget { port: pooler.port, ..bench.target() }, 1).map(drop).unwrap_err();
+    assert!(matches!(error, LedgerError::Pooled { .. }), "{}", told(&error));
+}
+
 /// A role without any right of its own, in a database where nobody but the owner may create.
 fn as_stranger(bench: &OnServer) -> PostgresLedger {
     let role = format!("{}_stranger", bench.database.name);

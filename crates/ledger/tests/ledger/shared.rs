@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use dvb_ledger::{
-    Claimed, Joining, Keys as _, Ledger, LedgerError, Next, Phase, Presence, RangeEnd, RangeResult, RunLog as _,
-    WorkRange,
-};
+use dvb_ledger::{Claimed, Joining, Ledger, LedgerError, Next, Phase, Presence, RangeEnd, RangeResult, WorkRange};
 use dvb_model::{ObjectRole, RunId};
 
 use crate::made::{here, holder, main_key, wish};
 use crate::{Bench, told};
 
-fn joining(id: &str) -> Joining {
+pub(crate) fn joining(id: &str) -> Joining {
     Joining {
         command: "run",
         destination: here(),
@@ -24,7 +21,7 @@ fn joining(id: &str) -> Joining {
     }
 }
 
-fn join(ledger: &dyn Ledger, id: &str) -> Box<dyn Presence> {
+pub(crate) fn join(ledger: &dyn Ledger, id: &str) -> Box<dyn Presence> {
     ledger.shared_runs().unwrap().join(&joining(id)).unwrap_or_else(|it| panic!("{}", told(&it)))
 }
 
@@ -50,7 +47,7 @@ fn plan(ledger: &dyn Ledger, host: &dyn Presence, ranges: i32) {
 }
 
 /// The host gives no sign any more.
-fn silence(bench: &dyn Bench, id: &str) {
+pub(crate) fn silence(bench: &dyn Bench, id: &str) {
     bench.execute(&format!("UPDATE backup_worker SET seen = now() - interval '1 day' WHERE id = '{id}'"));
 }
 
