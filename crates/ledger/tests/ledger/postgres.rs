@@ -112,7 +112,7 @@ crate::suite! { OnServer::new();
     shared::a_pruned_host_s_range_comes_back,
     shared::a_destination_is_shared_or_had_alone,
     shared::a_host_that_lost_its_connection_comes_back,
-    shared::what_a_host_staged_is_known_when_it_is_dead,
+    shared::what_a_host_staged_is_swept_when_it_has_left,
 }
 
 #[test]

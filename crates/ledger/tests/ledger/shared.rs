@@ -225,13 +225,16 @@ pub(crate) fn a_host_that_lost_its_connection_comes_back(bench: &dyn Bench) {
     assert_eq!(host.claim().unwrap(), Next::GivenUp);
 }
 
-pub(crate) fn what_a_host_staged_is_known_when_it_is_dead(bench: &dyn Bench) {
+pub(crate) fn what_a_host_staged_is_swept_when_it_has_left(bench: &dyn Bench) {
     let ledger = bench.migrated();
     let (one, two) = (join(&*ledger, "one"), join(&*ledger, "two"));
     let knows = |id: &str| ledger.knows_run(&here(), &RunId(id.into())).unwrap();
     assert!(!knows("two"));
     silence(bench, "two");
+    assert!(!knows("two"), "it may still stage");
+    drop(one);
+    assert!(knows("one") && !knows("two"));
+    bench.execute("UPDATE backup_shared SET phase = 4");
     assert!(knows("two"));
-    drop((one, two));
-    assert!(knows("one"));
+    drop(two);
 }
