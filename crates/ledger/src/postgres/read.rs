@@ -55,12 +55,13 @@ pub(super) fn by_index(db: &mut Transaction<'_>) -> Result<(), postgres::Error> 
 
 pub(super) fn knows_run(db: &mut Transaction<'_>, destination: &DestinationName, run: &RunId) -> Result<bool, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(false) };
-    // Hosts that share a run are known too, when they have left, or their run is over: what they staged
-    // lies under their own names. Silence alone is no death: such a host may still hold a range, and stage for it.
-    let sql = "SELECT EXISTS (SELECT FROM backup_run WHERE id = $1 AND destination = $2) OR EXISTS (
-                   SELECT FROM backup_worker w JOIN backup_shared s ON s.number = w.shared
-                   WHERE w.id = $1 AND s.destination = $2 AND (
-                       s.phase >= 3 OR w.left_at IS NOT NULL))";
+    // Of a host that shares a run, its own row decides: the first one has the run's name. It is over when it has left, or
+    // its run has ended. Silence alone is no death: such a host may still hold a range, and stage for it.
+    let sql = "SELECT coalesce(
+                   (SELECT s.phase >= 3 OR w.left_at IS NOT NULL
+                    FROM backup_worker w JOIN backup_shared s ON s.number = w.shared
+                    WHERE w.id = $1 AND s.destination = $2),
+                   EXISTS (SELECT FROM backup_run WHERE id = $1 AND destination = $2))";
     Ok(db.query_one(sql, &[&run.0, &destination])?.try_get(0)?)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dvb_ledger::{Claimed, Joining, Ledger, LedgerError, Next, Phase, Presence, RangeEnd, RangeResult, WorkRange};
 use dvb_model::{ObjectRole, RunId};
 
-use crate::made::{here, holder, main_key, wish};
+use crate::made::{a_run, here, holder, main_key, wish};
 use crate::{Bench, told};
 
 pub(crate) fn joining(id: &str) -> Joining {
@@ -232,6 +232,9 @@ pub(crate) fn what_a_host_staged_is_swept_when_it_has_left(bench: &dyn Bench) {
     assert!(!knows("two"));
     silence(bench, "two");
     assert!(!knows("two"), "it may still stage");
+    // The first host has the run's name, and the run is on record.
+    ledger.begin_run(&a_run("one", "2026-01-02T03:04:05.000Z")).unwrap();
+    assert!(!knows("one"), "it stages under the name of the run");
     drop(one);
     assert!(knows("one") && !knows("two"));
     bench.execute("UPDATE backup_shared SET phase = 4");
