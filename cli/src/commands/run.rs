@@ -201,7 +201,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
         let metrics = if is_whole { outcomes.iter().flat_map(metrics).collect() } else { Vec::new() };
         // Of hosts that share a run, one tells of it: the one that has the whole.
         let is_told =
-            |it: &Outcome| it.share.as_ref().is_none_or(|share| share.closed || it.ending != ExitStatus::Safe);
+            |it: &RunOutcome| it.share.as_ref().is_none_or(|share| share.closed || it.ending != ExitStatus::Safe);
         if outcomes.iter().any(is_told) {
             Notice { metrics, is_whole, ..report::notice(&outcomes) }.tell(context);
         }
