@@ -248,7 +248,8 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
             (Err(failure), None) => failure.ending(),
         };
         let finished = Timestamp::now();
-        let outcome = RunOutcome { destination: destination.name.clone(), started, finished, result, room, share, ending };
+        let outcome =
+            RunOutcome { destination: destination.name.clone(), started, finished, result, room, share, ending };
         warn_late(context, &outcome, &show.finish());
         outcome
     });

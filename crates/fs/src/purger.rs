@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Held, HeldKind, Purger, SinkError};
+use dvb_storage::{Cause, Held, HeldKind, Purger, Setting, SinkError};
 
 use crate::error::{cause, cause_of_root, sink_error};
 use crate::flush::sync_dir;
@@ -29,8 +29,9 @@ impl DirectoryPurger {
         let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(|error| {
             let absent = error.kind() == io::ErrorKind::NotFound;
             let attempt = format!(
-                "cannot open the destination's folder {}; check BackupDirectory, and that its disk is mounted",
-                root.display()
+                "cannot open the destination's folder {}; check {}, and that its disk is mounted",
+                root.display(),
+                Setting::Folder
             );
             SinkError::because(if absent { Cause::Absent } else { cause_of_root(&error) }, attempt, error)
         })?;
