@@ -136,7 +136,7 @@ type OnDemand = (&'static str, &'static str, fn(&mut SftpConfig));
 #[test]
 fn old_servers_are_agreed_with_only_on_demand() {
     let cases: [OnDemand; 5] = [
-        ("Ciphers aes256-cbc", "SshCiphers", |it| it.ciphers = Some("+aes256-cbc".into())),
+        ("Ciphers aes256-cbc", "Ciphers", |it| it.ciphers = Some("+aes256-cbc".into())),
         ("KexAlgorithms diffie-hellman-group14-sha1", "KexAlgorithms", |it| {
             it.exchanges = Some("+diffie-hellman-group14-sha1".into());
         }),
