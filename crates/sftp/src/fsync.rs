@@ -69,19 +69,28 @@ impl SftpSession {
         Ok(FolderFlush::Opened(opened.collect()))
     }
 
-    /// Flushes the names that were given in `folders` since it was begun.
+    /// Flushes the names that were given in `folders` since it was begun. Where none was given after all, the folders that are
+    /// new are flushed all the same: the next batch finds them there, and does not.
     ///
     /// # Errors
     /// As [`SftpSession::flush_names`].
     pub(crate) fn flush(&mut self, begun: FolderFlush, folders: &[&str]) -> Result<(), Fault> {
         let flushed = match begun {
             FolderFlush::Nothing => return Ok(()),
-            FolderFlush::ByShell | FolderFlush::Folders(_) if folders.is_empty() => return Ok(()),
             FolderFlush::ByShell => {
                 let Some(tools) = &self.tools else { return Ok(()) };
-                return tools.flush(&mut self.client);
+                return match tools.flush(&mut self.client) {
+                    Err(Fault::Flush(_)) if folders.is_empty() => Ok(()),
+                    flushed => flushed,
+                };
             }
-            FolderFlush::Folders(paths) => self.flush_folders(&paths)?,
+            FolderFlush::Folders(paths) => {
+                let flushed = self.flush_folders(&paths)?;
+                if folders.is_empty() {
+                    return Ok(());
+                }
+                flushed
+            }
             FolderFlush::Opened(opened) => {
                 let holds = |folder: &str| {
                     let is_in =
