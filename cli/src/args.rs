@@ -61,7 +61,8 @@ pub(crate) struct Arguments {
 
     /// Print the result as one JSON object on stdout, and nothing else there
     ///
-    /// `status --failed` prints JSON Lines instead: one object for each data file. Messages stay on stderr.
+    /// `status --failed` and `status --gone` print JSON Lines instead: one object for each data file. Messages stay on
+    /// stderr. docs/json.md has the keys of each command.
     #[arg(long, id = JSON, global = true, help_heading = GLOBAL, num_args = 0, default_missing_value = STDOUT)]
     json: Option<PathBuf>,
 
