@@ -77,8 +77,8 @@ pub fn pipe(path: &Path) {
     made.unwrap_or_else(|error| panic!("make the pipe {}: {error}", path.display()));
 }
 
-/// Every file below `root` with its content, by its path relative to `root`. A symbolic link shows as its target; a pipe,
-/// which would never end, as `|`.
+/// Every file below `root` with its content, by its path relative to `root`; one that goes meanwhile is not there. A
+/// symbolic link shows as its target; a pipe, which would never end, as `|`.
 ///
 /// # Panics
 /// When something cannot be read, or has a name that is not UTF-8.
@@ -104,8 +104,12 @@ fn gather(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Vec<u8>>) {
         } else if !kind.is_file() {
             found.insert(name, b"|".to_vec());
         } else {
-            let content = fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()));
-            found.insert(name, content);
+            match fs::read(&path) {
+                Ok(content) => drop(found.insert(name, content)),
+                // A server may still do what it was asked before its line was cut.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => panic!("read {}: {error}", path.display()),
+            }
         }
     }
 }
