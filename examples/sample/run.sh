@@ -11,7 +11,7 @@ elif ! command -v cc >/dev/null || ! command -v pkg-config >/dev/null || ! pkg-c
     echo "first, as root: apt-get install gcc libc6-dev pkg-config libssl-dev" >&2
     exit 1
 fi
-# The build for development takes half the time of the one for use, and is what the tests are built with.
+# The build for development, which the tests use too: it is sooner done than the one for use.
 cargo build --locked
 target=${CARGO_TARGET_DIR:-target}
 program=$target/debug/dataverse-backup
