@@ -1,12 +1,11 @@
 //! `incident`: damage and loss that was found, and what the administrator says of it.
 
 use dvb_build as build;
-use dvb_engine::ExitStatus;
-use dvb_ledger::Incident;
+use dvb_engine::{ExitStatus, IncidentStatus};
 use serde_json::json;
 
 use super::Context;
-use super::history::{incident_object, incident_text};
+use super::status::incident_text;
 use crate::exit::Failure;
 
 /// List damage and loss that was found, and add its cause in your words
@@ -54,18 +53,16 @@ fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, Failure> {
     let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     let open = ledger.count_open_incidents()?;
     let ending = if open == 0 { ExitStatus::Safe } else { ExitStatus::NotSafe };
-    let mut all: Vec<Incident> = Vec::new();
-    ledger.visit_incidents(args.open, &mut |incident| all.push(incident))?;
+    let mut all = Vec::new();
+    ledger.visit_incidents(args.open, &mut |incident| all.push((incident.id, IncidentStatus::of(incident))))?;
     if context.screen.json {
-        let incidents: Vec<_> = all.iter().map(incident_object).collect();
+        let incidents: Vec<_> = all.iter().map(|(_, incident)| incident).collect();
         let object = json!({ "incidents": incidents, "open": open, "exit_code": ending.code() });
         context.screen.print_json(&object)?;
         return Ok(ending);
     }
-    for incident in &all {
-        let mut text = String::new();
-        incident_text(&mut text, incident);
-        context.screen.print(&format!("file {}\n{}", incident.id, text.trim_end()))?;
+    for (id, incident) in &all {
+        context.screen.print(&format!("file {id}\n{}", incident_text(incident).trim_end()))?;
     }
     context.screen.print(&format!("{} incidents, {open} of all open", all.len()))?;
     Ok(ending)

@@ -18,6 +18,7 @@ mod repair;
 mod restore;
 mod run;
 mod source;
+mod status;
 mod verify;
 
 pub use acknowledge::{
@@ -63,4 +64,10 @@ pub use run::summary::{AuditedCounts, Due, FileCounts, Finding, PresenceCounts, 
 pub use run::{Setup, run, run_together};
 pub use source::findings::{AuditCounts, AuditFinding, Condition};
 pub use source::stores::{Access, NoStore, NotCovered, Scope, Store, StoreLocation, Stores};
+pub use status::{
+    BytesStatus, CopyCustody, DatasetStatus, DestinationStatus, FileCustody, FileHistory, FileStatus, GoneFile,
+    HostState, HostStatus, IncidentStatus, KeptCopy, LastRun, Listed, NotBegun, Requirement, RunEnd, RunStatus,
+    SharedRunStatus, Shortfall, StatusSetup, TooFew, Untouched, UntouchedKind, ending_of, gone_files, list_files,
+    shortfall, status, unsafe_datasets,
+};
 pub use verify::{VerifyOptions, VerifySetup, VerifySummary, verify};

@@ -219,6 +219,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rebuild", &["guard", "copies", "source", "catalogue", "command"]),
     ("restore", &["guard", "copies", "source", "catalogue", "command"]),
     ("run", &["guard", "copies", "source", "catalogue", "command"]),
+    ("status", &["acknowledge", "command"]),
     ("verify", &["guard", "copies", "source", "catalogue", "command"]),
     ("check", &["run", "guard", "copies", "source", "catalogue", "command"]),
     ("drill", &["restore", "guard", "copies", "source", "catalogue", "command"]),

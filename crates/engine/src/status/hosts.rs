@@ -1,0 +1,125 @@
+//! Who works on what, where several hosts share a run.
+
+use std::time::Duration;
+
+use dvb_ledger::{Ledger, LedgerError, Phase, SharedStatus, Worker};
+use dvb_model::{DestinationName, RunId};
+use serde::Serialize;
+
+/// The run that hosts share at a destination now; serialised, it is what `--json` prints.
+#[derive(Debug, Clone, Serialize)]
+pub struct SharedRunStatus {
+    /// Its name.
+    pub run_id: RunId,
+    /// Which command it is.
+    pub command: String,
+    /// `planning`, `working` or `closing`.
+    pub phase: &'static str,
+    /// When it began, RFC 3339 UTC.
+    pub started: String,
+    /// Ranges of work.
+    pub ranges: u64,
+    /// Those that are done.
+    pub ranges_done: u64,
+    /// Those that were given up, so that the rest goes on.
+    pub ranges_set_aside: u64,
+    /// Its hosts, in the order in which they came.
+    pub hosts: Vec<HostStatus>,
+}
+
+/// One host that shares a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostStatus {
+    /// Its name.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// When it came, RFC 3339 UTC.
+    pub joined: String,
+    /// Its last sign of life.
+    pub last_sign: String,
+    /// How long ago that was, by the database's clock.
+    pub silent_seconds: u64,
+    /// What is to be thought of it.
+    pub state: HostState,
+    /// Ranges that it has done.
+    pub ranges: u64,
+    /// Data files in them.
+    pub data_files: u64,
+    /// Bytes that it has sent.
+    pub bytes_copied: u64,
+}
+
+/// What is to be thought of a host, by its last sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum HostState {
+    /// It works.
+    #[serde(rename = "at work")]
+    AtWork,
+    /// It gave no sign for as long as a lease holds.
+    #[serde(rename = "silent: its work is given to others")]
+    Silent,
+    /// It has ended.
+    #[serde(rename = "has left")]
+    HasLeft,
+}
+
+impl HostState {
+    fn of(worker: &Worker, lease: Duration) -> Self {
+        if worker.has_left {
+            Self::HasLeft
+        } else if worker.silent >= lease {
+            Self::Silent
+        } else {
+            Self::AtWork
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::AtWork => "at work",
+            Self::Silent => "silent: its work is given to others",
+            Self::HasLeft => "has left",
+        }
+    }
+}
+
+/// The run that hosts share at a destination now, if there is one.
+pub(super) fn of(ledger: &dyn Ledger, destination: &DestinationName) -> Result<Option<SharedRunStatus>, LedgerError> {
+    let Some(shared) = ledger.shared_runs() else { return Ok(None) };
+    Ok(shared.shared_status(destination)?.map(status_of))
+}
+
+fn status_of(shared: SharedStatus) -> SharedRunStatus {
+    let lease = shared.lease;
+    SharedRunStatus {
+        run_id: shared.run,
+        command: shared.command,
+        phase: match shared.phase {
+            Phase::Plan => "planning",
+            Phase::Work => "working",
+            Phase::Close => "closing",
+        },
+        started: shared.began,
+        ranges: shared.ranges,
+        ranges_done: shared.done,
+        ranges_set_aside: shared.aside,
+        hosts: shared.workers.into_iter().map(|worker| host_of(worker, lease)).collect(),
+    }
+}
+
+fn host_of(worker: Worker, lease: Duration) -> HostStatus {
+    HostStatus {
+        state: HostState::of(&worker, lease),
+        host: worker.host,
+        pid: worker.pid,
+        joined: worker.joined,
+        last_sign: worker.seen,
+        silent_seconds: worker.silent.as_secs(),
+        ranges: worker.ranges,
+        data_files: worker.files,
+        bytes_copied: worker.bytes,
+    }
+}
