@@ -4,7 +4,8 @@ use std::fs;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Observed, Proved};
 use dvb_ledger::{
-    Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunLog as _, RunSummary, Verdict, Verdicts as _,
+    Basis, EntryKind, Ledger, ObjectProof, Record, Reservation, Run, RunLog as _, RunSummary, Signed, Tombstone,
+    Verdict, Verdicts as _,
 };
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, ObjectRole, RunId, Status};
 use dvb_testkit::postgres::{Database, Server};
@@ -50,6 +51,25 @@ fn safe(ledger: &dyn Ledger, id: i64) -> Record {
 }
 
 /// A ledger that a run left behind, with one data file of each.
+fn tombstone(id: i64) -> Tombstone {
+    let signed =
+        Signed { at: "2026-01-02T03:04:05.000Z".to_owned(), user: "a".to_owned(), uid: 1, host: "h".to_owned() };
+    Tombstone {
+        id: DvObjectId(id),
+        kind: EntryKind::DataFile,
+        purge: RunId("20260102T030405Z-purge".to_owned()),
+        destination: here(),
+        basis: "takedown".to_owned(),
+        reference: "case 7".to_owned(),
+        list: String::new(),
+        requested: signed.clone(),
+        approved: None,
+        executed: signed,
+        objects: Vec::new(),
+        proved_at: None,
+    }
+}
+
 fn fill(ledger: &dyn Ledger, of: &[Status]) {
     let run = RunId("20260102T030405Z-one".to_owned());
     let started = "2026-01-02T03:04:05.000Z".to_owned();
@@ -58,6 +78,7 @@ fn fill(ledger: &dyn Ledger, of: &[Status]) {
         .unwrap();
     let records: Vec<_> = (100..)
         .zip(of)
+        .filter(|(_, status)| **status != Status::Purged)
         .map(|(id, status)| match status {
             Status::Ok => safe(ledger, id),
             Status::Pending => record(id, Verdict::Pending),
@@ -66,6 +87,8 @@ fn fill(ledger: &dyn Ledger, of: &[Status]) {
         })
         .collect();
     ledger.record(&here(), &run, &records).unwrap();
+    let purged = (100..).zip(of).filter(|(_, status)| **status == Status::Purged).map(|(id, _)| tombstone(id));
+    ledger.bury(&here(), &run, &purged.collect::<Vec<_>>()).unwrap();
     let finished = "2026-01-02T04:04:05.000Z".to_owned();
     let end = RunSummary { finished, catalogued: 7, exit_code: 1, json: "{}".to_owned() };
     ledger.finish_run(&run, &end).unwrap();
@@ -76,10 +99,10 @@ fn init_twice_is_init_once() {
     let site = Site::new();
     site.call(&["status"]).expect(2).says(&["run `dataverse-backup init`"]);
     site.call(&["init"]).expect(0).says(&["made, version"]);
-    site.call(&["init"]).expect(0).says(&["up to date already, version 9"]);
+    site.call(&["init"]).expect(0).says(&["up to date already, version 10"]);
     site.call(&["init", "-q"]).expect(0).silent();
     let json = site.call(&["init", "--json"]).expect(0).json();
-    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&9.into(), &9.into(), &Value::Null));
+    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&10.into(), &10.into(), &Value::Null));
     assert!(json["ledger"].as_str().unwrap().ends_with("ledger.db"), "{json}");
 }
 

@@ -351,6 +351,57 @@ macro_rules! delegate {
             }
         }
 
+        impl Purges for $ledger {
+            fn request_purge(&self, purge: &Purge, targets: &[PurgeTarget]) -> Result<u64, LedgerError> {
+                self.$write("record the purge", |db| purge::request(db, purge, targets))
+            }
+
+            fn purges(&self) -> Result<Vec<Purge>, LedgerError> {
+                self.$read("list the purges", |db| purge::purges(db))
+            }
+
+            fn advance_purge(&self, purge: &Purge, from: PurgeState) -> Result<bool, LedgerError> {
+                self.$write("record how far the purge has come", |db| purge::advance(db, purge, from))
+            }
+
+            fn purge_targets(&self, number: u64) -> Result<Vec<PurgeTarget>, LedgerError> {
+                self.$read("list what is to be purged", |db| purge::targets(db, number))
+            }
+
+            fn record_purge_targets(&self, number: u64, targets: &[PurgeTarget]) -> Result<(), LedgerError> {
+                self.$write("record what is to be purged", |db| purge::record_targets(db, number, targets))
+            }
+
+            fn bury(
+                &self,
+                destination: &DestinationName,
+                run: &RunId,
+                tombstones: &[Tombstone],
+            ) -> Result<(), LedgerError> {
+                self.$write("record what is purged", |db| purge::bury(db, destination, run, tombstones))
+            }
+
+            fn free_keys(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError> {
+                self.$write("let go of the keys of what is purged", |db| purge::free_keys(db, destination, ids))
+            }
+
+            fn tombstones(&self) -> Result<Vec<Tombstone>, LedgerError> {
+                self.$read("list the tombstones", |db| purge::tombstones(db))
+            }
+
+            fn place_hold(&self, hold: &Hold) -> Result<u64, LedgerError> {
+                self.$write("record the hold", |db| purge::place_hold(db, hold))
+            }
+
+            fn holds(&self) -> Result<Vec<Hold>, LedgerError> {
+                self.$read("list the holds", |db| purge::holds(db))
+            }
+
+            fn release_hold(&self, number: u64, by: &Signed, reference: &str) -> Result<bool, LedgerError> {
+                self.$write("release the hold", |db| purge::release_hold(db, number, by, reference))
+            }
+        }
+
         impl Aggregates for $ledger {
             fn installation_id(&self) -> Result<Option<String>, LedgerError> {
                 self.$read("look up the installation", |db| aggregate::installation_id(db))

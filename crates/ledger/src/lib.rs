@@ -15,6 +15,7 @@ mod incident;
 mod original;
 mod pages;
 mod postgres;
+mod purge;
 mod reserve;
 mod row;
 mod shared;
@@ -30,6 +31,9 @@ pub use event::{Acknowledgement, Agent, Event, EventEnd, History};
 pub use history::{CopyInCustody, Custody};
 pub use incident::{Bytes, Finding, Incident, IncidentNote, Loss, Mended, Mending, Side};
 pub use postgres::PostgresLedger;
+pub use purge::{
+    Buried, Hold, Purge, PurgeState, PurgeTarget, Purged, Purges, Signed, TargetState, Tombstone, digest_of,
+};
 pub use row::{
     Basis, Candidate, Claim, CopyRecord, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record,
     Reservation, Run, RunSummary, State, StateDetail, Verdict,
@@ -57,7 +61,19 @@ pub trait Lock: Send + Sync {
 ///
 /// What it does is cut into traits by use; whoever has a `dyn Ledger` has all of them.
 pub trait Ledger:
-    RunLog + Verdicts + Proofs + Keys + Claims + SourceChecks + Identity + Incidents + History + Aggregates + Send + Sync
+    RunLog
+    + Verdicts
+    + Proofs
+    + Keys
+    + Claims
+    + SourceChecks
+    + Identity
+    + Incidents
+    + History
+    + Aggregates
+    + Purges
+    + Send
+    + Sync
 {
     /// What it is, for messages: host and database, or the file.
     fn describe(&self) -> String;

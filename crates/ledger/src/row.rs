@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::incident::Finding;
 
 /// Data files and datasets have ids of one sequence, but are listed apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
     /// A data file.
+    #[serde(rename = "file")]
     DataFile,
     /// A dataset, for its own objects.
+    #[serde(rename = "dataset")]
     Dataset,
 }
 

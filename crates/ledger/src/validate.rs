@@ -185,7 +185,7 @@ fn state_row(record: &Record, backed_up: bool) -> Result<StateRow<'_>, LedgerErr
 fn failure(id: DvObjectId, status: Status) -> Result<Status, LedgerError> {
     match status {
         Status::FailRead | Status::FailChecksum | Status::FailWrite | Status::FailVerify => Ok(status),
-        Status::Ok | Status::Pending | Status::NotCovered => {
+        Status::Ok | Status::Pending | Status::NotCovered | Status::Purged => {
             Err(unproved(id, format!("{status} was given as a failure")))
         }
     }

@@ -66,11 +66,13 @@ pub enum Status {
     FailVerify,
     /// No bytes that a backup could read, by rule.
     NotCovered,
+    /// Deleted by law: no copy is kept, and none is made again.
+    Purged,
 }
 
 impl Status {
     /// All values, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ok,
         Self::Pending,
         Self::FailRead,
@@ -78,6 +80,7 @@ impl Status {
         Self::FailWrite,
         Self::FailVerify,
         Self::NotCovered,
+        Self::Purged,
     ];
 
     /// As the ledger, the reports and the original's table spell it.
@@ -91,6 +94,7 @@ impl Status {
             Self::FailWrite => "FAIL_WRITE",
             Self::FailVerify => "FAIL_VERIFY",
             Self::NotCovered => "NOT_COVERED",
+            Self::Purged => "PURGED",
         }
     }
 }

@@ -157,6 +157,7 @@ fn meaning(status: Status) -> &'static str {
         Status::FailWrite => "could not be stored at the destination",
         Status::FailVerify => "the copy is missing, or the destination holds other bytes",
         Status::NotCovered => "no bytes that a backup could read, by rule",
+        Status::Purged => "deleted by law, and not copied again",
     }
 }
 

@@ -157,6 +157,7 @@ fn why_not(custody: &Custody) -> Option<&'static str> {
         Status::Pending => Some("no run has checked it"),
         Status::FailWrite => Some("it is not lost: it could not be stored at the destination"),
         Status::NotCovered => Some("it has no bytes that a backup could read, and raises no alarm"),
+        Status::Purged => Some("it was purged, and raises no alarm"),
     }
 }
 

@@ -160,7 +160,7 @@ fn one_file(
     list: &mut List<'_>,
 ) -> Result<bool, RunError> {
     match held.map(|it| it.detail.status) {
-        Some(Status::Ok | Status::NotCovered) => return Ok(false),
+        Some(Status::Ok | Status::NotCovered | Status::Purged) => return Ok(false),
         None
         | Some(Status::Pending | Status::FailRead | Status::FailChecksum | Status::FailWrite | Status::FailVerify) => {}
     }

@@ -406,7 +406,7 @@ fn suspects(setup: &RepairSetup<'_>) -> Result<BTreeSet<DvObjectId>, LedgerError
     let mut found = BTreeSet::new();
     let is_bad = |it: Status| match it {
         Status::FailRead | Status::FailChecksum | Status::FailVerify => true,
-        Status::Ok | Status::Pending | Status::FailWrite | Status::NotCovered => false,
+        Status::Ok | Status::Pending | Status::FailWrite | Status::NotCovered | Status::Purged => false,
     };
     for SinkAt { name, .. } in setup.destinations {
         for kind in [EntryKind::DataFile, EntryKind::Dataset] {

@@ -373,7 +373,9 @@ impl<'a> Examiner<'a> {
 pub(crate) fn is_bad(status: Status) -> bool {
     match status {
         Status::FailRead | Status::FailChecksum => true,
-        Status::Ok | Status::Pending | Status::FailWrite | Status::FailVerify | Status::NotCovered => false,
+        Status::Ok | Status::Pending | Status::FailWrite | Status::FailVerify | Status::NotCovered | Status::Purged => {
+            false
+        }
     }
 }
 

@@ -97,7 +97,7 @@ impl DestinationStatus {
 #[must_use]
 pub fn ending_of(status: Status) -> ExitStatus {
     match status {
-        Status::Ok | Status::NotCovered => ExitStatus::Safe,
+        Status::Ok | Status::NotCovered | Status::Purged => ExitStatus::Safe,
         Status::Pending | Status::FailRead | Status::FailWrite => ExitStatus::NotSafe,
         Status::FailChecksum => ExitStatus::SourceDamaged,
         Status::FailVerify => ExitStatus::DestinationDamaged,

@@ -116,8 +116,8 @@ fn too_few(ledger: &dyn Ledger, destinations: &[&DestinationName], demanded: u64
     let (mut seen, mut first) = (HashSet::new(), Vec::new());
     for destination in destinations {
         ledger.visit_details(destination, None, false, &mut |detail| {
-            let counts =
-                detail.gone_since.is_none() && detail.status != Status::NotCovered && detail.destinations < demanded;
+            let can_have = !matches!(detail.status, Status::NotCovered | Status::Purged);
+            let counts = detail.gone_since.is_none() && can_have && detail.destinations < demanded;
             if counts && !known.contains(&detail.id) && seen.insert(detail.id) && first.len() < NAMED {
                 first.push(detail);
             }

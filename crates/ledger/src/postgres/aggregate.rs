@@ -24,7 +24,7 @@ pub(super) fn files_by_copies(db: &mut Transaction<'_>) -> Result<Vec<FilesByCop
                      FROM backup_copy WHERE state = 'proved' GROUP BY destination, id) c
                  ON c.destination = s.destination AND c.id = s.id
                WHERE s.kind = 'file' AND s.gone_since IS NULL
-               GROUP BY s.id HAVING bool_or(s.status <> 'NOT_COVERED')) AS spread
+               GROUP BY s.id HAVING bool_or(s.status NOT IN ('NOT_COVERED', 'PURGED'))) AS spread
          GROUP BY copies ORDER BY copies",
         &[],
     )?;
@@ -87,7 +87,7 @@ pub(super) fn audits_by_day(db: &mut Transaction<'_>, overdue_before: Option<&st
         "SELECT coalesce(to_char(nullif(audited_at, '-infinity') AT TIME ZONE 'UTC', 'YYYY-MM-DD'), '') AS day,
                 coalesce(audited_at < $1::text::timestamptz, false) AS overdue, count(*)
          FROM (SELECT max(audited_at) AS audited_at FROM backup_state
-               WHERE kind = 'file' AND gone_since IS NULL AND status <> 'NOT_COVERED' GROUP BY id) AS audited
+               WHERE kind = 'file' AND gone_since IS NULL AND status NOT IN ('NOT_COVERED', 'PURGED') GROUP BY id) AS audited
          GROUP BY day, overdue ORDER BY day, overdue DESC",
         &[&overdue_before],
     )?;

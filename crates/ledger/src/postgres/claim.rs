@@ -14,7 +14,7 @@ use crate::{Basis, Claim, CopyRecord, LedgerCopy};
 
 pub(super) fn is_blank(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<bool, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
-    let sql = "SELECT NOT EXISTS (SELECT FROM backup_state WHERE destination = $1 AND status NOT IN ('PENDING', 'NOT_COVERED'))
+    let sql = "SELECT NOT EXISTS (SELECT FROM backup_state WHERE destination = $1 AND status NOT IN ('PENDING', 'NOT_COVERED', 'PURGED'))
                   AND NOT EXISTS (SELECT FROM backup_copy WHERE destination = $1 AND state = 'proved')";
     Ok(db.query_one(sql, &[&destination])?.try_get(0)?)
 }
@@ -70,6 +70,7 @@ pub(super) fn claim(
          FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::bigint[], $8::bytea[],
                      $9::text[], $10::text[])
               AS w (id, role, version, key, state, size, sha256, evidence, proved_at)
+         WHERE NOT EXISTS (SELECT FROM backup_tombstone t WHERE t.id = w.id)
          ON CONFLICT DO NOTHING",
         &[
             &destination,

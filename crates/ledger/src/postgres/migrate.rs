@@ -7,7 +7,7 @@ use postgres::{Client, Transaction};
 use super::{Fault, open};
 use crate::{LedgerError, Migration};
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("../../../../sql/ledger/postgres/001_tables.sql"),
     include_str!("../../../../sql/ledger/postgres/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/postgres/003_incidents.sql"),
@@ -17,6 +17,7 @@ const STEPS: [&str; 9] = [
     include_str!("../../../../sql/ledger/postgres/007_installation.sql"),
     include_str!("../../../../sql/ledger/postgres/008_events.sql"),
     include_str!("../../../../sql/ledger/postgres/009_shared_runs.sql"),
+    include_str!("../../../../sql/ledger/postgres/010_purges.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/postgres/datafilestatus.sql");
 

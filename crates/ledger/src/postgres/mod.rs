@@ -12,6 +12,7 @@ mod lock;
 mod migrate;
 mod open;
 mod presence;
+mod purge;
 mod read;
 mod shared;
 mod source;
@@ -32,10 +33,11 @@ use crate::pages::Pages;
 use crate::trace;
 use crate::{
     Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
-    Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Holder, Holding, Identity, Incident,
+    Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Hold, Holder, Holding, Identity, Incident,
     Incidents, Joining, Keys, Lease, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Presence,
-    ProofDay, Proofs, RangeEnd, Record, Reservation, Run, RunLog, RunSummary, SharedRun, SharedRuns, SharedStatus,
-    SourceChecks, SourceDamage, State, StateDetail, UnprovedCopies, Verdicts, WorkRange,
+    ProofDay, Proofs, Purge, PurgeState, PurgeTarget, Purges, RangeEnd, Record, Reservation, Run, RunLog, RunSummary,
+    SharedRun, SharedRuns, SharedStatus, Signed, SourceChecks, SourceDamage, State, StateDetail, Tombstone,
+    UnprovedCopies, Verdicts, WorkRange,
 };
 
 /// How long the database may say nothing while an answer is waited for.

@@ -82,7 +82,8 @@ pub(super) fn error(target: &PostgresTarget, what: &'static str, error: Error) -
             remedy:
                 "run there as the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON backup_destination, \
                      backup_run, backup_state, backup_copy, backup_incident, backup_lock, \
-                     backup_shared, backup_range, backup_worker TO the role that this program logs in as; GRANT SELECT \
+                     backup_shared, backup_range, backup_worker, backup_purge, backup_purge_target, \
+                     backup_tombstone, backup_hold TO the role that this program logs in as; GRANT SELECT \
                      ON backup_schema, datafilestatus_original TO the same"
                     .into(),
             source: error.into(),

@@ -227,7 +227,8 @@ pub(super) fn counts(
 ) -> Result<(Vec<(Status, u64)>, u64), Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok((Vec::new(), 0)) };
     let rows = db.query(
-        "SELECT status, count(*) FILTER (WHERE gone_since IS NULL), count(gone_since) FROM backup_state
+        "SELECT status, count(*) FILTER (WHERE gone_since IS NULL OR status = 'PURGED'),
+                count(gone_since) FILTER (WHERE status <> 'PURGED') FROM backup_state
          WHERE destination = $1 AND kind = 'file' GROUP BY status",
         &[&destination],
     )?;

@@ -318,7 +318,8 @@ const STATES: &str = "
         method = excluded.method, run = excluded.run,
         last_backup = coalesce(excluded.last_backup, s.last_backup),
         gone_since = NULL, recorded_at = excluded.recorded_at,
-        audited_at = greatest(excluded.audited_at, s.audited_at)";
+        audited_at = greatest(excluded.audited_at, s.audited_at)
+    WHERE s.status <> 'PURGED'";
 
 fn write_states(
     db: &mut Transaction<'_>,

@@ -21,7 +21,7 @@ pub(super) fn files_by_copies(db: &Connection) -> Result<Vec<FilesByCopies>, Fau
                        ON c.destination = s.destination AND c.id = s.id AND c.state = 'proved'
                      WHERE s.kind = 'file' AND s.gone_since IS NULL
                      GROUP BY s.destination, s.id)
-               GROUP BY id HAVING sum(status <> 'NOT_COVERED') > 0)
+               GROUP BY id HAVING sum(status NOT IN ('NOT_COVERED', 'PURGED')) > 0)
          GROUP BY copies ORDER BY copies",
     )?;
     let mut rows = statement.query([])?;
@@ -100,7 +100,7 @@ pub(super) fn audits_by_day(db: &Connection, overdue_before: Option<&str>) -> Re
         "SELECT substr(audited_at, 1, 10) AS day,
                 coalesce(audited_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?1), 0) AS overdue, count(*)
          FROM (SELECT max(audited_at) AS audited_at FROM backup_state
-               WHERE kind = 'file' AND gone_since IS NULL AND status <> 'NOT_COVERED' GROUP BY id)
+               WHERE kind = 'file' AND gone_since IS NULL AND status NOT IN ('NOT_COVERED', 'PURGED') GROUP BY id)
          GROUP BY day, overdue ORDER BY day, overdue DESC",
     )?;
     let mut rows = statement.query([overdue_before])?;

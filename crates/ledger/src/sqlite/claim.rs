@@ -12,7 +12,7 @@ use crate::{Claim, CopyRecord, LedgerCopy};
 
 pub(super) fn is_blank(db: &Connection, destination: &DestinationName) -> Result<bool, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(true) };
-    let sql = "SELECT NOT EXISTS (SELECT 1 FROM backup_state WHERE destination = ?1 AND status NOT IN ('PENDING', 'NOT_COVERED'))
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM backup_state WHERE destination = ?1 AND status NOT IN ('PENDING', 'NOT_COVERED', 'PURGED'))
                   AND NOT EXISTS (SELECT 1 FROM backup_copy WHERE destination = ?1 AND state = 'proved')";
     Ok(db.query_row(sql, [destination], |row| row.get(0))?)
 }
@@ -54,7 +54,8 @@ pub(super) fn claim(
     let mut copy = db.prepare_cached(&format!(
         "INSERT INTO backup_copy (
              destination, id, role, version, key, state, size, sha256, evidence, proved_at, first_seen, adopted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, strftime('%Y-%m-%dT%H:%M:%fZ', ?10), {now}, 1)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, strftime('%Y-%m-%dT%H:%M:%fZ', ?10), {now}, 1
+         WHERE NOT EXISTS (SELECT 1 FROM backup_tombstone WHERE id = ?2)
          ON CONFLICT DO NOTHING"
     ))?;
     for CopyRow { id, role, version, key, state, size, sha256, evidence, proved_at } in copies {

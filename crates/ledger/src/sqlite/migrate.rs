@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 9] = [
+pub(super) const STEPS: [&str; 10] = [
     include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
     include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
     include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
@@ -17,6 +17,7 @@ pub(super) const STEPS: [&str; 9] = [
     include_str!("../../../../sql/ledger/sqlite/007_installation.sql"),
     include_str!("../../../../sql/ledger/sqlite/008_events.sql"),
     include_str!("../../../../sql/ledger/sqlite/009_shared_runs.sql"),
+    include_str!("../../../../sql/ledger/sqlite/010_purges.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
 

@@ -11,6 +11,7 @@ mod installation;
 mod lock;
 mod migrate;
 mod open;
+mod purge;
 mod read;
 mod source;
 mod write;
@@ -28,9 +29,10 @@ use crate::pages::Pages;
 use crate::trace;
 use crate::{
     Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
-    Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Holder, Holding, Identity, Incident,
-    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, ProofDay, Proofs, Record,
-    Reservation, Run, RunLog, RunSummary, SourceChecks, SourceDamage, State, StateDetail, UnprovedCopies, Verdicts,
+    Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Hold, Holder, Holding, Identity, Incident,
+    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, ProofDay, Proofs, Purge,
+    PurgeState, PurgeTarget, Purges, Record, Reservation, Run, RunLog, RunSummary, Signed, SourceChecks, SourceDamage,
+    State, StateDetail, Tombstone, UnprovedCopies, Verdicts,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.

@@ -174,7 +174,7 @@ pub(super) fn candidates(db: &Connection, wanted: &[(String, String)]) -> Result
 pub(super) fn counts(db: &Connection, destination: &DestinationName) -> Result<(Vec<(Status, u64)>, u64), Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok((Vec::new(), 0)) };
     let mut statement = db.prepare_cached(
-        "SELECT status, sum(gone_since IS NULL), sum(gone_since IS NOT NULL) FROM backup_state
+        "SELECT status, sum(gone_since IS NULL OR status = 'PURGED'), sum(gone_since IS NOT NULL AND status <> 'PURGED') FROM backup_state
          WHERE destination = ?1 AND kind = 'file' GROUP BY status",
     )?;
     let rows = statement.query_map([destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

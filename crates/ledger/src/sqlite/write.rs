@@ -188,7 +188,8 @@ fn write_states(db: &Connection, destination: i64, run: &RunId, changes: &Change
              method = excluded.method, run = excluded.run,
              last_backup = coalesce(excluded.last_backup, s.last_backup),
              gone_since = NULL, recorded_at = excluded.recorded_at,
-             audited_at = max(excluded.audited_at, s.audited_at)"
+             audited_at = max(excluded.audited_at, s.audited_at)
+         WHERE s.status <> 'PURGED'"
     ))?;
     for row in &changes.states {
         statement.execute(params![

@@ -27,7 +27,7 @@ fn copy(id: i64, state: CopyState) -> CopyRecord {
     }
 }
 
-fn claim(id: i64, state: CopyState) -> Claim {
+pub(crate) fn claim(id: i64, state: CopyState) -> Claim {
     Claim {
         id: DvObjectId(id),
         kind: EntryKind::DataFile,

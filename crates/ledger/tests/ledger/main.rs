@@ -15,6 +15,7 @@ mod made;
 mod migration;
 mod plans;
 mod postgres;
+mod purges;
 mod reports;
 mod reservations;
 mod shared;
@@ -109,6 +110,9 @@ macro_rules! suite {
             incidents::are_opened_and_closed_by_looks_at_copies,
             incidents::are_opened_and_closed_by_verdicts,
             incidents::from_before_are_kept,
+            purges::go_from_their_request_to_their_end,
+            purges::leave_tombstones_and_no_names,
+            purges::are_kept_from_by_holds,
             aggregates::data_files_and_bytes_are_counted_by_copies,
             aggregates::what_is_not_covered_is_counted_by_reason,
             aggregates::proofs_are_counted_by_day,

@@ -52,7 +52,8 @@ pub(crate) fn a_newer_ledger_is_refused(bench: &dyn Bench) {
 pub(crate) const BACK_TO_FIVE: &str = "DROP VIEW datafilestatus; DROP TABLE backup_installation;
     ALTER TABLE backup_destination DROP COLUMN marked_at; DROP INDEX backup_state_audited; DROP TABLE backup_mark;
     ALTER TABLE backup_state DROP COLUMN audited_at; DROP TABLE backup_event; DROP TABLE backup_acknowledgement;
-    DROP TABLE IF EXISTS backup_worker; DROP TABLE IF EXISTS backup_range; DROP TABLE IF EXISTS backup_shared;";
+    DROP TABLE IF EXISTS backup_worker; DROP TABLE IF EXISTS backup_range; DROP TABLE IF EXISTS backup_shared;
+    DROP TABLE backup_hold; DROP TABLE backup_tombstone; DROP TABLE backup_purge_target; DROP TABLE backup_purge;";
 
 pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     let ledger = bench.migrated();
@@ -64,6 +65,6 @@ pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     ));
     let ledger = bench.open();
     assert!(matches!(ledger.counts(&here()), Err(LedgerError::NotMigrated { .. })));
-    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 9, adopted: None });
+    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 10, adopted: None });
     assert_eq!(ledger.oldest_copies(&here(), None, "2100-01-01T00:00:00Z", 9).unwrap().len(), 1);
 }

@@ -239,7 +239,7 @@ fn all_is_safe(destination: &DestinationReport, acknowledged: u64) -> Promise {
     let count =
         |wanted: Status| destination.statuses.iter().find(|it| it.status == wanted.name()).map_or(0, |it| it.files);
     let all: u64 = destination.statuses.iter().map(|it| it.files).sum();
-    let covered = all - count(Status::NotCovered);
+    let covered = all - count(Status::NotCovered) - count(Status::Purged);
     let not_safe = covered - count(Status::Ok);
     let mut figures = match (&destination.last_run, not_safe) {
         (None, _) => "no run of everything has ended in the last 13 months".to_owned(),

@@ -257,7 +257,7 @@ fn unread(job: &Job, why: &str, of_all: Option<ExitStatus>) -> Outcome {
     let stands = match job.due.was {
         Some(Status::FailChecksum | Status::FailVerify) => true,
         Some(Status::Ok | Status::FailRead | Status::FailWrite) => of_all.is_some(),
-        Some(Status::Pending | Status::NotCovered) | None => false,
+        Some(Status::Pending | Status::NotCovered | Status::Purged) | None => false,
     };
     let found = match job.due.was {
         _ if !job.damaged.is_empty() => failed(job, Status::FailVerify, why.to_owned()),
