@@ -9,6 +9,7 @@ mod hint;
 mod last_resort;
 mod monitor;
 mod notice;
+mod outcome;
 mod output;
 mod progress;
 mod report;

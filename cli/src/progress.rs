@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dvb_engine::{Event, Observer};
 use dvb_model::DestinationName;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::{Level, Screen, Verbosity, plain};
 use crate::report;
@@ -31,7 +31,17 @@ pub(crate) struct Progress<'a> {
     held_back: Mutex<Vec<String>>,
 }
 
+/// The bars of one call, so that they do not write over each other.
+pub(crate) fn bars() -> MultiProgress {
+    MultiProgress::with_draw_target(ProgressDrawTarget::stderr())
+}
+
 impl<'a> Progress<'a> {
+    /// Of a call that does one thing at a time; `destination` is the name to show.
+    pub(crate) fn alone(screen: &'a Screen, destination: Option<&DestinationName>) -> Self {
+        Self::new(screen, &bars(), destination)
+    }
+
     /// `bars` are those of the call, `destination` its name where there are several.
     pub(crate) fn new(screen: &'a Screen, bars: &MultiProgress, destination: Option<&DestinationName>) -> Self {
         let bar = screen.progress.then(|| {

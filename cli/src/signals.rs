@@ -8,14 +8,23 @@ use dvb_engine::{CancelToken, ExitStatus};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::exit::Failure;
 use crate::last_resort;
 
 /// How long a run may take to end in order.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What stops a command from now on: a signal, or the end of its time.
+pub(crate) fn stop(budget: Option<Duration>) -> Result<CancelToken, Failure> {
+    let stop = CancelToken::new().within(budget);
+    watch(stop.clone()).map_err(Failure::Signals)?;
+    last_resort::watch(&stop, budget);
+    Ok(stop)
+}
+
 /// From now on the first signal sets `stop`. Ten seconds later, or at a second signal, the process ends as it stands:
 /// what is recorded is true at any moment.
-pub(crate) fn watch(stop: CancelToken) -> io::Result<()> {
+fn watch(stop: CancelToken) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         let mut first = None;

@@ -5,11 +5,9 @@ use std::fmt::Write as _;
 use dvb_build as build;
 use dvb_config::Destination;
 use dvb_engine::{
-    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, CancelToken, Condition, ExitStatus, Names,
-    audit, new_run_id,
+    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, ExitStatus, Names, audit, new_run_id,
 };
 use dvb_model::DestinationName;
-use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::selection_args;
@@ -18,7 +16,7 @@ use crate::exit::Failure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::plain;
 use crate::progress::Progress;
-use crate::{last_resort, report, signals};
+use crate::{report, signals};
 
 /// How many findings are named on stderr.
 const NAMED: usize = 20;
@@ -60,15 +58,12 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result
     let VerifyArgs { jobs, older_than, sample, time_budget, .. } = args.which;
     let config = &context.config;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
-    let stop = CancelToken::new().within(args.which.time_budget);
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    last_resort::watch(&stop, args.which.time_budget);
+    let stop = signals::stop(args.which.time_budget)?;
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
     let ledger = build::ledger(config, jobs, &stop)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let show = Progress::new(&context.screen, &bars, None);
+    let show = Progress::alone(&context.screen, None);
     let setup = AuditSetup {
         catalog: catalogue.as_catalog(),
         stores: &stores,

@@ -6,22 +6,18 @@ use std::fs;
 use dvb_build as build;
 use dvb_config::Destination;
 use dvb_engine::{CancelToken, DrillOptions, DrillSetup, DrillSummary, ExitStatus, Names, SinkAt, drill, new_run_id};
-use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde_json::json;
 
+use super::Context;
 use super::destination_args::DestinationArgs;
 use super::from_snapshot::{self, FromSnapshot, KnownCopies};
 use super::selection_args::{self, SelectionArgs};
-use super::{Context, one_shape};
 use crate::exit::Failure;
-use crate::notice::{self, Ended, Notice, Reach, did_not_end_well, found};
-use crate::output::{plain, plain_lines};
+use crate::notice::{self, Notice, Reach};
+use crate::outcome::{Counted, InWords, Outcome, Outcomes};
+use crate::output::plain;
 use crate::progress::Progress;
-use crate::report::{self, bytes, data_files};
+use crate::report::{bytes, data_files};
 use crate::signals;
-
-/// Failures that are named on stderr.
-const NAMED: usize = 20;
 
 /// Restore a random sample from a destination, compare it, and record that
 ///
@@ -62,40 +58,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
-    let stop = CancelToken::new();
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    let (mut ended, mut objects) = (Vec::new(), Vec::new());
-    let (mut outcomes, mut sections) = (Vec::new(), Vec::new());
-    for destination in destinations {
-        match one(args, context, destination, &stop) {
-            Ok(summary) => {
-                ended.push(Ended::new(&destination.name, summary.ending));
-                outcomes.push(outcome(&summary));
-                sections.push(format!("{}\n{}\n", text(&summary), trouble(&summary, usize::MAX)));
-                show(context, &summary)?;
-                objects.push(json!(summary));
-            }
-            Err(failure) => {
-                ended.push(Ended::new(&destination.name, failure.ending()));
-                outcomes.push(did_not_end_well(Some(&destination.name), failure.ending()));
-                sections.push(report::of_destination(&destination.name, &plain_lines(&failure.text())) + "\n");
-                context.screen.warn(&report::of_destination(&destination.name, &failure.text()));
-                let code = failure.ending().code();
-                objects.push(json!({ "destination": destination.name, "error": failure.text(), "exit_code": code }));
-            }
-        }
-    }
-    let notice = Notice::new("drill", ended, outcomes, sections);
-    if context.screen.json {
-        context.screen.print_json(&one_shape("destinations", objects, notice.ending()))?;
-    }
-    Ok(notice)
+    let stop = signals::stop(None)?;
+    let one =
+        |destination: &&Destination| Outcome::new(&destination.name, one(args, context, destination, &stop), &stop);
+    let outcomes = Outcomes(destinations.iter().map(one).collect());
+    outcomes.tell(&context.screen, "destinations")?;
+    Ok(outcomes.notice("drill"))
 }
 
 fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelToken) -> Result<DrillSummary, Failure> {
     let config = &context.config;
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
+    let progress = Progress::alone(&context.screen, Some(&destination.name));
     let jobs = args.jobs.unwrap_or(destination.jobs);
     let known = KnownCopies::open(&args.from_snapshot, context, &[destination], jobs, &progress, stop)?;
     let catalogue = known.catalogue(context)?;
@@ -139,22 +112,23 @@ fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelT
     Ok(done?)
 }
 
-fn show(context: &Context, summary: &DrillSummary) -> Result<(), Failure> {
-    let screen = &context.screen;
-    if summary.ending != ExitStatus::Safe {
-        screen.alarm(&trouble(summary, NAMED));
+impl InWords for DrillSummary {
+    fn ending(&self) -> ExitStatus {
+        self.ending
     }
-    if screen.json || !screen.is_chatty() {
-        return Ok(());
-    }
-    screen.print(&text(summary))
-}
 
-/// What was found, for a subject.
-fn outcome(summary: &DrillSummary) -> String {
-    let lost = if summary.aborted.is_some() { 0 } else { summary.sample.saturating_sub(summary.good) };
-    let one = "data file that does not come back";
-    found(&[(lost, one, "data files that do not come back")], Some(&summary.destination), summary.ending)
+    fn text(&self) -> String {
+        text(self)
+    }
+
+    fn trouble(&self, limit: usize) -> String {
+        trouble(self, limit)
+    }
+
+    fn found(&self) -> Vec<Counted> {
+        let lost = if self.aborted.is_some() { 0 } else { self.sample.saturating_sub(self.good) };
+        vec![(lost, "data file that does not come back", "data files that do not come back")]
+    }
 }
 
 fn text(summary: &DrillSummary) -> String {

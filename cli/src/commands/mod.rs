@@ -27,7 +27,6 @@ mod verify_args;
 use clap::Subcommand;
 use dvb_build as build;
 use dvb_engine::ExitStatus;
-use serde_json::{Map, Value};
 
 use crate::args::Arguments;
 use crate::exit::Failure;
@@ -128,18 +127,6 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
         Command::Completions(args) => completions::run(&args, &screen),
         Command::Man(args) => man::run(&args, &screen),
     }
-}
-
-/// What a command prints with `--json` that does the same for each destination: under `name` one object for each, and
-/// how all of it ended. The keys of a single destination's object stand beside them too.
-fn one_shape(name: &str, objects: Vec<Value>, ending: ExitStatus) -> Value {
-    let mut all = match objects.as_slice() {
-        [Value::Object(only)] => only.clone(),
-        _ => Map::new(),
-    };
-    all.insert(name.to_owned(), objects.into());
-    all.insert("exit_code".to_owned(), ending.code().into());
-    all.into()
 }
 
 impl Context {

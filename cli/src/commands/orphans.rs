@@ -7,7 +7,6 @@ use dvb_engine::{
 };
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde_json::json;
 
 use super::Context;
@@ -15,7 +14,7 @@ use super::destination_args::DestinationArgs;
 use crate::exit::Failure;
 use crate::output::{Screen, plain};
 use crate::progress::Progress;
-use crate::{report, signals};
+use crate::{outcome, report, signals};
 use dvb_config::Destination;
 
 /// Missing objects that are held in memory at once: some 50 MB.
@@ -42,8 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
-    let stop = CancelToken::new();
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let stop = signals::stop(None)?;
     let ledger = build::ledger(&context.config, 2, &stop)?;
     let listing = Listing { context, ledger: ledger.as_ref(), stop: &stop };
     let mut page = OrphanPrinter::new(&context.screen);
@@ -83,11 +81,7 @@ impl Listing<'_> {
             }
             Err(failure) => {
                 page.failure(&destination.name, &failure)?;
-                Ok(self
-                    .stop
-                    .signalled()
-                    .and_then(|it| u8::try_from(it).ok())
-                    .map_or(failure.ending(), ExitStatus::Signalled))
+                Ok(outcome::ending(Err(&failure), self.stop))
             }
         }
     }
@@ -98,8 +92,7 @@ impl Listing<'_> {
         let catalogue = build::catalogue(config)?;
         let names = config.destinations.iter().map(|it| it.name.clone());
         let others: Vec<DestinationName> = names.filter(|it| *it != destination.name).collect();
-        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let progress = Progress::new(screen, &bars, Some(&destination.name));
+        let progress = Progress::alone(screen, Some(&destination.name));
         progress.begin("listing");
         let setup = OrphansSetup {
             catalog: catalogue.as_catalog(),

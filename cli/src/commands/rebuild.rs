@@ -8,21 +8,16 @@ use dvb_engine::{
     CancelToken, ClaimCounts, ExitStatus, RebuildOptions, RebuildSetup, RebuildSummary, new_run_id, rebuild,
 };
 use dvb_ledger::Ledger;
-use dvb_model::DestinationName;
-use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde_json::{Value, json};
 
 use super::destination_args::DestinationArgs;
-use super::{Context, from_snapshot, init, one_shape};
+use super::{Context, from_snapshot, init};
 use crate::exit::Failure;
-use crate::output::{Verbosity, plain};
+use crate::outcome::{Counted, InWords, Outcome, Outcomes};
+use crate::output::plain;
 use crate::progress::Progress;
 use crate::report::{self, data_files};
 use crate::signals;
 use dvb_config::Destination;
-
-/// How many missing objects are named on stderr.
-const NAMED: usize = 20;
 
 /// Make a lost ledger again from the destination
 ///
@@ -55,25 +50,18 @@ pub(crate) struct Args {
     accept_other_dataverse: bool,
 }
 
-type RebuildOutcome<'a> = (&'a DestinationName, Result<RebuildSummary, Failure>);
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
     from_snapshot::check(&from_snapshot::which(args.snapshot.as_deref()), &destinations)?;
-    let stop = CancelToken::new();
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let stop = signals::stop(None)?;
     init::make_folder(&context.config)?;
     let ledger = build::ledger(&context.config, 1, &stop)?;
     ledger.migrate()?;
-    let one = |it: &&'_ Destination| make_again(args, context, it, ledger.as_ref(), &stop);
-    let outcomes: Vec<RebuildOutcome<'_>> = destinations.iter().map(|it| (&it.name, one(it))).collect();
-    let ending_of = |it: &RebuildOutcome<'_>| it.1.as_ref().map_or_else(Failure::ending, |it| it.ending);
-    let ending = outcomes.iter().map(ending_of).min().unwrap_or(ExitStatus::Safe);
-    outcomes.iter().try_for_each(|it| show(context, it))?;
-    if context.screen.json {
-        context.screen.print_json(&object(&outcomes, ending))?;
-    }
-    Ok(ending)
+    let again = |destination: &Destination| make_again(args, context, destination, ledger.as_ref(), &stop);
+    let one = |destination: &&Destination| Outcome::new(&destination.name, again(destination), &stop);
+    let outcomes = Outcomes(destinations.iter().map(one).collect());
+    outcomes.answer(&context.screen, "runs")?;
+    Ok(outcomes.ending())
 }
 
 fn make_again(
@@ -84,8 +72,7 @@ fn make_again(
     stop: &CancelToken,
 ) -> Result<RebuildSummary, Failure> {
     let sink = build::sink(destination)?;
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let progress = Progress::new(&context.screen, &bars, Some(&destination.name));
+    let progress = Progress::alone(&context.screen, Some(&destination.name));
     progress.begin("reading the snapshot");
     let catalogue = match build::catalogue(&context.config) {
         Ok(reader) => Some(reader),
@@ -113,31 +100,22 @@ fn make_again(
     Ok(done?)
 }
 
-fn show(context: &Context, (destination, result): &RebuildOutcome<'_>) -> Result<(), Failure> {
-    let screen = &context.screen;
-    match result {
-        Ok(summary) => {
-            let trouble = trouble(summary);
-            if !trouble.is_empty() {
-                screen.alarm(&trouble);
-            }
-            if screen.json || screen.verbosity == Verbosity::Quiet { Ok(()) } else { screen.print(&text(summary)) }
-        }
-        Err(failure) => {
-            screen.fail(&report::of_destination(destination, &failure.text()));
-            Ok(())
-        }
+impl InWords for RebuildSummary {
+    fn ending(&self) -> ExitStatus {
+        self.ending
     }
-}
 
-fn object(outcomes: &[RebuildOutcome<'_>], ending: ExitStatus) -> Value {
-    let one = |(destination, result): &RebuildOutcome<'_>| match result {
-        Ok(summary) => json!(summary),
-        Err(failure) => json!({
-            "command": "rebuild", "destination": destination, "exit_code": failure.ending().code(), "error": failure.text()
-        }),
-    };
-    one_shape("runs", outcomes.iter().map(one).collect(), ending)
+    fn text(&self) -> String {
+        text(self)
+    }
+
+    fn trouble(&self, limit: usize) -> String {
+        trouble(self, limit)
+    }
+
+    fn found(&self) -> Vec<Counted> {
+        vec![(self.claimed.missing, "missing copy", "missing copies")]
+    }
 }
 
 fn text(it: &RebuildSummary) -> String {
@@ -163,19 +141,19 @@ fn text(it: &RebuildSummary) -> String {
 }
 
 /// What is wrong, for stderr; empty where all is well.
-fn trouble(summary: &RebuildSummary) -> String {
+fn trouble(summary: &RebuildSummary, limit: usize) -> String {
     let mut lines: Vec<String> =
         summary.notes.iter().map(|note| report::of_destination(&summary.destination, &plain(note))).collect();
     lines.extend(
         summary.aborted.iter().map(|why| format!("destination {}: stopped early: {}", summary.destination, plain(why))),
     );
-    for missing in summary.missing.iter().take(NAMED) {
+    for missing in summary.missing.iter().take(limit) {
         let id = missing.data_file_id.map(|it| format!("file {it}"));
         let parts = [id.as_deref(), missing.dataset.as_deref(), missing.name.as_deref(), Some(missing.key.as_str())];
         let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
         lines.push(format!("  {}: {}", parts.join(", "), missing.reason));
     }
-    let rest = summary.claimed.missing.saturating_sub(summary.missing.len().min(NAMED) as u64);
+    let rest = summary.claimed.missing.saturating_sub(summary.missing.len().min(limit) as u64);
     if rest > 0 {
         lines.push(format!("  and {rest} more; see --json, or dataverse-backup status --failed"));
     }

@@ -7,7 +7,6 @@ use dvb_engine::{
     CancelToken, ExitStatus, Names, Options, Outcome, Overrides, RepairCounts, RepairItem, RepairOptions, RepairSetup,
     RepairSummary, SinkAt, new_run_id, repair,
 };
-use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::destination_args::DestinationArgs;
@@ -108,8 +107,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
-    let stop = CancelToken::new();
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let stop = signals::stop(None)?;
     let mut summary = look(args, context, destinations, &stop)?;
     for run in &mut summary.runs {
         run.error = run.error.take().map(|text| hint::with(text, run.hint.as_ref()));
@@ -139,8 +137,7 @@ fn look(
     options.how.selection = selection_args::resolve(&asked, context, &names, &stores.default.0, stop)?;
     let sinks = sinks(context, destinations)?;
     let origins: Vec<SinkAt<'_>> = sinks.iter().map(|(name, sink)| SinkAt { name, sink: sink.as_ref() }).collect();
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let progress = Progress::new(&context.screen, &bars, None);
+    let progress = Progress::alone(&context.screen, None);
     let setup = RepairSetup {
         catalog: catalogue.as_catalog(),
         stores: &stores,

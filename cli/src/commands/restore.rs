@@ -9,7 +9,6 @@ use dvb_engine::{
 };
 use dvb_model::DestinationName;
 use dvb_storage::{Folder, Sink, chain};
-use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::Context;
 use super::from_snapshot::{FromSnapshot, KnownCopies};
@@ -148,8 +147,7 @@ enum RestorePlace {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let names: Vec<_> = args.destination.iter().cloned().collect();
     let destinations = context.destinations(&names)?;
-    let stop = CancelToken::new();
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let stop = signals::stop(None)?;
     let summary = give_back(args, context, &destinations, &stop)?;
     show(context, &summary)?;
     if args.in_place && !args.dry_run && !args.from_snapshot.is_asked() {
@@ -168,8 +166,7 @@ fn give_back(
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
     let mut options = args.options(context, jobs, first.and_then(|it| it.bandwidth_limit));
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-    let progress = Progress::new(&context.screen, &bars, None);
+    let progress = Progress::alone(&context.screen, None);
     let asked = &args.from_snapshot;
     // What goes into a folder needs no store.
     let needs_stores = args.in_place || !asked.is_asked();

@@ -9,20 +9,20 @@ use dvb_engine::{
 };
 use dvb_notify::{self as notify, Change, Metrics, Work};
 use dvb_storage::{Sink, chain};
-use indicatif::{MultiProgress, ProgressDrawTarget};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::Context;
 use super::destination_args::DestinationArgs;
 use super::selection_args::{self, SelectionArgs};
-use super::{Context, one_shape};
 use crate::args;
 use crate::exit::Failure;
 use crate::notice::Notice;
+use crate::outcome::{self, one_shape};
 use crate::output::{Level, Verbosity, plain};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::report::{self, RunOutcome};
-use crate::{hint, last_resort, signals};
+use crate::{hint, signals};
 use dvb_config::{Config, Destination};
 
 /// How long a run lists the stores at most.
@@ -190,9 +190,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     // The longest one: where one has none, the command has none.
     let budgets: Option<Vec<Duration>> = destinations.iter().map(|it| args.time_budget.or(it.time_budget)).collect();
     let budget = budgets.and_then(|it| it.into_iter().max());
-    let stop = CancelToken::new().within(budget);
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    last_resort::watch(&stop, budget);
+    let stop = signals::stop(budget)?;
     let outcomes = copy(args, context, &destinations, &stop);
     let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
     show(context, &outcomes, ending);
@@ -230,7 +228,7 @@ impl Ran {
 /// All destinations at once, from the beginning to what is said of each at once.
 fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &CancelToken) -> Vec<RunOutcome> {
     let started = Timestamp::now();
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let bars = progress::bars();
     let several = destinations.len() > 1;
     let name = |it: &'_ Destination| several.then(|| it.name.clone());
     let shows: Vec<_> =
@@ -239,14 +237,9 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
         Ok(results) => results,
         Err(failure) => refused(failure, destinations.len()),
     };
-    let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
     let outcomes = destinations.iter().zip(shows).zip(results).map(|((destination, show), ran)| {
         let Ran { result, room, share } = ran;
-        let ending = match (&result, signal) {
-            (Ok(summary), _) => summary.ending,
-            (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
-            (Err(failure), None) => failure.ending(),
-        };
+        let ending = outcome::ending(result.as_ref().map(|summary| summary.ending), stop);
         let finished = Timestamp::now();
         let outcome =
             RunOutcome { destination: destination.name.clone(), started, finished, result, room, share, ending };

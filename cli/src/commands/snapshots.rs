@@ -28,8 +28,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.destinations.names)?;
-    let stop = CancelToken::new();
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
+    let stop = signals::stop(None)?;
     let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
     for destination in destinations {
         let name = &destination.name;

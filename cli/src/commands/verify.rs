@@ -9,23 +9,19 @@ use dvb_engine::{
     verify,
 };
 use dvb_ledger::Ledger;
-use dvb_model::DestinationName;
-use indicatif::{MultiProgress, ProgressDrawTarget};
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::Context;
 use super::from_snapshot::{FromSnapshot, KnownCopies};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
-use super::{Context, one_shape};
 use crate::exit::Failure;
-use crate::notice::{self, Ended, Notice, Reach, found};
-use crate::output::{plain, plain_lines};
-use crate::progress::Progress;
-use crate::{last_resort, report, signals};
+use crate::notice::{self, Notice, Reach};
+use crate::outcome::{Counted, InWords, Outcome, Outcomes};
+use crate::output::plain;
+use crate::progress::{self, Progress};
+use crate::{report, signals};
 use dvb_config::Destination;
-
-/// How many damaged copies are named on stderr.
-const NAMED: usize = 20;
 
 /// Check the copies again: are they still what was proved?
 ///
@@ -74,14 +70,6 @@ impl Args {
     }
 }
 
-/// What became of one destination.
-struct VerifyOutcome<'a> {
-    destination: &'a DestinationName,
-    result: Result<VerifySummary, Failure>,
-    ending: ExitStatus,
-    held_back: Vec<String>,
-}
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
     let is_recorded = !args.from_snapshot.is_asked();
@@ -90,10 +78,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
-    let stop = CancelToken::new().within(args.which.time_budget);
-    signals::watch(stop.clone()).map_err(Failure::Signals)?;
-    last_resort::watch(&stop, args.which.time_budget);
-    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let stop = signals::stop(args.which.time_budget)?;
+    let bars = progress::bars();
     let progress = Progress::new(&context.screen, &bars, None);
     progress.begin("reading what is known");
     let workers = destinations.iter().map(|it| args.jobs(it)).sum();
@@ -106,30 +92,28 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     let asked = args.which.selection.asked();
     let selection =
         selection_args::resolve_by_ledger(&asked, context, ledger, &names, || known.catalogue(context), &stop)?;
-    let several = destinations.len() > 1;
+    let (several, passes) = (destinations.len() > 1, args.from_snapshot.is_asked());
     let one = |destination: &&'_ Destination| {
         let show = Progress::new(&context.screen, &bars, several.then_some(&destination.name));
         show.begin("reading the ledger");
         let result = look(args, context, destination, ledger, &selection, &show, &stop);
         (result, show.finish())
     };
-    let mut outcomes: Vec<VerifyOutcome<'_>> = thread::scope(|scope| {
+    let mut outcomes: Vec<Outcome<Verified>> = thread::scope(|scope| {
         let known =
             destinations.iter().filter(|destination| !refused.iter().any(|(name, _)| *name == destination.name));
-        let threads: Vec<_> = known.map(|it| (it, scope.spawn(|| one(it)))).collect();
-        threads.into_iter().map(|(it, thread)| outcome(it, thread.join().ok(), &stop)).collect()
+        let threads: Vec<_> = known.map(|destination| (destination, scope.spawn(|| one(destination)))).collect();
+        let joined = threads.into_iter().map(|(destination, thread)| {
+            let (result, held_back) = thread.join().unwrap_or((Err(Failure::Mistake), Vec::new()));
+            let result = result.map(|summary| Verified { summary, passes });
+            Outcome { held_back, ..Outcome::new(&destination.name, result, &stop) }
+        });
+        joined.collect()
     });
-    outcomes.extend(refused.into_iter().filter_map(|(name, failure)| {
-        let destination = &destinations.iter().find(|it| it.name == name)?.name;
-        let ending = failure.ending();
-        Some(VerifyOutcome { destination, result: Err(failure), ending, held_back: Vec::new() })
-    }));
-    let ending = outcomes.iter().map(|it| it.ending).min().unwrap_or(ExitStatus::Safe);
-    outcomes.iter().try_for_each(|it| show(context, it, args.from_snapshot.is_asked()))?;
-    if context.screen.json {
-        context.screen.print_json(&object(&outcomes, ending))?;
-    }
-    Ok(notice(&outcomes, args.from_snapshot.is_asked()))
+    outcomes.extend(refused.into_iter().map(|(name, failure)| Outcome::new(&name, Err(failure), &stop)));
+    let outcomes = Outcomes(outcomes);
+    outcomes.tell(&context.screen, "runs")?;
+    Ok(outcomes.notice("verify"))
 }
 
 fn look(
@@ -146,71 +130,36 @@ fn look(
     Ok(verify(&setup, &args.options(context, destination, selection.clone())?)?)
 }
 
-type Looked = (Result<VerifySummary, Failure>, Vec<String>);
-
-fn outcome<'a>(destination: &'a Destination, looked: Option<Looked>, stop: &CancelToken) -> VerifyOutcome<'a> {
-    let broken = || (Err(Failure::Mistake), Vec::new());
-    let (result, held_back) = looked.unwrap_or_else(broken);
-    let signal = stop.signalled().and_then(|it| u8::try_from(it).ok());
-    let ending = match (&result, signal) {
-        (Ok(summary), _) => summary.ending,
-        (Err(_), Some(signal)) => ExitStatus::Signalled(signal),
-        (Err(failure), None) => failure.ending(),
-    };
-    VerifyOutcome { destination: &destination.name, result, ending, held_back }
+/// What was found at one destination; `passes`: without a ledger that keeps it.
+#[derive(Serialize)]
+struct Verified {
+    #[serde(flatten)]
+    summary: VerifySummary,
+    #[serde(skip)]
+    passes: bool,
 }
 
-/// The result on stdout, what is wrong on stderr; `passes`: without a ledger that keeps it.
-fn show(context: &Context, outcome: &VerifyOutcome<'_>, passes: bool) -> Result<(), Failure> {
-    let screen = &context.screen;
-    if !screen.is_chatty() && outcome.ending != ExitStatus::Safe {
-        outcome.held_back.iter().for_each(|it| screen.warn(it));
+impl InWords for Verified {
+    fn ending(&self) -> ExitStatus {
+        self.summary.ending
     }
-    match &outcome.result {
-        Ok(summary) => {
-            if !screen.json && screen.is_chatty() {
-                screen.print(&text(summary))?;
-            }
-            let trouble = trouble(summary, passes, NAMED);
-            if !trouble.is_empty() {
-                screen.alarm(&trouble);
-            }
-        }
-        Err(failure) => {
-            let text = report::of_destination(outcome.destination, &failure.text());
-            screen.fail(&text);
-        }
+
+    fn text(&self) -> String {
+        text(&self.summary)
     }
-    Ok(())
-}
 
-fn object(outcomes: &[VerifyOutcome<'_>], ending: ExitStatus) -> Value {
-    let runs = outcomes.iter().map(|outcome| match &outcome.result {
-        Ok(summary) => json!(summary),
-        Err(failure) => json!({
-            "destination": outcome.destination, "exit_code": outcome.ending.code(), "error": failure.text()
-        }),
-    });
-    one_shape("runs", runs.collect(), ending)
-}
+    fn trouble(&self, limit: usize) -> String {
+        trouble(&self.summary, self.passes, limit)
+    }
 
-/// What others hear of it; `passes`: without a ledger that keeps it.
-fn notice(outcomes: &[VerifyOutcome<'_>], passes: bool) -> Notice {
-    let ended = outcomes.iter().map(|it| Ended::new(it.destination, it.ending)).collect();
-    let outcome = |verified: &VerifyOutcome<'_>| {
-        let copies = verified.result.as_ref().map(|it| it.copies).unwrap_or_default();
-        let counts = [
-            (copies.damaged, "damaged copy", "damaged copies"),
-            (copies.missing, "missing copy", "missing copies"),
-            (copies.unreadable, "unreadable copy", "unreadable copies"),
-        ];
-        found(&counts, Some(verified.destination), verified.ending)
-    };
-    let section = |verified: &VerifyOutcome<'_>| match &verified.result {
-        Ok(summary) => format!("{}\n{}\n", text(summary), trouble(summary, passes, usize::MAX)),
-        Err(failure) => report::of_destination(verified.destination, &plain_lines(&failure.text())) + "\n",
-    };
-    Notice::new("verify", ended, outcomes.iter().map(outcome).collect(), outcomes.iter().map(section).collect())
+    fn found(&self) -> Vec<Counted> {
+        let CopyCounts { damaged, missing, unreadable, .. } = self.summary.copies;
+        vec![
+            (damaged, "damaged copy", "damaged copies"),
+            (missing, "missing copy", "missing copies"),
+            (unreadable, "unreadable copy", "unreadable copies"),
+        ]
+    }
 }
 
 fn copies(count: u64) -> String {
