@@ -116,7 +116,7 @@ macro_rules! delegate {
                 &self,
                 destination: &DestinationName,
                 after: Option<&CopyRecord>,
-                before: &str,
+                before: Option<&str>,
                 limit: u32,
             ) -> Result<Vec<LedgerCopy>, LedgerError> {
                 self.$read("list the oldest copies", |it| check::oldest_copies(it, destination, after, before, limit))
@@ -131,7 +131,7 @@ macro_rules! delegate {
                 self.$read("list the damaged copies", |it| check::damaged_copies(it, destination, after, limit))
             }
 
-            fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+            fn count_copies(&self, destination: &DestinationName, before: Option<&str>) -> Result<u64, LedgerError> {
                 self.$read("count the copies", |it| check::count_copies(it, destination, before))
             }
 
@@ -238,7 +238,7 @@ macro_rules! delegate {
             fn least_recently_audited(
                 &self,
                 destination: &DestinationName,
-                before: &str,
+                before: Option<&str>,
                 limit: u32,
             ) -> Result<Vec<Audited>, LedgerError> {
                 self.$read("list what was audited longest ago", |it| {
@@ -246,7 +246,7 @@ macro_rules! delegate {
                 })
             }
 
-            fn count_audited(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError> {
+            fn count_audited(&self, destination: &DestinationName, before: Option<&str>) -> Result<u64, LedgerError> {
                 self.$read("count what was audited", |it| source::count_audited(it, destination, before))
             }
 

@@ -215,7 +215,7 @@ pub trait Proofs {
     fn copies(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<Vec<CopyRecord>, LedgerError>;
 
     /// A page of the proved copies at a destination, those of what left the catalogue among them, the one whose proof is
-    /// oldest first: those that come behind `after`, and were proved before the time `before` (RFC 3339 UTC).
+    /// oldest first: those that come behind `after`, and were proved before the time `before` (RFC 3339 UTC; `None`: whenever).
     ///
     /// What is proved anew while the pages are read does not show again where `before` is the time when it began.
     ///
@@ -225,7 +225,7 @@ pub trait Proofs {
         &self,
         destination: &DestinationName,
         after: Option<&CopyRecord>,
-        before: &str,
+        before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
@@ -241,11 +241,11 @@ pub trait Proofs {
         limit: u32,
     ) -> Result<Vec<LedgerCopy>, LedgerError>;
 
-    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC).
+    /// How many proved copies at a destination were proved before a time (RFC 3339 UTC; `None`: whenever).
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn count_copies(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+    fn count_copies(&self, destination: &DestinationName, before: Option<&str>) -> Result<u64, LedgerError>;
 
     /// Records what a look at copies has shown, in one transaction: a good copy is proved anew, a damaged one is no longer
     /// proved, and what it belongs to becomes `FAIL_VERIFY`. Incidents are opened and closed with it.
@@ -372,7 +372,7 @@ pub trait SourceChecks {
     /// [`LedgerError`].
     fn set_mark(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError>;
 
-    /// Data files that are `OK` and were last read in their store before a time (RFC 3339 UTC), the one that waits longest
+    /// Data files that are `OK` and were last read in their store before a time (RFC 3339 UTC; `None`: whenever), the one that waits longest
     /// first.
     ///
     /// # Errors
@@ -380,7 +380,7 @@ pub trait SourceChecks {
     fn least_recently_audited(
         &self,
         destination: &DestinationName,
-        before: &str,
+        before: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Audited>, LedgerError>;
 
@@ -388,7 +388,7 @@ pub trait SourceChecks {
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn count_audited(&self, destination: &DestinationName, before: &str) -> Result<u64, LedgerError>;
+    fn count_audited(&self, destination: &DestinationName, before: Option<&str>) -> Result<u64, LedgerError>;
 
     /// Records that the objects of these data files were looked at in their store just now, with whatever result.
     ///

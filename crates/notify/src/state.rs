@@ -13,8 +13,6 @@ use crate::metrics::{Change, Family, Scope};
 
 /// How far back the event log is searched for what the file does not say (it was removed, say).
 const REMEMBERED: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-/// Later than any proof.
-const FOREVER: &str = "9999-12-31T23:59:59Z";
 /// Commands with a time and an exit code of their own beside `run`, whose numbers are older than this.
 const COMMANDS: [(&str, Family, Family); 3] = [
     ("verify", Family::LastVerifyTimestamp, Family::LastVerifyExitCode),
@@ -46,7 +44,7 @@ pub fn of_ledger(ledger: &dyn Ledger, config: &Config) -> Result<Vec<Change>, Le
         let acknowledged = acknowledged(ledger, name)?;
         changes.push(Change::one(Family::AcknowledgedFiles, &name.0, acknowledged.len() as i128));
         known.extend(acknowledged.into_iter().map(|it| it.id));
-        let in_store = ledger.least_recently_audited(name, FOREVER, 1)?.into_iter().next().map(|it| it.at);
+        let in_store = ledger.least_recently_audited(name, None, 1)?.into_iter().next().map(|it| it.at);
         let sides = [("destination", ledger.oldest_proof(name)?), ("store", in_store)];
         let of_sides = |family, value: &dyn Fn(i64) -> i64| {
             let samples = sides.iter().filter_map(|(side, at)| Some((*side, seconds(at.as_deref()?))));
@@ -94,10 +92,10 @@ fn overdue(
 ) -> Result<Change, LedgerError> {
     let mut samples = Vec::new();
     if let Some(every) = verify_every {
-        samples.push(("destination", ledger.count_copies(name, &before(now, every))?));
+        samples.push(("destination", ledger.count_copies(name, Some(&before(now, every)))?));
     }
     if let Some(every) = audit_every {
-        samples.push(("store", ledger.count_audited(name, &before(now, every))?));
+        samples.push(("store", ledger.count_audited(name, Some(&before(now, every)))?));
     }
     let samples = samples.into_iter().map(|(side, count)| (vec![("side", side.to_owned())], count.into()));
     let scope = Scope::Destination(name.0.clone());
@@ -106,7 +104,7 @@ fn overdue(
 
 fn copies(ledger: &dyn Ledger, name: &DestinationName) -> Result<Change, LedgerError> {
     let UnprovedCopies { damaged, claimed } = ledger.unproved_copies(name)?;
-    let states = [("proved", ledger.count_copies(name, FOREVER)?), ("damaged", damaged), ("claimed", claimed)];
+    let states = [("proved", ledger.count_copies(name, None)?), ("damaged", damaged), ("claimed", claimed)];
     let samples = states.map(|(state, count)| (vec![("state", state.to_owned())], count.into()));
     Ok(Change { family: Family::Copies, scope: Scope::Destination(name.0.clone()), samples: samples.into() })
 }

@@ -4,10 +4,6 @@ use std::time::Duration;
 
 use dvb_model::RunId;
 
-/// Later than any proof, whatever the clock of the database says. What is proved anew during a pass comes behind all that
-/// was planned, so the pass, which counts, ends all the same.
-pub(crate) const FOREVER: &str = "9999-12-31T23:59:59.999Z";
-
 /// A name for a run that begins now: sorted by time, unique among all hosts.
 #[must_use]
 pub fn new_run_id() -> RunId {

@@ -13,8 +13,9 @@ const PAGE: u32 = 5_000;
 pub(crate) struct Wanted<'a> {
     /// First of all those that a snapshot claims, and those that were found bad, and still are as far as anybody knows.
     pub(crate) damaged: bool,
-    /// Proved before this time.
-    pub(crate) before: String,
+    /// Proved before this time; `None`: whenever. What is proved anew during a pass comes behind all that was planned, so the
+    /// pass, which counts, ends all the same.
+    pub(crate) before: Option<String>,
     /// And these among them.
     pub(crate) filter: &'a (dyn Fn(&LedgerCopy) -> bool + Sync),
 }
@@ -53,7 +54,7 @@ impl<'a> Copies<'a> {
             let page = match self.part {
                 Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,
                 Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
-                Part::Proved => ledger.oldest_copies(destination, after, &self.wanted.before, PAGE)?,
+                Part::Proved => ledger.oldest_copies(destination, after, self.wanted.before.as_deref(), PAGE)?,
                 Part::End => return Ok(None),
             };
             if page.is_empty() {

@@ -9,7 +9,6 @@ use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
 use super::own;
 use crate::command::error::RunError;
 use crate::command::owner::Owner;
-use crate::command::time::FOREVER;
 use crate::command::time::now;
 use crate::copies::probe::PROBES;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
@@ -145,7 +144,7 @@ pub(crate) fn find_any(
     ledger: &dyn Ledger,
     destination: &DestinationName,
 ) -> Result<Result<(), RunError>, SinkError> {
-    let known = ledger.oldest_copies(destination, None, FOREVER, PROBES.into());
+    let known = ledger.oldest_copies(destination, None, None, PROBES.into());
     let keys: Vec<ObjectKey> = match known {
         Ok(held) => held.into_iter().map(|it| it.copy.key).collect(),
         Err(error) => return Ok(Err(error.into())),

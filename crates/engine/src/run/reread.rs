@@ -10,7 +10,7 @@ use dvb_storage::chain;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::command::time::{FOREVER, ago};
+use crate::command::time::ago;
 use crate::run::destination_run::DestinationRun;
 use crate::run::options::Options;
 use crate::run::plan::Catalogue;
@@ -43,7 +43,7 @@ fn read_again(
 ) -> Result<(), RunError> {
     let mut turn: Vec<(String, DvObjectId, u64)> = Vec::new();
     for dest in dests {
-        turn.extend(of_lane(dest, interval)?);
+        turn.extend(of_destination(dest, interval)?);
     }
     turn.sort();
     let mut counts = AuditedCounts::default();
@@ -76,17 +76,17 @@ fn read_again(
 }
 
 /// What is due for one destination, with when it was read.
-fn of_lane(dest: &DestinationRun<'_>, interval: Duration) -> Result<Vec<(String, DvObjectId, u64)>, RunError> {
+fn of_destination(dest: &DestinationRun<'_>, interval: Duration) -> Result<Vec<(String, DvObjectId, u64)>, RunError> {
     let (ledger, destination) = (dest.setup.ledger, dest.setup.destination);
-    let count = |before: &str| ledger.count_audited(destination, before);
+    let count = |before: Option<&str>| ledger.count_audited(destination, before);
     // What was read a short while ago gives way, however many nights there are.
     let before = ago(interval / 3);
-    let due = count(&ago(interval.saturating_sub(DAY).max(interval / 3)))?;
-    let share = share(count(FOREVER)?, interval).max(due).min(count(&before)?);
+    let due = count(Some(&ago(interval.saturating_sub(DAY).max(interval / 3))))?;
+    let share = share(count(None)?, interval).max(due).min(count(Some(&before))?);
     let limit = u32::try_from(share).unwrap_or(u32::MAX);
     if limit == 0 {
         return Ok(Vec::new());
     }
-    let oldest = ledger.least_recently_audited(destination, &before, limit)?;
+    let oldest = ledger.least_recently_audited(destination, Some(&before), limit)?;
     Ok(oldest.into_iter().map(|it| (it.at, it.id, bit(dest.number))).collect())
 }

@@ -10,7 +10,7 @@ use crate::command::acknowledged::Acknowledged;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
-use crate::command::time::{FOREVER, ago};
+use crate::command::time::ago;
 use crate::copies::findings::CopyFault;
 use crate::copies::findings::Damage;
 use crate::copies::list::{Copies, Wanted};
@@ -36,11 +36,11 @@ impl DestinationRun<'_> {
 
     fn look_again(&self, interval: Duration) -> Result<Findings, RunError> {
         let at = self.setup.at(&self.staging);
-        let count = |before: &str| at.ledger.count_copies(at.destination, before);
+        let count = |before: Option<&str>| at.ledger.count_copies(at.destination, before);
         // What was proved a short while ago gives way, however many nights there are.
-        let wanted = Wanted { damaged: false, before: ago(interval / 3), filter: &|_| true };
-        let due = count(&ago(interval.saturating_sub(DAY).max(interval / 3)))?;
-        let share = share(count(FOREVER)?, interval).max(due).min(count(&wanted.before)?);
+        let wanted = Wanted { damaged: false, before: Some(ago(interval / 3)), filter: &|_| true };
+        let due = count(Some(&ago(interval.saturating_sub(DAY).max(interval / 3))))?;
+        let share = share(count(None)?, interval).max(due).min(count(wanted.before.as_deref())?);
         if share == 0 {
             return Ok(Findings::default());
         }

@@ -93,13 +93,13 @@ pub fn shortfall(
     for &destination in destinations {
         let mut kinds = Vec::new();
         if let Some(age) = demanded.verified {
-            kinds.push(UntouchedKind::Copies(ledger.count_copies(destination, &ago(age))?, age));
+            kinds.push(UntouchedKind::Copies(ledger.count_copies(destination, Some(&ago(age)))?, age));
             if ledger.oldest_proof(destination)?.is_none() {
                 kinds.push(UntouchedKind::NoCopyEver);
             }
         }
         if let Some(age) = demanded.audited {
-            kinds.push(UntouchedKind::Files(ledger.count_audited(destination, &ago(age))?, age));
+            kinds.push(UntouchedKind::Files(ledger.count_audited(destination, Some(&ago(age)))?, age));
         }
         let bad =
             kinds.into_iter().filter(|kind| !matches!(kind, UntouchedKind::Copies(0, _) | UntouchedKind::Files(0, _)));

@@ -15,8 +15,8 @@ use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
+use crate::command::time::ago;
 use crate::command::time::now;
-use crate::command::time::{FOREVER, ago};
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::list::{Copies, Wanted};
 use crate::copies::pass::{Findings, Pass};
@@ -142,13 +142,13 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     let VerifySetup { ledger, destination, sink, observer, stop } = *setup;
     let at = DestinationContext { ledger, destination, sink, observer, stop, run: &options.run };
     let filter = |it: &LedgerCopy| options.selection.has_copy(it, &options.default_store.0);
-    let before = options.older_than.map_or_else(|| FOREVER.to_owned(), ago);
+    let before = options.older_than.map(ago);
     let wanted = Wanted { damaged: true, before, filter: &filter };
     ledger.distrust(destination, &options.run)?;
     let Plan { count, bytes, probes } = plan(at, &wanted, options.sample)?;
     let contact = Contact::under_lock();
     if count == 0 {
-        let any = Wanted { damaged: true, before: FOREVER.to_owned(), filter: &filter };
+        let any = Wanted { damaged: true, before: None, filter: &filter };
         if Copies::new(at, &any).next()?.is_none() {
             return Err(of_nothing(at, &contact, options));
         }

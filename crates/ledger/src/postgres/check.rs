@@ -17,10 +17,11 @@ pub(super) fn oldest_copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
     after: Option<&CopyRecord>,
-    before: &str,
+    before: Option<&str>,
     limit: u32,
 ) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let before = before.unwrap_or("infinity");
     by_index(db)?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("-infinity");
     let (id, role, version) = place_of(after);
@@ -74,9 +75,10 @@ pub(super) fn held(rows: &[Row]) -> Result<Vec<LedgerCopy>, Fault> {
 pub(super) fn count_copies(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
-    before: &str,
+    before: Option<&str>,
 ) -> Result<u64, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let before = before.unwrap_or("infinity");
     let row = db.query_one(
         "SELECT count(*) FROM backup_copy
          WHERE destination = $1 AND state = 'proved' AND proved_at < $2::text::timestamptz",

@@ -55,10 +55,11 @@ const AUDITED: &str = "destination = $1 AND kind = 'file' AND status = 'OK' AND 
 pub(super) fn least_recently_audited(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
-    before: &str,
+    before: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Audited>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let before = before.unwrap_or("infinity");
     by_index(db)?;
     let time = read::AUDITED_AT;
     let sql =
@@ -71,9 +72,10 @@ pub(super) fn least_recently_audited(
 pub(super) fn count_audited(
     db: &mut Transaction<'_>,
     destination: &DestinationName,
-    before: &str,
+    before: Option<&str>,
 ) -> Result<u64, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let before = before.unwrap_or("infinity");
     let sql = format!("SELECT count(*) FROM backup_state WHERE {AUDITED}");
     let count: i64 = db.query_one(&sql, &[&destination, &before])?.try_get(0)?;
     Ok(u64::try_from(count).unwrap_or(0))

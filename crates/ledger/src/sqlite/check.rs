@@ -13,10 +13,11 @@ pub(super) fn oldest_copies(
     db: &Connection,
     destination: &DestinationName,
     after: Option<&CopyRecord>,
-    before: &str,
+    before: Option<&str>,
     limit: u32,
 ) -> Result<Vec<LedgerCopy>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let before = before.unwrap_or(END_OF_TIME);
     let mut statement = db.prepare_cached(OLDEST)?;
     let at = after.and_then(|it| it.proved_at.as_deref()).unwrap_or("");
     let (id, role, version) = place_of(after);
@@ -50,6 +51,9 @@ macro_rules! held_from {
 }
 pub(super) use held_from;
 
+/// Later than any proof: the last time that SQLite knows.
+pub(super) const END_OF_TIME: &str = "9999-12-31T23:59:59.999Z";
+
 const OLDEST: &str = concat!(
     held_from!("INDEXED BY backup_copy_oldest"),
     " WHERE c.destination = ?1 AND c.state = 'proved' AND c.proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)
@@ -81,8 +85,9 @@ pub(super) fn held(mut rows: Rows<'_>) -> Result<Vec<LedgerCopy>, Fault> {
     Ok(page)
 }
 
-pub(super) fn count_copies(db: &Connection, destination: &DestinationName, before: &str) -> Result<u64, Fault> {
+pub(super) fn count_copies(db: &Connection, destination: &DestinationName, before: Option<&str>) -> Result<u64, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let before = before.unwrap_or(END_OF_TIME);
     let mut statement = db.prepare_cached(
         "SELECT count(*) FROM backup_copy
          WHERE destination = ?1 AND state = 'proved' AND proved_at < strftime('%Y-%m-%dT%H:%M:%fZ', ?2)",

@@ -3,6 +3,7 @@
 use dvb_model::{DestinationName, DvObjectId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::check::END_OF_TIME;
 use super::{Fault, read, write};
 use crate::decode::{number, parsed};
 use crate::{Audited, ObjectSize};
@@ -55,10 +56,11 @@ const AUDITED: &str = "destination = ?1 AND kind = 'file' AND status = 'OK' AND 
 pub(super) fn least_recently_audited(
     db: &Connection,
     destination: &DestinationName,
-    before: &str,
+    before: Option<&str>,
     limit: u32,
 ) -> Result<Vec<Audited>, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(Vec::new()) };
+    let before = before.unwrap_or(END_OF_TIME);
     let mut statement = db.prepare_cached(&format!(
         "SELECT id, audited_at FROM backup_state INDEXED BY backup_state_audited
          WHERE {AUDITED} ORDER BY audited_at, id LIMIT ?3"
@@ -69,8 +71,13 @@ pub(super) fn least_recently_audited(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn count_audited(db: &Connection, destination: &DestinationName, before: &str) -> Result<u64, Fault> {
+pub(super) fn count_audited(
+    db: &Connection,
+    destination: &DestinationName,
+    before: Option<&str>,
+) -> Result<u64, Fault> {
     let Some(destination) = read::destination_id(db, destination)? else { return Ok(0) };
+    let before = before.unwrap_or(END_OF_TIME);
     let sql = format!("SELECT count(*) FROM backup_state WHERE {AUDITED}");
     let count: i64 = db.prepare_cached(&sql)?.query_row(params![destination, before], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))

@@ -41,7 +41,7 @@ fn ids(page: &[LedgerCopy]) -> Vec<i64> {
 }
 
 fn all(ledger: &dyn Ledger, before: &str) -> Vec<i64> {
-    ids(&ledger.oldest_copies(&here(), None, before, 100).unwrap())
+    ids(&ledger.oldest_copies(&here(), None, Some(before), 100).unwrap())
 }
 
 pub(crate) fn copy_of(ledger: &dyn Ledger, id: i64) -> dvb_ledger::CopyRecord {
@@ -80,17 +80,17 @@ pub(crate) fn the_oldest_come_first_page_by_page(bench: &dyn Bench) {
     assert_eq!(all(&*ledger, LATER), [3, 1, 5, 2, 4]);
     assert_eq!(all(&*ledger, "2021-01-01T00:00:00.250Z"), [3]);
     assert_eq!(all(&*ledger, "2021-01-01T00:00:00.251Z"), [3, 1, 5]);
-    let count = |before| ledger.count_copies(&here(), before).unwrap();
+    let count = |before| ledger.count_copies(&here(), Some(before)).unwrap();
     assert_eq!((count(LATER), count("2021-01-01T00:00:00.250Z"), count("2021-01-01T00:00:00.251Z")), (5, 1, 3));
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = ledger.oldest_copies(&here(), after.as_ref(), LATER, 2).unwrap();
+        let page = ledger.oldest_copies(&here(), after.as_ref(), None, 2).unwrap();
         let Some(last) = page.last() else { break };
         seen.extend(ids(&page));
         after = Some(last.copy.clone());
     }
     assert_eq!(seen, [3, 1, 5, 2, 4]);
-    let page = ledger.oldest_copies(&here(), None, LATER, 3).unwrap();
+    let page = ledger.oldest_copies(&here(), None, None, 3).unwrap();
     let LedgerCopy { copy, kind, dataset, storage_identifier, label, gone } = &page[2];
     assert_eq!((copy.key.clone(), *kind, *gone), (main_key(5), EntryKind::DataFile, true));
     assert_eq!(dataset.as_deref(), Some("doi:10.5072/FK2/ABC"));
@@ -132,7 +132,7 @@ pub(crate) fn objects_of_one_time_are_all_seen(bench: &dyn Bench) {
     }
     ledger.record(&here(), &run(), &[record(7, safe(objects))]).unwrap();
     let (mut seen, mut after) = (Vec::new(), None);
-    while let Some(it) = ledger.oldest_copies(&here(), after.as_ref(), LATER, 1).unwrap().pop() {
+    while let Some(it) = ledger.oldest_copies(&here(), after.as_ref(), None, 1).unwrap().pop() {
         seen.push(it.copy.role.clone());
         after = Some(it.copy);
     }

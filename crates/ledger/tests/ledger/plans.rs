@@ -121,11 +121,11 @@ fn every_batch_is_looked_up_by_its_keys_without_statistics() {
     assert_eq!(ledger.known_keys(&here(), &keys).unwrap().len(), keys.len());
     ledger.copy_at(&here(), &main_key(ROWS / 2)).unwrap().unwrap();
     ledger.history(ids[0]).unwrap();
-    let oldest = ledger.oldest_copies(&here(), None, "2100-01-01T00:00:00Z", 10).unwrap();
-    ledger.oldest_copies(&here(), Some(&oldest[9].copy), "2100-01-01T00:00:00Z", 10).unwrap();
+    let oldest = ledger.oldest_copies(&here(), None, None, 10).unwrap();
+    ledger.oldest_copies(&here(), Some(&oldest[9].copy), None, 10).unwrap();
     ledger.damaged_copies(&here(), None, 10).unwrap();
     ledger.claimed_copies(&here(), None, 10).unwrap();
-    ledger.least_recently_audited(&here(), "2100-01-01T00:00:00Z", 10).unwrap();
+    ledger.least_recently_audited(&here(), None, 10).unwrap();
     ledger.oldest_proof(&here()).unwrap();
 
     let plans = plans(&bench.log());
