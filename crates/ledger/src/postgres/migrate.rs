@@ -8,18 +8,18 @@ use super::{Fault, open};
 use crate::{LedgerError, Migration};
 
 const STEPS: [&str; 10] = [
-    include_str!("../../../../sql/ledger/postgres/001_tables.sql"),
-    include_str!("../../../../sql/ledger/postgres/002_oldest_proof.sql"),
-    include_str!("../../../../sql/ledger/postgres/003_incidents.sql"),
-    include_str!("../../../../sql/ledger/postgres/004_claims.sql"),
-    include_str!("../../../../sql/ledger/postgres/005_open_incidents.sql"),
-    include_str!("../../../../sql/ledger/postgres/006_source.sql"),
-    include_str!("../../../../sql/ledger/postgres/007_installation.sql"),
-    include_str!("../../../../sql/ledger/postgres/008_events.sql"),
-    include_str!("../../../../sql/ledger/postgres/009_shared_runs.sql"),
-    include_str!("../../../../sql/ledger/postgres/010_purges.sql"),
+    include_str!("../../sql/postgres/001_tables.sql"),
+    include_str!("../../sql/postgres/002_oldest_proof.sql"),
+    include_str!("../../sql/postgres/003_incidents.sql"),
+    include_str!("../../sql/postgres/004_claims.sql"),
+    include_str!("../../sql/postgres/005_open_incidents.sql"),
+    include_str!("../../sql/postgres/006_source.sql"),
+    include_str!("../../sql/postgres/007_installation.sql"),
+    include_str!("../../sql/postgres/008_events.sql"),
+    include_str!("../../sql/postgres/009_shared_runs.sql"),
+    include_str!("../../sql/postgres/010_purges.sql"),
 ];
-const ORIGINAL: &str = include_str!("../../../../sql/ledger/postgres/datafilestatus.sql");
+const ORIGINAL: &str = include_str!("../../sql/postgres/datafilestatus.sql");
 
 /// Version of the tables that this program works with.
 const NEWEST: u32 = STEPS.len() as u32;

@@ -8,18 +8,18 @@ use super::open;
 use crate::{LedgerError, Migration};
 
 pub(super) const STEPS: [&str; 10] = [
-    include_str!("../../../../sql/ledger/sqlite/001_tables.sql"),
-    include_str!("../../../../sql/ledger/sqlite/002_oldest_proof.sql"),
-    include_str!("../../../../sql/ledger/sqlite/003_incidents.sql"),
-    include_str!("../../../../sql/ledger/sqlite/004_claims.sql"),
-    include_str!("../../../../sql/ledger/sqlite/005_open_incidents.sql"),
-    include_str!("../../../../sql/ledger/sqlite/006_source.sql"),
-    include_str!("../../../../sql/ledger/sqlite/007_installation.sql"),
-    include_str!("../../../../sql/ledger/sqlite/008_events.sql"),
-    include_str!("../../../../sql/ledger/sqlite/009_shared_runs.sql"),
-    include_str!("../../../../sql/ledger/sqlite/010_purges.sql"),
+    include_str!("../../sql/sqlite/001_tables.sql"),
+    include_str!("../../sql/sqlite/002_oldest_proof.sql"),
+    include_str!("../../sql/sqlite/003_incidents.sql"),
+    include_str!("../../sql/sqlite/004_claims.sql"),
+    include_str!("../../sql/sqlite/005_open_incidents.sql"),
+    include_str!("../../sql/sqlite/006_source.sql"),
+    include_str!("../../sql/sqlite/007_installation.sql"),
+    include_str!("../../sql/sqlite/008_events.sql"),
+    include_str!("../../sql/sqlite/009_shared_runs.sql"),
+    include_str!("../../sql/sqlite/010_purges.sql"),
 ];
-const ORIGINAL: &str = include_str!("../../../../sql/ledger/sqlite/datafilestatus.sql");
+const ORIGINAL: &str = include_str!("../../sql/sqlite/datafilestatus.sql");
 
 /// Version of the tables that this program works with.
 pub(super) const NEWEST: u32 = STEPS.len() as u32;
