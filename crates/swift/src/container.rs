@@ -63,29 +63,40 @@ pub(crate) fn walk(
     by_folder: bool,
     visit: &mut dyn FnMut(&str, Option<u64>) -> ControlFlow<()>,
 ) -> Result<(), SwiftFailure> {
-    let path = Path::container(container);
-    let mut marker = String::new();
-    loop {
-        let delimiter = if by_folder { "&delimiter=/" } else { "" };
-        let query = format!("?format=json&prefix={}{delimiter}&marker={}", quote(prefix), quote(&marker));
-        let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
-        let strange = |it: &str| SwiftFailure::Protocol(it.to_owned());
-        // To pass over anything here would be to say that it is not there.
-        let page = rows.as_array().ok_or_else(|| strange("a listing is not a JSON array"))?;
-        let before = marker.clone();
+    let delimiter = if by_folder { "&delimiter=/" } else { "" };
+    pages(client, container, &format!("prefix={}{delimiter}", quote(prefix)), &mut |page| {
+        let mut last = "";
         for row in page {
             let name = row["name"].as_str().or_else(|| row["subdir"].as_str());
-            let name = name.ok_or_else(|| strange("a listing has a row without a name"))?;
-            name.clone_into(&mut marker);
-            if visit(name, row["bytes"].as_u64()).is_break() {
-                return Ok(());
+            last = name.ok_or_else(|| SwiftFailure::Protocol("a listing has a row without a name".to_owned()))?;
+            if visit(last, row["bytes"].as_u64()).is_break() {
+                return Ok(None);
             }
         }
+        Ok(Some(format!("&marker={}", quote(last))))
+    })
+}
+
+/// Sees a page, and says behind what the next one begins; `None`: it has seen enough.
+pub(crate) type Page<'a> = dyn FnMut(&[Value]) -> Result<Option<String>, SwiftFailure> + 'a;
+
+/// Shows the pages of a listing, each with at least one row.
+pub(crate) fn pages(client: &Client, container: &str, query: &str, visit: &mut Page<'_>) -> Result<(), SwiftFailure> {
+    let path = Path::container(container);
+    let strange = |it: &str| SwiftFailure::Protocol(it.to_owned());
+    let mut behind = String::new();
+    loop {
+        let query = format!("?format=json&{query}{behind}");
+        let rows = document(client.send(Request::new(Method::GET, &path).query(query))?)?;
+        // To pass over anything here would be to say that it is not there.
+        let page = rows.as_array().ok_or_else(|| strange("a listing is not a JSON array"))?;
         if page.is_empty() {
             return Ok(());
         }
-        if marker == before {
-            return Err(strange("a listing begins anew behind its own end"));
+        match visit(page)? {
+            None => return Ok(()),
+            Some(next) if next == behind => return Err(strange("a listing begins anew behind its own end")),
+            Some(next) => behind = next,
         }
     }
 }

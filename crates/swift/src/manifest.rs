@@ -79,7 +79,13 @@ pub(crate) fn lost_segment(client: &Client, path: &Path) -> Result<Option<String
 
 /// The manifest of what is known to be a static large object.
 pub(crate) fn read(client: &Client, path: &Path) -> Result<Vec<Segment>, SwiftFailure> {
-    let request = Request::new(Method::GET, path).query("?multipart-manifest=get").header("X-Newest", "true");
+    read_version(client, path, "")
+}
+
+/// The manifest of a version (`&version-id=…`) of what is known to be a static large object.
+pub(crate) fn read_version(client: &Client, path: &Path, version: &str) -> Result<Vec<Segment>, SwiftFailure> {
+    let query = format!("?multipart-manifest=get{version}");
+    let request = Request::new(Method::GET, path).query(query).header("X-Newest", "true");
     let mut answer = client.send(request)?;
     let is_large = is_large(&answer);
     let body = answer.small_body().map_err(|it| SwiftFailure::Setting("cannot read a manifest".into(), it.into()))?;

@@ -16,7 +16,7 @@ use ureq::http::Method;
 use crate::client::{Body, Request};
 use crate::commit::Waiting;
 use crate::container;
-use crate::context::Context;
+use crate::context::{Context, name_of};
 use crate::error::{SwiftFailure, status};
 use crate::manifest;
 use crate::segmenter::Segmenter;
@@ -70,7 +70,7 @@ impl Session {
         let waiting = match self.hold(&mut segmenter, size)? {
             Some(it) => it,
             None => {
-                let names = (&self.run, handle.clone(), &key);
+                let names = (&self.run, name_of(key.as_str(), &handle), &key);
                 let upload = Upload::store(&self.context, names, &mut segmenter, size, promised)?;
                 self.spared += upload.spared;
                 Waiting::Upload(upload)
@@ -121,6 +121,10 @@ impl Session {
     fn copy_to(&self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SwiftFailure> {
         let (source, target) = (self.context.key(from.as_str()), self.context.key(to.as_str()));
         if let Some(segments) = manifest::get(&self.context.client, &source)? {
+            // Among the backup's own, a copy only ever lies under the key that its own key tells.
+            if !to.is_own() {
+                self.context.note_moved(&segments)?;
+            }
             manifest::put(&self.context.client, &target, &segments, false)?;
             return match manifest::compare(&segments, &manifest::read(&self.context.client, &target)?) {
                 Ok(()) => Ok(()),

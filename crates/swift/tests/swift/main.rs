@@ -7,6 +7,7 @@ mod faults;
 mod hangs;
 mod large;
 mod login;
+mod purger;
 mod source;
 mod writer;
 
