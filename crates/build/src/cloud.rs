@@ -66,6 +66,10 @@ pub(crate) fn s3_store(store: &S3StoreKeys<'_>) -> Result<S3StoreConfig, CloudEr
 }
 
 pub(crate) fn s3_sink(target: &S3Target, demand: Demand) -> Result<S3Sink, CloudError> {
+    Ok(S3Sink::new(s3_config(target, demand)?)?)
+}
+
+pub(crate) fn s3_config(target: &S3Target, demand: Demand) -> Result<S3SinkConfig, CloudError> {
     let aws = Aws::of(target.profile.as_deref())?;
     // Other services than Amazon's want the region that most of them are set up with.
     let region = target.region.as_deref().or(target.endpoint_url.as_ref().map(|_| "us-east-1"));
@@ -74,7 +78,7 @@ pub(crate) fn s3_sink(target: &S3Target, demand: Demand) -> Result<S3Sink, Cloud
     config.demand = demand;
     config.part_size = target.part_size.unwrap_or(config.part_size);
     config.object_lock = target.object_lock_days.map(|days| ObjectLock { days, mode: LockMode::Governance });
-    Ok(S3Sink::new(config)?)
+    Ok(config)
 }
 
 /// What the AWS tools know of a profile.
@@ -240,6 +244,10 @@ fn is_storage_url(endpoint: &str) -> bool {
 }
 
 pub(crate) fn swift_sink(target: &SwiftTarget, demand: Demand) -> SwiftSink {
+    SwiftSink::new(swift_config(target, demand))
+}
+
+pub(crate) fn swift_config(target: &SwiftTarget, demand: Demand) -> SwiftSinkConfig {
     let auth = match (&target.auth, target.auth_version) {
         (dvb_config::SwiftAuth::ApplicationCredential { id, secret }, _) => {
             SwiftAuth::ApplicationCredential { id: id.clone(), secret: secret.expose().to_owned() }
@@ -260,13 +268,13 @@ pub(crate) fn swift_sink(target: &SwiftTarget, demand: Demand) -> SwiftSink {
         }
     };
     let segment = target.segment_size.unwrap_or(Limits::USUAL.segment);
-    SwiftSink::new(SwiftSinkConfig {
+    SwiftSinkConfig {
         account: account(&target.auth_url, auth, target.endpoint.clone(), target.region.clone()),
         container: target.container.clone(),
         limits: Limits { segment, ..Limits::USUAL },
         requests: REQUESTS,
         demand,
-    })
+    }
 }
 
 fn account(auth_url: &str, auth: SwiftAuth, endpoint: Option<String>, region: Option<String>) -> SwiftAccount {

@@ -65,4 +65,12 @@ pub enum BuildError {
         #[source]
         source: SinkError,
     },
+    /// The account that deletes cannot log in for whoever started the program.
+    #[error("[Purge] of destination {destination} cannot be used: {why}. Purge as a user who may read these secrets")]
+    PurgeLogin {
+        /// Name of the destination.
+        destination: String,
+        /// Which secrets cannot be read, and why.
+        why: String,
+    },
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dvb_config::{Destination, DestinationKind, SshLibrary, SshTarget, Verify};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FolderWriter, OwnershipPolicy};
-use dvb_model::RunId;
+use dvb_model::{DestinationName, RunId};
 use dvb_sftp::{KeyFile, SftpConfig, SftpSink};
 use dvb_storage::{Demand, Folder, Sink, SinkError};
 
@@ -24,22 +24,29 @@ pub fn sink(destination: &Destination) -> Result<Box<dyn Sink>, BuildError> {
     };
     let unusable = |source| BuildError::Destination { destination: destination.name.0.clone(), source };
     match &destination.kind {
-        DestinationKind::Ssh(target) => {
-            let config = sftp(target, demand);
-            config.check().map_err(|source| BuildError::Ssh { destination: destination.name.0.clone(), source })?;
-            // The one that was named; of the usual ones, any may do.
-            if target.key_file.is_some() {
-                let wrong = |source| BuildError::SshKey { destination: destination.name.0.clone(), source };
-                config.keys.iter().try_for_each(|it| it.check().map_err(wrong))?;
-            }
-            Ok(Box::new(SftpSink::new(config)))
-        }
+        DestinationKind::Ssh(target) => Ok(Box::new(SftpSink::new(checked_sftp(&destination.name, target, demand)?))),
         DestinationKind::Directory(root) => {
             Ok(Box::new(DirectorySink::new(DirectorySinkConfig { root: root.clone(), demand })))
         }
         DestinationKind::S3(target) => Ok(Box::new(cloud::s3_sink(target, demand).map_err(unusable)?)),
         DestinationKind::Swift(target) => Ok(Box::new(cloud::swift_sink(target, demand))),
     }
+}
+
+/// An SSH server, if it could be logged in to as it is described.
+pub(crate) fn checked_sftp(
+    name: &DestinationName,
+    target: &SshTarget,
+    demand: Demand,
+) -> Result<SftpConfig, BuildError> {
+    let config = sftp(target, demand);
+    config.check().map_err(|source| BuildError::Ssh { destination: name.0.clone(), source })?;
+    // The one that was named; of the usual ones, any may do.
+    if target.key_file.is_some() {
+        let wrong = |source| BuildError::SshKey { destination: name.0.clone(), source };
+        config.keys.iter().try_for_each(|it| it.check().map_err(wrong))?;
+    }
+    Ok(config)
 }
 
 /// What ssh(1) would look up by itself is looked up here.

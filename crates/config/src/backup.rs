@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use dvb_model::DestinationName;
 
-use super::Secret;
 use super::fields::Fields;
 use super::store::{AccessKeyPair, access_keys};
 use super::value::{self, BadValue};
+use super::{PurgeLogin, Secret};
 
 /// `[Backup]` (named `default`) or `[Backup NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Destination {
     pub time_budget: Option<Duration>,
     /// What the report says of it, and nothing else.
     pub stated: Stated,
+    /// Who deletes copies there for a lawful purge.
+    pub purge: PurgeLogin,
 }
 
 /// Facts about a destination that only its administrator knows, in their words; `None`: not stated.
@@ -226,7 +228,8 @@ pub(super) fn read(name: &DestinationName, fields: &mut Fields<'_>) -> Option<De
         administrator: fields.text("Administrator"),
     };
     let kind = kind?;
-    Some(Destination { name: name.clone(), kind, verify, verify_every, jobs, bandwidth_limit, time_budget, stated })
+    let (name, purge) = (name.clone(), PurgeLogin::Own);
+    Some(Destination { name, kind, verify, verify_every, jobs, bandwidth_limit, time_budget, stated, purge })
 }
 
 fn read_ssh(fields: &mut Fields<'_>) -> Option<SshTarget> {
@@ -294,7 +297,7 @@ fn auth_version(text: &str) -> Result<SwiftAuthVersion, BadValue> {
     value::choice(text.strip_suffix(".0").unwrap_or(text), &versions)
 }
 
-fn read_swift_auth(fields: &mut Fields<'_>, version: Option<SwiftAuthVersion>) -> Option<SwiftAuth> {
+pub(super) fn read_swift_auth(fields: &mut Fields<'_>, version: Option<SwiftAuthVersion>) -> Option<SwiftAuth> {
     let (id_key, secret_key) = ("SwiftApplicationCredentialId", "SwiftApplicationCredentialSecret");
     if let Some(id) = fields.text(id_key) {
         if version.is_some_and(|it| it != SwiftAuthVersion::V3) {

@@ -11,8 +11,8 @@ use super::fields::{Fields, Findings, Surroundings};
 use super::keys::{self, Key, ValueForm};
 use super::lines::{self, Section};
 use super::{
-    Config, ConfigError, Environment, Notifications, ProcessContext, Repository, backup, database, notifications,
-    repository, store,
+    Config, ConfigError, Destination, Environment, Notifications, ProcessContext, Repository, backup, database,
+    notifications, purge, repository, store,
 };
 
 /// Which section a header means.
@@ -22,6 +22,7 @@ enum SectionKind {
     Repository,
     Store(DriverId),
     Backup(DestinationName),
+    Purge(DestinationName),
     Notifications,
 }
 
@@ -32,6 +33,7 @@ impl SectionKind {
             Self::Repository => keys::REPOSITORY,
             Self::Store(_) => keys::STORE,
             Self::Backup(_) => keys::BACKUP,
+            Self::Purge(_) => keys::PURGE,
             Self::Notifications => keys::NOTIFICATIONS,
         }
     }
@@ -59,7 +61,7 @@ pub(super) fn load(path: &Path, process: &ProcessContext, whole: bool) -> Result
     }
     let around = Surroundings { folder: path.parent().unwrap_or(Path::new("/")), process };
     let config = read(&path, &sections, around, whole, &mut findings);
-    let Findings { mut problems, exposed } = findings;
+    let Findings { mut problems, exposed, secrets: _ } = findings;
     problems.sort_by_key(|it| it.line);
     if !exposed.is_empty() {
         return Err(ConfigError::Exposed { path, files: exposed, problems });
@@ -112,6 +114,8 @@ fn kind(header: &str) -> Result<SectionKind, String> {
         ("repository", "") => Ok(SectionKind::Repository),
         ("notifications", "") => Ok(SectionKind::Notifications),
         ("backup", "") => Ok(SectionKind::Backup(DestinationName("default".to_owned()))),
+        ("purge", "") => Ok(SectionKind::Purge(DestinationName("default".to_owned()))),
+        ("purge", _) => Ok(SectionKind::Purge(DestinationName(name.to_owned()))),
         ("backup", _) if name.chars().all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it)) => {
             Ok(SectionKind::Backup(DestinationName(name.to_owned())))
         }
@@ -123,7 +127,16 @@ fn kind(header: &str) -> Result<SectionKind, String> {
         }
         ("store", _) => Err(format!("[{header}]: the id of a store holds no blank, '.', ':' or '/'")),
         _ => {
-            let known = ["[Database]", "[Repository]", "[Store ID]", "[Backup]", "[Backup NAME]", "[Notifications]"];
+            let known = [
+                "[Database]",
+                "[Repository]",
+                "[Store ID]",
+                "[Backup]",
+                "[Backup NAME]",
+                "[Purge]",
+                "[Purge NAME]",
+                "[Notifications]",
+            ];
             let written = format!("[{header}]");
             let nearest = keys::nearest(&written, known.into_iter().map(str::to_owned)).unwrap_or_default();
             Err(format!("there is no section {written}; the nearest known section is {nearest}"))
@@ -148,7 +161,7 @@ fn read(
     findings: &mut Findings,
 ) -> Option<Config> {
     let (mut database_section, mut repositories, mut notifications) = (None, None, None);
-    let (mut stores, mut destinations) = (Vec::new(), Vec::new());
+    let (mut stores, mut destinations, mut purges) = (Vec::new(), Vec::new(), Vec::new());
     for (at, (kind, section)) in sections.iter().enumerate() {
         if sections.iter().take(at).any(|(it, _)| it == kind) {
             continue;
@@ -159,7 +172,19 @@ fn read(
             SectionKind::Repository => repositories = Some(repository::read(fields)),
             SectionKind::Store(id) => stores.push((section.line, store::read(id, fields))),
             SectionKind::Backup(name) => destinations.push(backup::read(name, fields)),
+            SectionKind::Purge(name) => purges.push((name, *section)),
             SectionKind::Notifications => notifications = Some(notifications::read(fields)),
+        }
+    }
+    let has_destination =
+        |of: &DestinationName| sections.iter().any(|(it, _)| matches!(it, SectionKind::Backup(name) if name == of));
+    for (name, section) in purges {
+        if !has_destination(name) {
+            let message = format!("[{}]: there is no destination of that name ({})", section.header, name.0);
+            findings.add(section.line, message);
+        }
+        if let Some(of) = destinations.iter_mut().flatten().find(|it: &&mut Destination| it.name == *name) {
+            of.purge = purge::read(of, section, around, findings);
         }
     }
     if destinations.is_empty() {

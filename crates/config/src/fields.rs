@@ -15,6 +15,8 @@ use super::{Exposed, Problem, ProcessContext, Secret};
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) exposed: Vec<Exposed>,
+    /// Which of the problems are secrets that could not be fetched.
+    pub(super) secrets: Vec<Problem>,
 }
 
 impl Findings {
@@ -163,6 +165,11 @@ impl<'a> Fields<'a> {
         self.around.path(written)
     }
 
+    /// Whether a key is given, in whatever form.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entry(name).is_some() || self.has_secret(name)
+    }
+
     /// Whether a secret is given, in whatever form.
     pub(super) fn has_secret(&self, name: &str) -> bool {
         let key = self.keys.iter().find(|it| it.name == name);
@@ -195,11 +202,16 @@ impl<'a> Fields<'a> {
             ValueForm::InVariable => match self.around.process.variable(&entry.value).filter(|it| !it.is_empty()) {
                 Some(value) => Some(Secret::new(value)),
                 None => {
-                    self.problem(&name, &format!("the environment variable {} is not set", entry.value));
+                    self.unfetched(&name, &format!("the environment variable {} is not set", entry.value));
                     None
                 }
             },
         }
+    }
+
+    fn unfetched(&mut self, key: &str, why: &str) {
+        self.problem(key, why);
+        self.findings.secrets.extend(self.findings.problems.last().cloned());
     }
 
     /// Reads at most 64 KiB: nobody's password is longer, and the path may be a mistake.
@@ -215,8 +227,8 @@ impl<'a> Fields<'a> {
         });
         let value = text.strip_suffix('\n').map_or(text.as_str(), |it| it.strip_suffix('\r').unwrap_or(it));
         match read {
-            Err(error) => self.problem(key, &format!("cannot read {}: {error}", path.display())),
-            Ok(_) if value.is_empty() => self.problem(key, &format!("{} is empty", path.display())),
+            Err(error) => self.unfetched(key, &format!("cannot read {}: {error}", path.display())),
+            Ok(_) if value.is_empty() => self.unfetched(key, &format!("{} is empty", path.display())),
             Ok(_) => return Some(Secret::new(value)),
         }
         None

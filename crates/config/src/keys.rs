@@ -104,6 +104,8 @@ pub(super) const REPOSITORY: &[Key] = &[
     plain("AuditEvery", "after how long a data file is due to be read again in its store"),
     plain("MaxDisappearance", "the share of data files that may leave the catalogue between two runs"),
     plain("MaxChange", "the share of known files that may have other bytes and checksums all at once"),
+    plain("PurgeApproval", "whether a second person has to approve a purge"),
+    plain("PurgeGrace", "how long a purge that was asked for has to wait"),
 ];
 
 pub(super) const STORE: &[Key] = &[
@@ -181,6 +183,20 @@ pub(super) const BACKUP: &[Key] = &[
     plain("IdleTimeout", "how long to wait for a server that says nothing"),
 ];
 
+pub(super) const PURGE: &[Key] = &[
+    plain("SshUsername", "the account that deletes on the server"),
+    plain("SshKeyFile", "the private key of that account"),
+    secret("SshKeyPassphrase", "the passphrase of that key"),
+    plain("SwiftUser", "the user that deletes in Swift"),
+    secret("SwiftKey", "the password of that user"),
+    plain("SwiftUserDomain", "the domain of that user (version 3)"),
+    plain("SwiftApplicationCredentialId", "the id of the application credential that deletes, instead of a user"),
+    secret("SwiftApplicationCredentialSecret", "the secret of that application credential"),
+    plain("S3Profile", "the profile in ~/.aws with the credentials that delete"),
+    plain("S3AccessKey", "the id of the access key that deletes"),
+    secret("S3SecretKey", "the secret of that access key"),
+];
+
 pub(super) const NOTIFICATIONS: &[Key] = &[
     plain("Email", "who gets the reports"),
     plain("EmailWhen", "after which commands a report is mailed"),
@@ -200,6 +216,7 @@ pub(super) const SECTIONS: &[(&str, &[Key])] = &[
     ("[Repository]", REPOSITORY),
     ("[Store ID]", STORE),
     ("[Backup]", BACKUP),
+    ("[Purge]", PURGE),
     ("[Notifications]", NOTIFICATIONS),
 ];
 

@@ -76,6 +76,9 @@ const REPOSITORY_MORE: &str = "
 ; Each run also looks whether what is safe is still in the stores, and reads a part of them again:
 ;PresenceCheck: yes
 ;AuditEvery: 90d
+; A purge has to be approved by a second person (or none), and waits:
+;PurgeApproval: two-person
+;PurgeGrace: 7d
 ";
 
 const BACKUP_MORE: &str = "
@@ -89,6 +92,12 @@ VerifyEvery: 30d
 ;Administrator: computing centre
 
 ; A second destination: [Backup NAME], with the same keys.
+
+; What the law wants deleted is deleted with credentials of its own, if there are any: [Purge] for [Backup], [Purge NAME]
+; for [Backup NAME]. Lay the key where only the user who purges can read it.
+;[Purge]
+;SshUsername: backup-purge
+;SshKeyFile: /root/.ssh/dataverse-purge
 ";
 
 const NOTIFICATIONS_MORE: &str = "\

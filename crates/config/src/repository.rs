@@ -6,7 +6,7 @@ use std::time::Duration;
 use dvb_model::DriverId;
 
 use super::fields::Fields;
-use super::value;
+use super::{PurgeApproval, value};
 
 /// The section `[Repository]`: the stores and what is copied of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,10 @@ pub struct Repository {
     pub audit_every: Option<Duration>,
     /// The fraction of the known files (0 to 1) that may have other bytes and checksums all at once without a question.
     pub max_change: f64,
+    /// How many people a lawful purge takes.
+    pub purge_approval: PurgeApproval,
+    /// How long after a purge was asked for it may be done at the earliest.
+    pub purge_grace: Duration,
 }
 
 impl Default for Repository {
@@ -49,6 +53,8 @@ impl Default for Repository {
             presence_check: true,
             audit_every: None,
             max_change: 0.05,
+            purge_approval: PurgeApproval::TwoPerson,
+            purge_grace: Duration::from_secs(7 * 86_400),
         }
     }
 }
@@ -61,6 +67,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
         fields
             .problem("ExtraRoots", "FileSystemDirectory is missing here; for another store, put it in its [Store ID]");
     }
+    let approvals = [("two-person", PurgeApproval::TwoPerson), ("none", PurgeApproval::None)];
+    // None at all has to be possible where a court or an authority does not wait.
+    let grace = |text: &str| if text.trim() == "0" { Ok(Duration::ZERO) } else { value::duration(text) };
     Repository {
         file_system_directory,
         extra_roots,
@@ -73,5 +82,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Repository {
         audit_every: fields.parsed("AuditEvery", value::duration),
         max_disappearance: fields.parsed("MaxDisappearance", value::percent).unwrap_or(default.max_disappearance),
         max_change: fields.parsed("MaxChange", value::percent).unwrap_or(default.max_change),
+        purge_approval: fields.parsed("PurgeApproval", |text| value::choice(text, &approvals)).unwrap_or_default(),
+        purge_grace: fields.parsed("PurgeGrace", grace).unwrap_or(default.purge_grace),
     }
 }

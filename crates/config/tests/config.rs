@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use dvb_config::{
     self as config, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy,
-    ProcessContext, SmtpTls, SshLibrary, StoreType, SwiftAuth, SwiftAuthType, SwiftAuthVersion, Verify,
+    ProcessContext, PurgeApproval, PurgeLogin, SmtpTls, SshLibrary, StoreType, SwiftAuth, SwiftAuthType,
+    SwiftAuthVersion, Verify,
 };
 use dvb_pg::{PostgresTarget, SslMode};
 use proptest::prelude::*;
@@ -391,6 +392,19 @@ fn each_mistake_is_named_with_its_line() {
         (
             with_backup("[Backup a b]"),
             "line 9: [Backup a b]: a destination's name is made of letters, digits, '-', '_' and '.'",
+        ),
+        (
+            with_backup("[Purge tape]\nSshUsername: p"),
+            "line 9: [Purge tape]: there is no destination of that name (tape)",
+        ),
+        (
+            with_backup("[Purge]\nS3Profile: p"),
+            "line 9: [Purge] gives no credentials for destination default: give SshUsername, SshKeyFile, SshKeyPassphrase, \
+             or leave the section out",
+        ),
+        (
+            with_backup("[Purge]\nSshHost: p\nSshUsername: p"),
+            "line 10: [Purge] has no key \"SshHost\"; it belongs in [Backup]",
         ),
         (with_backup("sshhost = y"), "line 9: [Backup] sshhost is there already, at line 6; keep one"),
         (with_backup("[DATABASE]\nHost: y"), "line 9: [DATABASE] is there already, at line 1; join the two"),
@@ -808,10 +822,55 @@ fn the_documentations_messages_are_the_programs() {
 fn the_documentations_examples_are_read() {
     let page = include_str!("../../../docs/configuration.md");
     let examples: Vec<_> = page.split("```ini\n").skip(1).map(|it| it.split("```").next().unwrap()).collect();
-    let [whole, store] = examples.as_slice() else { panic!("{examples:?}") };
+    let [whole, store, purge] = examples.as_slice() else { panic!("{examples:?}") };
     // Only the files with secrets are not here.
     let absent =
         |text: &str| problems(text).iter().filter(|it| !it.contains("No such file")).cloned().collect::<Vec<_>>();
     assert_eq!(absent(whole), [""; 0]);
     assert_eq!(absent(&with_backup(store)), [""; 0]);
+    let purge = purge.replace("[Purge]", "[Backup b]\nStorageType: s3\nS3Bucket: b\n[Purge b]");
+    // Its secret need not be here.
+    assert!(matches!(load(&with_backup(&purge)).destinations[1].purge, PurgeLogin::Unreadable(_)));
+}
+
+#[test]
+fn who_deletes_has_credentials_of_his_own() {
+    let cloud = "[Backup cloud]\nStorageType: s3\nS3Bucket: b\nS3AccessKey: nightly\nS3SecretKey: n\n";
+    let given = |it: &PurgeLogin| match it {
+        PurgeLogin::Given(kind) => (**kind).clone(),
+        other => panic!("{other:?}"),
+    };
+    let purge_of = |lines: &str| load(&with_backup(&format!("{cloud}{lines}"))).destinations[1].purge.clone();
+    assert_eq!(purge_of(""), PurgeLogin::Own);
+    let login = purge_of("[Purge cloud]\nS3AccessKey: p\nS3SecretKey: s");
+    let DestinationKind::S3(s3) = given(&login) else { panic!() };
+    let keys = s3.keys.unwrap();
+    assert_eq!((s3.bucket.as_str(), keys.access_key.as_str(), keys.secret_key.expose()), ("b", "p", "s"));
+    let DestinationKind::S3(s3) = given(&purge_of("[Purge cloud]\nS3Profile: p")) else { panic!() };
+    assert_eq!((s3.profile.as_deref(), s3.keys), (Some("p"), None));
+
+    // The account that copies cannot read them, and needs not.
+    let PurgeLogin::Unreadable(why) = purge_of("[Purge cloud]\nS3AccessKey: p\nS3SecretKeyFile: /none/such") else {
+        panic!()
+    };
+    assert_eq!(
+        why,
+        ["line 16: [Purge cloud] S3SecretKeyFile: cannot read /none/such: No such file or directory (os error 2)"]
+    );
+
+    let config = load(&with_backup("[Purge]\nSshUsername: purge\nSshKeyFile: /root/key"));
+    let DestinationKind::Ssh(account) = given(&config.destinations[0].purge) else { panic!() };
+    assert_eq!((account.username.as_str(), account.key_file.as_deref()), ("purge", Some(Path::new("/root/key"))));
+    assert_eq!((&account.host, &account.directory), (&ssh(&config).host, &ssh(&config).directory));
+}
+
+#[test]
+fn a_purge_takes_two_people_and_a_week_unless_the_file_says_otherwise() {
+    let rules = |lines: &str| {
+        let repository = load(&with_backup(&format!("[Repository]\n{lines}"))).repository;
+        (repository.purge_approval, repository.purge_grace.as_secs())
+    };
+    assert_eq!(rules(""), (PurgeApproval::TwoPerson, 7 * 86_400));
+    assert_eq!(rules("PurgeApproval: none\nPurgeGrace: 0"), (PurgeApproval::None, 0));
+    assert_eq!(rules("PurgeApproval: two-person\nPurgeGrace: 2w"), (PurgeApproval::TwoPerson, 14 * 86_400));
 }

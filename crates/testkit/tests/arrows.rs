@@ -174,7 +174,8 @@ fn purgers_named<'a>(file: &str, text: &'a str) -> Vec<&'a str> {
     if MAY_NAME_PURGERS.iter().any(|it| file.contains(it)) {
         return Vec::new();
     }
-    text.lines().filter(|it| !it.trim_start().starts_with("//") && it.contains("Purger")).collect()
+    let names = |it: &&str| it.contains("Purger") || it.contains("purger(");
+    text.lines().filter(|it| !it.trim_start().starts_with("//")).filter(names).collect()
 }
 
 #[test]
@@ -199,9 +200,9 @@ fn nothing_but_the_lawful_purge_has_a_way_to_delete_copies() {
 
 #[test]
 fn a_command_that_names_a_purger_is_told() {
-    let text = "/// Not a `Purger`.\nuse dvb_storage::{Purger, Sink};\nlet it = S3Purger::new(config)?;\n";
-    assert_eq!(purgers_named("crates/engine/src/run/a.rs", text).len(), 2);
-    assert_eq!(purgers_named("crates/build/src/cloud.rs", text).len(), 2);
+    let text = "/// Not a `Purger`.\nuse dvb_storage::{Purger, Sink};\nlet it = S3Purger::new(config)?;\ndvb_build::purger(it)\n";
+    assert_eq!(purgers_named("crates/engine/src/run/a.rs", text).len(), 3);
+    assert_eq!(purgers_named("crates/build/src/cloud.rs", text).len(), 3);
     assert!(purgers_named("crates/engine/src/purge/execute.rs", text).is_empty());
 }
 
