@@ -23,13 +23,13 @@ pub struct FilesByCopies {
 pub struct ProofDay {
     /// The day (UTC), `2026-01-31`.
     pub day: String,
-    /// By which evidence.
+    /// The evidence of the proof: `remote-hash` or `read-back`.
     pub evidence: String,
     /// Whether it was before the time that was asked about.
     pub overdue: bool,
-    /// How many copies.
+    /// Copies that were proved so; each version of an object is one.
     pub copies: u64,
-    /// Their bytes.
+    /// Size of these copies in bytes.
     pub bytes: u64,
 }
 
@@ -49,9 +49,9 @@ pub struct AuditDay {
 pub struct CopiesOfMonth {
     /// The month (UTC), `2026-01`.
     pub month: String,
-    /// How many copies.
+    /// Copies of that month; each version of an object is one.
     pub copies: u64,
-    /// Their bytes.
+    /// Size of these copies in bytes.
     pub bytes: u64,
 }
 

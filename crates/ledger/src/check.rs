@@ -47,7 +47,7 @@ pub enum Found {
     Good(Proved),
     /// The bytes on record, because they were put there just now.
     Mended {
-        /// The proof.
+        /// The comparison that the bytes passed after they were put there.
         proof: Proved,
         /// Where they came from.
         from: String,

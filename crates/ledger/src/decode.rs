@@ -37,7 +37,7 @@ pub(crate) struct RawCopy {
     pub(crate) state: String,
     pub(crate) size: Option<i64>,
     pub(crate) sha256: Option<Vec<u8>>,
-    /// MD5, SHA-1, SHA-512.
+    /// Digests of the algorithms MD5, SHA-1 and SHA-512, in this order, where they are known.
     pub(crate) others: [Option<Vec<u8>>; 3],
     pub(crate) evidence: Option<String>,
     pub(crate) proved_at: Option<String>,

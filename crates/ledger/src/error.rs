@@ -33,7 +33,7 @@ pub enum LedgerError {
          of it was recorded here"
     )]
     LostLease {
-        /// Its number.
+        /// Number of the range within the run.
         range: i32,
     },
     /// Hosts that share a run must want the same.
@@ -56,7 +56,7 @@ pub enum LedgerError {
         "the backup database {target} is of this host alone: several hosts share a run only by a ledger in PostgreSQL"
     )]
     OfOneHost {
-        /// The file.
+        /// Path of the ledger's file.
         target: String,
     },
     /// Its lock is held by a session whose run is over: a connection pooler keeps it.
@@ -70,7 +70,7 @@ pub enum LedgerError {
         destination: String,
         /// Who took the lock.
         holder: Box<Holder>,
-        /// The database.
+        /// Name of the database, for the command that ends the session.
         database: String,
         /// The server process that has it.
         backend: i32,
@@ -96,7 +96,7 @@ pub enum LedgerError {
     Encoding {
         /// Host and database, or file, that it is about.
         target: String,
-        /// The database.
+        /// Name of the database that a new one is to replace.
         database: String,
         /// As the server calls it.
         encoding: String,
@@ -106,7 +106,7 @@ pub enum LedgerError {
     Unusable {
         /// Host and database, or file.
         target: String,
-        /// What to correct.
+        /// Which part of the configuration is to be corrected.
         hint: LedgerHint,
         /// What the driver said.
         #[source]
@@ -127,7 +127,7 @@ pub enum LedgerError {
          or set TMPDIR to a folder that has room"
     )]
     TemporaryFull {
-        /// The folder.
+        /// The folder for temporary files that the ledger lies in.
         folder: String,
         /// What the driver said.
         #[source]
@@ -198,7 +198,7 @@ pub enum LedgerError {
     Settled {
         /// Data file or dataset.
         id: DvObjectId,
-        /// Which object.
+        /// Which object of the data file: `main`, `orig`, …
         role: String,
         /// Which of its versions.
         version: u32,
@@ -250,7 +250,7 @@ pub enum LedgerHint {
     Pooler,
     /// Use the new database, and make its tables.
     Encoding,
-    /// Make the tables: [`Schema::migrate`](crate::Ledger::migrate).
+    /// Make the tables: [`Ledger::migrate`](crate::Ledger::migrate).
     Migrate,
     /// Move the file away, with its `-wal` and `-shm`, and make it again from a snapshot.
     Rebuild,

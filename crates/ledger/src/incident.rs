@@ -16,7 +16,7 @@ use crate::validate::storable;
 pub enum Side {
     /// In a store of Dataverse.
     Store,
-    /// At a destination.
+    /// At a destination of the backup.
     Destination,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Side {
 /// What became of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// Nothing is there.
+    /// Nothing is at the object's key.
     Missing,
     /// Other bytes are there, or no whole object.
     Damaged,
@@ -60,7 +60,7 @@ impl Loss {
 /// Bytes by their size and digest, as far as these are known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
-    /// How many.
+    /// How many bytes there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// A digest of them, of any algorithm.
@@ -119,7 +119,7 @@ pub struct Incident {
     pub number: u64,
     /// Its data file or dataset.
     pub id: DvObjectId,
-    /// Which object.
+    /// Which of the data file's objects it is.
     #[serde(with = "as_text")]
     pub role: ObjectRole,
     /// Which of its versions.
@@ -176,10 +176,10 @@ pub struct Mended {
     /// How they were proved afterwards.
     #[serde(default, with = "as_optional_text", skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
-    /// Their size.
+    /// Size of the good bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// Their SHA-256.
+    /// SHA-256 of the good bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Digest>,
     /// Where the bad bytes are; `None` where there were none, or nobody knows.

@@ -11,7 +11,7 @@ use crate::incident::Finding;
 /// Data files and datasets have ids of one sequence, but are listed apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryKind {
-    /// A data file.
+    /// A data file, with all of its objects.
     #[serde(rename = "file")]
     DataFile,
     /// A dataset, for its own objects.
@@ -152,20 +152,20 @@ pub struct Reservation {
 pub enum ObjectProof {
     /// It was proved in this run, under a reserved key.
     Now {
-        /// Which object.
+        /// Which of the data file's objects it is.
         role: ObjectRole,
         /// Which of its versions.
         version: u32,
-        /// The key that it is about.
+        /// Its key below the destination's root, as it was reserved.
         key: ObjectKey,
-        /// The proof.
+        /// The comparison of what was read at the source with the destination's evidence.
         proof: Proved,
         /// It was found there, not sent.
         adopted: bool,
     },
     /// The ledger has its proof from an earlier run, and the source's bytes are still the same.
     Before {
-        /// Which object.
+        /// Which of the data file's objects it is.
         role: ObjectRole,
         /// Which of its versions.
         version: u32,
@@ -186,7 +186,7 @@ pub enum Verdict {
         /// What the administrator should know all the same.
         note: Option<String>,
     },
-    /// Not safe.
+    /// A `FAIL_…` status: today's bytes are not safe at the destination.
     Failed {
         /// One of the `Fail…` statuses.
         status: Status,
@@ -197,12 +197,12 @@ pub enum Verdict {
         /// Copies found missing or changed at the destination: (role, version).
         damaged: Vec<(ObjectRole, u32)>,
     },
-    /// `NOT_COVERED`.
+    /// `NOT_COVERED`: by rule, no copy is made of it.
     NotCovered {
         /// Why, in a sentence.
         reason: String,
     },
-    /// `PENDING`.
+    /// `PENDING`: it is known, and the next run looks at it.
     Pending,
 }
 
@@ -352,7 +352,7 @@ pub struct RunSummary {
     pub json: String,
 }
 
-/// What `migrate` did.
+/// What [`Ledger::migrate`](crate::Ledger::migrate) did to the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
     /// Version of the tables before (0: none) and now.

@@ -53,7 +53,7 @@ pub(crate) enum Feed {
     More,
     /// Nothing can be sent until an answer comes.
     Blocked,
-    /// All was sent.
+    /// All was sent; answers may still be due.
     Done,
 }
 
@@ -465,7 +465,7 @@ impl Work for Asking<'_> {
     }
 }
 
-/// Nothing asks.
+/// The batch that asks for nothing: while it is driven, only what was begun before is answered.
 struct Nothing;
 
 impl Work for Nothing {

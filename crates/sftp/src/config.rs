@@ -18,7 +18,7 @@ use crate::openssh_key;
 /// A library that speaks SSH. What is above it, SFTP, login and host keys, is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SshLibrary {
-    /// russh, in Rust.
+    /// russh, in Rust: the default, memory-safe where it faces the network.
     #[default]
     Russh,
     /// libssh2, in C, as a second opinion; only with this crate's feature `libssh2`.

@@ -55,7 +55,7 @@ pub(crate) enum Flush {
     Nothing,
     /// The files that are hashed; few enough for one command.
     These,
-    /// Their file system.
+    /// The whole file system that they lie in.
     All,
 }
 

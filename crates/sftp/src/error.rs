@@ -10,7 +10,7 @@ use crate::wire::{self, Malformed, Status};
 /// The session is over.
 #[derive(Debug, Error)]
 pub(crate) enum Fault {
-    /// The transport failed.
+    /// The connection below SFTP failed, as the socket or the SSH library says.
     #[error("the connection was lost")]
     Lost(#[source] io::Error),
     /// The server closed the channel.

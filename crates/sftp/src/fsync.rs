@@ -14,7 +14,7 @@ use crate::wire::{self, Malformed, Reply, Request, Status};
 
 /// How folders are to be flushed.
 pub(crate) enum FolderFlush {
-    /// Not at all.
+    /// Not at all: there are none, or the server offers no way.
     Nothing,
     /// With their whole file system.
     ByShell,

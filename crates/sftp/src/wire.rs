@@ -80,7 +80,7 @@ pub(crate) enum Request<'a> {
     Limits,
 }
 
-/// A server's answer.
+/// A server's answer to one request, by the type of its packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply<'a> {
     Status(Status),

@@ -31,7 +31,7 @@ pub struct Reservation {
 }
 
 impl MemoryBudget {
-    /// So many bytes.
+    /// A budget of `limit` bytes, for all that share it.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self { limit, state: Mutex::default(), changed: Condvar::new() })

@@ -40,7 +40,7 @@ pub trait ObjectSink: Send + Sync {
     /// As [`Sink::connect`](crate::Sink::connect).
     fn session(&self, run: &RunId) -> Result<Box<dyn ObjectSession>, SinkError>;
 
-    /// As [`Sink::interrupt`](crate::Sink::interrupt).
+    /// Cuts off whoever waits for the store, as [`Sink::interrupt`](crate::Sink::interrupt) does.
     fn interrupt(&self) {}
 }
 
@@ -59,7 +59,8 @@ impl<S: ObjectSink> ObjectWriter<S> {
         Self { sink, run, idle: Mutex::default(), used: Mutex::new(false) }
     }
 
-    /// See [`StoreWriter::close`](crate::StoreWriter::close).
+    /// Takes away what this writer made for itself and what dead runs left, as
+    /// [`StoreWriter::close`](crate::StoreWriter::close) says.
     pub fn close(&self, is_dead: &dyn Fn(&RunId) -> bool) {
         let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mut session) = used.then(|| self.take().ok()).flatten() else { return };
@@ -68,7 +69,7 @@ impl<S: ObjectSink> ObjectWriter<S> {
         session.cleanup();
     }
 
-    /// See [`StoreWriter::interrupt`](crate::StoreWriter::interrupt).
+    /// Cuts off whoever waits for the store, as [`StoreWriter::interrupt`](crate::StoreWriter::interrupt) does.
     pub fn interrupt(&self) {
         self.sink.interrupt();
     }

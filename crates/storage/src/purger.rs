@@ -40,7 +40,7 @@ pub struct Held {
     pub version: Option<String>,
     /// Its size in bytes; of a manifest, a marker, or an upload that does not tell: 0.
     pub size: u64,
-    /// What it is.
+    /// What kind of thing it is; a destination has its own ways to keep an object.
     pub kind: HeldKind,
     /// What keeps it from being deleted, where the destination tells.
     pub lock: Option<Lock>,

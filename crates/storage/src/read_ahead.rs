@@ -22,11 +22,11 @@ enum Piece {
 /// What came of asking for a piece.
 #[derive(Debug)]
 pub enum Next {
-    /// The next bytes.
+    /// The bytes that come next; their memory goes back by [`ReadAhead::reuse`].
     Bytes(Vec<u8>),
     /// Nothing is there yet.
     NotYet,
-    /// All was read.
+    /// All was read: its size and digests.
     End(Measured),
 }
 

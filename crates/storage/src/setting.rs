@@ -29,11 +29,11 @@ pub enum Setting {
     OpenFiles,
     /// The library that speaks SSH.
     SshLibrary,
-    /// Ciphers of SSH.
+    /// Ciphers that are offered to an SSH server.
     Ciphers,
-    /// Key exchanges of SSH.
+    /// Key exchanges that are offered to an SSH server.
     KexAlgorithms,
-    /// Message authentication codes of SSH.
+    /// Message authentication codes that are offered to an SSH server.
     Macs,
     /// Types of an SSH server's host keys.
     HostKeyAlgorithms,

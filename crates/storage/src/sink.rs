@@ -22,7 +22,7 @@ pub enum Demand {
     Auto,
     /// The destination's own digest, or failure.
     RemoteHash,
-    /// Reading back.
+    /// Reading back, even where the destination has a digest of its own.
     ReadBack,
 }
 
@@ -96,7 +96,7 @@ pub enum Unstaged {
     /// The payload ended early; the destination is well.
     #[error(transparent)]
     Payload(#[from] PayloadError),
-    /// The destination failed.
+    /// The destination failed at this object, or refused it.
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// The destination holds other bytes than were sent. Nothing shows at the key that was not there before.

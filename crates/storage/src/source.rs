@@ -36,7 +36,7 @@ impl Location {
 /// Which object of the data file, or of the dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectAddress {
-    /// `<name>`.
+    /// `<name>`, as the storage identifier has it: the main object.
     Main(ObjectName),
     /// `<name>.<tag>`, `.orig` among them.
     Tagged(ObjectName, String),

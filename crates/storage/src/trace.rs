@@ -25,7 +25,7 @@ pub struct Trace<'a> {
 pub enum Sighting {
     /// The destination lies in the store, or the store in the destination: where, in a few words.
     Seen(String),
-    /// It is nowhere.
+    /// It was looked for everywhere, and is nowhere.
     Unseen,
     /// It was not seen where it could be looked for; for some of the store there was no time, or no permission.
     Unfinished(String),

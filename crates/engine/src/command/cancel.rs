@@ -40,7 +40,7 @@ struct Signal {
 }
 
 impl CancelToken {
-    /// Not stopped.
+    /// A token that nothing has stopped yet, without a time budget.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

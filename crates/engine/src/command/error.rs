@@ -133,7 +133,7 @@ pub enum RunError {
     Foreign {
         /// Name of the destination.
         destination: String,
-        /// Whose it is.
+        /// The other installation, as the destination's `installation.json` names it.
         owner: Box<crate::command::owner::Owner>,
     },
     /// The destination's mark cannot be read.
@@ -143,7 +143,7 @@ pub enum RunError {
     Unidentified {
         /// Name of the destination.
         destination: String,
-        /// The name that it is about.
+        /// Key of the mark at the destination: `installation.json` in the backup's own folder.
         name: String,
         /// What is wrong with it.
         why: String,
@@ -156,7 +156,7 @@ pub enum RunError {
     Strange {
         /// Name of the destination.
         destination: String,
-        /// The newest one there.
+        /// Name of the newest snapshot there.
         snapshot: String,
     },
     /// The destination carries no id, although this installation's was left there.
@@ -219,9 +219,9 @@ pub enum RunError {
          and what this account may read there"
     )]
     OtherStore {
-        /// Its driver id.
+        /// Driver id of the store.
         store: String,
-        /// Where it is.
+        /// Its folder, bucket or container, as messages name it.
         place: String,
         /// Objects that were looked for.
         looked: u64,
@@ -233,7 +233,7 @@ pub enum RunError {
     /// The account may read nothing of a store.
     #[error("store {store}: {why}. Nothing of it was judged or copied")]
     StoreDenied {
-        /// Its driver id.
+        /// Driver id of the store.
         store: String,
         /// What may not be read, by whom, and what to grant.
         why: String,
@@ -263,7 +263,7 @@ pub enum RunError {
     /// The list of what is due could not be kept.
     #[error("{}", spool_text(folder, source))]
     Spool {
-        /// The folder.
+        /// The folder for temporary files that it was written to.
         folder: PathBuf,
         /// What the system said.
         #[source]

@@ -7,9 +7,9 @@ use dvb_ledger::LedgerHint;
 /// error that it belongs to has said what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hint {
-    /// Of the catalogue.
+    /// What can be done about an error of the catalogue: its server, login, TLS or file.
     Catalog(CatalogHint),
-    /// Of the ledger.
+    /// What can be done about an error of the ledger: its server, login, file, tables or encoding.
     Ledger(LedgerHint),
     /// If the data files were meant to go: run with `Overrides::disappearance`.
     AcceptDisappearance,

@@ -2,12 +2,12 @@
 
 use dvb_model::{DvObjectId, Status};
 
-/// Something happened.
+/// One thing that happens while a command works, for a progress bar, a line of text or a test.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The catalogue is being read and compared with the ledger; this many data files so far.
     Planning {
-        /// The seen that it is about.
+        /// Data files that were read of the catalogue so far.
         seen: u64,
     },
     /// It is known what is due.
@@ -21,15 +21,15 @@ pub enum Event<'a> {
     Bytes(u64),
     /// There is a verdict on a data file.
     Judged {
-        /// Which.
+        /// Id of the data file, or of the dataset whose own object it is.
         id: DvObjectId,
         /// PID of its dataset.
         dataset: Option<&'a str>,
-        /// Its newest name, or its storage identifier.
+        /// Its newest name, or its storage identifier; of a copy, its key.
         name: &'a str,
-        /// The status that the server answered with.
+        /// What the command found, as a verdict of the ledger; nothing may be recorded of it.
         status: Status,
-        /// Reason or note.
+        /// Why, in a sentence; with `OK`, what was done or what the administrator should know.
         reason: Option<&'a str>,
     },
     /// The administrator should know.

@@ -54,7 +54,7 @@ pub(crate) use gives_up;
 
 /// What the event log says of a command when it begins.
 pub(crate) struct Intent<'a> {
-    /// `run`, `verify`, …
+    /// Name of the command as the event log has it: `run`, `verify`, …
     pub(crate) command: &'static str,
     pub(crate) run: &'a RunId,
     pub(crate) agent: &'a Agent,

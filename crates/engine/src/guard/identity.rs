@@ -16,7 +16,8 @@ use crate::copies::snapshot_names;
 
 /// Its name in the backup's own folder.
 const NAME: &str = "installation.json";
-/// `format` in it.
+/// What [`Owner::format`] says, by which the object is known as ours; one with another text is not taken for an
+/// identity.
 const FORMAT: &str = "dataverse-backup installation";
 /// What is longer is none.
 const LONGEST: u64 = 1 << 20;
@@ -24,7 +25,7 @@ const LONGEST: u64 = 1 << 20;
 /// What a look at a destination's identity shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// There is none.
+    /// The object is not there: nobody has marked the destination, or it is new.
     None,
     /// It belongs to this installation.
     Of(Owner),

@@ -95,9 +95,9 @@ pub struct MissingObject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KnownBy {
-    /// Dataverse's recorded checksum.
+    /// It is the checksum that Dataverse's database has for the data file.
     Dataverse,
-    /// The digest of the bytes first seen.
+    /// Dataverse has none that can be used: it is the digest of the bytes that a run saw first.
     Ledger,
 }
 

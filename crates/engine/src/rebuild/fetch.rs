@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 3;
 /// What lies beside a snapshot is a line.
 const LONGEST_DIGEST: u64 = 4096;
 
-/// Which snapshot.
+/// Which snapshot the ledger is made again from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
     /// The newest one at the destination that is whole.

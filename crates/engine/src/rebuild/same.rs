@@ -14,7 +14,7 @@ use crate::command::error::RunError;
 /// Data files of the snapshot that are compared: enough to tell, few enough for memory.
 const COMPARED: usize = 10_000;
 
-/// What both have.
+/// What the snapshot and the catalogue have in common, in numbers of data files.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Overlap {
     /// Data files of the snapshot that were looked for.

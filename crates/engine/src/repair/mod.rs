@@ -96,9 +96,9 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RepairFault {
-    /// Nothing is there.
+    /// No object is at its key.
     Missing,
-    /// Other bytes are there.
+    /// Other bytes than those on record are at its key, or no whole object.
     Damaged,
     /// It could not be read, which says nothing of its bytes.
     Unreadable,

@@ -38,7 +38,7 @@ pub enum RestoreError {
         since.as_ref().map(|it| format!(" (since {it})")).unwrap_or_default()
     )]
     Gone {
-        /// Which.
+        /// Ids of the data files that are gone, in the order of the ids.
         files: Vec<DvObjectId>,
         /// When a run noticed the first of them.
         since: Option<String>,

@@ -102,7 +102,7 @@ impl RestoreSetup<'_> {
 /// Which version of a dataset is laid out as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// Dataverse's own: `<authority>/<identifier>/<name>`.
+    /// As Dataverse lays out its stores: `<authority>/<identifier>/<name>`.
     Keys,
     /// Folders and labels of the newest released version, else of the draft.
     NewestNames,
@@ -168,7 +168,7 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The n-th destination.
+    /// What a session with the n-th destination works with, `n` by the order of `RestoreSetup::from`.
     pub(crate) fn at(&self, n: usize) -> DestinationContext<'_> {
         let RestoreSetup { ledger, from, observer, stop, .. } = *self.setup;
         DestinationContext { ledger, destination: from[n].name, sink: from[n].sink, observer, stop, run: &self.runs[n] }

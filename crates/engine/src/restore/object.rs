@@ -121,7 +121,7 @@ pub(crate) enum Look {
     Done(ObjectOutcome),
     /// It is there, and good.
     Good(Measured),
-    /// Nothing is there.
+    /// Nothing is at its place: a copy is to be put there.
     Put,
     /// What is there is damaged, for this reason.
     Mend(String),

@@ -14,7 +14,7 @@ use crate::source::stores::{Access, NoStore, NotCovered, Store, Stores};
 pub(crate) enum Lack {
     /// Trying again later can help.
     Now(NoStore),
-    /// It cannot.
+    /// Trying again cannot help, for this reason: it lies in the configuration or in Dataverse's database.
     Always(String),
 }
 

@@ -57,9 +57,9 @@ pub(crate) struct DestinationPlan {
 /// What is to be done about a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
-    /// Its verdict stands.
+    /// Nothing about it has changed, so its verdict stands and no worker looks at it.
     Stands(FileOutcome),
-    /// It is to be looked at.
+    /// Its objects are to be read in their store and, where needed, copied.
     Look,
     /// Its verdict stands as far as the source goes; its copies are to be looked at.
     Recheck,

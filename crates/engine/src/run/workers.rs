@@ -238,7 +238,7 @@ impl Most {
 }
 
 impl<'a> Queue<'a> {
-    /// The whole list.
+    /// All of `due` is handed out, however many data files it has.
     pub(crate) fn of(due: DueList<'a>) -> Self {
         Self { due, next: None, left: None }
     }

@@ -50,7 +50,7 @@ impl Condition {
     }
 }
 
-/// One finding.
+/// What `audit` found wrong with a data file in its store; serialised, it is an item of `findings` in its JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditFinding {
     /// Id of the data file: `dvobject.id` of Dataverse's database.

@@ -4,7 +4,8 @@ use dvb_fixity::{Algorithm, Digest, Measured};
 use dvb_model::{AuxiliaryFile, DataFile};
 use serde::Serialize;
 
-/// 32 hexadecimal digits.
+/// The fingerprint of a data file: the first 32 hexadecimal digits of a SHA-256. Auxiliary objects count only where
+/// they are backed up.
 pub(crate) fn of_data_file(file: &DataFile, auxiliary_objects: bool) -> String {
     let pids = file.dataset.as_ref().map(|it| &it.storage_pids);
     let tables = file.tabular.as_ref().map(|it| (it.original_format.is_some(), it.original_size));

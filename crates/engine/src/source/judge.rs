@@ -19,7 +19,7 @@ pub(crate) enum Seen<'a> {
     Failed(&'a str),
 }
 
-/// The answer.
+/// What is to be said of a data file by what was read of it so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// The bytes are the recorded ones, or there is nothing to compare with.

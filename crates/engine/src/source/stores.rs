@@ -21,7 +21,7 @@ pub struct Store {
 /// How the bytes of a store are reached.
 #[derive(Clone)]
 pub enum Access {
-    /// By reading them.
+    /// By this source, which opens an object of the store by its location.
     Readable(Arc<dyn Source>),
     /// Not at all, by rule, with the reason: somebody else holds them, or this program cannot read them.
     Reference(String),

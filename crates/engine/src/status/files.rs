@@ -25,7 +25,7 @@ pub struct FileStatus {
     pub storage_identifier: Option<String>,
     /// Its newest label, with its folder.
     pub name: Option<String>,
-    /// The verdict.
+    /// The verdict that was recorded last.
     pub status: Status,
     /// What `OK` rests on.
     pub checksum_basis: Option<&'static str>,
@@ -33,9 +33,9 @@ pub struct FileStatus {
     pub reason: Option<String>,
     /// An ingest was under way.
     pub provisional: bool,
-    /// When it left the catalogue.
+    /// When a run saw first that it is not in the catalogue any more, RFC 3339 UTC.
     pub gone_since: Option<String>,
-    /// When the verdict was recorded.
+    /// When the verdict was recorded, RFC 3339 UTC.
     pub recorded_at: String,
     /// Proved objects at this destination.
     pub objects: u64,
@@ -157,13 +157,13 @@ pub struct DatasetStatus {
     pub destination: DestinationName,
     /// Always `None`: it is no data file.
     pub data_file_id: Option<DvObjectId>,
-    /// Its PID.
+    /// PID of the dataset, as the last run found it.
     pub dataset: Option<String>,
-    /// The verdict.
+    /// The verdict on its own objects together.
     pub status: Status,
     /// Why the verdict is what it is.
     pub reason: Option<String>,
-    /// When the verdict was recorded.
+    /// When the verdict was recorded, RFC 3339 UTC.
     pub recorded_at: String,
 }
 
@@ -205,7 +205,7 @@ pub struct GoneFile {
     pub name: Option<String>,
     /// When a run saw first that it is not there any more, RFC 3339 UTC.
     pub gone_since: Option<String>,
-    /// Its last verdict.
+    /// The last verdict before it left the catalogue.
     pub status: Status,
     /// What lies at the destination.
     pub copies: Vec<KeptCopy>,
@@ -218,16 +218,16 @@ pub struct KeptCopy {
     pub object: String,
     /// From 1 on; each change of the bytes in the store makes one.
     pub version: u32,
-    /// Where it lies.
+    /// Its key below the destination's root.
     pub key: ObjectKey,
     /// Whether it was good when it was last looked at.
     #[serde(serialize_with = "name_of_state")]
     pub state: CopyState,
-    /// Bytes.
+    /// Size in bytes; `None` where nothing was proved and no snapshot says it.
     pub size: Option<u64>,
     /// Their SHA-256, in hexadecimal digits.
     pub sha256: Option<String>,
-    /// When that was last proved.
+    /// When that was last proved, RFC 3339 UTC.
     pub proved_at: Option<String>,
 }
 

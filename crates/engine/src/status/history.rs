@@ -5,7 +5,7 @@ use dvb_ledger::{Bytes, CopyInCustody, CopyState, Custody, Incident, IncidentNot
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
 use serde::Serialize;
 
-/// Of one data file, everywhere.
+/// What the ledger knows of one data file at all destinations.
 #[derive(Debug, Clone)]
 pub struct FileHistory {
     custody: Vec<Custody>,
@@ -21,7 +21,7 @@ pub struct FileCustody {
     /// The run that the verdict is of.
     #[serde(skip)]
     pub run: Option<RunId>,
-    /// Its copies there.
+    /// Its copies at this destination, with all versions of each object.
     #[serde(rename = "custody")]
     pub copies: Vec<CopyCustody>,
 }
@@ -33,20 +33,20 @@ pub struct CopyCustody {
     pub object: String,
     /// From 1 on; each change of the bytes in the store makes one.
     pub version: u32,
-    /// Where it lies.
+    /// Its key below the destination's root.
     pub key: ObjectKey,
     /// `reserved`: nothing is proved to be there.
     #[serde(serialize_with = "super::files::name_of_state")]
     pub state: CopyState,
-    /// Bytes.
+    /// Size in bytes; `None` where nothing was proved and no snapshot says it.
     pub size: Option<u64>,
     /// Their SHA-256, in hexadecimal digits.
     pub sha256: Option<String>,
     /// When its row was made, RFC 3339 UTC.
     pub first_seen: String,
-    /// When it was last proved.
+    /// When it was last proved, RFC 3339 UTC.
     pub last_proved: Option<String>,
-    /// By what.
+    /// By which evidence it was last proved: the destination's own digest, or reading back.
     #[serde(serialize_with = "name_of_evidence")]
     pub evidence: Option<Evidence>,
     /// It was found at the destination, not sent.
@@ -101,11 +101,11 @@ impl CopyCustody {
 /// Bytes that were expected or found.
 #[derive(Debug, Clone, Serialize)]
 pub struct BytesStatus {
-    /// How many.
+    /// How many bytes; `None` where that was not found out.
     pub size: Option<u64>,
-    /// Of the digest.
+    /// Algorithm of the digest: `MD5`, `SHA1`, `SHA256` or `SHA512`; `None` where there is no digest.
     pub algorithm: Option<String>,
-    /// In hexadecimal digits.
+    /// Digest of the bytes, in hexadecimal digits; `None` where none is known.
     pub digest: Option<String>,
 }
 
@@ -134,9 +134,9 @@ pub struct IncidentStatus {
     /// Where it was bad.
     #[serde(serialize_with = "name_of_side")]
     pub side: Side,
-    /// Name of the store or destination.
+    /// Driver id of the store, or name of the destination.
     pub place: String,
-    /// Where the bad bytes were.
+    /// Key of the object in the store or at the destination.
     pub key: String,
     /// What was wrong, in a word.
     pub found: String,
@@ -144,26 +144,26 @@ pub struct IncidentStatus {
     pub detail: String,
     /// Which command found it.
     pub command: Option<String>,
-    /// In which run.
+    /// The run that found it first.
     pub found_by: RunId,
     /// When, RFC 3339 UTC.
     pub found_at: String,
     /// What somebody wrote about it.
     pub note: Option<IncidentNote>,
-    /// What is on record.
+    /// The bytes that should have been there, by the ledger or Dataverse.
     pub expected: BytesStatus,
-    /// What was found.
+    /// The bytes that were there, as far as they were read.
     pub actual: BytesStatus,
-    /// When it was mended.
+    /// When it was mended, RFC 3339 UTC; `None` while it is open, as all that follows.
     pub mended_at: Option<String>,
-    /// In which run.
+    /// The run that mended it, or found it good again.
     pub run_id: Option<RunId>,
-    /// From which side.
+    /// The store or destination that the good bytes came from, in words.
     pub mended_from: Option<String>,
     /// What proved the new bytes.
     #[serde(serialize_with = "name_of_evidence")]
     pub evidence: Option<Evidence>,
-    /// Their number.
+    /// Size of the good bytes.
     pub size: Option<u64>,
     /// Their SHA-256, in hexadecimal digits.
     pub sha256: Option<String>,

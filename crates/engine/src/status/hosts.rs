@@ -9,7 +9,7 @@ use serde::Serialize;
 /// The run that hosts share at a destination now; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, Serialize)]
 pub struct SharedRunStatus {
-    /// Its name.
+    /// Name of the run, the same for all of its hosts.
     pub run_id: RunId,
     /// Which command it is.
     pub command: String,
@@ -17,7 +17,7 @@ pub struct SharedRunStatus {
     pub phase: &'static str,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// Ranges of work.
+    /// Ranges that the work of the run is divided into, those that are done among them.
     pub ranges: u64,
     /// Those that are done.
     pub ranges_done: u64,
@@ -30,13 +30,13 @@ pub struct SharedRunStatus {
 /// One host that shares a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct HostStatus {
-    /// Its name.
+    /// Name that the host gives itself.
     pub host: String,
-    /// The process there.
+    /// Id of the process on that host.
     pub pid: u32,
     /// When it came, RFC 3339 UTC.
     pub joined: String,
-    /// Its last sign of life.
+    /// Its last sign of life, RFC 3339 UTC, by the database's clock.
     pub last_sign: String,
     /// How long ago that was, by the database's clock.
     pub silent_seconds: u64,
@@ -53,13 +53,13 @@ pub struct HostStatus {
 /// What is to be thought of a host, by its last sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum HostState {
-    /// It works.
+    /// Its last sign of life is younger than the lease.
     #[serde(rename = "at work")]
     AtWork,
     /// It gave no sign for as long as a lease holds.
     #[serde(rename = "silent: its work is given to others")]
     Silent,
-    /// It has ended.
+    /// It took its leave, at the end of its part or because it was stopped.
     #[serde(rename = "has left")]
     HasLeft,
 }
@@ -75,7 +75,7 @@ impl HostState {
         }
     }
 
-    /// In words.
+    /// The same in words, as people and `--json` are told it.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {

@@ -24,9 +24,9 @@ pub use runs::{LastRun, NotBegun, RunEnd, RunStatus};
 /// What `status` works with.
 #[derive(Clone, Copy)]
 pub struct StatusSetup<'a> {
-    /// What is known.
+    /// The ledger that all of it is read from; nothing else is looked at.
     pub ledger: &'a dyn Ledger,
-    /// Of which destination.
+    /// Name of the destination that is asked about.
     pub destination: &'a DestinationName,
     /// Name of this host: whether a run of it is alive can be seen here.
     pub host: &'a str,

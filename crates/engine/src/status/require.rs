@@ -49,7 +49,7 @@ pub struct TooFew {
 pub struct Untouched {
     /// Name of the destination.
     pub destination: DestinationName,
-    /// What it is.
+    /// What was not looked at, how many of it, and for how long.
     pub kind: UntouchedKind,
 }
 

@@ -18,15 +18,15 @@ const ALL: u32 = 10_000;
 pub struct RunStatus {
     /// `run`, `verify`, `repair` or `rebuild`; one that did not come to its end cannot tell, and counts as `run`.
     pub command: &'static str,
-    /// Its name.
+    /// Name of the run, as the ledger has it.
     pub run_id: RunId,
     /// When it began, RFC 3339 UTC.
     pub started: String,
-    /// When it ended.
+    /// When it ended, RFC 3339 UTC; `None` where no end is recorded.
     pub finished: Option<String>,
     /// Name of its host.
     pub host: String,
-    /// How it ended.
+    /// Its exit code, which says how it ended; `None` where no end is recorded.
     pub exit_code: Option<u8>,
     /// Why it gave up, where it did.
     pub error: Option<String>,
@@ -38,7 +38,7 @@ pub struct RunStatus {
 /// What is known of a run's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnd {
-    /// It has one.
+    /// The ledger has its end, with its exit code and summary.
     Recorded,
     /// It may be under way: on another host nobody can see that from here.
     UnderWay,
@@ -53,7 +53,7 @@ pub struct LastRun {
     pub ending: ExitStatus,
     /// When, RFC 3339 UTC.
     pub finished: String,
-    /// Its exit code.
+    /// The process's exit code, which belongs to `ending`.
     pub exit_code: u8,
     /// Why, in its own words.
     pub why: Option<String>,

@@ -115,7 +115,7 @@ impl<'a> FromIterator<&'a Place> for PlaceColumns<'a> {
     }
 }
 
-/// What [`known`] reads.
+/// A query for the columns that [`known`] reads, in their order: id, role, version, key, state.
 macro_rules! known_columns {
     () => {
         "SELECT c.id, c.role, c.version, c.key,

@@ -79,7 +79,7 @@ impl SqliteLedger {
         Self { temporary: Some(folder.into()), ..Self::new(path) }
     }
 
-    /// The file.
+    /// Path of the file, as it was given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -78,7 +78,7 @@ struct Stream {
     sent: usize,
 }
 
-/// A channel's place.
+/// Which of the connection's two channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
     Sftp,

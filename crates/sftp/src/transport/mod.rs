@@ -78,14 +78,14 @@ pub(crate) trait Transport: Send {
 pub(crate) enum No {
     /// It was refused, or is none.
     Key(String),
-    /// The connection failed.
+    /// The connection failed before the server had answered.
     Lost(io::Error),
 }
 
 /// What [`Transport::exchange`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// Anything was received.
+    /// Something was received in either channel.
     Input,
     /// Anything was received, or there is room for more to send.
     Room,

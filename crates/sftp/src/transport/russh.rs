@@ -119,7 +119,7 @@ enum Refused {
     /// It is not the host that was agreed on.
     #[error("the host key is not trusted")]
     Untrusted(SinkError),
-    /// SSH failed.
+    /// The handshake failed, or the connection did.
     #[error(transparent)]
     Ssh(#[from] russh::Error),
 }

@@ -237,7 +237,7 @@ pub(crate) enum ObjectState {
     Compare,
     /// To be stored at the destination.
     Todo,
-    /// Stored, not shown.
+    /// All bytes are at the destination under a temporary name; nothing shows at the key.
     Staged(Staged),
     /// The proved copy of this version is what the source holds.
     Held {
@@ -273,7 +273,7 @@ pub(crate) enum ObjectError {
     Full(String),
     /// Stored, and found to be other bytes.
     Verify(String),
-    /// The run ends.
+    /// Nothing went wrong: the run was stopped, or its time was over, before it was stored. It stays pending.
     Stopped,
 }
 
