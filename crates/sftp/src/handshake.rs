@@ -295,7 +295,14 @@ impl SftpSession {
     fn prepare(&mut self, folder: &str, shell: Option<(Instant, Duration)>) -> Result<Option<SinkError>, Fault> {
         let temp = format!("{TEMP}/{folder}");
         let secret = shell::random_word()?.into_bytes();
-        let (paths, failure) = match self.make_probes(&temp, &secret, shell.is_some())? {
+        let known = if self.keeps_all && shell.is_some() { self.find_known_file()? } else { None };
+        let truth = known.as_ref().map_or_else(|| Measured::of(&secret, &Algorithm::ALL), |it| it.1.clone());
+        let is_known = known.is_some();
+        let probes = match known {
+            Some((path, _)) => Ok((vec![path], None)),
+            None => self.make_probes(&temp, &secret, shell.is_some())?,
+        };
+        let (paths, failure) = match probes {
             Ok(it) => it,
             Err((folder, status)) => {
                 self.not_writable(&format!("make the folder {folder}"), status)?;
@@ -326,7 +333,7 @@ impl SftpSession {
             self.try_to_flush_folders(opened)?;
         }
         if let Some((asked, since, limit)) = asked {
-            self.tools = self.find_tools(asked, &Measured::of(&secret, &Algorithm::ALL), since, limit)?;
+            self.tools = self.find_tools(asked, &truth, since, limit)?;
         }
         if let Some(best) = self.tools.as_ref().and_then(Tools::best) {
             self.algorithms = vec![best];
@@ -339,6 +346,8 @@ impl SftpSession {
                 self.client.forget(removed);
             }
             [_, _] => {}
+            [_] if is_known => {}
+            [trial] if self.tools.is_some() => self.leave_known_file(trial)?,
             [_, _, rest @ ..] | rest => self.drop_files(&rest.iter().map(String::as_str).collect::<Vec<_>>())?,
         }
         if self.keeps_all {

@@ -23,6 +23,7 @@ mod folders;
 mod fsync;
 mod handshake;
 mod hostkey;
+mod kept;
 mod lessons;
 mod listing;
 mod login;

@@ -7,7 +7,7 @@ use dvb_fixity::Evidence;
 use dvb_sftp::{SftpConfig, SftpSink};
 use dvb_storage::conformance::{self, some_bytes};
 use dvb_storage::{Cause, CommitRequest, Demand, Listing, Sink as _};
-use dvb_testkit::sshd::Account;
+use dvb_testkit::sshd::{Account, Options, Server};
 use dvb_testkit::{asyncssh, proftpd};
 
 use super::{commit, config, connect, get, key, put, run_id, shown, sink_error, stage, stage_one, temporaries};
@@ -120,6 +120,25 @@ fn an_account_that_may_remove_nothing_stores_all_the_same() {
             most = most.max(left.len());
         }
     }
+}
+
+/// As with OpenSSH's `sftp-server -P remove,rmdir` beside a shell.
+#[test]
+fn where_nothing_can_be_removed_runs_with_a_shell_leave_nothing_more_each() {
+    let lines = "ForceCommand case \"$SSH_ORIGINAL_COMMAND\" in \"exec sh\") exec sh;; \
+                 *) exec /usr/lib/openssh/sftp-server -P remove,rmdir;; esac\n";
+    let server = Server::start_with(Options { lines: lines.into(), ..Options::default() });
+    let account = server.shell().fresh("appends");
+    let mut left = Vec::new();
+    for night in 0..5 {
+        let sink = SftpSink::new(config(&account, Demand::Auto));
+        let run = run_id(&format!("2000010{night}T000000Z-night"));
+        let mut sessions: Vec<_> = (0..2).map(|_| sink.connect(&run).unwrap()).collect();
+        assert_eq!(sessions[0].evidence(), Evidence::RemoteHash);
+        sessions[0].sweep(&|it| *it != run).unwrap();
+        left.push(temporaries(&account));
+    }
+    assert_eq!(left.iter().map(Vec::len).collect::<Vec<_>>(), [3; 5], "{left:#?}");
 }
 
 #[test]
