@@ -52,8 +52,8 @@ impl DirectoryPurger {
         let mut runs = Vec::new();
         for entry in entries {
             let name = entry.map_err(&failed)?.file_name().into_string();
-            runs.push(RunId(name.map_err(|it| {
-                let attempt = format!("{it:?} in {DAMAGED} in {} is no name of a run", self.root.display());
+            runs.push(RunId(name.map_err(|name| {
+                let attempt = format!("{name:?} in {DAMAGED} in {} is no name of a run", self.root.display());
                 SinkError::new(Cause::Broken, attempt)
             })?));
         }

@@ -494,8 +494,9 @@ impl SinkSession for DirectorySession {
                 continue;
             }
             // A folder in it is only where names were tried.
-            let is_file =
-                |it: &io::Result<DirEntry>| it.as_ref().is_ok_and(|it| !it.file_type().is_ok_and(|kind| kind.is_dir()));
+            let is_file = |entry: &io::Result<DirEntry>| {
+                entry.as_ref().is_ok_and(|entry| !entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            };
             let entries = entry.open_dir().and_then(|it| it.entries()).map_err(&failed)?;
             let files = entries.filter(is_file).count();
             folder.remove_dir_all(&name).map_err(&failed)?;

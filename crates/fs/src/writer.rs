@@ -107,10 +107,10 @@ impl FolderWriter {
     /// folder of `extra`.
     fn of_store(root: &Path, extra: &[PathBuf], run: &RunId) -> Result<Self, SinkError> {
         let writer = Self::open(root, run, OwnershipPolicy::AsNeighbours)?;
-        let links = Roots::open(root, extra).map_err(|it| SinkError {
-            cause: it.cause,
-            attempt: it.attempt,
-            source: it.source,
+        let links = Roots::open(root, extra).map_err(|error| SinkError {
+            cause: error.cause,
+            attempt: error.attempt,
+            source: error.source,
         })?;
         Ok(Self { links: Some(links), ..writer })
     }

@@ -93,8 +93,9 @@ impl SftpSession {
             }
             FolderFlush::Opened(opened) => {
                 let holds = |folder: &str| {
-                    let is_in =
-                        |it: &&str| it.strip_prefix(folder).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+                    let is_in = |path: &&str| {
+                        path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                    };
                     !folders.is_empty() && (folder.is_empty() || folders.iter().any(is_in))
                 };
                 let mut replies = Vec::with_capacity(opened.len());

@@ -185,9 +185,9 @@ fn enter(
     let first = [Request::Stat { path: given }, Request::RealPath { path: given }, Request::Stat { path: &kept }];
     let handles = Arc::clone(&lessons.handles);
     let begun = Client::start(connection, config.connect_timeout, handles, &first);
-    let (mut client, mut seen) = begun.map_err(|it| {
-        let is_late = matches!(it, Fault::Silent(_));
-        let mut error = unavailable(it, "start SFTP with", &who);
+    let (mut client, mut seen) = begun.map_err(|fault| {
+        let is_late = matches!(fault, Fault::Silent(_));
+        let mut error = unavailable(fault, "start SFTP with", &who);
         if is_late {
             // sshd starts a program for SFTP by the login shell, which runs its start-up files first.
             error.attempt.push_str(&format!(

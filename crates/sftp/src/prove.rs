@@ -1,6 +1,6 @@
 //! Proving a batch: what lies at the destination is looked at, then it gets its name.
 
-use dvb_fixity::{Algorithm, Evidence, Mismatch, Observed, Proved};
+use dvb_fixity::{Algorithm, Evidence, Observed, Proved};
 use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 
 use crate::client::is_vague;
@@ -21,7 +21,7 @@ impl SftpSession {
         for (request, observed) in batch.iter().zip(observed) {
             let proved = observed
                 .map_err(Unstaged::from)
-                .and_then(|it| Proved::by(request.staged.measured.clone(), &it).map_err(|it: Mismatch| it.into()));
+                .and_then(|observed| Proved::by(request.staged.measured.clone(), &observed).map_err(Unstaged::from));
             results.push(match (proved, self.no_folder(&request.staged.key, &unmade)?) {
                 (Ok(_), Some(error)) => Err(error.into()),
                 (proved, _) => proved,

@@ -30,13 +30,13 @@ impl<'a> Reading<'a> {
             return Err(SinkError::new(Cause::Missing, format!("there is no {key} on {}", session.who)));
         }
         let path = session.path(key);
-        let (download, opened) = session.guarded("open a copy on", |it| {
+        let (download, opened) = session.guarded("open a copy on", |session| {
             let mut download = Download::keep(path);
             loop {
                 if let Some(opened) = download.is_open() {
                     return Ok((download, opened));
                 }
-                it.client.turn(&mut download)?;
+                session.client.turn(&mut download)?;
             }
         })?;
         let mut reading = Self { session, download, piece: Vec::new(), at: 0, over: false };

@@ -214,8 +214,8 @@ impl SinkSession for SftpSession {
         if let Err((cause, words)) = &self.writable {
             return Ok(batch.iter().map(|_| Err(SinkError::new(*cause, words.clone()).into())).collect());
         }
-        self.guarded("store a batch on", |it| {
-            let impossible = it.impossible(&batch.iter().map(|request| &request.key).collect::<Vec<_>>())?;
+        self.guarded("store a batch on", |session| {
+            let impossible = session.impossible(&batch.iter().map(|request| &request.key).collect::<Vec<_>>())?;
             let batch: Vec<_> = batch
                 .into_iter()
                 .zip(&impossible)
@@ -224,38 +224,38 @@ impl SinkSession for SftpSession {
                 .collect();
             let keys: Vec<_> = batch.iter().map(|it| (it.key.clone(), it.payload.size_hint())).collect();
             let bytes: u64 = keys.iter().map(|(_, size)| size).sum();
-            debug!(destination = it.who, objects = keys.len(), bytes, "store");
-            let flush_each = !it.tools.as_ref().is_some_and(Tools::can_flush);
-            let temporaries = it.temporaries(&batch)?;
+            debug!(destination = session.who, objects = keys.len(), bytes, "store");
+            let flush_each = !session.tools.as_ref().is_some_and(Tools::can_flush);
+            let temporaries = session.temporaries(&batch)?;
             let batch = temporaries.into_iter().zip(batch).collect();
-            let mut upload = Upload::new(batch, &it.temp, FILE_MODE, flush_each);
-            let driven = it.client.drive(&mut upload);
+            let mut upload = Upload::new(batch, &session.temp, FILE_MODE, flush_each);
+            let driven = session.client.drive(&mut upload);
             if driven.is_err() {
-                it.remember_cut(&upload);
+                session.remember_cut(&upload);
             }
             driven?;
-            it.spared += upload.spared();
+            session.spared += upload.spared();
             let mut results = Vec::with_capacity(keys.len());
             for ((handle, outcome), (key, hint)) in upload.outcomes().into_iter().zip(keys) {
                 results.push(match outcome {
                     Some(Ok(measured)) => {
-                        if flush_each && it.client.offers.fsync {
-                            it.flushed.insert(handle.clone());
+                        if flush_each && session.client.offers.fsync {
+                            session.flushed.insert(handle.clone());
                         }
                         Ok(Staged { key, measured, handle })
                     }
                     Some(Err(failure)) => {
-                        if it.keeps_all && !failure.may_go_on() {
-                            it.drop_files(&[&handle])?;
+                        if session.keeps_all && !failure.may_go_on() {
+                            session.drop_files(&[&handle])?;
                         }
-                        Err(it.failed(&key, hint, failure))
+                        Err(session.failed(&key, hint, failure))
                     }
                     None => return Err(wire::Malformed("a batch ended early").into()),
                 });
             }
             let mut results = results.into_iter();
             let refused = |part: &String| {
-                let attempt = format!("the medium of {} cannot have the name {part:?}", it.who);
+                let attempt = format!("the medium of {} cannot have the name {part:?}", session.who);
                 SinkError::new(Cause::Unnameable, attempt).into()
             };
             Ok(impossible
@@ -276,26 +276,26 @@ impl SinkSession for SftpSession {
     }
 
     fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
-        self.guarded("remove temporaries on", |it| {
+        self.guarded("remove temporaries on", |session| {
             for staged in &batch {
-                it.flushed.remove(&staged.handle);
+                session.flushed.remove(&staged.handle);
             }
-            it.drop_files(&batch.iter().map(|it| it.handle.as_str()).collect::<Vec<_>>())
+            session.drop_files(&batch.iter().map(|it| it.handle.as_str()).collect::<Vec<_>>())
         })
     }
 
     fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        let found = self.guarded("stat copies on", |it| {
-            let mut found = it.look(keys)?;
+        let found = self.guarded("stat copies on", |session| {
+            let mut found = session.look(keys)?;
             for (key, answer) in keys.iter().zip(&mut found).filter(|(_, answer)| answer.is_err()) {
                 // Under a name that the medium cannot have, nothing is there; servers only say "failure".
-                if it.writable.is_ok() && it.impossible(&[key])?.iter().any(Option::is_some) {
+                if session.writable.is_ok() && session.impossible(&[key])?.iter().any(Option::is_some) {
                     *answer = Ok(None);
                 }
             }
             Ok(found)
         })?;
-        Ok(found.into_iter().map(|it| it.map(|it| it.map(|size| Existing { size }))).collect())
+        Ok(found.into_iter().map(|answer| answer.map(|there| there.map(|size| Existing { size }))).collect())
     }
 
     fn measure(
@@ -308,18 +308,18 @@ impl SinkSession for SftpSession {
 
     fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
         self.ahead.clear();
-        let refused = self.guarded("rename a copy on", |it| {
-            let unmade = it.folders.make(&mut it.client, to.parent().into_iter())?;
-            if let Some(error) = it.no_folder(to, &unmade)? {
+        let refused = self.guarded("rename a copy on", |session| {
+            let unmade = session.folders.make(&mut session.client, to.parent().into_iter())?;
+            if let Some(error) = session.no_folder(to, &unmade)? {
                 return Ok(Some(error));
             }
-            let wanted = Move { from: it.path(from), to: it.path(to), replace: false, size: None };
-            match it.publish(&[wanted])?.remove(0) {
+            let wanted = Move { from: session.path(from), to: session.path(to), replace: false, size: None };
+            match session.publish(&[wanted])?.remove(0) {
                 Ok(()) => {
-                    it.flush_names(&[from, to].map(|it| it.parent().unwrap_or_default()))?;
+                    session.flush_names(&[from, to].map(|it| it.parent().unwrap_or_default()))?;
                     Ok(None)
                 }
-                Err(refused) => it.why_refused(to, refused).map(Some),
+                Err(refused) => session.why_refused(to, refused).map(Some),
             }
         })?;
         refused.map_or(Ok(()), Err)
@@ -350,9 +350,9 @@ impl SinkSession for SftpSession {
         }
         self.ahead.clear();
         let path = self.path(key);
-        let done = self.guarded("remove an object on", |it| {
+        let done = self.guarded("remove an object on", |session| {
             let mut done = Ok(());
-            it.client.patiently(1, |client, _| {
+            session.client.patiently(1, |client, _| {
                 done = client.order(&[Request::Remove { path: &path }])?.remove(0);
                 Ok(if done.as_ref().is_err_and(is_vague) { vec![0] } else { Vec::new() })
             })?;

@@ -91,7 +91,8 @@ impl SftpSession {
 
     /// Some servers keep a file locked for a moment after it was closed, and say only that it failed.
     fn remove_again(&mut self, paths: &[String], gone: &mut [Result<(), Status>]) -> Result<(), Fault> {
-        let may_pass = |it: &Result<(), Status>| it.as_ref().is_err_and(|it| it.code == wire::SSH_FX_FAILURE);
+        let may_pass =
+            |answer: &Result<(), Status>| answer.as_ref().is_err_and(|status| status.code == wire::SSH_FX_FAILURE);
         if self.keeps_all || !gone.iter().any(may_pass) {
             return Ok(());
         }

@@ -136,7 +136,7 @@ fn get(session: &mut dyn SinkSession, key: &ObjectKey) -> Result<Vec<u8>, Broken
 
 fn shows(session: &mut dyn SinkSession, key: &ObjectKey) -> Result<Option<u64>, Broken> {
     let found = session.stat(std::slice::from_ref(key)).map_err(lost)?.remove(0);
-    found.map(|it| it.map(|it| it.size)).map_err(|it| it.chain())
+    found.map(|there| there.map(|it| it.size)).map_err(|error| error.chain())
 }
 
 /// The promises of [`Sink`] and [`SinkSession`], at a destination that holds nothing below `prefix` yet.

@@ -116,7 +116,8 @@ impl<S: ObjectSink> Mender for ObjectWriter<S> {
         self.with(|session| {
             // Before anything is sent: nothing to replace, or a name that is taken, is seen without a transfer.
             let there = session.stat(&[at.clone(), aside.clone()])?;
-            let there: Vec<bool> = there.into_iter().map(|it| it.map(|it| it.is_some())).collect::<Result<_, _>>()?;
+            let there: Vec<bool> =
+                there.into_iter().map(|answer| answer.map(|there| there.is_some())).collect::<Result<_, _>>()?;
             match there.as_slice() {
                 [true, false] => {}
                 [true, true] => return Err(SinkError::new(Cause::Exists, format!("{aside} is taken")).into()),

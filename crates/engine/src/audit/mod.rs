@@ -154,7 +154,7 @@ fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String)
     let turn = plan.turn.read().map_err(|source| spool_error(options, source))?.take(files);
     let found = Mutex::new(Found::default());
     let pass = Pass { setup, options, found: &found };
-    if let Err(error) = pass.work(turn.map(|it| it.map(|it| it.1))) {
+    if let Err(error) = pass.work(turn.map(|next| next.map(|(_, entry)| entry))) {
         lock(&found).abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
     }
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);

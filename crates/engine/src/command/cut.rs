@@ -44,10 +44,10 @@ pub(crate) fn watched<T>(mut cuts: Vec<Cut<'_>>, work: impl FnOnce() -> T) -> T 
     thread::scope(|scope| {
         scope.spawn(move || {
             while !cuts.is_empty() && watch.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                cuts.retain(|it| {
-                    let is_due = (it.is_due)();
+                cuts.retain(|cut| {
+                    let is_due = (cut.is_due)();
                     if is_due {
-                        (it.interrupt)();
+                        (cut.interrupt)();
                     }
                     !is_due
                 });

@@ -128,8 +128,8 @@ impl<'a> Search<'a> {
         let words = asked
             .datasets
             .iter()
-            .map(|it| (it, What::Dataset))
-            .chain(asked.files.iter().map(|it| (it, What::DataFile)));
+            .map(|given| (given, What::Dataset))
+            .chain(asked.files.iter().map(|given| (given, What::DataFile)));
         for (given, what) in words {
             let id = given.trim().parse().ok().filter(|_| what == What::DataFile).map(DvObjectId);
             let name = match id {
@@ -218,15 +218,17 @@ impl<'a> Search<'a> {
                 }
                 ControlFlow::Continue(())
             })?),
-            Names::Ledger(ledger, destination) => Ok(ledger.visit_details(destination, None, false, &mut |it| {
-                if let Some(pid) = &it.dataset
-                    && self.dataset(DvObjectId(i64::MIN), pid, &[])
-                {
-                    self.by_ledger.entry(pid.clone()).or_default().insert(it.id);
-                }
-                self.data_file(it.id, None, it.dataset.as_deref());
-                self.place(it.storage_identifier.as_deref().unwrap_or(""), default_store);
-            })?),
+            Names::Ledger(ledger, destination) => {
+                Ok(ledger.visit_details(destination, None, false, &mut |detail| {
+                    if let Some(pid) = &detail.dataset
+                        && self.dataset(DvObjectId(i64::MIN), pid, &[])
+                    {
+                        self.by_ledger.entry(pid.clone()).or_default().insert(detail.id);
+                    }
+                    self.data_file(detail.id, None, detail.dataset.as_deref());
+                    self.place(detail.storage_identifier.as_deref().unwrap_or(""), default_store);
+                })?)
+            }
         }
     }
 
@@ -337,9 +339,9 @@ impl<'a> Search<'a> {
                 })?,
                 // The PIDs of the last run, also of what has left Dataverse.
                 Names::Ledger(ledger, destination) => {
-                    ledger.visit_details(destination, None, false, &mut |it| {
-                        best.dataset(it.dataset.as_deref().unwrap_or(""));
-                        best.data_file(it.id, it.storage_identifier.as_deref(), default_store);
+                    ledger.visit_details(destination, None, false, &mut |detail| {
+                        best.dataset(detail.dataset.as_deref().unwrap_or(""));
+                        best.data_file(detail.id, detail.storage_identifier.as_deref(), default_store);
                     })?;
                 }
             }

@@ -275,13 +275,13 @@ impl<'a> Pass<'a> {
     }
 
     fn record(&self, batch: &[CopyCheck]) -> Result<(), Interrupted> {
-        let check = |it: &CopyCheck| {
-            let CopyRecord { id, role, version, .. } = &it.held.copy;
-            let found = match it.end.as_ref()? {
+        let check = |look: &CopyCheck| {
+            let CopyRecord { id, role, version, .. } = &look.held.copy;
+            let found = match look.end.as_ref()? {
                 End::Good(proof) => Found::Good(proof.clone()),
                 End::Bad(bad) => {
-                    let found = incident::Discovery { command: self.command, detail: &reason(&it.held, bad) };
-                    Found::Damaged(Box::new(of_copy(found, self.at.destination, &it.held.copy, bad)))
+                    let found = incident::Discovery { command: self.command, detail: &reason(&look.held, bad) };
+                    Found::Damaged(Box::new(of_copy(found, self.at.destination, &look.held.copy, bad)))
                 }
                 End::Unreadable { .. } => return None,
             };

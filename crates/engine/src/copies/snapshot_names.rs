@@ -95,10 +95,11 @@ pub(crate) fn superfluous<'a>(names: &'a [String], latest: &str, now: DateTime) 
         of_month.entry(date.first_of_month()).and_modify(|newest| *newest = it.max(*newest)).or_insert(it);
     }
     let is_young = |date: Date| date.until(today).map_or(true, |it| it.get_days() < DAYS);
-    let stays = |it: &(DateTime, bool, &String)| {
-        let date = it.0.date();
-        let is_of_day = is_young(date) && of_day.get(&date) == Some(it);
-        it.1 || is_of_day || of_month.get(&date.first_of_month()) == Some(it)
+    let stays = |snapshot: &(DateTime, bool, &String)| {
+        let (time, is_latest, _) = snapshot;
+        let date = time.date();
+        let is_of_day = is_young(date) && of_day.get(&date) == Some(snapshot);
+        *is_latest || is_of_day || of_month.get(&date.first_of_month()) == Some(snapshot)
     };
     dated().filter(|it| !stays(it)).map(|it| it.2).collect()
 }
@@ -107,8 +108,8 @@ pub(crate) fn superfluous<'a>(names: &'a [String], latest: &str, now: DateTime) 
 pub(crate) fn to_be_removed<'a>(names: &'a [String], latest: &str, now: DateTime) -> Vec<&'a String> {
     let gone = superfluous(names, latest, now);
     let stays = |snapshot: &str| names.iter().any(|it| it == snapshot && !gone.contains(&it));
-    let digests = names.iter().filter(|it| {
-        let of = it.strip_suffix(DIGEST).filter(|it| run_of(it).is_some());
+    let digests = names.iter().filter(|name| {
+        let of = name.strip_suffix(DIGEST).filter(|it| run_of(it).is_some());
         of.is_some_and(|it| !stays(it))
     });
     gone.iter().copied().chain(digests).collect()

@@ -181,7 +181,7 @@ fn one_file(
         }
     }
     let has_any = held.is_some_and(|it| proved(it).next().is_some());
-    let has_bad = held.is_some_and(|it| it.copies.iter().any(|it| it.state == CopyState::Damaged));
+    let has_bad = held.is_some_and(|held| held.copies.iter().any(|copy| copy.state == CopyState::Damaged));
     Ok(!has_any || has_bad)
 }
 

@@ -189,15 +189,16 @@ impl<'a> Claims<'a> {
     fn claim(&self, id: DvObjectId, held: Option<&Held>) -> Claim {
         let not_covered = held.filter(|it| it.status == Status::NotCovered);
         let was = held.filter(|it| !matches!(it.status, Status::Ok | Status::Pending));
-        let was = was.map(|it| match &it.reason {
-            Some(why) => format!("; it was {}: {why}", it.status),
-            None => format!("; it was {}", it.status),
+        let was = was.map(|held| match &held.reason {
+            Some(why) => format!("; it was {}: {why}", held.status),
+            None => format!("; it was {}", held.status),
         });
-        let objects = held.into_iter().flat_map(|it| {
+        let objects = held.into_iter().flat_map(|held| {
             let of =
                 |objects: &'_ [HeldObject], state| objects.iter().map(|it| copy(id, it, state)).collect::<Vec<_>>();
-            let claimed = of(&it.objects, CopyState::Claimed).into_iter().chain(of(&it.claimed, CopyState::Claimed));
-            claimed.chain(of(&it.damaged, CopyState::Damaged))
+            let claimed =
+                of(&held.objects, CopyState::Claimed).into_iter().chain(of(&held.claimed, CopyState::Claimed));
+            claimed.chain(of(&held.damaged, CopyState::Damaged))
         });
         let (mut copies, mut unknown) = (Vec::new(), 0);
         for it in objects {
@@ -259,9 +260,9 @@ impl<'a> Claims<'a> {
         let keys: Vec<ObjectKey> = self
             .batch
             .iter()
-            .flat_map(|it| &it.copies)
-            .filter(|it| it.state == CopyState::Claimed)
-            .map(|it| it.key.clone())
+            .flat_map(|claim| &claim.copies)
+            .filter(|copy| copy.state == CopyState::Claimed)
+            .map(|copy| copy.key.clone())
             .collect();
         if keys.is_empty() {
             return Ok(());

@@ -118,7 +118,7 @@ pub(super) fn fetch(
             Ok(fetched)
         }
         Which::Newest => {
-            let listed = again(connection, |it| match it.list_own(snapshot_names::BEFORE) {
+            let listed = again(connection, |session| match session.list_own(snapshot_names::BEFORE) {
                 Err(error) if error.cause == Cause::Forbidden => Ok(Err(error.chain())),
                 listed => listed.map(|it| Ok(snapshot_names::as_spelled(it))),
             })?;
@@ -220,8 +220,8 @@ pub(super) fn list(
         });
     }
     let several = rows.iter().filter_map(|it| it.installation.as_ref()).collect::<BTreeSet<_>>().len() > 1;
-    let is_own = |it: &SnapshotRow| match &owner {
-        Identity::Of(owner) => it.installation.as_ref().is_none_or(|it| *it == owner.id),
+    let is_own = |row: &SnapshotRow| match &owner {
+        Identity::Of(owner) => row.installation.as_ref().is_none_or(|it| *it == owner.id),
         Identity::None | Identity::Hidden | Identity::Unreadable(_) => !several,
     };
     if let Some(newest) = rows.iter_mut().find(|it| it.problem.is_none() && is_own(it)) {

@@ -82,7 +82,7 @@ impl Repair<'_> {
         let history = self.setup.ledger.history(case.id)?;
         let copies = self.copies(&history);
         let people = People::of(case, &history);
-        let recorded = case.asked.as_ref().and_then(|it| match &it.subject {
+        let recorded = case.asked.as_ref().and_then(|asked| match &asked.subject {
             Subject::DataFile(file) => worker::recorded(file),
             Subject::Dataset(_) => None,
         });
@@ -92,9 +92,9 @@ impl Repair<'_> {
             self.record_looks(&people, &copies, &held)?;
         }
         let keys: Vec<_> = copies.iter().map(|it| &it.1.key).collect();
-        let home = case.asked.as_ref().map(|it| match &it.subject {
-            Subject::DataFile(it) => Home::of_file(it, self.setup.stores, &keys),
-            Subject::Dataset(it) => Home::of_dataset(it, self.setup.stores, &keys),
+        let home = case.asked.as_ref().map(|asked| match &asked.subject {
+            Subject::DataFile(file) => Home::of_file(file, self.setup.stores, &keys),
+            Subject::Dataset(dataset) => Home::of_dataset(dataset, self.setup.stores, &keys),
         });
         let mut roles: BTreeMap<&ObjectRole, Vec<LookedAt<'_>>> = BTreeMap::new();
         for (copy, held) in copies.iter().zip(&held) {
@@ -107,7 +107,7 @@ impl Repair<'_> {
         }
         let has_original = roles.contains_key(&ObjectRole::Original);
         let has_recorded = |it: &Measured| recorded.as_ref().is_none_or(|recorded| it.matches(recorded) == Some(true));
-        let in_a_copy = held.iter().any(|it| match it {
+        let in_a_copy = held.iter().any(|measurement| match measurement {
             Measurement::Good(proof) => has_recorded(proof.measured()),
             Measurement::Bad(_) => false,
             // Nobody knows.

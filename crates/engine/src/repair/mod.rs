@@ -404,7 +404,7 @@ fn refuse_other_places(shared: &Shared<'_>) -> Result<(), RunError> {
 /// What the ledger knows to be missing or damaged, on either side.
 fn suspects(setup: &RepairSetup<'_>) -> Result<BTreeSet<DvObjectId>, LedgerError> {
     let mut found = BTreeSet::new();
-    let is_bad = |it: Status| match it {
+    let is_bad = |status: Status| match status {
         Status::FailRead | Status::FailChecksum | Status::FailVerify => true,
         Status::Ok | Status::Pending | Status::FailWrite | Status::NotCovered | Status::Purged => false,
     };
@@ -470,7 +470,8 @@ impl Repair<'_> {
             Some(plan) => Some(plan.spool.read().map_err(failed)?),
             None => None,
         };
-        let of_catalogue = |it: io::Result<Asked>| it.map(|it| Case { id: it.subject.id(), asked: Some(it) });
+        let of_catalogue =
+            |asked: io::Result<Asked>| asked.map(|asked| Case { id: asked.subject.id(), asked: Some(asked) });
         self.work(asked.into_iter().flatten().map(of_catalogue).chain(cases));
         Ok(())
     }

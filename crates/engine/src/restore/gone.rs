@@ -37,10 +37,10 @@ pub(super) fn marked(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Resu
 /// The data files of the selection that the ledger knows at these destinations, with when they left.
 fn known(setup: &RestoreSetup<'_>, selection: &Selection) -> Result<BTreeMap<DvObjectId, Option<String>>, LedgerError> {
     let mut known = BTreeMap::new();
-    let mut see = |it: StateDetail| {
-        if selection.has_detail(&it, &setup.stores.default.0) {
-            let since = known.entry(it.id).or_insert(None);
-            *since = it.gone_since.or(since.take());
+    let mut see = |detail: StateDetail| {
+        if selection.has_detail(&detail, &setup.stores.default.0) {
+            let since = known.entry(detail.id).or_insert(None);
+            *since = detail.gone_since.or(since.take());
         }
     };
     let here: BTreeSet<_> = setup.from.iter().map(|it| it.name).collect();

@@ -236,7 +236,8 @@ impl Planner<'_> {
         };
         let known = states_of(&mut self.data_files, file.id)?;
         let now = fingerprint::of_data_file(&file, self.options.auxiliary_objects);
-        let unchanged = known.iter().map(|it| it.as_ref().is_some_and(|it| it.fingerprint == now)).collect();
+        let unchanged =
+            known.iter().map(|known| known.as_ref().is_some_and(|state| state.fingerprint == now)).collect();
         let suspect = known.iter().flatten().any(|it| it.status != Status::Ok);
         let coverage = Coverage::of(&known);
         self.plan.files += 1;

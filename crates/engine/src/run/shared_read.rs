@@ -135,9 +135,9 @@ impl Share {
             let (senders, receivers): (Vec<_>, HashMap<_, _>) = want
                 .dests
                 .iter()
-                .map(|it| {
+                .map(|dest| {
                     let (sender, receiver) = sync_channel(AHEAD);
-                    (sender, (*it, receiver))
+                    (sender, (*dest, receiver))
                 })
                 .unzip();
             want.receivers = receivers;

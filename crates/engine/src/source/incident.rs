@@ -57,9 +57,9 @@ pub(crate) fn at_source(
         let key = objects.iter().find(|it| it.0.role == *role).map(|it| it.0.key.as_str().to_owned());
         let key = key.or_else(|| file.storage_identifier.clone()).unwrap_or_default();
         let digest = expected.or(recorded.digest().filter(|_| *role == described)).cloned();
-        let actual = actual.map(|it| {
-            let like = digest.as_ref().and_then(|wanted| it.digest(wanted.algorithm()));
-            Bytes { size: Some(it.size), digest: like.or(it.digest(Algorithm::Sha256)).cloned() }
+        let actual = actual.map(|measured| {
+            let like = digest.as_ref().and_then(|wanted| measured.digest(wanted.algorithm()));
+            Bytes { size: Some(measured.size), digest: like.or(measured.digest(Algorithm::Sha256)).cloned() }
         });
         in_store(found, (file.id, role), store, key, Bytes { size: None, digest }, actual)
     };

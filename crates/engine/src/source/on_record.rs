@@ -55,7 +55,7 @@ impl OnRecord {
 
     /// Paths of the members of a package that were copied.
     pub(crate) fn members(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|it| match &it.1.role {
+        self.0.iter().filter_map(|(_, copy)| match &copy.role {
             ObjectRole::Member(path) => Some(path.as_str()),
             ObjectRole::Main | ObjectRole::Original | ObjectRole::Auxiliary(_) | ObjectRole::DatasetLevel(_) => None,
         })
@@ -64,13 +64,13 @@ impl OnRecord {
     /// Where a good copy of the object is, to be put behind what is wrong with it. Without a role, of the whole data file.
     pub(crate) fn where_it_is(&self, role: Option<&ObjectRole>) -> String {
         let is_newer = |it: &CopyRecord, other: &CopyRecord| other.role == it.role && other.version > it.version;
-        let wanted = |it: &&(DestinationName, CopyRecord)| {
+        let wanted = |(destination, copy): &&(DestinationName, CopyRecord)| {
             let is_meant = match role {
-                Some(role) => it.1.role == *role,
-                None => !matches!(it.1.role, ObjectRole::DatasetLevel(_)),
+                Some(role) => copy.role == *role,
+                None => !matches!(copy.role, ObjectRole::DatasetLevel(_)),
             };
-            let is_newest = !self.0.iter().any(|other| other.0 == it.0 && is_newer(&it.1, &other.1));
-            is_meant && is_newest && it.1.state == CopyState::Proved
+            let is_newest = !self.0.iter().any(|(at, other)| at == destination && is_newer(copy, other));
+            is_meant && is_newest && copy.state == CopyState::Proved
         };
         let mut good = self.0.iter().filter(wanted);
         match (good.next(), good.count()) {

@@ -183,7 +183,7 @@ impl Job {
 
     /// How the run ends because its store failed as a whole, where something of it could not be read for that.
     pub(crate) fn cut_off(&self) -> Option<crate::command::exit_status::ExitStatus> {
-        let of_all = |it: &ObjectTask| match it.progress {
+        let of_all = |item: &ObjectTask| match item.progress {
             ObjectState::Failed(ObjectError::Read(_, of_all)) => of_all,
             _ => None,
         };
@@ -279,9 +279,9 @@ pub(crate) enum ObjectError {
 
 impl ObjectTask {
     fn new(object: Object, known: Vec<CopyRecord>, damaged: &[(ObjectRole, u32)]) -> Self {
-        let is_bad = |it: &CopyRecord| {
-            it.state == CopyState::Damaged
-                || damaged.iter().any(|(role, version)| *role == it.role && *version == it.version)
+        let is_bad = |copy: &CopyRecord| {
+            copy.state == CopyState::Damaged
+                || damaged.iter().any(|(role, version)| *role == copy.role && *version == copy.version)
         };
         let newest = known.iter().rfind(|it| it.state != CopyState::Reserved);
         let has_good = known.iter().any(|it| it.state == CopyState::Proved && !is_bad(it));

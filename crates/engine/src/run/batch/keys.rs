@@ -22,11 +22,11 @@ impl DestinationRun<'_> {
             let mut wishes = Vec::new();
             for job in batch.jobs().iter().filter(|it| it.is_carried()) {
                 let new = job.items.iter().filter(|it| !it.reserved && matches!(it.progress, ObjectState::Todo));
-                wishes.extend(new.map(|it| Reservation {
+                wishes.extend(new.map(|item| Reservation {
                     id: job.due.id(),
-                    role: it.object.role.clone(),
-                    version: it.version,
-                    key: it.key.clone(),
+                    role: item.object.role.clone(),
+                    version: item.version,
+                    key: item.key.clone(),
                 }));
             }
             if wishes.is_empty() {
@@ -131,9 +131,9 @@ pub(crate) fn name_otherwise(item: &mut ObjectTask, error: &SinkError) {
 pub(crate) fn note_names(batch: &mut Batch) {
     for job in batch.jobs_mut() {
         let stored = job.items.iter().filter(|it| matches!(it.progress, ObjectState::Proved { .. }));
-        let note = |it: &ObjectTask| {
-            let why = it.named_otherwise.as_ref()?;
-            Some(format!("{why}: the copy of {} is at {}", it.object.key, it.key))
+        let note = |item: &ObjectTask| {
+            let why = item.named_otherwise.as_ref()?;
+            Some(format!("{why}: the copy of {} is at {}", item.object.key, item.key))
         };
         let notes: Vec<String> = stored.filter_map(note).collect();
         job.notes.extend(notes);

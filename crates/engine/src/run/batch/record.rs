@@ -272,7 +272,7 @@ fn unread(job: &Job, why: &str, of_all: Option<ExitStatus>) -> Outcome {
 }
 
 fn bytes_sent(job: &Job) -> u64 {
-    let sent = |it: &ObjectTask| match &it.progress {
+    let sent = |item: &ObjectTask| match &item.progress {
         ObjectState::Proved { proof, adopted: false } => proof.measured().size,
         _ => 0,
     };
@@ -280,9 +280,9 @@ fn bytes_sent(job: &Job) -> u64 {
 }
 
 fn carried(job: &Job, destination: &DestinationName) -> Outcome {
-    let is_stopped = |it: &ObjectTask| {
+    let is_stopped = |item: &ObjectTask| {
         matches!(
-            it.progress,
+            item.progress,
             ObjectState::Compare
                 | ObjectState::Todo
                 | ObjectState::Staged(_)
