@@ -4,6 +4,8 @@
 
 mod args;
 mod commands;
+#[cfg(test)]
+mod documented;
 mod exit;
 mod hint;
 mod last_resort;
