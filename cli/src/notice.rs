@@ -59,6 +59,8 @@ pub(crate) struct Notice {
     pub(crate) is_whole: bool,
     /// The ledger may know more than before: monitoring hears of that.
     pub(crate) is_recorded: bool,
+    /// It is this host that mails it: of several that share a command, one does. Monitoring hears it from each.
+    pub(crate) is_mailed: bool,
     /// Further numbers for monitoring.
     pub(crate) metrics: Vec<Change>,
 }
@@ -76,6 +78,7 @@ impl Notice {
             has_warnings: false,
             is_whole: true,
             is_recorded: true,
+            is_mailed: true,
             metrics: Vec::new(),
         }
     }
@@ -125,7 +128,9 @@ impl Notice {
         if self.is_recorded {
             monitor::write(context, &self.metrics, self.is_whole.then_some((self.command, self.ended.as_slice())));
         }
-        self.mail(context);
+        if self.is_mailed {
+            self.mail(context);
+        }
     }
 }
 

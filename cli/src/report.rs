@@ -36,12 +36,16 @@ impl RunOutcome {
     }
 }
 
-/// What this host has done of a run that several share.
-pub(crate) fn share(it: &Share) -> String {
-    let Share { host, pid, ranges, files, bytes_copied, closed } = it;
+/// What this host has done of what several share: so many data files, and what was done with their bytes.
+pub(crate) fn share(it: &Share, files: &str, verb: &str) -> String {
+    let Share { host, pid, ranges, bytes: done, closed, .. } = it;
     let closed = if *closed { ", and left the summary of all" } else { "" };
-    let files = data_files(*files);
-    format!("  this host:   {host} ({pid}): {ranges} ranges, {files}, {} sent{closed}\n", bytes(*bytes_copied))
+    format!("  this host:   {} ({pid}): {ranges} ranges, {files}, {} {verb}{closed}\n", plain(host), bytes(*done))
+}
+
+/// The same of a run.
+pub(crate) fn share_of_run(it: &Share) -> String {
+    share(it, &data_files(it.files), "sent")
 }
 
 /// One data file in one line.
@@ -283,7 +287,7 @@ fn section(outcome: &RunOutcome) -> String {
             let _ = writeln!(text, "There was no run: {}", plain_lines(&failure.text()));
         }
     }
-    text + &share.as_ref().map(self::share).unwrap_or_default()
+    text + &share.as_ref().map(share_of_run).unwrap_or_default()
 }
 
 fn counts(summary: &Summary) -> String {

@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use dvb_build as build;
 use dvb_config::Destination;
 use dvb_engine::{
-    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, ExitStatus, Names, audit, new_run_id,
+    AuditCounts, AuditFinding, AuditOptions, AuditSetup, AuditSummary, Condition, ExitStatus, Names, RunError, Share,
+    audit, audit_shared, new_run_id,
 };
 use dvb_model::DestinationName;
+use serde_json::json;
 
 use super::Context;
 use super::selection_args;
@@ -48,6 +50,9 @@ pub(crate) struct Args {
     which: VerifyArgs,
 }
 
+/// The summary, and this host's part in it where several share it.
+type Done = (AuditSummary, Option<Share>);
+
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
     let reach = Reach { is_whole: args.which.selection.is_everything(), is_recorded: true };
@@ -55,13 +60,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
-    let VerifyArgs { jobs, older_than, sample, time_budget, .. } = args.which;
+    let VerifyArgs { jobs, older_than, sample, time_budget, ref join, .. } = args.which;
     let config = &context.config;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
     let stop = signals::stop(args.which.time_budget)?;
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
-    let ledger = build::ledger(config, jobs, &stop)?;
+    let ledger = build::ledger(config, jobs + u32::from(join.join), &stop)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();
     let show = Progress::alone(&context.screen, None);
     let setup = AuditSetup {
@@ -86,20 +91,29 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result
         auxiliary_objects: config.repository.auxiliary_objects,
         spool_folder: build::spool_folder(config),
     };
-    let done = audit(&setup, &options);
+    let done: Result<Done, RunError> = if join.join {
+        audit_shared(&setup, &options, join.lease()).map(|it| (it.summary, Some(it.share)))
+    } else {
+        audit(&setup, &options).map(|summary| (summary, None))
+    };
     show.finish();
-    let summary = done?;
-    tell(context, &summary)?;
-    Ok(notice(&summary, &names))
+    let (summary, share) = done?;
+    tell(context, &summary, share.as_ref())?;
+    Ok(Notice { is_mailed: share.is_none_or(|it| it.tells), ..notice(&summary, &names) })
 }
 
 /// The result on stdout, what is wrong on stderr.
-fn tell(context: &Context, summary: &AuditSummary) -> Result<(), Failure> {
+fn tell(context: &Context, summary: &AuditSummary, share: Option<&Share>) -> Result<(), Failure> {
     let screen = &context.screen;
     if screen.json {
-        screen.print_json(summary)?;
+        let mut object = json!(summary);
+        if let Some(share) = share {
+            object["share"] = json!(share);
+        }
+        screen.print_json(&object)?;
     } else if screen.is_chatty() {
-        screen.print(&text(summary, NAMED))?;
+        let share = share.map(|it| format!("\n{}", report::share(it, &report::data_files(it.files), "read")));
+        screen.print(&(text(summary, NAMED) + share.as_deref().unwrap_or_default().trim_end()))?;
     }
     let trouble = trouble(summary, NAMED);
     if !trouble.is_empty() {

@@ -11,6 +11,7 @@ mod drill;
 mod from_snapshot;
 mod incident;
 mod init;
+mod join_args;
 mod man;
 mod orphans;
 mod rebuild;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::destination_args::DestinationArgs;
+use super::join_args::JoinArgs;
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
 use crate::exit::Failure;
@@ -27,8 +28,6 @@ use dvb_config::{Config, Destination};
 
 /// How long a run lists the stores at most.
 const PRESENCE_CHECK: Duration = Duration::from_secs(600);
-/// How long a host that shares a run may give no sign of life.
-const LEASE: Duration = Duration::from_secs(45);
 
 /// What a run has come to, and this host's part in it where several share it.
 type Done = (Summary, Option<Share>);
@@ -53,24 +52,14 @@ pub(crate) struct Args {
     rerun: bool,
 
     /// Only count what there is to do
-    #[arg(long)]
+    #[arg(long, conflicts_with = "join")]
     dry_run: bool,
 
     #[command(flatten)]
     destinations: DestinationArgs,
 
-    /// Share the run with other hosts that are called with --join too
-    ///
-    /// The ledger must be in PostgreSQL. The first host that comes finds out what is due; each host takes a few hundred
-    /// data files at a time until nothing is left, and the last one leaves the snapshot and the summary. Hosts may come and go at
-    /// any time: what a dead one was at is done by the others within a minute. Each needs the stores, the destination
-    /// and both databases, the same configuration and the same options. Several destinations are done one after the other.
-    #[arg(long, conflicts_with_all = ["dry_run", "limit"])]
-    join: bool,
-
-    /// How long a host that shares a run may give no sign of life (the first host's counts)
-    #[arg(long, value_name = "D", value_parser = args::duration, requires = "join", hide = true)]
-    lease: Option<Duration>,
+    #[command(flatten)]
+    join: JoinArgs,
 
     /// Files in flight, instead of Jobs in the configuration
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -84,7 +73,7 @@ pub(crate) struct Args {
     time_budget: Option<Duration>,
 
     /// Stop after this many data files
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "join")]
     limit: Option<u64>,
 
     #[command(flatten)]
@@ -197,12 +186,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     if !args.dry_run {
         let is_whole = args.is_whole();
         let metrics = if is_whole { outcomes.iter().flat_map(metrics).collect() } else { Vec::new() };
-        // Of hosts that share a run, one tells of it: the one that has the whole.
-        let is_told =
-            |it: &RunOutcome| it.share.as_ref().is_none_or(|share| share.closed || it.ending != ExitStatus::Safe);
-        if outcomes.iter().any(is_told) {
-            Notice { metrics, is_whole, ..report::notice(&outcomes) }.tell(context);
-        }
+        let is_mailed = outcomes.iter().any(|it| it.share.as_ref().is_none_or(|share| share.tells));
+        Notice { metrics, is_whole, is_mailed, ..report::notice(&outcomes) }.tell(context);
     }
     if args.is_whole() && ending == ExitStatus::Safe {
         ping(context);
@@ -282,7 +267,7 @@ fn run_all(
     let selection =
         selection_args::resolve(&asked, context, &[Names::Catalog(catalogue.as_catalog())], &stores.default.0, stop)?;
     let jobs: u32 = destinations.iter().map(|it| args.jobs(it)).sum();
-    let ledger = build::ledger(config, jobs + u32::from(args.join), stop)?;
+    let ledger = build::ledger(config, jobs + u32::from(args.join.join), stop)?;
     // A destination that cannot be had as it is described does not stop the others.
     let sinks: Vec<_> = destinations.iter().map(|it| build::sink(it)).collect();
     let mut setups = Vec::with_capacity(destinations.len());
@@ -299,7 +284,7 @@ fn run_all(
         };
         setups.push((setup, args.options(context, destination, selection.clone())));
     }
-    let mut done = if args.join { share_each(args, &setups) } else { all_at_once(&setups) }.into_iter();
+    let mut done = if args.join.join { share_each(args, &setups) } else { all_at_once(&setups) }.into_iter();
     let is_asked = |summary: &Summary| {
         let is_cut = matches!(summary.ending, ExitStatus::Signalled(_) | ExitStatus::Stopped | ExitStatus::Unreachable);
         context.screen.is_chatty() && !args.dry_run && !is_cut
@@ -333,7 +318,7 @@ fn all_at_once(setups: &[(Setup<'_>, Options)]) -> Vec<Result<Done, RunError>> {
 
 /// Shared with other hosts, one destination after the other.
 fn share_each(args: &Args, setups: &[(Setup<'_>, Options)]) -> Vec<Result<Done, RunError>> {
-    let lease = args.lease.unwrap_or(LEASE);
+    let lease = args.join.lease();
     let shared = |(setup, options): &(Setup<'_>, Options)| {
         run_shared(setup, options, lease).map(|it| (it.summary, Some(it.share)))
     };
@@ -358,7 +343,7 @@ fn show(context: &Context, outcomes: &[RunOutcome], ending: ExitStatus) {
                 let text = report::summary(summary, took, outcome.room.as_deref());
                 if !screen.json && is_asked {
                     // The runs have ended as they have; the exit code says it too.
-                    let share = outcome.share.as_ref().map(report::share).unwrap_or_default();
+                    let share = outcome.share.as_ref().map(report::share_of_run).unwrap_or_default();
                     let _ = screen.print(&(text + &share));
                 } else {
                     screen.record(Level::Info, &text);

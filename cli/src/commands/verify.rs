@@ -5,8 +5,8 @@ use std::thread;
 
 use dvb_build as build;
 use dvb_engine::{
-    CancelToken, CopyCounts, Damage, ExitStatus, Selection, VerifyOptions, VerifySetup, VerifySummary, new_run_id,
-    verify,
+    CancelToken, CopyCounts, Damage, ExitStatus, Selection, Share, SharedSummary, VerifyOptions, VerifySetup,
+    VerifySummary, new_run_id, verify, verify_shared,
 };
 use dvb_ledger::Ledger;
 use serde::Serialize;
@@ -38,6 +38,7 @@ use dvb_config::Destination;
 ///
 /// Without options, all copies of all destinations. A signal (Ctrl-C) ends it in order.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("join", |it| it.conflicts_with("from_snapshot")))]
 pub(crate) struct Args {
     #[command(flatten)]
     which: VerifyArgs,
@@ -82,7 +83,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     let bars = progress::bars();
     let progress = Progress::new(&context.screen, &bars, None);
     progress.begin("reading what is known");
-    let workers = destinations.iter().map(|it| args.jobs(it)).sum();
+    let workers = destinations.iter().map(|it| args.jobs(it) + u32::from(args.which.join.join)).sum();
     let known = KnownCopies::open(&args.from_snapshot, context, destinations, workers, &progress, &stop);
     progress.finish();
     let mut known = known?;
@@ -105,7 +106,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
         let threads: Vec<_> = known.map(|destination| (destination, scope.spawn(|| one(destination)))).collect();
         let joined = threads.into_iter().map(|(destination, thread)| {
             let (result, held_back) = thread.join().unwrap_or((Err(Failure::Mistake), Vec::new()));
-            let result = result.map(|summary| Verified { summary, passes });
+            let result = result.map(|(summary, share)| Verified { summary, share, passes });
             Outcome { held_back, ..Outcome::new(&destination.name, result, &stop) }
         });
         joined.collect()
@@ -113,7 +114,9 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
     outcomes.extend(refused.into_iter().map(|(name, failure)| Outcome::new(&name, Err(failure), &stop)));
     let outcomes = Outcomes(outcomes);
     outcomes.tell(&context.screen, "runs")?;
-    Ok(outcomes.notice("verify"))
+    let shares = || outcomes.0.iter().map(|it| it.result.as_ref().ok().and_then(|it| it.share.as_ref()));
+    let is_mailed = shares().any(|share| share.is_none_or(|it| it.tells));
+    Ok(Notice { is_mailed, ..outcomes.notice("verify") })
 }
 
 fn look(
@@ -124,10 +127,15 @@ fn look(
     selection: &Selection,
     show: &Progress<'_>,
     stop: &CancelToken,
-) -> Result<VerifySummary, Failure> {
+) -> Result<(VerifySummary, Option<Share>), Failure> {
     let sink = build::sink(destination)?;
     let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
-    Ok(verify(&setup, &args.options(context, destination, selection.clone())?)?)
+    let options = args.options(context, destination, selection.clone())?;
+    if args.which.join.join {
+        let SharedSummary { share, summary } = verify_shared(&setup, &options, args.which.join.lease())?;
+        return Ok((summary, Some(share)));
+    }
+    Ok((verify(&setup, &options)?, None))
 }
 
 /// What was found at one destination; `passes`: without a ledger that keeps it.
@@ -135,6 +143,9 @@ fn look(
 struct Verified {
     #[serde(flatten)]
     summary: VerifySummary,
+    /// This host's part in it, where several share it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<Share>,
     #[serde(skip)]
     passes: bool,
 }
@@ -145,7 +156,8 @@ impl InWords for Verified {
     }
 
     fn text(&self) -> String {
-        text(&self.summary)
+        let share = self.share.as_ref().map(|it| report::share(it, &copies(it.files), "compared"));
+        text(&self.summary) + &share.map(|it| format!("\n{}", it.trim_end())).unwrap_or_default()
     }
 
     fn trouble(&self, limit: usize) -> String {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::destination_args::DestinationArgs;
+use super::join_args::JoinArgs;
 use super::selection_args::SelectionArgs;
 use crate::args;
 
@@ -38,4 +39,7 @@ pub(crate) struct VerifyArgs {
 
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
+
+    #[command(flatten)]
+    pub(crate) join: JoinArgs,
 }

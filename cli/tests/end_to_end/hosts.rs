@@ -28,8 +28,8 @@ fn installation(name: &str, ledger: Ledger) -> Installation {
 
 impl Installation {
     /// One host's process, with a lease that is short enough for a test.
-    fn host(&self, more: &[&str]) -> Child {
-        let args = [&["--json", "run", "--join", "--lease", "4s", "--jobs", "2"], more].concat();
+    fn host(&self, command: &str) -> Child {
+        let args = ["--json", command, "--join", "--lease", "4s", "--jobs", "2"];
         self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -78,7 +78,7 @@ fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
     // So no machine is done before its hosts are killed and stopped.
     it.backup += "BandwidthLimit: 1MiB/s\n";
     it.write_config();
-    let hosts: [Child; 4] = std::array::from_fn(|_| it.host(&[]));
+    let hosts: [Child; 4] = std::array::from_fn(|_| it.host("run"));
     let [mut dies, stops, third, fourth] = hosts;
     wait_until("one works", || it.claimed(&dies) > 0);
     dies.kill().unwrap();
@@ -86,7 +86,7 @@ fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
     wait_until("another one works", || it.claimed(&stops) > 0);
     signal(&stops, "-STOP");
     let (status, _) = it.json(&["status"]);
-    let shared = &status["destinations"][0]["shared_run"];
+    let shared = &status["destinations"][0]["shared_runs"][0];
     assert_eq!(
         (shared["phase"].as_str(), shared["hosts"].as_array().map(Vec::len)),
         (Some("working"), Some(4)),
@@ -125,18 +125,86 @@ fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
 #[test]
 fn a_host_alone_does_all_and_the_next_one_finds_nothing_to_do() {
     let it = installation("alone", Ledger::Postgres);
-    let (first, code) = ended(it.host(&[]));
+    let (first, code) = ended(it.host("run"));
     assert_eq!((first["files"]["copied"].as_i64(), code), (Some(FILES), Some(0)), "{first:#}");
     assert_eq!(first["share"]["files"].as_i64(), Some(FILES), "{first:#}");
-    let (second, code) = ended(it.host(&[]));
+    let (second, code) = ended(it.host("run"));
     assert_eq!((second["files"]["unchanged"].as_i64(), code), (Some(FILES), Some(0)), "{second:#}");
     assert_eq!(second["snapshot"], first["snapshot"], "{second:#}");
+}
+
+/// Three hosts share a command, and one of them is killed while it is at something: `table` is what they record it in.
+fn shared_by_three(it: &Installation, command: &str, table: &str) -> Vec<(Value, Option<i32>)> {
+    let mut holds_up = it.ledger.as_ref().unwrap().client();
+    holds_up.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN SHARE MODE")).unwrap();
+    let [mut dies, second, third]: [Child; 3] = std::array::from_fn(|_| it.host(command));
+    wait_until("all work", || [&dies, &second, &third].iter().all(|host| it.claimed(host) > 0));
+    let (status, _) = it.json(&["status"]);
+    assert_eq!(status["destinations"][0]["shared_runs"][0]["command"], command, "{status:#}");
+    dies.kill().unwrap();
+    dies.wait().unwrap();
+    holds_up.batch_execute("COMMIT").unwrap();
+    let ended: Vec<_> = [second, third].map(ended).into_iter().collect();
+    let summaries: Vec<Value> = ended.iter().map(|it| it.0.clone()).collect();
+    assert_eq!(summaries[0]["run_id"], summaries[1]["run_id"], "{summaries:#?}");
+    assert_eq!(summaries.iter().filter(|it| it["share"]["closed"] == true).count(), 1, "{summaries:#?}");
+    assert_eq!(sum(&summaries, "/share/files"), FILES, "{summaries:#?}");
+    assert_eq!(it.number("SELECT count(*) FROM backup_range WHERE phase = 1"), 0, "nothing is left of the plan");
+    // Each host's command is an event; the counts of all are in one.
+    let of_all = format!(
+        "SELECT count(*) FROM backup_event WHERE command = '{command}' AND (counts::jsonb)->'bytes' IS NOT NULL"
+    );
+    assert_eq!(it.number(&of_all), 1);
+    assert_eq!(it.number(&format!("SELECT count(*) FROM backup_event WHERE command = '{command}'")), 3);
+    ended
+}
+
+#[test]
+fn copies_are_verified_by_several_hosts() {
+    let it = installation("verified", Ledger::Postgres);
+    assert_eq!(it.json(&["run"]).1, 0);
+    let copies: Vec<_> = it.copies().into_keys().collect();
+    std::fs::write(it.local.join(&copies[3]), "other bytes").unwrap();
+    std::fs::remove_file(it.local.join(&copies[595])).unwrap();
+    for (summary, code) in shared_by_three(&it, "verify", "backup_copy") {
+        let copies = &summary["copies"];
+        let counts = ["checked", "good", "damaged", "missing", "left"].map(|name| copies[name].as_i64().unwrap());
+        assert_eq!((counts, code), ([FILES, FILES - 2, 1, 1, 0], Some(4)), "{summary:#}");
+        assert_eq!(summary["damaged"].as_array().map(Vec::len), Some(2), "{summary:#}");
+    }
+    let again = "SELECT count(*) FROM backup_copy WHERE state = 'proved'
+                 AND proved_at >= (SELECT max(began) FROM backup_shared)";
+    assert_eq!(it.number(again), FILES - 2);
+    assert_eq!(it.number("SELECT count(*) FROM backup_incident"), 2);
+    assert_eq!(it.number("SELECT count(*) FROM backup_run WHERE finished IS NOT NULL"), 2);
+    assert_eq!(it.json(&["run"]).1, 0);
+    assert_eq!(it.json(&["verify"]).1, 0);
+    assert_eq!(it.temporaries(), [""; 0]);
+}
+
+#[test]
+fn stores_are_audited_by_several_hosts() {
+    let it = installation("audited", Ledger::Postgres);
+    assert_eq!(it.json(&["run"]).1, 0);
+    let folder = it.folder.path().join("files/10.5072/FK2/HOSTS");
+    std::fs::write(folder.join(World::object_name(8)), "other bytes").unwrap();
+    std::fs::remove_file(folder.join(World::object_name(FILES - 5))).unwrap();
+    for (summary, code) in shared_by_three(&it, "audit", "backup_state") {
+        let files = &summary["files"];
+        let counts = ["catalogued", "good", "damaged", "missing", "left"].map(|name| files[name].as_i64().unwrap());
+        assert_eq!((counts, code), ([FILES, FILES - 2, 1, 1, 0], Some(3)), "{summary:#}");
+        assert_eq!(summary["findings_total"], 2, "{summary:#}");
+    }
+    assert_eq!(it.number("SELECT count(*) FROM backup_incident"), 2);
+    let looked_at = "SELECT count(*) FROM backup_state WHERE kind = 'file'
+                     AND audited_at >= (SELECT max(began) FROM backup_shared)";
+    assert_eq!(it.number(looked_at), FILES);
 }
 
 #[test]
 fn an_embedded_ledger_is_of_one_host() {
     let it = installation("embedded", Ledger::Sqlite);
-    let (refused, code) = ended(it.host(&[]));
+    let (refused, code) = ended(it.host("run"));
     assert_eq!(code, Some(2), "{refused:#}");
     assert!(refused["error"].as_str().unwrap().contains("only by a ledger in PostgreSQL"), "{refused:#}");
 }

@@ -99,10 +99,10 @@ fn init_twice_is_init_once() {
     let site = Site::new();
     site.call(&["status"]).expect(2).says(&["run `dataverse-backup init`"]);
     site.call(&["init"]).expect(0).says(&["made, version"]);
-    site.call(&["init"]).expect(0).says(&["up to date already, version 10"]);
+    site.call(&["init"]).expect(0).says(&["up to date already, version 11"]);
     site.call(&["init", "-q"]).expect(0).silent();
     let json = site.call(&["init", "--json"]).expect(0).json();
-    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&10.into(), &10.into(), &Value::Null));
+    assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&11.into(), &11.into(), &Value::Null));
     assert!(json["ledger"].as_str().unwrap().ends_with("ledger.db"), "{json}");
 }
 

@@ -12,6 +12,7 @@ mod command;
 mod copies;
 mod drill;
 mod guard;
+mod hosts;
 mod orphans;
 mod rebuild;
 mod repair;
@@ -24,7 +25,7 @@ mod verify;
 pub use acknowledge::{
     AcknowledgeOptions, AcknowledgeSetup, AcknowledgeSummary, AcknowledgedFile, acknowledge, acknowledged,
 };
-pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit};
+pub use audit::{AuditOptions, AuditSetup, AuditSummary, audit, audit_shared};
 pub use check::{
     CatalogueCheck, CheckOptions, CheckSetup, DestinationCheck, Probed, check_catalogue, check_destinations,
     check_store, lock_holder, probe_destination,
@@ -46,6 +47,7 @@ pub use guard::{
     Examined, Identity, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine, look_at_identity,
     prepare,
 };
+pub use hosts::{Share, SharedSummary};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
 pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, SnapshotRow, Which, claim_snapshot,
@@ -58,7 +60,7 @@ pub use restore::{
     Goal, Layout, ObjectCounts, RestoreError, RestoreFinding, RestoreOptions, RestoreSetup, RestoreSummary, SinkAt,
     StoreWriters, restore, writer_run,
 };
-pub use run::join::{Share, SharedSummary, run_shared};
+pub use run::join::run_shared;
 pub use run::options::{Options, Overrides};
 pub use run::summary::{AuditedCounts, Due, FileCounts, Finding, PresenceCounts, ReasonCount, Summary};
 pub use run::{Setup, run, run_together};
@@ -70,4 +72,4 @@ pub use status::{
     SharedRunStatus, Shortfall, StatusSetup, TooFew, Untouched, UntouchedKind, ending_of, gone_files, list_files,
     shortfall, status, unsafe_datasets,
 };
-pub use verify::{VerifyOptions, VerifySetup, VerifySummary, verify};
+pub use verify::{VerifyOptions, VerifySetup, VerifySummary, verify, verify_shared};

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{Digest, Measured};
 
 /// How the destination's bytes were observed, independently of the bytes that we sent (design.md 7.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Evidence {
     /// The destination computed a digest itself (a checksum command over SSH, an S3 checksum, a Swift etag).
     RemoteHash,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dvb_fixity::{Algorithm, Proved};
 use dvb_model::{DvObjectId, ObjectRole, Status};
+use serde::{Deserialize, Serialize};
 
 use crate::decode::version_column;
 use crate::incident::{BY_ITSELF, Finding};
@@ -11,7 +12,7 @@ use crate::validate::{Place, storable};
 use crate::{CopyRecord, EntryKind, LedgerError};
 
 /// A copy whose turn it is to be looked at again, with what people call it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerCopy {
     /// The copy as the ledger has it.
     pub copy: CopyRecord,

@@ -75,7 +75,7 @@ impl Basis {
 }
 
 /// What is known of the bytes at a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CopyState {
     /// The key is taken for the object, nothing is proved to be there.
     Reserved,
@@ -101,7 +101,7 @@ impl CopyState {
 }
 
 /// One object at one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyRecord {
     /// Its data file or dataset.
     pub id: DvObjectId,

@@ -26,10 +26,12 @@ pub enum Phase {
 /// Who wants to take part in which run.
 #[derive(Debug, Clone)]
 pub struct Joining {
-    /// `run`, …
+    /// `run`, `verify` or `audit`.
     pub command: &'static str,
-    /// Where it copies to.
+    /// Whose copies it is about.
     pub destination: DestinationName,
+    /// It goes on beside what has the destination, and is shared among its own kind alone.
+    pub beside: bool,
     /// This process's own name, which is the shared run's too where it is the first one.
     pub id: RunId,
     /// Its host.
@@ -141,9 +143,9 @@ pub struct Worker {
     pub has_left: bool,
     /// Ranges that it has done.
     pub ranges: u64,
-    /// Data files in them.
+    /// Data files in them; of `verify`, copies.
     pub files: u64,
-    /// Bytes that it sent and proved.
+    /// Bytes that it sent and proved, or read and compared.
     pub bytes: u64,
 }
 
@@ -152,7 +154,7 @@ pub struct Worker {
 pub struct SharedStatus {
     /// Its name.
     pub run: RunId,
-    /// `run`, …
+    /// `run`, `verify` or `audit`.
     pub command: String,
     /// What is done now.
     pub phase: Phase,
@@ -247,11 +249,11 @@ pub trait SharedRuns: Send + Sync {
     /// [`LedgerError`].
     fn visit_results(&self, run: &SharedRun, visit: &mut dyn FnMut(RangeEnd)) -> Result<(), LedgerError>;
 
-    /// The shared run of a destination that has not ended, and who takes part.
+    /// The shared runs of a destination that have not ended, and who takes part: at most one that has it, and one beside.
     ///
     /// # Errors
     /// [`LedgerError`].
-    fn shared_status(&self, destination: &DestinationName) -> Result<Option<SharedStatus>, LedgerError>;
+    fn shared_status(&self, destination: &DestinationName) -> Result<Vec<SharedStatus>, LedgerError>;
 }
 
 impl Phase {

@@ -32,7 +32,7 @@ pub(super) fn overview(screen: &Screen, state: &DestinationStatus) -> String {
         lines.push(format!("  oldest proof: {at}{}", age(at).map(|age| format!(", {age}")).unwrap_or_default()));
     }
     lines.extend(state.runs.iter().map(|run| format!("  {} {}", run.command, run_text(run))));
-    lines.extend(state.shared_run.iter().map(shared_run));
+    lines.extend(state.shared_runs.iter().map(shared_run));
     lines.join("\n")
 }
 
@@ -49,14 +49,19 @@ fn shared_run(shared: &SharedRunStatus) -> String {
         shared.ranges_done,
         shared.ranges
     )];
+    let (what, done) = match shared.command.as_str() {
+        "verify" => ("copies", "compared"),
+        "audit" => ("data files", "read"),
+        _ => ("data files", "sent"),
+    };
     lines.extend(shared.hosts.iter().map(|host| {
         format!(
-            "    {} ({}): {} ranges, {}, {} sent; last sign {} ({})",
+            "    {} ({}): {} ranges, {} {what}, {} {done}; last sign {} ({})",
             plain(&host.host),
             host.pid,
             host.ranges,
-            report::data_files(host.data_files),
-            report::bytes(host.bytes_copied),
+            host.files,
+            report::bytes(host.bytes),
             host.last_sign,
             host.state.text()
         )

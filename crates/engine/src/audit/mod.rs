@@ -1,6 +1,8 @@
 //! `audit`: are Dataverse's own stores still what Dataverse recorded, and what was first seen? It changes nothing there,
 //! nor at a destination. What is missing or damaged is recorded, so that the next run looks at it, and `repair` knows.
 
+mod join;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -10,9 +12,9 @@ use std::time::Duration;
 
 use dvb_catalog::{Catalog, Detail, Entry};
 use dvb_ledger::{Agent, EntryKind, Ledger, LedgerError, State};
-use dvb_model::{DestinationName, DvObjectId, RunId};
+use dvb_model::{DataFile, DestinationName, DvObjectId, RunId};
 use dvb_storage::chain;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::in_step::InStep;
 use crate::catalogue::sorted::Sorted;
@@ -24,13 +26,14 @@ use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
-use crate::command::recorded::{Intent, Recorded, Report, gives_up};
+use crate::command::recorded::{Intent, Recorded, Report, gives_up, unsaid};
 use crate::command::selection::Selection;
 use crate::command::time::{ago, now};
 use crate::source::examine::{ExamineSetup, Examiner, Known, is_bad};
 use crate::source::findings::{AuditCounts, AuditFinding, Found, Subjected};
 use crate::source::fingerprint;
 use crate::source::stores::Stores;
+pub use join::audit_shared;
 
 /// Data files in one batch: each asks the ledger once.
 const BATCH_FILES: usize = 64;
@@ -81,9 +84,10 @@ pub struct AuditOptions {
 }
 
 /// What the command reports at its end; serialised, it is what `--json` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditSummary {
     /// The command that this is the report of: `audit`.
+    #[serde(skip_deserializing, default = "command")]
     pub command: &'static str,
     /// Name of the run.
     pub run_id: RunId,
@@ -106,8 +110,12 @@ pub struct AuditSummary {
     /// The ending's exit code.
     pub exit_code: u8,
     /// How it ended, of which `exit_code` is the number.
-    #[serde(skip)]
+    #[serde(skip, default = "unsaid")]
     pub ending: ExitStatus,
+}
+
+fn command() -> &'static str {
+    "audit"
 }
 
 /// Reads every data file in scope in Dataverse's own stores and compares it with Dataverse's checksum and with the digest
@@ -119,17 +127,22 @@ pub struct AuditSummary {
 pub fn audit(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
     let stop = setup.stop.within(options.time_budget);
     let setup = AuditSetup { stop: &stop, ..*setup };
-    let databases = Cut::databases(&stop, Some(setup.catalog), setup.ledger);
-    watched(vec![Cut::new(&stop, || setup.stores.interrupt()), databases], || audit_until(&setup, options))
+    watched(cuts(&setup), || {
+        let started = now();
+        begin_event(&setup, options, &started)?.finish(audit_stores(&setup, options, started))
+    })
 }
 
-fn audit_until(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<AuditSummary, RunError> {
-    let started = now();
+fn cuts<'a>(setup: &'a AuditSetup<'_>) -> Vec<Cut<'a>> {
+    let databases = Cut::databases(setup.stop, Some(setup.catalog), setup.ledger);
+    vec![Cut::new(setup.stop, || setup.stores.interrupt()), databases]
+}
+
+fn begin_event<'a>(setup: &AuditSetup<'a>, options: &AuditOptions, started: &str) -> Result<Recorded<'a>, LedgerError> {
     let AuditOptions { run, agent, selection, .. } = options;
     let destinations = setup.destinations.to_vec();
     let intent = Intent { command: "audit", run, agent, selection, destinations, overrides: Vec::new() };
-    let recorded = Recorded::begin(setup.ledger, &intent, &started)?;
-    recorded.finish(audit_stores(setup, options, started))
+    Recorded::begin(setup.ledger, &intent, started)
 }
 
 impl Report for AuditSummary {
@@ -145,10 +158,7 @@ impl Report for AuditSummary {
 }
 
 fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String) -> Result<AuditSummary, RunError> {
-    let mut plan = plan(setup, options)?;
-    if plan.seen == 0 && !options.selection.is_everything() {
-        return Err(RunError::NothingSelected);
-    }
+    let mut plan = plan(setup, options, &mut |_| {})?;
     setup.observer.event(&Event::Planned { files: plan.files, bytes: plan.bytes });
     let files = usize::try_from(plan.files).unwrap_or(usize::MAX);
     let turn = plan.turn.read().map_err(|source| spool_error(options, source))?.take(files);
@@ -157,13 +167,14 @@ fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String)
     if let Err(error) = pass.work(turn.map(|next| next.map(|(_, entry)| entry))) {
         lock(&found).abort.get_or_insert((ExitStatus::from(&error), chain(&error)));
     }
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let AuditCounts { good, damaged, missing, acknowledged, unreadable, not_covered, .. } = found.files;
-    found.files.catalogued = plan.files;
-    found.files.left = plan.files.saturating_sub(good + damaged + missing + acknowledged + unreadable + not_covered);
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).of(plan.files);
+    Ok(summary(setup, options, started, found))
+}
+
+fn summary(setup: &AuditSetup<'_>, options: &AuditOptions, started: String, found: Found) -> AuditSummary {
     let ending = found.ending(setup.stop.signalled().and_then(|it| u8::try_from(it).ok()));
-    Ok(AuditSummary {
-        command: "audit",
+    AuditSummary {
+        command: command(),
         run_id: options.run.clone(),
         started,
         finished: now(),
@@ -175,24 +186,25 @@ fn audit_stores(setup: &AuditSetup<'_>, options: &AuditOptions, started: String)
         aborted: found.abort.map(|it| it.1),
         exit_code: ending.code(),
         ending,
-    })
+    }
 }
 
 struct Plan {
     /// Those that are looked at, and more, by when they were looked at last.
     turn: Sorted,
-    /// Data files of the selection.
-    seen: u64,
-    /// Those of them that are looked at.
+    /// Data files that are looked at.
     files: u64,
     bytes: u64,
 }
 
 /// Reads the catalogue to its end before any store, so that its transaction is short; then puts it in order by what the
-/// ledger knows.
-fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError> {
-    let (mut spool, seen) = selected(setup, options)?;
-    let mut plan = Plan { turn: Sorted::new(&options.spool_folder), seen, files: 0, bytes: 0 };
+/// ledger knows. Every data file of the selection is shown to `meet`.
+fn plan(setup: &AuditSetup<'_>, options: &AuditOptions, meet: &mut dyn FnMut(&DataFile)) -> Result<Plan, RunError> {
+    let (mut spool, seen) = selected(setup, options, meet)?;
+    if seen == 0 && !options.selection.is_everything() {
+        return Err(RunError::NothingSelected);
+    }
+    let mut plan = Plan { turn: Sorted::new(&options.spool_folder), files: 0, bytes: 0 };
     let before = options.older_than.map(ago);
     let AuditSetup { ledger, destinations, .. } = setup;
     let mut all_states: Vec<InStep<'_, State>> =
@@ -233,7 +245,11 @@ fn plan(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<Plan, RunError
 }
 
 /// The data files of the selection, in the order of the catalogue, and their number.
-fn selected(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<(Spool<Line>, u64), RunError> {
+fn selected(
+    setup: &AuditSetup<'_>,
+    options: &AuditOptions,
+    meet: &mut dyn FnMut(&DataFile),
+) -> Result<(Spool<Line>, u64), RunError> {
     let mut spool = Spool::create(&options.spool_folder).map_err(|source| spool_error(options, source))?;
     let (mut seen, mut failure) = (0, None);
     setup.catalog.read(Detail::Full, &mut |entry| {
@@ -242,6 +258,7 @@ fn selected(setup: &AuditSetup<'_>, options: &AuditOptions) -> Result<(Spool<Lin
             return ControlFlow::Continue(());
         }
         seen += 1;
+        meet(&file);
         let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
         let pushed = spool.push(&Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() });
         match pushed {
@@ -276,13 +293,17 @@ impl Pass<'_> {
         self.setup.stop.may_begin() && lock(self.found).abort.is_none()
     }
 
+    fn examiner(&self) -> Examiner<'_> {
+        let AuditSetup { stores, observer, stop, .. } = *self.setup;
+        let setup = ExamineSetup { stores, observer, stop, auxiliary_objects: self.options.auxiliary_objects };
+        Examiner::new(setup, self.found, command())
+    }
+
     /// One thread walks the list, the others read what it hands out.
     fn work(&self, turn: impl Iterator<Item = std::io::Result<Subjected>>) -> Result<(), RunError> {
         let (sender, receiver) = sync_channel(1);
         let receiver = Mutex::new(receiver);
-        let AuditSetup { stores, observer, stop, .. } = *self.setup;
-        let setup = ExamineSetup { stores, observer, stop, auxiliary_objects: self.options.auxiliary_objects };
-        let examiner = Examiner::new(setup, self.found, "audit");
+        let examiner = self.examiner();
         let worker = || {
             // What was handed out already and comes too late is left, like the rest.
             while let Some(batch) = next(&receiver).filter(|_| self.goes_on()) {
@@ -336,19 +357,12 @@ impl Pass<'_> {
         turn: impl Iterator<Item = std::io::Result<Subjected>>,
         sender: SyncSender<Vec<Subjected>>,
     ) -> Result<(), RunError> {
-        let (mut batch, mut bytes) = (Vec::new(), 0_u64);
-        for subject in turn {
-            let subject = subject.map_err(|source| spool_error(self.options, source))?;
-            bytes = bytes.saturating_add(subject.line.subject.bytes());
-            batch.push(subject);
-            if batch.len() == BATCH_FILES || bytes > BATCH_BYTES {
-                if !self.hand(&sender, std::mem::take(&mut batch)) {
-                    return Ok(());
-                }
-                bytes = 0;
+        for batch in (Batches { turn, files: BATCH_FILES, bytes: BATCH_BYTES }) {
+            let batch = batch.map_err(|source| spool_error(self.options, source))?;
+            if !self.hand(&sender, batch) {
+                break;
             }
         }
-        self.hand(&sender, batch);
         Ok(())
     }
 
@@ -363,6 +377,32 @@ impl Pass<'_> {
             thread::sleep(PAUSE);
         }
         false
+    }
+}
+
+/// What comes one after the other, some together: so many data files, or until there are more bytes.
+struct Batches<I> {
+    turn: I,
+    files: usize,
+    bytes: u64,
+}
+
+impl<I: Iterator<Item = std::io::Result<Subjected>>> Iterator for Batches<I> {
+    type Item = std::io::Result<Vec<Subjected>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut batch, mut bytes) = (Vec::new(), 0_u64);
+        while batch.len() < self.files && bytes <= self.bytes {
+            match self.turn.next() {
+                None => break,
+                Some(Err(error)) => return Some(Err(error)),
+                Some(Ok(subject)) => {
+                    bytes = bytes.saturating_add(subject.line.subject.bytes());
+                    batch.push(subject);
+                }
+            }
+        }
+        (!batch.is_empty()).then_some(Ok(batch))
     }
 }
 

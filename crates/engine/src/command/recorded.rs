@@ -16,6 +16,8 @@ use crate::command::time::now;
 /// What a command reports at its end.
 pub(crate) trait Report: Serialize {
     fn ending(&self) -> ExitStatus;
+    /// Of a report that was read: how it ended, which its exit code alone does not say.
+    fn recall(&mut self, ending: ExitStatus);
     /// Its end could not be recorded: the exit status is at least that.
     fn give_up(&mut self, ending: ExitStatus, why: String);
     /// Data files or copies that it was about.
@@ -43,6 +45,10 @@ macro_rules! gives_up {
             self.ending
         }
 
+        fn recall(&mut self, ending: crate::command::exit_status::ExitStatus) {
+            self.ending = ending;
+        }
+
         fn give_up(&mut self, ending: crate::command::exit_status::ExitStatus, why: String) {
             self.aborted.get_or_insert(why);
             self.ending = self.ending.min(ending);
@@ -51,6 +57,11 @@ macro_rules! gives_up {
     };
 }
 pub(crate) use gives_up;
+
+/// Of a report that was read, until it is recalled.
+pub(crate) fn unsaid() -> ExitStatus {
+    ExitStatus::NotSafe
+}
 
 /// What the event log says of a command when it begins.
 pub(crate) struct Intent<'a> {

@@ -23,7 +23,7 @@ pub struct CopyCounts {
 }
 
 /// What is wrong with a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CopyFault {
     /// Nothing lies at its key.
@@ -53,7 +53,7 @@ impl CopyFault {
 }
 
 /// A copy that is not what was proved, or could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// Its data file; `None` for an object of a dataset itself.
     pub data_file_id: Option<DvObjectId>,

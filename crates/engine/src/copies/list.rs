@@ -23,7 +23,8 @@ pub(crate) struct Wanted<'a> {
 /// The copies that are wanted, the one whose proof is oldest first.
 pub(crate) struct Copies<'a> {
     at: DestinationContext<'a>,
-    wanted: &'a Wanted<'a>,
+    /// `None`: they are listed already.
+    wanted: Option<&'a Wanted<'a>>,
     part: Part,
     after: Option<CopyRecord>,
     page: vec::IntoIter<LedgerCopy>,
@@ -41,20 +42,26 @@ enum Part {
 impl<'a> Copies<'a> {
     pub(crate) fn new(at: DestinationContext<'a>, wanted: &'a Wanted<'a>) -> Self {
         let part = if wanted.damaged { Part::Claimed } else { Part::Proved };
-        Self { at, wanted, part, after: None, page: Vec::new().into_iter() }
+        Self { at, wanted: Some(wanted), part, after: None, page: Vec::new().into_iter() }
+    }
+
+    /// These alone.
+    pub(crate) fn listed(at: DestinationContext<'a>, list: Vec<LedgerCopy>) -> Self {
+        Self { at, wanted: None, part: Part::End, after: None, page: list.into_iter() }
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<LedgerCopy>, LedgerError> {
         loop {
-            if let Some(held) = self.page.find(|it| (self.wanted.filter)(it)) {
+            if let Some(held) = self.page.find(|it| self.wanted.is_none_or(|wanted| (wanted.filter)(it))) {
                 return Ok(Some(held));
             }
+            let Some(wanted) = self.wanted else { return Ok(None) };
             let DestinationContext { ledger, destination, .. } = self.at;
             let after = self.after.as_ref();
             let page = match self.part {
                 Part::Claimed => ledger.claimed_copies(destination, after, PAGE)?,
                 Part::Damaged => ledger.damaged_copies(destination, after, PAGE)?,
-                Part::Proved => ledger.oldest_copies(destination, after, self.wanted.before.as_deref(), PAGE)?,
+                Part::Proved => ledger.oldest_copies(destination, after, wanted.before.as_deref(), PAGE)?,
                 Part::End => return Ok(None),
             };
             if page.is_empty() {

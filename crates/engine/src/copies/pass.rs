@@ -1,12 +1,13 @@
 //! A pass over copies at a destination, least recently proved first: what lies there is compared with the ledger's digest.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dvb_fixity::{Evidence, Measured, Proved};
 use dvb_ledger::{Check, CopyRecord, CopyState, EntryKind, Found, LedgerCopy, LedgerError, Lock};
-use dvb_model::Status;
-use dvb_storage::{SinkError, chain};
+use dvb_model::{RunId, Status};
+use dvb_storage::{SinkError, SinkSession, chain};
+use serde::{Deserialize, Serialize};
 
 use crate::command::acknowledged::Acknowledged;
 use crate::command::exit_status::ExitStatus;
@@ -22,7 +23,7 @@ use crate::source::incident;
 use crate::source::payload::Reading;
 
 /// Copies in one batch at most.
-const BATCH_COPIES: usize = 1024;
+pub(crate) const BATCH_COPIES: usize = 1024;
 /// Bytes in one batch, unless one copy alone has more.
 const BATCH_BYTES: u64 = 64 << 20;
 /// How often a copy that cannot be read is tried.
@@ -31,7 +32,7 @@ const TRIES: u32 = 3;
 const SESSIONS: u32 = 3;
 
 /// What a pass has found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Findings {
     pub(crate) copies: CopyCounts,
     pub(crate) bytes: u64,
@@ -39,10 +40,29 @@ pub(crate) struct Findings {
     pub(crate) unreadable: Vec<Damage>,
     /// A copy could not be read for a reason that concerns all of them.
     pub(crate) unusable: Option<ExitStatus>,
+    #[serde(skip)]
     pub(crate) abort: Option<(ExitStatus, String)>,
 }
 
 impl Findings {
+    /// Adds those of another part of the same pass.
+    pub(crate) fn add(&mut self, other: Self) {
+        let (copies, more) = (&mut self.copies, other.copies);
+        copies.checked += more.checked;
+        copies.good += more.good;
+        copies.damaged += more.damaged;
+        copies.missing += more.missing;
+        copies.acknowledged += more.acknowledged;
+        copies.left += more.left;
+        copies.unreadable += more.unreadable;
+        self.bytes += other.bytes;
+        for (list, more) in [(&mut self.damaged, other.damaged), (&mut self.unreadable, other.unreadable)] {
+            let room = LISTED.saturating_sub(list.len());
+            list.extend(more.into_iter().take(room));
+        }
+        ExitStatus::worsen(&mut self.unusable, other.unusable);
+    }
+
     /// How the pass ended, by all that was found (design.md 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> ExitStatus {
         let found = [
@@ -60,8 +80,10 @@ pub(crate) struct Pass<'a> {
     at: DestinationContext<'a>,
     contact: &'a Contact,
     /// Losses that are known.
-    acknowledged: Acknowledged,
+    acknowledged: Arc<Acknowledged>,
     command: &'static str,
+    /// By this name all is recorded.
+    run: &'a RunId,
     lock: &'a dyn Lock,
     jobs: usize,
     batch_copies: usize,
@@ -73,7 +95,8 @@ pub(crate) struct Pass<'a> {
     findings: Mutex<Findings>,
 }
 
-struct Queue<'a> {
+/// A list of copies, of which so many are handed out.
+pub(crate) struct Queue<'a> {
     copies: Copies<'a>,
     next: Option<LedgerCopy>,
     left: u64,
@@ -107,20 +130,21 @@ impl<'a> Pass<'a> {
         Self {
             at,
             contact,
-            acknowledged: Acknowledged::default(),
+            acknowledged: Arc::default(),
             command,
+            run: at.run,
             lock,
             jobs: jobs.max(1),
             batch_copies: share.clamp(1, BATCH_COPIES),
             count,
             reading: Reading::new(at.stop, None),
-            queue: Mutex::new(Queue { copies, next: None, left: count }),
+            queue: Mutex::new(Queue::of(copies, count)),
             findings: Mutex::default(),
         }
     }
 
     /// What is known to be lost raises no alarm.
-    pub(crate) fn knowing(self, acknowledged: Acknowledged) -> Self {
+    pub(crate) fn knowing(self, acknowledged: Arc<Acknowledged>) -> Self {
         Self { acknowledged, ..self }
     }
 
@@ -129,21 +153,37 @@ impl<'a> Pass<'a> {
         Self { reading, ..self }
     }
 
+    /// By another name in the ledger than that of the sessions.
+    pub(crate) fn on_record_as(self, run: &'a RunId) -> Self {
+        Self { run, ..self }
+    }
+
+    /// Looks at all of them with this session alone, which is left for whoever comes next.
+    pub(crate) fn work_alone(self, session: &mut Option<Box<dyn SinkSession>>) -> Findings {
+        let connection = Connection::new(self.at, self.contact).going_on(session.take());
+        *session = self.work_through(connection).into_session();
+        self.end()
+    }
+
     /// Looks at all of them, or at as many as there is time for.
     pub(crate) fn work(self) -> Findings {
         let broke = |why| self.abort(ExitStatus::NotSafe, why);
-        let (mut connections, ()) = pool::work(self.jobs, || self.work_through(), broke, |_| {});
+        let connection = || Connection::new(self.at, self.contact);
+        let (mut connections, ()) = pool::work(self.jobs, || self.work_through(connection()), broke, |_| {});
         if let Some(open) = connections.iter_mut().find(|it| it.is_open()) {
             open.clean_up();
         }
         drop(connections);
+        self.end()
+    }
+
+    fn end(self) -> Findings {
         let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         findings.copies.left = self.count.saturating_sub(findings.copies.checked);
         findings
     }
 
-    fn work_through(&self) -> Connection<'a> {
-        let mut connection = Connection::new(self.at, self.contact);
+    fn work_through(&self, mut connection: Connection<'a>) -> Connection<'a> {
         while let Some(batch) = self.next_batch() {
             match self.look_at(batch, &mut connection) {
                 Ok(()) => {}
@@ -182,7 +222,7 @@ impl<'a> Pass<'a> {
             self.abort(ExitStatus::Unreachable, why);
             return None;
         }
-        match queue.take(self.batch_copies) {
+        match queue.take(self.batch_copies, BATCH_BYTES) {
             Ok(batch) if batch.is_empty() => None,
             Ok(batch) => {
                 Some(batch.into_iter().map(|held| CopyCheck { held, tries: 0, was_bad: false, end: None }).collect())
@@ -289,7 +329,7 @@ impl<'a> Pass<'a> {
         };
         let checks: Vec<Check> = batch.iter().filter_map(check).collect();
         if !checks.is_empty() {
-            self.at.ledger.record_checks(self.at.destination, self.at.run, &checks)?;
+            self.at.ledger.record_checks(self.at.destination, self.run, &checks)?;
         }
         let mut findings = self.findings();
         for look in batch {
@@ -320,8 +360,13 @@ impl<'a> Pass<'a> {
     }
 }
 
-impl Queue<'_> {
-    fn take(&mut self, count: usize) -> Result<Vec<LedgerCopy>, LedgerError> {
+impl<'a> Queue<'a> {
+    pub(crate) fn of(copies: Copies<'a>, count: u64) -> Self {
+        Self { copies, next: None, left: count }
+    }
+
+    /// The next ones: so many at most, and no more bytes, unless one alone has more. None at the end.
+    pub(crate) fn take(&mut self, count: usize, most: u64) -> Result<Vec<LedgerCopy>, LedgerError> {
         let mut batch = Vec::new();
         let mut bytes = 0_u64;
         while batch.len() < count && self.left > 0 {
@@ -331,7 +376,7 @@ impl Queue<'_> {
             };
             let Some(held) = next else { break };
             bytes = bytes.saturating_add(held.copy.size.unwrap_or(0));
-            if bytes > BATCH_BYTES && !batch.is_empty() {
+            if bytes > most && !batch.is_empty() {
                 self.next = Some(held);
                 break;
             }

@@ -144,8 +144,13 @@ impl<'a> DestinationRun<'a> {
     /// Takes a connection back whose session may be of use.
     pub(crate) fn leave(&self, connection: Connection<'_>) {
         if let Some(session) = connection.into_session() {
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(session);
+            self.leave_session(session);
         }
+    }
+
+    /// The same of the session alone.
+    pub(crate) fn leave_session(&self, session: Box<dyn SinkSession>) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(session);
     }
 
     /// Removes the run's own folder of temporaries, when nobody stages any more, and ends the session that was left.

@@ -500,11 +500,6 @@ fn gather_notes(setup: &Setup<'_>, counts: &mut Counts) {
     setup.sink.notes().into_iter().for_each(|it| counts.note_global(about(), Status::Ok, it));
 }
 
-/// The run of all has ended as it has; this host's part in it was worse.
-fn give_up(summary: &mut Summary, ending: ExitStatus, why: String) {
-    crate::command::recorded::Report::give_up(summary, ending, why);
-}
-
 fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Counts) -> Summary {
     gather_notes(setup, &mut counts);
     // Workers find things in any order.

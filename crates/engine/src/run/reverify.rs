@@ -1,5 +1,6 @@
 //! The share of copies that each run looks at again, so that no proof gets older than was asked (`VerifyEvery`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dvb_ledger::LedgerError;
@@ -48,7 +49,7 @@ impl DestinationRun<'_> {
         probe(at, &self.contact, &keys_of_first(Copies::new(at, &wanted), share)?)?;
         at.observer.event(&Event::Planned { files: share, bytes: 0 });
         Ok(Pass::new((at, &self.contact, "run"), self.lock.held(), copies, share, self.options.jobs)
-            .knowing(Acknowledged::at(self.setup.ledger, self.setup.destination)?)
+            .knowing(Arc::new(Acknowledged::at(self.setup.ledger, self.setup.destination)?))
             .at_rate_of(self.reading.clone())
             .work())
     }

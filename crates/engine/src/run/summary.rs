@@ -5,7 +5,7 @@ use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::command::exit_status::ExitStatus;
-use crate::command::recorded::{Report, gives_up};
+use crate::command::recorded::{Report, gives_up, unsaid};
 
 /// Data files in scope, by what the run made of them. All but `catalogued` add up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,11 +149,6 @@ pub struct Summary {
     /// How it ended, of which `exit_code` is the number.
     #[serde(skip, default = "unsaid")]
     pub ending: ExitStatus,
-}
-
-/// Of a summary that was read: its number alone does not say it.
-fn unsaid() -> ExitStatus {
-    ExitStatus::NotSafe
 }
 
 impl Summary {

@@ -12,6 +12,7 @@ use crate::command::pool;
 use crate::copies::session::Connection;
 use crate::run::destination_run::DestinationRun;
 use crate::run::shared_read::Share;
+use crate::run::summary;
 
 /// Data files in one batch at most: enough that round trips do not count, few enough that a crash costs little.
 const BATCH_FILES: usize = 256;
@@ -25,6 +26,8 @@ const SMALL_BYTES: u64 = 4 << 20;
 const BATCH_BYTES: u64 = 64 << 20;
 /// The same where what is read once waits in memory for the slower one of several destinations.
 const SHARED_BATCH_BYTES: u64 = 16 << 20;
+/// Bytes in one range of a shared run at most: few rows, also of large files, and no long wait for the last one.
+const RANGE_BYTES: u64 = 4 << 30;
 /// How long after a signal or the time budget what was not reached may still be recorded as pending.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -230,10 +233,16 @@ fn leave(dest: &DestinationRun<'_>, due: &[Due], may_record: bool) {
 }
 
 impl Most {
-    /// Of one range of a shared run, which one worker carries as one batch.
-    pub(crate) fn of_range(files: u64) -> Self {
-        let files = usize::try_from(files).unwrap_or(usize::MAX).clamp(1, BATCH_FILES);
-        Self { files, bytes: BATCH_BYTES, small_files: SMALL_FILES }
+    /// Of one batch for one of several hosts.
+    pub(crate) fn of_batch() -> Self {
+        Self { files: BATCH_FILES, bytes: BATCH_BYTES, small_files: SMALL_FILES }
+    }
+
+    /// Of one of so many ranges of what is due, which one worker carries.
+    pub(crate) fn of_range(due: summary::Due, ranges: u64) -> Self {
+        let files = usize::try_from(due.files / ranges).unwrap_or(usize::MAX).clamp(1, BATCH_FILES);
+        let bytes = (due.bytes / ranges).clamp(BATCH_BYTES, RANGE_BYTES);
+        Self { files, bytes, small_files: SMALL_FILES }
     }
 }
 

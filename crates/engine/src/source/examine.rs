@@ -163,13 +163,21 @@ pub(crate) struct Examiner<'a> {
     /// Who looks, for the incidents.
     command: &'static str,
     reading: Reading,
-    stores: Mutex<HashMap<DriverId, Result<(), NoStore>>>,
+    stores: TriedStores,
 }
+
+/// Whether each store can be used at all, as it was found out once.
+pub(crate) type TriedStores = Arc<Mutex<HashMap<DriverId, Result<(), NoStore>>>>;
 
 impl<'a> Examiner<'a> {
     pub(crate) fn new(setup: ExamineSetup<'a>, found: &'a Mutex<Found>, command: &'static str) -> Self {
         let reading = Reading::new(setup.stop, None);
-        Self { setup, found, command, reading, stores: Mutex::default() }
+        Self { setup, found, command, reading, stores: Arc::default() }
+    }
+
+    /// The same, by what another one has found out of the stores.
+    pub(crate) fn knowing(self, stores: &TriedStores) -> Self {
+        Self { stores: Arc::clone(stores), ..self }
     }
 
     /// The same, at a limited rate.

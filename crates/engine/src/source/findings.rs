@@ -9,7 +9,7 @@ use crate::command::LISTED;
 use crate::command::exit_status::ExitStatus;
 
 /// What is to be known of a data file at the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// An object is not there.
@@ -51,7 +51,7 @@ impl Condition {
 }
 
 /// What `audit` found wrong with a data file in its store; serialised, it is an item of `findings` in its JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditFinding {
     /// Id of the data file: `dvobject.id` of Dataverse's database.
     pub data_file_id: DvObjectId,
@@ -68,7 +68,7 @@ pub struct AuditFinding {
 }
 
 /// Data files in scope, by what was found; all but `catalogued` add up to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditCounts {
     /// In the catalogue and in scope.
     pub catalogued: u64,
@@ -89,22 +89,52 @@ pub struct AuditCounts {
 }
 
 /// What was found so far, by all workers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Found {
     pub(crate) files: AuditCounts,
     pub(crate) bytes: u64,
     pub(crate) findings: Vec<AuditFinding>,
     pub(crate) findings_total: u64,
     pub(crate) unusable: Option<ExitStatus>,
+    #[serde(skip)]
     pub(crate) abort: Option<(ExitStatus, String)>,
 }
 
 impl Found {
+    /// Adds those of another part of the same audit; how many there are in scope stays.
+    pub(crate) fn add_part(&mut self, other: Self) {
+        let (files, more) = (&mut self.files, other.files);
+        files.good += more.good;
+        files.damaged += more.damaged;
+        files.missing += more.missing;
+        files.acknowledged += more.acknowledged;
+        files.unreadable += more.unreadable;
+        files.not_covered += more.not_covered;
+        self.bytes += other.bytes;
+        let unlisted = other.findings_total - other.findings.len() as u64;
+        other.findings.into_iter().for_each(|it| self.add(it));
+        self.findings_total += unlisted;
+        ExitStatus::worsen(&mut self.unusable, other.unusable);
+    }
+
     pub(crate) fn add(&mut self, finding: AuditFinding) {
         self.findings_total += 1;
         if self.findings.len() < LISTED {
             self.findings.push(finding);
         }
+    }
+
+    /// Of an audit of so many data files: those that nobody has looked at to the end are left.
+    pub(crate) fn of(mut self, files: u64) -> Self {
+        self.files.catalogued = files;
+        self.files.left = files.saturating_sub(self.looked_at());
+        self
+    }
+
+    /// Data files that were looked at to the end.
+    pub(crate) fn looked_at(&self) -> u64 {
+        let AuditCounts { good, damaged, missing, acknowledged, unreadable, not_covered, .. } = self.files;
+        good + damaged + missing + acknowledged + unreadable + not_covered
     }
 
     /// How the command ends, by all that was found (design.md 4).

@@ -6,12 +6,12 @@ use dvb_ledger::{Ledger, LedgerError, Phase, SharedStatus, Worker};
 use dvb_model::{DestinationName, RunId};
 use serde::Serialize;
 
-/// The run that hosts share at a destination now; serialised, it is what `--json` prints.
+/// What hosts share at a destination now; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, Serialize)]
 pub struct SharedRunStatus {
     /// Name of the run, the same for all of its hosts.
     pub run_id: RunId,
-    /// Which command it is.
+    /// Which command it is: `run`, `verify` or `audit`.
     pub command: String,
     /// `planning`, `working` or `closing`.
     pub phase: &'static str,
@@ -44,10 +44,10 @@ pub struct HostStatus {
     pub state: HostState,
     /// Ranges that it has done.
     pub ranges: u64,
-    /// Data files in them.
-    pub data_files: u64,
-    /// Bytes that it has sent.
-    pub bytes_copied: u64,
+    /// Data files in them; of `verify`, copies.
+    pub files: u64,
+    /// Bytes that it sent and proved, or read and compared.
+    pub bytes: u64,
 }
 
 /// What is to be thought of a host, by its last sign of life.
@@ -86,10 +86,10 @@ impl HostState {
     }
 }
 
-/// The run that hosts share at a destination now, if there is one.
-pub(super) fn of(ledger: &dyn Ledger, destination: &DestinationName) -> Result<Option<SharedRunStatus>, LedgerError> {
-    let Some(shared) = ledger.shared_runs() else { return Ok(None) };
-    Ok(shared.shared_status(destination)?.map(status_of))
+/// What hosts share at a destination now.
+pub(super) fn of(ledger: &dyn Ledger, destination: &DestinationName) -> Result<Vec<SharedRunStatus>, LedgerError> {
+    let Some(shared) = ledger.shared_runs() else { return Ok(Vec::new()) };
+    Ok(shared.shared_status(destination)?.into_iter().map(status_of).collect())
 }
 
 fn status_of(shared: SharedStatus) -> SharedRunStatus {
@@ -119,7 +119,7 @@ fn host_of(worker: Worker, lease: Duration) -> HostStatus {
         last_sign: worker.seen,
         silent_seconds: worker.silent.as_secs(),
         ranges: worker.ranges,
-        data_files: worker.files,
-        bytes_copied: worker.bytes,
+        files: worker.files,
+        bytes: worker.bytes,
     }
 }

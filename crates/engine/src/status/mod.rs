@@ -56,8 +56,8 @@ pub struct DestinationStatus {
     pub last_run: Option<RunStatus>,
     /// The newest runs, the newest first.
     pub runs: Vec<RunStatus>,
-    /// The run that several hosts share now.
-    pub shared_run: Option<SharedRunStatus>,
+    /// What several hosts share now: at most one `run` or `verify`, and one `audit`.
+    pub shared_runs: Vec<SharedRunStatus>,
     /// Why the counts are not all that there is; `None` where they are.
     #[serde(skip)]
     pub not_begun: Option<NotBegun>,
@@ -126,7 +126,7 @@ pub fn status(setup: &StatusSetup<'_>, selection: &Selection) -> Result<Destinat
         oldest_proof: ledger.oldest_proof(destination)?,
         last_run: past.shown.first().cloned(),
         runs: past.shown,
-        shared_run: hosts::of(ledger, destination)?,
+        shared_runs: hosts::of(ledger, destination)?,
         not_begun: past.not_begun,
         did_nothing: past.did_nothing,
         known: acknowledged.into_iter().map(|loss| loss.id).collect(),

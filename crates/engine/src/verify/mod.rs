@@ -1,11 +1,14 @@
 //! `verify`, from its lock to its summary: are the copies at the destination still what was proved?
 
+mod join;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use dvb_ledger::{Agent, CopyState, Ledger, LedgerCopy, LedgerError};
 use dvb_model::{DestinationName, DriverId, ObjectKey, RunId};
 use dvb_storage::Sink;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
@@ -13,7 +16,7 @@ use crate::command::cut::{Cut, watched};
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
-use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
+use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up, unsaid};
 use crate::command::selection::Selection;
 use crate::command::time::ago;
 use crate::command::time::now;
@@ -23,6 +26,7 @@ use crate::copies::pass::{Findings, Pass};
 use crate::copies::probe::{PROBES, probe};
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::guard::{self, Purpose};
+pub use join::verify_shared;
 
 /// What `verify` works with.
 #[derive(Clone, Copy)]
@@ -61,9 +65,10 @@ pub struct VerifyOptions {
 }
 
 /// What the command reports at its end; serialised, it is what `--json` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifySummary {
     /// The command that this is the report of: `verify`.
+    #[serde(skip_deserializing, default = "command")]
     pub command: &'static str,
     /// Name of the run.
     pub run_id: RunId,
@@ -88,8 +93,12 @@ pub struct VerifySummary {
     /// The ending's exit code.
     pub exit_code: u8,
     /// How it ended, of which `exit_code` is the number.
-    #[serde(skip)]
+    #[serde(skip, default = "unsaid")]
     pub ending: ExitStatus,
+}
+
+fn command() -> &'static str {
+    "verify"
 }
 
 /// Compares copies at the destination with the ledger's digests, the least recently verified first, and records for each
@@ -100,18 +109,25 @@ pub struct VerifySummary {
 pub fn verify(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
     let stop = setup.stop.within(options.time_budget);
     let setup = VerifySetup { stop: &stop, ..*setup };
-    let cuts = vec![Cut::new(&stop, || setup.sink.interrupt()), Cut::databases(&stop, None, setup.ledger)];
-    watched(cuts, || verify_until(&setup, options))
+    watched(cuts(&setup), || {
+        let started = now();
+        begin_event(&setup, options, &started)?.finish(verify_under_lock(&setup, options, &started))
+    })
 }
 
-fn verify_until(setup: &VerifySetup<'_>, options: &VerifyOptions) -> Result<VerifySummary, RunError> {
-    let started = now();
-    let VerifySetup { ledger, destination, .. } = *setup;
+fn cuts<'a>(setup: &'a VerifySetup<'_>) -> Vec<Cut<'a>> {
+    vec![Cut::new(setup.stop, || setup.sink.interrupt()), Cut::databases(setup.stop, None, setup.ledger)]
+}
+
+fn begin_event<'a>(
+    setup: &VerifySetup<'a>,
+    options: &VerifyOptions,
+    started: &str,
+) -> Result<Recorded<'a>, LedgerError> {
     let VerifyOptions { run, agent, selection, .. } = options;
-    let destinations = vec![destination.clone()];
+    let destinations = vec![setup.destination.clone()];
     let intent = Intent { command: "verify", run, agent, selection, destinations, overrides: Vec::new() };
-    let recorded = Recorded::begin(ledger, &intent, &started)?;
-    recorded.finish(verify_under_lock(setup, options, &started))
+    Recorded::begin(setup.ledger, &intent, started)
 }
 
 fn verify_under_lock(
@@ -142,28 +158,48 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     let VerifySetup { ledger, destination, sink, observer, stop } = *setup;
     let at = DestinationContext { ledger, destination, sink, observer, stop, run: &options.run };
     let filter = |it: &LedgerCopy| options.selection.has_copy(it, &options.default_store.0);
-    let before = options.older_than.map(ago);
-    let wanted = Wanted { damaged: true, before, filter: &filter };
-    ledger.distrust(destination, &options.run)?;
-    let Plan { count, bytes, probes } = plan(at, &wanted, options.sample)?;
+    let wanted = wanted(options, &filter);
     let contact = Contact::under_lock();
-    if count == 0 {
-        let any = Wanted { damaged: true, before: None, filter: &filter };
-        if Copies::new(at, &any).next()?.is_none() {
-            return Err(of_nothing(at, &contact, options));
-        }
-    }
-    if count > 0 && stop.may_begin() {
-        guard::refuse_other_place(at, &contact, Purpose::Reading)?;
-        probe(at, &contact, &probes)?;
-    }
-    observer.event(&Event::Planned { files: count, bytes });
-    if count == 0 {
+    let plan = plan(at, &contact, &wanted, options)?;
+    arrive(at, &contact, &plan)?;
+    if plan.count == 0 {
         return Ok(Findings::default());
     }
-    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), count, options.jobs)
-        .knowing(Acknowledged::at(ledger, destination)?)
+    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), plan.count, options.jobs)
+        .knowing(Arc::new(Acknowledged::at(ledger, destination)?))
         .work())
+}
+
+fn wanted<'a>(options: &VerifyOptions, filter: &'a (dyn Fn(&LedgerCopy) -> bool + Sync)) -> Wanted<'a> {
+    Wanted { damaged: true, before: options.older_than.map(ago), filter }
+}
+
+/// What is to be looked at. Where there is nothing at all, that is an error.
+fn plan(
+    at: DestinationContext<'_>,
+    contact: &Contact,
+    wanted: &Wanted<'_>,
+    options: &VerifyOptions,
+) -> Result<Plan, RunError> {
+    at.ledger.distrust(at.destination, &options.run)?;
+    let plan = count(at, wanted, options.sample)?;
+    if plan.count == 0 {
+        let any = Wanted { damaged: true, before: None, filter: wanted.filter };
+        if Copies::new(at, &any).next()?.is_none() {
+            return Err(of_nothing(at, contact, options));
+        }
+    }
+    Ok(plan)
+}
+
+/// Looks whether the destination is the right one, and the copies are there at all.
+fn arrive(at: DestinationContext<'_>, contact: &Contact, plan: &Plan) -> Result<(), RunError> {
+    if plan.count > 0 && at.stop.may_begin() {
+        guard::refuse_other_place(at, contact, Purpose::Reading)?;
+        probe(at, contact, &plan.probes)?;
+    }
+    at.observer.event(&Event::Planned { files: plan.count, bytes: plan.bytes });
+    Ok(())
 }
 
 /// What never had a copy is not safe, whatever lies at the destination; and one that is not there is said to be that.
@@ -180,6 +216,7 @@ fn of_nothing(at: DestinationContext<'_>, contact: &Contact, options: &VerifyOpt
     RunError::NothingToVerify { destination }
 }
 
+#[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     count: u64,
     bytes: u64,
@@ -188,7 +225,7 @@ struct Plan {
 }
 
 /// Counts what is wanted.
-fn plan(at: DestinationContext<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, LedgerError> {
+fn count(at: DestinationContext<'_>, wanted: &Wanted<'_>, sample: Option<f64>) -> Result<Plan, LedgerError> {
     let mut copies = Copies::new(at, wanted);
     let mut plan = Plan { count: 0, bytes: 0, probes: Vec::new() };
     let (mut known_bad, mut bad_bytes) = (0, 0);
@@ -232,7 +269,7 @@ fn summary(
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let ending = findings.ending(signal);
     Ok(VerifySummary {
-        command: "verify",
+        command: command(),
         run_id: options.run.clone(),
         destination: setup.destination.clone(),
         started,

@@ -111,7 +111,7 @@ fn attempt(
     destination: &DestinationName,
     holder: &Holder,
 ) -> Result<SessionLock, Fault> {
-    let key = prepare(&mut client, destination)?;
+    let key = prepare(&mut client, destination, false)?;
     for _ in 0..LOOKS {
         if client.query_one("SELECT pg_try_advisory_lock($1)", &[&key])?.try_get(0)? {
             abandon_shared(&mut client, destination)?;
@@ -133,10 +133,14 @@ fn attempt(
     Err(held_by_hosts(&mut client, key, destination)?.into())
 }
 
-/// A session for a lock, and the number of the lock on a destination.
-pub(super) fn prepare(client: &mut Client, destination: &DestinationName) -> Result<i64, postgres::Error> {
+/// A session for a lock, and the number of the lock on a destination, or of what goes on beside it.
+pub(super) fn prepare(
+    client: &mut Client,
+    destination: &DestinationName,
+    beside: bool,
+) -> Result<i64, postgres::Error> {
     client.batch_execute(SETTINGS)?;
-    key(client, destination)
+    key(client, destination, if beside { "\0beside" } else { "" })
 }
 
 /// What whoever wants to share the destination is told, where another run has it alone.
@@ -163,7 +167,7 @@ fn held_by_hosts(client: &mut Client, key: i64, destination: &DestinationName) -
 fn abandon_shared(client: &mut Client, destination: &DestinationName) -> Result<(), postgres::Error> {
     let mut db = client.transaction()?;
     if let Some(row) = db.query_opt("SELECT id FROM backup_destination WHERE name = $1", &[&destination.0])? {
-        super::presence::abandon(&mut db, row.try_get(0)?)?;
+        super::presence::abandon(&mut db, row.try_get(0)?, false)?;
     }
     db.commit()
 }
@@ -197,9 +201,9 @@ fn sign(client: &mut Client, destination: &DestinationName, holder: &Holder) -> 
 }
 
 /// Advisory locks are of a database: several ledgers in one are told apart by their schema.
-fn key(client: &mut Client, destination: &DestinationName) -> Result<i64, postgres::Error> {
+fn key(client: &mut Client, destination: &DestinationName, what: &str) -> Result<i64, postgres::Error> {
     let schema: Option<String> = client.query_one("SELECT current_schema()::text", &[])?.try_get(0)?;
-    let name = format!("dataverse-backup\0{}\0{destination}", schema.unwrap_or_default());
+    let name = format!("dataverse-backup\0{}\0{destination}{what}", schema.unwrap_or_default());
     let measured = Measured::of(name.as_bytes(), &[]);
     let digest = measured.digest(Algorithm::Sha256).and_then(|it| it.as_bytes().first_chunk::<8>().copied());
     Ok(i64::from_be_bytes(digest.unwrap_or_default()))

@@ -218,7 +218,7 @@ impl SharedRuns for PostgresLedger {
         }
     }
 
-    fn shared_status(&self, destination: &DestinationName) -> Result<Option<SharedStatus>, LedgerError> {
+    fn shared_status(&self, destination: &DestinationName) -> Result<Vec<SharedStatus>, LedgerError> {
         self.transact("look who shares a run", |db| shared::status(db, destination))
     }
 }

@@ -59,8 +59,8 @@ impl HostPresence {
     pub(super) fn join(ledger: PostgresLedger, joining: &Joining) -> Result<Self, LedgerError> {
         let target = ledger.target.clone();
         let mut client = open::connect(&target, &ledger.patience)?;
-        let key =
-            lock::prepare(&mut client, &joining.destination).map_err(|it| ledger.error("join a run", it.into()))?;
+        let key = lock::prepare(&mut client, &joining.destination, joining.beside)
+            .map_err(|it| ledger.error("join a run", it.into()))?;
         let run = match enter(&mut client, joining, key) {
             Ok(it) => it,
             Err(fault) => {
@@ -101,7 +101,7 @@ fn enter(client: &mut Client, joining: &Joining, key: i64) -> Result<SharedRun, 
     db.execute("SELECT pg_advisory_xact_lock($1, $2)", &[&JOIN_LOCK, &destination])?;
     let is_alone: bool = db.query_one("SELECT pg_try_advisory_lock($1)", &[&key])?.try_get(0)?;
     if is_alone {
-        abandon(&mut db, destination)?;
+        abandon(&mut db, destination, joining.beside)?;
     }
     let is_in: bool = db.query_one("SELECT pg_try_advisory_lock_shared($1)", &[&key])?.try_get(0)?;
     if !is_in {
@@ -111,7 +111,7 @@ fn enter(client: &mut Client, joining: &Joining, key: i64) -> Result<SharedRun, 
     if is_alone {
         db.execute("SELECT pg_advisory_unlock($1)", &[&key])?;
     }
-    let run = match open_run(&mut db, destination)? {
+    let run = match open_run(&mut db, destination, joining.beside)? {
         Some((run, command, parameters)) => {
             if command != joining.command || parameters != joining.parameters {
                 return Err(LedgerError::OtherParameters {
@@ -136,17 +136,17 @@ fn enter(client: &mut Client, joining: &Joining, key: i64) -> Result<SharedRun, 
 }
 
 /// Nobody works on it any more: what was recorded stays, and the next run begins with that.
-pub(super) fn abandon(db: &mut Transaction<'_>, destination: i32) -> Result<(), postgres::Error> {
+pub(super) fn abandon(db: &mut Transaction<'_>, destination: i32, beside: bool) -> Result<(), postgres::Error> {
     db.execute(
-        "UPDATE backup_shared SET phase = 4, ended = now() WHERE destination = $1 AND phase < 3",
-        &[&destination],
+        "UPDATE backup_shared SET phase = 4, ended = now() WHERE destination = $1 AND beside = $2 AND phase < 3",
+        &[&destination, &beside],
     )?;
     db.execute(
         "DELETE FROM backup_range WHERE shared IN (SELECT number FROM backup_shared WHERE destination = $1 AND phase >= 3)",
         &[&destination],
     )?;
     db.execute(
-        "DELETE FROM backup_shared WHERE destination = $1 AND number NOT IN (
+        "DELETE FROM backup_shared WHERE destination = $1 AND phase >= 3 AND number NOT IN (
              SELECT number FROM backup_shared WHERE destination = $1 ORDER BY number DESC LIMIT $2)",
         &[&destination, &KEPT],
     )?;
@@ -156,13 +156,14 @@ pub(super) fn abandon(db: &mut Transaction<'_>, destination: i32) -> Result<(), 
 fn open_run(
     db: &mut Transaction<'_>,
     destination: i32,
+    beside: bool,
 ) -> Result<Option<(SharedRun, String, String)>, postgres::Error> {
     let sql = concat!(
         "SELECT number, run, ",
         time!("began"),
-        ", lease_ms, command, parameters FROM backup_shared WHERE destination = $1 AND phase < 3"
+        ", lease_ms, command, parameters FROM backup_shared WHERE destination = $1 AND beside = $2 AND phase < 3"
     );
-    let Some(row) = db.query_opt(sql, &[&destination])? else { return Ok(None) };
+    let Some(row) = db.query_opt(sql, &[&destination, &beside])? else { return Ok(None) };
     let lease = Duration::from_millis(u64::try_from(row.try_get::<_, i64>(3)?).unwrap_or(0));
     let run =
         SharedRun { number: row.try_get(0)?, run: dvb_model::RunId(row.try_get(1)?), began: row.try_get(2)?, lease };
@@ -171,12 +172,15 @@ fn open_run(
 
 fn begin(db: &mut Transaction<'_>, destination: i32, joining: &Joining) -> Result<SharedRun, Fault> {
     let sql = concat!(
-        "INSERT INTO backup_shared (destination, command, run, parameters, lease_ms, phase, began)
-         VALUES ($1, $2, $3, $4, $5, 0, now()) RETURNING number, ",
+        "INSERT INTO backup_shared (destination, command, run, parameters, lease_ms, beside, phase, began)
+         VALUES ($1, $2, $3, $4, $5, $6, 0, now()) RETURNING number, ",
         time!("began")
     );
     let lease = shared::lease_ms(joining.lease);
-    let row = db.query_one(sql, &[&destination, &joining.command, &joining.id.0, &joining.parameters, &lease])?;
+    let row = db.query_one(
+        sql,
+        &[&destination, &joining.command, &joining.id.0, &joining.parameters, &lease, &joining.beside],
+    )?;
     let number: i32 = row.try_get(0)?;
     db.execute(
         "INSERT INTO backup_range (shared, phase, number, state, files) VALUES ($1, 0, 0, 'open', 0), ($1, 2, 0, 'open', 0)",

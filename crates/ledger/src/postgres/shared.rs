@@ -242,29 +242,32 @@ pub(super) fn results(db: &mut Transaction<'_>, run: &SharedRun, after: i32) -> 
     rows.iter().map(end).collect()
 }
 
-pub(super) fn status(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<Option<SharedStatus>, Fault> {
-    let Some(destination) = destination_id(db, destination)? else { return Ok(None) };
+pub(super) fn status(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<Vec<SharedStatus>, Fault> {
+    let Some(destination) = destination_id(db, destination)? else { return Ok(Vec::new()) };
     let sql = concat!(
         "SELECT s.number, s.run, s.command, s.phase, ",
         time!("s.began"),
         ", s.lease_ms, count(r.number), count(r.number) FILTER (WHERE r.state = 'done'),
            count(r.number) FILTER (WHERE r.state = 'aside')
          FROM backup_shared s LEFT JOIN backup_range r ON r.shared = s.number AND r.phase = 1
-         WHERE s.destination = $1 AND s.phase < 3 GROUP BY s.number"
+         WHERE s.destination = $1 AND s.phase < 3 GROUP BY s.number ORDER BY s.number"
     );
-    let Some(row) = db.query_opt(sql, &[&destination])? else { return Ok(None) };
-    let number: i32 = row.try_get(0)?;
-    Ok(Some(SharedStatus {
-        run: RunId(row.try_get(1)?),
-        command: row.try_get(2)?,
-        phase: phase(row.try_get(3)?)?,
-        began: row.try_get(4)?,
-        lease: Duration::from_millis(count(row.try_get(5)?)),
-        ranges: count(row.try_get(6)?),
-        done: count(row.try_get(7)?),
-        aside: count(row.try_get(8)?),
-        workers: workers(db, number)?,
-    }))
+    let mut all = Vec::new();
+    for row in db.query(sql, &[&destination])? {
+        let number: i32 = row.try_get(0)?;
+        all.push(SharedStatus {
+            run: RunId(row.try_get(1)?),
+            command: row.try_get(2)?,
+            phase: phase(row.try_get(3)?)?,
+            began: row.try_get(4)?,
+            lease: Duration::from_millis(count(row.try_get(5)?)),
+            ranges: count(row.try_get(6)?),
+            done: count(row.try_get(7)?),
+            aside: count(row.try_get(8)?),
+            workers: workers(db, number)?,
+        });
+    }
+    Ok(all)
 }
 
 fn workers(db: &mut Transaction<'_>, shared: i32) -> Result<Vec<Worker>, Fault> {

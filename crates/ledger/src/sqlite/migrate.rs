@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 10] = [
+pub(super) const STEPS: [&str; 11] = [
     include_str!("../../sql/sqlite/001_tables.sql"),
     include_str!("../../sql/sqlite/002_oldest_proof.sql"),
     include_str!("../../sql/sqlite/003_incidents.sql"),
@@ -18,6 +18,7 @@ pub(super) const STEPS: [&str; 10] = [
     include_str!("../../sql/sqlite/008_events.sql"),
     include_str!("../../sql/sqlite/009_shared_runs.sql"),
     include_str!("../../sql/sqlite/010_purges.sql"),
+    include_str!("../../sql/sqlite/011_shared_beside.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../sql/sqlite/datafilestatus.sql");
 

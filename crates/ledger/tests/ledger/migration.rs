@@ -65,6 +65,6 @@ pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     ));
     let ledger = bench.open();
     assert!(matches!(ledger.counts(&here()), Err(LedgerError::NotMigrated { .. })));
-    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 10, adopted: None });
+    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 11, adopted: None });
     assert_eq!(ledger.oldest_copies(&here(), None, None, 9).unwrap().len(), 1);
 }

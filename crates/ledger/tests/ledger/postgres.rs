@@ -113,6 +113,7 @@ crate::suite! { OnServer::new();
     shared::a_destination_is_shared_or_had_alone,
     shared::a_host_that_lost_its_connection_comes_back,
     shared::what_a_host_staged_is_swept_when_it_has_left,
+    shared::an_audit_is_shared_beside_what_has_the_destination,
 }
 
 #[test]

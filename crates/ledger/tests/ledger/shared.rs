@@ -12,6 +12,7 @@ pub(crate) fn joining(id: &str) -> Joining {
     Joining {
         command: "run",
         destination: here(),
+        beside: false,
         id: RunId(id.into()),
         host: "h".into(),
         pid: 7,
@@ -71,7 +72,7 @@ pub(crate) fn hosts_share_the_ranges(bench: &dyn Bench) {
     assert_eq!(second.claim().unwrap(), Next::Wait(Phase::Work));
     first.finish(&claimed[0].lease, &result("a")).unwrap();
     second.finish(&claimed[1].lease, &result("b")).unwrap();
-    let status = two.shared_runs().unwrap().shared_status(&here()).unwrap().unwrap();
+    let status = two.shared_runs().unwrap().shared_status(&here()).unwrap().pop().unwrap();
     assert_eq!((status.phase, status.ranges, status.done, status.aside), (Phase::Work, 3, 2, 0));
     assert_eq!(status.workers.iter().map(|it| (it.ranges, it.files, it.bytes)).collect::<Vec<_>>(), [(1, 10, 100); 2]);
     first.finish(&claimed[2].lease, &result("c")).unwrap();
@@ -87,7 +88,7 @@ pub(crate) fn hosts_share_the_ranges(bench: &dyn Bench) {
     second.finish(&closing.lease, &result("all")).unwrap();
     assert_eq!((first.claim().unwrap(), second.claim().unwrap()), (Next::Done, Next::Done));
     assert_eq!(one.shared_runs().unwrap().total(first.run()).unwrap().as_deref(), Some("all"));
-    assert_eq!(one.shared_runs().unwrap().shared_status(&here()).unwrap(), None);
+    assert_eq!(one.shared_runs().unwrap().shared_status(&here()).unwrap(), []);
 }
 
 pub(crate) fn who_lost_a_range_records_nothing(bench: &dyn Bench) {
@@ -154,7 +155,7 @@ pub(crate) fn a_plan_that_kills_hosts_ends_the_run(bench: &dyn Bench) {
         assert!(host.give_back(&claim(&*host).lease, true).unwrap());
     }
     assert_eq!(host.claim().unwrap(), Next::GivenUp);
-    assert_eq!(ledger.shared_runs().unwrap().shared_status(&here()).unwrap(), None);
+    assert_eq!(ledger.shared_runs().unwrap().shared_status(&here()).unwrap(), []);
 }
 
 pub(crate) fn an_answer_that_was_lost_leaves_no_range_behind(bench: &dyn Bench) {
@@ -198,7 +199,7 @@ pub(crate) fn a_destination_is_shared_or_had_alone(bench: &dyn Bench) {
     assert_eq!(third.run().run.0, "three");
     drop(third);
     drop(one.lock(&here(), &holder("alone")).unwrap());
-    assert_eq!(one.shared_runs().unwrap().shared_status(&here()).unwrap(), None);
+    assert_eq!(one.shared_runs().unwrap().shared_status(&here()).unwrap(), []);
 }
 
 pub(crate) fn a_host_that_lost_its_connection_comes_back(bench: &dyn Bench) {
@@ -240,4 +241,26 @@ pub(crate) fn what_a_host_staged_is_swept_when_it_has_left(bench: &dyn Bench) {
     bench.execute("UPDATE backup_shared SET phase = 4");
     assert!(knows("two"));
     drop(two);
+}
+
+pub(crate) fn an_audit_is_shared_beside_what_has_the_destination(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    let shared = ledger.shared_runs().unwrap();
+    let audit = |id: &str| Joining { command: "audit", beside: true, ..joining(id) };
+    let (first, run) = (shared.join(&audit("first")).unwrap(), join(&*ledger, "run"));
+    plan(&*ledger, &*first, 1);
+    plan(&*ledger, &*run, 1);
+    let second = shared.join(&audit("second")).unwrap();
+    assert_eq!(second.run(), first.run());
+    let commands: Vec<String> = shared.shared_status(&here()).unwrap().into_iter().map(|it| it.command).collect();
+    assert_eq!(commands, ["audit", "run"]);
+    // Who has the destination alone gives up what had it before, and touches no audit.
+    drop(run);
+    drop(ledger.lock(&here(), &holder("alone")).unwrap());
+    let done = claim(&*second);
+    second.finish(&done.lease, &result("a")).unwrap();
+    let closing = claim(&*first);
+    assert_eq!(closing.lease.phase, Phase::Close);
+    first.finish(&closing.lease, &result("all")).unwrap();
+    assert_eq!((first.claim().unwrap(), second.claim().unwrap()), (Next::Done, Next::Done));
 }
