@@ -99,7 +99,7 @@ fn init_twice_is_init_once() {
     let site = Site::new();
     site.call(&["status"]).expect(2).says(&["run `dataverse-backup init`"]);
     site.call(&["init"]).expect(0).says(&["made, version"]);
-    site.call(&["init"]).expect(0).says(&["up to date already, version 11"]);
+    site.call(&["init"]).expect(0).says(&["up to date already, version 12"]);
     site.call(&["init", "-q"]).expect(0).silent();
     let json = site.call(&["init", "--json"]).expect(0).json();
     assert_eq!((&json["from"], &json["to"], &json["adopted"]), (&11.into(), &11.into(), &Value::Null));

@@ -402,6 +402,30 @@ macro_rules! delegate {
             }
         }
 
+        impl Retentions for $ledger {
+            fn locks_due(
+                &self,
+                destination: &DestinationName,
+                before: &str,
+                after: Option<&LockedCopy>,
+                limit: u32,
+            ) -> Result<Vec<LockedCopy>, LedgerError> {
+                self.$read("list the locks that end", |db| retention::locks_due(db, destination, before, after, limit))
+            }
+
+            fn record_locks(
+                &self,
+                destination: &DestinationName,
+                locks: &[(ObjectKey, String)],
+            ) -> Result<(), LedgerError> {
+                self.$write("record locks", |db| retention::record_locks(db, destination, locks))
+            }
+
+            fn retention(&self, destination: &DestinationName) -> Result<Option<Retention>, LedgerError> {
+                self.$read("look up when locks end", |db| retention::retention(db, destination))
+            }
+        }
+
         impl Aggregates for $ledger {
             fn installation_id(&self) -> Result<Option<String>, LedgerError> {
                 self.$read("look up the installation", |db| aggregate::installation_id(db))

@@ -17,6 +17,7 @@ mod pages;
 mod postgres;
 mod purge;
 mod reserve;
+mod retention;
 mod row;
 mod shared;
 mod source;
@@ -34,6 +35,7 @@ pub use postgres::PostgresLedger;
 pub use purge::{
     Buried, Hold, Purge, PurgeState, PurgeTarget, Purged, Purges, Signed, TargetState, Tombstone, digest_of,
 };
+pub use retention::{LockedCopy, Retention, Retentions};
 pub use row::{
     Basis, Candidate, Claim, CopyRecord, CopyState, EntryKind, Holder, Holding, Migration, ObjectProof, Record,
     Reservation, Run, RunSummary, State, StateDetail, Verdict,
@@ -72,6 +74,7 @@ pub trait Ledger:
     + History
     + Aggregates
     + Purges
+    + Retentions
     + Send
     + Sync
 {

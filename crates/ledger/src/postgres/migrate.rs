@@ -7,7 +7,7 @@ use postgres::{Client, Transaction};
 use super::{Fault, open};
 use crate::{LedgerError, Migration};
 
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     include_str!("../../sql/postgres/001_tables.sql"),
     include_str!("../../sql/postgres/002_oldest_proof.sql"),
     include_str!("../../sql/postgres/003_incidents.sql"),
@@ -19,6 +19,7 @@ const STEPS: [&str; 11] = [
     include_str!("../../sql/postgres/009_shared_runs.sql"),
     include_str!("../../sql/postgres/010_purges.sql"),
     include_str!("../../sql/postgres/011_shared_beside.sql"),
+    include_str!("../../sql/postgres/012_locks.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../sql/postgres/datafilestatus.sql");
 

@@ -14,6 +14,7 @@ mod open;
 mod presence;
 mod purge;
 mod read;
+mod retention;
 mod shared;
 mod source;
 mod write;
@@ -34,10 +35,10 @@ use crate::trace;
 use crate::{
     Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
     Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Hold, Holder, Holding, Identity, Incident,
-    Incidents, Joining, Keys, Lease, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, Presence,
-    ProofDay, Proofs, Purge, PurgeState, PurgeTarget, Purges, RangeEnd, Record, Reservation, Run, RunLog, RunSummary,
-    SharedRun, SharedRuns, SharedStatus, Signed, SourceChecks, SourceDamage, State, StateDetail, Tombstone,
-    UnprovedCopies, Verdicts, WorkRange,
+    Incidents, Joining, Keys, Lease, Ledger, LedgerCopy, LedgerError, Lock, LockedCopy, Mending, Migration, ObjectSize,
+    Presence, ProofDay, Proofs, Purge, PurgeState, PurgeTarget, Purges, RangeEnd, Record, Reservation, Retention,
+    Retentions, Run, RunLog, RunSummary, SharedRun, SharedRuns, SharedStatus, Signed, SourceChecks, SourceDamage,
+    State, StateDetail, Tombstone, UnprovedCopies, Verdicts, WorkRange,
 };
 
 /// How long the database may say nothing while an answer is waited for.

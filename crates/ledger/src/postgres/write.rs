@@ -245,7 +245,7 @@ fn write_proofs(db: &mut Transaction<'_>, destination: i32, changes: &Changes<'_
     db.execute(
         concat!(
             "UPDATE backup_copy c SET state = 'proved', size = w.size, sha256 = w.sha256, md5 = w.md5, sha1 = w.sha1,
-                    sha512 = w.sha512, evidence = w.evidence, proved_at = now(),
+                    sha512 = w.sha512, evidence = w.evidence, proved_at = now(), locked_until = NULL,
                     adopted = w.adopted OR (c.state = 'proved' AND c.adopted)
              FROM ",
             wanted!(

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::open;
 use crate::{LedgerError, Migration};
 
-pub(super) const STEPS: [&str; 11] = [
+pub(super) const STEPS: [&str; 12] = [
     include_str!("../../sql/sqlite/001_tables.sql"),
     include_str!("../../sql/sqlite/002_oldest_proof.sql"),
     include_str!("../../sql/sqlite/003_incidents.sql"),
@@ -19,6 +19,7 @@ pub(super) const STEPS: [&str; 11] = [
     include_str!("../../sql/sqlite/009_shared_runs.sql"),
     include_str!("../../sql/sqlite/010_purges.sql"),
     include_str!("../../sql/sqlite/011_shared_beside.sql"),
+    include_str!("../../sql/sqlite/012_locks.sql"),
 ];
 const ORIGINAL: &str = include_str!("../../sql/sqlite/datafilestatus.sql");
 

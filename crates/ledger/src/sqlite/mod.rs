@@ -13,6 +13,7 @@ mod migrate;
 mod open;
 mod purge;
 mod read;
+mod retention;
 mod source;
 mod write;
 
@@ -30,9 +31,9 @@ use crate::trace;
 use crate::{
     Acknowledgement, Aggregates, AuditDay, Audited, Candidate, Check, Claim, Claims, CopiesOfMonth, CopyRecord,
     Custody, EntryKind, Event, EventEnd, FilesByCopies, Finding, History, Hold, Holder, Holding, Identity, Incident,
-    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, Mending, Migration, ObjectSize, ProofDay, Proofs, Purge,
-    PurgeState, PurgeTarget, Purges, Record, Reservation, Run, RunLog, RunSummary, Signed, SourceChecks, SourceDamage,
-    State, StateDetail, Tombstone, UnprovedCopies, Verdicts,
+    Incidents, Keys, Ledger, LedgerCopy, LedgerError, Lock, LockedCopy, Mending, Migration, ObjectSize, ProofDay,
+    Proofs, Purge, PurgeState, PurgeTarget, Purges, Record, Reservation, Retention, Retentions, Run, RunLog,
+    RunSummary, Signed, SourceChecks, SourceDamage, State, StateDetail, Tombstone, UnprovedCopies, Verdicts,
 };
 
 /// The backup database as an `SQLite` file: one writer, readers beside it, and what is recorded survives a loss of power.

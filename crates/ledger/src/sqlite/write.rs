@@ -137,7 +137,8 @@ pub(super) fn record(
 fn write_proofs(db: &Connection, destination: i64, changes: &Changes<'_>) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(&format!(
         "UPDATE backup_copy SET adopted = ?11 OR (state = 'proved' AND adopted), state = 'proved', size = ?5,
-                sha256 = ?6, md5 = ?7, sha1 = ?8, sha512 = ?9, evidence = ?10, proved_at = {NOW}
+                sha256 = ?6, md5 = ?7, sha1 = ?8, sha512 = ?9, evidence = ?10, proved_at = {NOW},
+                locked_until = NULL
          WHERE destination = ?1 AND id = ?2 AND role = ?3 AND version = ?4"
     ))?;
     for row in &changes.proofs {

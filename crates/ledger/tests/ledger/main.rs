@@ -18,6 +18,7 @@ mod postgres;
 mod purges;
 mod reports;
 mod reservations;
+mod retention;
 mod shared;
 mod sqlite;
 mod verdicts;
@@ -113,6 +114,9 @@ macro_rules! suite {
             purges::go_from_their_request_to_their_end,
             purges::leave_tombstones_and_no_names,
             purges::are_kept_from_by_holds,
+            retention::what_has_no_lock_is_due_before_what_ends_soonest,
+            retention::a_copy_that_is_stored_anew_has_no_known_lock,
+            retention::no_lock_of_what_is_to_be_purged_is_due,
             aggregates::data_files_and_bytes_are_counted_by_copies,
             aggregates::what_is_not_covered_is_counted_by_reason,
             aggregates::proofs_are_counted_by_day,

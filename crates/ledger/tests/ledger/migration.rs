@@ -53,7 +53,8 @@ pub(crate) const BACK_TO_FIVE: &str = "DROP VIEW datafilestatus; DROP TABLE back
     ALTER TABLE backup_destination DROP COLUMN marked_at; DROP INDEX backup_state_audited; DROP TABLE backup_mark;
     ALTER TABLE backup_state DROP COLUMN audited_at; DROP TABLE backup_event; DROP TABLE backup_acknowledgement;
     DROP TABLE IF EXISTS backup_worker; DROP TABLE IF EXISTS backup_range; DROP TABLE IF EXISTS backup_shared;
-    DROP TABLE backup_hold; DROP TABLE backup_tombstone; DROP TABLE backup_purge_target; DROP TABLE backup_purge;";
+    DROP TABLE backup_hold; DROP TABLE backup_tombstone; DROP TABLE backup_purge_target; DROP TABLE backup_purge;
+    DROP INDEX backup_copy_locked; ALTER TABLE backup_copy DROP COLUMN locked_until;";
 
 pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     let ledger = bench.migrated();
@@ -65,6 +66,6 @@ pub(crate) fn an_older_ledger_is_brought_up_to_date(bench: &dyn Bench) {
     ));
     let ledger = bench.open();
     assert!(matches!(ledger.counts(&here()), Err(LedgerError::NotMigrated { .. })));
-    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 11, adopted: None });
+    assert_eq!(ledger.migrate().unwrap(), Migration { from: 1, to: 12, adopted: None });
     assert_eq!(ledger.oldest_copies(&here(), None, None, 9).unwrap().len(), 1);
 }

@@ -109,6 +109,8 @@ fn every_batch_is_looked_up_by_its_keys_without_statistics() {
     let checks: Vec<_> = known().map(|id| damaged(id, ObjectRole::Main, "is gone")).collect();
     ledger.record_checks(&here(), &run(), &checks).unwrap();
     let damage = |id: &DvObjectId| SourceDamage { id: *id, status: Status::FailRead, reason: "is gone".into() };
+    let locks: Vec<_> = known().map(|id| (main_key(id), "2030-01-01T00:00:00Z".to_owned())).collect();
+    ledger.record_locks(&here(), &locks).unwrap();
     ledger.record_source_damage(&here(), &run(), &ids.iter().map(damage).collect::<Vec<_>>()).unwrap();
     ledger.record_audited(&here(), &ids).unwrap();
     ledger.record_pids(&here(), &ids.iter().map(|id| (*id, "doi:10.5072/FK2/NEW")).collect::<Vec<_>>()).unwrap();
@@ -130,9 +132,14 @@ fn every_batch_is_looked_up_by_its_keys_without_statistics() {
 
     let plans = plans(&bench.log());
     let has = |words: &str| plans.iter().any(|it| it.contains(words));
-    for words in
-        ["FOR UPDATE", "SET state = 'proved'", "SET state = 'damaged'", "DELETE FROM", "INSERT INTO backup_state"]
-    {
+    for words in [
+        "FOR UPDATE",
+        "SET state = 'proved'",
+        "SET state = 'damaged'",
+        "SET locked_until",
+        "DELETE FROM",
+        "INSERT INTO backup_state",
+    ] {
         assert!(has(words), "no plan was logged with {words}: is this still the statement?");
     }
     let bad: Vec<&String> = plans.iter().filter(|it| it.contains("Seq Scan on") || most_rows(it) > MOST).collect();

@@ -16,7 +16,7 @@ fn signed(user: &str) -> Signed {
     Signed { at: "2026-01-02T03:04:05.678Z".into(), user: user.into(), uid: 1000, host: "h".into() }
 }
 
-fn purge(run: &str, digest: &str) -> Purge {
+pub(crate) fn purge(run: &str, digest: &str) -> Purge {
     Purge {
         number: 0,
         run: RunId(run.into()),
@@ -37,7 +37,7 @@ fn purge(run: &str, digest: &str) -> Purge {
     }
 }
 
-fn target(number: u64, id: i64) -> PurgeTarget {
+pub(crate) fn target(number: u64, id: i64) -> PurgeTarget {
     PurgeTarget {
         number,
         destination: here(),
