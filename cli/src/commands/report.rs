@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dvb_build as build;
-use dvb_config::{Config, Destination, DestinationKind, S3Target, SshTarget, SwiftTarget, Verify};
+use dvb_config::{
+    Config, Destination, DestinationKind, ObjectLock, ObjectLockMode, S3Target, SshTarget, SwiftTarget, Verify,
+};
 use dvb_engine::ExitStatus;
 use dvb_report::{DestinationFacts, Facts, LockFacts, Report, StoreFacts};
 use jiff::civil::Date;
@@ -138,8 +140,16 @@ fn demanded(destination: &Destination) -> &'static str {
     }
 }
 
+fn lock_facts(ObjectLock { mode, days }: ObjectLock) -> LockFacts {
+    let mode = match mode {
+        ObjectLockMode::Governance => "governance",
+        ObjectLockMode::Compliance => "compliance",
+    };
+    LockFacts { kind: format!("S3 object lock ({mode})"), days }
+}
+
 fn destination(it: &Destination) -> DestinationFacts {
-    let (protocol, location, lock_days) = match &it.kind {
+    let (protocol, location, lock) = match &it.kind {
         DestinationKind::Ssh(SshTarget { host, port, directory, .. }) => {
             let port = if *port == 22 { String::new() } else { format!(", port {port}") };
             ("SFTP", format!("{host}:{directory}{port}"), None)
@@ -147,10 +157,10 @@ fn destination(it: &Destination) -> DestinationFacts {
         DestinationKind::Swift(SwiftTarget { auth_url, container, .. }) => {
             ("Swift", format!("container {container} at {}", build::shown_url(auth_url)), None)
         }
-        DestinationKind::S3(S3Target { bucket, prefix, endpoint_url, object_lock_days, .. }) => {
+        DestinationKind::S3(S3Target { bucket, prefix, endpoint_url, object_lock, .. }) => {
             let at = endpoint_url.as_deref().map_or("Amazon".to_owned(), build::shown_url);
             let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-            ("S3", format!("bucket {bucket}{prefix} at {at}"), *object_lock_days)
+            ("S3", format!("bucket {bucket}{prefix} at {at}"), *object_lock)
         }
         DestinationKind::Directory(path) => ("directory", path.display().to_string(), None),
     };
@@ -163,7 +173,7 @@ fn destination(it: &Destination) -> DestinationFacts {
         medium: stated.medium,
         region: stated.region,
         administrator: stated.administrator,
-        lock: lock_days.map(|days| LockFacts { kind: "S3 object lock".to_owned(), days }),
+        lock: lock.map(lock_facts),
         evidence: demanded(it),
         verify_every: it.verify_every,
     }

@@ -14,7 +14,9 @@ use dvb_storage::{Demand, SinkError, SourceError, chain};
 use dvb_swift::{Limits, SwiftAccount, SwiftAuth, SwiftSink, SwiftSinkConfig, SwiftStoreConfig};
 use thiserror::Error;
 
-use dvb_config::{AccessKeyPair, S3Target, SwiftAuthType, SwiftAuthVersion, SwiftEndpoint, SwiftTarget};
+use dvb_config::{
+    AccessKeyPair, ObjectLockMode, S3Target, SwiftAuthType, SwiftAuthVersion, SwiftEndpoint, SwiftTarget,
+};
 
 /// Requests that one session has under way at a time.
 const REQUESTS: usize = 4;
@@ -77,7 +79,13 @@ pub(crate) fn s3_config(target: &S3Target, demand: Demand) -> Result<S3SinkConfi
     let mut config = S3SinkConfig::new(endpoint, &target.bucket, &target.prefix);
     config.demand = demand;
     config.part_size = target.part_size.unwrap_or(config.part_size);
-    config.object_lock = target.object_lock_days.map(|days| ObjectLock { days, mode: LockMode::Governance });
+    config.object_lock = target.object_lock.map(|it| ObjectLock {
+        days: it.days,
+        mode: match it.mode {
+            ObjectLockMode::Governance => LockMode::Governance,
+            ObjectLockMode::Compliance => LockMode::Compliance,
+        },
+    });
     Ok(config)
 }
 

@@ -12,7 +12,7 @@ pub fn key(setting: &Setting) -> String {
         Setting::Bucket => "S3Bucket",
         Setting::StoreBucket => "BucketName",
         Setting::PartSize => "S3PartSize",
-        Setting::ObjectLock => "S3ObjectLockDays",
+        Setting::ObjectLock => "S3ObjectLock",
         Setting::ConnectTimeout => "ConnectTimeout",
         Setting::OpenFiles => "SshOpenFiles",
         Setting::SshLibrary => "SshLibrary",

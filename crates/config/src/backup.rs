@@ -168,8 +168,26 @@ pub struct S3Target {
     pub keys: Option<AccessKeyPair>,
     /// Bytes a part of a multipart upload; `None`: the client's own choice.
     pub part_size: Option<u64>,
-    /// For how many days each copy is locked.
-    pub object_lock_days: Option<u32>,
+    /// How each copy is locked.
+    pub object_lock: Option<ObjectLock>,
+}
+
+/// How copies in S3 are locked against being deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// Who may lift a lock.
+    pub mode: ObjectLockMode,
+    /// For how many days.
+    pub days: u32,
+}
+
+/// Who may lift a lock before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectLockMode {
+    /// Accounts with a right of its own.
+    Governance,
+    /// Nobody.
+    Compliance,
 }
 
 /// A library that speaks SSH.
@@ -326,7 +344,7 @@ fn read_s3(fields: &mut Fields<'_>) -> Option<S3Target> {
     let path_style = fields.parsed("S3PathStyle", value::boolean).unwrap_or(false);
     let keys = access_keys(fields, "S3AccessKey", "S3SecretKey");
     let part_size = fields.parsed("S3PartSize", part_size);
-    let object_lock_days = fields.parsed("S3ObjectLockDays", |text| value::number(text, 1, 36_500));
+    let object_lock = read_object_lock(fields);
     Some(S3Target {
         bucket: bucket?,
         prefix: fields.text("S3Prefix").map(|it| it.trim_matches('/').to_owned()).unwrap_or_default(),
@@ -336,8 +354,20 @@ fn read_s3(fields: &mut Fields<'_>) -> Option<S3Target> {
         profile: fields.text("S3Profile"),
         keys,
         part_size,
-        object_lock_days,
+        object_lock,
     })
+}
+
+/// Days alone are of a lock that can be lifted.
+fn read_object_lock(fields: &mut Fields<'_>) -> Option<ObjectLock> {
+    let modes = [("governance", ObjectLockMode::Governance), ("compliance", ObjectLockMode::Compliance)];
+    let is_asked = fields.has("S3ObjectLock");
+    let mode = fields.parsed("S3ObjectLock", |text| value::choice(text, &modes));
+    let days = fields.parsed("S3ObjectLockDays", |text| value::number(text, 1, 36_500));
+    if is_asked && !fields.has("S3ObjectLockDays") {
+        fields.problem("S3ObjectLock", "S3ObjectLockDays is missing: for how many days copies are locked");
+    }
+    days.map(|days| ObjectLock { mode: mode.unwrap_or(ObjectLockMode::Governance), days })
 }
 
 /// S3 takes parts from 5 MiB to 5 GiB.

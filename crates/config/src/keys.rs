@@ -169,6 +169,7 @@ pub(super) const BACKUP: &[Key] = &[
     plain("S3AccessKey", "the id of the access key"),
     secret("S3SecretKey", "the secret of the access key"),
     plain("S3PartSize", "the size of the parts of a multipart upload"),
+    plain("S3ObjectLock", "whether the locks of copies can be lifted by accounts with a right of its own"),
     plain("S3ObjectLockDays", "for how many days each copy is locked against deletion"),
     plain("Verify", "which evidence of a copy is demanded"),
     plain("VerifyEvery", "after how long a copy is due to be verified again"),

@@ -26,8 +26,8 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use backup::{
-    Destination, DestinationKind, S3Target, SshLibrary, SshTarget, Stated, SwiftAuth, SwiftAuthVersion, SwiftTarget,
-    Verify,
+    Destination, DestinationKind, ObjectLock, ObjectLockMode, S3Target, SshLibrary, SshTarget, Stated, SwiftAuth,
+    SwiftAuthVersion, SwiftTarget, Verify,
 };
 pub use database::{CatalogueSource, Database, LedgerTarget};
 pub use domain_xml::{DomainStore, DomainXml, read as read_domain_xml};

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dvb_config::{
-    self as config, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, Policy,
-    ProcessContext, PurgeApproval, PurgeLogin, SmtpTls, SshLibrary, StoreType, SwiftAuth, SwiftAuthType,
-    SwiftAuthVersion, Verify,
+    self as config, CatalogueSource, Config, ConfigError, DestinationKind, EmailWhen, LedgerTarget, ObjectLock,
+    ObjectLockMode, Policy, ProcessContext, PurgeApproval, PurgeLogin, SmtpTls, SshLibrary, StoreType, SwiftAuth,
+    SwiftAuthType, SwiftAuthVersion, Verify,
 };
 use dvb_pg::{PostgresTarget, SslMode};
 use proptest::prelude::*;
@@ -280,6 +280,7 @@ fn every_kind_of_destination_is_read() {
         S3Bucket: b
         S3Prefix: /a/b/
         S3PartSize: 64 MiB
+        S3ObjectLock: compliance
         S3ObjectLockDays: 30
         S3PathStyle: on
         [Backup swift]
@@ -308,8 +309,8 @@ fn every_kind_of_destination_is_read() {
     assert_eq!(config.destinations[1].kind, DestinationKind::Directory("/mnt/tape".into()));
     let DestinationKind::S3(s3) = &config.destinations[2].kind else { panic!() };
     assert_eq!(
-        (s3.prefix.as_str(), s3.part_size, s3.object_lock_days, s3.path_style),
-        ("a/b", Some(64 << 20), Some(30), true)
+        (s3.prefix.as_str(), s3.part_size, s3.object_lock, s3.path_style),
+        ("a/b", Some(64 << 20), Some(ObjectLock { mode: ObjectLockMode::Compliance, days: 30 }), true)
     );
     let DestinationKind::Swift(swift) = &config.destinations[3].kind else { panic!() };
     assert_eq!((swift.auth_version, swift.container.as_str()), (SwiftAuthVersion::V3, "dataverse-backup"));
@@ -392,6 +393,10 @@ fn each_mistake_is_named_with_its_line() {
         (
             with_backup("[Backup a b]"),
             "line 9: [Backup a b]: a destination's name is made of letters, digits, '-', '_' and '.'",
+        ),
+        (
+            with_backup("[Backup c]\nStorageType: s3\nS3Bucket: b\nS3ObjectLock: compliance"),
+            "line 12: [Backup c] S3ObjectLock: S3ObjectLockDays is missing: for how many days copies are locked",
         ),
         (
             with_backup("[Purge tape]\nSshUsername: p"),

@@ -8,11 +8,12 @@ use dvb_storage::{Cause, CommitRequest, SinkError, Unstaged};
 use crate::client::Answer;
 use crate::error::Fault;
 use crate::journal::Journal;
+use crate::lock;
 use crate::probe::Capabilities;
 use crate::prove::{head, observe};
 use crate::sink::Shared;
 use crate::stage::Pending;
-use crate::upload::{self, Completed, Composite, lock_headers};
+use crate::upload::{self, Completed, Composite};
 
 /// What committing takes from the session.
 #[derive(Clone, Copy)]
@@ -75,7 +76,10 @@ impl Commit<'_> {
             Err(fault) => Err(self.failed(fault, "prove", &key)),
         };
         match (proof, shown) {
-            (Ok(proved), _) => Ok(proved),
+            (Ok(proved), _) => match lock::confirm(self.shared, &key) {
+                Ok(()) => Ok(proved),
+                Err(fault) => Err(self.failed(fault, "lock", &key)),
+            },
             (Err(CommitFailure::Object(Unstaged::Verify(_))), Shown::Perhaps) => Err(self.taken(&key).into()),
             (Err(failure @ CommitFailure::Object(_)), Shown::Now { version, .. }) => {
                 self.remove(&key, version.as_deref())?;
@@ -131,7 +135,7 @@ impl Commit<'_> {
     fn put(&self, key: &str, measured: &Measured, bytes: &[u8], is_new: bool) -> (Result<Shown, Fault>, bool) {
         let mut call = self.shared.call("PUT", key);
         call.body = bytes;
-        call.headers = lock_headers(self.shared, key);
+        call.headers = lock::headers(self.shared, key);
         call.headers.push(("content-type", "application/octet-stream".into()));
         // What was hashed while it was read: nothing is hashed twice.
         call.sha256 = measured.digest(Algorithm::Sha256).map(|it| hex(it.as_bytes()));

@@ -17,6 +17,8 @@ mod journal;
 mod largest;
 mod left;
 mod listing;
+mod lock;
+mod lock_trial;
 mod notes;
 mod probe;
 mod profile;

@@ -3,10 +3,11 @@
 use dvb_storage::{Cause, SinkError, parallel_map};
 
 use crate::error::{Fault, Refusal};
+use crate::lock;
 use crate::probe::Capabilities;
 use crate::prove::head;
 use crate::sink::Shared;
-use crate::upload::{self, Completed, Part, lock_headers};
+use crate::upload::{self, Completed, Part};
 use crate::xml::{CopiedPart, late_error, parse};
 use dvb_http::content_length;
 
@@ -83,7 +84,7 @@ fn source(shared: &Shared, from: &str, etag: &str) -> Vec<(&'static str, String)
 fn copy(shared: &Shared, capabilities: Capabilities, from: &str, to: &str, etag: &str) -> Result<(), Fault> {
     let mut call = shared.call("PUT", to);
     call.headers = source(shared, from, etag);
-    call.headers.extend(lock_headers(shared, to));
+    call.headers.extend(lock::headers(shared, to));
     call.is_long = true;
     if capabilities.sha256 {
         // A copy gets a checksum of its own, of the whole.

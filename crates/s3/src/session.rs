@@ -5,12 +5,13 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    Cause, CommitRequest, Existing, Listed, Listing, ObjectSession, SinkError, SinkSession, StageRequest, Staged,
-    Unstaged, parallel_map,
+    Cause, CommitRequest, Existing, Listed, Listing, LockTrial, ObjectSession, SinkError, SinkSession, StageRequest,
+    Staged, Unstaged, parallel_map,
 };
 
 use crate::commit::{Commit, CommitFailure};
@@ -22,6 +23,7 @@ use crate::prove::{head, read_back};
 use crate::rename::{rename, second};
 use crate::sink::Shared;
 use crate::stage::{Pending, Stage};
+use crate::{lock, lock_trial};
 use dvb_http::content_length;
 
 /// A session with a bucket.
@@ -274,6 +276,21 @@ impl SinkSession for S3Session {
             Ok(_) => Ok(()),
             Err(fault) => Err(self.failed(fault, "remove", &key)),
         }
+    }
+
+    fn lock(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<SystemTime, SinkError>>, SinkError> {
+        if let Err(why) = &self.probed.writable {
+            return Ok(keys.iter().map(|_| Err(SinkError::new(Cause::Forbidden, why.clone()))).collect());
+        }
+        self.for_each(keys, "lock", |key| lock::renew(&self.shared, key).map(SystemTime::from))
+    }
+
+    fn try_lock(&mut self) -> Result<Option<LockTrial>, SinkError> {
+        let Some(lock) = self.shared.config.object_lock else { return Ok(None) };
+        if let Err(why) = &self.probed.writable {
+            return Err(SinkError::new(Cause::Forbidden, why.clone()));
+        }
+        lock_trial::run(&self.shared, lock.mode).map(Some).map_err(|it| self.failed(it, "try the", "lock"))
     }
 
     fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dvb_fixity::Evidence;
 use dvb_model::{ObjectKey, RunId};
@@ -116,6 +117,7 @@ impl Shared {
             "read back" | "prove" => "; give this account s3:GetObject",
             "list" => "; give this account s3:ListBucket",
             "remove" => "; give this account s3:DeleteObject",
+            "lock" => "; give this account s3:GetObjectRetention and s3:PutObjectRetention",
             _ => "",
         };
         let right = if fault.is_code(&["AccessDenied", "Forbidden"]) { right } else { "" };
@@ -183,6 +185,10 @@ impl Sink for S3Sink {
     /// Objects that could not be removed.
     fn notes(&self) -> Vec<String> {
         self.shared.notes.all()
+    }
+
+    fn locks_for(&self) -> Option<Duration> {
+        self.shared.config.object_lock.map(|it| Duration::from_secs(u64::from(it.days) * 86_400))
     }
 
     /// Buckets have an owner, a region and rules of their own, so this program makes none.

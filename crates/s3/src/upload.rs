@@ -4,10 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dvb_fixity::{Digest, Mismatch, hex};
 use md5::Digest as _;
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 use crate::error::{Fault, Refusal};
+use crate::lock;
 use crate::probe::Capabilities;
 use crate::sink::Shared;
 use crate::xml::{Created, NamedPart, completion, late_error, parse};
@@ -67,21 +66,10 @@ pub(crate) fn part_size(configured: u64, hint: u64, number: u32) -> u64 {
     usual << excess.min(10)
 }
 
-/// `x-amz-object-lock-…` for a copy; the backup's own objects must stay removable.
-pub(crate) fn lock_headers(shared: &Shared, key: &str) -> Vec<(&'static str, String)> {
-    let Some(lock) = shared.config.object_lock else { return Vec::new() };
-    if key.starts_with(&shared.own_key("")) {
-        return Vec::new();
-    }
-    let until = OffsetDateTime::now_utc() + Duration::days(lock.days.into());
-    let Ok(until) = until.replace_nanosecond(0).unwrap_or(until).format(&Rfc3339) else { return Vec::new() };
-    vec![("x-amz-object-lock-mode", lock.mode.header().to_owned()), ("x-amz-object-lock-retain-until-date", until)]
-}
-
 pub(crate) fn create(shared: &Shared, capabilities: Capabilities, key: &str) -> Result<String, Fault> {
     let mut call = shared.call("POST", key);
     call.query.push(("uploads", String::new()));
-    call.headers = lock_headers(shared, key);
+    call.headers = lock::headers(shared, key);
     call.headers.push(("content-type", "application/octet-stream".into()));
     if capabilities.sha256 {
         call.headers.push(("x-amz-checksum-algorithm", "SHA256".into()));

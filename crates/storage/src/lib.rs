@@ -13,6 +13,7 @@
 pub mod conformance;
 mod error;
 mod in_memory;
+mod lock;
 mod memory;
 mod object_writer;
 mod parallel;
@@ -27,6 +28,7 @@ mod trace;
 
 pub use error::{Cause, SinkError, SourceError, chain};
 pub use in_memory::InMemory;
+pub use lock::LockTrial;
 pub use memory::{MemoryBudget, Reservation};
 pub use object_writer::{ObjectSession, ObjectSink, ObjectWriter, put_verified};
 pub use parallel::parallel_map;

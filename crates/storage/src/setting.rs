@@ -21,7 +21,7 @@ pub enum Setting {
     StoreBucket,
     /// Bytes of a part of an upload to S3.
     PartSize,
-    /// Days for which an S3 service is to lock each copy.
+    /// Whether, and how, an S3 service is to lock each copy.
     ObjectLock,
     /// How long an SSH server may take to let us in.
     ConnectTimeout,

@@ -2,13 +2,13 @@
 
 use std::io::Read;
 use std::ops::{ControlFlow, Range};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dvb_fixity::{Algorithm, Evidence, Measured, Mismatch, Proved};
 use dvb_model::{ObjectKey, RunId};
 use thiserror::Error;
 
-use crate::{SinkError, SourceError};
+use crate::{LockTrial, SinkError, SourceError};
 
 /// An upload that was cut is worth going on with when so many bytes of it are there.
 pub const CONTINUED_FROM: u64 = 16 << 20;
@@ -165,6 +165,12 @@ pub trait Sink: Send + Sync {
     /// [`SinkError`], as [`Sink::connect`].
     fn room(&self) -> Result<Option<Room>, SinkError> {
         Ok(None)
+    }
+
+    /// For how long copies are to be locked there against being deleted; `None` where they are not. A copy that was
+    /// committed has its lock, or has failed.
+    fn locks_for(&self) -> Option<Duration> {
+        None
     }
 
     /// Makes the place itself, folder or container, where [`Sink::connect`] has said that it is missing. What it lies in
@@ -339,6 +345,27 @@ pub trait SinkSession: Send {
     /// # Errors
     /// [`SinkError`]: [`Cause::Refused`](crate::Cause::Refused) for any other key.
     fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError>;
+
+    /// Sees to it that what lies at each key is locked for at least half of [`Sink::locks_for`], and tells until when it is: a
+    /// lock that ends sooner, or is not there, is made as long as that of a new copy. None becomes shorter, or weaker.
+    ///
+    /// # Errors
+    /// [`SinkError`], when the session is lost. Inner: the object is not locked as it should be.
+    fn lock(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<SystemTime, SinkError>>, SinkError> {
+        let none = |key: &ObjectKey| {
+            Err(SinkError::new(crate::Cause::Refused, format!("{key} cannot be locked: this destination has no locks")))
+        };
+        Ok(keys.iter().map(none).collect())
+    }
+
+    /// Tries to delete a locked object of the backup's own with the account that copies; `None` where nothing is to be
+    /// locked. Trying again leaves no more behind than trying once.
+    ///
+    /// # Errors
+    /// [`SinkError`], when it could not be tried.
+    fn try_lock(&mut self) -> Result<Option<LockTrial>, SinkError> {
+        Ok(None)
+    }
 
     /// Removes temporaries of runs that `is_dead` says are over, and tells how many objects went; uploads that were cut and
     /// somebody may go on with are spared, as above. A run that names itself

@@ -3,6 +3,7 @@
 
 mod faults;
 mod hangs;
+mod lock;
 mod memory;
 mod odd;
 mod promises;
