@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 
 use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
 use dvb_model::{DriverId, DvObjectId, ObjectKey, ObjectRole, RunId, Status, StoragePid};
@@ -21,7 +22,9 @@ use crate::run::batch::job::{Batch, ObjectError, ObjectState, ObjectTask};
 use crate::run::counts::{Counts, FileOutcome, Tally};
 use crate::run::options::Options;
 use crate::run::renamed::Renamed;
+use crate::run::sessions::Sessions;
 use crate::run::shared_read::Share;
+use crate::run::workers;
 use crate::source::payload::Reading;
 use crate::source::stores::{NoStore, Scope};
 
@@ -45,8 +48,8 @@ pub(crate) struct DestinationRun<'a> {
     pub(crate) contact: Arc<Contact>,
     /// The folder of its temporaries: its own among the hosts that share a run.
     pub(crate) staging: RunId,
-    /// What the next connection goes on with: to open a session takes many round trips.
-    spare: Mutex<Option<Box<dyn SinkSession>>>,
+    /// What the next connections go on with.
+    sessions: Arc<Sessions>,
     /// The backup's own names there, as they were listed on arrival, for whoever needs them next.
     pub(crate) own_names: Mutex<Option<Vec<String>>>,
     pub(crate) lock: LockedRun<'a>,
@@ -89,7 +92,7 @@ impl<'a> DestinationRun<'a> {
             met_strangers: AtomicBool::new(false),
             contact: Arc::new(Contact::under_lock()),
             staging: options.run.clone(),
-            spare: Mutex::new(None),
+            sessions: Arc::default(),
             own_names: Mutex::new(None),
             lock,
             acknowledged: Arc::default(),
@@ -115,7 +118,7 @@ impl<'a> DestinationRun<'a> {
             settled: AtomicBool::new(true),
             contact: Arc::clone(&self.contact),
             staging: self.staging.clone(),
-            spare: Mutex::new(session),
+            sessions: Arc::new(Sessions::of(session)),
             acknowledged: Arc::clone(&self.acknowledged),
             stores: Arc::clone(&self.stores),
             doubtful: self.doubtful.clone(),
@@ -130,15 +133,13 @@ impl<'a> DestinationRun<'a> {
 
     /// A connection of this run, with the session that was left, if any.
     pub(crate) fn connection(&self) -> Connection<'_> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Connection::new(self.setup.at(&self.staging), &self.contact).going_on(spare)
+        Connection::new(self.setup.at(&self.staging), &self.contact).going_on(self.sessions.take())
     }
 
     /// The same for what describes the copies at the end.
     pub(crate) fn last_connection(&self) -> Connection<'_> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         let at = DestinationContext { stop: &self.at_the_end, ..self.setup.at(&self.staging) };
-        Connection::new(at, &self.contact).going_on(spare)
+        Connection::new(at, &self.contact).going_on(self.sessions.take())
     }
 
     /// Takes a connection back whose session may be of use.
@@ -150,7 +151,41 @@ impl<'a> DestinationRun<'a> {
 
     /// The same of the session alone.
     pub(crate) fn leave_session(&self, session: Box<dyn SinkSession>) {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(session);
+        self.sessions.leave(session);
+    }
+
+    /// The same before the workers begin, when others are being opened for them.
+    pub(crate) fn give_back(&self, connection: Connection<'_>) {
+        if let Some(session) = connection.into_session() {
+            self.sessions.give_back(session);
+        }
+    }
+
+    /// Opens the sessions of the workers but one, while that one looks around; they wait for these instead of opening their
+    /// own. What goes wrong is met again by the worker that is left without.
+    pub(crate) fn log_in_ahead<'scope>(&self, scope: &'scope thread::Scope<'scope, '_>)
+    where
+        'a: 'scope,
+    {
+        let due = self.tally.lock().due;
+        let files = self.options.limit.map_or(due.files, |limit| limit.min(due.files));
+        let workers = workers::busy(self.options.jobs, files, due.bytes);
+        self.sessions.expect(workers.saturating_sub(1));
+        for _ in 1..workers {
+            let (setup, run) = (self.setup, &self.options.run);
+            let (contact, sessions) = (Arc::clone(&self.contact), Arc::clone(&self.sessions));
+            scope.spawn(move || {
+                let mut connection = Connection::new(setup.at(run), &contact);
+                let opened = pool::guarded(|| connection.with(|_| Ok(())));
+                sessions.come(opened.ok().and_then(|_| connection.into_session()));
+            });
+        }
+    }
+
+    /// Ends with what was opened for it: nothing is worked on here.
+    pub(crate) fn close(&self, mut connection: Connection<'_>) {
+        self.sessions.close();
+        connection.clean_up();
     }
 
     /// Removes the run's own folder of temporaries, when nobody stages any more, and ends the session that was left.

@@ -11,6 +11,7 @@ pub(crate) mod presence;
 pub(crate) mod renamed;
 pub(crate) mod reread;
 pub(crate) mod reverify;
+pub(crate) mod sessions;
 pub(crate) mod shared_read;
 pub(crate) mod snapshot;
 pub(crate) mod summary;
@@ -19,6 +20,7 @@ pub(crate) mod workers;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::{self, Scope};
 use std::time::Instant;
 
 use dvb_catalog::Catalog;
@@ -106,7 +108,7 @@ pub fn run_together(destinations: &[(Setup<'_>, Options)]) -> Vec<Result<Summary
             destinations.iter().map(|(setup, options)| Entry::new(setup, options, &started)).collect();
         match refused {
             Some(error) => refuse_all(entries.iter_mut().filter(|entry| entry.result.is_none()).collect(), error),
-            None => plan_and_work(&mut entries),
+            None => thread::scope(|scope| plan_and_work(&mut entries, scope)),
         }
         let mut results: Vec<Result<Summary, RunError>> = entries.into_iter().map(Entry::finish).collect();
         if let Some(recorded) = recorded {
@@ -249,22 +251,28 @@ impl<'a> Entry<'a> {
 }
 
 /// Plans and works for every destination that may.
-fn plan_and_work(entries: &mut [Entry<'_>]) {
-    let mut taking_part: Vec<&mut Entry<'_>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
+fn plan_and_work<'scope, 'a: 'scope>(entries: &mut [Entry<'a>], scope: &'scope Scope<'scope, '_>) {
+    let mut taking_part: Vec<&mut Entry<'a>> = entries.iter_mut().filter(|it| it.result.is_none()).collect();
     let setups: Vec<_> = taking_part.iter().map(|it| (it.setup, it.options)).collect();
     let Some((first, options)) = setups.first().copied() else { return };
     let Plan { mut catalogue, mut spool, standing, dests, samples, mut due } = match plan::make(&setups) {
         Ok(plan) => plan,
         Err(error) => return refuse_all(taking_part, error),
     };
-    let mut active: Vec<Option<DestinationRun<'_>>> = Vec::with_capacity(dests.len());
+    let mut active: Vec<Option<DestinationRun<'a>>> = Vec::with_capacity(dests.len());
     for (number, (entry, plan)) in taking_part.iter_mut().zip(dests).enumerate() {
         active.push(start(number, entry, plan));
     }
     if active.iter().all(Option::is_none) {
         return;
     }
-    let standings = arrive(&mut taking_part, &mut active);
+    // Of several destinations, none is to wait for the workers of another one.
+    let is_alone = active.iter().flatten().count() == 1;
+    let standings = arrive_and(&mut taking_part, &mut active, |dest| {
+        if is_alone {
+            dest.log_in_ahead(scope);
+        }
+    });
     // What is no store of this catalogue needs no proof that it is another place.
     if standing.is_some() {
         due.extend(samples.stores().cloned());
@@ -289,7 +297,7 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
     let is_in_doubt = active.iter().flatten().any(|it| !it.doubtful.is_empty());
     let looking = standing.zip(options.presence_check).filter(|_| !is_in_doubt);
     let taking = active.iter().flatten().collect::<Vec<_>>();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         // Beside the copying: what Dataverse deletes meanwhile is soon younger than the catalogue.
         let looking = looking.map(|(standing, bound)| {
             let (taking, catalogue) = (&taking, &mut catalogue);
@@ -297,7 +305,7 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
         });
         workers.work();
         workers.leave_rest();
-        if let Some(Ok(Err(why))) = looking.map(std::thread::ScopedJoinHandle::join) {
+        if let Some(Ok(Err(why))) = looking.map(thread::ScopedJoinHandle::join) {
             taking.iter().for_each(|it| it.tally.abort(ExitStatus::NotSafe, why.clone()));
         }
     });
@@ -322,7 +330,17 @@ fn plan_and_work(entries: &mut [Entry<'_>]) {
 
 /// Goes to every destination; one that turns out not to be what the ledger knows has no run.
 fn arrive<'a>(entries: &mut [&mut Entry<'a>], active: &mut [Option<DestinationRun<'a>>]) -> Vec<Option<Standing>> {
-    let arrived = pool::each(active.iter(), |it| it.as_ref().map(DestinationRun::arrive));
+    arrive_and(entries, active, |_| {})
+}
+
+/// The same; `logged_in` is called for each destination as soon as one session with it is open.
+fn arrive_and<'a>(
+    entries: &mut [&mut Entry<'a>],
+    active: &mut [Option<DestinationRun<'a>>],
+    logged_in: impl Fn(&DestinationRun<'a>) + Sync,
+) -> Vec<Option<Standing>> {
+    let one = |dest: &Option<DestinationRun<'a>>| dest.as_ref().map(|dest| dest.arrive(|| logged_in(dest)));
+    let arrived = pool::each(active.iter(), one);
     let mut standings = Vec::with_capacity(arrived.len());
     for ((entry, dest), arrived) in entries.iter_mut().zip(active).zip(arrived) {
         standings.push(match (arrived, &dest) {

@@ -42,30 +42,36 @@ enum Newest {
 impl DestinationRun<'_> {
     /// Connects, and looks whether the destination is the one that the ledger knows, and this installation's. Nothing is
     /// stored, but the place itself is made where it is new. `None`: it cannot be worked for, which is said in the tally.
+    /// Once there is a session, `logged_in` is called: others can be had too.
     ///
     /// # Errors
     /// [`RunError`], when it is not.
-    pub(crate) fn arrive(&self) -> Result<Option<Standing>, RunError> {
+    pub(crate) fn arrive(&self, logged_in: impl Fn()) -> Result<Option<Standing>, RunError> {
         if !self.setup.stop.may_begin() {
             return Ok(None);
         }
         let mut connection = self.connection();
-        let entered = match self.look_around(&mut connection) {
+        let look_around = |connection: &mut Connection<'_>| {
+            connection.with(|_| Ok(()))?;
+            logged_in();
+            self.look_around(connection)
+        };
+        let entered = match look_around(&mut connection) {
             Err(Interrupted::Run(..)) if let Some(absent) = connection.take_absent() => {
                 if !self.options.overrides.copies_lost {
                     guard::may_be_made(self.setup.ledger, self.setup.destination, &absent)?;
                 }
-                self.make().and_then(|()| self.look_around(&mut connection))
+                self.make().and_then(|()| look_around(&mut connection))
             }
             entered => entered,
         };
         match entered {
             Ok(Ok(standing)) => {
-                self.leave(connection);
+                self.give_back(connection);
                 return Ok(Some(standing));
             }
             Ok(Err(error)) => {
-                connection.clean_up();
+                self.close(connection);
                 return Err(error);
             }
             Err(Interrupted::Stopped) => {}
@@ -155,21 +161,20 @@ impl DestinationRun<'_> {
         match done {
             Ok(Ok(())) => {
                 self.settled.store(true, Ordering::Relaxed);
-                self.leave(connection);
+                self.give_back(connection);
             }
             // Where nothing can be stored, nothing can be proved. It was proved before: each file's own failure says more.
             Ok(Err(RunError::Destination { text, .. })) if *standing == Standing::Ours => {
                 self.setup.observer.event(&Event::Warning(&text));
                 self.settled.store(true, Ordering::Relaxed);
-                self.leave(connection);
+                self.give_back(connection);
             }
             Ok(Err(RunError::Destination { text, ending })) => {
                 self.tally.abort(ending, text);
-                self.leave(connection);
+                self.give_back(connection);
             }
             Ok(Err(error)) => {
-                connection.clean_up();
-                drop(connection);
+                self.close(connection);
                 return Err(self.unmake(error));
             }
             Err(Interrupted::Stopped) => {}

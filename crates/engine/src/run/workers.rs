@@ -232,6 +232,13 @@ fn leave(dest: &DestinationRun<'_>, due: &[Due], may_record: bool) {
     }
 }
 
+/// How many of so many workers find something to do, where so many files of so many bytes are due.
+pub(crate) fn busy(jobs: usize, files: u64, bytes: u64) -> usize {
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let batches = if bytes > SMALL_BYTES { files } else { files.div_ceil(FEW_FILES) };
+    batches.min(jobs)
+}
+
 impl Most {
     /// Of one batch for one of several hosts.
     pub(crate) fn of_batch() -> Self {
@@ -254,17 +261,20 @@ impl<'a> Queue<'a> {
 
     pub(crate) fn take(&mut self, most: &Most) -> io::Result<Vec<Line>> {
         let mut lines = Vec::new();
-        let mut bytes = 0_u64;
-        while lines.len() < most.files.max(most.small_files) && self.left != Some(0) {
+        let (mut bytes, mut files) = (0_u64, 0);
+        // Datasets among them have hardly an object, and are no reason for another batch; but each is a line in memory.
+        let limit = most.files.max(most.small_files);
+        while files < limit && lines.len() < 2 * limit && self.left != Some(0) {
             let Some(line) = self.next.take().or_else(|| self.due.next()).transpose()? else { break };
             let more = bytes.saturating_add(line.subject.bytes());
-            let room = if lines.len() < most.files { most.bytes } else { SMALL_BYTES };
+            let room = if files < most.files { most.bytes } else { SMALL_BYTES };
             if more > room && !lines.is_empty() {
                 self.next = Some(Ok(line));
                 break;
             }
             bytes = more;
             if line.subject.is_data_file() {
+                files += 1;
                 self.left = self.left.map(|it| it.saturating_sub(1));
             }
             lines.push(line);
@@ -289,6 +299,18 @@ mod tests {
         let mut queue = Queue { due: Box::new(sizes.into_iter().map(|it| Ok(line(it)))), next: None, left: None };
         let next = || Some(queue.take(most).unwrap().len()).filter(|it| *it > 0);
         std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn datasets_among_the_files_make_no_batch_of_their_own() {
+        let dataset = serde_json::json!({"id": 9, "pid": "", "storage_pids": [], "storage_identifier": null});
+        let dataset = serde_json::json!({"subject": {"Dataset": dataset}, "fingerprint": "", "dests": []});
+        let lines = (0..8).flat_map(|_| [dataset.clone(), serde_json::to_value(line(4096)).unwrap()]);
+        let lines: Vec<Line> = lines.map(|it| serde_json::from_value(it).unwrap()).collect();
+        let mut queue = Queue::of(Box::new(lines.into_iter().map(Ok)));
+        let most = Most { files: 2, bytes: 64 << 20, small_files: 4 };
+        let sizes: Vec<usize> = (0..3).map(|_| queue.take(&most).unwrap().len()).collect();
+        assert_eq!(sizes, [8, 8, 0]);
     }
 
     #[test]

@@ -272,6 +272,35 @@ fn a_worker_that_waits_for_its_login_keeps_nothing_from_the_others() {
 }
 
 #[test]
+fn the_workers_log_in_while_the_first_one_looks_around() {
+    let bench = Bench::of_files(80);
+    fs::create_dir(&bench.backup).unwrap();
+    let options = Options { presence_check: None, ..bench.options() };
+    assert!(options.jobs > 1);
+    let connects = Arc::new((Mutex::new(0), Condvar::new()));
+    let (seen, jobs, was_early) = (Arc::clone(&connects), options.jobs, Arc::new(AtomicBool::new(true)));
+    let noted = Arc::clone(&was_early);
+    let before: Before = Arc::new(move |doing| {
+        let (count, came) = &*seen;
+        if doing == Doing::Connect {
+            *count.lock().unwrap() += 1;
+            came.notify_all();
+        } else if doing == Doing::Stage {
+            // The first thing that is stored proves that the destination is a place of its own.
+            let waited = came.wait_timeout_while(count.lock().unwrap(), Duration::from_secs(20), |it| *it < jobs);
+            if waited.unwrap().1.timed_out() {
+                noted.store(false, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    });
+    let summary = bench.run_onto(&Guarded { inner: bench.sink.as_ref(), before }, &options).unwrap();
+    assert_eq!(summary.ending, ExitStatus::Safe, "{summary:#?}");
+    assert!(was_early.load(Ordering::Relaxed), "the others waited with their logins");
+    assert_eq!(*connects.0.lock().unwrap(), options.jobs, "a worker opened a session of its own");
+}
+
+#[test]
 fn a_restore_waits_for_a_destination_that_comes_back() {
     for doing in [Doing::Open, Doing::Connect] {
         let bench = Bench::of_files(40);
