@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use cap_std::fs::{Dir, File};
@@ -173,6 +174,30 @@ impl Flusher {
                 false
             }
         }
+    }
+}
+
+/// Flushes what several threads have written, bytes and names, and forgets no failure.
+pub(crate) struct FlushOfAll {
+    whole: Arc<Whole>,
+    seen: AtomicU64,
+}
+
+impl FlushOfAll {
+    /// That of the file system of `dir`; `None`, where it is not known to tell what could not be written: each file is to be
+    /// flushed by itself.
+    pub(crate) fn of(dir: &Dir) -> io::Result<Option<Self>> {
+        let whole = if kinds::whole_flush_tells_errors_of_names() { Shared::default().of(dir)? } else { None };
+        Ok(whole.map(|whole| Self { whole, seen: AtomicU64::new(0) }))
+    }
+
+    /// Returns when everything is flushed that was written before the call. What could not be written is told to each who asks
+    /// at that time.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        let mut seen = self.seen.load(Ordering::SeqCst);
+        let done = self.whole.flush(&mut seen);
+        self.seen.fetch_max(seen, Ordering::SeqCst);
+        done
     }
 }
 

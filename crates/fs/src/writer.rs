@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -20,13 +20,15 @@ use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat
 use rustix::io::Errno;
 
 use crate::error::{cause_of_root, sink_error};
-use crate::flush::{Notes, sync_dir};
+use crate::flush::{FlushOfAll, Notes, sync_dir};
 use crate::publish::rename_new;
 use crate::roots::Roots;
 
 /// Begins the name of every file that is not whole yet.
 const TEMPORARY: &str = ".dataverse-backup-restore-";
 const BUFFER: usize = 1 << 20;
+/// Bytes of a file up to which it waits for others, so that they are flushed together.
+const SMALL: u64 = 1 << 20;
 
 /// Whose files are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct FolderWriter {
     notes: Notes,
     /// Where links may lead; `None`: none is followed.
     links: Option<Roots>,
+    /// Flushes small files together, with their names; not known before the first one. `None`: each is flushed by itself.
+    together: OnceLock<Option<FlushOfAll>>,
 }
 
 /// Where a file lies: a folder, and its name there. Neither is a link.
@@ -100,6 +104,11 @@ impl FolderWriter {
             named: Mutex::default(),
             notes: Notes::default(),
             links: None,
+            // What is given back to a store is in use at once.
+            together: match ownership {
+                OwnershipPolicy::Own => OnceLock::new(),
+                OwnershipPolicy::AsNeighbours => OnceLock::from(None),
+            },
         })
     }
 
@@ -224,6 +233,18 @@ impl FolderWriter {
         Ok(())
     }
 
+    /// Whether a file of this size is flushed with others, bytes and name.
+    fn may_wait(&self, dir: &Dir, size: u64) -> io::Result<bool> {
+        let together = match self.together.get() {
+            Some(known) => known,
+            None => {
+                let found = FlushOfAll::of(dir)?;
+                self.together.get_or_init(|| found)
+            }
+        };
+        Ok(size <= SMALL && together.is_some())
+    }
+
     /// Flushes the name of a file; and, once a folder, the names of those that lead there, whoever made them. What the
     /// file system cannot do goes to `placed`, once.
     fn flush_name(&self, spot: &Spot, placed: &mut Placed) -> io::Result<()> {
@@ -300,7 +321,9 @@ impl FolderWriter {
         let mut whole = Whole::create(dir, temporary).map_err(failed)?;
         let written = fill(&mut whole.file, copy, expected, &failed).and_then(|()| {
             let placed = apply_ownership(&whole.file, &template).map_err(failed)?;
-            whole.file.sync_all().map_err(failed)?;
+            if !self.may_wait(dir, expected.size).map_err(failed)? {
+                whole.file.sync_all().map_err(failed)?;
+            }
             Ok(placed)
         });
         match written {
@@ -484,7 +507,9 @@ impl Target for FolderWriter {
         let spot = self.spot(at, true).map_err(failed)?;
         let (whole, mut placed) = self.stage(&spot, at, copy, expected)?;
         whole.publish(&spot.dir, &spot.name).map_err(failed)?;
-        self.flush_name(&spot, &mut placed).map_err(failed)?;
+        if !self.may_wait(&spot.dir, expected.size).map_err(failed)? {
+            self.flush_name(&spot, &mut placed).map_err(failed)?;
+        }
         Ok(placed)
     }
 }
@@ -521,6 +546,18 @@ impl Folder for FolderWriter {
             return Err(SinkError::new(Cause::Refused, attempt));
         }
         Ok(StoredObject { size: metadata.len(), body: Box::new(file) })
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        let Some(Some(together)) = self.together.get() else { return Ok(()) };
+        together.flush().map_err(|error| {
+            let attempt = format!(
+                "the file system of {} says that something on it could not be written, and nobody knows which file; look \
+                 into the system's log for what is wrong with the disk, and restore into another folder",
+                self.root.display()
+            );
+            SinkError::because(Cause::Io, attempt, error)
+        })
     }
 }
 

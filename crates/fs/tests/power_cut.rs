@@ -8,7 +8,8 @@ use dvb_fixity::{Algorithm, Hasher, Measured};
 use dvb_fs::{DirectorySink, DirectorySinkConfig, FolderWriter, OwnershipPolicy, replace_file};
 use dvb_model::{ObjectKey, RunId};
 use dvb_storage::{
-    CommitRequest, Demand, Expected, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged, Target,
+    CommitRequest, Demand, Expected, Folder as _, Payload, PayloadError, Sink, SinkSession, StageRequest, Staged,
+    Target,
 };
 use dvb_testkit::disk::{Disk, FileSystem};
 
@@ -181,6 +182,9 @@ fn what_was_given_back_outlives_the_power() {
                 let expected = Expected { size: measured.size, digests: measured.digests };
                 let placed = writer.put_new(&key(name), &mut bytes_of(name).as_slice(), &expected).unwrap();
                 assert_eq!(placed.note, None);
+            }
+            if manner == OwnershipPolicy::Own {
+                writer.flush().unwrap();
             }
             assert_eq!(lost(&disk.after_a_power_cut().path().join(below), &names), [""; 0]);
         }

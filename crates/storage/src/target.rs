@@ -52,7 +52,8 @@ pub enum PutError {
 
 /// A place that files are given back to. Shared by all workers.
 ///
-/// - Nothing shows under a name before all of its bytes were compared with what is expected and flushed.
+/// - Nothing shows under a name before all of its bytes were compared with what is expected.
+/// - What was put outlives a power cut: when [`Target::put_new`] returns, or, in a [`Folder`], when [`Folder::flush`] does.
 /// - What lies under a name is never touched: [`Target::put_new`] fails with [`Cause::Exists`](crate::Cause::Exists).
 /// - No symbolic link on the way to a name is followed; such a name fails with [`Cause::Refused`](crate::Cause::Refused).
 pub trait Target: Send + Sync {
@@ -79,6 +80,13 @@ pub trait Folder: Target {
     /// # Errors
     /// [`SinkError`], as above.
     fn open(&self, at: &ObjectKey) -> Result<StoredObject, SinkError>;
+
+    /// Brings the bytes and names of all files that were put to stable storage; small ones may wait for this. Until it has
+    /// returned, a power cut may take them.
+    ///
+    /// # Errors
+    /// [`SinkError`]: something could not be written, and nobody knows which file it was.
+    fn flush(&self) -> Result<(), SinkError>;
 }
 
 /// A store that damaged files are mended in. A seam of its own: whoever only copies, or only gives back what is

@@ -37,7 +37,10 @@ pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<A
     let worker = || {
         let mut reach = SessionPool::new(shared);
         while let Some(batch) = take(shared, &list) {
-            if let Err(error) = batch_of(shared, &mut reach, &batch, &judged) {
+            let done = batch_of(shared, &mut reach, &batch, &judged);
+            // Whatever ended it: what was put is told as given back.
+            flush(shared);
+            if let Err(error) = done {
                 shared.tally().abort(ExitStatus::from(&error), dvb_storage::chain(&error));
             }
         }
@@ -48,6 +51,15 @@ pub(crate) fn work(shared: &Shared<'_>, asked: impl Iterator<Item = io::Result<A
     let (open, ()) = pool::work(shared.options.jobs, worker, broke, show);
     open.into_iter().for_each(SessionPool::end);
     shared.tally().pending = files.saturating_sub(judged.into_inner());
+}
+
+/// Brings what a batch has put into a folder to stable storage.
+fn flush(shared: &Shared<'_>) {
+    if let Goal::Folder(folder) = shared.setup.to
+        && let Err(error) = folder.flush()
+    {
+        shared.tally().abort(ExitStatus::of_cause(error.cause), error.chain());
+    }
 }
 
 /// The next batch; `None` at the end, or when the restore is over.

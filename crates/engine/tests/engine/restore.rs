@@ -12,8 +12,11 @@ use dvb_engine::{
     RestoreSetup, RestoreSummary, RunError, Selection, SinkAt, StoreWriters, Stores, new_run_id, restore,
 };
 use dvb_fs::{FileStoreWriter, FolderWriter, OwnershipPolicy};
-use dvb_model::{DestinationName, DriverId, DvObjectId, RunId};
-use dvb_storage::{Cause, Location, Sink, Source, SourceError, StoreWriter, StoredObject};
+use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, RunId};
+use dvb_storage::{
+    Cause, Expected, Folder, Location, Placed, PutError, Sink, SinkError, Source, SourceError, StoreWriter,
+    StoredObject, Target,
+};
 use dvb_testkit::dataverse::{Expect, Label, Schema, Version, World};
 use dvb_testkit::{files, temp_folder};
 
@@ -174,6 +177,67 @@ fn every_kind_comes_back_from_6_9() {
 #[test]
 fn every_kind_comes_back_from_4_8() {
     every_kind_comes_back(Schema::V4_8, LedgerKind::Postgres);
+}
+
+/// A folder that counts what is not flushed yet, and may fail to flush.
+struct Counted {
+    inner: FolderWriter,
+    puts: AtomicU64,
+    flushed: AtomicU64,
+    is_broken: bool,
+}
+
+impl Target for Counted {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn put_new(&self, at: &ObjectKey, copy: &mut dyn std::io::Read, expected: &Expected) -> Result<Placed, PutError> {
+        let placed = self.inner.put_new(at, copy, expected)?;
+        self.puts.fetch_add(1, Ordering::SeqCst);
+        Ok(placed)
+    }
+}
+
+impl Folder for Counted {
+    fn size(&self, at: &ObjectKey) -> Result<Option<u64>, SinkError> {
+        self.inner.size(at)
+    }
+
+    fn open(&self, at: &ObjectKey) -> Result<StoredObject, SinkError> {
+        self.inner.open(at)
+    }
+
+    fn flush(&self) -> Result<(), SinkError> {
+        let puts = self.puts.load(Ordering::SeqCst);
+        if self.is_broken && puts > 0 {
+            return Err(SinkError::new(Cause::Io, "the disk is broken"));
+        }
+        self.inner.flush()?;
+        self.flushed.fetch_max(puts, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_given_back_to_a_folder_is_flushed_before_it_is_called_there() {
+    let bench = Bench::of_files(60);
+    bench.run();
+    for is_broken in [false, true] {
+        let out = bench.folder.path().join(format!("out-{is_broken}"));
+        let options = bench.restore_options();
+        let inner = FolderWriter::open(&out, &options.run, OwnershipPolicy::Own).unwrap();
+        let folder = Counted { inner, puts: AtomicU64::new(0), flushed: AtomicU64::new(0), is_broken };
+        let from = [(&destination(), bench.sink.as_ref())];
+        let summary = bench.give(&from, Goal::Folder(&folder), &options, &NullObserver).unwrap();
+        let (puts, flushed) = (folder.puts.into_inner(), folder.flushed.into_inner());
+        if is_broken {
+            assert_eq!(flushed, 0);
+            assert!(summary.ending != ExitStatus::Safe && summary.aborted.unwrap().contains("broken"));
+        } else {
+            assert_eq!((puts, flushed, summary.ending), (60, 60, ExitStatus::Safe));
+        }
+    }
 }
 
 #[test]
