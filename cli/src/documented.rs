@@ -178,42 +178,50 @@ fn every_option_in_a_sentence_is_one_of_its_command() {
     assert!(seen > 40, "only {seen} options were found: is this test blind?");
 }
 
-/// A part of a `config.ini` is read with what it leaves out taken from here.
-const REST: [(&str, &str); 3] = [
+/// A part of a `config.ini` is read with what it leaves out taken from here, by the first that fits.
+const REST: [(&str, &str); 4] = [
     ("[Database]", "[Database]\nDatabase: dvndb\nUsername: dvnapp\nPassword: x\n"),
     ("[Repository]", "[Repository]\nFileSystemDirectory: /srv/files\n"),
     ("[Backup", "[Backup]\nStorageType: directory\nBackupDirectory: /srv/copies\n"),
+    ("[Backup", "[Backup]\nStorageType: s3\nS3Bucket: copies\nS3AccessKey: A\nS3SecretKey: x\n"),
 ];
 
 #[test]
 fn every_configuration_that_is_shown_can_be_read() {
     let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.ini");
     let mut seen = 0;
     for page in pages() {
         for block in page.blocks("ini") {
             seen += 1;
-            let mut text = block.clone();
-            for (section, rest) in REST {
-                if !text.contains(section) {
-                    text.push_str(rest);
-                }
-            }
-            // Secrets lie in files of their own, and the file itself is not for everybody.
-            text = text.replace("/etc/dataverse-backup/", &format!("{}/", dir.path().display()));
-            for name in text.lines().filter_map(|it| it.split_once("File: ")).map(|(_, name)| name) {
-                if Path::new(name).starts_with(dir.path()) {
-                    write_private(Path::new(name), "secret\n");
-                }
-            }
-            let file = dir.path().join("config.ini");
-            write_private(&file, &text);
-            let process = dvb_config::ProcessContext::default();
-            if let Err(error) = dvb_config::load(&file, &process) {
-                panic!("{}: {error}\n{text}", page.name);
+            let own = with_secrets_in(dir.path(), &block);
+            let read = |destination: &str| {
+                let lacks = |(section, rest): &(&str, &str)| {
+                    !own.contains(section) && (!section.starts_with("[Backup") || rest.contains(destination))
+                };
+                let rest: String = REST.iter().filter(|it| lacks(it)).map(|(_, rest)| *rest).collect();
+                write_private(&file, &format!("{own}{rest}"));
+                dvb_config::load(&file, &dvb_config::ProcessContext::default())
+            };
+            if let Err(error) = read("directory").or_else(|_| read("s3")) {
+                panic!("{}: {error}\n{own}", page.name);
             }
         }
     }
     assert!(seen >= 4, "only {seen} were found: is this test blind?");
+}
+
+/// Files with secrets lie where the test can write them.
+fn with_secrets_in(dir: &Path, block: &str) -> String {
+    let here = |line: &str| match line.split_once("File: ") {
+        Some((key, path)) => {
+            let path = dir.join(Path::new(path).file_name().unwrap());
+            write_private(&path, "secret\n");
+            format!("{key}File: {}\n", path.display())
+        }
+        None => format!("{line}\n"),
+    };
+    block.lines().map(here).collect()
 }
 
 fn write_private(path: &Path, text: &str) {
