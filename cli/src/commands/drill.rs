@@ -118,52 +118,39 @@ impl InWords for DrillSummary {
     }
 
     fn text(&self) -> String {
-        text(self)
+        let seconds = std::time::Duration::from_millis(self.milliseconds).as_secs_f64();
+        format!(
+            "destination {}: {} of {} came back as they were ({} of them by Dataverse's checksum), {} in {seconds:.1} s; the sample \
+         is of {}",
+            self.destination,
+            self.good,
+            data_files(self.sample),
+            self.by_dataverse,
+            bytes(self.bytes),
+            data_files(self.population)
+        )
     }
 
     fn trouble(&self, limit: usize) -> String {
-        trouble(self, limit)
+        if self.ending == ExitStatus::Safe {
+            return String::new();
+        }
+        let mut text =
+            format!("destination {}: drill: {} (exit code {})\n", self.destination, self.ending.text(), self.exit_code);
+        if let Some(why) = &self.aborted {
+            let _ = writeln!(text, "  gave up: {}", plain(why));
+        }
+        for finding in self.failures.iter().take(limit) {
+            let id = finding.data_file_id.map(|id| format!("file {id}"));
+            let parts = [id.as_deref(), finding.dataset.as_deref(), finding.name.as_deref()];
+            let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
+            let _ = writeln!(text, "  {}: {}", parts.join(", "), plain(&finding.reason));
+        }
+        text.trim_end().to_owned()
     }
 
     fn found(&self) -> Vec<Counted> {
         let lost = if self.aborted.is_some() { 0 } else { self.sample.saturating_sub(self.good) };
         vec![(lost, "data file that does not come back", "data files that do not come back")]
     }
-}
-
-fn text(summary: &DrillSummary) -> String {
-    let seconds = std::time::Duration::from_millis(summary.milliseconds).as_secs_f64();
-    format!(
-        "destination {}: {} of {} came back as they were ({} of them by Dataverse's checksum), {} in {seconds:.1} s; the sample \
-         is of {}",
-        summary.destination,
-        summary.good,
-        data_files(summary.sample),
-        summary.by_dataverse,
-        bytes(summary.bytes),
-        data_files(summary.population)
-    )
-}
-
-/// What did not come back, for stderr; empty where all came.
-fn trouble(summary: &DrillSummary, limit: usize) -> String {
-    if summary.ending == ExitStatus::Safe {
-        return String::new();
-    }
-    let mut text = format!(
-        "destination {}: drill: {} (exit code {})\n",
-        summary.destination,
-        summary.ending.text(),
-        summary.exit_code
-    );
-    if let Some(why) = &summary.aborted {
-        let _ = writeln!(text, "  gave up: {}", plain(why));
-    }
-    for finding in summary.failures.iter().take(limit) {
-        let id = finding.data_file_id.map(|id| format!("file {id}"));
-        let parts = [id.as_deref(), finding.dataset.as_deref(), finding.name.as_deref()];
-        let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
-        let _ = writeln!(text, "  {}: {}", parts.join(", "), plain(&finding.reason));
-    }
-    text.trim_end().to_owned()
 }

@@ -106,56 +106,48 @@ impl InWords for RebuildSummary {
     }
 
     fn text(&self) -> String {
-        text(self)
+        let ClaimCounts { files, gone, copies, missing, damaged, .. } = self.claimed;
+        let mut text = format!(
+            "destination {}: the ledger was made again from {}, the catalogue of {}\n  {}; {copies} copies are there, none \
+         of them proved yet",
+            self.destination,
+            self.snapshot.name,
+            self.made,
+            data_files(files),
+        );
+        for (count, what) in [
+            (gone, "had left Dataverse before; their copies are kept"),
+            (missing, "copies are missing or have another size"),
+            (damaged, "copies were known to be bad"),
+        ] {
+            if count > 0 {
+                let _ = write!(text, "\n  {count} {what}");
+            }
+        }
+        text + "\n  next: dataverse-backup run, which proves them where they lie, or dataverse-backup verify"
     }
 
     fn trouble(&self, limit: usize) -> String {
-        trouble(self, limit)
+        let mut lines: Vec<String> =
+            self.notes.iter().map(|note| report::of_destination(&self.destination, &plain(note))).collect();
+        lines.extend(
+            self.aborted.iter().map(|why| format!("destination {}: stopped early: {}", self.destination, plain(why))),
+        );
+        for missing in self.missing.iter().take(limit) {
+            let id = missing.data_file_id.map(|it| format!("file {it}"));
+            let parts =
+                [id.as_deref(), missing.dataset.as_deref(), missing.name.as_deref(), Some(missing.key.as_str())];
+            let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
+            lines.push(format!("  {}: {}", parts.join(", "), missing.reason));
+        }
+        let rest = self.claimed.missing.saturating_sub(self.missing.len().min(limit) as u64);
+        if rest > 0 {
+            lines.push(format!("  and {rest} more; see --json, or dataverse-backup status --failed"));
+        }
+        lines.join("\n")
     }
 
     fn found(&self) -> Vec<Counted> {
         vec![(self.claimed.missing, "missing copy", "missing copies")]
     }
-}
-
-fn text(it: &RebuildSummary) -> String {
-    let ClaimCounts { files, gone, copies, missing, damaged, .. } = it.claimed;
-    let mut text = format!(
-        "destination {}: the ledger was made again from {}, the catalogue of {}\n  {}; {copies} copies are there, none \
-         of them proved yet",
-        it.destination,
-        it.snapshot.name,
-        it.made,
-        data_files(files),
-    );
-    for (count, what) in [
-        (gone, "had left Dataverse before; their copies are kept"),
-        (missing, "copies are missing or have another size"),
-        (damaged, "copies were known to be bad"),
-    ] {
-        if count > 0 {
-            let _ = write!(text, "\n  {count} {what}");
-        }
-    }
-    text + "\n  next: dataverse-backup run, which proves them where they lie, or dataverse-backup verify"
-}
-
-/// What is wrong, for stderr; empty where all is well.
-fn trouble(summary: &RebuildSummary, limit: usize) -> String {
-    let mut lines: Vec<String> =
-        summary.notes.iter().map(|note| report::of_destination(&summary.destination, &plain(note))).collect();
-    lines.extend(
-        summary.aborted.iter().map(|why| format!("destination {}: stopped early: {}", summary.destination, plain(why))),
-    );
-    for missing in summary.missing.iter().take(limit) {
-        let id = missing.data_file_id.map(|it| format!("file {it}"));
-        let parts = [id.as_deref(), missing.dataset.as_deref(), missing.name.as_deref(), Some(missing.key.as_str())];
-        let parts: Vec<_> = parts.into_iter().flatten().map(plain).collect();
-        lines.push(format!("  {}: {}", parts.join(", "), missing.reason));
-    }
-    let rest = summary.claimed.missing.saturating_sub(summary.missing.len().min(limit) as u64);
-    if rest > 0 {
-        lines.push(format!("  and {rest} more; see --json, or dataverse-backup status --failed"));
-    }
-    lines.join("\n")
 }
