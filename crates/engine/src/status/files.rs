@@ -84,8 +84,8 @@ pub struct Listed {
     pub is_unknown: bool,
 }
 
-/// Shows the data files of a selection at one destination, in the order of their ids; with `only_unsafe`, those that are
-/// not safe. Those that were asked for by their ids come last, each with its history.
+/// Shows the data files of a selection at one destination, in the order of their ids, where datasets are named one after the
+/// other; with `only_unsafe`, those that are not safe. Where some were asked for by their ids, each comes with its history.
 ///
 /// # Errors
 /// [`LedgerError`], and what `show` fails with.
@@ -102,7 +102,7 @@ pub fn list_files<E: From<LedgerError>>(
     let (mut ending, mut is_known) = (ExitStatus::Safe, false);
     let mut later = Vec::new();
     let mut shown = Ok(());
-    ledger.visit_details(destination, only_dataset(selection), false, &mut |detail| {
+    let mut visit = |detail: StateDetail| {
         if !is_selected(selection, &detail) {
             return;
         }
@@ -120,8 +120,15 @@ pub fn list_files<E: From<LedgerError>>(
         } else {
             shown = show(file);
         }
-    })?;
+    };
+    match pids(setup, selection)? {
+        Some(pids) => {
+            pids.iter().try_for_each(|pid| ledger.visit_details(destination, Some(pid), false, &mut visit))?;
+        }
+        None => ledger.visit_details(destination, None, false, &mut visit)?,
+    }
     shown?;
+    later.sort_by_key(|file| file.data_file_id);
     for mut file in later {
         file.custody = Some(FileHistory::of(ledger, file.data_file_id)?.custody(destination));
         show(file)?;
@@ -143,11 +150,22 @@ fn is_unsafe(detail: &StateDetail) -> bool {
     detail.gone_since.is_none() && ending_of(detail.status) != ExitStatus::Safe
 }
 
-/// The PID by which the ledger can look its rows up, where one says it all.
-fn only_dataset(selection: &Selection) -> Option<&str> {
-    let Selection { datasets, earlier_pids, named_files, .. } = selection;
-    let is_all = datasets.len() == 1 && earlier_pids.is_empty() && named_files.is_empty();
-    datasets.first().map(String::as_str).filter(|_| is_all)
+/// The PIDs by which the ledger can look up all that is selected; `None`: all rows are to be looked at.
+fn pids(setup: &StatusSetup<'_>, selection: &Selection) -> Result<Option<BTreeSet<String>>, LedgerError> {
+    let Selection { datasets, earlier_pids, named_files, files, .. } = selection;
+    let mut pids: BTreeSet<String> = datasets.union(earlier_pids).cloned().collect();
+    let mut is_said = !datasets.is_empty();
+    for id in named_files.iter().chain(files) {
+        is_said = true;
+        let here = setup.ledger.history(*id)?.into_iter().find(|custody| custody.destination == *setup.destination);
+        match here.map(|custody| custody.detail.dataset) {
+            Some(Some(pid)) => drop(pids.insert(pid)),
+            // It has a row that no PID finds.
+            Some(None) => return Ok(None),
+            None => {}
+        }
+    }
+    Ok(is_said.then_some(pids))
 }
 
 /// A dataset with objects of its own (a logo) that are not safe; serialised, it is what `--json` prints.
