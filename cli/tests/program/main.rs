@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod configure;
 mod databases;
+mod documented;
 mod environment;
 mod evidence;
 mod exit_codes;
