@@ -22,11 +22,13 @@ tool() {
 tool cargo-auditable 0.7.7
 tool cargo-deb 3.8.0
 
-# write_helpers PROGRAM: what the program itself writes for those who use it.
+# write_helpers PROGRAM [FILE…]: what the program itself writes for those who use it, and whose work is in it; FILEs are
+# licences of what is linked in besides.
 write_helpers() {
     rm -rf "$made"
     mkdir -p "$made"
     local shell
     for shell in bash zsh fish; do "$1" completions "$shell" >"$made/$shell"; done
     "$1" man >"$made/dataverse-backup.1"
+    cli/packaging/notices.sh "${@:2}" >"$made/THIRD-PARTY.txt"
 }

@@ -18,12 +18,12 @@ fi
 name=dataverse-backup-$version-${target%%-*}-linux-static
 rm -rf target/static
 mkdir -p "target/static/$name"
-write_helpers "$program"
+write_helpers "$program" /usr/share/doc/{libssl-dev,zlib1g-dev,libc6-dev}/copyright
 install -m 755 "$program" "target/static/$name/"
 # The names of functions stay, so that a backtrace can be read.
 strip --strip-debug --enable-deterministic-archives "target/static/$name/dataverse-backup"
 cp -R "$made" "target/static/$name/completions"
-mv "target/static/$name/completions/dataverse-backup.1" "target/static/$name/"
+mv "target/static/$name/completions/"{dataverse-backup.1,THIRD-PARTY.txt} "target/static/$name/"
 cp -R README.md CHANGELOG.md LICENSE docs sql cli/packaging/config.ini cli/packaging/systemd "target/static/$name/"
 chmod -R u=rwX,go=rX "target/static/$name"
 tar --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" \

@@ -19,6 +19,12 @@ esac
 [ -z "$(git status --porcelain)" ] || fail "commit what you have first: a release is of a commit"
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 commit=$(git rev-parse HEAD)
+if tag=$(git describe --exact-match --match 'v*' 2>/dev/null); then
+    [ "$tag" = "v$version" ] || fail "the tag is $tag, and Cargo.toml says $version"
+    grep -q "^## \[$version\]" CHANGELOG.md || fail "CHANGELOG.md says nothing of $version"
+else
+    echo "a trial: the commit has no tag"
+fi
 out=$PWD/target/release-$version
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
