@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use dvb_engine::{AuditedCounts, CopyCounts, ExitStatus, FileCounts, Finding, PresenceCounts, Share, Summary};
+use dvb_engine::{
+    AuditedCounts, CopyCounts, ExitStatus, FileCounts, Finding, LockCounts, PresenceCounts, Share, Summary,
+};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
@@ -203,10 +205,28 @@ pub(crate) fn summary(summary: &Summary, took: Duration, room: Option<&str>) -> 
             "  audited:     {data_files} data files read again in their stores, {not_safe} not as they were"
         );
     }
+    if let Some(locks) = &summary.locks {
+        let _ = writeln!(text, "  locks:       {}", locks_in_words(locks));
+    }
     if summary.notes_total > 0 {
         let _ = write!(text, "  to be noted:\n{}", list(&summary.notes, summary.notes_total, NAMED, "; see --json"));
     }
     text.trim_end().to_owned()
+}
+
+/// What became of the locks of copies.
+pub(crate) fn locks_in_words(locks: &LockCounts) -> String {
+    let LockCounts { looked_at, failed, complete, earliest, unlocked, .. } = locks;
+    let copies = if *looked_at == 1 { "1 copy" } else { &format!("{looked_at} copies") };
+    let first = earliest.as_ref().map_or("no copy is locked".to_owned(), |it| format!("the first one ends {it}"));
+    let mut text = format!("{copies} looked at, {failed} not locked as configured; {first}");
+    if *unlocked > 0 {
+        let _ = write!(text, "; of {unlocked} no lock is known");
+    }
+    if !complete {
+        text += "; the next run goes on";
+    }
+    text
 }
 
 /// What is not safe, for stderr; empty where all is well.
@@ -319,6 +339,9 @@ fn counts(summary: &Summary) -> String {
     }
     if let Some(AuditedCounts { data_files, not_safe }) = summary.audited {
         let _ = writeln!(text, "{data_files:>12}  data files read again in their stores: {not_safe} not as they were");
+    }
+    if let Some(locks) = &summary.locks {
+        let _ = writeln!(text, "{:>12}  locks: {}", "", locks_in_words(locks));
     }
     if let Some(PresenceCounts { data_files, not_safe, complete }) = summary.presence {
         let rest = if complete { "" } else { " (the next run goes on)" };

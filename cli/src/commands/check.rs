@@ -14,7 +14,7 @@ use dvb_fixity::Evidence;
 use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, DriverId};
 use dvb_notify as notify;
-use dvb_storage::{Cause, Sink, chain};
+use dvb_storage::{Cause, LockTrial, Sink, chain};
 use serde::Serialize;
 use serde_json::json;
 
@@ -413,7 +413,7 @@ fn looked(seen: &Seen) -> String {
 
 fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck, is_known: bool) -> Check {
     let place = sink.describe();
-    let Some(Probed { evidence, left, unlisted }) = &found.probed else {
+    let Some(Probed { evidence, left, lock, unlisted }) = &found.probed else {
         let text = format!("{place} does not exist; it would be new: init, or the first run, makes it");
         return Check::fine(what, text);
     };
@@ -431,6 +431,19 @@ fn told(what: String, demand: Verify, sink: &dyn Sink, found: &DestinationCheck,
             "; the account may list nothing, which copies do not need: what dead runs left stays, and orphans and snapshots \
              cannot be listed ({why})"
         );
+    }
+    match lock {
+        None => {}
+        Some(LockTrial::Fails(why)) => {
+            return Check::bad(what, ExitStatus::NotSafe, format!("{place}: {done}. Its copies are not locked: {why}"));
+        }
+        Some(LockTrial::Holds { may_delete: true, .. }) => {
+            more += "; the lock holds: a locked version could not be deleted by this account, one without a lock could";
+        }
+        Some(LockTrial::Holds { may_delete: false, .. }) => {
+            more += "; a locked version could not be deleted by this account, but neither could one without a lock: what holds may \
+                     be the account's rights alone";
+        }
     }
     let notes: String = sink.notes().iter().map(|it| format!("; {it}")).collect();
     let mut text = format!("{place}: {done}; proof by {why}{more}{notes}");

@@ -187,6 +187,9 @@ fn text(it: &VerifySummary) -> String {
         copies(checked),
         report::bytes(it.bytes)
     );
+    if let Some(locks) = &it.locks {
+        let _ = write!(text, "\n  locks:       {}", report::locks_in_words(locks));
+    }
     if let Some(oldest) = &it.oldest_unverified {
         let _ = write!(text, "\n  oldest proof now: {oldest}");
     }

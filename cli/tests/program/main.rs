@@ -19,6 +19,7 @@ mod listeners;
 mod log;
 mod monitoring;
 mod names;
+mod object_lock;
 mod orphans;
 mod rebuild;
 mod remote;

@@ -42,6 +42,7 @@ pub use command::resolve::{Asked, Names, Resolved};
 pub use command::selection::Selection;
 pub use command::time::new_run_id;
 pub use copies::findings::{CopyCounts, CopyFault, Damage};
+pub use copies::locks::LockCounts;
 pub use drill::{DrillOptions, DrillSetup, DrillSummary, drill};
 pub use guard::{
     Examined, Identity, PrepareOptions, PrepareSetup, Prepared, Sample, Samples, Seen, examine, look_at_identity,
@@ -68,8 +69,8 @@ pub use source::findings::{AuditCounts, AuditFinding, Condition};
 pub use source::stores::{Access, NoStore, NotCovered, Scope, Store, StoreLocation, Stores};
 pub use status::{
     BytesStatus, CopyCustody, DatasetStatus, DestinationStatus, FileCustody, FileHistory, FileStatus, GoneFile,
-    HostState, HostStatus, IncidentStatus, KeptCopy, LastRun, Listed, NotBegun, Requirement, RunEnd, RunStatus,
-    SharedRunStatus, Shortfall, StatusSetup, TooFew, Untouched, UntouchedKind, ending_of, gone_files, list_files,
-    shortfall, status, unsafe_datasets,
+    HostState, HostStatus, IncidentStatus, KeptCopy, LastRun, Listed, LockStatus, NotBegun, Requirement, RunEnd,
+    RunStatus, SharedRunStatus, Shortfall, StatusSetup, TooFew, Untouched, UntouchedKind, ending_of, gone_files,
+    list_files, shortfall, status, unsafe_datasets,
 };
 pub use verify::{VerifyOptions, VerifySetup, VerifySummary, verify, verify_shared};

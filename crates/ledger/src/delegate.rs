@@ -407,10 +407,13 @@ macro_rules! delegate {
                 &self,
                 destination: &DestinationName,
                 before: &str,
+                unlocked: bool,
                 after: Option<&LockedCopy>,
                 limit: u32,
             ) -> Result<Vec<LockedCopy>, LedgerError> {
-                self.$read("list the locks that end", |db| retention::locks_due(db, destination, before, after, limit))
+                self.$read("list the locks that end", |db| {
+                    retention::locks_due(db, destination, (before, unlocked), after, limit)
+                })
             }
 
             fn record_locks(

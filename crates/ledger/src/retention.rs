@@ -24,8 +24,8 @@ pub struct Retention {
 
 /// Locks of copies, where a destination has them.
 pub trait Retentions {
-    /// Proved copies that have no lock, as far as is known, then those whose lock ends before `before`, the soonest first: at
-    /// most `limit`, behind `after`. What a purge that is not done yet will delete is left out.
+    /// Proved copies whose lock ends before `before`, the soonest first; with `unlocked`, behind those that have none, as far
+    /// as is known. At most `limit`, behind `after`. What a purge that is not done yet will delete is left out.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -33,6 +33,7 @@ pub trait Retentions {
         &self,
         destination: &DestinationName,
         before: &str,
+        unlocked: bool,
         after: Option<&LockedCopy>,
         limit: u32,
     ) -> Result<Vec<LockedCopy>, LedgerError>;

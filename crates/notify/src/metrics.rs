@@ -84,6 +84,8 @@ families! {
         "When the bytes that were checked longest ago were checked; 0: never.";
     OldestProofAge "oldest_proof_age_seconds" "How long ago that was when the file was written.";
     ProofOverdueCopies "proof_overdue_copies" "Proofs that are older than VerifyEvery or AuditEvery.";
+    LockExpiresMin "lock_expires_min_timestamp_seconds"
+        "When the first lock that keeps a copy from being deleted ends.";
     Copies "copies" "Copies by what the ledger knows of them.";
     FilesByCopies "files_by_copies" "Data files by the number of destinations with a proved copy.";
     IncidentsOpen "incidents_open" "Incidents that are not repaired.";

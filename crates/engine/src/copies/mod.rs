@@ -4,6 +4,7 @@ pub(crate) mod compare;
 pub(crate) mod findings;
 pub(crate) mod incident;
 pub(crate) mod list;
+pub(crate) mod locks;
 pub(crate) mod pass;
 pub(crate) mod probe;
 pub(crate) mod session;

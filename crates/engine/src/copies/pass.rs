@@ -18,6 +18,7 @@ use crate::copies::findings::CopyFault;
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::incident::of_copy;
 use crate::copies::list::Copies;
+use crate::copies::locks::LockCounts;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::source::incident;
 use crate::source::payload::Reading;
@@ -40,6 +41,9 @@ pub(crate) struct Findings {
     pub(crate) unreadable: Vec<Damage>,
     /// A copy could not be read for a reason that concerns all of them.
     pub(crate) unusable: Option<ExitStatus>,
+    /// Locks of copies, where they were looked at.
+    #[serde(skip)]
+    pub(crate) locks: Option<LockCounts>,
     #[serde(skip)]
     pub(crate) abort: Option<(ExitStatus, String)>,
 }
@@ -65,10 +69,11 @@ impl Findings {
 
     /// How the pass ended, by all that was found (design.md 4).
     pub(crate) fn ending(&self, signalled: Option<u8>) -> ExitStatus {
+        let locks = self.locks.as_ref();
         let found = [
             (self.copies.damaged + self.copies.missing > 0, ExitStatus::DestinationDamaged),
-            (self.copies.unreadable > 0, ExitStatus::NotSafe),
-            (self.copies.left > 0, ExitStatus::Stopped),
+            (self.copies.unreadable > 0 || locks.is_some_and(|it| it.failed > 0), ExitStatus::NotSafe),
+            (self.copies.left > 0 || locks.is_some_and(|it| !it.complete), ExitStatus::Stopped),
         ];
         let aborted = self.abort.as_ref().map(|it| it.0);
         ExitStatus::of_found(&found, [self.unusable, signalled.map(ExitStatus::Signalled), aborted])

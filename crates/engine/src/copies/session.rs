@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dvb_ledger::Ledger;
+use dvb_ledger::{Ledger, LedgerError};
 use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 
@@ -33,6 +33,13 @@ pub(crate) enum Interrupted {
     Run(ExitStatus, String),
     /// The run was told to stop.
     Stopped,
+}
+
+impl From<LedgerError> for Interrupted {
+    fn from(error: LedgerError) -> Self {
+        let ending = ExitStatus::from(&error);
+        Self::Run(ending, dvb_storage::chain(&error))
+    }
 }
 
 /// Which destination, for whom.

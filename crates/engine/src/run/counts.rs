@@ -97,6 +97,9 @@ pub(crate) struct Counts {
     /// Data files that were read again in their stores.
     #[serde(skip)]
     pub(crate) audited: Option<crate::run::summary::AuditedCounts>,
+    /// Locks of copies.
+    #[serde(skip)]
+    pub(crate) locks: Option<crate::copies::locks::LockCounts>,
     pub(crate) failures: Findings,
     pub(crate) notes: Findings,
     /// Data files by driver ids that nobody configured.

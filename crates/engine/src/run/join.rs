@@ -19,6 +19,7 @@ use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::pool;
 use crate::command::time::now;
+use crate::copies::locks::Which;
 use crate::guard::Samples;
 use crate::hosts::{self, Asking, Member, NewRanges, RANGES, Range, SharedSummary, Tallied, Task, Trouble};
 use crate::run::counts::{About, Counts, Tally};
@@ -271,6 +272,7 @@ impl<'a> Task for SharedRun<'a> {
             broke(pool::guarded(|| presence::look(&[&dest], bound, standing, &mut catalogue)));
         }
         snapshot::leave(&[&dest], &mut catalogue);
+        broke(pool::guarded(|| dest.renew_locks(Which::All)));
         dest.clean_up();
         broke(pool::guarded(|| dest.verify_share()));
         broke(pool::guarded(|| reread::share_of_run(&[&dest], &mut catalogue)));

@@ -8,6 +8,7 @@ pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod presence;
+pub(crate) mod relock;
 pub(crate) mod renamed;
 pub(crate) mod reread;
 pub(crate) mod reverify;
@@ -37,6 +38,7 @@ use crate::command::observer::{Event, Observer};
 use crate::command::pool;
 use crate::command::recorded::{Intent, LockedRun, Recorded, Report as _};
 use crate::command::time::now;
+use crate::copies::locks::Which;
 use crate::copies::session::DestinationContext;
 use crate::guard::{self, Outlook, Samples, Standing};
 use crate::run::counts::{About, Counts, Tally};
@@ -280,6 +282,7 @@ fn plan_and_work<'scope, 'a: 'scope>(entries: &mut [Entry<'a>], scope: &'scope S
     doubt(&mut active, first.stores, &samples, &due);
     take_ground(&mut taking_part, &mut active, standings, &samples);
     active.iter().flatten().for_each(record_pids);
+    renew_locks(&active, Which::Ending);
     let due = match spool.read() {
         Ok(due) => due,
         Err(source) => {
@@ -311,6 +314,7 @@ fn plan_and_work<'scope, 'a: 'scope>(entries: &mut [Entry<'a>], scope: &'scope S
     });
     drop(workers);
     snapshot::leave(&taking, &mut catalogue);
+    renew_locks(&active, Which::All);
     active.iter().flatten().for_each(DestinationRun::clean_up);
     // Behind the snapshot: it may take hours, and the copies are to be described whatever ends it.
     for (dest, done) in active.iter().flatten().zip(pool::each(active.iter().flatten(), DestinationRun::verify_share)) {
@@ -324,6 +328,16 @@ fn plan_and_work<'scope, 'a: 'scope>(entries: &mut [Entry<'a>], scope: &'scope S
     for (entry, dest) in taking_part.into_iter().zip(active) {
         if let Some(dest) = dest {
             entry.end(dest);
+        }
+    }
+}
+
+/// Sees to the locks of copies at each destination. Those that end go before new copies, all others come behind them.
+fn renew_locks(active: &[Option<DestinationRun<'_>>], which: Which) {
+    let done = pool::each(active.iter().flatten(), |dest| dest.renew_locks(which));
+    for (dest, done) in active.iter().flatten().zip(done) {
+        if let Err(why) = done {
+            dest.tally.abort(ExitStatus::NotSafe, why);
         }
     }
 }
@@ -541,6 +555,7 @@ fn summary(setup: &Setup<'_>, options: &Options, started: String, mut counts: Co
         verified: counts.verified,
         presence: counts.presence,
         audited: counts.audited,
+        locks: counts.locks,
         failures: counts.failures.listed,
         failures_total: counts.failures.total,
         reasons: counts.failures.reasons,

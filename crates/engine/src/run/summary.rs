@@ -121,6 +121,8 @@ pub struct Summary {
     pub presence: Option<PresenceCounts>,
     /// Data files that were read again in their stores ([`Options::audit_every`](crate::run::options::Options)).
     pub audited: Option<AuditedCounts>,
+    /// Locks that were due to be looked at, where the destination has locks.
+    pub locks: Option<crate::copies::locks::LockCounts>,
     /// The first of those that are not safe.
     pub failures: Vec<Finding>,
     /// How many there are.
@@ -186,6 +188,7 @@ impl Report for Summary {
             "verified": self.verified,
             "presence": self.presence,
             "audited": self.audited,
+            "locks": self.locks,
         })
     }
 }

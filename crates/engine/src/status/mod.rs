@@ -8,7 +8,7 @@ mod runs;
 
 use std::collections::{BTreeMap, HashSet};
 
-use dvb_ledger::{Acknowledgement, Ledger, LedgerError};
+use dvb_ledger::{Acknowledgement, Ledger, LedgerError, Retention};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use serde::Serialize;
 
@@ -52,6 +52,8 @@ pub struct DestinationStatus {
     pub datasets: Vec<DatasetStatus>,
     /// When the copy was proved whose proof is the oldest, RFC 3339 UTC.
     pub oldest_proof: Option<String>,
+    /// Until when copies are locked; `None` where none is, as far as is known.
+    pub locks: Option<LockStatus>,
     /// The newest of [`DestinationStatus::runs`].
     pub last_run: Option<RunStatus>,
     /// The newest runs, the newest first.
@@ -70,6 +72,15 @@ pub struct DestinationStatus {
     /// What the counts come to.
     #[serde(skip)]
     pub counted: ExitStatus,
+}
+
+/// Until when copies at a destination are locked against being deleted, as it told when they were looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockStatus {
+    /// When the first lock ends, RFC 3339 UTC.
+    pub earliest: String,
+    /// Proved copies of which no lock is known.
+    pub unlocked: u64,
 }
 
 impl DestinationStatus {
@@ -124,6 +135,7 @@ pub fn status(setup: &StatusSetup<'_>, selection: &Selection) -> Result<Destinat
         claimed_copies: ledger.count_claimed(destination)?,
         datasets: unsafe_datasets(setup, selection)?,
         oldest_proof: ledger.oldest_proof(destination)?,
+        locks: ledger.retention(destination)?.map(|Retention { earliest, unlocked }| LockStatus { earliest, unlocked }),
         last_run: past.shown.first().cloned(),
         runs: past.shown,
         shared_runs: hosts::of(ledger, destination)?,

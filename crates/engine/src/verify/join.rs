@@ -8,7 +8,9 @@ use dvb_model::RunId;
 use dvb_storage::SinkSession;
 use serde_json::{Value, json};
 
-use super::{Plan, VerifyOptions, VerifySetup, VerifySummary, arrive, begin_event, cuts, plan, summary, wanted};
+use super::{
+    Plan, VerifyOptions, VerifySetup, VerifySummary, arrive, begin_event, cuts, plan, summary, wanted, with_locks,
+};
 use crate::command::acknowledged::Acknowledged;
 use crate::command::cut::watched;
 use crate::command::error::RunError;
@@ -155,6 +157,8 @@ impl Task for SharedVerify<'_> {
     ) -> Result<VerifySummary, RunError> {
         done.copies.left = plan.count.saturating_sub(done.copies.checked);
         let setup = VerifySetup { ledger, ..*self.setup };
+        let (at, contact, lock) = (self.at(ledger), Contact::under_lock(), self.member.presence.lock());
+        let done = with_locks(at, &contact, lock.as_ref(), self.options, done);
         self.member.locked(ledger).finish(Ok(summary(&setup, self.options, self.member.began(), done)?))
     }
 

@@ -22,6 +22,7 @@ use crate::command::time::ago;
 use crate::command::time::now;
 use crate::copies::findings::{CopyCounts, Damage};
 use crate::copies::list::{Copies, Wanted};
+use crate::copies::locks::{LockCounts, Which, renew};
 use crate::copies::pass::{Findings, Pass};
 use crate::copies::probe::{PROBES, probe};
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
@@ -86,6 +87,8 @@ pub struct VerifySummary {
     pub damaged: Vec<Damage>,
     /// The first of those that could not be read. Nothing is recorded of them.
     pub unreadable: Vec<Damage>,
+    /// Locks that were due to be looked at, where the destination has locks and all copies were to be verified.
+    pub locks: Option<LockCounts>,
     /// When the copy that was verified longest ago was verified; copies of what has left Dataverse aside.
     pub oldest_unverified: Option<String>,
     /// Why it gave up before its end.
@@ -163,11 +166,41 @@ fn look(setup: &VerifySetup<'_>, options: &VerifyOptions, lock: &dyn dvb_ledger:
     let plan = plan(at, &contact, &wanted, options)?;
     arrive(at, &contact, &plan)?;
     if plan.count == 0 {
-        return Ok(Findings::default());
+        return Ok(with_locks(at, &contact, lock, options, Findings::default()));
     }
-    Ok(Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), plan.count, options.jobs)
+    let findings = Pass::new((at, &contact, "verify"), lock, Copies::new(at, &wanted), plan.count, options.jobs)
         .knowing(Arc::new(Acknowledged::at(ledger, destination)?))
-        .work())
+        .work();
+    Ok(with_locks(at, &contact, lock, options, findings))
+}
+
+/// Sees to the locks of copies, where all of them were to be verified.
+fn with_locks(
+    at: DestinationContext<'_>,
+    contact: &Contact,
+    lock: &dyn dvb_ledger::Lock,
+    options: &VerifyOptions,
+    mut findings: Findings,
+) -> Findings {
+    if !options.selection.is_everything() || findings.abort.is_some() {
+        return findings;
+    }
+    let mut connection = Connection::new(at, contact);
+    match renew(at, &mut connection, lock, Which::All) {
+        Ok(locks) => {
+            if let Some(text) = locks.as_ref().and_then(LockCounts::trouble) {
+                at.observer.event(&Event::Warning(&format!("destination {}: {text}", at.destination)));
+            }
+            findings.locks = locks;
+        }
+        Err(Interrupted::Stopped) => {}
+        Err(Interrupted::Run(ending, why)) => findings.abort = Some((ending, why)),
+        Err(Interrupted::Session(error)) => {
+            findings.abort = Some((ExitStatus::of_cause(error.cause), error.chain()));
+        }
+    }
+    connection.clean_up();
+    findings
 }
 
 fn wanted<'a>(options: &VerifyOptions, filter: &'a (dyn Fn(&LedgerCopy) -> bool + Sync)) -> Wanted<'a> {
@@ -278,6 +311,7 @@ fn summary(
         bytes: findings.bytes,
         damaged: findings.damaged,
         unreadable: findings.unreadable,
+        locks: findings.locks,
         oldest_unverified: setup.ledger.oldest_proof(setup.destination)?,
         aborted: findings.abort.map(|it| it.1),
         exit_code: ending.code(),

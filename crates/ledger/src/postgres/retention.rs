@@ -23,7 +23,7 @@ const COLUMNS: &str = concat!(
 pub(super) fn locks_due(
     db: &mut Transaction<'_>,
     name: &DestinationName,
-    before: &str,
+    (before, unlocked): (&str, bool),
     after: Option<&LockedCopy>,
     limit: u32,
 ) -> Result<Vec<LockedCopy>, Fault> {
@@ -31,7 +31,7 @@ pub(super) fn locks_due(
     read::by_index(db)?;
     let (id, role, version) = place_of(after.map(|it| &it.copy));
     let mut page = Vec::new();
-    if after.is_none_or(|it| it.locked_until.is_none()) {
+    if unlocked && after.is_none_or(|it| it.locked_until.is_none()) {
         let sql = format!(
             "{COLUMNS} WHERE c.destination = $1 AND c.state = 'proved' AND c.locked_until IS NULL AND {NOT_PURGED}
                 AND (c.id, c.role, c.version) > ($3::bigint, $4::text, $5::integer)

@@ -17,14 +17,14 @@ const COLUMNS: &str =
 pub(super) fn locks_due(
     db: &Connection,
     name: &DestinationName,
-    before: &str,
+    (before, unlocked): (&str, bool),
     after: Option<&LockedCopy>,
     limit: u32,
 ) -> Result<Vec<LockedCopy>, Fault> {
     let Some(destination) = read::destination_id(db, name)? else { return Ok(Vec::new()) };
     let (id, role, version) = place_of(after.map(|it| &it.copy));
     let mut page = Vec::new();
-    if after.is_none_or(|it| it.locked_until.is_none()) {
+    if unlocked && after.is_none_or(|it| it.locked_until.is_none()) {
         let mut statement = db.prepare_cached(&format!(
             "{COLUMNS} WHERE destination = ?1 AND state = 'proved' AND locked_until IS NULL AND {NOT_PURGED}
                 AND (id, role, version) > (?3, ?4, ?5) ORDER BY id, role, version LIMIT ?6"

@@ -12,7 +12,7 @@ const FAR: &str = "2030-01-01T00:00:00.000Z";
 fn due(ledger: &dyn Ledger, before: &str, limit: u32) -> Vec<(i64, Option<String>)> {
     let (mut found, mut after): (_, Option<LockedCopy>) = (Vec::new(), None);
     loop {
-        let page = ledger.locks_due(&here(), before, after.as_ref(), limit).unwrap();
+        let page = ledger.locks_due(&here(), before, true, after.as_ref(), limit).unwrap();
         assert!(page.len() <= limit as usize);
         let Some(last) = page.last() else { return found };
         found.extend(page.iter().map(|it| (it.copy.id.0, it.locked_until.clone())));
@@ -39,7 +39,9 @@ pub(crate) fn what_has_no_lock_is_due_before_what_ends_soonest(bench: &dyn Bench
         assert_eq!(due(&*ledger, FAR, limit), all, "{limit} at once");
         assert_eq!(due(&*ledger, &day(3), limit), all[..4], "{limit} at once");
     }
-    assert_eq!(ledger.locks_due(&there(), FAR, None, 10).unwrap(), []);
+    assert_eq!(ledger.locks_due(&there(), FAR, true, None, 10).unwrap(), []);
+    let known = ledger.locks_due(&here(), &day(9), false, None, 10).unwrap();
+    assert_eq!(known.iter().map(|it| it.copy.id.0).collect::<Vec<_>>(), [6, 3]);
     // A longer lock takes its place in the order.
     ledger.record_locks(&here(), &[(main_key(6), day(20)), (main_key(99), day(1))]).unwrap();
     assert_eq!(ledger.retention(&here()).unwrap(), Some(Retention { earliest: day(3), unlocked: 3 }));
@@ -65,5 +67,5 @@ pub(crate) fn no_lock_of_what_is_to_be_purged_is_due(bench: &dyn Bench) {
     withdrawn.state = PurgeState::Withdrawn;
     assert!(ledger.advance_purge(&withdrawn, PurgeState::Requested).unwrap());
     assert_eq!(due(&*ledger, FAR, 10), [(2, None), (1, Some(day(1))), (3, Some(day(3)))]);
-    assert_eq!(ledger.locks_due(&here(), FAR, None, 1).unwrap()[0].copy.id, DvObjectId(2));
+    assert_eq!(ledger.locks_due(&here(), FAR, true, None, 1).unwrap()[0].copy.id, DvObjectId(2));
 }

@@ -16,11 +16,10 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
-use dvb_ledger::{CopyRecord, LedgerError};
+use dvb_ledger::CopyRecord;
 use dvb_model::ObjectKey;
 use dvb_storage::{Cause, SinkError};
 
-use crate::command::exit_status::ExitStatus;
 use crate::copies::compare::{Bad, sentence};
 use crate::copies::incident::of_copy;
 use crate::copies::session::{Connection, Interrupted};
@@ -37,13 +36,6 @@ const TRIES: u32 = 3;
 const SESSIONS: u32 = 3;
 /// Versions of one object; more than this is no history but a loop.
 const VERSIONS: u32 = 10_000;
-
-impl From<LedgerError> for Interrupted {
-    fn from(error: LedgerError) -> Self {
-        let ending = ExitStatus::from(&error);
-        Self::Run(ending, dvb_storage::chain(&error))
-    }
-}
 
 impl DestinationRun<'_> {
     /// Carries a batch as far as it goes. Afterwards every item has come to its end, or the run has.
