@@ -59,6 +59,7 @@ fn copies_are_locked_renewed_in_time_and_the_first_end_is_told() {
         assert_eq!((&done["locks"]["looked_at"], &done["locks"]["failed"]), (&looked_at.into(), &0.into()), "{done}");
         assert_eq!(days_to(&done["locks"]["earliest"]), earliest, "{days}: {done}");
     }
+    site.call(&["report"]).expect(0).says(&["S3 object lock (compliance), for 250 days", "the first lock ends 20"]);
     // A part is verified for its own sake.
     let part = site.call(&["--json", "verify", "--store", "file"]).expect(0).json();
     assert!(part["locks"].is_null(), "{part}");
@@ -88,6 +89,35 @@ fn a_bucket_without_object_lock_is_refused_by_check_and_run() {
     // Nothing is to be copied; the copies that are there are not as they should be.
     site.call(&["run"]).expect(1).says(&words).says(&["not locked as configured", "no copy is locked"]);
     site.call(&["verify"]).expect(1).says(&words);
+}
+
+#[test]
+fn nothing_is_stored_in_a_bucket_without_object_lock() {
+    let site = site(false, "S3ObjectLock: compliance\nS3ObjectLockDays: 30");
+    site.call(&["init"]).expect(2).says(&["has no object lock, which S3ObjectLock asks for"]);
+    site.call(&["run"]).expect(2).says(&["has no object lock, which S3ObjectLock asks for"]);
+}
+
+#[test]
+fn hosts_that_share_a_run_see_to_locks_too() {
+    let mut site = site(true, "S3ObjectLock: compliance\nS3ObjectLockDays: 30");
+    let ledger = dvb_testkit::postgres::shared().create_database("locks");
+    let of_ledger = format!("BackupDatabase: {}\nBackupPort: {}", ledger.name, ledger.port);
+    let database = site.database.clone();
+    site.set(
+        "Database",
+        &format!(
+            "Host: {}\nPort: {}\nDatabase: {}\nUsername: {}\n{of_ledger}",
+            database.host, database.port, database.name, database.user
+        ),
+    );
+    site.call(&["init"]).expect(0);
+    for (command, days) in [("run", 30), ("verify", 100)] {
+        site.change("Backup", "S3ObjectLockDays", &days.to_string());
+        let done = site.call(&["--json", command, "--join"]).expect(0).json();
+        assert!(done["locks"]["looked_at"].as_u64().unwrap() > 0 && done["locks"]["failed"] == 0, "{done}");
+        assert_eq!((days_to(&done["locks"]["earliest"]), &done["locks"]["unlocked"]), (days, &0.into()), "{done}");
+    }
 }
 
 #[test]

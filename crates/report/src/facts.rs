@@ -68,6 +68,6 @@ pub struct DestinationFacts {
 pub struct LockFacts {
     /// In a word: `S3 object lock`.
     pub kind: String,
-    /// For how many days from the upload.
+    /// For how many days from the upload, or from when it was renewed.
     pub days: u32,
 }

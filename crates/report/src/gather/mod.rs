@@ -7,7 +7,7 @@ mod naming;
 
 use std::collections::HashSet;
 
-use dvb_ledger::{Acknowledgement, Ledger, LedgerError, ProofDay};
+use dvb_ledger::{Acknowledgement, Ledger, LedgerError, ProofDay, Retention};
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -17,7 +17,7 @@ use self::ages::{Ages, CheckedOnDay};
 use self::log::EventLog;
 use self::naming::Naming;
 use crate::crosswalk::{CROSSWALK, NOT_SHOWN};
-use crate::facts::{DestinationFacts, Facts};
+use crate::facts::{DestinationFacts, Facts, LockFacts};
 use crate::model::{
     AcknowledgedLoss, CopiesLevel, DestinationReport, EvidenceCount, Fixity, Head, Holdings, Month, PolicyLine,
     Promise, PromiseState, ReasonCount, Report, SnapshotSeen, StatusCount,
@@ -184,7 +184,7 @@ fn destination(
             None => evidence.push(EvidenceCount { evidence: proof.evidence.clone(), copies: proof.copies }),
         }
     }
-    let lock = facts.lock.as_ref();
+    let retention = ledger.retention(&facts.name)?;
     Ok(DestinationReport {
         name: naming.destination(&facts.name),
         protocol: facts.protocol,
@@ -193,7 +193,7 @@ fn destination(
         medium: facts.medium.clone(),
         region: facts.region.clone(),
         administrator: facts.administrator.clone().and_then(|it| naming.kept(it)),
-        immutability: lock.map(|it| format!("{}, each copy for {} days from its upload", it.kind, it.days)),
+        immutability: facts.lock.as_ref().map(|it| immutability(it, retention.as_ref())),
         demanded_evidence: facts.evidence,
         copies: proofs.iter().map(|it| it.copies).sum(),
         bytes: proofs.iter().map(|it| it.bytes).sum(),
@@ -204,6 +204,17 @@ fn destination(
         gone,
         last_run: log.last_runs.get(&facts.name).cloned(),
     })
+}
+
+fn immutability(LockFacts { kind, days }: &LockFacts, retention: Option<&Retention>) -> String {
+    let known = match retention {
+        None => "no copy is known to be locked".to_owned(),
+        Some(Retention { earliest, unlocked: 0 }) => format!("the first lock ends {earliest}"),
+        Some(Retention { earliest, unlocked }) => {
+            format!("the first lock ends {earliest}, and of {unlocked} copies no lock is known")
+        }
+    };
+    format!("{kind}, for {days} days, renewed by runs; {known}")
 }
 
 fn copies_checked(
