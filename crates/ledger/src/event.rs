@@ -71,7 +71,7 @@ pub struct Acknowledgement {
     pub by: String,
     /// Why it is lost, in their words.
     pub reason: String,
-    /// When something about the data file changed, so that it counts again; `None`: it has not.
+    /// When something about the data file changed, so that it counts again, RFC 3339 UTC; `None`: it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
 }

@@ -16,9 +16,9 @@ pub struct Custody {
     pub fingerprint: String,
     /// The original's word for how it is copied.
     pub method: String,
-    /// When it was first seen in the catalogue.
+    /// When it was first seen in the catalogue, RFC 3339 UTC.
     pub first_seen: String,
-    /// When an object of it was last proved.
+    /// When an object of it was last proved, RFC 3339 UTC.
     pub last_backup: Option<String>,
     /// The run, or the look at it, that the verdict is of.
     pub run: RunId,
@@ -31,7 +31,7 @@ pub struct Custody {
 pub struct CopyInCustody {
     /// The copy, with when and by which evidence it was proved last.
     pub copy: CopyRecord,
-    /// When these bytes were first seen.
+    /// When these bytes were first seen, RFC 3339 UTC.
     pub first_seen: String,
     /// It was found at the destination, not sent.
     pub adopted: bool,

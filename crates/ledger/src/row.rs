@@ -121,7 +121,7 @@ pub struct CopyRecord {
     pub others: Vec<Digest>,
     /// By which evidence it was proved last.
     pub evidence: Option<Evidence>,
-    /// When it was proved last.
+    /// When it was proved last, RFC 3339 UTC.
     pub proved_at: Option<String>,
 }
 
@@ -283,9 +283,9 @@ pub struct StateDetail {
     pub reason: Option<String>,
     /// An ingest was under way.
     pub provisional: bool,
-    /// When it left the catalogue.
+    /// When it left the catalogue, RFC 3339 UTC.
     pub gone_since: Option<String>,
-    /// When the verdict was recorded.
+    /// When the verdict was recorded, RFC 3339 UTC.
     pub recorded_at: String,
     /// Proved copies of its objects at the destination.
     pub copies: u64,

@@ -11,9 +11,9 @@ pub struct Report {
     pub format: &'static str,
     /// Raised when a field is renamed or changes its meaning.
     pub format_version: u32,
-    /// When the report was made; its figures are of that time.
+    /// When the report was made, RFC 3339 UTC; its figures are of that time.
     pub as_of: String,
-    /// The beginning of its period.
+    /// When its period begins, RFC 3339 UTC.
     pub since: String,
     /// Names of files, hosts and people, and what people wrote, are left out.
     pub public: bool,
@@ -213,7 +213,7 @@ pub struct StatusCount {
 pub struct Outcome {
     /// Its exit code; `None`: it is still running, or was cut off.
     pub exit_code: Option<u8>,
-    /// The same in words.
+    /// What the exit code means, in a few words.
     pub words: &'static str,
 }
 
@@ -247,7 +247,7 @@ pub struct Fixity {
     pub overdue: Option<u64>,
     /// The share that was found good within the promised interval, 0 to 1.
     pub share_within_promise: Option<f64>,
-    /// Day of the oldest check.
+    /// Day (UTC) of the check that is longest ago, `2026-01-31`.
     pub oldest_day: Option<String>,
     /// How many days ago that was.
     pub oldest_days: Option<u64>,
@@ -309,7 +309,7 @@ pub struct IncidentsOfMonth {
     pub month: String,
     /// Those that are repaired.
     pub repaired: u64,
-    /// Those that are not.
+    /// Those that are not repaired yet.
     pub open: u64,
 }
 
@@ -318,9 +318,9 @@ pub struct IncidentsOfMonth {
 pub struct BytesFound {
     /// Their number; `None` where it is not known, or nothing was there.
     pub size: Option<u64>,
-    /// Of which algorithm the digest is.
+    /// Algorithm of the digest: `MD5`, `SHA1`, `SHA256` or `SHA512`.
     pub algorithm: Option<String>,
-    /// A digest of them.
+    /// A digest of them, in hexadecimal digits.
     pub digest: Option<String>,
 }
 
@@ -349,7 +349,7 @@ pub struct IncidentReport {
     pub found: String,
     /// The same in a sentence.
     pub detail: Option<String>,
-    /// When it was found.
+    /// When it was found, RFC 3339 UTC.
     pub found_at: String,
     /// The command that found it, for example `verify`; `None` where the ledger does not say.
     pub found_by: Option<String>,
@@ -400,13 +400,13 @@ pub struct AcknowledgedLoss {
     pub status: &'static str,
     /// Proved copies that were there then.
     pub copies: u64,
-    /// When it was acknowledged.
+    /// When it was acknowledged, RFC 3339 UTC.
     pub at: String,
     /// Who acknowledged it; `None` in a public report.
     pub by: Option<String>,
     /// Why it is lost, in their words.
     pub reason: Option<String>,
-    /// When something about the data file changed, so that it counts again.
+    /// When something about the data file changed, so that it counts again, RFC 3339 UTC.
     pub ended_at: Option<String>,
 }
 
@@ -417,7 +417,7 @@ pub struct Drill {
     pub started: String,
     /// The destinations that the sample was restored from.
     pub destinations: Vec<String>,
-    /// What it was about.
+    /// `everything`, or what was selected; `None` for a selection in a public report.
     pub scope: Option<String>,
     /// Data files that the sample was taken from; `None`, here and below, where nobody wrote that down.
     pub population: Option<u64>,
@@ -457,7 +457,7 @@ pub struct Overridden {
     pub command: String,
     /// Which brakes, as the command line spells them.
     pub overrides: Vec<String>,
-    /// What it was about.
+    /// `everything`, or what was selected; `None` for a selection in a public report.
     pub scope: Option<String>,
     /// Who gave it, on which host.
     pub by: Option<String>,
@@ -474,7 +474,7 @@ pub struct CommandCount {
     pub times: u64,
     /// Those that ended with exit code 0.
     pub good: u64,
-    /// Those that ended otherwise.
+    /// Those that ended with another exit code.
     pub otherwise: u64,
     /// Those that are still running, or were cut off.
     pub without_end: u64,
@@ -497,7 +497,7 @@ pub struct EventReport {
     pub by: Option<String>,
     /// Version of the program.
     pub program: String,
-    /// What it was about.
+    /// `everything`, or what was selected; `None` for a selection in a public report.
     pub scope: Option<String>,
     /// The destinations it had to do with.
     pub destinations: Vec<String>,

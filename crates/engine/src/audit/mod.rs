@@ -101,7 +101,7 @@ pub struct AuditSummary {
     pub bytes: u64,
     /// The first findings, up to [`LISTED`](crate::LISTED) of them.
     pub findings: Vec<AuditFinding>,
-    /// How many there are.
+    /// How many findings there are; `findings` has the first of them.
     pub findings_total: u64,
     /// What the stores have met that belongs to no data file.
     pub notes: Vec<String>,

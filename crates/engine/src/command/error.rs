@@ -30,7 +30,7 @@ pub enum RunError {
     Disappearance {
         /// Name of the destination.
         destination: String,
-        /// How many are gone.
+        /// Data files that the catalogue does not have any more.
         missing: u64,
         /// How many were known and not gone before.
         known: u64,
@@ -53,7 +53,7 @@ pub enum RunError {
         known: u64,
         /// The share that is allowed, in percent.
         limit: f64,
-        /// Those that were read.
+        /// Data files that were read in their store as a sample.
         read: u64,
         /// Those among them with other bytes.
         other: u64,
@@ -74,9 +74,9 @@ pub enum RunError {
     /// A name of the selection leads nowhere.
     #[error("there is no {what} {given:?}{}", suggestion(near))]
     Unknown {
-        /// What it should be.
+        /// What it was to be the name of, in words: `data file`, `storage identifier`, …
         what: &'static str,
-        /// As it was given.
+        /// The name as it was given.
         given: String,
         /// What there is instead, the nearest first.
         near: Vec<String>,
@@ -209,7 +209,7 @@ pub enum RunError {
         destination: String,
         /// The store, or another destination.
         other: String,
-        /// How it was seen.
+        /// How it was seen that both are one place, in a sentence.
         how: String,
     },
     /// The store is not the one that the catalogue speaks of, or may not be read.
@@ -225,7 +225,7 @@ pub enum RunError {
         place: String,
         /// Objects that were looked for.
         looked: u64,
-        /// Those that are there.
+        /// Objects that are there, of those that were looked for.
         there: u64,
         /// What is wrong with the first one.
         why: String,

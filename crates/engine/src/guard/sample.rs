@@ -46,9 +46,9 @@ pub struct Sample {
 pub struct Seen {
     /// Objects that were looked for.
     pub looked: u64,
-    /// Those that are there.
+    /// Objects that are there, of those that were looked for.
     pub there: u64,
-    /// Those that are not.
+    /// Objects that are not there.
     pub missing: u64,
     /// Those that are there with another size than Dataverse has on record.
     pub other_size: u64,

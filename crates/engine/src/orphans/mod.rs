@@ -131,7 +131,7 @@ pub struct OrphansSummary {
     pub evidence: Option<Evidence>,
     /// The first folders that could not be listed.
     pub unlisted: Vec<String>,
-    /// How many there are.
+    /// How many folders could not be listed; `unlisted` has the first of them.
     pub unlisted_total: u64,
     /// Why it gave up before its end.
     pub aborted: Option<String>,

@@ -43,7 +43,7 @@ pub enum Which {
 /// A snapshot that is here, and whole.
 #[derive(Debug)]
 pub struct Fetched {
-    /// Its name and digest.
+    /// Name of the snapshot at the destination, and SHA-256 of its bytes.
     pub link: SnapshotLink,
     /// Its first line: whose it is, and when it was made.
     pub header: SnapshotHeader,
@@ -87,7 +87,7 @@ impl Fetched {
         self.header.installation.as_deref().filter(|it| *it != owner.id)
     }
 
-    /// The catalogue in it.
+    /// The catalogue that the snapshot holds, to be read like that of the database.
     #[must_use]
     pub fn catalog(&self) -> SnapshotCatalog {
         SnapshotCatalog::new(&self.path)

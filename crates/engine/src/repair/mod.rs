@@ -163,7 +163,7 @@ pub struct RepairCounts {
     pub would_mend: u64,
     /// Objects that were made good from the other side.
     pub mended: u64,
-    /// Not to be mended.
+    /// Those that nothing can mend, or of which nobody can say which side is right.
     pub left: u64,
     /// Not mended although that should have been possible.
     pub failed: u64,
@@ -202,7 +202,7 @@ pub struct RepairSummary {
     pub looked_at: u64,
     /// How many objects were asked for, by what became of them.
     pub objects: RepairCounts,
-    /// The first of them.
+    /// The first of these objects, each with what is wrong and what became of it.
     pub items: Vec<RepairItem>,
     /// The runs that recorded the verdicts.
     pub runs: Vec<Settled>,
@@ -215,7 +215,7 @@ pub struct RepairSummary {
     pub ending: ExitStatus,
 }
 
-/// What the workers found.
+/// What the workers have found and mended, until the summary is made of it.
 #[derive(Default)]
 struct Out {
     looked_at: u64,

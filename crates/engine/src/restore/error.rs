@@ -17,9 +17,9 @@ pub enum RestoreError {
     /// No dataset of the selection has this version.
     #[error("no dataset of this selection has a version {version:?} with files")]
     NoSuchVersion {
-        /// As it was given.
+        /// The version as it was given.
         version: String,
-        /// Those that there are.
+        /// The versions that there are, as they may be given.
         versions: Vec<String>,
     },
     /// The data files are there, but not in the version that is shown.

@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 3;
 
 /// A copy that an object can be given back from.
 pub(crate) struct Candidate {
-    /// Which of the destinations.
+    /// Number of the destination that it came from, in the order of `RestoreSetup::from`.
     pub(crate) origin: usize,
     pub(crate) key: ObjectKey,
 }

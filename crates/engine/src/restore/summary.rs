@@ -75,13 +75,13 @@ pub struct RestoreSummary {
     pub pending: u64,
     /// The first of what is not there.
     pub failures: Vec<RestoreFinding>,
-    /// How many there are.
+    /// How many failures there are; `failures` has the first of them.
     pub failures_total: u64,
     /// The first of the copies that are bad.
     pub damaged_copies: Vec<RestoreFinding>,
     /// Restricted, embargoed or expired data files that were restored: their bytes are not for everybody.
     pub restricted: Vec<DvObjectId>,
-    /// How many there are.
+    /// How many restricted data files there are; `restricted` has the first of them.
     pub restricted_total: u64,
     /// Where damaged bytes were kept.
     pub kept: Vec<String>,

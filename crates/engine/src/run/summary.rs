@@ -125,13 +125,13 @@ pub struct Summary {
     pub locks: Option<crate::copies::locks::LockCounts>,
     /// The first of those that are not safe.
     pub failures: Vec<Finding>,
-    /// How many there are.
+    /// How many failures there are; `failures` has the first of them.
     pub failures_total: u64,
     /// The same by their reasons, the first of them.
     pub reasons: Vec<ReasonCount>,
     /// The first of what else the administrator should know.
     pub notes: Vec<Finding>,
-    /// How many there are.
+    /// How many notes there are; `notes` has the first of them.
     pub notes_total: u64,
     /// The newest snapshot of the catalogue at the destination, if it describes what this run left there: the one that this
     /// run wrote, or the one before when nothing has changed since. `None`: there is none, and the next run writes one.

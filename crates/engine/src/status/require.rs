@@ -40,7 +40,7 @@ pub struct TooFew {
     pub demanded: u64,
     /// How many data files have fewer.
     pub files: u64,
-    /// The first of them.
+    /// The first 20 of these data files.
     pub first: Vec<StateDetail>,
 }
 
