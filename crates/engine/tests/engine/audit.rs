@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use dvb_engine::{
     Access, AuditCounts, AuditOptions, AuditSetup, AuditSummary, Condition, ExitStatus, NullObserver, RunError,
-    Selection, Store, audit, new_run_id,
+    Selection, audit, new_run_id,
 };
 use dvb_ledger::EntryKind;
-use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
+use dvb_model::{DvObjectId, Status};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
 use dvb_testkit::dataverse::{Expect, Schema};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, LedgerKind, destination};
+use crate::wrapped::WrapSource;
 
 fn options(bench: &Bench) -> AuditOptions {
     AuditOptions {
@@ -269,66 +270,31 @@ fn part_of_it_on_demand() {
     assert_eq!(audited(&bench).exit_code, 130);
 }
 
-/// The n-th operation fails, and the next ones too as often as told.
+/// The n-th operation fails.
 struct Failing {
-    inner: Arc<dyn Source>,
     cause: Cause,
-    from: u32,
-    times: u32,
-    done: AtomicU32,
+    at: u32,
+    done: Arc<AtomicU32>,
 }
 
-impl Failing {
-    fn turn(&self) -> Result<(), SourceError> {
+impl WrapSource for Failing {
+    fn before(&self, _: Option<&Location>) -> Result<(), SourceError> {
         let n = self.done.fetch_add(1, Ordering::SeqCst);
-        if n >= self.from && n - self.from < self.times {
-            Err(SourceError::new(self.cause, "injected"))
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl Source for Failing {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        self.turn()?;
-        self.inner.open(at)
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.turn()?;
-        self.inner.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.turn()?;
-        self.inner.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.turn()?;
-        self.inner.check()
+        if n == self.at { Err(SourceError::new(self.cause, "injected")) } else { Ok(()) }
     }
 }
 
 #[test]
 fn what_may_pass_at_any_operation_is_never_called_damaged_or_missing() {
     for cause in [Cause::Transient, Cause::Unavailable, Cause::Io] {
-        for from in 0.. {
+        for at in 0.. {
             let mut bench = Bench::of_files(2);
-            let file = DriverId("file".into());
-            let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
-            let failing = Arc::new(Failing { inner, cause, from, times: 1, done: AtomicU32::new(0) });
-            let access = Access::Readable(Arc::clone(&failing) as Arc<dyn Source>);
-            bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+            let done = Arc::<AtomicU32>::default();
+            bench.wrap_store(Failing { cause, at, done: Arc::clone(&done) });
             let summary = try_audit(&bench, &AuditOptions { jobs: 1, ..options(&bench) }).unwrap();
             let AuditCounts { good, damaged, missing, unreadable, .. } = summary.files;
-            assert_eq!((good + unreadable, damaged, missing), (2, 0, 0), "{cause:?} at {from}: {summary:#?}");
-            let may_pass = cause != Cause::Io || from == 0;
+            assert_eq!((good + unreadable, damaged, missing), (2, 0, 0), "{cause:?} at {at}: {summary:#?}");
+            let may_pass = cause != Cause::Io || at == 0;
             let expected: u8 = if unreadable == 0 {
                 0
             } else if may_pass {
@@ -336,9 +302,9 @@ fn what_may_pass_at_any_operation_is_never_called_damaged_or_missing() {
             } else {
                 1
             };
-            assert_eq!(summary.exit_code, expected, "{cause:?} at {from}: {summary:#?}");
-            if failing.done.load(Ordering::SeqCst) <= from {
-                assert!(from > 3, "only {from} operations could fail");
+            assert_eq!(summary.exit_code, expected, "{cause:?} at {at}: {summary:#?}");
+            if done.load(Ordering::SeqCst) <= at {
+                assert!(at > 3, "only {at} operations could fail");
                 break;
             }
         }
@@ -346,37 +312,18 @@ fn what_may_pass_at_any_operation_is_never_called_damaged_or_missing() {
 }
 
 /// Gives other bytes than there are, as often as told.
-struct Mistaken {
-    inner: Arc<dyn Source>,
-    times: AtomicU32,
-}
+struct Mistaken(AtomicU32);
 
-impl Source for Mistaken {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        let mut object = self.inner.open(at)?;
-        if self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok() {
+impl WrapSource for Mistaken {
+    fn open(&self, store: &dyn Source, at: &Location) -> Result<StoredObject, SourceError> {
+        let mut object = store.open(at)?;
+        if self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok() {
             let mut bytes = Vec::new();
             object.body.read_to_end(&mut bytes).unwrap();
             bytes[0] ^= 1;
             object.body = Box::new(std::io::Cursor::new(bytes));
         }
         Ok(object)
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.inner.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.inner.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.inner.check()
     }
 }
 
@@ -385,10 +332,7 @@ fn bytes_that_are_wrong_once_are_read_again() {
     for (times, expected) in [(1, (0, 2)), (9, (3, 0))] {
         let mut bench = Bench::of_files(2);
         bench.run();
-        let file = DriverId("file".into());
-        let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
-        let access = Access::Readable(Arc::new(Mistaken { inner, times: times.into() }) as Arc<dyn Source>);
-        bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+        bench.wrap_store(Mistaken(times.into()));
         let summary = audited(&bench);
         assert_eq!((summary.exit_code, summary.files.good), expected, "{times}: {summary:#?}");
     }
@@ -400,55 +344,24 @@ fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
     let empty = bench.folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
     let source = dvb_fs::FileStore::open(&empty).unwrap();
-    let store = Store { kind: StoreKind::File, access: Access::Readable(Arc::new(source)) };
-    bench.stores.by_id.insert(DriverId("file".into()), store);
+    bench.set_access(Access::Readable(Arc::new(source)));
     let summary = audited(&bench);
     assert_eq!((summary.files.unreadable, summary.files.missing, summary.exit_code), (3, 0, 5));
 }
 
 /// A store that has something to tell.
-struct Telling(Arc<dyn Source>);
+pub(crate) struct Telling;
 
-impl Source for Telling {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-
-    fn notes(&self) -> Vec<String> {
+impl WrapSource for Telling {
+    fn notes(&self, _: &dyn Source) -> Vec<String> {
         vec!["its objects lie in another bucket".into()]
     }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        self.0.open(at)
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.0.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.0.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.0.check()
-    }
-}
-
-/// The same installation, whose stores have something to tell.
-pub(crate) fn telling(bench: Bench) -> Bench {
-    let mut bench = bench;
-    for store in bench.stores.by_id.values_mut() {
-        if let Access::Readable(source) = &store.access {
-            store.access = Access::Readable(Arc::new(Telling(source.clone())));
-        }
-    }
-    bench
 }
 
 #[test]
 fn what_a_store_has_to_tell_is_passed_on() {
-    let bench = telling(Bench::of_files(1));
+    let mut bench = Bench::of_files(1);
+    bench.wrap_store(Telling);
     bench.run();
     let summary = audited(&bench);
     assert_eq!((summary.notes, summary.exit_code), (vec!["store file: its objects lie in another bucket".into()], 0));

@@ -10,7 +10,8 @@ use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
+use crate::wrapped::wrapped;
 
 fn one_file() -> (Bench, i64, String) {
     let bench = Bench::of_files(1);
@@ -77,7 +78,7 @@ fn what_is_known_to_be_damaged_is_not_sent_again_until_it_is_well() {
     fs::write(bench.source_of(&key), "rotten").unwrap();
     let run = || {
         let plan = Arc::new(Plan { fault: Fault::Death, at: u32::MAX, done: AtomicU32::new(0) });
-        let sink = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+        let sink = wrapped(bench.sink.as_ref(), &plan);
         let summary = bench.run_onto(&sink, &bench.options()).unwrap();
         (summary, plan.done.load(Ordering::SeqCst))
     };

@@ -2,14 +2,16 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dvb_engine::{Access, ExitStatus, NoStore, Options, Store};
+use dvb_engine::{Access, ExitStatus, NoStore, Options};
 use dvb_ledger::Holder;
-use dvb_model::{DriverId, RunId, Status, StoreKind};
+use dvb_model::{RunId, Status};
 use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
 
 use crate::bench::{Bench, destination, sink_at};
+use crate::wrapped::WrapSource;
 
 #[test]
 fn a_limit_leaves_the_rest_pending() {
@@ -63,22 +65,18 @@ fn a_store_that_is_not_mounted_is_not_a_thousand_missing_files() {
     let empty = bench.folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     let source = dvb_fs::FileStore::open(&empty).unwrap();
-    let file = DriverId("file".into());
-    let store = Store { kind: StoreKind::File, access: Access::Readable(Arc::new(source)) };
-    let good = bench.stores.by_id.insert(file.clone(), store).unwrap();
+    let good = bench.set_access(Access::Readable(Arc::new(source)));
     let summary = bench.run();
     assert_eq!((summary.files.failed, summary.ending), (3, ExitStatus::Unreachable));
     assert!(summary.failures[0].reason.contains("empty although"), "{:?}", summary.failures);
-    let gone = Store { kind: StoreKind::File, access: Access::Unavailable(NoStore::misconfigured("no folder")) };
-    bench.stores.by_id.insert(file.clone(), gone);
+    bench.set_access(Access::Unavailable(NoStore::misconfigured("no folder")));
     assert_eq!(bench.run().ending, ExitStatus::Usage, "a folder that does not exist does not pass");
-    bench.stores.by_id.insert(file, good);
+    bench.set_access(good);
     assert_eq!(bench.run().files.copied, 3);
 }
 
 /// A store in which one object never ends, as a run sees it that is told to stop in its middle.
 struct Endless {
-    inner: Arc<dyn Source>,
     name: String,
     stop: dvb_engine::CancelToken,
 }
@@ -96,42 +94,21 @@ impl Read for Zeros {
     }
 }
 
-impl Source for Endless {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+impl WrapSource for Endless {
+    fn open(&self, store: &dyn Source, at: &Location) -> Result<StoredObject, SourceError> {
         let is_endless = format!("{:?}", at.object).contains(&self.name);
         if is_endless {
             return Ok(StoredObject { size: u64::MAX, body: Box::new(Zeros(self.stop.clone(), 0)) });
         }
-        self.inner.open(at)
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.inner.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.inner.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.inner.check()
+        store.open(at)
     }
 }
 
 #[test]
 fn a_signal_ends_the_run_in_the_middle_of_a_file_with_the_others_recorded() {
     let mut bench = Bench::of_files(6);
-    let file = DriverId("file".into());
-    let store = bench.stores.by_id.remove(&file).unwrap();
-    let Access::Readable(inner) = store.access else { panic!("it is readable") };
     let name = dvb_testkit::dataverse::World::object_name(3);
-    let endless = Endless { inner: inner.clone(), name, stop: bench.stop.clone() };
-    let access = Access::Readable(Arc::new(endless));
-    bench.stores.by_id.insert(file.clone(), Store { kind: StoreKind::File, access });
+    let healthy = bench.wrap_store(Endless { name, stop: bench.stop.clone() });
     let summary = bench.try_run(&Options { jobs: 1, ..bench.options() }).unwrap();
     assert_eq!((summary.ending, summary.exit_code), (ExitStatus::Signalled(15), 143));
     assert_eq!(summary.files.copied + summary.files.pending, 6);
@@ -141,7 +118,7 @@ fn a_signal_ends_the_run_in_the_middle_of_a_file_with_the_others_recorded() {
     assert_eq!(bench.copies().len() as u64, summary.files.copied);
     let bench = Bench { stop: dvb_engine::CancelToken::new(), ..bench };
     let mut bench = bench;
-    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access: Access::Readable(inner) });
+    bench.set_access(Access::Readable(healthy));
     assert_eq!(bench.run().files.copied, 6 - summary.files.copied);
 }
 
@@ -168,32 +145,16 @@ fn what_dead_runs_left_is_swept_but_not_what_strangers_left() {
 
 #[test]
 fn reading_that_fails_for_now_is_tried_again() {
-    struct Flaky(Arc<dyn Source>, std::sync::atomic::AtomicU32);
-    impl Source for Flaky {
-        fn describe(&self) -> String {
-            self.0.describe()
-        }
-        fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-            if self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+    struct Flaky(AtomicU32);
+    impl WrapSource for Flaky {
+        fn open(&self, store: &dyn Source, at: &Location) -> Result<StoredObject, SourceError> {
+            if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
                 return Err(SourceError::new(Cause::Transient, "stale handle"));
             }
-            self.0.open(at)
-        }
-        fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-            self.0.size(at)
-        }
-        fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-            self.0.members(at)
-        }
-        fn check(&self) -> Result<(), SourceError> {
-            self.0.check()
+            store.open(at)
         }
     }
     let mut bench = Bench::of_files(2);
-    let file = DriverId("file".into());
-    let store = bench.stores.by_id.remove(&file).unwrap();
-    let Access::Readable(inner) = store.access else { panic!("it is readable") };
-    let access = Access::Readable(Arc::new(Flaky(inner, 0.into())));
-    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+    bench.wrap_store(Flaky(AtomicU32::new(0)));
     assert_eq!(bench.run().files.copied, 2);
 }

@@ -1,7 +1,6 @@
 //! The n-th thing asked of the destination fails, for every n; then everything is well again.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,14 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use dvb_catalog::SnapshotCatalog;
 use dvb_catalog::snapshot::HeldEntry;
 use dvb_engine::{ExitStatus, Options, Summary};
-use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
-use dvb_model::{ObjectKey, RunId, Status};
-use dvb_storage::{
-    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
-};
+use dvb_model::Status;
+use dvb_storage::{Cause, SinkError};
 use dvb_testkit::files;
 
 use crate::bench::Bench;
+use crate::wrapped::{Call, WrapSession, wrapped};
 
 /// What happens at the n-th operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +36,17 @@ impl Plan {
     pub(crate) fn has_failed(&self) -> bool {
         self.done.load(Ordering::SeqCst) > self.at
     }
+}
 
-    fn around<T>(&self, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+impl WrapSession for Plan {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        match call {
+            Call::Connect if self.fault == Fault::Death && self.has_failed() => {
+                return Err(SinkError::new(Cause::Io, "dead"));
+            }
+            Call::Connect | Call::Open | Call::RemoveOwn | Call::Sweep => return work(),
+            Call::Stage | Call::Commit | Call::Discard | Call::Stat | Call::Measure | Call::Rename | Call::List => {}
+        }
         let n = self.done.fetch_add(1, Ordering::SeqCst);
         let fails = n == self.at || (n > self.at && self.fault == Fault::Death);
         // What does not pass is not tried again, so nobody waits.
@@ -51,99 +57,6 @@ impl Plan {
             (true, Fault::After) => work().and(Err(error())),
             (true, Fault::Before | Fault::Death) => Err(error()),
         }
-    }
-}
-
-pub(crate) struct Faulty<'a> {
-    pub(crate) inner: &'a dyn Sink,
-    pub(crate) plan: Arc<Plan>,
-}
-
-struct FaultySession {
-    inner: Box<dyn SinkSession>,
-    plan: Arc<Plan>,
-}
-
-impl Sink for Faulty<'_> {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn method(&self) -> &'static str {
-        self.inner.method()
-    }
-
-    fn make(&self) -> Result<(), SinkError> {
-        self.inner.make()
-    }
-
-    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        if self.plan.fault == Fault::Death && self.plan.has_failed() {
-            return Err(SinkError::new(Cause::Io, "dead"));
-        }
-        Ok(Box::new(FaultySession { inner: self.inner.connect(run)?, plan: Arc::clone(&self.plan) }))
-    }
-}
-
-impl SinkSession for FaultySession {
-    fn algorithms(&self) -> &[Algorithm] {
-        self.inner.algorithms()
-    }
-
-    fn evidence(&self) -> Evidence {
-        self.inner.evidence()
-    }
-
-    fn measure_evidence(&self) -> Evidence {
-        self.inner.measure_evidence()
-    }
-
-    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
-        self.plan.around(|| self.inner.stage(batch))
-    }
-
-    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
-        self.plan.around(|| self.inner.commit(batch))
-    }
-
-    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
-        self.plan.around(|| self.inner.discard(batch))
-    }
-
-    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        self.plan.around(|| self.inner.stat(keys))
-    }
-
-    fn measure(
-        &mut self,
-        keys: &[ObjectKey],
-        wanted: &[Algorithm],
-    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        self.plan.around(|| self.inner.measure(keys, wanted))
-    }
-
-    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        self.plan.around(|| self.inner.rename(from, to))
-    }
-
-    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
-        self.inner.open(key)
-    }
-
-    fn list(
-        &mut self,
-        which: Listing<'_>,
-        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
-    ) -> Result<(), SinkError> {
-        self.plan.around(|| self.inner.list(which, visit))
-    }
-
-    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
-        self.inner.remove_own(key)
-    }
-
-    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
-        self.inner.sweep(is_dead)
     }
 }
 
@@ -180,7 +93,7 @@ fn at_every_operation(fault: Fault) {
     for at in 0.. {
         let bench = Bench::of_every_kind(dvb_testkit::dataverse::Schema::V6_9, crate::bench::LedgerKind::Sqlite);
         let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
-        let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+        let faulty = wrapped(bench.sink.as_ref(), &plan);
         let first = bench.run_onto(&faulty, &Options { jobs: 1, ..bench.options() }).unwrap();
         assert_true(&bench, at);
         if fault == Fault::Death && plan.has_failed() {

@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dvb_engine::{Access, ExitStatus, Hint, NullObserver, Options, RunError, Setup, Store, run_together};
+use dvb_engine::{Access, ExitStatus, Hint, NullObserver, Options, RunError, Setup, run_together};
 use dvb_fs::FileStore;
-use dvb_model::{DestinationName, DriverId, Status, StoreKind};
+use dvb_model::{DestinationName, Status};
 use dvb_storage::Sink;
 use dvb_testkit::files;
 
@@ -142,8 +142,7 @@ fn a_destination_that_vanished_is_not_made_again() {
 
 /// A store whose path is one level too high.
 fn mislead(bench: &mut Bench, folder: &Path) {
-    let access = Access::Readable(Arc::new(FileStore::open(folder).unwrap()));
-    bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
+    bench.set_access(Access::Readable(Arc::new(FileStore::open(folder).unwrap())));
 }
 
 #[test]

@@ -35,3 +35,4 @@ mod unreadable;
 mod verify;
 mod versions;
 mod worlds;
+mod wrapped;

@@ -18,7 +18,8 @@ use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination, sink_at, target};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
+use crate::wrapped::wrapped;
 
 pub(crate) type Found = BTreeMap<String, Orphan>;
 
@@ -199,7 +200,7 @@ fn a_lost_session_costs_nothing() {
             put(&bench, "a", b"content 0");
             put(&bench, "b", b"content 1");
             let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
-            let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+            let faulty = wrapped(bench.sink.as_ref(), &plan);
             let (summary, found) = try_list(&bench, &bench.catalog(), &faulty, &[]).unwrap();
             assert_eq!((summary.exit_code, summary.listed, found.len(), summary.matched), (0, 2, 2, 2), "at {at}");
             if plan.done.load(Ordering::SeqCst) <= at {

@@ -2,151 +2,54 @@
 //! its end with the other.
 
 use std::fs;
-use std::io::Read;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use dvb_engine::{
-    Access, AuditOptions, AuditSetup, ExitStatus, Goal, Layout, NullObserver, Options, RepairOptions, RepairSetup,
-    RestoreOptions, RestoreSetup, Selection, SinkAt, Store, VerifyOptions, VerifySetup, audit, new_run_id, repair,
-    restore, verify,
+    AuditOptions, AuditSetup, ExitStatus, Goal, Layout, NullObserver, Options, RepairOptions, RepairSetup,
+    RestoreOptions, RestoreSetup, Selection, SinkAt, VerifyOptions, VerifySetup, audit, new_run_id, repair, restore,
+    verify,
 };
-use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
 use dvb_fs::{FolderWriter, OwnershipPolicy};
-use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, StoreKind};
-use dvb_storage::{
-    Cause, CommitRequest, Existing, Listed, Listing, Location, Sink, SinkError, SinkSession, Source, SourceError,
-    StageRequest, Staged, StoredObject, Unstaged,
-};
+use dvb_model::{DriverId, DvObjectId};
+use dvb_storage::{Cause, Location, Sink, SinkError, Source, SourceError, StoredObject};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, destination};
+use crate::wrapped::{Call, WrapSession, WrapSource, wrapped};
 
-/// What is asked of the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doing {
-    Connect,
-    Stage,
-    Measure,
-    Open,
-    Other,
-}
+/// Asked before something is done; an error is that of the whole session, and a panic is one.
+struct Before(Box<dyn Fn(Call) -> Result<(), SinkError> + Send + Sync>);
 
-/// Asked before anything is done; an error is that of the whole session, and a panic is one.
-type Before = Arc<dyn Fn(Doing) -> Result<(), SinkError> + Send + Sync>;
-
-/// A destination with something before it.
-struct Guarded<'a> {
-    inner: &'a dyn Sink,
-    before: Before,
-}
-
-struct GuardedSession {
-    inner: Box<dyn SinkSession>,
-    before: Before,
-}
-
-impl Sink for Guarded<'_> {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn method(&self) -> &'static str {
-        self.inner.method()
-    }
-
-    fn make(&self) -> Result<(), SinkError> {
-        self.inner.make()
-    }
-
-    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        (self.before)(Doing::Connect)?;
-        Ok(Box::new(GuardedSession { inner: self.inner.connect(run)?, before: Arc::clone(&self.before) }))
+impl Before {
+    fn new(before: impl Fn(Call) -> Result<(), SinkError> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self(Box::new(before)))
     }
 }
 
-impl SinkSession for GuardedSession {
-    fn algorithms(&self) -> &[Algorithm] {
-        self.inner.algorithms()
-    }
-
-    fn evidence(&self) -> Evidence {
-        self.inner.evidence()
-    }
-
-    fn measure_evidence(&self) -> Evidence {
-        self.inner.measure_evidence()
-    }
-
-    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
-        (self.before)(Doing::Stage)?;
-        self.inner.stage(batch)
-    }
-
-    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
-        (self.before)(Doing::Other)?;
-        self.inner.commit(batch)
-    }
-
-    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
-        self.inner.discard(batch)
-    }
-
-    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        (self.before)(Doing::Other)?;
-        self.inner.stat(keys)
-    }
-
-    fn measure(
-        &mut self,
-        keys: &[ObjectKey],
-        wanted: &[Algorithm],
-    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        (self.before)(Doing::Measure)?;
-        self.inner.measure(keys, wanted)
-    }
-
-    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        (self.before)(Doing::Other)?;
-        self.inner.rename(from, to)
-    }
-
-    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn Read + Send + 'a>, SinkError> {
-        (self.before)(Doing::Open)?;
-        self.inner.open(key)
-    }
-
-    fn list(
-        &mut self,
-        which: Listing<'_>,
-        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
-    ) -> Result<(), SinkError> {
-        self.inner.list(which, visit)
-    }
-
-    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
-        self.inner.remove_own(key)
-    }
-
-    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
-        self.inner.sweep(is_dead)
+impl WrapSession for Before {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        match call {
+            Call::Discard | Call::List | Call::RemoveOwn | Call::Sweep => {}
+            _ => (self.0)(call)?,
+        }
+        work()
     }
 }
 
 /// At the n-th thing of its kind the session is lost, and the next `refused` attempts to connect find nobody.
-fn away(what: Doing, at: u32, refused: u32) -> Before {
+fn away(what: Call, at: u32, refused: u32) -> Arc<Before> {
     let (done, left) = (AtomicU32::new(0), AtomicU32::new(0));
-    Arc::new(move |doing| {
-        if doing == what && done.fetch_add(1, Ordering::SeqCst) + 1 == at {
+    Before::new(move |call| {
+        if call == what && done.fetch_add(1, Ordering::SeqCst) + 1 == at {
             left.store(refused, Ordering::SeqCst);
             return Err(SinkError::new(Cause::Transient, "the connection was cut"));
         }
         let is_away = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1));
-        match (doing, is_away) {
-            (Doing::Connect, Ok(_)) => Err(SinkError::new(Cause::Unavailable, "connection refused")),
+        match (call, is_away) {
+            (Call::Connect, Ok(_)) => Err(SinkError::new(Cause::Unavailable, "connection refused")),
             (_, Ok(_)) => {
                 left.fetch_add(1, Ordering::SeqCst);
                 Err(SinkError::new(Cause::Transient, "the connection was cut"))
@@ -156,35 +59,19 @@ fn away(what: Doing, at: u32, refused: u32) -> Before {
     })
 }
 
-fn panics(what: Doing) -> Before {
-    Arc::new(move |doing| {
-        assert_ne!(doing, what, "injected");
+fn panics(what: Call) -> Arc<Before> {
+    Before::new(move |call| {
+        assert_ne!(call, what, "injected");
         Ok(())
     })
 }
 
 /// A store that cannot even be asked for an object.
-struct Panicking(Arc<dyn Source>);
+struct Panicking;
 
-impl Source for Panicking {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-
-    fn open(&self, _: &Location) -> Result<StoredObject, SourceError> {
+impl WrapSource for Panicking {
+    fn open(&self, _: &dyn Source, _: &Location) -> Result<StoredObject, SourceError> {
         panic!("injected")
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.0.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.0.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.0.check()
     }
 }
 
@@ -203,15 +90,6 @@ fn in_time<T>(work: impl FnOnce() -> T) -> T {
 }
 
 impl Bench {
-    fn break_source(&mut self) {
-        let file = DriverId("file".into());
-        let Some(Store { access: Access::Readable(inner), .. }) = self.stores.by_id.remove(&file) else {
-            panic!("it is readable")
-        };
-        let access = Access::Readable(Arc::new(Panicking(inner)));
-        self.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
-    }
-
     fn restored_by(&self, sink: &dyn Sink) -> dvb_engine::RestoreSummary {
         let options = RestoreOptions { layout: Layout::Keys, ..self.restore_options() };
         let to = FolderWriter::open(&self.out(), &options.run, OwnershipPolicy::Own).unwrap();
@@ -253,12 +131,12 @@ fn a_worker_that_waits_for_its_login_keeps_nothing_from_the_others() {
     let (connects, second) = (AtomicU32::new(0), Arc::new((Mutex::new(false), Condvar::new())));
     let others_went_on = Arc::new(AtomicBool::new(false));
     let (noted, backup) = (Arc::clone(&others_went_on), bench.backup.clone());
-    let before: Before = Arc::new(move |doing| {
+    let before = Before::new(move |call| {
         let (is_begun, begun) = &*second;
-        if doing == Doing::Stage && files::tree(&backup).len() > 40 {
+        if call == Call::Stage && files::tree(&backup).len() > 40 {
             *is_begun.lock().unwrap() = true;
             begun.notify_all();
-        } else if doing == Doing::Connect && connects.fetch_add(1, Ordering::Relaxed) == 1 {
+        } else if call == Call::Connect && connects.fetch_add(1, Ordering::Relaxed) == 1 {
             // The second batch, which is stored when the first one is.
             let waited = begun.wait_timeout_while(is_begun.lock().unwrap(), Duration::from_secs(20), |it| !*it);
             noted.store(!waited.unwrap().1.timed_out(), Ordering::Relaxed);
@@ -266,7 +144,7 @@ fn a_worker_that_waits_for_its_login_keeps_nothing_from_the_others() {
         Ok(())
     });
     let options = Options { presence_check: None, ..bench.options() };
-    let summary = bench.run_onto(&Guarded { inner: bench.sink.as_ref(), before }, &options).unwrap();
+    let summary = bench.run_onto(&wrapped(bench.sink.as_ref(), &before), &options).unwrap();
     assert_eq!(summary.ending, ExitStatus::Safe, "{summary:#?}");
     assert!(others_went_on.load(Ordering::Relaxed), "a batch waited for the login");
 }
@@ -280,12 +158,12 @@ fn the_workers_log_in_while_the_first_one_looks_around() {
     let connects = Arc::new((Mutex::new(0), Condvar::new()));
     let (seen, jobs, was_early) = (Arc::clone(&connects), options.jobs, Arc::new(AtomicBool::new(true)));
     let noted = Arc::clone(&was_early);
-    let before: Before = Arc::new(move |doing| {
+    let before = Before::new(move |call| {
         let (count, came) = &*seen;
-        if doing == Doing::Connect {
+        if call == Call::Connect {
             *count.lock().unwrap() += 1;
             came.notify_all();
-        } else if doing == Doing::Stage {
+        } else if call == Call::Stage {
             // The first thing that is stored proves that the destination is a place of its own.
             let waited = came.wait_timeout_while(count.lock().unwrap(), Duration::from_secs(20), |it| *it < jobs);
             if waited.unwrap().1.timed_out() {
@@ -294,7 +172,7 @@ fn the_workers_log_in_while_the_first_one_looks_around() {
         }
         Ok(())
     });
-    let summary = bench.run_onto(&Guarded { inner: bench.sink.as_ref(), before }, &options).unwrap();
+    let summary = bench.run_onto(&wrapped(bench.sink.as_ref(), &before), &options).unwrap();
     assert_eq!(summary.ending, ExitStatus::Safe, "{summary:#?}");
     assert!(was_early.load(Ordering::Relaxed), "the others waited with their logins");
     assert_eq!(*connects.0.lock().unwrap(), options.jobs, "a worker opened a session of its own");
@@ -302,13 +180,13 @@ fn the_workers_log_in_while_the_first_one_looks_around() {
 
 #[test]
 fn a_restore_waits_for_a_destination_that_comes_back() {
-    for doing in [Doing::Open, Doing::Connect] {
+    for call in [Call::Open, Call::Connect] {
         let bench = Bench::of_files(40);
         bench.run();
         // The second worker may find nobody at its first attempt.
-        let at = if doing == Doing::Open { 5 } else { 2 };
-        let before = away(doing, at, 2);
-        let summary = bench.restored_by(&Guarded { inner: bench.sink.as_ref(), before });
+        let at = if call == Call::Open { 5 } else { 2 };
+        let before = away(call, at, 2);
+        let summary = bench.restored_by(&wrapped(bench.sink.as_ref(), &before));
         assert_eq!((summary.ending, summary.objects.restored), (ExitStatus::Safe, 40), "{summary:#?}");
         files::assert_same(&bench.world.expected_copies(), &files::tree(&bench.out()));
     }
@@ -316,7 +194,7 @@ fn a_restore_waits_for_a_destination_that_comes_back() {
 
 #[test]
 fn a_repair_waits_for_a_destination_that_comes_back() {
-    for doing in [Doing::Measure, Doing::Open, Doing::Stage] {
+    for call in [Call::Measure, Call::Open, Call::Stage] {
         let bench = Bench::of_files(20);
         bench.run();
         for (n, file) in bench.world.files.iter().enumerate() {
@@ -327,9 +205,9 @@ fn a_repair_waits_for_a_destination_that_comes_back() {
                 _ => {}
             }
         }
-        let before = away(doing, 3, 2);
-        let summary = bench.repaired_by(&Guarded { inner: bench.sink.as_ref(), before });
-        assert_eq!((summary.ending, summary.objects.mended), (ExitStatus::Safe, 10), "{doing:?}: {summary:#?}");
+        let before = away(call, 3, 2);
+        let summary = bench.repaired_by(&wrapped(bench.sink.as_ref(), &before));
+        assert_eq!((summary.ending, summary.objects.mended), (ExitStatus::Safe, 10), "{call:?}: {summary:#?}");
         files::assert_same(&bench.world.expected_copies(), &bench.copies());
     }
 }
@@ -344,11 +222,11 @@ fn assert_is_a_mistake(ending: ExitStatus, aborted: Option<&str>) {
 #[test]
 fn a_run_ends_with_a_worker_that_breaks_down() {
     let mut bench = Bench::of_files(300);
-    let sink = Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Stage) };
+    let sink = wrapped(bench.sink.as_ref(), &panics(Call::Stage));
     let summary = in_time(|| bench.run_onto(&sink, &bench.options()).unwrap());
     assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
     assert_eq!((summary.files.pending, summary.files.catalogued), (300, 300));
-    bench.break_source();
+    bench.wrap_store(Panicking);
     let summary = in_time(|| bench.run());
     assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
     assert_eq!(bench.temporaries(), [""; 0]);
@@ -371,7 +249,7 @@ fn a_verify_ends_with_a_worker_that_breaks_down() {
     let setup = VerifySetup {
         ledger: bench.ledger.as_ref(),
         destination: &destination(),
-        sink: &Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Measure) },
+        sink: &wrapped(bench.sink.as_ref(), &panics(Call::Measure)),
         observer: &NullObserver,
         stop: &bench.stop,
     };
@@ -383,7 +261,7 @@ fn a_verify_ends_with_a_worker_that_breaks_down() {
 #[test]
 fn an_audit_ends_with_a_worker_that_breaks_down() {
     let mut bench = Bench::of_files(400);
-    bench.break_source();
+    bench.wrap_store(Panicking);
     let options = AuditOptions {
         agent: crate::bench::agent(),
         run: new_run_id(),
@@ -412,11 +290,11 @@ fn an_audit_ends_with_a_worker_that_breaks_down() {
 fn a_restore_and_a_repair_end_with_a_worker_that_breaks_down() {
     let bench = Bench::of_files(100);
     bench.run();
-    let sink = Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Open) };
+    let sink = wrapped(bench.sink.as_ref(), &panics(Call::Open));
     let summary = in_time(|| bench.restored_by(&sink));
     assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
     assert_eq!(summary.pending, 100);
-    let sink = Guarded { inner: bench.sink.as_ref(), before: panics(Doing::Measure) };
+    let sink = wrapped(bench.sink.as_ref(), &panics(Call::Measure));
     let summary = in_time(|| bench.repaired_by(&sink));
     assert_is_a_mistake(summary.ending, summary.aborted.as_deref());
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dvb_engine::{Access, ExitStatus, Options, PresenceCounts, Selection, Store, Summary};
-use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
-use dvb_storage::{Location, Shelf, Source, SourceError, StoredObject};
+use dvb_engine::{ExitStatus, Options, PresenceCounts, Selection, Summary};
+use dvb_model::{DvObjectId, Status};
+use dvb_storage::{Source, SourceError};
 use dvb_testkit::dataverse::{Expect, Schema, World};
 use dvb_testkit::temp_folder;
 
 use crate::bench::{Bench, LedgerKind};
+use crate::wrapped::WrapSource;
 
 /// Some datasets with some files each.
 fn bench_of(datasets: i64, files: i64, ledger: LedgerKind) -> Bench {
@@ -151,40 +152,18 @@ fn a_store_that_is_away_is_no_loss() {
 }
 
 /// Lists slowly, and tells what was listed.
-struct Slow {
-    inner: Arc<dyn Source>,
-    listed: Arc<Mutex<Vec<String>>>,
-}
+struct Slow(Arc<Mutex<Vec<String>>>);
 
-impl Source for Slow {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        self.inner.open(at)
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.inner.size(at)
-    }
-
-    fn shelf(&self, at: &Location) -> Option<Shelf> {
-        self.inner.shelf(at)
-    }
-
-    fn sizes(&self, folder: &str, wanted: &mut HashMap<String, Option<u64>>) -> Result<(), SourceError> {
-        self.listed.lock().unwrap().push(folder.to_owned());
+impl WrapSource for Slow {
+    fn sizes(
+        &self,
+        store: &dyn Source,
+        folder: &str,
+        wanted: &mut HashMap<String, Option<u64>>,
+    ) -> Result<(), SourceError> {
+        self.0.lock().unwrap().push(folder.to_owned());
         std::thread::sleep(Duration::from_millis(100));
-        self.inner.sizes(folder, wanted)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.inner.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.inner.check()
+        store.sizes(folder, wanted)
     }
 }
 
@@ -192,11 +171,8 @@ impl Source for Slow {
 fn the_next_night_goes_on_where_there_was_no_more_time() {
     let mut bench = bench_of(90, 1, LedgerKind::Postgres);
     bench.run();
-    let file = DriverId("file".into());
-    let Some(Store { access: Access::Readable(inner), .. }) = bench.stores.by_id.remove(&file) else { panic!() };
     let listed = Arc::<Mutex<Vec<String>>>::default();
-    let access = Access::Readable(Arc::new(Slow { inner, listed: Arc::clone(&listed) }));
-    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+    bench.wrap_store(Slow(Arc::clone(&listed)));
     // The last one is missed by the night whose turn it is.
     let last = bench.world.files.iter().max_by_key(|it| it.copies[0].0.clone()).unwrap();
     fs::remove_file(bench.source_of(&last.copies[0].0)).unwrap();

@@ -16,7 +16,8 @@ use dvb_testkit::dataverse::{Expect, Schema};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, GONE, LedgerKind, TAKEN, destination, new_ledger, target};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
+use crate::wrapped::wrapped;
 use crate::{orphans, verify};
 
 fn options(bench: &Bench) -> RebuildOptions {
@@ -263,7 +264,7 @@ fn a_rebuild_that_broke_off_anywhere_is_done_again() {
     for at in 0.. {
         bench = without_ledger_number(bench, at);
         let plan = Arc::new(Plan { fault: Fault::Death, at, done: AtomicU32::new(0) });
-        let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+        let faulty = wrapped(bench.sink.as_ref(), &plan);
         let first = rebuild_by(&bench, &faulty, &options(&bench));
         if plan.has_failed() {
             assert!(first.is_err() || first.unwrap().ending == ExitStatus::Unreachable, "at {at}");

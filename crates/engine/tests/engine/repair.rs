@@ -17,8 +17,9 @@ use dvb_testkit::dataverse::{DataTable, Schema, Stored, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination, new_ledger, sink_at};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
 use crate::rebuild;
+use crate::wrapped::wrapped;
 
 /// A bench with a second destination.
 struct Two {
@@ -294,7 +295,7 @@ fn whatever_fails_on_the_way_the_next_repair_ends_it() {
             fs::remove_file(two.first(2)).unwrap();
             fs::write(two.second(3), "rotten").unwrap();
             let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
-            let faulty = Faulty { inner: two.bench.sink.as_ref(), plan: Arc::clone(&plan) };
+            let faulty = wrapped(two.bench.sink.as_ref(), &plan);
             let files = (0..4).map(|it| two.id(it)).collect();
             let first = two.repair_by(&faulty, true, Selection { files, ..Selection::default() }).unwrap();
             // What is at a name is whole, or what was there before; what is recorded as mended is mended.

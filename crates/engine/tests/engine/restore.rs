@@ -4,23 +4,22 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use dvb_engine::{
-    CancelToken, Event, ExitStatus, Goal, Hint, Layout, NullObserver, Observer, RestoreError, RestoreOptions,
-    RestoreSetup, RestoreSummary, RunError, Selection, SinkAt, StoreWriters, Stores, new_run_id, restore,
+    Access, CancelToken, Event, ExitStatus, Goal, Hint, Layout, NoStore, NullObserver, Observer, RestoreError,
+    RestoreOptions, RestoreSetup, RestoreSummary, RunError, Selection, SinkAt, StoreWriters, new_run_id, restore,
 };
 use dvb_fs::{FileStoreWriter, FolderWriter, OwnershipPolicy};
 use dvb_model::{DestinationName, DriverId, DvObjectId, ObjectKey, RunId};
-use dvb_storage::{
-    Cause, Expected, Folder, Location, Placed, PutError, Sink, SinkError, Source, SourceError, StoreWriter,
-    StoredObject, Target,
-};
+use dvb_storage::{Cause, Expected, Folder, Placed, PutError, Sink, SinkError, StoreWriter, StoredObject, Target};
 use dvb_testkit::dataverse::{Expect, Label, Schema, Version, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination, sink_at};
+use crate::wrapped::Away;
 
 /// Counts what is read of the destinations, and may give the stop.
 struct Watch<'a> {
@@ -723,68 +722,29 @@ fn a_selection_is_all_that_comes_back() {
 
 #[test]
 fn what_a_store_has_to_tell_is_passed_on() {
-    let bench = crate::audit::telling(Bench::of_files(1));
+    let mut bench = Bench::of_files(1);
+    bench.wrap_store(crate::audit::Telling);
     bench.run();
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!(summary.notes, ["store file: its objects lie in another bucket"]);
 }
 
-/// A store that does not answer.
-struct Silence;
-
-impl Silence {
-    fn error() -> SourceError {
-        SourceError::new(Cause::Transient, "no answer")
-    }
-}
-
-impl Source for Silence {
-    fn describe(&self) -> String {
-        "silence".into()
-    }
-
-    fn open(&self, _: &Location) -> Result<StoredObject, SourceError> {
-        Err(Self::error())
-    }
-
-    fn size(&self, _: &Location) -> Result<Option<u64>, SourceError> {
-        Err(Self::error())
-    }
-
-    fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        Err(Self::error())
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        Err(Self::error())
-    }
-}
-
 #[test]
 fn a_folder_serves_where_the_store_cannot_be_had_at_all() {
-    let bench = Bench::of_files(3);
+    let mut bench = Bench::of_files(3);
     bench.run();
     let expected = bench.world.expected_copies();
-    let mut stores = Stores { default: DriverId("file".into()), by_id: bench.stores.by_id.clone() };
-    if let Some(store) = stores.by_id.get_mut(&DriverId("file".into())) {
-        store.access = dvb_engine::Access::Unavailable(dvb_engine::NoStore::misconfigured("the disk is gone"));
-    }
-    let bench = Bench { stores, ..bench };
+    bench.set_access(Access::Unavailable(NoStore::misconfigured("the disk is gone")));
     assert_eq!(bench.give_to_folder(&bench.restore_options()).unwrap().exit_code, 0);
     files::assert_same(&expected, &files::tree(&bench.out()));
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::Usage, 3));
-    let mut bench = bench;
     // So does one that is there and does not answer.
-    if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
-        store.access = dvb_engine::Access::Readable(std::sync::Arc::new(Silence));
-    }
+    bench.set_access(Access::Readable(Arc::new(Away { cause: Cause::Transient, is_there: false })));
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::Unreachable, 3));
     // One that is never read: trying again later would not help.
-    if let Some(store) = bench.stores.by_id.get_mut(&DriverId("file".into())) {
-        store.access = dvb_engine::Access::Reference("not ours to read".into());
-    }
+    bench.set_access(Access::Reference("not ours to read".into()));
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.ending, summary.objects.failed), (ExitStatus::NotSafe, 3));
 }

@@ -10,16 +10,15 @@ use std::sync::atomic::AtomicU32;
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject};
 use dvb_catalog::{Catalog, Detail, Entry, SnapshotCatalog, SnapshotHeader, SnapshotLink};
 use dvb_engine::{ExitStatus, NullObserver, Options, Selection, Setup, Summary, Which, run};
-use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
-use dvb_model::{DvObjectId, ObjectKey, RunId, Status};
-use dvb_storage::{
-    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
-};
+use dvb_fixity::{Algorithm, Measured};
+use dvb_model::{DvObjectId, Status};
+use dvb_storage::{Cause, SinkError};
 use dvb_testkit::dataverse::Schema;
 use dvb_testkit::files;
 
 use crate::bench::{Bench, LedgerKind, destination, sink_at};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
+use crate::wrapped::{Call, OnConnect, WrapSession, wrapped};
 use crate::{rebuild, verify};
 
 /// The snapshots at the destination, the oldest first.
@@ -202,31 +201,6 @@ fn a_catalogue_that_changed_is_news_though_nothing_is_due() {
     assert_eq!(bench.run().snapshot, second.snapshot);
 }
 
-/// Does something to the installation when its first object is staged: the catalogue is read by then.
-struct Meanwhile<'a> {
-    inner: &'a dyn Sink,
-    happens: &'a (dyn Fn() + Sync),
-}
-
-impl Sink for Meanwhile<'_> {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn method(&self) -> &'static str {
-        self.inner.method()
-    }
-
-    fn make(&self) -> Result<(), SinkError> {
-        self.inner.make()
-    }
-
-    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        (self.happens)();
-        self.inner.connect(run)
-    }
-}
-
 #[test]
 fn the_catalogue_of_a_snapshot_is_the_one_that_the_run_worked_by() {
     let bench = Bench::of_files(3);
@@ -235,7 +209,7 @@ fn the_catalogue_of_a_snapshot_is_the_one_that_the_run_worked_by() {
         bench.database.execute("UPDATE datafile SET checksumvalue = repeat('0', 32), restricted = true");
     };
     let summary =
-        bench.run_onto(&Meanwhile { inner: bench.sink.as_ref(), happens: &happens }, &bench.options()).unwrap();
+        bench.run_onto(&OnConnect { inner: bench.sink.as_ref(), happens: &happens }, &bench.options()).unwrap();
     assert_eq!(summary.files.copied, 3);
     // A verdict stands beside the row that it is about.
     assert_eq!(entries(&SnapshotCatalog::new(path(&bench, &link(&summary).name))), expected);
@@ -336,91 +310,23 @@ fn what_verify_finds_damaged_is_news_and_nothing_else_of_it() {
     assert_eq!(keys(&held.damaged).collect::<Vec<_>>(), [key]);
 }
 
-/// May write and read, and not list.
-struct Blind<'a>(&'a dyn Sink);
+/// May write and read, and neither list nor remove.
+struct Blind;
 
-struct BlindSession(Box<dyn SinkSession>);
-
-impl Sink for Blind<'_> {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-
-    fn method(&self) -> &'static str {
-        self.0.method()
-    }
-
-    fn make(&self) -> Result<(), SinkError> {
-        self.0.make()
-    }
-
-    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        Ok(Box::new(BlindSession(self.0.connect(run)?)))
-    }
-}
-
-impl SinkSession for BlindSession {
-    fn algorithms(&self) -> &[Algorithm] {
-        self.0.algorithms()
-    }
-
-    fn evidence(&self) -> Evidence {
-        self.0.evidence()
-    }
-
-    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
-        self.0.stage(batch)
-    }
-
-    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
-        self.0.commit(batch)
-    }
-
-    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
-        self.0.discard(batch)
-    }
-
-    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        self.0.stat(keys)
-    }
-
-    fn measure(
-        &mut self,
-        keys: &[ObjectKey],
-        wanted: &[Algorithm],
-    ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        self.0.measure(keys, wanted)
-    }
-
-    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        self.0.rename(from, to)
-    }
-
-    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn std::io::Read + Send + 'a>, SinkError> {
-        self.0.open(key)
-    }
-
-    fn list(
-        &mut self,
-        _: Listing<'_>,
-        _: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
-    ) -> Result<(), SinkError> {
-        Err(SinkError::new(Cause::Forbidden, "this account may not list"))
-    }
-
-    fn remove_own(&mut self, _: &ObjectKey) -> Result<(), SinkError> {
-        Err(SinkError::new(Cause::Forbidden, "this account may not remove"))
-    }
-
-    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
-        self.0.sweep(is_dead)
+impl WrapSession for Blind {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        match call {
+            Call::List => Err(SinkError::new(Cause::Forbidden, "this account may not list")),
+            Call::RemoveOwn => Err(SinkError::new(Cause::Forbidden, "this account may not remove")),
+            _ => work(),
+        }
     }
 }
 
 #[test]
 fn an_account_that_may_neither_list_nor_remove_leaves_a_chain() {
     let bench = Bench::of_files(2);
-    let blind = Blind(bench.sink.as_ref());
+    let blind = wrapped(bench.sink.as_ref(), &Arc::new(Blind));
     let first = bench.run_onto(&blind, &bench.options()).unwrap();
     bench.database.execute("UPDATE datafile SET restricted = true");
     let second = bench.run_onto(&blind, &bench.options()).unwrap();
@@ -529,7 +435,7 @@ fn a_destination_that_dies_before_it_is_unreachable_and_the_next_run_writes_it()
     for at in 2.. {
         let bench = Bench::of_files(1);
         let plan = Arc::new(Plan { fault: Fault::Death, at, done: AtomicU32::new(0) });
-        let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+        let faulty = wrapped(bench.sink.as_ref(), &plan);
         let summary = bench.run_onto(&faulty, &Options { jobs: 1, ..bench.options() }).unwrap();
         if summary.exit_code == 0 {
             assert!(at > 3);

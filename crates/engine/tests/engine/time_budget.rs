@@ -8,17 +8,18 @@ use std::time::{Duration, Instant};
 
 use dvb_catalog::{Catalog, Detail, Entry, PostgresCatalog};
 use dvb_engine::{
-    Access, AuditOptions, AuditSetup, ENDS_WITHIN, ExitStatus, NullObserver, Options, Selection, Setup, Store, audit,
+    Access, AuditOptions, AuditSetup, ENDS_WITHIN, ExitStatus, NullObserver, Options, Selection, Setup, audit,
     new_run_id, run,
 };
 use dvb_ledger::{Ledger, PostgresLedger};
-use dvb_model::{DriverId, RunId, Status, StoreKind};
+use dvb_model::{RunId, Status};
 use dvb_storage::{Location, Sink, SinkError, SinkSession, Source, SourceError, StoredObject};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::postgres::{Frozen, Server};
 use dvb_testkit::temp_folder;
 
 use crate::bench::{Bench, LedgerKind};
+use crate::wrapped::{OnConnect, WrapSource};
 
 /// Longer than anything may take: a test that comes here fails instead of hanging.
 const FOREVER: Duration = Duration::from_secs(100);
@@ -27,7 +28,6 @@ const SLACK: Duration = Duration::from_secs(15);
 
 /// Gives a first byte of one object, and then nothing until it is interrupted.
 struct Hung {
-    inner: Arc<dyn Source>,
     name: String,
     interrupted: Arc<(Mutex<bool>, Condvar)>,
 }
@@ -47,31 +47,15 @@ impl Read for HungBody {
     }
 }
 
-impl Source for Hung {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
+impl WrapSource for Hung {
+    fn open(&self, store: &dyn Source, at: &Location) -> Result<StoredObject, SourceError> {
         if format!("{:?}", at.object).contains(&self.name) {
             return Ok(StoredObject { size: 9, body: Box::new(HungBody(Arc::clone(&self.interrupted), false)) });
         }
-        self.inner.open(at)
+        store.open(at)
     }
 
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.inner.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.inner.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.inner.check()
-    }
-
-    fn interrupt(&self) {
+    fn interrupt(&self, _: &dyn Source) {
         *self.interrupted.0.lock().unwrap() = true;
         self.interrupted.1.notify_all();
     }
@@ -104,14 +88,7 @@ impl Sink for Noting<'_> {
 
 /// Puts a store that hangs at the object of this number in the place of the one of files; gives that one.
 fn hang_at(bench: &mut Bench, number: i64) -> Arc<dyn Source> {
-    let file = DriverId("file".into());
-    let Some(Access::Readable(inner)) = bench.stores.by_id.remove(&file).map(|it| it.access) else {
-        panic!("it is readable")
-    };
-    let name = World::object_name(number);
-    let hung = Hung { inner: Arc::clone(&inner), name, interrupted: Arc::default() };
-    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access: Access::Readable(Arc::new(hung)) });
-    inner
+    bench.wrap_store(Hung { name: World::object_name(number), interrupted: Arc::default() })
 }
 
 #[test]
@@ -128,8 +105,7 @@ fn a_store_that_hangs_does_not_hold_a_run_beyond_its_budget() {
     assert!(summary.files.pending > 0);
     let recorded = bench.details().values().filter(|it| it.status == Status::Ok).count() as u64;
     assert_eq!((recorded, bench.copies().len() as u64), (summary.files.copied, summary.files.copied));
-    let access = Access::Readable(healthy);
-    bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
+    bench.set_access(Access::Readable(healthy));
     let rest = bench.run();
     assert_eq!((rest.exit_code, rest.files.copied + rest.files.unchanged), (0, 6));
 }
@@ -200,29 +176,6 @@ impl Freezer<'_> {
     }
 }
 
-/// Stops the ledger's server as soon as there is something to be recorded.
-struct FreezingSink<'a>(&'a dyn Sink, &'a Freezer<'a>);
-
-impl Sink for FreezingSink<'_> {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-
-    fn method(&self) -> &'static str {
-        self.0.method()
-    }
-
-    fn make(&self) -> Result<(), SinkError> {
-        self.0.make()
-    }
-
-    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        let session = self.0.connect(run);
-        self.1.freeze();
-        session
-    }
-}
-
 #[test]
 fn a_ledger_whose_server_is_stopped_does_not_hold_a_run_beyond_its_budget() {
     let mut bench = Bench::of_files(6);
@@ -231,7 +184,8 @@ fn a_ledger_whose_server_is_stopped_does_not_hold_a_run_beyond_its_budget() {
     ledger.migrate().unwrap();
     bench.ledger = Box::new(ledger);
     let freezer = Freezer(&server, Mutex::default());
-    let sink = FreezingSink(bench.sink.as_ref(), &freezer);
+    // As soon as there is something to be recorded.
+    let sink = OnConnect { inner: bench.sink.as_ref(), happens: &|| freezer.freeze() };
     let (began, budget) = (Instant::now(), Duration::from_secs(5));
     let ended = bench.run_onto(&sink, &Options { time_budget: Some(budget), ..bench.options() });
     assert!(began.elapsed() < budget + ENDS_WITHIN + SLACK, "{:?}", began.elapsed());

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
-use dvb_engine::{Access, ExitStatus, NullObserver, Options, RunError, Setup, Store, Summary, run_together};
+use dvb_engine::{ExitStatus, NullObserver, Options, RunError, Setup, Summary, run_together};
 use dvb_ledger::Holder;
-use dvb_model::{DestinationName, DriverId, RunId, StoreKind};
+use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Location, Sink, Source, SourceError, StoredObject};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, GONE, LedgerKind, sink_at};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
+use crate::wrapped::{WrapSource, wrapped};
 
 /// Counts how often each object is opened.
-struct Counting(Arc<dyn Source>, Arc<Mutex<BTreeMap<String, u32>>>);
+struct Counting(Arc<Mutex<BTreeMap<String, u32>>>);
 
 /// Counts when more than the one byte is read that shows whether the store can be read at all.
 struct Counted {
@@ -34,37 +35,17 @@ impl std::io::Read for Counted {
     }
 }
 
-impl Source for Counting {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        let StoredObject { size, body } = self.0.open(at)?;
-        let counted = Counted { body, name: format!("{at:?}"), opens: Arc::clone(&self.1), is_counted: false };
+impl WrapSource for Counting {
+    fn open(&self, store: &dyn Source, at: &Location) -> Result<StoredObject, SourceError> {
+        let StoredObject { size, body } = store.open(at)?;
+        let counted = Counted { body, name: format!("{at:?}"), opens: Arc::clone(&self.0), is_counted: false };
         Ok(StoredObject { size, body: Box::new(counted) })
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.0.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.0.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.0.check()
     }
 }
 
 fn count_opens(bench: &mut Bench) -> Arc<Mutex<BTreeMap<String, u32>>> {
     let opens = Arc::default();
-    let file = DriverId("file".into());
-    let store = bench.stores.by_id.remove(&file).unwrap();
-    let Access::Readable(inner) = store.access else { panic!("it is readable") };
-    let access = Access::Readable(Arc::new(Counting(inner, Arc::clone(&opens))));
-    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+    bench.wrap_store(Counting(Arc::clone(&opens)));
     opens
 }
 
@@ -182,7 +163,7 @@ fn one_that_dies_at_any_operation_leaves_the_other_whole() {
         let bench = Bench::of_files(9);
         let target = second(&bench);
         let plan = Arc::new(Plan { fault: Fault::Death, at, done: AtomicU32::new(0) });
-        let dying = Faulty { inner: target.as_ref(), plan };
+        let dying = wrapped(target.as_ref(), &plan);
         let results = run_both(&bench, bench.sink.as_ref(), &dying);
         let [Ok(first), Ok(_)] = results.as_slice() else { panic!("{results:?}") };
         assert_eq!((first.ending, first.files.copied), (ExitStatus::Safe, 9), "after a death at {at}");

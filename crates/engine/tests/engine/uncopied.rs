@@ -1,19 +1,19 @@
 //! What no destination has a good copy of: a restore judges what is there, and waves nothing through.
 
 use std::fs;
-use std::sync::Arc;
 
 use dvb_engine::{
-    Access, ExitStatus, NullObserver, Options, RepairFault, RepairOptions, RepairSetup, RestoreOptions, RestoreSummary,
-    Selection, SinkAt, Store, repair,
+    ExitStatus, NullObserver, Options, RepairFault, RepairOptions, RepairSetup, RestoreOptions, RestoreSummary,
+    Selection, SinkAt, repair,
 };
-use dvb_model::{DriverId, DvObjectId, Status, StoreKind};
-use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
+use dvb_model::{DvObjectId, Status};
+use dvb_storage::{Cause, Location, SourceError};
 use dvb_testkit::dataverse::{DataTable, Schema, Stored, World};
 use dvb_testkit::temp_folder;
 
 use crate::bench::{Bench, LedgerKind, destination};
 use crate::verify::verified;
+use crate::wrapped::WrapSource;
 
 /// One of three is damaged from the start, so that no destination ever gets it.
 fn damaged_from_the_start() -> (Bench, DvObjectId) {
@@ -112,52 +112,22 @@ fn a_saved_original_that_is_damaged_on_every_side_is_told_beside_a_good_tab() {
     assert_eq!((summary.objects.already_good, summary.objects.failed), (1, 1), "{summary:#?}");
 }
 
-/// A store that says nothing of one object.
-struct Deaf {
-    inner: Arc<dyn Source>,
-    name: String,
-}
+/// A store that says nothing of one object, by the end of its key.
+struct Deaf(String);
 
-impl Deaf {
-    fn hear(&self, at: &Location) -> Result<(), SourceError> {
-        let is_it = at.key().is_ok_and(|it| it.as_str().ends_with(&self.name));
+impl WrapSource for Deaf {
+    fn before(&self, at: Option<&Location>) -> Result<(), SourceError> {
+        let key = at.and_then(|it| it.key().ok());
+        let is_it = key.is_some_and(|it| it.as_str().ends_with(&self.0));
         if is_it { Err(SourceError::new(Cause::Transient, "the store does not answer")) } else { Ok(()) }
-    }
-}
-
-impl Source for Deaf {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn open(&self, at: &Location) -> Result<StoredObject, SourceError> {
-        self.hear(at)?;
-        self.inner.open(at)
-    }
-
-    fn size(&self, at: &Location) -> Result<Option<u64>, SourceError> {
-        self.hear(at)?;
-        self.inner.size(at)
-    }
-
-    fn members(&self, at: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.hear(at)?;
-        self.inner.members(at)
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        self.inner.check()
     }
 }
 
 #[test]
 fn a_file_that_cannot_be_looked_at_is_not_called_missing() {
     let (mut bench, id) = damaged_from_the_start();
-    let file = DriverId("file".into());
-    let Access::Readable(inner) = bench.stores.by_id.remove(&file).unwrap().access else { panic!("readable") };
     let name = bench.world.files[1].copies[0].0.rsplit_once('/').unwrap().1.to_owned();
-    let access = Access::Readable(Arc::new(Deaf { inner, name }));
-    bench.stores.by_id.insert(file, Store { kind: StoreKind::File, access });
+    bench.wrap_store(Deaf(name));
     let summary = bench.give_in_place(&bench.missing());
     assert_eq!((summary.failures_total, summary.failures[0].data_file_id), (1, Some(id)), "{summary:#?}");
     assert!(summary.failures[0].reason.contains("the store does not answer"), "{summary:#?}");

@@ -3,42 +3,12 @@
 use std::fs;
 use std::sync::Arc;
 
-use dvb_engine::{Access, ExitStatus, NoStore, Options, Store};
-use dvb_model::{DriverId, Status, StoreKind};
-use dvb_storage::{Cause, Location, Source, SourceError, StoredObject};
+use dvb_engine::{Access, ExitStatus, NoStore, Options};
+use dvb_model::{DriverId, Status};
+use dvb_storage::Cause;
 
 use crate::bench::Bench;
-
-/// Answers to nothing but the question whether it is there.
-struct Away(Cause);
-
-impl Away {
-    fn error<T>(&self) -> Result<T, SourceError> {
-        Err(SourceError::new(self.0, "injected"))
-    }
-}
-
-impl Source for Away {
-    fn describe(&self) -> String {
-        "away".into()
-    }
-
-    fn open(&self, _: &Location) -> Result<StoredObject, SourceError> {
-        self.error()
-    }
-
-    fn size(&self, _: &Location) -> Result<Option<u64>, SourceError> {
-        self.error()
-    }
-
-    fn members(&self, _: &Location) -> Result<Option<Vec<String>>, SourceError> {
-        self.error()
-    }
-
-    fn check(&self) -> Result<(), SourceError> {
-        Ok(())
-    }
-}
+use crate::wrapped::Away;
 
 #[test]
 fn an_outage_takes_no_verdict_away() {
@@ -61,15 +31,15 @@ fn an_outage_takes_no_verdict_away() {
     let of = |n: usize| before[&ids[n]].status;
     assert_eq!([of(0), of(1), of(2)], [Status::FailChecksum, Status::FailRead, Status::Ok]);
 
-    let readable = |it: Cause| Access::Readable(Arc::new(Away(it)));
+    let readable = |cause| Access::Readable(Arc::new(Away { cause, is_there: true }));
     let accesses = [
         Access::Unavailable(NoStore { cause: Cause::Unavailable, why: "the disk is gone".into() }),
         readable(Cause::Transient),
         readable(Cause::Unavailable),
     ];
-    let here = bench.stores.by_id.remove(&DriverId("file".into())).unwrap();
+    let here = bench.stores.by_id[&DriverId("file".into())].access.clone();
     for access in accesses {
-        bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
+        bench.set_access(access);
         let run = bench.run();
         assert_eq!(run.ending, ExitStatus::Unreachable, "{run:#?}");
         assert_eq!(bench.details(), before, "{run:#?}");
@@ -85,11 +55,10 @@ fn an_outage_takes_no_verdict_away() {
     }
 
     // Nor by an account that may not read any more: a store of which nothing can be read is the wrong one.
-    let access = readable(Cause::Forbidden);
-    bench.stores.by_id.insert(DriverId("file".into()), Store { kind: StoreKind::File, access });
+    bench.set_access(readable(Cause::Forbidden));
     assert_eq!(bench.run().ending, ExitStatus::Refused);
     assert_eq!(bench.details(), before);
-    bench.stores.by_id.insert(DriverId("file".into()), here);
+    bench.set_access(here);
     fs::write(path(&bench, 0), "content 0").unwrap();
     fs::write(path(&bench, 1), "content 1").unwrap();
     assert_eq!(bench.run().ending, ExitStatus::Safe);

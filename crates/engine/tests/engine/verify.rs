@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,17 +11,16 @@ use dvb_engine::{
     CancelToken, ExitStatus, NullObserver, Options, RunError, Selection, VerifyOptions, VerifySetup, VerifySummary,
     new_run_id, verify,
 };
-use dvb_fixity::{Algorithm, Evidence, Measured, Proved};
+use dvb_fixity::{Algorithm, Measured};
 use dvb_ledger::Holder;
 use dvb_model::{DriverId, DvObjectId, ObjectKey, RunId, Status};
-use dvb_storage::{
-    Cause, CommitRequest, Existing, Listed, Listing, Sink, SinkError, SinkSession, StageRequest, Staged, Unstaged,
-};
+use dvb_storage::{Cause, Sink, SinkError, SinkSession};
 use dvb_testkit::dataverse::{Schema, World};
 use dvb_testkit::files;
 
 use crate::bench::{Bench, LOST, LedgerKind, destination};
-use crate::faults::{Fault, Faulty, Plan};
+use crate::faults::{Fault, Plan};
+use crate::wrapped::{Call, WrapSession, wrapped};
 
 pub(crate) fn options() -> VerifyOptions {
     VerifyOptions {
@@ -286,83 +284,29 @@ fn a_destination_that_cannot_be_had_is_no_damage() {
 }
 
 /// Answers for a key as often as told with an error, or with other bytes.
-struct Moody<'a> {
-    inner: &'a dyn Sink,
+struct Moody {
     key: ObjectKey,
     cause: Option<Cause>,
-    times: Arc<AtomicU32>,
+    times: AtomicU32,
     /// Told to stop when a copy is opened.
     stop: Option<CancelToken>,
 }
 
-struct MoodySession {
-    inner: Box<dyn SinkSession>,
-    key: ObjectKey,
-    cause: Option<Cause>,
-    times: Arc<AtomicU32>,
-    stop: Option<CancelToken>,
-}
-
-impl Sink for Moody<'_> {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn method(&self) -> &'static str {
-        self.inner.method()
-    }
-
-    fn make(&self) -> Result<(), SinkError> {
-        self.inner.make()
-    }
-
-    fn connect(&self, run: &RunId) -> Result<Box<dyn SinkSession>, SinkError> {
-        let (key, times) = (self.key.clone(), Arc::clone(&self.times));
-        Ok(Box::new(MoodySession {
-            inner: self.inner.connect(run)?,
-            key,
-            cause: self.cause,
-            times,
-            stop: self.stop.clone(),
-        }))
-    }
-}
-
-impl SinkSession for MoodySession {
-    fn algorithms(&self) -> &[Algorithm] {
-        self.inner.algorithms()
-    }
-
-    fn evidence(&self) -> Evidence {
-        self.inner.evidence()
-    }
-
-    fn measure_evidence(&self) -> Evidence {
-        self.inner.measure_evidence()
-    }
-
-    fn stage(&mut self, batch: Vec<StageRequest>) -> Result<Vec<Result<Staged, Unstaged>>, SinkError> {
-        self.inner.stage(batch)
-    }
-
-    fn commit(&mut self, batch: Vec<CommitRequest>) -> Result<Vec<Result<Proved, Unstaged>>, SinkError> {
-        self.inner.commit(batch)
-    }
-
-    fn discard(&mut self, batch: Vec<Staged>) -> Result<(), SinkError> {
-        self.inner.discard(batch)
-    }
-
-    fn stat(&mut self, keys: &[ObjectKey]) -> Result<Vec<Result<Option<Existing>, SinkError>>, SinkError> {
-        self.inner.stat(keys)
+impl WrapSession for Moody {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        if let (Call::Open, Some(stop)) = (call, &self.stop) {
+            stop.signal(2);
+        }
+        work()
     }
 
     fn measure(
-        &mut self,
+        &self,
+        session: &mut dyn SinkSession,
         keys: &[ObjectKey],
         wanted: &[Algorithm],
     ) -> Result<Vec<Result<Measured, SinkError>>, SinkError> {
-        let mut answers = self.inner.measure(keys, wanted)?;
+        let mut answers = session.measure(keys, wanted)?;
         for (key, answer) in keys.iter().zip(&mut answers) {
             let is_moody = *key == self.key
                 && self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok();
@@ -374,37 +318,6 @@ impl SinkSession for MoodySession {
             }
         }
         Ok(answers)
-    }
-
-    fn list_own(&mut self, prefix: &str) -> Result<Vec<String>, SinkError> {
-        self.inner.list_own(prefix)
-    }
-
-    fn rename(&mut self, from: &ObjectKey, to: &ObjectKey) -> Result<(), SinkError> {
-        self.inner.rename(from, to)
-    }
-
-    fn open<'a>(&'a mut self, key: &ObjectKey) -> Result<Box<dyn std::io::Read + Send + 'a>, SinkError> {
-        if let Some(stop) = &self.stop {
-            stop.signal(2);
-        }
-        self.inner.open(key)
-    }
-
-    fn list(
-        &mut self,
-        which: Listing<'_>,
-        visit: &mut dyn FnMut(Result<Listed, SinkError>) -> ControlFlow<()>,
-    ) -> Result<(), SinkError> {
-        self.inner.list(which, visit)
-    }
-
-    fn remove_own(&mut self, key: &ObjectKey) -> Result<(), SinkError> {
-        self.inner.remove_own(key)
-    }
-
-    fn sweep(&mut self, is_dead: &dyn Fn(&RunId) -> bool) -> Result<u64, SinkError> {
-        self.inner.sweep(is_dead)
     }
 }
 
@@ -422,9 +335,8 @@ fn what_may_pass_is_never_called_damaged() {
         (Some(Cause::Forbidden), 99, (1, 3)),
         (None, 99, (4, 3)),
     ] {
-        let sink =
-            Moody { inner: bench.sink.as_ref(), key: key.clone(), cause, times: Arc::new(times.into()), stop: None };
-        let summary = try_verify(&bench, &sink, &options()).unwrap();
+        let moody = Arc::new(Moody { key: key.clone(), cause, times: times.into(), stop: None });
+        let summary = try_verify(&bench, &wrapped(bench.sink.as_ref(), &moody), &options()).unwrap();
         assert_eq!((summary.exit_code, summary.copies.good), expected, "{cause:?} {times}: {summary:#?}");
         let is_ok = bench.details()[&bench.world.files[1].id].status == Status::Ok;
         assert_eq!(is_ok, expected.0 != 4, "{cause:?} {times}");
@@ -440,7 +352,7 @@ fn a_fault_at_any_operation_makes_nothing_damaged_and_hides_no_damage() {
             bench.run();
             fs::remove_file(bench.backup.join(&bench.world.files[3].copies[0].0)).unwrap();
             let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
-            let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+            let faulty = wrapped(bench.sink.as_ref(), &plan);
             let first = try_verify(&bench, &faulty, &VerifyOptions { jobs: 1, ..options() }).unwrap();
             let has_failed = plan.done.load(Ordering::SeqCst) > at;
             if fault == Fault::Death && has_failed {
@@ -609,7 +521,7 @@ fn a_fault_at_any_operation_of_mending_loses_no_bytes() {
             let rotten = bench.copies()[key].clone();
             assert_eq!(verified(&bench).exit_code, 4);
             let plan = Arc::new(Plan { fault, at, done: AtomicU32::new(0) });
-            let faulty = Faulty { inner: bench.sink.as_ref(), plan: Arc::clone(&plan) };
+            let faulty = wrapped(bench.sink.as_ref(), &plan);
             bench.run_onto(&faulty, &Options { jobs: 1, ..bench.options() }).unwrap();
             let is_kept = || {
                 let kept = bad_copies(&bench).get(key) == Some(&rotten);
@@ -663,8 +575,8 @@ fn a_signal_does_not_wait_for_the_end_of_a_long_copy() {
     let good = verified(&bench);
     assert_eq!((good.copies.good, good.bytes), (1, 65 << 20));
     let stop = Some(bench.stop.clone());
-    let sink = Moody { inner: bench.sink.as_ref(), key: key.clone(), cause: None, times: Arc::default(), stop };
-    let ended = try_verify(&bench, &sink, &options()).unwrap();
+    let moody = Arc::new(Moody { key: key.clone(), cause: None, times: AtomicU32::default(), stop });
+    let ended = try_verify(&bench, &wrapped(bench.sink.as_ref(), &moody), &options()).unwrap();
     assert_eq!((ended.exit_code, ended.copies.left), (130, 1));
     bench.stop.signal(0);
     flip(&bench.backup.join(key.as_str()));
