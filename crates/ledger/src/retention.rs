@@ -7,16 +7,16 @@ use crate::{CopyRecord, LedgerError};
 /// A proved copy, with its lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockedCopy {
-    /// The copy.
+    /// The copy, as the ledger has it.
     pub copy: CopyRecord,
-    /// Until when it cannot be deleted, as the destination last told; `None` where that is not known.
+    /// Until when it cannot be deleted, as the destination last told, RFC 3339 UTC; `None` where that is not known.
     pub locked_until: Option<String>,
 }
 
 /// What is known of the locks at a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
-    /// When the first of them ends.
+    /// When the first of them ends, RFC 3339 UTC.
     pub earliest: String,
     /// Proved copies of which no lock is known.
     pub unlocked: u64,

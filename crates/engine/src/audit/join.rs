@@ -103,10 +103,10 @@ struct Note {
     out_of_reach: BTreeSet<DriverId>,
 }
 
-/// One host's part.
+/// What one host works with, in an audit that several share.
 struct SharedAudit<'a> {
     setup: &'a AuditSetup<'a>,
-    /// Those of all.
+    /// The options as all hosts have them: the run's name is the shared one.
     options: &'a AuditOptions,
     member: &'a Member<'a>,
 }

@@ -45,7 +45,7 @@ impl<'a> Copies<'a> {
         Self { at, wanted: Some(wanted), part, after: None, page: Vec::new().into_iter() }
     }
 
-    /// These alone.
+    /// The copies of this list alone; the ledger is not asked for others.
     pub(crate) fn listed(at: DestinationContext<'a>, list: Vec<LedgerCopy>) -> Self {
         Self { at, wanted: None, part: Part::End, after: None, page: list.into_iter() }
     }

@@ -97,7 +97,7 @@ pub(crate) struct Counts {
     /// Data files that were read again in their stores.
     #[serde(skip)]
     pub(crate) audited: Option<crate::run::summary::AuditedCounts>,
-    /// Locks of copies.
+    /// What became of the locks against deletion that copies are to have.
     #[serde(skip)]
     pub(crate) locks: Option<crate::copies::locks::LockCounts>,
     pub(crate) failures: Findings,

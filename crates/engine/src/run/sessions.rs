@@ -17,7 +17,7 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct State {
     left: Vec<Session>,
-    /// Being opened.
+    /// Sessions that are being opened and will be left here.
     coming: usize,
 }
 

@@ -81,10 +81,10 @@ fn parameters(options: &VerifyOptions) -> Value {
     })
 }
 
-/// One host's part.
+/// What one host works with, in a verification that several share.
 struct SharedVerify<'a> {
     setup: &'a VerifySetup<'a>,
-    /// Those of all.
+    /// The options as all hosts have them: the run's name is the shared one.
     options: &'a VerifyOptions,
     /// This process's own name, for its sessions.
     own: &'a RunId,
