@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use dvb_catalog::CatalogError;
-use dvb_engine::{ExitStatus, Hint, RestoreError, RunError};
+use dvb_engine::{ExitStatus, Hint, PurgeError, RestoreError, RunError};
 use dvb_ledger::LedgerError;
 use dvb_storage::{Cause, SinkError, SourceError, chain};
 use thiserror::Error;
@@ -37,6 +37,9 @@ pub(crate) enum Failure {
     /// A restore did not take place.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// A step of a purge was refused.
+    #[error(transparent)]
+    Purge(#[from] PurgeError),
     /// A store cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -91,6 +94,7 @@ impl Failure {
             Self::Catalog(it) => it.into(),
             Self::Run(it) => it.into(),
             Self::Restore(it) => it.into(),
+            Self::Purge(it) => it.into(),
             Self::Source(it) => ExitStatus::of_cause(it.cause),
             Self::Sink(it) => ExitStatus::of_cause(it.cause),
             Self::Mistake => ExitStatus::NotSafe,
@@ -107,6 +111,7 @@ impl Failure {
             Self::Catalog(it) => hint::with(text, it.hint().map(Hint::Catalog).as_ref()),
             Self::Run(it) => hint::with(text, it.hint().as_ref()),
             Self::Restore(it) => hint::with(text, it.hint().as_ref()),
+            Self::Purge(it) => hint::with(text, it.hint().as_ref()),
             _ => text,
         }
     }

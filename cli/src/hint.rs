@@ -90,6 +90,15 @@ fn words(hint: &Hint) -> String {
         }
         Hint::SeeStatus => ", and see dataverse-backup status".to_owned(),
         Hint::SeeNames => "; see dataverse-backup status, or the address of the page in Dataverse".to_owned(),
+        Hint::EvenIfInDataverse => {
+            ". If the copies are to go all the same, and never to be made again: --even-if-in-dataverse".to_owned()
+        }
+        Hint::RaiseCap => ". If so many are meant: --cap NUMBER".to_owned(),
+        Hint::RequestAgain => {
+            ". Make another request, and have its list approved: dataverse-backup purge request".to_owned()
+        }
+        Hint::SeePurges => "; see dataverse-backup purge list".to_owned(),
+        Hint::ReleaseHold => ". Whoever may can release it: dataverse-backup purge release".to_owned(),
         Hint::RunFirst => ": dataverse-backup run makes the copies".to_owned(),
         Hint::SeeGone => {
             ": dataverse-backup status --gone lists them with their keys, and restore --from-snapshot=NAME \

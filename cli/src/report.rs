@@ -161,7 +161,7 @@ fn sent(count: u64, took: Duration) -> String {
 
 /// A short summary of a run that took so long, for a terminal, without the line end of its last line.
 pub(crate) fn summary(summary: &Summary, took: Duration, room: Option<&str>) -> String {
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } =
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending, purged } =
         summary.files;
     let mut text = format!("destination {}: {}\n", summary.destination, summary.headline());
     if summary.dry_run {
@@ -185,6 +185,9 @@ pub(crate) fn summary(summary: &Summary, took: Duration, room: Option<&str>) -> 
     text += &not_rechecked(summary);
     if acknowledged > 0 {
         let _ = writeln!(text, "  known:       {} lost or damaged, and acknowledged", data_files(acknowledged));
+    }
+    if purged > 0 {
+        let _ = writeln!(text, "  purged:      {} deleted by law, and not copied again", data_files(purged));
     }
     if summary.gone > 0 {
         let _ = writeln!(text, "  gone:        {} left Dataverse; their copies are kept", data_files(summary.gone));
@@ -255,6 +258,7 @@ pub(crate) fn notice(outcomes: &[RunOutcome]) -> Notice {
         copied: sum.copied + it.copied,
         adopted: sum.adopted + it.adopted,
         not_covered: sum.not_covered + it.not_covered,
+        purged: sum.purged + it.purged,
         failed: sum.failed + it.failed,
         acknowledged: sum.acknowledged + it.acknowledged,
         pending: sum.pending + it.pending,
@@ -311,7 +315,7 @@ fn section(outcome: &RunOutcome) -> String {
 }
 
 fn counts(summary: &Summary) -> String {
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending } =
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, acknowledged, pending, purged } =
         summary.files;
     let mut text = format!("Run {}\n", summary.run_id);
     if let Some(why) = &summary.aborted {
@@ -324,6 +328,7 @@ fn counts(summary: &Summary) -> String {
         ("copied and proved", copied),
         ("found at the destination and proved", adopted),
         ("not covered", not_covered),
+        ("of those that no copy is kept of, deleted by law", purged),
         ("not safe", failed),
         ("of those lost or damaged as was acknowledged", acknowledged),
         ("pending", pending),

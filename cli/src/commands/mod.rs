@@ -14,6 +14,7 @@ mod init;
 mod join_args;
 mod man;
 mod orphans;
+mod purge;
 mod rebuild;
 mod repair;
 mod report;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Repair(Box<repair::Args>),
     Incident(incident::Args),
     Acknowledge(acknowledge::Args),
+    Purge(purge::Args),
     Report(report::Args),
     Catalogue(catalogue::Args),
     Completions(completions::Args),
@@ -122,6 +124,7 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
         Command::Repair(args) => repair::run(&args, &context()?),
         Command::Incident(args) => incident::run(&args, &context()?),
         Command::Acknowledge(args) => acknowledge::run(&args, &context()?),
+        Command::Purge(args) => purge::run(&args, &context()?),
         Command::Report(args) => report::run(&args, &context()?),
         Command::Catalogue(args) => catalogue::run(&args, &context()?),
         Command::Configure(args) => configure::run(&args, &screen),

@@ -156,7 +156,7 @@ fn json_differs_from_the_page_by_a_key_too_many_too_few_or_of_another_type() {
 fn json_of_each_command_is_what_its_page_says() {
     let mut page = Page::read();
     let mut site = Site::new();
-    site.add("Repository", "AuditEvery: 1d");
+    site.add("Repository", "AuditEvery: 1d\nPurgeApproval: none\nPurgeGrace: 0");
     site.add("Backup", "VerifyEvery: 1d");
     let path = |name: &str| site.path(name).display().to_string();
     let ids: Vec<_> = site.world.files.iter().map(|it| it.id.to_string()).collect();
@@ -214,6 +214,18 @@ fn json_of_each_command_is_what_its_page_says() {
     }
     page.describes_result("run", &call(&["run", "--accept-disappearance"]));
     page.describes_lines("status --gone", &call(&["status", "--gone"]));
+    page.describes_result("purge hold", &call(&["purge", "hold", "--file", &ids[2], "--reference", "court 3"]));
+    page.describes_result("purge list", &call(&["purge", "list"]));
+    page.describes_result("purge hold", &call(&["purge", "release", "1", "--reference", "lifted"]));
+    let request = ["purge", "request", "--file", &ids[2], "--basis", "gdpr-17", "--reference", "case 7"];
+    let asked = page.describes_result("purge request", &call(&request));
+    let (number, digest) = (asked["purge"]["number"].to_string(), asked["purge"]["digest"].as_str().unwrap());
+    page.describes_result("purge approve", &call(&["purge", "approve", &number, digest]));
+    page.describes_result("purge list", &call(&["purge", "list"]));
+    page.describes_result("purge execute", &call(&["purge", "execute"]));
+    page.describes_result("purge list", &call(&["purge", "list"]));
+    page.describes_result("run", &call(&["run"]));
+    page.describes_result("status", &call(&["status", "--file", &ids[2]]));
     page.describes("report", &call(&["report"]).json());
     page.describes("report", &call(&["report", "--public"]).json());
     fs::remove_dir_all(site.path("state")).unwrap();

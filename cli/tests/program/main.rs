@@ -21,6 +21,7 @@ mod monitoring;
 mod names;
 mod object_lock;
 mod orphans;
+mod purge;
 mod rebuild;
 mod remote;
 mod repair;

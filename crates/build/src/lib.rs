@@ -20,7 +20,7 @@ pub use dvb_fs::replace_file;
 
 pub use databases::{CatalogueReader, catalogue, ledger, passing_ledger, spool_folder};
 pub use error::BuildError;
-pub use process::{agent, config, config_without_database, host_name, process};
+pub use process::{agent, config, config_without_database, host_name, person, process};
 pub use purge::{PurgeOpener, purger};
 pub use setting::key;
 pub use sinks::{restore_folder, sink};

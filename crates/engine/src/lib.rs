@@ -14,6 +14,7 @@ mod drill;
 mod guard;
 mod hosts;
 mod orphans;
+mod purge;
 mod rebuild;
 mod repair;
 mod restore;
@@ -50,6 +51,11 @@ pub use guard::{
 };
 pub use hosts::{Share, SharedSummary};
 pub use orphans::{KnownBy, MissingObject, Orphan, OrphansOptions, OrphansSetup, OrphansSummary, orphans};
+pub use purge::{
+    ApproveOptions, ExecuteOptions, ExecuteSummary, HoldOptions, Person, PurgeAccess, PurgeDestination, PurgeDone,
+    PurgeError, PurgeSetup, PurgeStatus, PurgedAt, PurgedDestination, RequestOptions, RequestSummary, approve_purge,
+    count_waiting_purges, execute_purges, list_purges, place_hold, release_hold, request_purge, withdraw_purge,
+};
 pub use rebuild::{
     ClaimCounts, Fetched, RebuildOptions, RebuildSetup, RebuildSummary, SnapshotRow, Which, claim_snapshot,
     fetch_snapshot, list_snapshots, rebuild,

@@ -11,6 +11,8 @@ use dvb_storage::{Cause, Held, HeldKind, Purger, Setting, SinkError};
 use crate::error::{cause, cause_of_root, sink_error};
 use crate::flush::sync_dir;
 
+/// What the backup keeps for itself.
+const OWN: &str = ".dataverse-backup";
 /// The copies that were set aside as damaged, a folder for each run.
 const DAMAGED: &str = ".dataverse-backup/damaged";
 
@@ -80,6 +82,36 @@ impl DirectoryPurger {
     }
 }
 
+impl DirectoryPurger {
+    /// All files below a folder whose names begin so. Links are shown, not followed.
+    fn walk(&self, folder: &str, begin: &str, keys: &mut Vec<ObjectKey>) -> Result<(), SinkError> {
+        let failed = self.failed("list the folder", folder);
+        let entries = match self.dir.read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(&failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(&failed)?;
+            let file_name = entry.file_name();
+            let name = file_name.to_str().map(|it| format!("{folder}/{it}"));
+            let Some((name, key)) = name.and_then(|it| ObjectKey::new(&it).ok().map(|key| (it, key))) else {
+                let attempt = format!("{file_name:?} in {folder} in {} can be no key", self.root.display());
+                return Err(SinkError::new(Cause::Broken, attempt));
+            };
+            let kind = match entry.file_type() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                kind => kind.map_err(&failed)?,
+            };
+            if !kind.is_dir() {
+                keys.extend(Some(key).filter(|_| name.starts_with(begin)));
+            } else if name.starts_with(begin) || begin.starts_with(&name) {
+                self.walk(&name, begin, keys)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Purger for DirectoryPurger {
     fn describe(&self) -> String {
         self.root.display().to_string()
@@ -97,6 +129,14 @@ impl Purger for DirectoryPurger {
             held.extend(self.look(&aside)?);
         }
         Ok(held)
+    }
+
+    fn own_keys(&mut self, prefix: &str) -> Result<Vec<ObjectKey>, SinkError> {
+        let begin = format!("{OWN}/{prefix}");
+        let folder = begin.rsplit_once('/').map_or(OWN, |it| it.0).to_owned();
+        let mut keys = Vec::new();
+        self.walk(&folder, &begin, &mut keys)?;
+        Ok(keys)
     }
 
     fn delete(&mut self, held: &Held) -> Result<(), SinkError> {

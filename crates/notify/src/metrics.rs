@@ -89,6 +89,7 @@ families! {
     Copies "copies" "Copies by what the ledger knows of them.";
     FilesByCopies "files_by_copies" "Data files by the number of destinations with a proved copy.";
     IncidentsOpen "incidents_open" "Incidents that are not repaired.";
+    PurgesWaiting "purges_waiting" "Lawful purges that are not done.";
     AcknowledgedFiles "acknowledged_files" "Data files whose loss is acknowledged.";
     StateTimestamp "state_timestamp_seconds" "When what the ledger knows was last written here.";
     BuildInfo "build_info" "Version of the program that wrote the file.";
@@ -148,6 +149,7 @@ impl Metrics {
             ("copied", files.copied),
             ("adopted", files.adopted),
             ("not_covered", files.not_covered),
+            ("purged", files.purged),
             ("failed", files.failed),
             ("acknowledged", files.acknowledged),
             ("pending", files.pending),

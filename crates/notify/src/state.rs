@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dvb_config::Config;
 use dvb_engine::acknowledged;
-use dvb_ledger::{Ledger, LedgerError, UnprovedCopies};
+use dvb_ledger::{Ledger, LedgerError, PurgeState, UnprovedCopies};
 use dvb_model::DestinationName;
 use jiff::{SignedDuration, Timestamp};
 
@@ -76,6 +76,13 @@ pub fn of_ledger(ledger: &dyn Ledger, config: &Config) -> Result<Vec<Change>, Le
     let incidents = [("no", open), ("yes", of_known)];
     let samples = incidents.map(|(known, count)| ("acknowledged", known.to_owned(), i128::from(count)));
     changes.push(everywhere(Family::IncidentsOpen, samples.into()));
+    let purges = ledger.purges()?;
+    let waiting = [PurgeState::Requested, PurgeState::Approved, PurgeState::Executing];
+    let samples = waiting.map(|state| {
+        let count = purges.iter().filter(|it| it.state == state).count();
+        ("state", state.name().to_owned(), i128::try_from(count).unwrap_or(i128::MAX))
+    });
+    changes.push(everywhere(Family::PurgesWaiting, samples.into()));
     changes.extend(remembered(ledger, config, now)?);
     Ok(changes)
 }

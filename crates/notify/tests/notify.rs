@@ -306,6 +306,7 @@ fn metrics(destination: &str, finished: i64, exit_code: u8) -> Metrics {
         copied: 2,
         adopted: 3,
         not_covered: 4,
+        purged: 8,
         failed: 5,
         acknowledged: 7,
         pending: 6,
@@ -349,6 +350,7 @@ dataverse_backup_files{destination="de\"fault",state="unchanged"} 1
 dataverse_backup_files{destination="de\"fault",state="copied"} 2
 dataverse_backup_files{destination="de\"fault",state="adopted"} 3
 dataverse_backup_files{destination="de\"fault",state="not_covered"} 4
+dataverse_backup_files{destination="de\"fault",state="purged"} 8
 dataverse_backup_files{destination="de\"fault",state="failed"} 5
 dataverse_backup_files{destination="de\"fault",state="acknowledged"} 7
 dataverse_backup_files{destination="de\"fault",state="pending"} 6

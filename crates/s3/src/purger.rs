@@ -1,5 +1,6 @@
 //! Deleting copies in a bucket, for a lawful purge: with all versions, delete markers and open uploads.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
@@ -167,6 +168,15 @@ impl Purger for S3Purger {
 
     fn held(&mut self, key: &ObjectKey) -> Result<Vec<Held>, SinkError> {
         self.find(key).map_err(self.failed(&format!("list all versions of {key}")))
+    }
+
+    fn own_keys(&mut self, prefix: &str) -> Result<Vec<ObjectKey>, SinkError> {
+        let at = self.shared.own_key(prefix);
+        let rows = self.versions(&at, |_| true).map_err(self.failed(&format!("list all versions of {at}")))?;
+        let names: BTreeSet<String> = rows.into_iter().map(|it| it.row.key).collect();
+        let below = names.iter().filter_map(|it| it.strip_prefix(&self.shared.prefix));
+        // A name that no key can have is none of ours.
+        Ok(below.filter_map(|it| ObjectKey::new(it).ok()).collect())
     }
 
     fn delete(&mut self, held: &Held) -> Result<(), SinkError> {

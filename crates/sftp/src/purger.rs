@@ -15,6 +15,8 @@ use crate::pace::Interrupt;
 use crate::session::{SftpSession, TEMP};
 use crate::wire::{self, Attributes, Entry, Reply, Request, Status};
 
+/// What the backup keeps for itself.
+const OWN: &str = ".dataverse-backup";
 /// The copies that were set aside as damaged, a folder for each run.
 const DAMAGED: &str = ".dataverse-backup/damaged";
 
@@ -127,6 +129,39 @@ impl SftpSession {
         Ok(self.look_at(&names)?.map(|found| [uploads, found].concat()))
     }
 
+    /// All files of the backup's own whose names begin so, at any depth.
+    fn find_own(&mut self, prefix: &str) -> Result<Result<Vec<ObjectKey>, SinkError>, Fault> {
+        let begin = format!("{OWN}/{prefix}");
+        let mut folders = vec![begin.rsplit_once('/').map_or(OWN, |it| it.0).to_owned()];
+        let mut keys = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let entries = match self.entries_below(&folder)? {
+                Ok(entries) => entries,
+                Err(status) => {
+                    return Ok(Err(refusal(format!("cannot list the folder {folder} on {}", self.who), status)));
+                }
+            };
+            for Entry { name, attributes } in entries {
+                let path = std::str::from_utf8(&name).ok().map(|it| format!("{folder}/{it}"));
+                let Some((path, key)) = path.and_then(|it| ObjectKey::new(&it).ok().map(|key| (it, key))) else {
+                    // Servers list these two as well.
+                    if matches!(name.as_slice(), b"." | b"..") {
+                        continue;
+                    }
+                    let attempt =
+                        format!("{:?} in {folder} on {} can be no key", String::from_utf8_lossy(&name), self.who);
+                    return Ok(Err(SinkError::new(Cause::Broken, attempt)));
+                };
+                if !attributes.is_folder() {
+                    keys.extend(Some(key).filter(|_| path.starts_with(&begin)));
+                } else if path.starts_with(&begin) || begin.starts_with(&path) {
+                    folders.push(path);
+                }
+            }
+        }
+        Ok(Ok(keys))
+    }
+
     fn delete_one(&mut self, name: &str) -> Result<Result<(), Status>, Fault> {
         let path = format!("{}/{name}", self.root);
         let mut done = Ok(());
@@ -156,6 +191,10 @@ impl Purger for SftpPurger {
 
     fn held(&mut self, key: &ObjectKey) -> Result<Vec<Held>, SinkError> {
         self.session.guarded("list what is to be deleted on", |it| it.find(key))?
+    }
+
+    fn own_keys(&mut self, prefix: &str) -> Result<Vec<ObjectKey>, SinkError> {
+        self.session.guarded("list what is to be deleted on", |it| it.find_own(prefix))?
     }
 
     fn delete(&mut self, held: &Held) -> Result<(), SinkError> {

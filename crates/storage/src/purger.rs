@@ -69,6 +69,13 @@ pub trait Purger: Send {
     /// may not list, [`Cause::Broken`](crate::Cause::Broken) where a folder lies at the key.
     fn held(&mut self, key: &ObjectKey) -> Result<Vec<Held>, SinkError>;
 
+    /// The keys of the backup's own ([`ObjectKey::own`]) whose name below its folder begins with `prefix`, at any depth, of
+    /// which [`Purger::held`] shows anything: also those of what was removed and is kept as a version. Each once.
+    ///
+    /// # Errors
+    /// [`SinkError`], when not everything could be listed.
+    fn own_keys(&mut self, prefix: &str) -> Result<Vec<ObjectKey>, SinkError>;
+
     /// Deletes one thing of a list, for ever: on a file system it has left its folder when this returns, and that was
     /// flushed where the medium can. One that is gone already is no failure. A symbolic link is deleted, not followed. No
     /// lock is lifted.

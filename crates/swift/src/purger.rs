@@ -17,6 +17,8 @@ use crate::manifest;
 use crate::path::{Path, quote, unquote};
 use crate::versions::{Row, Versioning};
 
+/// What the backup keeps for itself.
+const OWN: &str = ".dataverse-backup/";
 /// Where copies that were set aside as damaged lie, a folder for each run.
 const DAMAGED: &str = ".dataverse-backup/damaged/";
 
@@ -243,6 +245,14 @@ impl SwiftPurger {
         Ok(held)
     }
 
+    /// Each name that begins so, of whatever version.
+    fn find_own(&mut self, prefix: &str) -> Result<Vec<ObjectKey>, SwiftFailure> {
+        let container = self.config.container.clone();
+        let names: BTreeSet<String> = self.rows(&container, prefix, |_| true)?.into_iter().map(|it| it.name).collect();
+        // A name that no key can have is none of ours.
+        Ok(names.iter().filter_map(|it| ObjectKey::new(it).ok()).collect())
+    }
+
     fn held_of(&self, row: Row, kind: HeldKind) -> Held {
         let kind = if row.is_marker { HeldKind::Marker } else { kind };
         let size = match kind {
@@ -294,6 +304,11 @@ impl Purger for SwiftPurger {
             return Err(SinkError::new(Cause::Absent, attempt));
         }
         self.find(key).map_err(|it| self.failed(&format!("list all versions and segments of {key}"), it))
+    }
+
+    fn own_keys(&mut self, prefix: &str) -> Result<Vec<ObjectKey>, SinkError> {
+        let prefix = format!("{OWN}{prefix}");
+        self.find_own(&prefix).map_err(|it| self.failed(&format!("list all versions of what begins with {prefix}"), it))
     }
 
     fn delete(&mut self, held: &Held) -> Result<(), SinkError> {

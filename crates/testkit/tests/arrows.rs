@@ -217,6 +217,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("acknowledge", &["command"]),
     ("hosts", &["command"]),
     ("audit", &["hosts", "guard", "copies", "source", "catalogue", "command"]),
+    ("purge", &["guard", "copies", "source", "catalogue", "command"]),
     ("orphans", &["guard", "copies", "catalogue", "command"]),
     ("rebuild", &["guard", "copies", "source", "catalogue", "command"]),
     ("restore", &["guard", "copies", "source", "catalogue", "command"]),

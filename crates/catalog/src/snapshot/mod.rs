@@ -28,6 +28,7 @@
 
 mod copies;
 mod read;
+mod without;
 mod write;
 
 use dvb_model::{DestinationName, RunId};
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use copies::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
 pub use read::SnapshotCatalog;
+pub use without::Without;
 pub use write::{SnapshotWriter, write_snapshot};
 
 /// `format` in the header of a snapshot.
@@ -72,6 +74,20 @@ pub struct SnapshotHeader {
     /// The newest snapshot at the destination before this one: so they are a chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<SnapshotLink>,
+    /// Lawful purges after which it was written again, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<SnapshotRewriting>,
+}
+
+/// A snapshot was written again, without what was purged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRewriting {
+    /// Name of the purge's request.
+    pub purge: RunId,
+    /// When, RFC 3339 UTC.
+    pub at: String,
+    /// SHA-256 of its bytes before, in hexadecimal digits: what a later snapshot has in `previous`.
+    pub was: String,
 }
 
 /// A snapshot at a destination, by its name and its bytes.

@@ -125,6 +125,7 @@ pub fn write_snapshot(
         installation: None,
         host: None,
         previous: None,
+        rewritten: Vec::new(),
     };
     if compress {
         let mut encoder = compressor(out).map_err(writing)?;
@@ -137,7 +138,7 @@ pub fn write_snapshot(
 }
 
 /// With a checksum in each frame: what rots on a disk is found when it is read.
-fn compressor<W: Write>(out: W) -> io::Result<Encoder<'static, W>> {
+pub(super) fn compressor<W: Write>(out: W) -> io::Result<Encoder<'static, W>> {
     let mut encoder = Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL)?;
     encoder.include_checksum(true)?;
     Ok(encoder)

@@ -99,6 +99,7 @@ fn header() -> SnapshotHeader {
         destination: Some(DestinationName("default".into())),
         host: Some("backup.example.org".into()),
         previous: Some(SnapshotLink { name: "catalogue-before.jsonl.zst".into(), sha256: "cd".repeat(32) }),
+        rewritten: Vec::new(),
     }
 }
 

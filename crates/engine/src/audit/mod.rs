@@ -26,6 +26,7 @@ use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::pool;
+use crate::command::purged::Buried;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up, unsaid};
 use crate::command::selection::Selection;
 use crate::command::time::{ago, now};
@@ -252,12 +253,17 @@ fn selected(
 ) -> Result<(Spool<Line>, u64), RunError> {
     let mut spool = Spool::create(&options.spool_folder).map_err(|source| spool_error(options, source))?;
     let (mut seen, mut failure) = (0, None);
+    let buried = Buried::known(setup.ledger)?;
     setup.catalog.read(Detail::Full, &mut |entry| {
         let Entry::DataFile(file) = entry else { return ControlFlow::Continue(()) };
         if !options.selection.has(&file, &setup.stores.default.0) {
             return ControlFlow::Continue(());
         }
         seen += 1;
+        // Nobody asks any more whether its bytes are what they were.
+        if buried.has(file.id) {
+            return ControlFlow::Continue(());
+        }
         meet(&file);
         let fingerprint = fingerprint::of_data_file(&file, options.auxiliary_objects);
         let pushed = spool.push(&Line { subject: Subject::DataFile(file), fingerprint, dests: Vec::new() });

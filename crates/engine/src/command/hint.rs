@@ -59,6 +59,16 @@ pub enum Hint {
     OtherVersion,
     /// What left Dataverse keeps its copies; a snapshot of before can be given back.
     SeeGone,
+    /// If it is to go all the same, and never to be copied again: request it with `RequestOptions::even_if_in_dataverse`.
+    EvenIfInDataverse,
+    /// If so many are meant: request it with a higher `RequestOptions::cap`.
+    RaiseCap,
+    /// Make another request, and have it approved.
+    RequestAgain,
+    /// The purges and holds that there are.
+    SeePurges,
+    /// Whoever may can release the hold.
+    ReleaseHold,
     /// Versions that have files; none: the layout of Dataverse itself needs no version.
     Versions(Vec<String>),
 }

@@ -10,6 +10,7 @@ pub(crate) mod hint;
 pub(crate) mod observer;
 pub(crate) mod owner;
 pub(crate) mod pool;
+pub(crate) mod purged;
 pub(crate) mod recorded;
 pub(crate) mod resolve;
 pub(crate) mod selection;

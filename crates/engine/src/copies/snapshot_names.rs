@@ -13,6 +13,8 @@ const DAYS: i32 = 31;
 /// What comes before the run in a snapshot's name.
 pub(crate) const BEFORE: &str = "catalogue-";
 const BEHIND: &str = ".jsonl.zst";
+/// Between the run and how often the snapshot was written again.
+const AGAIN: &str = "-p";
 /// And behind that, for its SHA-256.
 const DIGEST: &str = ".sha256";
 
@@ -31,10 +33,23 @@ pub(crate) fn as_spelled(names: Vec<String>) -> Vec<String> {
     names.into_iter().map(spelled).collect()
 }
 
-/// The run that left a snapshot of this name, if it is one of ours.
+/// The run that left a snapshot of this name, if it is one of ours; also where it was written again since.
 pub(crate) fn run_of(name: &str) -> Option<&str> {
-    let run = name.strip_prefix(BEFORE)?.strip_suffix(BEHIND)?;
+    let (run, _) = run_and_times(name)?;
     began(run).map(|_| run)
+}
+
+/// The run in a name, and how often the snapshot was written again.
+fn run_and_times(name: &str) -> Option<(&str, u32)> {
+    let run = name.strip_prefix(BEFORE)?.strip_suffix(BEHIND)?;
+    let again = run.rsplit_once(AGAIN).and_then(|(run, times)| Some((run, times.parse().ok()?)));
+    Some(again.unwrap_or((run, 0)))
+}
+
+/// The name of a snapshot when it is written again, without what was purged.
+pub(crate) fn written_again(name: &str) -> Option<String> {
+    let (run, times) = run_and_times(name)?;
+    Some(name_of(&format!("{run}{AGAIN}{}", times + 1)))
 }
 
 /// When a run began, by its name: `20260102T030405Z-…`.
@@ -117,7 +132,12 @@ pub(crate) fn to_be_removed<'a>(names: &'a [String], latest: &str, now: DateTime
 
 /// The run that left a snapshot of ours, by its name or by that of what holds its SHA-256.
 pub(crate) fn run_of_either(name: &str) -> Option<&str> {
-    run_of(name.strip_suffix(DIGEST).unwrap_or(name))
+    run_of(snapshot_of_either(name))
+}
+
+/// The snapshot itself, by its name or by that of what holds its SHA-256.
+pub(crate) fn snapshot_of_either(name: &str) -> &str {
+    name.strip_suffix(DIGEST).unwrap_or(name)
 }
 
 /// The name of what holds a snapshot's SHA-256.
@@ -160,6 +180,19 @@ mod tests {
         ] {
             assert_eq!(run_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_written_again_keeps_its_run_and_its_place() {
+        let name = name_of("20260102T030405Z-0badcafe");
+        let once = written_again(&name).unwrap();
+        assert_eq!(once, "catalogue-20260102T030405Z-0badcafe-p1.jsonl.zst");
+        let twice = written_again(&once).unwrap();
+        assert_eq!(twice, "catalogue-20260102T030405Z-0badcafe-p2.jsonl.zst");
+        assert_eq!((run_of(&once), run_of(&twice)), (run_of(&name), run_of(&name)));
+        assert_eq!((time_of(&twice), run_of_either(&digest_of(&twice))), (time_of(&name), run_of(&name)));
+        assert_eq!(newest(&[twice.clone(), at(0, 0)], night_of(date(2026, 1, 3))), Some(&twice));
+        assert_eq!(written_again("catalogue.zst"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::{Failure, KnownBy, MissingObject, OrphansOptions, OrphansSetup, Wante
 use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::Spool;
 use crate::command::error::RunError;
+use crate::command::purged::Buried;
 
 /// Damaged copies in a page of the ledger's list.
 const PAGE: u32 = 5_000;
@@ -87,8 +88,13 @@ pub(super) fn of(setup: &OrphansSetup<'_>, options: &OrphansOptions, sizes: &Siz
     let mut here = holdings(setup.destination);
     let mut others: Vec<InStep<'_, Holding>> = setup.others.iter().map(holdings).collect();
     let mut missing = 0;
+    let buried = Buried::known(setup.ledger).map_err(RunError::from)?;
     for line in lines {
         let file: Catalogued = line.map_err(|it| options.spool_error(it))?;
+        // Nothing of it is missing.
+        if buried.has(file.id) {
+            continue;
+        }
         let held = here.find(file.id)?;
         let elsewhere: Vec<Holding> =
             others.iter_mut().filter_map(|it| it.find(file.id).transpose()).collect::<Result<_, _>>()?;

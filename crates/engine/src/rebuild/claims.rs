@@ -11,8 +11,10 @@ use serde::Serialize;
 
 use super::{Fetched, Missing, RebuildSetup};
 use crate::command::LISTED;
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event as Shown;
+use crate::command::purged::Buried;
 use crate::copies::session::{Connection, Interrupted};
 use crate::source::fingerprint;
 
@@ -44,6 +46,8 @@ pub(super) struct Claims<'a> {
     reason: String,
     batch: Vec<Claim>,
     history: History,
+    /// What was purged: nothing of it is claimed.
+    buried: Buried,
     /// Objects that this version of the program cannot make out.
     unknown: AtomicU64,
     pub(super) counts: ClaimCounts,
@@ -75,10 +79,16 @@ impl History {
 type Aborted = (ExitStatus, String);
 
 impl<'a> Claims<'a> {
-    pub(super) fn new(setup: &'a RebuildSetup<'a>, run: &'a RunId, fetched: &Fetched, auxiliary_objects: bool) -> Self {
+    pub(super) fn new(
+        setup: &'a RebuildSetup<'a>,
+        run: &'a RunId,
+        fetched: &Fetched,
+        auxiliary_objects: bool,
+    ) -> Result<Self, RunError> {
         let reason = format!("the ledger was made again from {}: no copy of it is proved yet", fetched.link.name);
         let (batch, missing) = (Vec::with_capacity(BATCH), Vec::new());
-        Self {
+        Ok(Self {
+            buried: Buried::known(setup.ledger)?,
             setup,
             run,
             auxiliary_objects,
@@ -88,7 +98,7 @@ impl<'a> Claims<'a> {
             unknown: AtomicU64::new(0),
             counts: ClaimCounts::default(),
             missing,
-        }
+        })
     }
 
     /// Takes over every line; with a connection, after a look at each of its objects.
@@ -133,6 +143,15 @@ impl<'a> Claims<'a> {
     }
 
     fn claim_of(&mut self, entry: HeldEntry) -> Option<Claim> {
+        let id = match &entry {
+            HeldEntry::DataFile(file, _) => Some(file.id),
+            HeldEntry::Dataset(dataset, _) => Some(dataset.id),
+            HeldEntry::Gone(gone) => Some(gone.id),
+            HeldEntry::History(..) => None,
+        };
+        if id.is_some_and(|id| self.buried.has(id)) {
+            return None;
+        }
         match entry {
             HeldEntry::DataFile(file, held) => Some(self.of_file(&file, held)),
             HeldEntry::Dataset(dataset, held) => held.map(|it| self.of_dataset(&dataset, &it)),

@@ -26,6 +26,7 @@ use crate::command::recorded::{Intent, LockedRun, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
 use crate::command::time::now;
 use crate::copies::session::{Connection, Contact, DestinationContext};
+use crate::copies::tombstones;
 use crate::guard::{self, Identity};
 
 pub use claims::ClaimCounts;
@@ -165,7 +166,8 @@ fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String
     fetched.notes.extend(note);
     guard::take_on(setup.ledger, setup.destination, owner, fetched.header.installation.as_deref())?;
     setup.observer.event(&Event::Planned { files: fetched.counts.files, bytes: 0 });
-    let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects);
+    take_over_tombstones(setup, &options.run, &mut connection)?;
+    let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects)?;
     let ended = claims.take(&fetched, Some(&mut connection));
     connection.clean_up();
     let claims::Claims { counts, missing, .. } = claims;
@@ -192,6 +194,15 @@ fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String
         exit_code: ending.code(),
         ending,
     })
+}
+
+/// What was purged is neither claimed nor given back, whatever an old snapshot says.
+fn take_over_tombstones(
+    setup: &RebuildSetup<'_>,
+    run: &RunId,
+    connection: &mut Connection<'_>,
+) -> Result<usize, RunError> {
+    fetch::again(connection, |session| tombstones::look_for(session, setup.ledger, setup.destination, run))?
 }
 
 /// The snapshots at a destination, the newest first. Each is read to its end, in `folder`, which shows that it is whole.
@@ -229,8 +240,10 @@ pub fn fetch_snapshot(
                 owner.and_then(|owner| fetch::fetch(setup, which, &mut connection, &owner, folder))
             }
         };
+        let purged = fetched.is_ok().then(|| take_over_tombstones(setup, run, &mut connection));
         connection.clean_up();
         let mut fetched = fetched?;
+        purged.transpose()?;
         let note = same::check(setup, &mut fetched)?;
         fetched.notes.extend(note);
         Ok(fetched)
@@ -247,7 +260,7 @@ pub fn claim_snapshot(
     run: &RunId,
     auxiliary_objects: bool,
 ) -> Result<ClaimCounts, RunError> {
-    let mut claims = claims::Claims::new(setup, run, fetched, auxiliary_objects);
+    let mut claims = claims::Claims::new(setup, run, fetched, auxiliary_objects)?;
     let failed = |(ending, text)| RunError::Destination { text, ending };
     claims.take(fetched, None).map_err(failed)?;
     Ok(claims.counts)

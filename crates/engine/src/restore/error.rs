@@ -43,6 +43,12 @@ pub enum RestoreError {
         /// When a run noticed the first of them.
         since: Option<String>,
     },
+    /// They were deleted by law.
+    #[error("{} been purged: no copy is kept", some(files))]
+    Purged {
+        /// Which.
+        files: Vec<DvObjectId>,
+    },
 }
 
 /// How many ids a message names.
@@ -69,6 +75,7 @@ impl RestoreError {
                 Some(Hint::Versions(versions.clone()))
             }
             Self::Gone { .. } => Some(Hint::SeeGone),
+            Self::Purged { .. } => Some(Hint::SeePurges),
         }
     }
 }
@@ -77,9 +84,10 @@ impl From<&RestoreError> for ExitStatus {
     fn from(error: &RestoreError) -> Self {
         match error {
             RestoreError::Run(it) => it.into(),
-            RestoreError::NoSuchVersion { .. } | RestoreError::NotShown { .. } | RestoreError::Gone { .. } => {
-                Self::Usage
-            }
+            RestoreError::NoSuchVersion { .. }
+            | RestoreError::NotShown { .. }
+            | RestoreError::Gone { .. }
+            | RestoreError::Purged { .. } => Self::Usage,
         }
     }
 }

@@ -7,6 +7,7 @@ use dvb_model::DvObjectId;
 
 use super::{RestoreError, RestoreOptions, RestoreSetup};
 use crate::command::error::RunError;
+use crate::command::purged::Buried;
 use crate::command::selection::Selection;
 
 /// Where the catalogue has nothing of the selection, but the ledger has: says so instead.
@@ -14,9 +15,16 @@ pub(super) fn explain(error: RestoreError, setup: &RestoreSetup<'_>, options: &R
     if !matches!(error, RestoreError::Run(RunError::NothingSelected)) {
         return error;
     }
+    let purged = match Buried::known(setup.ledger) {
+        Ok(it) => it,
+        Err(error) => return RunError::from(error).into(),
+    };
     // All of it, for a run may not have noticed yet.
     match known(setup, &options.selection) {
         Ok(known) if known.is_empty() => error,
+        Ok(known) if known.keys().all(|id| purged.has(*id)) => {
+            RestoreError::Purged { files: known.into_keys().collect() }
+        }
         Ok(known) => {
             let since = known.values().flatten().min().cloned();
             RestoreError::Gone { files: known.into_keys().collect(), since }
@@ -31,7 +39,8 @@ pub(super) fn marked(setup: &RestoreSetup<'_>, options: &RestoreOptions) -> Resu
         return Ok(0);
     }
     let known = known(setup, &options.selection).map_err(RunError::from)?;
-    Ok(known.values().filter(|it| it.is_some()).count())
+    let purged = Buried::known(setup.ledger).map_err(RunError::from)?;
+    Ok(known.iter().filter(|(id, since)| since.is_some() && !purged.has(**id)).count())
 }
 
 /// The data files of the selection that the ledger knows at these destinations, with when they left.

@@ -244,7 +244,7 @@ pub(crate) fn give_back(
     started: String,
 ) -> Result<RestoreSummary, RestoreError> {
     let planned = plan::make(setup, options, None).map_err(|it| gone::explain(it, setup, options))?;
-    let plan::Plan { mut spool, files, bytes, hidden } = planned;
+    let plan::Plan { mut spool, files, bytes, hidden, purged } = planned;
     let failed = |source| plan::spool_failed(options, source);
     let asked = spool.read().map_err(failed)?;
     warn_of_empty_stores(setup);
@@ -253,6 +253,10 @@ pub(crate) fn give_back(
         Shared::new(setup, options, setup.from.iter().map(|_| options.run.clone()).collect(), Contact::without_lock);
     refuse_other_places(&shared)?;
     note_what_is_left_out(&shared, hidden)?;
+    if !purged.is_empty() {
+        let text = format!("{} data files of the selection were purged: no copy is kept", purged.len());
+        shared.tally().leave_out(text, Hint::SeePurges);
+    }
     worker::work(&shared, asked, files);
     if let Goal::InPlace(writers) = setup.to {
         close(writers, &options.run);

@@ -15,6 +15,7 @@ use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::{Spool, Subject};
 use crate::command::error::RunError;
 use crate::command::observer::Event;
+use crate::command::purged::Buried;
 use crate::source::fingerprint;
 
 /// One data file or dataset that is asked for.
@@ -63,6 +64,8 @@ pub(crate) struct Plan {
     pub(crate) bytes: u64,
     /// Data files of the selection that are not in the version that is shown.
     pub(crate) hidden: u64,
+    /// Data files of the selection that were purged: no copy is kept.
+    pub(crate) purged: Vec<DvObjectId>,
 }
 
 pub(crate) fn spool_failed(options: &RestoreOptions, source: io::Error) -> RestoreError {
@@ -93,7 +96,8 @@ pub(crate) fn make(
         data_files: states(EntryKind::DataFile),
         selected: 0,
         elsewhere: BTreeSet::new(),
-        plan: Plan { spool, files: 0, bytes: 0, hidden: 0 },
+        buried: Buried::known(setup.ledger).map_err(RunError::from)?,
+        plan: Plan { spool, files: 0, bytes: 0, hidden: 0, purged: Vec::new() },
     };
     let mut failure = None;
     read(setup, &mut |entry| planner.enter(entry), &mut failure)?;
@@ -105,6 +109,9 @@ pub(crate) fn make(
     }
     if planner.selected == 0 && !options.selection.is_everything() {
         return Err(RunError::NothingSelected.into());
+    }
+    if planner.plan.files == 0 && !planner.plan.purged.is_empty() && !options.selection.is_everything() {
+        return Err(RestoreError::Purged { files: planner.plan.purged });
     }
     match &options.layout {
         Layout::NamesOf(version) if planner.plan.files == 0 => {
@@ -182,6 +189,7 @@ struct Planner<'a> {
     selected: u64,
     /// Versions that have what the one that is shown lacks.
     elsewhere: BTreeSet<Version>,
+    buried: Buried,
     plan: Plan,
 }
 
@@ -199,7 +207,11 @@ impl Planner<'_> {
 
     /// A dataset's own objects are none that a version shows.
     fn enter_dataset(&mut self, dataset: Dataset) -> Result<(), Failure> {
-        if self.namer.is_some() || !self.wants(dataset.id) || !self.options.selection.has_dataset(&dataset.pid) {
+        if self.buried.has(dataset.id)
+            || self.namer.is_some()
+            || !self.wants(dataset.id)
+            || !self.options.selection.has_dataset(&dataset.pid)
+        {
             return Ok(());
         }
         let known = states_of(&mut self.datasets, dataset.id)?;
@@ -219,6 +231,10 @@ impl Planner<'_> {
             return Ok(());
         }
         self.selected += 1;
+        if self.buried.has(file.id) {
+            self.plan.purged.push(file.id);
+            return Ok(());
+        }
         if self.selected.is_multiple_of(10_000) {
             self.setup.observer.event(&Event::Planning { seen: self.selected });
         }

@@ -22,6 +22,7 @@ pub(crate) enum FileOutcome {
     Copied,
     Adopted,
     NotCovered,
+    Purged,
     Failed,
     /// Failed as the administrator knows.
     Acknowledged,
@@ -168,6 +169,7 @@ impl Counts {
             FileOutcome::Copied => &mut files.copied,
             FileOutcome::Adopted => &mut files.adopted,
             FileOutcome::NotCovered => &mut files.not_covered,
+            FileOutcome::Purged => &mut files.purged,
             FileOutcome::Failed => &mut files.failed,
             FileOutcome::Acknowledged => &mut files.acknowledged,
             FileOutcome::Pending => &mut files.pending,
@@ -183,6 +185,7 @@ impl Counts {
         files.copied += more.copied;
         files.adopted += more.adopted;
         files.not_covered += more.not_covered;
+        files.purged += more.purged;
         files.failed += more.failed;
         files.acknowledged += more.acknowledged;
         files.pending += more.pending;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use dvb_ledger::{EntryKind, LedgerError, Record, Reservation, Verdict};
@@ -15,6 +15,7 @@ use crate::command::cancel::CancelToken;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::pool;
+use crate::command::purged::Buried;
 use crate::command::recorded::LockedRun;
 use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
 use crate::run::Setup;
@@ -53,6 +54,8 @@ pub(crate) struct DestinationRun<'a> {
     /// The backup's own names there, as they were listed on arrival, for whoever needs them next.
     pub(crate) own_names: Mutex<Option<Vec<String>>>,
     pub(crate) lock: LockedRun<'a>,
+    /// What was purged by law and this ledger did not know of, as the destination's tombstones say.
+    pub(crate) purged: Arc<OnceLock<Buried>>,
     /// Losses that are known.
     pub(crate) acknowledged: Arc<Acknowledged>,
     stores: Arc<Mutex<HashMap<DriverId, Result<(), NoStore>>>>,
@@ -95,6 +98,7 @@ impl<'a> DestinationRun<'a> {
             sessions: Arc::default(),
             own_names: Mutex::new(None),
             lock,
+            purged: Arc::default(),
             acknowledged: Arc::default(),
             stores: Arc::default(),
             doubtful: BTreeSet::new(),
@@ -119,6 +123,7 @@ impl<'a> DestinationRun<'a> {
             contact: Arc::clone(&self.contact),
             staging: self.staging.clone(),
             sessions: Arc::new(Sessions::of(session)),
+            purged: Arc::clone(&self.purged),
             acknowledged: Arc::clone(&self.acknowledged),
             stores: Arc::clone(&self.stores),
             doubtful: self.doubtful.clone(),
@@ -220,7 +225,16 @@ impl<'a> DestinationRun<'a> {
     }
 
     /// Carries a batch, and records whatever came of it; what ends the whole run is kept in the tally.
-    pub(crate) fn take(&self, batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) {
+    pub(crate) fn take(&self, mut batch: Vec<Due>, connection: &mut Connection<'_>, share: Option<&Share>) {
+        if let Some(purged) = self.purged.get() {
+            batch.retain(|due| {
+                let is_purged = purged.has(due.id());
+                if is_purged && due.is_data_file() {
+                    self.tally.lock().count(FileOutcome::Purged);
+                }
+                !is_purged
+            });
+        }
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = self.freed.wait_while(free, |it| *it == 0).unwrap_or_else(PoisonError::into_inner);
         *free -= 1;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use dvb_catalog::{Detail, Entry};
 use dvb_ledger::{Basis, EntryKind, LedgerError, State};
@@ -13,6 +14,7 @@ use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::{DestinationDue, Line, Spool, Subject};
 use crate::command::error::RunError;
 use crate::command::observer::Event;
+use crate::command::purged::Buried;
 use crate::guard::{Changes, Samples, is_more};
 use crate::run::Setup;
 use crate::run::counts::{Counts, FileOutcome};
@@ -107,7 +109,8 @@ pub(crate) fn make(setups: &[(&Setup<'_>, &Options)]) -> Result<Plan, RunError> 
     let spool = Spool::create(&options.spool_folder).map_err(failed)?;
     let entries = Spool::create(&options.spool_folder).map_err(failed)?;
     let made = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let dests = setups.iter().map(|(setup, options)| DestinationRun::new(setup, options)).collect();
+    let buried = Arc::new(Buried::known(first.ledger)?);
+    let dests = setups.iter().map(|(setup, options)| DestinationRun::new(setup, options, &buried)).collect();
     let looks = options.presence_check.is_some() && options.is_whole() && !options.dry_run;
     let standing = looks.then(|| Spool::create(&options.spool_folder)).transpose().map_err(failed)?;
     let (samples, due) = (Samples::default(), BTreeSet::new());
@@ -177,7 +180,7 @@ impl<'a> Known<'a> {
     /// The state of `id`; those before it are not in the catalogue.
     fn of(&mut self, id: DvObjectId) -> Result<Option<State>, LedgerError> {
         let state = self.states.reach(id, |state| self.missed.enter(&state))?;
-        self.missed.present += u64::from(state.as_ref().is_some_and(|it| !it.gone));
+        self.missed.present += u64::from(state.as_ref().is_some_and(|it| !it.gone && it.status != Status::Purged));
         Ok(state)
     }
 
@@ -191,7 +194,8 @@ impl Missed {
     // The signature is that of a visit.
     #[allow(clippy::unnecessary_wraps)]
     fn enter(&mut self, state: &State) -> Result<(), LedgerError> {
-        if !state.gone {
+        // What was purged is not missed.
+        if !state.gone && state.status != Status::Purged {
             self.present += 1;
             self.gone.push(state.id);
         }
@@ -298,10 +302,12 @@ struct DestinationRun<'a> {
     stands: bool,
     changes: Changes<'a>,
     renamed: Renamed,
+    /// What was purged by law, at whichever destination.
+    buried: Arc<Buried>,
 }
 
 impl<'a> DestinationRun<'a> {
-    fn new(setup: &'a Setup<'a>, options: &'a Options) -> Self {
+    fn new(setup: &'a Setup<'a>, options: &'a Options, buried: &Arc<Buried>) -> Self {
         let states = |kind| InStep::states(setup.ledger, setup.destination, kind);
         Self {
             setup,
@@ -317,12 +323,16 @@ impl<'a> DestinationRun<'a> {
                 (!options.overrides.changes).then_some(options.max_change),
             ),
             renamed: Renamed::default(),
+            buried: Arc::clone(buried),
         }
     }
 
     /// A dataset's own objects stand in no table: whether there are any is seen at the source, at each run.
     fn look_at_dataset(&mut self, dataset: &Dataset) -> Result<Option<DestinationDue>, LedgerError> {
         let known = self.datasets.of(dataset.id)?;
+        if self.buried.has(dataset.id) {
+            return Ok(None);
+        }
         let wanted = self.options.auxiliary_objects || self.options.cached_exports;
         let recheck = self.options.looks_again() && known.as_ref().is_some_and(|it| it.status == Status::Ok);
         let claimed = known.as_ref().and_then(claimed);
@@ -346,6 +356,10 @@ impl<'a> DestinationRun<'a> {
             self.changes.enter(file, known.fingerprint != fingerprint)?;
         }
         if !self.options.selection.has(file, &self.setup.stores.default.0) {
+            return Ok(None);
+        }
+        if self.buried.has(file.id) {
+            self.counts.count(FileOutcome::Purged);
             return Ok(None);
         }
         if let (Some(known), Some(dataset)) = (&state, &file.dataset) {

@@ -15,8 +15,9 @@ use dvb_storage::{Cause, SinkError, SinkSession, chain};
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
+use crate::command::purged::Buried;
 use crate::copies::session::{Connection, Interrupted};
-use crate::copies::snapshot_names;
+use crate::copies::{snapshot_names, tombstones};
 use crate::guard::{self, Beyond, Claimant, Samples, Standing};
 use crate::run::counts::About;
 use crate::run::destination_run::DestinationRun;
@@ -118,6 +119,9 @@ impl DestinationRun<'_> {
             return Ok(Err(error));
         }
         self.compare_with_snapshots(connection);
+        if let Err(error) = self.take_over_tombstones(connection)? {
+            return Ok(Err(error));
+        }
         let name = link.map(|it| it.name).unwrap_or_default();
         match newest {
             Newest::Good => {}
@@ -213,6 +217,31 @@ impl DestinationRun<'_> {
         );
         self.setup.observer.event(&Event::Warning(&why));
         self.tally.lock().note_global(About::Destination(self.setup.destination), Status::Pending, why);
+    }
+
+    /// What was purged does not come back, also where the ledger was lost: the destination knows it too.
+    fn take_over_tombstones(&self, connection: &mut Connection<'_>) -> Result<Result<(), RunError>, Interrupted> {
+        let Setup { ledger, destination, observer, .. } = *self.setup;
+        let names = self.own_names.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+        let run = &self.options.run;
+        let taken = snapshot::again(|| {
+            connection.with(|session| tombstones::take_over(session, ledger, destination, run, &names))
+        })?;
+        match taken {
+            Ok(0) => Ok(Ok(())),
+            Ok(count) => {
+                let text = format!(
+                    "destination {destination} has tombstones of {count} data files that were deleted by law, which this ledger \
+                     did not know; they are not copied again"
+                );
+                observer.event(&Event::Notice(&text));
+                // It was empty before: one arrival a run.
+                let _ = self.purged.set(Buried::known(ledger)?);
+                self.tally.lock().changed = true;
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     fn settle_on(

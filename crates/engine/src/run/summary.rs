@@ -20,6 +20,8 @@ pub struct FileCounts {
     pub adopted: u64,
     /// Without bytes that a backup could read, by rule.
     pub not_covered: u64,
+    /// Deleted by law: in the catalogue still, and not copied again.
+    pub purged: u64,
     /// Not safe: with a failure that is listed.
     pub failed: u64,
     /// Not safe, and acknowledged by the administrator: nothing about them has changed since.

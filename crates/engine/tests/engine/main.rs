@@ -21,6 +21,7 @@ mod outage;
 mod partial;
 mod paths;
 mod presence;
+mod purge;
 mod rebuild;
 mod repair;
 mod rerun;

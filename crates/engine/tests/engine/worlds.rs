@@ -45,8 +45,9 @@ fn every_kind_comes_to_its_verdict(schema: Schema, ledger: LedgerKind) {
     assert_eq!(first.ending, ExitStatus::SourceDamaged);
     assert_eq!(bench.temporaries(), [""; 0]);
 
-    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending, acknowledged } = first.files;
-    assert_eq!(acknowledged, 0);
+    let FileCounts { catalogued, unchanged, copied, adopted, not_covered, failed, pending, acknowledged, purged } =
+        first.files;
+    assert_eq!((acknowledged, purged), (0, 0));
     let count = |which: &[Expect]| bench.world.files.iter().filter(|it| which.contains(&it.expect)).count() as u64;
     assert_eq!(copied, count(&[Expect::Ok, Expect::OkNote]));
     assert_eq!(not_covered, count(&[Expect::NotCovered]));

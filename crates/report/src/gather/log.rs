@@ -65,7 +65,9 @@ impl EventLog {
             let catalogued = count(files, "catalogued");
             let safe = count(files, "unchanged") + count(files, "copied") + count(files, "adopted");
             catalogue.files = catalogue.files.max(catalogued);
-            catalogue.safe_shares.push((safe, catalogued.saturating_sub(count(files, "not_covered"))));
+            catalogue
+                .safe_shares
+                .push((safe, catalogued.saturating_sub(count(files, "not_covered") + count(files, "purged"))));
             let last = LastRun { started: event.started.clone(), outcome: outcome.clone() };
             self.last_runs.insert(DestinationName(destination.clone()), last);
         }

@@ -79,6 +79,15 @@ pub fn purged(sink: &dyn Sink, purger: &mut dyn Purger, directory: &str, large: 
     let own = purger.held(&aside(&main)?).map_err(failed)?;
     ensure(names(&own).contains(&aside(&main)?.as_str()), "the backup's own keys are keys like others")?;
 
+    // What the backup keeps for itself is shown by the beginnings of names, at any depth.
+    let mut of_its_own = purger.own_keys("damaged/19990101").map_err(failed)?;
+    of_its_own.sort_unstable();
+    ensure(
+        of_its_own == [aside(&main)?, aside(&beside[0])?],
+        &format!("all of the backup's own that begins so is shown, and nothing else: {of_its_own:?}"),
+    )?;
+    ensure(purger.own_keys("damaged/2").map_err(failed)?.is_empty(), "nothing else of its own is shown")?;
+
     delete_all(purger, &main)?;
     ensure(purger.held(&main).map_err(failed)?.is_empty(), "nothing is left")?;
     let gone = session.stat(&[main.clone(), aside(&main)?]).map_err(lost)?;

@@ -82,7 +82,11 @@ impl DestinationRun<'_> {
     /// What has become of a data file is not what was acknowledged.
     fn ends_acknowledgement(&self, job: &Job, outcome: &Outcome) -> bool {
         let is_settled = match outcome.fate {
-            FileOutcome::Unchanged | FileOutcome::Copied | FileOutcome::Adopted | FileOutcome::NotCovered => true,
+            FileOutcome::Unchanged
+            | FileOutcome::Copied
+            | FileOutcome::Adopted
+            | FileOutcome::NotCovered
+            | FileOutcome::Purged => true,
             // An outage changes nothing about the file.
             FileOutcome::Failed => outcome.unusable.is_none(),
             FileOutcome::Acknowledged | FileOutcome::Pending | FileOutcome::NotRechecked => false,
@@ -165,7 +169,11 @@ fn count(counts: &mut Counts, job: &Job, outcome: &Outcome) {
         FileOutcome::Unchanged | FileOutcome::Copied | FileOutcome::Adopted => {
             counts.note(&job.due.subject, outcome.status, reason)
         }
-        FileOutcome::NotCovered | FileOutcome::Acknowledged | FileOutcome::Pending | FileOutcome::NotRechecked => {}
+        FileOutcome::NotCovered
+        | FileOutcome::Purged
+        | FileOutcome::Acknowledged
+        | FileOutcome::Pending
+        | FileOutcome::NotRechecked => {}
     }
 }
 

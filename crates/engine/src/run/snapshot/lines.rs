@@ -5,12 +5,13 @@ use std::io::{self, BufWriter};
 
 use dvb_catalog::SnapshotWriter;
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldObject, HistoryKind};
-use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger};
+use dvb_ledger::{CopyRecord, CopyState, EntryKind, Holding, Ledger, LedgerError};
 use dvb_model::{DestinationName, DvObjectId, Status};
 
 use super::Failure;
 use crate::catalogue::in_step::InStep;
 use crate::catalogue::spool::Subject;
+use crate::command::purged::Buried;
 
 /// Into a file without a name.
 pub(super) type Writer = SnapshotWriter<BufWriter<File>>;
@@ -23,18 +24,25 @@ pub(super) struct Lines<'a> {
     files: Shelf<'a>,
     /// The datasets have ended.
     in_files: bool,
+    /// What no line may name.
+    buried: Buried,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(writer: Writer, ledger: &'a dyn Ledger, destination: &DestinationName) -> Self {
+    pub(super) fn new(
+        writer: Writer,
+        ledger: &'a dyn Ledger,
+        destination: &DestinationName,
+    ) -> Result<Self, LedgerError> {
         let shelf = |entries, kind| Shelf { holdings: InStep::holdings(ledger, destination, entries), kind };
-        Self {
+        Ok(Self {
+            buried: Buried::known(ledger)?,
             writer,
             ledger,
             datasets: shelf(EntryKind::Dataset, GoneKind::Dataset),
             files: shelf(EntryKind::DataFile, GoneKind::File),
             in_files: false,
-        }
+        })
     }
 
     /// The next entry of the catalogue.
@@ -42,11 +50,17 @@ impl<'a> Lines<'a> {
         match entry {
             Subject::Dataset(dataset) => {
                 let held = self.datasets.reach(dataset.id, &mut self.writer)?.map(held);
+                if self.buried.has(dataset.id) {
+                    return Ok(());
+                }
                 Ok(self.writer.dataset(dataset, held.as_ref())?)
             }
             Subject::DataFile(file) => {
                 self.end_datasets()?;
                 let held = self.files.reach(file.id, &mut self.writer)?.map_or_else(unknown, held);
+                if self.buried.has(file.id) {
+                    return Ok(());
+                }
                 Ok(self.writer.file(file, Some(&held))?)
             }
         }

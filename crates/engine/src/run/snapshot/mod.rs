@@ -4,26 +4,23 @@
 //! the ledger, in a file of the spool folder, and stored as any object is: temporary name, proof, rename.
 
 mod lines;
-mod payload;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::io::{self, BufWriter};
 use std::sync::Arc;
 
 use dvb_catalog::{SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SnapshotHeader, SnapshotLink, SnapshotWriter};
-use dvb_fixity::{Algorithm, Hasher, Proved};
+use dvb_fixity::{Algorithm, Proved};
 use dvb_ledger::LedgerError;
 use dvb_model::{KeyError, ObjectKey, RunId, Status};
-use dvb_storage::{Cause, CommitRequest, PayloadError, SinkError, SinkSession, StageRequest, Unstaged, chain};
+use dvb_storage::{Cause, PayloadError, Unstaged, chain};
 use lines::Lines;
-use payload::SpooledFile;
 use serde::Deserialize;
 
 use crate::catalogue::spool::Subject;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
+use crate::copies::own_files::{Failed, in_words, sha256_of, stage_and_commit};
 use crate::copies::session::{Connection, Interrupted};
 use crate::copies::snapshot_names;
 use crate::guard;
@@ -192,8 +189,10 @@ fn earlier(dest: &DestinationRun<'_>, limit: u32) -> Result<impl Iterator<Item =
     let others = runs.into_iter().filter(|(run, _)| run.id != dest.options.run);
     let told = |it: dvb_ledger::RunSummary| -> Told { serde_json::from_str(&it.json).unwrap_or_default() };
     let told = others.map(move |(_, summary)| summary.map(told).unwrap_or_default());
-    // What they found damaged is no longer what the snapshot says.
-    Ok(told.filter(|it| it.command.is_none() || it.exit_code == ExitStatus::DestinationDamaged.code()))
+    // A purge has written them again. What others found damaged is no longer what the snapshot says.
+    let is_of_purge = |it: &Told| it.command.as_deref() == Some("purge") && it.snapshot.is_some();
+    let is_damage = |it: &Told| it.exit_code == ExitStatus::DestinationDamaged.code();
+    Ok(told.filter(move |it| it.command.is_none() || is_of_purge(it) || is_damage(it)))
 }
 
 /// The newest snapshot that an earlier run has left, as far as the ledger knows.
@@ -243,11 +242,12 @@ impl<'a> Draft<'a> {
             installation: Some(guard::installation(dest.setup.ledger)?),
             host: Some(dest.options.agent.host.clone()),
             previous,
+            rewritten: Vec::new(),
         };
         // Without a name: it goes with the process.
         let file = tempfile::tempfile_in(&dest.options.spool_folder)?;
         let writer = SnapshotWriter::new(BufWriter::new(file), &header)?;
-        let lines = Lines::new(writer, dest.setup.ledger, dest.setup.destination);
+        let lines = Lines::new(writer, dest.setup.ledger, dest.setup.destination)?;
         let (name, others) = (snapshot_names::name_of(&run.0), others.unwrap_or_default());
         Ok(Self { dest, connection, name, others, lines, failure: None })
     }
@@ -345,27 +345,6 @@ pub(crate) fn again<T>(mut work: impl FnMut() -> Result<T, Interrupted>) -> Resu
     work()
 }
 
-/// What lies beside a snapshot, as `sha256sum --check` reads it.
-fn in_words(folder: &Path, link: &SnapshotLink) -> io::Result<File> {
-    let mut file = tempfile::tempfile_in(folder)?;
-    writeln!(file, "{}  {}", link.sha256, link.name)?;
-    Ok(file)
-}
-
-fn sha256_of(file: &File) -> io::Result<String> {
-    let (mut hasher, mut buffer, mut at) = (Hasher::new(&[]), vec![0; 1 << 18], 0);
-    loop {
-        let n = file.read_at(&mut buffer, at)?;
-        if n == 0 {
-            let measured = hasher.finish();
-            let digest = measured.digest(Algorithm::Sha256).map(dvb_fixity::Digest::hex);
-            return digest.ok_or_else(|| io::Error::other("no SHA-256 was made of the snapshot"));
-        }
-        hasher.update(&buffer[..n]);
-        at += n as u64;
-    }
-}
-
 /// Stores objects of the backup's own together: all of them or, but for what a destination that fails keeps, none.
 fn store<const N: usize>(
     dest: &DestinationRun<'_>,
@@ -395,53 +374,6 @@ fn store<const N: usize>(
             Ok(Err(Failed::Object(error))) => return Err(error.into()),
             Ok(Err(Failed::Spool(error))) => return Err(error.into()),
             Err(lost) => return Err(lost.into()),
-        }
-    }
-}
-
-enum Failed {
-    Object(Unstaged),
-    Spool(io::Error),
-}
-
-/// Nothing gets its name unless all were stored. Where one is then refused its name, those that have theirs are taken back.
-fn stage_and_commit(
-    session: &mut dyn SinkSession,
-    objects: &[(ObjectKey, Arc<File>)],
-    reading: &Reading,
-    replace: bool,
-) -> Result<Result<Vec<Proved>, Failed>, SinkError> {
-    let mut requests = Vec::with_capacity(objects.len());
-    for (key, file) in objects {
-        match SpooledFile::new(file, session.algorithms(), reading) {
-            Ok(payload) => requests.push(StageRequest { key: key.clone(), payload: Box::new(payload) }),
-            Err(error) => return Ok(Err(Failed::Spool(error))),
-        }
-    }
-    let (staged, failed): (Vec<_>, Vec<_>) = session.stage(requests)?.into_iter().partition(Result::is_ok);
-    let staged: Vec<_> = staged.into_iter().flatten().collect();
-    if let Some(Err(error)) = failed.into_iter().next() {
-        session.discard(staged)?;
-        return Ok(Err(Failed::Object(error)));
-    }
-    let commits = staged.into_iter().map(|staged| CommitRequest { staged, replace }).collect();
-    let mut proved = Vec::with_capacity(objects.len());
-    let mut failed = None;
-    for ((key, _), result) in objects.iter().zip(session.commit(commits)?) {
-        match result {
-            Ok(it) => proved.push((key, it)),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    match failed {
-        None if proved.len() == objects.len() => Ok(Ok(proved.into_iter().map(|it| it.1).collect())),
-        None => Err(SinkError::new(Cause::Io, "the destination gave no answer for the snapshot")),
-        Some(error) => {
-            for (key, _) in proved {
-                // An account that may not remove has a checksum there without its snapshot, which harms nothing.
-                let _ = session.remove_own(key);
-            }
-            Ok(Err(Failed::Object(error)))
         }
     }
 }
