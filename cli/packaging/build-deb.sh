@@ -4,7 +4,7 @@
 #   build-deb.sh [VERSION]   another version than that of Cargo.toml, for tests of an upgrade
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-# shellcheck source=build-env.sh
+# shellcheck source=cli/packaging/build-env.sh
 . cli/packaging/build-env.sh
 
 version=${1:-$version}

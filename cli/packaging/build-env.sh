@@ -10,9 +10,11 @@ CFLAGS="-ffile-prefix-map=$PWD=/source -ffile-prefix-map=$home=/cargo"
 # An incremental build is not the same twice.
 CARGO_INCREMENTAL=0
 export SOURCE_DATE_EPOCH DATAVERSE_BACKUP_COMMIT RUSTFLAGS CFLAGS CARGO_INCREMENTAL
+# shellcheck disable=SC2034  # for who sources this
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 made=target/packaging
 # Named, so that RUSTFLAGS are for the program alone, and the packages share what runs while building.
+# shellcheck disable=SC2034
 target=$(rustc -vV | sed -n 's/^host: //p')
 
 # Other people's tools, in the versions that the bytes depend on.

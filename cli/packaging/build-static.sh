@@ -4,7 +4,7 @@
 # What musl would do better is in docs/release.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-# shellcheck source=build-env.sh
+# shellcheck source=cli/packaging/build-env.sh
 . cli/packaging/build-env.sh
 
 export RUSTFLAGS="$RUSTFLAGS -C target-feature=+crt-static" OPENSSL_STATIC=1 LIBZ_SYS_STATIC=1
