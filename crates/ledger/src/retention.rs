@@ -45,7 +45,7 @@ pub trait Retentions {
     /// [`LedgerError`].
     fn record_locks(&self, destination: &DestinationName, locks: &[(ObjectKey, String)]) -> Result<(), LedgerError>;
 
-    /// When the first lock ends; `None` where no copy has one.
+    /// When the first lock ends, of what is not to be purged; `None` where no copy has one.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -30,6 +30,9 @@ pub enum KeyError {
 /// The folder, below a destination's root, that holds what this program keeps for itself.
 pub(crate) const OWN_FOLDER: &str = ".dataverse-backup";
 
+/// How the names of records begin there.
+const RECORDS: [&str; 3] = ["catalogue-", "installation.json", "tombstone-"];
+
 fn check(text: &str) -> Result<(), KeyError> {
     if text.is_empty() {
         return Err(KeyError::Empty);
@@ -163,6 +166,14 @@ impl ObjectKey {
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.parts().next() == Some(OWN_FOLDER)
+    }
+
+    /// Whether it is one of the backup's own that have to last as the copies do, for without them nobody knows what these are:
+    /// snapshots of the catalogue, the installation's id, tombstones. All others come and go.
+    #[must_use]
+    pub fn is_record(&self) -> bool {
+        let name = self.0.strip_prefix(OWN_FOLDER).and_then(|it| it.strip_prefix('/'));
+        name.is_some_and(|name| RECORDS.iter().any(|it| name.starts_with(it)))
     }
 
     /// The key as text: parts with `/` between, never empty, never with `..`.

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use dvb_model::ObjectKey;
 use md5::Digest as _;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -12,10 +13,6 @@ use crate::config::{LockMode, ObjectLock};
 use crate::error::Fault;
 use crate::prove::head;
 use crate::sink::Shared;
-
-/// The backup's own objects that have to last as the copies do: what they describe would be lost without them. All others
-/// come and go.
-const LASTING: [&str; 3] = ["catalogue-", "installation.json", "tombstone"];
 
 /// What a version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +52,10 @@ impl ObjectLock {
     }
 }
 
-/// The lock that what is stored at this key is to have.
+/// The lock that what is stored at this key is to have. Of the backup's own objects most must stay removable.
 pub(crate) fn wanted(shared: &Shared, key: &str) -> Option<ObjectLock> {
-    let lasting = |name: &str| LASTING.iter().any(|it| name.starts_with(it));
-    shared.config.object_lock.filter(|_| key.strip_prefix(&shared.own_key("")).is_none_or(lasting))
+    let key = ObjectKey::new(key.strip_prefix(&shared.prefix)?).ok()?;
+    shared.config.object_lock.filter(|_| !key.is_own() || key.is_record())
 }
 
 /// `x-amz-object-lock-…` of a request that stores.

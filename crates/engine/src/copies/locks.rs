@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use dvb_ledger::{LedgerError, Lock, LockedCopy};
 use dvb_model::ObjectKey;
+use dvb_storage::Cause;
 use serde::{Deserialize, Serialize};
 
 use crate::command::time::written;
@@ -86,22 +87,36 @@ pub(crate) fn renew(
         after = Some(last);
     }
     if counts.complete && which == Which::All {
-        let own = connection.with(|session| session.list_own(""))?;
-        let newest = snapshot_names::newest(&own, snapshot_names::now()).cloned();
-        let digest = newest.as_deref().map(snapshot_names::digest_of);
-        let lasting = own.iter().filter(|name| {
-            Some(*name) == newest.as_ref()
-                || Some(*name) == digest.as_ref()
-                || name.starts_with("installation.json")
-                || name.starts_with("tombstone")
-        });
-        let keys: Vec<ObjectKey> = lasting.filter_map(|it| ObjectKey::own(it).ok()).collect();
-        for answer in connection.with(|session| session.lock(&keys))? {
-            answer.map_or_else(|error| counts.fail(error.chain()), drop);
-        }
+        look_at_records(connection, &mut counts)?;
     }
     tell(at, &mut counts)?;
     Ok(Some(counts))
+}
+
+/// Of the snapshots, the newest: the others go as time goes by.
+fn look_at_records(connection: &mut Connection<'_>, counts: &mut LockCounts) -> Result<(), Interrupted> {
+    let listed = connection.with(|session| match session.list_own("") {
+        // It leaves the session well.
+        Err(error) if error.cause == Cause::Forbidden => Ok(Err(error)),
+        listed => listed.map(Ok),
+    })?;
+    let own = match listed {
+        Ok(own) => own,
+        Err(error) => {
+            counts.fail(format!("the locks of snapshots cannot be renewed: {}", error.chain()));
+            return Ok(());
+        }
+    };
+    let newest = snapshot_names::newest(&own, snapshot_names::now());
+    let is_older = |name: &str| {
+        name.starts_with(snapshot_names::BEFORE) && newest.is_some_and(|newest| !name.starts_with(newest.as_str()))
+    };
+    let keys = own.iter().filter(|name| !is_older(name)).filter_map(|name| ObjectKey::own(name).ok());
+    let keys: Vec<ObjectKey> = keys.filter(ObjectKey::is_record).collect();
+    for answer in connection.with(|session| session.lock(&keys))? {
+        answer.map_or_else(|error| counts.fail(error.chain()), drop);
+    }
+    Ok(())
 }
 
 /// Whether any of them is locked as it should be.

@@ -78,16 +78,20 @@ pub(super) fn record_locks(
     Ok(())
 }
 
-pub(super) fn retention(db: &mut Transaction<'_>, destination: &DestinationName) -> Result<Option<Retention>, Fault> {
-    let Some(destination) = read::destination_id(db, destination)? else { return Ok(None) };
-    let sql = concat!(
-        "SELECT ",
-        time!("min(locked_until)"),
-        " FROM backup_copy WHERE destination = $1 AND state = 'proved' AND locked_until IS NOT NULL"
+pub(super) fn retention(db: &mut Transaction<'_>, name: &DestinationName) -> Result<Option<Retention>, Fault> {
+    let Some(destination) = read::destination_id(db, name)? else { return Ok(None) };
+    let sql = format!(
+        "SELECT {} FROM backup_copy c
+         WHERE c.destination = $1 AND c.state = 'proved' AND c.locked_until IS NOT NULL AND {NOT_PURGED}
+         ORDER BY c.locked_until, c.id, c.role, c.version LIMIT 1",
+        time!("c.locked_until")
     );
-    let earliest: Option<String> = db.query_one(sql, &[&destination])?.try_get(0)?;
-    let Some(earliest) = earliest else { return Ok(None) };
-    let sql = "SELECT count(*) FROM backup_copy WHERE destination = $1 AND state = 'proved' AND locked_until IS NULL";
-    let unlocked: i64 = db.query_one(sql, &[&destination])?.try_get(0)?;
+    let Some(row) = db.query_opt(&sql, &[&destination, &name.0])? else { return Ok(None) };
+    let earliest: String = row.try_get(0)?;
+    let sql = format!(
+        "SELECT count(*) FROM backup_copy c
+         WHERE c.destination = $1 AND c.state = 'proved' AND c.locked_until IS NULL AND {NOT_PURGED}"
+    );
+    let unlocked: i64 = db.query_one(&sql, &[&destination, &name.0])?.try_get(0)?;
     Ok(Some(Retention { earliest, unlocked: u64::try_from(unlocked).unwrap_or(0) }))
 }

@@ -1,7 +1,7 @@
 //! Until when copies are locked.
 
 use dvb_model::{DestinationName, ObjectKey};
-use rusqlite::{Connection, Rows, params};
+use rusqlite::{Connection, OptionalExtension as _, Rows, params};
 
 use super::{Fault, read, write};
 use crate::check::place_of;
@@ -68,19 +68,22 @@ pub(super) fn record_locks(
     Ok(())
 }
 
-pub(super) fn retention(db: &Connection, destination: &DestinationName) -> Result<Option<Retention>, Fault> {
-    let Some(destination) = read::destination_id(db, destination)? else { return Ok(None) };
+pub(super) fn retention(db: &Connection, name: &DestinationName) -> Result<Option<Retention>, Fault> {
+    let Some(destination) = read::destination_id(db, name)? else { return Ok(None) };
     let earliest: Option<String> = db
-        .prepare_cached(
-            "SELECT min(locked_until) FROM backup_copy INDEXED BY backup_copy_locked
-             WHERE destination = ?1 AND state = 'proved' AND locked_until IS NOT NULL",
-        )?
-        .query_row([destination], |row| row.get(0))?;
+        .prepare_cached(&format!(
+            "SELECT locked_until FROM backup_copy INDEXED BY backup_copy_locked
+             WHERE destination = ?1 AND state = 'proved' AND locked_until IS NOT NULL AND {NOT_PURGED}
+             ORDER BY locked_until, id, role, version LIMIT 1"
+        ))?
+        .query_row(params![destination, name.0], |row| row.get(0))
+        .optional()?;
     let Some(earliest) = earliest else { return Ok(None) };
     let unlocked: i64 = db
-        .prepare_cached(
-            "SELECT count(*) FROM backup_copy WHERE destination = ?1 AND state = 'proved' AND locked_until IS NULL",
-        )?
-        .query_row([destination], |row| row.get(0))?;
+        .prepare_cached(&format!(
+            "SELECT count(*) FROM backup_copy
+             WHERE destination = ?1 AND state = 'proved' AND locked_until IS NULL AND {NOT_PURGED}"
+        ))?
+        .query_row(params![destination, name.0], |row| row.get(0))?;
     Ok(Some(Retention { earliest, unlocked: u64::try_from(unlocked).unwrap_or(0) }))
 }

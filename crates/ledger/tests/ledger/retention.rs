@@ -63,6 +63,7 @@ pub(crate) fn no_lock_of_what_is_to_be_purged_is_due(bench: &dyn Bench) {
     let asked = purge("r1", "d1");
     let number = ledger.request_purge(&asked, &[target(1, 1), target(2, 2)]).unwrap();
     assert_eq!(due(&*ledger, FAR, 10), [(3, Some(day(3)))]);
+    assert_eq!(ledger.retention(&here()).unwrap(), Some(Retention { earliest: day(3), unlocked: 0 }));
     let mut withdrawn = ledger.purges().unwrap().into_iter().find(|it| it.number == number).unwrap();
     withdrawn.state = PurgeState::Withdrawn;
     assert!(ledger.advance_purge(&withdrawn, PurgeState::Requested).unwrap());
