@@ -10,6 +10,7 @@ mod lost;
 mod objects_back;
 mod original;
 mod orphans;
+mod purge;
 mod repair;
 mod restore;
 mod ssh;

@@ -4,10 +4,12 @@
 //!    does; 3. the objects; 4. snapshots and temporaries; 5. a listing that shows nothing; 6. the proof, there and in the
 //!    ledger, and the names go.
 
+use std::collections::HashSet;
+
 use dvb_catalog::SnapshotLink;
 use dvb_ledger::{Buried, LedgerError, Purge, PurgeTarget, TargetState, Tombstone, digest_of};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
-use dvb_storage::{Cause, Held, Purger, SinkError, Unstaged, chain};
+use dvb_storage::{Cause, Held, HeldKind, Purger, SinkError, Unstaged, chain};
 
 use super::execute::{ExecuteOptions, PurgedAt, PurgedDestination};
 use super::list::{self, KeyOf};
@@ -381,7 +383,13 @@ impl<'a> Site<'a> {
             }
             let mut deleted = 0;
             refused = None;
-            for it in things.iter().filter(|it| it.held.lock.is_none()) {
+            let locked: HashSet<&str> =
+                things.iter().filter(|it| it.held.lock.is_some()).map(|it| it.held.name.as_str()).collect();
+            // Without its marker, a locked version would show again.
+            let may_go = |it: &&Thing| {
+                it.held.lock.is_none() && !(it.held.kind == HeldKind::Marker && locked.contains(it.held.name.as_str()))
+            };
+            for it in things.iter().filter(may_go) {
                 if !self.setup.stop.may_begin() {
                     return Err(Wait::stopped());
                 }
