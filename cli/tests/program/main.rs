@@ -22,6 +22,7 @@ mod names;
 mod object_lock;
 mod orphans;
 mod purge;
+mod purge_clouds;
 mod rebuild;
 mod remote;
 mod repair;
