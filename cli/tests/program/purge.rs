@@ -88,8 +88,18 @@ fn a_purge_takes_two_people_and_is_on_record() {
         assert!(!said.contains(word), "{word} is still there:\n{said}");
     }
     assert!(said.contains("content 1") && said.contains("tombstone-"));
+    // Nor do the pages that rows of the ledger have left.
+    for (name, bytes) in files::tree(&site.path("state")) {
+        let text = String::from_utf8_lossy(&bytes);
+        for word in ["Jane Doe", &key] {
+            assert!(!text.contains(word), "{word} is still in {name}");
+        }
+    }
+    assert!(site.path("state/ledger.db").exists());
     let listed = call(&site, 7003, &["purge", "list"]).expect(0);
     listed.says(&["requested by", "approved  by", "executed  by", "gdpr-17", "case 7", "0 left"]);
+    let status = site.call(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["destinations"][0]["last_run"]["command"], "purge");
     site.call(&["status"]).expect(0).says(&["PURGED"]);
     site.call(&["run"]).expect(0);
     site.call(&["restore", "--file", &id, "--to", &site.path("back").display().to_string()])

@@ -385,6 +385,10 @@ macro_rules! delegate {
                 self.$write("let go of the keys of what is purged", |db| purge::free_keys(db, destination, ids))
             }
 
+            fn forget_deleted(&self) -> Result<Option<String>, LedgerError> {
+                self.write_anew()
+            }
+
             fn tombstones(&self) -> Result<Vec<Tombstone>, LedgerError> {
                 self.$read("list the tombstones", |db| purge::tombstones(db))
             }

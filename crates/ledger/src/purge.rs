@@ -315,6 +315,13 @@ pub trait Purges {
     /// [`LedgerError`].
     fn free_keys(&self, destination: &DestinationName, ids: &[DvObjectId]) -> Result<(), LedgerError>;
 
+    /// Makes the ledger's own files forget what its rows said before: names that were replaced lie in them until their room is
+    /// used again. `Some`: what they keep all the same, and what can be done.
+    ///
+    /// # Errors
+    /// [`LedgerError`], also where another program is at work with it.
+    fn forget_deleted(&self) -> Result<Option<String>, LedgerError>;
+
     /// All tombstones, in the order of data files and destinations.
     ///
     /// # Errors

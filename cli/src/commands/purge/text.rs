@@ -57,8 +57,6 @@ pub(super) fn hold_object(it: &Hold) -> Value {
     })
 }
 
-// Writing to a String cannot fail.
-
 pub(super) fn request(summary: &RequestSummary) -> String {
     let Purge { number, digest, files, basis, reference, not_before, .. } = &summary.purge;
     let total: u64 = summary.list.iter().map(|it| it.size).sum();
@@ -121,6 +119,9 @@ pub(super) fn executed(summary: &ExecuteSummary) -> String {
             let _ = writeln!(text, "  refused: {}", plain(why));
         }
         done.at.iter().for_each(|it| at(&mut text, it));
+        for note in &done.notes {
+            let _ = writeln!(text, "  {}", plain(note));
+        }
     }
     if let Some(why) = &summary.aborted {
         let _ = writeln!(text, "stopped early: {}", plain(why));

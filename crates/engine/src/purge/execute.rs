@@ -131,6 +131,8 @@ pub struct PurgeDone {
     pub purge: Purge,
     /// Each of its destinations.
     pub at: Vec<PurgedDestination>,
+    /// What is to be known besides, now that it is done.
+    pub notes: Vec<String>,
     /// Why it was refused; nothing of it was deleted by this call then.
     pub refused: Option<String>,
 }
@@ -227,7 +229,7 @@ fn execute_each(
             }
             Err(error) => {
                 let now = find(setup.ledger, number).unwrap_or(purge);
-                let done = PurgeDone { purge: now, at: Vec::new(), refused: Some(chain(&error)) };
+                let done = PurgeDone { purge: now, at: Vec::new(), notes: Vec::new(), refused: Some(chain(&error)) };
                 (done, ExitStatus::from(&error))
             }
         };
@@ -259,7 +261,7 @@ fn execute_one(
             refuse_unlisted(setup, &ids)?;
         }
         PurgeState::Executing => {}
-        PurgeState::Done => return Ok(PurgeDone { purge, at: Vec::new(), refused: None }),
+        PurgeState::Done => return Ok(PurgeDone { purge, at: Vec::new(), notes: Vec::new(), refused: None }),
         state @ (PurgeState::Requested | PurgeState::Withdrawn) => {
             return Err(PurgeError::State { number, state, wanted: "carried out" });
         }
@@ -286,13 +288,16 @@ fn execute_one(
     at.extend(sites.into_iter().map(|site| site.purge(&purge)));
     at.sort_by_key(|it| purge.destinations.iter().position(|name| *name == it.destination));
     let is_done = purge.state == PurgeState::Executing && at.iter().all(|it| it.state == PurgedAt::Done);
+    let mut notes = Vec::new();
     let purge = if is_done {
+        // Before it is called done: where this fails, the next call goes on here.
+        notes.extend(setup.ledger.forget_deleted()?);
         let done = Purge { state: PurgeState::Done, ended_at: Some(now()), ..purge };
         advance(setup.ledger, done, PurgeState::Executing, "ended")?
     } else {
         purge
     };
-    Ok(PurgeDone { purge, at, refused: None })
+    Ok(PurgeDone { purge, at, notes, refused: None })
 }
 
 /// What came back to Dataverse since it was requested is not deleted by mistake.

@@ -16,7 +16,7 @@ const ALL: u32 = 10_000;
 /// One command that worked on a destination; serialised, it is what `--json` prints.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunStatus {
-    /// `run`, `verify`, `repair` or `rebuild`; one that did not come to its end cannot tell, and counts as `run`.
+    /// `run`, `verify`, `repair`, `rebuild` or `purge`; one that did not come to its end cannot tell, and counts as `run`.
     pub command: &'static str,
     /// Name of the run, as the ledger has it.
     pub run_id: RunId,
@@ -119,6 +119,7 @@ impl Ended {
             Some("verify") => "verify",
             Some("repair") => "repair",
             Some("rebuild") => "rebuild",
+            Some("purge") => "purge",
             _ => "run",
         };
         let gave_up =

@@ -230,6 +230,16 @@ impl PostgresLedger {
         Ok(Box::new(lock::SessionLock::take(&self.target, &self.patience, destination, holder)?))
     }
 
+    /// What rows said before is PostgreSQL's to forget: only its owner can write a table anew, and only its administrator knows
+    /// how long the write-ahead log and backups are kept.
+    fn write_anew(&self) -> Result<Option<String>, LedgerError> {
+        Ok(Some(format!(
+            "in the files of {} PostgreSQL keeps the names until it writes the tables anew: VACUUM FULL, by their owner. Its \
+             write-ahead log and backups have them as long as they are kept",
+            self.describe()
+        )))
+    }
+
     fn take_unfounded_away(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
         self.change("take back verdicts without copies", |it| check::distrust(it, destination, run))
     }

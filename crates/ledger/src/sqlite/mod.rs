@@ -180,6 +180,30 @@ impl SqliteLedger {
         Ok(Box::new(self.of_folder(lock::FileLock::take(&self.path, destination, holder))?))
     }
 
+    /// Pages that rows have left keep their bytes, and so does the write-ahead log.
+    fn write_anew(&self) -> Result<Option<String>, LedgerError> {
+        let what = "write its file anew";
+        trace::transaction(what, || {
+            let mut writer = unpoisoned(&self.writer);
+            unpoisoned(&self.idle_readers).clear();
+            let connection = match writer.take() {
+                Some(it) => writer.insert(it),
+                None => writer.insert(open::existing(&self.path)?),
+            };
+            let is_read_elsewhere = connection.execute_batch("VACUUM").and_then(|()| {
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+            });
+            match is_read_elsewhere {
+                Ok(false) => Ok(None),
+                Ok(true) => {
+                    let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                    Err(open::error(&self.path, what, rusqlite::Error::SqliteFailure(busy, None)))
+                }
+                Err(error) => Err(open::error(&self.path, what, error)),
+            }
+        })
+    }
+
     fn take_unfounded_away(&self, destination: &DestinationName, run: &RunId) -> Result<u64, LedgerError> {
         // A look that changes nothing waits for no other writer.
         if !self.read("look for verdicts without copies", |it| check::has_unfounded(it, destination))? {
