@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use dvb_testkit::dataverse::{Schema, World};
-use dvb_testkit::{files, temp_folder};
+use dvb_testkit::netfault::{Options, Proxy};
+use dvb_testkit::{files, postgres, temp_folder};
 use serde_json::Value;
 
 use crate::installation::{Installation, Ledger, sshd};
@@ -13,6 +14,12 @@ use crate::installation::{Installation, Ledger, sshd};
 const FILES: i64 = 600;
 
 fn installation(name: &str, ledger: Ledger) -> Installation {
+    let it = without_tables(name, ledger);
+    it.init();
+    it
+}
+
+fn without_tables(name: &str, ledger: Ledger) -> Installation {
     let folder = temp_folder("e2e");
     let mut world = World::new(Schema::V6_9, &folder.path().join("files"));
     let dataset = world.add_dataset("10.5072", "FK2/HOSTS").id;
@@ -21,9 +28,7 @@ fn installation(name: &str, ledger: Ledger) -> Installation {
         let content = files::bytes(u64::try_from(n).unwrap(), size);
         world.add_file(dataset, &format!("file://{}", World::object_name(n)), &content);
     }
-    let it = Installation::new(world, ledger, &sshd().shell().fresh(name), folder);
-    it.init();
-    it
+    Installation::new(world, ledger, &sshd().shell().fresh(name), folder)
 }
 
 impl Installation {
@@ -31,6 +36,34 @@ impl Installation {
     fn host(&self, command: &str) -> Child {
         let args = ["--json", command, "--join", "--lease", "4s", "--jobs", "2"];
         self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A host that gets at the ledger and the destination by a line of its own, each.
+    fn host_behind(&self, ledger: &Proxy, destination: &Proxy) -> Child {
+        let config = std::fs::read_to_string(self.folder.path().join("config.ini")).unwrap();
+        let (known, port) = (value(&config, "SshKnownHosts"), value(&config, "SshPort"));
+        let ports = (format!("]:{port} "), format!("]:{} ", destination.port));
+        let keys = std::fs::read_to_string(&known).unwrap().replace(&ports.0, &ports.1);
+        self.write("known_hosts_behind", &keys);
+        let config = config
+            .replace(&format!("SshKnownHosts: {known}"), "SshKnownHosts: known_hosts_behind")
+            .replace(&format!("SshPort: {port}"), &format!("SshPort: {}", destination.port))
+            .replace(
+                "BackupDatabase:",
+                &format!("BackupHost: 127.0.0.1\nBackupPort: {}\nBackupDatabase:", ledger.port),
+            );
+        self.write("behind.ini", &config);
+        let args = ["--config", "behind.ini", "--json", "run", "--join", "--lease", "4s", "--jobs", "2"];
+        self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Every file is there and proved once, and nothing is left of the run.
+    fn expect_whole(&self) {
+        files::assert_same(&self.world.expected_copies(), &self.copies());
+        assert_eq!(self.number("SELECT count(*) FROM backup_copy WHERE state = 'proved' AND version = 1"), FILES);
+        assert_eq!(self.number("SELECT count(*) FROM backup_copy"), FILES);
+        assert_eq!(self.number("SELECT count(*) FROM backup_state WHERE kind = 'file' AND status = 'OK'"), FILES);
+        assert_eq!(self.number("SELECT count(*) FROM backup_range WHERE phase = 1"), 0, "nothing is left of the plan");
     }
 
     fn number(&self, sql: &str) -> i64 {
@@ -45,6 +78,17 @@ impl Installation {
             host.id()
         ))
     }
+}
+
+/// The value of a key of a configuration.
+fn value(config: &str, key: &str) -> String {
+    config.lines().find_map(|it| it.strip_prefix(&format!("{key}: "))).unwrap().to_owned()
+}
+
+/// Data files of a summary that are safe now.
+fn safe(summary: &Value) -> i64 {
+    let files = &summary["files"];
+    ["copied", "adopted", "unchanged"].iter().map(|name| files[name].as_i64().unwrap()).sum()
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -100,26 +144,19 @@ fn one_that_dies_and_one_that_stops_are_made_good_by_the_others() {
     assert_eq!(codes, [Some(0); 3], "{summaries:#?}");
     let run = &summaries[0]["run_id"];
     for it in &summaries {
-        let files = &it["files"];
-        assert_eq!((&it["run_id"], files["catalogued"].as_i64()), (run, Some(FILES)), "{it:#}");
-        let safe = sum(std::slice::from_ref(files), "/copied")
-            + sum(std::slice::from_ref(files), "/adopted")
-            + sum(std::slice::from_ref(files), "/unchanged");
-        assert_eq!(safe, FILES, "{it:#}");
+        assert_eq!((&it["run_id"], it["files"]["catalogued"].as_i64()), (run, Some(FILES)), "{it:#}");
+        assert_eq!(safe(it), FILES, "{it:#}");
         assert!(it["snapshot"].is_object(), "{it:#}");
     }
     assert_eq!(summaries.iter().filter(|it| it["share"]["closed"] == true).count(), 1, "{summaries:#?}");
     // Nothing that two hosts have done counts twice.
     let by_the_dead = it.number("SELECT files FROM backup_worker ORDER BY left_at NULLS FIRST LIMIT 1");
     assert_eq!(sum(&summaries, "/share/files") + by_the_dead, FILES, "{summaries:#?}");
-    files::assert_same(&it.world.expected_copies(), &it.copies());
-    assert_eq!(it.number("SELECT count(*) FROM backup_copy WHERE state = 'proved' AND version = 1"), FILES);
-    assert_eq!(it.number("SELECT count(*) FROM backup_copy"), FILES);
+    it.expect_whole();
     assert_eq!(it.number("SELECT count(*) FROM backup_run WHERE finished IS NOT NULL"), 1);
-    assert_eq!(it.number("SELECT count(*) FROM backup_range WHERE phase = 1"), 0, "nothing is left of the plan");
+    assert_eq!(it.temporaries(), [""; 0], "what dead hosts have staged goes when the run is closed");
     let (again, code) = it.json(&["run", "--rerun"]);
     assert_eq!((again["files"]["unchanged"].as_i64(), code), (Some(FILES), 0), "{again:#}");
-    assert_eq!(it.temporaries(), [""; 0], "the leavings of dead hosts are gone");
 }
 
 #[test]
@@ -199,6 +236,79 @@ fn stores_are_audited_by_several_hosts() {
     let looked_at = "SELECT count(*) FROM backup_state WHERE kind = 'file'
                      AND audited_at >= (SELECT max(began) FROM backup_shared)";
     assert_eq!(it.number(looked_at), FILES);
+}
+
+#[test]
+fn a_host_that_is_cut_off_from_the_ledger_is_done_without() {
+    let mut it = installation("no_ledger", Ledger::Postgres);
+    it.backup += "BandwidthLimit: 1MiB/s\n";
+    it.write_config();
+    let ledger = Proxy::start(it.database.port, Options::default());
+    let port = value(&it.backup, "SshPort").parse().unwrap();
+    let destination = Proxy::start(port, Options::default());
+    let cut = it.host_behind(&ledger, &destination);
+    wait_until("it works", || it.claimed(&cut) > 0);
+    let other = it.host("run");
+    wait_until("the other one works", || it.claimed(&other) > 0);
+    // Nothing comes through any more, and nobody is told so; what it has at the destination goes on.
+    ledger.set(Options { hang: true, ..Options::default() });
+    let (summary, code) = ended(other);
+    assert_eq!((code, safe(&summary)), (Some(0), FILES), "{summary:#}");
+    it.expect_whole();
+    // It is back, when all is over: what it was at, it does not record.
+    ledger.set(Options::default());
+    let (late, code) = ended(cut);
+    assert_eq!(late["run_id"], summary["run_id"], "{late:#}");
+    assert!(matches!(code, Some(0 | 5)), "{code:?} {late:#}");
+    it.expect_whole();
+}
+
+#[test]
+fn a_host_that_is_cut_off_from_the_destination_leaves_its_work_to_the_others() {
+    let mut it = installation("no_destination", Ledger::Postgres);
+    it.backup += "BandwidthLimit: 1MiB/s\n";
+    it.write_config();
+    let ledger = Proxy::start(it.database.port, Options::default());
+    let port = value(&it.backup, "SshPort").parse().unwrap();
+    let destination = Proxy::start(port, Options::default());
+    let cut = it.host_behind(&ledger, &destination);
+    wait_until("it works", || it.claimed(&cut) > 0);
+    let other = it.host("run");
+    wait_until("the other one works", || it.claimed(&other) > 0);
+    destination.set(Options { refuse: true, ..Options::default() });
+    destination.reset();
+    let (summary, code) = ended(other);
+    assert_eq!((code, safe(&summary)), (Some(0), FILES), "{summary:#}");
+    let (left, code) = ended(cut);
+    // It waits for the destination as long as for any; then it leaves, unless all is done meanwhile.
+    assert!(matches!(code, Some(0 | 5)), "{code:?} {left:#}");
+    assert_eq!((&left["run_id"], left["share"]["closed"].as_bool()), (&summary["run_id"], Some(false)), "{left:#}");
+    it.expect_whole();
+}
+
+#[test]
+fn a_postgresql_that_restarts_in_the_middle_loses_nothing() {
+    let mut server = postgres::Server::start();
+    let mut it = without_tables("restart", Ledger::Postgres);
+    it.database = server.create_database("dvn");
+    it.world.install(&it.database);
+    it.ledger = Some(server.create_database("backup"));
+    it.backup += "BandwidthLimit: 1MiB/s\n";
+    it.write_config();
+    it.init();
+    let hosts = [it.host("run"), it.host("run")];
+    wait_until("both work", || hosts.iter().all(|host| it.claimed(host) > 0));
+    server.stop();
+    server.start_again();
+    for host in hosts {
+        let (summary, code) = ended(host);
+        // It goes on, or says what it was and leaves the rest to the next one.
+        let why = summary["aborted"].as_str().or(summary["error"].as_str()).unwrap_or_default();
+        assert!(code == Some(0) || (code == Some(5) && why.contains("PostgreSQL")), "{code:?} {summary:#}");
+    }
+    let (summary, code) = ended(it.host("run"));
+    assert_eq!((code, safe(&summary)), (Some(0), FILES), "{summary:#}");
+    it.expect_whole();
 }
 
 #[test]

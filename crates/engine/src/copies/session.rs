@@ -279,6 +279,15 @@ impl<'a> Connection<'a> {
         *swept = true;
     }
 
+    /// Sweeps once more, with a new session: hosts that were at work when this one came may be dead now.
+    pub(crate) fn sweep_again(&mut self) -> Result<(), Interrupted> {
+        self.hang_up();
+        *self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        let session = self.connect()?;
+        self.keep(session);
+        Ok(())
+    }
+
     /// Whether there is a session.
     pub(crate) fn is_open(&self) -> bool {
         self.session.is_some()

@@ -12,6 +12,7 @@ use dvb_storage::{SinkSession, Source};
 use crate::catalogue::spool::{Due, Subject};
 use crate::command::acknowledged::Acknowledged;
 use crate::command::cancel::CancelToken;
+use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::Event;
 use crate::command::pool;
@@ -191,6 +192,26 @@ impl<'a> DestinationRun<'a> {
     pub(crate) fn close(&self, mut connection: Connection<'_>) {
         self.sessions.close();
         connection.clean_up();
+    }
+
+    /// Removes what hosts have staged that were at work when this one came, and are dead now.
+    ///
+    /// # Errors
+    /// Where this host does not get at the destination any more.
+    pub(crate) fn sweep_again(&self) -> Result<(), RunError> {
+        let mut connection = self.connection();
+        match connection.sweep_again() {
+            Ok(()) => {
+                self.leave(connection);
+                Ok(())
+            }
+            Err(Interrupted::Run(ending, text)) => Err(RunError::Together { text, ending, hint: None }),
+            Err(Interrupted::Session(error)) => {
+                let ending = ExitStatus::of_cause(error.cause);
+                Err(RunError::Together { text: error.chain(), ending, hint: None })
+            }
+            Err(Interrupted::Stopped) => Err(RunError::Stopped),
+        }
     }
 
     /// Removes the run's own folder of temporaries, when nobody stages any more, and ends the session that was left.

@@ -250,7 +250,7 @@ impl<'a> Task for SharedRun<'a> {
     /// Leaves the snapshot, looks after what is due besides the files, and records the end of the run.
     fn close(
         &self,
-        _place: &DestinationRun<'a>,
+        place: &DestinationRun<'a>,
         ledger: &dyn Ledger,
         plan: Note,
         done: Counts,
@@ -259,7 +259,9 @@ impl<'a> Task for SharedRun<'a> {
         let options = Options { jobs: self.own.jobs, ..self.options.clone() };
         let Note { mut counts, doubtful, .. } = plan;
         counts.add(done);
-        // The host that planned may be gone, and its list with it.
+        // Before anything: another host may get at the destination where this one does not.
+        place.sweep_again()?;
+        // The snapshot is of the catalogue. The host that planned may be gone, and its list with it.
         let Plan { mut catalogue, standing, .. } = plan::make(&[(&setup, &options)])?;
         let mut dest = DestinationRun::new(0, &setup, &options, Tally::of(counts), self.member.locked(ledger));
         dest.staging = self.staging();

@@ -56,9 +56,13 @@ pub(super) fn by_index(db: &mut Transaction<'_>) -> Result<(), postgres::Error> 
 pub(super) fn knows_run(db: &mut Transaction<'_>, destination: &DestinationName, run: &RunId) -> Result<bool, Fault> {
     let Some(destination) = destination_id(db, destination)? else { return Ok(false) };
     // Of a host that shares a run, its own row decides: the first one has the run's name. It is over when it has left, or
-    // its run has ended. Silence alone is no death: such a host may still hold a range, and stage for it.
+    // its run has ended, or when it is silent and its ranges were given to others. Silence alone is no death: such a host may
+    // still hold a range, and stage for it.
     let sql = "SELECT coalesce(
                    (SELECT s.phase >= 3 OR w.left_at IS NOT NULL
+                           OR (w.seen <= clock_timestamp() - s.lease_ms * interval '1 millisecond'
+                               AND NOT EXISTS (SELECT FROM backup_range r
+                                               WHERE r.shared = s.number AND r.worker = w.id AND r.state = 'claimed'))
                     FROM backup_worker w JOIN backup_shared s ON s.number = w.shared
                     WHERE w.id = $1 AND s.destination = $2),
                    EXISTS (SELECT FROM backup_run WHERE id = $1 AND destination = $2))";

@@ -231,8 +231,14 @@ pub(crate) fn what_a_host_staged_is_swept_when_it_has_left(bench: &dyn Bench) {
     let (one, two) = (join(&*ledger, "one"), join(&*ledger, "two"));
     let knows = |id: &str| ledger.knows_run(&here(), &RunId(id.into())).unwrap();
     assert!(!knows("two"));
+    plan(&*ledger, &*one, 1);
+    let range = claim(&*two);
     silence(bench, "two");
     assert!(!knows("two"), "it may still stage");
+    // Its range was given to another one: what it stages is worth nothing.
+    assert_eq!(claim(&*one).lease.number, range.lease.number);
+    assert!(knows("two"));
+    bench.execute("UPDATE backup_worker SET seen = now() WHERE id = 'two'");
     // The first host has the run's name, and the run is on record.
     ledger.begin_run(&a_run("one", "2026-01-02T03:04:05.000Z")).unwrap();
     assert!(!knows("one"), "it stages under the name of the run");
