@@ -15,6 +15,7 @@ pub mod http;
 pub mod keystone;
 pub mod netfault;
 pub mod pgbouncer;
+pub mod pgfault;
 pub mod postgres;
 mod procfs;
 pub mod proftpd;

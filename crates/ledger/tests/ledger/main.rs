@@ -20,6 +20,7 @@ mod reports;
 mod reservations;
 mod retention;
 mod shared;
+mod shared_faults;
 mod sqlite;
 mod verdicts;
 

@@ -19,7 +19,7 @@ pub(crate) struct OnServer {
 }
 
 impl OnServer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { database: server::shared().create_database("ledger"), own: None }
     }
 
@@ -27,6 +27,12 @@ impl OnServer {
     pub(crate) fn alone() -> Self {
         let server = server::Server::start();
         Self { database: server.create_database("ledger"), own: Some(server) }
+    }
+
+    /// Through a proxy, by which nothing is encrypted.
+    pub(crate) fn open_through(&self, port: u16) -> Box<dyn Ledger> {
+        let target = PostgresTarget { port, ssl_mode: SslMode::Disable, ..self.target() };
+        Box::new(PostgresLedger::open(target, 4).unwrap())
     }
 
     /// What the server logged.
@@ -39,11 +45,11 @@ impl OnServer {
         target(host, *port, name, user, password)
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         connect(&self.target())
     }
 
-    fn rows_of(client: &mut Client, sql: &str) -> Vec<String> {
+    pub(crate) fn rows_of(client: &mut Client, sql: &str) -> Vec<String> {
         let mut rows = Vec::new();
         for message in client.simple_query(sql).unwrap() {
             if let SimpleQueryMessage::Row(row) = message {
