@@ -55,6 +55,11 @@ const FILES: &[(&str, &str)] = &[
         "The ledger (what is known of each copy), where [Database] BackupDatabase names no other one.",
     ),
     (
+        "DESTINATION/.dataverse-backup/tombstone-PURGE.json",
+        "Which data files were deleted there by law, without names. It keeps them from being copied or restored again: \
+         do not remove it.",
+    ),
+    (
         "DESTINATION/.dataverse-backup/catalogue-RUN.jsonl.zst",
         "What the destination says of itself, after each run: which data files it holds, under which keys, with which \
          checksums. restore --from-snapshot and rebuild need nothing else; zstdcat and jq read it.",

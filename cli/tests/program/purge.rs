@@ -101,6 +101,8 @@ fn a_purge_takes_two_people_and_is_on_record() {
     let status = site.call(&["status", "--json"]).expect(0).json();
     assert_eq!(status["destinations"][0]["last_run"]["command"], "purge");
     site.call(&["status"]).expect(0).says(&["PURGED"]);
+    assert_eq!(site.call(&["--json", "status", "--gone"]).expect(0).out, "", "its copies are not kept");
+    site.call(&["status", "--file", &id]).expect(0).says(&["PURGED", "case 7"]);
     site.call(&["run"]).expect(0);
     site.call(&["restore", "--file", &id, "--to", &site.path("back").display().to_string()])
         .expect(2)
@@ -110,6 +112,13 @@ fn a_purge_takes_two_people_and_is_on_record() {
     site.call(&["drill"]).expect(0);
     let report = site.call(&["report", "--json"]).json();
     assert!(!report.to_string().contains("Jane Doe"), "{report}");
+    let purges = &report["purges"];
+    assert_eq!((&purges["commands"], &purges["by_basis"][0]["basis"]), (&1.into(), &"gdpr-17".into()), "{purges}");
+    assert!(purges["by_basis"][0]["objects"].as_u64().is_some_and(|it| it > 0), "{purges}");
+    let premis = site.path("premis.xml");
+    site.call(&["report", "--premis", &premis.display().to_string()]);
+    let premis = fs::read_to_string(premis).unwrap();
+    assert!(premis.contains("deletion") && premis.contains("purge execute"), "{premis}");
 }
 
 #[test]

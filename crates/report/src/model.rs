@@ -442,10 +442,19 @@ pub struct Drill {
 /// What was deleted on purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Purges {
-    /// Commands `purge` of the period that came to their end.
+    /// Commands `purge execute` of the period that deleted anything.
     pub commands: u64,
     /// Objects deleted, by the legal basis.
-    pub by_basis: Vec<(String, u64)>,
+    pub by_basis: Vec<BasisCount>,
+}
+
+/// What was deleted on one legal basis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BasisCount {
+    /// The basis, in a word.
+    pub basis: String,
+    /// Objects deleted on it.
+    pub objects: u64,
 }
 
 /// A command with brakes that were taken off.

@@ -201,7 +201,7 @@ fn command(out: &mut Xml, it: &EventReport, ids: &Ids<'_>) {
         "restore" => (REPLICATION, vec![ids.stores()]),
         "verify" | "drill" => (FIXITY_CHECK, at_destinations.clone()),
         "audit" => (FIXITY_CHECK, vec![ids.stores()]),
-        "purge" => (DELETION, at_destinations.clone()),
+        "purge execute" => (DELETION, at_destinations.clone()),
         _ => return,
     };
     let overrides =

@@ -114,6 +114,8 @@ pub(super) struct Site<'a> {
     /// Of this destination.
     targets: Vec<PurgeTarget>,
     next: u64,
+    /// Of them, those that were gone when this call began.
+    gone_before: u64,
     /// The tombstones that the ledger has of this purge here.
     buried: Vec<Tombstone>,
     pub(super) notes: Vec<String>,
@@ -233,6 +235,7 @@ impl<'a> Site<'a> {
             purger,
             number,
             keys,
+            gone_before: targets.iter().filter(|it| matches!(it.state, TargetState::Gone(_))).count() as u64,
             targets,
             next,
             buried,
@@ -279,6 +282,7 @@ impl<'a> Site<'a> {
             state,
             reason,
             deleted: gone().count() as u64,
+            deleted_now: gone().count() as u64 - self.gone_before,
             bytes: gone().map(|it| it.size).sum(),
             left: left.len() as u64,
             locked: locks().count() as u64,

@@ -14,6 +14,7 @@ use super::approve::{advance, refuse_changed, refuse_held_since};
 use super::destination::{Opened, Site};
 use super::request::refuse_unlisted;
 use super::{Person, PurgeError, PurgeSetup, find};
+use crate::command::cut::watched;
 use crate::command::exit_status::ExitStatus;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
 use crate::command::selection::Selection;
@@ -61,6 +62,8 @@ pub struct PurgedDestination {
     pub reason: Option<String>,
     /// Things that are gone by now.
     pub deleted: u64,
+    /// Of these, those that this call found gone or deleted.
+    pub deleted_now: u64,
     /// Their bytes.
     pub bytes: u64,
     /// Things that are still there.
@@ -94,6 +97,7 @@ impl PurgedDestination {
             state: PurgedAt::Waiting,
             reason: Some(reason),
             deleted: 0,
+            deleted_now: 0,
             bytes: 0,
             left: 0,
             locked: 0,
@@ -117,7 +121,7 @@ impl Report for PurgedDestination {
 
     fn counts(&self) -> serde_json::Value {
         serde_json::json!({
-            "state": self.state, "deleted": self.deleted, "bytes": self.bytes, "left": self.left,
+            "state": self.state, "deleted": self.deleted_now, "bytes": self.bytes, "left": self.left,
             "locked": self.locked, "snapshots_rewritten": self.snapshots_rewritten,
         })
     }
@@ -159,14 +163,14 @@ impl Report for ExecuteSummary {
     gives_up!();
 
     fn count(&self) -> u64 {
-        self.purges.iter().flat_map(|it| &it.at).map(|it| it.deleted).sum()
+        self.purges.iter().flat_map(|it| &it.at).map(|it| it.deleted_now).sum()
     }
 
     fn counts(&self) -> serde_json::Value {
         let one = |it: &PurgeDone| {
             let at = it.at.iter().map(|at| (at.destination.0.clone(), at.counts()));
             serde_json::json!({
-                "purge": it.purge.number, "reference": it.purge.reference, "state": it.purge.state,
+                "purge": it.purge.number, "basis": it.purge.basis, "reference": it.purge.reference, "state": it.purge.state,
                 "requested_by": it.purge.requested.user,
                 "approved_by": it.purge.approved.as_ref().map(|by| &by.user),
                 "executed_by": it.purge.executed.as_ref().map(|by| &by.user),
@@ -183,6 +187,14 @@ impl Report for ExecuteSummary {
 /// # Errors
 /// [`PurgeError`], when nothing was looked at. What is wrong with one purge is in the summary.
 pub fn execute_purges(
+    setup: &PurgeSetup<'_>,
+    catalog: &dyn Catalog,
+    options: &ExecuteOptions,
+) -> Result<ExecuteSummary, PurgeError> {
+    watched(setup.cuts(catalog), || execute_watched(setup, catalog, options))
+}
+
+fn execute_watched(
     setup: &PurgeSetup<'_>,
     catalog: &dyn Catalog,
     options: &ExecuteOptions,

@@ -14,12 +14,14 @@ mod request;
 mod rest;
 mod snapshots;
 
+use dvb_catalog::Catalog;
 use dvb_ledger::{Agent, Ledger, Purge, PurgeState, PurgeTarget, Signed, TargetState};
 use dvb_model::{DestinationName, RunId};
 use dvb_storage::{Purger, Sink, SinkError};
 use serde::Serialize;
 
 use crate::command::cancel::CancelToken;
+use crate::command::cut::Cut;
 use crate::command::observer::Observer;
 use crate::command::time::now;
 
@@ -54,6 +56,15 @@ pub struct PurgeSetup<'a> {
     pub observer: &'a dyn Observer,
     /// Who can end it early.
     pub stop: &'a CancelToken,
+}
+
+impl PurgeSetup<'_> {
+    /// What is cut off some time after a signal.
+    fn cuts<'b>(&'b self, catalog: &'b dyn Catalog) -> Vec<Cut<'b>> {
+        let mut cuts = vec![Cut::databases(self.stop, Some(catalog), self.ledger)];
+        cuts.extend(self.destinations.iter().map(|it| Cut::new(self.stop, || it.sink.interrupt())));
+        cuts
+    }
 }
 
 /// A person, as the system knows them: whoever logged in, not whom they became.

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::holds::refuse_held;
 use super::{Person, PurgeDestination, PurgeError, PurgeSetup, list};
+use crate::command::cut::watched;
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::recorded::{Intent, Recorded, Report, gives_up};
@@ -111,7 +112,7 @@ pub fn request_purge(
         overrides: if options.even_if_in_dataverse { vec!["even-if-in-dataverse"] } else { Vec::new() },
     };
     let recorded = Recorded::begin(setup.ledger, &intent, &now())?;
-    recorded.finish(make(setup, catalog, options, destinations))
+    recorded.finish(watched(setup.cuts(catalog), || make(setup, catalog, options, destinations)))
 }
 
 fn make(

@@ -280,7 +280,8 @@ pub fn gone_files<E: From<LedgerError>>(
 ) -> Result<(), E> {
     for holding in setup.ledger.holdings(setup.destination, EntryKind::DataFile) {
         let Holding { detail, copies, .. } = holding?;
-        if detail.gone_since.is_none() || !is_selected(selection, &detail) {
+        // Of what was purged nothing is kept.
+        if detail.gone_since.is_none() || detail.status == Status::Purged || !is_selected(selection, &detail) {
             continue;
         }
         show(GoneFile {

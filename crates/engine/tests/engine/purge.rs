@@ -340,6 +340,8 @@ fn keys_of_others_and_the_same_bytes_of_others_stay() {
     let purged = world.add_file(dataset, &name(2), b"the same bytes").id;
     // Two rows with one place: the second one's copy has a key of its own.
     let sharing = world.add_row(dataset, Some(name(2).trim_start_matches("file://")), b"the same bytes").id;
+    // A name that a version of the purged one would have.
+    let like_a_version = world.add_file(dataset, &format!("{}.v2", name(2)), b"another's own").id;
     let bench = Bench::new(world, LedgerKind::Sqlite, folder);
     bench.run();
     let id = |id: i64| bench.ledger.copies(&destination(), &[DvObjectId(id)]).unwrap();
@@ -361,9 +363,9 @@ fn keys_of_others_and_the_same_bytes_of_others_stay() {
         "{:?}",
         left.keys()
     );
-    assert_eq!(left.len(), 2);
+    assert_eq!(left.len(), 3);
     let details = bench.details();
-    assert_eq!([same, sharing].map(|id| details[&id].status), [Status::Ok; 2]);
+    assert_eq!([same, sharing, like_a_version].map(|id| details[&id].status), [Status::Ok; 3]);
     assert_eq!(bench.run().exit_code, 0);
     assert_eq!(verify::verified(&bench).exit_code, 0);
 }

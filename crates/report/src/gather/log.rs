@@ -7,7 +7,7 @@ use dvb_model::DestinationName;
 use serde_json::Value;
 
 use super::naming::Naming;
-use crate::model::{Checks, CommandCount, Drill, EventReport, LastRun, Outcome, Overridden, Purges};
+use crate::model::{BasisCount, Checks, CommandCount, Drill, EventReport, LastRun, Outcome, Overridden, Purges};
 
 /// The scope of a command that was about everything.
 pub(super) const EVERYTHING: &str = "everything";
@@ -82,7 +82,7 @@ impl EventLog {
         if event.command == "drill" {
             self.drills.push(drill(&event, naming));
         }
-        if event.command == "purge" {
+        if event.command == "purge execute" {
             self.count_purge(&event);
         }
         let it = EventReport {
@@ -167,12 +167,19 @@ impl EventLog {
 
     fn count_purge(&mut self, event: &Event) {
         let Some(end) = &event.end else { return };
-        self.purges.commands += 1;
-        let (Some(basis), objects) = (end.counts["basis"].as_str(), count(&end.counts, "objects")) else { return };
-        match self.purges.by_basis.iter_mut().find(|it| it.0 == basis) {
-            Some(counted) => counted.1 += objects,
-            None => self.purges.by_basis.push((basis.to_owned(), objects)),
+        // One that found nothing to be deleted says nothing of deleting.
+        let mut has_deleted = false;
+        for purge in end.counts.as_array().into_iter().flatten() {
+            let at = purge["at"].as_object().into_iter().flatten();
+            let objects: u64 = at.map(|(_, at)| count(at, "deleted")).sum();
+            let Some(basis) = purge["basis"].as_str().filter(|_| objects > 0) else { continue };
+            has_deleted = true;
+            match self.purges.by_basis.iter_mut().find(|it| it.basis == basis) {
+                Some(counted) => counted.objects += objects,
+                None => self.purges.by_basis.push(BasisCount { basis: basis.to_owned(), objects }),
+            }
         }
+        self.purges.commands += u64::from(has_deleted);
     }
 }
 

@@ -388,7 +388,7 @@ fn purges(page: &mut String, report: &Report) {
     }
     let deleting = counted(report.purges.commands, "command", "commands");
     paragraph(page, &format!("{deleting} deleted copies on purpose."));
-    let rows = report.purges.by_basis.iter().map(|(basis, objects)| vec![Cell::text(basis), Cell::number(*objects)]);
+    let rows = report.purges.by_basis.iter().map(|it| vec![Cell::text(&it.basis), Cell::number(it.objects)]);
     table(page, &[("Basis", ""), ("Objects", "num")], rows);
 }
 
