@@ -91,7 +91,7 @@ const UNSEEN: &str = "lock of it that was asked for (may this account see it, by
 /// Has what lies at a key locked for at least half of the time that is asked for, and tells until when it is.
 pub(crate) fn renew(shared: &Shared, key: &str) -> Result<OffsetDateTime, Fault> {
     let Some(lock) = shared.config.object_lock else { return Err(Fault::Lacking("lock")) };
-    let answer = head(shared, key)?.ok_or(Fault::Lacking("object at this key"))?;
+    let answer = shared.client.ask(&shared.call("HEAD", key))?;
     let (new, found) = (lock.for_new(), Retention::of(&answer)?);
     if let Some(found) = found.filter(|it| it.is_at_least(lock.at_least())) {
         return Ok(found.until);
