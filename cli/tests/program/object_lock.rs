@@ -121,6 +121,24 @@ fn hosts_that_share_a_run_see_to_locks_too() {
 }
 
 #[test]
+fn an_account_that_may_not_list_is_told_which_locks_it_cannot_renew() {
+    let mut site = site(true, "S3ObjectLock: compliance\nS3ObjectLockDays: 30");
+    site.change("Backup", "S3AccessKey", seaweed::shared().unlisted);
+    for command in ["init", "run", "check"] {
+        site.call(&[command]).expect(2).says(&["s3:PutObjectRetention"]);
+    }
+    site.change("Backup", "S3AccessKey", seaweed::shared().locker);
+    site.call(&["init"]).expect(0);
+    site.change("Backup", "S3ObjectLock", "governance");
+    site.call(&["check"]).expect(0).says(&["the lock holds", "the account may list nothing"]);
+    let run = site.call(&["--json", "run"]).expect(1).json();
+    let why = run["locks"]["reason"].as_str().unwrap();
+    assert!(why.contains("the locks of snapshots cannot be renewed") && why.contains("s3:ListBucket"), "{run}");
+    // All copies have theirs.
+    assert_eq!((&run["locks"]["failed"], &run["locks"]["unlocked"]), (&1.into(), &0.into()), "{run}");
+}
+
+#[test]
 fn an_account_that_may_lift_locks_is_told_by_check() {
     let site = site(true, "S3ObjectLockDays: 30");
     site.call(&["init"]).expect(0);

@@ -117,7 +117,8 @@ impl Shared {
             "read back" | "prove" => "; give this account s3:GetObject",
             "list" => "; give this account s3:ListBucket",
             "remove" => "; give this account s3:DeleteObject",
-            "lock" => "; give this account s3:GetObjectRetention and s3:PutObjectRetention",
+            "lock" | "try the" => "; give this account s3:GetObjectRetention and s3:PutObjectRetention",
+            "store" if self.config.object_lock.is_some() => "; to lock it, it needs s3:PutObjectRetention too",
             _ => "",
         };
         let right = if fault.is_code(&["AccessDenied", "Forbidden"]) { right } else { "" };

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dvb_fixity::{Algorithm, Evidence, Hasher, Measured};
-use dvb_model::{ObjectKey, RunId};
-use dvb_storage::{Cause, Demand, Payload, PayloadError, Room, Setting, SinkError, StageRequest};
+use dvb_fixity::{Algorithm, Evidence, Measured};
+use dvb_model::RunId;
+use dvb_storage::{Cause, Demand, Room, Setting, SinkError};
 use tracing::debug;
 
 use crate::client::{Client, is_vague};
@@ -15,14 +15,14 @@ use crate::connect::connect;
 use crate::connection::Connection;
 use crate::digest::Tools;
 use crate::error::{Fault, refusal};
-use crate::folders::{FILE_MODE, Folders};
+use crate::folders::Folders;
 use crate::fsync::Trial;
 use crate::lessons::Lessons;
 use crate::pace::Interrupt;
 use crate::session::{SCARCE, SftpSession, TEMP, told_room};
 use crate::shell::{self, Asked};
-use crate::upload::{Failure, Names, Temporary, Upload};
-use crate::wire::{self, Reply, Request, Status};
+use crate::upload::{Failure, Names};
+use crate::wire::{self, Reply, Request};
 
 /// How the names of a session's own trial files begin.
 pub(crate) const PROBE: &str = "probe-";
@@ -362,56 +362,6 @@ impl SftpSession {
         Ok(None)
     }
 
-    /// Makes the folder for temporaries and, in it, trial files: where they are, and why one could not be stored. Inner
-    /// error: the folder could not be made.
-    fn make_probes(
-        &mut self,
-        temp: &str,
-        secret: &[u8],
-        wants_shell: bool,
-    ) -> Result<Result<Probes, (String, Status)>, Fault> {
-        if !self.keeps_all {
-            let count = if wants_shell { 3 } else { 2 };
-            let begun = self.folders.begin(&mut self.client, temp);
-            let stored = self.store_probes(secret, count, false)?;
-            let refused = self.folders.finish(&mut self.client, begun)?;
-            if refused.is_empty() && stored.1.is_none() {
-                return Ok(Ok(stored));
-            }
-            // It may be a server that works on many requests at once, or one that refuses something for a moment.
-            let left: Vec<&str> = stored.0.iter().map(String::as_str).collect();
-            self.drop_files(&left)?;
-        }
-        let refused = self.folders.make(&mut self.client, [temp].into_iter())?;
-        if let Some(refused) = refused.into_iter().next() {
-            return Ok(Err(refused));
-        }
-        // What cannot be removed is not made without need.
-        let count = if self.keeps_all { usize::from(wants_shell) } else { 2 + usize::from(wants_shell) };
-        self.store_probes(secret, count, true).map(Ok)
-    }
-
-    fn store_probes(&mut self, secret: &[u8], count: usize, patient: bool) -> Result<Probes, Fault> {
-        let names = (0..count).map(|_| format!("{}/{}", self.temp, self.names.take_for(PROBE)));
-        let names: Vec<String> = names.collect();
-        let temporaries = names.into_iter().map(|new| match self.lessons.take_left().filter(|_| self.keeps_all) {
-            Some(left) => Temporary::Left(left, new),
-            None => Temporary::New(new),
-        });
-        let requests = temporaries.map(|it| Some((it, probe(secret)?))).collect::<Option<Vec<_>>>();
-        let mut upload = Upload::new(requests.unwrap_or_default(), &self.temp, FILE_MODE, false);
-        if !patient {
-            upload.impatient();
-        }
-        self.client.drive(&mut upload)?;
-        let (mut paths, mut failure) = (Vec::new(), None);
-        for (path, outcome) in upload.outcomes() {
-            paths.push(path);
-            failure = failure.or(outcome.and_then(Result::err));
-        }
-        Ok((paths, failure))
-    }
-
     /// Whether one file can take another's place by RENAME, and whether files can be removed.
     fn try_to_rename_and_remove(&mut self, a: &str, b: &str) -> Result<(), Fault> {
         let tried = [Request::Rename { from: a, to: b }, Request::Remove { path: a }, Request::Remove { path: b }];
@@ -483,43 +433,6 @@ impl SftpSession {
             }
             Err(fault) => Err(fault),
         }
-    }
-}
-
-/// Where trial files are, and why one could not be stored.
-type Probes = (Vec<String>, Option<Failure>);
-
-/// A trial file. Its key is never used.
-fn probe(secret: &[u8]) -> Option<StageRequest> {
-    let key = ObjectKey::own(PROBE).ok()?;
-    Some(StageRequest { key, payload: Box::new(Bytes { bytes: secret.to_vec(), at: 0 }) })
-}
-
-struct Bytes {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Payload for Bytes {
-    fn size_hint(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn open(&mut self) -> Result<(), PayloadError> {
-        Ok(())
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
-        let n = buffer.len().min(self.bytes.len() - self.at);
-        buffer[..n].copy_from_slice(&self.bytes[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
-    }
-
-    fn finish(self: Box<Self>) -> Measured {
-        let mut hasher = Hasher::new(&[]);
-        hasher.update(&self.bytes);
-        hasher.finish()
     }
 }
 

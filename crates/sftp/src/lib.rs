@@ -23,7 +23,6 @@ mod folders;
 mod fsync;
 mod handshake;
 mod hostkey;
-mod kept;
 mod lessons;
 mod listing;
 mod login;
@@ -42,6 +41,7 @@ mod shell;
 mod sink;
 mod sweep;
 mod transport;
+mod trials;
 mod upload;
 mod wire;
 

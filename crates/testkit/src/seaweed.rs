@@ -16,10 +16,12 @@ use crate::http::{self, Answer};
 use crate::spawn::{Daemon, Port, mortal, started};
 use crate::temp;
 
-/// Who may do what: everything, everything but listing, reading only, writing only.
+/// Who may do what: everything, everything but listing and locks, everything but listing and lifting locks, reading only, writing
+/// only.
 const IDENTITIES: &str = r#"{"identities":[
 {"name":"all","credentials":[{"accessKey":"AKIATEST","secretKey":"testing"}],"actions":["Admin","Read","Write","List","Tagging"]},
 {"name":"unlisted","credentials":[{"accessKey":"AKIAUNLISTED","secretKey":"testing"}],"actions":["Read","Write"]},
+{"name":"locker","credentials":[{"accessKey":"AKIALOCKER","secretKey":"testing"}],"actions":["Read","Write","PutObjectRetention","GetObjectRetention","GetBucketObjectLockConfiguration"]},
 {"name":"reader","credentials":[{"accessKey":"AKIAREADER","secretKey":"testing"}],"actions":["Read","List"]},
 {"name":"writer","credentials":[{"accessKey":"AKIAWRITER","secretKey":"testing"}],"actions":["Write"]}]}"#;
 
@@ -31,6 +33,8 @@ pub struct Server {
     pub access: &'static str,
     /// One that may read and write, but not list.
     pub unlisted: &'static str,
+    /// The same, with locks, of which it may lift none.
+    pub locker: &'static str,
     /// One that may read and list, but not write.
     pub reader: &'static str,
     /// One that may write, but neither read nor list.
@@ -105,6 +109,7 @@ impl Server {
             url: format!("http://127.0.0.1:{}", s3.number),
             access: "AKIATEST",
             unlisted: "AKIAUNLISTED",
+            locker: "AKIALOCKER",
             reader: "AKIAREADER",
             writer: "AKIAWRITER",
             secret: "testing",
