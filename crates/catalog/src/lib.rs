@@ -32,7 +32,7 @@ pub use error::{CatalogError, CatalogHint, Cause};
 pub use postgres::{PidPlace, PostgresCatalog, Probe};
 pub use snapshot::{
     SNAPSHOT_FORMAT, SNAPSHOT_VERSION, SNAPSHOT_WITHOUT_HISTORY, SnapshotCatalog, SnapshotCounts, SnapshotHeader,
-    SnapshotLink, SnapshotRewriting, SnapshotWriter, Without, write_snapshot,
+    SnapshotLink, SnapshotRewriting, SnapshotWriter, Without, read_header, write_snapshot,
 };
 
 /// How much of each data file is read.

@@ -389,6 +389,10 @@ macro_rules! delegate {
                 self.write_anew()
             }
 
+            fn take_over_purges(&self, purges: &[Purge], holds: &[Hold]) -> Result<(), LedgerError> {
+                self.$write("take over the purges", |db| purge::take_over(db, purges, holds))
+            }
+
             fn tombstones(&self) -> Result<Vec<Tombstone>, LedgerError> {
                 self.$read("list the tombstones", |db| purge::tombstones(db))
             }

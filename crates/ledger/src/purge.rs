@@ -322,6 +322,13 @@ pub trait Purges {
     /// [`LedgerError`], also where another program is at work with it.
     fn forget_deleted(&self) -> Result<Option<String>, LedgerError>;
 
+    /// Takes over the purges and holds of a ledger that was lost; what is here already stays as it is. Of a purge that was not
+    /// done, the list is lost: it is withdrawn, and can be requested again.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    fn take_over_purges(&self, purges: &[Purge], holds: &[Hold]) -> Result<(), LedgerError>;
+
     /// All tombstones, in the order of data files and destinations.
     ///
     /// # Errors
@@ -345,6 +352,13 @@ pub trait Purges {
     /// # Errors
     /// [`LedgerError`].
     fn release_hold(&self, number: u64, by: &Signed, reference: &str) -> Result<bool, LedgerError>;
+}
+
+/// A purge as it is taken over from a ledger that was lost.
+pub(crate) fn taken_over(purge: &Purge, at: String) -> Purge {
+    let ended_at = purge.ended_at.clone().or(Some(at));
+    let state = if purge.state.is_open() { PurgeState::Withdrawn } else { purge.state };
+    Purge { state, ended_at, ..purge.clone() }
 }
 
 /// A record as the databases write it.

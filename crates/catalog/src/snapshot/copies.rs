@@ -112,4 +112,8 @@ pub enum HistoryKind {
     Incident,
     /// A loss that the administrator has acknowledged.
     Acknowledgement,
+    /// A lawful purge: who asked, who agreed, how far it has come.
+    Purge,
+    /// What may not be purged.
+    Hold,
 }

@@ -7,7 +7,7 @@
 //! - `file`, a [`DataFile`](dvb_model::DataFile) in the order of `id`, behind all datasets, with its own dataset in it;
 //! - `gone`, in a snapshot that a run left at its destination: a [`Gone`], in its place by `id` among the datasets or among
 //!   the files;
-//! - `event`, `incident`, `acknowledgement`, in a snapshot that a run left at its destination: the ledger's history behind
+//! - `event`, `incident`, `acknowledgement`, `purge`, `hold`, in a snapshot that a run left at its destination: the ledger's history behind
 //!   everything else;
 //! - `end`, the last line: the numbers of each as [`SnapshotCounts`]. A snapshot without it is cut off.
 //!
@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use copies::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
 pub use read::SnapshotCatalog;
-pub use without::Without;
+pub use without::{Without, read_header};
 pub use write::{SnapshotWriter, write_snapshot};
 
 /// `format` in the header of a snapshot.

@@ -219,6 +219,8 @@ impl<'a> Lines<'a> {
             "event" => Some(seen.history(HistoryKind::Event)),
             "incident" => Some(seen.history(HistoryKind::Incident)),
             "acknowledgement" => Some(seen.history(HistoryKind::Acknowledgement)),
+            "purge" => Some(seen.history(HistoryKind::Purge)),
+            "hold" => Some(seen.history(HistoryKind::Hold)),
             "end" => {
                 seen.end(self.parse()?)?;
                 None

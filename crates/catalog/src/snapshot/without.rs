@@ -7,7 +7,7 @@ use dvb_model::DvObjectId;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{SnapshotRewriting, write};
+use super::{SnapshotHeader, SnapshotRewriting, write};
 
 /// What stands in the place of a text that named what was purged.
 const REMOVED: &str = "(purged)";
@@ -30,6 +30,16 @@ struct Glance<'a> {
     kind: std::borrow::Cow<'a, str>,
     #[serde(default)]
     id: Value,
+}
+
+/// The first line of a snapshot, compressed as it lies at a destination.
+///
+/// # Errors
+/// Those of reading and of the format.
+pub fn read_header(snapshot: impl Read) -> io::Result<SnapshotHeader> {
+    let mut text = String::new();
+    BufReader::new(zstd::Decoder::new(snapshot)?).read_line(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 impl Without<'_> {
@@ -237,6 +247,7 @@ mod tests {
         let (ids, bytes) = ([DvObjectId(7), DvObjectId(9)].into(), compressed(&snapshot));
         let without = Without { ids: &ids, names: &[] };
         assert!(without.is_named(bytes.as_slice()).unwrap());
+        assert!(read_header(bytes.as_slice()).is_err(), "it says less than a header does");
         let was = SnapshotRewriting { purge: dvb_model::RunId("p".into()), at: "t".into(), was: "d".into() };
         let rewritten = without.rewrite(bytes.as_slice(), Vec::new(), &was).unwrap();
         let lines = lines_of(&rewritten);

@@ -143,7 +143,7 @@ fn make(
         run: options.run.clone(),
         state: PurgeState::Requested,
         requested,
-        scope: options.selection.in_words(),
+        scope: in_words(&options.selection, &files),
         basis: options.basis.clone(),
         reference: options.reference.clone(),
         digest: String::new(),
@@ -170,6 +170,14 @@ fn make(
         exit_code: ending.code(),
         ending,
     })
+}
+
+/// The purge is kept: it says what it is about by ids and datasets, never by the names of files.
+fn in_words(selection: &Selection, files: &[Purged]) -> String {
+    if selection.storage_identifiers.is_empty() {
+        return selection.in_words();
+    }
+    Selection { files: files.iter().map(|it| it.id).collect(), ..Selection::default() }.in_words()
 }
 
 fn after(grace: Duration) -> String {

@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::sync::Arc;
 
-use dvb_catalog::{SnapshotLink, SnapshotRewriting, Without};
+use dvb_catalog::{SnapshotLink, SnapshotRewriting, Without, read_header};
 use dvb_ledger::Purge;
-use dvb_model::{DvObjectId, ObjectKey, RunId};
+use dvb_model::{DvObjectId, ObjectKey};
 use dvb_storage::{Cause, SinkError};
 
 use super::destination::{Of, Site, Wait};
@@ -19,6 +19,7 @@ use crate::command::time::now;
 use crate::copies::own_files::{Failed, in_words, sha256_of, stage_and_commit};
 use crate::copies::session::{Connection, Interrupted};
 use crate::copies::snapshot_names;
+use crate::guard::{self, Identity};
 use crate::source::payload::Reading;
 
 /// What a snapshot turns out to be.
@@ -41,6 +42,7 @@ impl Site<'_> {
         let mut stays: BTreeSet<String> = BTreeSet::new();
         let mut links: Vec<SnapshotLink> = Vec::new();
         let there = self.snapshots()?;
+        let installations = self.installations()?;
         for name in &there {
             if !self.setup.stop.may_begin() {
                 return Err(Interrupted::Stopped.into());
@@ -49,7 +51,7 @@ impl Site<'_> {
             if snapshot_names::written_again(name).is_some_and(|it| there.contains(&it)) {
                 continue;
             }
-            match self.look_at(name, &without, purge)? {
+            match self.look_at(name, &without, purge, &installations)? {
                 Looked::Clean => drop(stays.insert(name.clone())),
                 Looked::Rewritten(link) => {
                     stays.insert(link.name.clone());
@@ -76,7 +78,13 @@ impl Site<'_> {
         Ok(names)
     }
 
-    fn look_at(&self, name: &str, without: &Without<'_>, purge: &Purge) -> Result<Looked, Wait> {
+    fn look_at(
+        &self,
+        name: &str,
+        without: &Without<'_>,
+        purge: &Purge,
+        installations: &BTreeSet<String>,
+    ) -> Result<Looked, Wait> {
         let folder = &self.options.spool_folder;
         let mut connection = Connection::new(self.at(), &self.contact);
         let mut old = tempfile::tempfile_in(folder)?;
@@ -88,6 +96,15 @@ impl Site<'_> {
                 return Ok(Looked::Unreadable(error.chain()));
             }
             Err(Failing::Sink(error)) => return Err(error.into()),
+        }
+        old.rewind()?;
+        // The ids of another Dataverse mean other data files.
+        match read_header(BufReader::new(&old)) {
+            Ok(header) if header.installation.as_ref().is_some_and(|it| !installations.contains(it)) => {
+                return Ok(Looked::Clean);
+            }
+            Ok(_) => {}
+            Err(error) => return Ok(Looked::Unreadable(error.to_string())),
         }
         old.rewind()?;
         match without.is_named(BufReader::new(&old)) {
@@ -117,31 +134,31 @@ impl Site<'_> {
         }
     }
 
-    /// Deletes every snapshot of this installation that does not stay, with all its versions.
+    /// Deletes every snapshot that does not stay, with all its versions, and the versions of those that were removed before.
     fn delete_snapshots(&mut self, stays: &BTreeSet<String>) -> Result<(), Wait> {
-        let (ledger, destination) = (self.setup.ledger, self.destination.name);
-        let mut unknown = None;
-        let mut is_ours = |snapshot: &str| {
-            let Some(run) = snapshot_names::run_of(snapshot) else { return false };
-            match ledger.knows_run(destination, &RunId(run.to_owned())) {
-                Ok(known) => known,
-                Err(error) => {
-                    unknown.get_or_insert(error);
-                    false
-                }
-            }
-        };
         self.delete_rounds(Of::Ours, &mut |purger| {
             let mut keys = purger.own_keys(snapshot_names::BEFORE)?;
             keys.retain(|key| {
                 let name = key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
                 let name = snapshot_names::as_spelled(vec![name]).pop().unwrap_or_default();
                 let snapshot = snapshot_names::snapshot_of_either(&name);
-                !stays.contains(snapshot) && is_ours(snapshot)
+                // What is not named like one of ours is none.
+                snapshot_names::run_of(snapshot).is_some() && !stays.contains(snapshot)
             });
             own_things("snapshot", purger, keys.into_iter())
-        })?;
-        unknown.map_or(Ok(()), |error| Err(error.into()))
+        })
+    }
+
+    /// The ids of the installation that a snapshot here may be of: this one's, and those that the destination belonged to
+    /// before.
+    fn installations(&self) -> Result<BTreeSet<String>, Wait> {
+        let mut ids = BTreeSet::from([guard::installation(self.setup.ledger)?]);
+        let mut connection = Connection::new(self.at(), &self.contact);
+        if let Identity::Of(owner) = connection.with(guard::look_at_identity)? {
+            ids.insert(owner.id);
+            ids.extend(owner.before);
+        }
+        Ok(ids)
     }
 }
 

@@ -1,10 +1,13 @@
 //! The lines of a snapshot, taken over as claims.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvb_catalog::snapshot::{Gone, GoneKind, Held, HeldEntry, HeldObject, HistoryKind};
-use dvb_ledger::{Acknowledgement, Basis, Claim, CopyRecord, CopyState, EntryKind, Event, Incident};
+use dvb_ledger::{
+    Acknowledgement, Basis, Claim, CopyRecord, CopyState, EntryKind, Event, Hold, Incident, Purge, Reservation,
+};
 use dvb_model::{DataFile, Dataset, DvObjectId, ObjectKey, RunId, Status, StoragePid};
 use dvb_storage::{Cause, chain};
 use serde::Serialize;
@@ -48,6 +51,10 @@ pub(super) struct Claims<'a> {
     history: History,
     /// What was purged: nothing of it is claimed.
     buried: Buried,
+    /// What of that is proved to be gone here.
+    proved_gone: HashSet<DvObjectId>,
+    /// The keys of what is not.
+    pub(super) left: Vec<Reservation>,
     /// Objects that this version of the program cannot make out.
     unknown: AtomicU64,
     pub(super) counts: ClaimCounts,
@@ -60,6 +67,8 @@ struct History {
     events: Vec<Event>,
     incidents: Vec<Incident>,
     acknowledged: Vec<Acknowledgement>,
+    purges: Vec<Purge>,
+    holds: Vec<Hold>,
 }
 
 impl History {
@@ -72,6 +81,8 @@ impl History {
             HistoryKind::Event => read(line, &mut self.events),
             HistoryKind::Incident => read(line, &mut self.incidents),
             HistoryKind::Acknowledgement => read(line, &mut self.acknowledged),
+            HistoryKind::Purge => read(line, &mut self.purges),
+            HistoryKind::Hold => read(line, &mut self.holds),
         }
     }
 }
@@ -87,8 +98,15 @@ impl<'a> Claims<'a> {
     ) -> Result<Self, RunError> {
         let reason = format!("the ledger was made again from {}: no copy of it is proved yet", fetched.link.name);
         let (batch, missing) = (Vec::with_capacity(BATCH), Vec::new());
+        let tombstones = setup.ledger.tombstones()?;
         Ok(Self {
             buried: Buried::known(setup.ledger)?,
+            proved_gone: tombstones
+                .iter()
+                .filter(|it| it.destination == *setup.destination && it.proved_at.is_some())
+                .map(|it| it.id)
+                .collect(),
+            left: Vec::new(),
             setup,
             run,
             auxiliary_objects,
@@ -135,8 +153,13 @@ impl<'a> Claims<'a> {
                     self.setup.observer.event(&Shown::Warning(&text));
                 }
                 self.record(connection)?;
-                let History { events, incidents, acknowledged } = std::mem::take(&mut self.history);
-                let taken = self.setup.ledger.take_over_history(&events, &incidents, &acknowledged);
+                let kept = self.setup.ledger.reserve(self.setup.destination, &self.left);
+                kept.map_err(|error| (ExitStatus::from(&error), chain(&error)))?;
+                let History { events, incidents, acknowledged, purges, holds } = std::mem::take(&mut self.history);
+                let ledger = self.setup.ledger;
+                let taken = ledger
+                    .take_over_history(&events, &incidents, &acknowledged)
+                    .and_then(|()| ledger.take_over_purges(&purges, &holds));
                 taken.map_err(|error| (ExitStatus::from(&error), chain(&error)))
             }
         }
@@ -149,7 +172,10 @@ impl<'a> Claims<'a> {
             HeldEntry::Gone(gone) => Some(gone.id),
             HeldEntry::History(..) => None,
         };
-        if id.is_some_and(|id| self.buried.has(id)) {
+        if let Some(id) = id.filter(|id| self.buried.has(*id)) {
+            if !self.proved_gone.contains(&id) {
+                self.keep_keys(id, &entry);
+            }
             return None;
         }
         match entry {
@@ -163,6 +189,21 @@ impl<'a> Claims<'a> {
                 None
             }
         }
+    }
+
+    /// What was purged, but not here, or not to the end: its keys are kept, so that a purge finds what is left.
+    fn keep_keys(&mut self, id: DvObjectId, entry: &HeldEntry) {
+        let held = match entry {
+            HeldEntry::DataFile(_, held) | HeldEntry::Dataset(_, held) => held.as_ref(),
+            HeldEntry::Gone(gone) => Some(&gone.held),
+            HeldEntry::History(..) => None,
+        };
+        let Some(held) = held else { return };
+        let objects = held.objects.iter().chain(&held.claimed).chain(&held.damaged);
+        self.left.extend(objects.filter_map(|it| {
+            let role = it.role.parse().ok()?;
+            Some(Reservation { id, role, version: it.version, key: it.key.clone() })
+        }));
     }
 
     fn of_file(&self, file: &DataFile, held: Option<Held>) -> Claim {

@@ -170,7 +170,13 @@ fn take_over(setup: &RebuildSetup<'_>, options: &RebuildOptions, started: String
     let mut claims = claims::Claims::new(setup, &options.run, &fetched, options.auxiliary_objects)?;
     let ended = claims.take(&fetched, Some(&mut connection));
     connection.clean_up();
-    let claims::Claims { counts, missing, .. } = claims;
+    let claims::Claims { counts, missing, left, .. } = claims;
+    if !left.is_empty() {
+        fetched.notes.push(format!(
+            "{} copies here are of data files that were purged, and may not be deleted yet: the purge has to be requested again",
+            left.len()
+        ));
+    }
     let signal = setup.stop.signalled().and_then(|it| u8::try_from(it).ok());
     let aborted = ended.err();
     let found = [

@@ -634,6 +634,64 @@ fn a_destination_that_is_away_waits_and_the_others_do_not() {
 }
 
 #[test]
+fn a_ledger_that_is_lost_in_the_middle_loses_no_copy_and_no_hold() {
+    let Purged { bench, id, words, .. } = a_hard_life(LedgerKind::Sqlite);
+    let (second, folder) = (DestinationName("second".into()), bench.folder.path().join("second"));
+    let there = sink_at(&folder);
+    bench.run_to(&second, there.as_ref(), &bench.options()).unwrap();
+    delete_in_dataverse(&bench, &[id]);
+    let backup = bench.backup.clone();
+    let first = sink_at(&backup);
+    let (here, beyond) = (opener(&backup), opener(&folder));
+    let sites: [Site<'_>; 2] = [(destination(), first.as_ref(), &here), (second.clone(), there.as_ref(), &beyond)];
+    let request = |bench: &Bench| {
+        let request = with(bench, &sites, |it| request_purge(it, &bench.catalog(), &request_options(&[id]))).unwrap();
+        let Purge { number, digest, .. } = &request.purge;
+        approve_purge(bench.ledger.as_ref(), &approve_options("bob"), *number, digest).unwrap();
+        request
+    };
+    request(&bench);
+    let other = bench.world.files[1].id;
+    let hold = HoldOptions {
+        run: new_run_id(),
+        agent: crate::bench::agent(),
+        person: person("dora"),
+        reference: "court order 3".into(),
+    };
+    place_hold(bench.ledger.as_ref(), &hold, &of(&[other])).unwrap();
+    let away = bench.folder.path().join("away");
+    fs::rename(&folder, &away).unwrap();
+    let done = with(&bench, &sites, |it| execute_purges(it, &bench.catalog(), &execute_options(&bench))).unwrap();
+    assert_ne!(done.exit_code, 0);
+    fs::rename(&away, &folder).unwrap();
+    bench.try_run(&Options { rerun: true, ..bench.options() }).unwrap();
+    bench.database.execute("UPDATE filemetadata SET label = 'another.txt' WHERE label LIKE '%1%'");
+    bench.run();
+
+    let bench = &rebuild::without_ledger(bench, LedgerKind::Sqlite);
+    let made = rebuild::rebuilt(bench);
+    assert_eq!(made.exit_code, 0, "{made:#?}");
+    rebuild::rebuilt_at(bench, &second, there.as_ref());
+    let holds = bench.ledger.holds().unwrap();
+    assert!(holds.len() == 1 && holds[0].reference == "court order 3", "{holds:#?}");
+    assert_eq!(bench.ledger.purges().unwrap()[0].state, PurgeState::Withdrawn);
+    bench.run();
+    bench.run_to(&second, there.as_ref(), &bench.options()).unwrap();
+    // What is left is found by the keys that the snapshot there has.
+    let again = request(bench);
+    assert!(again.list.iter().any(|it| it.destination == second), "{again:#?}");
+    let done = with(bench, &sites, |it| execute_purges(it, &bench.catalog(), &execute_options(bench))).unwrap();
+    assert_eq!(done.exit_code, 0, "{done:#?}");
+    for place in [&backup, &folder] {
+        let said = all_that_is_said(place);
+        for word in &words {
+            let line = said.lines().find(|line| line.contains(word.as_str()));
+            assert_eq!(line, None, "{word} at {}", place.display());
+        }
+    }
+}
+
+#[test]
 fn of_two_at_once_one_waits_for_the_other() {
     let Purged { bench, id, words, .. } = a_hard_life(LedgerKind::Sqlite);
     delete_in_dataverse(&bench, &[id]);

@@ -3,6 +3,7 @@
 use dvb_model::{DestinationName, DvObjectId, RunId, Status};
 use postgres::Transaction;
 
+use super::read::time;
 use super::{Fault, read, write};
 use crate::purge::{self, REMOVED};
 use crate::validate::storable;
@@ -180,6 +181,27 @@ pub(super) fn free_keys(
              SELECT FROM backup_tombstone t WHERE t.destination = $1 AND t.id = c.id)",
         &[&destination, &ids],
     )?;
+    Ok(())
+}
+
+pub(super) fn take_over(db: &mut Transaction<'_>, purges: &[Purge], holds: &[Hold]) -> Result<(), Fault> {
+    let now: String = db.query_one(concat!("SELECT ", time!("now()")), &[])?.try_get(0)?;
+    for it in purges {
+        let it = purge::taken_over(it, now.clone());
+        db.execute(
+            "INSERT INTO backup_purge (run, state, requested_at, digest, record)
+             VALUES ($1, $2, $3::text::timestamptz, $4, $5) ON CONFLICT DO NOTHING",
+            &[&it.run.0, &it.state.name(), &it.requested.at, &it.digest, &storable(&purge::written(&it)?).as_ref()],
+        )?;
+    }
+    for it in holds {
+        let released = it.released.as_ref().map(|(by, _)| by.at.as_str());
+        db.execute(
+            "INSERT INTO backup_hold (run, released_at, record) VALUES ($1, $2::text::timestamptz, $3)
+             ON CONFLICT DO NOTHING",
+            &[&it.run.0, &released, &storable(&purge::written(it)?).as_ref()],
+        )?;
+    }
     Ok(())
 }
 

@@ -165,6 +165,26 @@ pub(super) fn free_keys(db: &Connection, destination: &DestinationName, ids: &[D
     Ok(())
 }
 
+pub(super) fn take_over(db: &Connection, purges: &[Purge], holds: &[Hold]) -> Result<(), Fault> {
+    let now: String = db.query_row(&format!("SELECT {}", write::NOW), [], |row| row.get(0))?;
+    for it in purges {
+        let it = purge::taken_over(it, now.clone());
+        db.execute(
+            "INSERT INTO backup_purge (run, state, requested_at, digest, record)
+             VALUES (?1, ?2, strftime('%Y-%m-%dT%H:%M:%fZ', ?3), ?4, ?5) ON CONFLICT DO NOTHING",
+            params![it.run.0, it.state.name(), it.requested.at, it.digest, purge::written(&it)?],
+        )?;
+    }
+    for it in holds {
+        db.execute(
+            "INSERT INTO backup_hold (run, released_at, record) VALUES (?1, strftime('%Y-%m-%dT%H:%M:%fZ', ?2), ?3)
+             ON CONFLICT DO NOTHING",
+            params![it.run.0, it.released.as_ref().map(|(by, _)| &by.at), purge::written(it)?],
+        )?;
+    }
+    Ok(())
+}
+
 pub(super) fn tombstones(db: &Connection) -> Result<Vec<Tombstone>, Fault> {
     let mut statement = db.prepare_cached("SELECT record FROM backup_tombstone ORDER BY id, destination, run")?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0))?;

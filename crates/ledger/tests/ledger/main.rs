@@ -115,6 +115,7 @@ macro_rules! suite {
             purges::go_from_their_request_to_their_end,
             purges::leave_tombstones_and_no_names,
             purges::are_kept_from_by_holds,
+            purges::are_taken_over_after_a_loss,
             retention::what_has_no_lock_is_due_before_what_ends_soonest,
             retention::a_copy_that_is_stored_anew_has_no_known_lock,
             retention::no_lock_of_what_is_to_be_purged_is_due,

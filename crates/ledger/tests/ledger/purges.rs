@@ -206,6 +206,36 @@ pub(crate) fn leave_tombstones_and_no_names(bench: &dyn Bench) {
     assert!(by_copies.iter().all(|it| it.copies > 0), "{by_copies:?}");
 }
 
+pub(crate) fn are_taken_over_after_a_loss(bench: &dyn Bench) {
+    let ledger = bench.migrated();
+    let done =
+        Purge { state: PurgeState::Done, ended_at: Some("2026-02-03T04:05:06.000Z".into()), ..purge("r1", "d1") };
+    let open = Purge { state: PurgeState::Executing, executed: Some(signed("carol")), ..purge("r2", "d2") };
+    let hold = Hold {
+        number: 7,
+        run: RunId("h1".into()),
+        scope: "file 5".into(),
+        files: vec![DvObjectId(5)],
+        datasets: vec![],
+        reference: "court".into(),
+        placed: signed("alice"),
+        released: None,
+    };
+    let released = Hold { run: RunId("h2".into()), released: Some((signed("bob"), "over".into())), ..hold.clone() };
+    for _ in 0..2 {
+        ledger.take_over_purges(&[done.clone(), open.clone()], &[hold.clone(), released.clone()]).unwrap();
+    }
+    let purges = ledger.purges().unwrap();
+    let states: Vec<_> = purges.iter().map(|it| (it.run.0.as_str(), it.state, it.ended_at.is_some())).collect();
+    assert_eq!(states, [("r1", PurgeState::Done, true), ("r2", PurgeState::Withdrawn, true)]);
+    let holds = ledger.holds().unwrap();
+    assert_eq!(holds.iter().map(|it| it.released.is_some()).collect::<Vec<_>>(), [false, true]);
+    // What is here stays as it is.
+    assert!(ledger.release_hold(holds[0].number, &signed("dora"), "here").unwrap());
+    ledger.take_over_purges(&[], &[hold]).unwrap();
+    assert!(ledger.holds().unwrap()[0].released.is_some());
+}
+
 pub(crate) fn are_kept_from_by_holds(bench: &dyn Bench) {
     let ledger = bench.migrated();
     let hold = Hold {

@@ -96,6 +96,12 @@ impl Lines<'_> {
         for acknowledged in ledger.acknowledgements()? {
             keep(&mut written, || writer.history(HistoryKind::Acknowledgement, &acknowledged));
         }
+        for purge in ledger.purges()? {
+            keep(&mut written, || writer.history(HistoryKind::Purge, &purge));
+        }
+        for hold in ledger.holds()? {
+            keep(&mut written, || writer.history(HistoryKind::Hold, &hold));
+        }
         Ok(written?)
     }
 }
