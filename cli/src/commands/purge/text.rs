@@ -136,6 +136,7 @@ fn at(text: &mut String, it: &PurgedDestination) {
     };
     let rewritten = match it.snapshots_rewritten {
         0 => String::new(),
+        1 => ", 1 snapshot written again".to_owned(),
         n => format!(", {n} snapshots written again"),
     };
     let _ = writeln!(

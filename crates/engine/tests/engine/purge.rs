@@ -534,8 +534,10 @@ fn at_every_operation(fault: Fault, of_purger: bool) {
         assert_eq!(purge(0).state, PurgeState::Done, "at {at}");
         assert_says_nothing(&bench, &words, &format!("after a fault at {at}"));
         files::assert_same(&others, &bench.copies());
-        assert_eq!(bench.run().exit_code, 0, "at {at}");
-        assert_eq!(verify::verified(&bench).exit_code, 0, "at {at}");
+        if at % 5 == 0 || !plan.has_failed() {
+            assert_eq!(bench.run().exit_code, 0, "at {at}");
+            assert_eq!(verify::verified(&bench).exit_code, 0, "at {at}");
+        }
         if !plan.has_failed() {
             assert!(at > 5, "only {at} operations could fail");
             return;

@@ -130,9 +130,12 @@ pub(super) fn bury(
 /// Takes the names of a data file out of whatever else speaks of it.
 fn remove_names(db: &mut Transaction<'_>, id: DvObjectId) -> Result<(), Fault> {
     let rows = db.query(
-        "SELECT label FROM backup_state WHERE id = $1 AND label IS NOT NULL
-         UNION SELECT storage_identifier FROM backup_state WHERE id = $1 AND storage_identifier IS NOT NULL
-         UNION SELECT key FROM backup_copy WHERE id = $1",
+        // Each destination is looked up by itself: the keys begin with it.
+        "SELECT label FROM backup_state
+         WHERE destination IN (SELECT id FROM backup_destination) AND id = $1 AND label IS NOT NULL
+         UNION SELECT storage_identifier FROM backup_state
+         WHERE destination IN (SELECT id FROM backup_destination) AND id = $1 AND storage_identifier IS NOT NULL
+         UNION SELECT key FROM backup_copy WHERE destination IN (SELECT id FROM backup_destination) AND id = $1",
         &[&id.0],
     )?;
     let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
@@ -150,7 +153,8 @@ fn remove_names(db: &mut Transaction<'_>, id: DvObjectId) -> Result<(), Fault> {
     if db.query_one(sql, &[])?.try_get(0)? {
         db.execute(
             "DELETE FROM datafilestatus_original o USING backup_state s
-             WHERE s.id = $1 AND s.storage_identifier IN (o.storageidentifier, 'file://' || o.storageidentifier)
+             WHERE s.destination IN (SELECT id FROM backup_destination) AND s.id = $1
+               AND s.storage_identifier IN (o.storageidentifier, 'file://' || o.storageidentifier)
                AND (s.storage_identifier = o.storageidentifier OR s.dataset_identifier = o.datasetidentifier)",
             &[&id.0],
         )?;

@@ -109,9 +109,12 @@ pub(super) fn bury(
 /// Takes the names of a data file out of whatever else speaks of it.
 fn remove_names(db: &Connection, id: DvObjectId) -> Result<(), Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT label FROM backup_state WHERE id = ?1 AND label IS NOT NULL
-         UNION SELECT storage_identifier FROM backup_state WHERE id = ?1 AND storage_identifier IS NOT NULL
-         UNION SELECT key FROM backup_copy WHERE id = ?1",
+        // Each destination is looked up by itself: the keys begin with it.
+        "SELECT label FROM backup_state
+         WHERE destination IN (SELECT id FROM backup_destination) AND id = ?1 AND label IS NOT NULL
+         UNION SELECT storage_identifier FROM backup_state
+         WHERE destination IN (SELECT id FROM backup_destination) AND id = ?1 AND storage_identifier IS NOT NULL
+         UNION SELECT key FROM backup_copy WHERE destination IN (SELECT id FROM backup_destination) AND id = ?1",
     )?;
     let names = statement.query_map([id.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     for (name, instead) in purge::replacements(&names) {
@@ -129,7 +132,8 @@ fn remove_names(db: &Connection, id: DvObjectId) -> Result<(), Fault> {
     if original.is_some() {
         db.execute(
             "DELETE FROM datafilestatus_original WHERE EXISTS (
-                 SELECT 1 FROM backup_state s WHERE s.id = ?1
+                 SELECT 1 FROM backup_state s
+                 WHERE s.destination IN (SELECT id FROM backup_destination) AND s.id = ?1
                     AND s.storage_identifier IN (storageidentifier, 'file://' || storageidentifier)
                     AND (s.storage_identifier = storageidentifier OR s.dataset_identifier = datasetidentifier))",
             [id.0],
