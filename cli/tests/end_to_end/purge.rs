@@ -221,6 +221,34 @@ fn nothing_is_left_on_any_server_with_a_ledger_in_postgresql() {
 }
 
 #[test]
+fn an_account_that_may_not_list_is_purged_by_one_that_may() {
+    let server = seaweed::shared();
+    let servers = servers("purge-login", Ledger::Sqlite, "");
+    let path = servers.it.folder.path().join("config.ini");
+    let text = fs::read_to_string(&path).unwrap();
+    let nightly =
+        text.replace(&format!("S3AccessKey: {}", server.access), &format!("S3AccessKey: {}", server.unlisted));
+    assert_ne!(nightly, text);
+    let login = format!("\n[Purge bucket]\nS3AccessKey: {}\nS3SecretKey: {}\n", server.access, server.secret);
+    fs::write(&path, nightly.clone() + &login).unwrap();
+    let id = servers.it.world.files[0].id;
+    servers.ok(&["run"]);
+    // Without it, nobody can say what is there, and nothing is called purged.
+    servers.approved(id);
+    fs::write(&path, &nightly).unwrap();
+    let (waiting, _) = servers.json(&["purge", "execute"]);
+    let at = waiting["purges"][0]["at"].as_array().unwrap();
+    let bucket = at.iter().find(|it| it["destination"] == "bucket").unwrap();
+    assert_eq!(bucket["state"], "waiting", "{waiting:#}");
+    assert!(at.iter().all(|it| (it["state"] == "done") == (it["destination"] != "bucket")), "{waiting:#}");
+    fs::write(&path, nightly + &login).unwrap();
+    let done = servers.ok(&["purge", "execute"]);
+    assert_eq!(done["purges"][0]["state"], "done", "{done:#}");
+    assert_eq!(servers.found(&[b"18f3a000000-0000000000a1"]), [""; 0]);
+    servers.ok(&["run"]);
+}
+
+#[test]
 fn what_object_lock_holds_is_waited_for_and_the_other_servers_are_not() {
     let servers = servers("locked", Ledger::Sqlite, DAY);
     let id = servers.it.world.files[0].id;

@@ -68,10 +68,22 @@ impl Site<'_> {
         self.delete_snapshots(&stays)
     }
 
-    /// The snapshots that are there.
-    fn snapshots(&self) -> Result<Vec<String>, Wait> {
+    /// The snapshots that are there. Where the account that copies may not list, whoever deletes can, and shows also those that
+    /// were removed and are kept as versions.
+    fn snapshots(&mut self) -> Result<Vec<String>, Wait> {
         let mut connection = Connection::new(self.at(), &self.contact);
-        let names = connection.with(|session| session.list_own(snapshot_names::BEFORE))?;
+        let listed = connection.with(|session| match session.list_own(snapshot_names::BEFORE) {
+            Err(error) if error.cause == Cause::Forbidden => Ok(None),
+            listed => listed.map(Some),
+        })?;
+        drop(connection);
+        let names = match listed {
+            Some(names) => names,
+            None => {
+                let keys = self.purger.own_keys(snapshot_names::BEFORE)?;
+                keys.iter().filter_map(|it| it.as_str().rsplit('/').next()).map(str::to_owned).collect()
+            }
+        };
         let mut names = snapshot_names::as_spelled(names);
         names.retain(|it| snapshot_names::run_of(it).is_some());
         names.sort_unstable();
@@ -92,7 +104,8 @@ impl Site<'_> {
         match connection.with(|session| Ok(download(session, &key, &old)))? {
             Ok(()) => {}
             Err(Failing::Spool(error)) => return Err(error.into()),
-            Err(Failing::Sink(error)) if matches!(error.cause, Cause::Broken | Cause::Missing) => {
+            // One that is not there any more, for whoever may not list, is one that he may not read.
+            Err(Failing::Sink(error)) if matches!(error.cause, Cause::Broken | Cause::Missing | Cause::Forbidden) => {
                 return Ok(Looked::Unreadable(error.chain()));
             }
             Err(Failing::Sink(error)) => return Err(error.into()),
