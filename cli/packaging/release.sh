@@ -44,7 +44,7 @@ make_in() {
         cli/packaging/build-deb.sh
         cli/packaging/build-static.sh
         mkdir -p "$2"
-        mv target/debian/*.deb target/static/*.tar.gz "$2/"
+        mv target/debian/*.deb target/debian/*.ddeb target/static/*.tar.gz "$2/"
         cli/packaging/sbom.sh >"$2/dataverse-backup-$version.cdx.json"
         git archive --prefix="dataverse-backup-$version/" HEAD | gzip --no-name --best >"$2/dataverse-backup-$version-source.tar.gz"
         cd "$2"
