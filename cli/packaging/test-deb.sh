@@ -55,7 +55,7 @@ inside dpkg -i "/tmp/$(basename "$older")"
 inside dataverse-backup --version
 [ "$(stat -c %U:%a "$tree/var/lib/dataverse-backup")" != root:700 ] || fail "the state folder is root's"
 for file in usr/share/man/man1/dataverse-backup.1.gz usr/share/bash-completion/completions/dataverse-backup \
-    usr/share/doc/dataverse-backup/examples/config.ini usr/share/doc/dataverse-backup/THIRD-PARTY.txt.gz lib/systemd/system/dataverse-backup-run.timer; do
+    usr/share/doc/dataverse-backup/examples/config.ini usr/share/doc/dataverse-backup/THIRD-PARTY.txt lib/systemd/system/dataverse-backup-run.timer; do
     [ -s "$tree/$file" ] || fail "$file is missing"
 done
 readelf --sections --wide "$tree/usr/bin/dataverse-backup" | grep -q '\.dep-v0' ||
