@@ -7,18 +7,19 @@
 use std::collections::HashSet;
 
 use dvb_catalog::SnapshotLink;
-use dvb_ledger::{Buried, LedgerError, Purge, PurgeTarget, TargetState, Tombstone, digest_of};
+use dvb_ledger::{Buried, Purge, PurgeTarget, TargetState, Tombstone, digest_of};
 use dvb_model::{DestinationName, DvObjectId, ObjectKey, RunId};
-use dvb_storage::{Cause, Held, HeldKind, Purger, SinkError, Unstaged, chain};
+use dvb_storage::{Cause, Held, HeldKind, Purger, SinkError, Unstaged};
 
 use super::execute::{ExecuteOptions, PurgedAt, PurgedDestination};
 use super::list::{self, KeyOf};
+use super::wait::Wait;
 use super::{PurgeDestination, PurgeError, PurgeSetup};
 use crate::command::error::RunError;
 use crate::command::exit_status::ExitStatus;
 use crate::command::recorded::LockedRun;
 use crate::command::time::{new_run_id, now};
-use crate::copies::session::{Connection, Contact, DestinationContext, Interrupted};
+use crate::copies::session::{Connection, Contact, DestinationContext};
 use crate::copies::tombstones::{self, TombstoneFile};
 use crate::guard::{self, Purpose};
 
@@ -26,60 +27,6 @@ use crate::guard::{self, Purpose};
 const ROUNDS: usize = 20;
 /// Numbers of targets that are no part of the list begin here, apart for each destination: two may be worked at at once.
 const UNLISTED: u64 = 1 << 40;
-
-/// Why a destination waits.
-#[derive(Debug)]
-pub(super) struct Wait {
-    pub(super) reason: String,
-    pub(super) ending: ExitStatus,
-}
-
-impl From<SinkError> for Wait {
-    fn from(error: SinkError) -> Self {
-        Self { ending: ExitStatus::of_cause(error.cause), reason: error.chain() }
-    }
-}
-
-impl From<LedgerError> for Wait {
-    fn from(error: LedgerError) -> Self {
-        Self { ending: ExitStatus::from(&error), reason: chain(&error) }
-    }
-}
-
-impl From<RunError> for Wait {
-    fn from(error: RunError) -> Self {
-        Self { ending: ExitStatus::from(&error), reason: chain(&error) }
-    }
-}
-
-impl From<Interrupted> for Wait {
-    fn from(interrupted: Interrupted) -> Self {
-        match interrupted {
-            Interrupted::Session(error) => error.into(),
-            Interrupted::Run(ending, reason) => Self { reason, ending },
-            Interrupted::Stopped => Self::stopped(),
-        }
-    }
-}
-
-impl From<Unstaged> for Wait {
-    fn from(error: Unstaged) -> Self {
-        Self { ending: ExitStatus::from(&error), reason: chain(&error) }
-    }
-}
-
-impl From<std::io::Error> for Wait {
-    fn from(error: std::io::Error) -> Self {
-        let ending = if dvb_model::is_full(&error) { ExitStatus::NoSpace } else { ExitStatus::NotSafe };
-        Self { reason: format!("cannot use the folder for temporary files: {error}"), ending }
-    }
-}
-
-impl Wait {
-    fn stopped() -> Self {
-        Self { reason: "stopped; the next call goes on".to_owned(), ending: ExitStatus::Stopped }
-    }
-}
 
 /// Whose things are deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

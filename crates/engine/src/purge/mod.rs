@@ -13,6 +13,7 @@ mod list;
 mod request;
 mod rest;
 mod snapshots;
+mod wait;
 
 use dvb_catalog::Catalog;
 use dvb_ledger::{Agent, Ledger, Purge, PurgeState, PurgeTarget, Signed, TargetState};

@@ -3,8 +3,9 @@
 use dvb_model::{DvObjectId, ObjectKey};
 use dvb_storage::{Purger, SinkError};
 
-use super::destination::{Of, Site, Thing, Wait};
+use super::destination::{Of, Site, Thing};
 use super::list::KeyOf;
+use super::wait::Wait;
 use crate::copies::spelling;
 
 /// Folders of the backup's own, each with a folder for each run.

@@ -12,8 +12,9 @@ use dvb_ledger::Purge;
 use dvb_model::{DvObjectId, ObjectKey};
 use dvb_storage::{Cause, SinkError};
 
-use super::destination::{Of, Site, Wait};
+use super::destination::{Of, Site};
 use super::rest::own_things;
+use super::wait::Wait;
 use crate::command::exit_status::ExitStatus;
 use crate::command::time::now;
 use crate::copies::own_files::{Failed, in_words, sha256_of, stage_and_commit};
