@@ -1,6 +1,7 @@
 //! Measures what several hosts share, with a PostgreSQL that is given: `docs/benchmark/hosts.sh` calls it.
 //!
-//! `share_hosts claims PORT LEDGER RANGES HOSTS` lets hosts claim and finish ranges, and nothing else.
+//! `share_hosts claims PORT LEDGER RANGES HOSTS` plans ranges, waits for a line, and lets hosts claim and finish them, and
+//! nothing else.
 //! `share_hosts scaling PORT LEDGER CATALOGUE FOLDER FILES HOSTS MS` makes files, and lets hosts with one worker each copy them
 //! to a destination that answers for each file after so long and is otherwise free. The databases are empty at first.
 #![allow(clippy::print_stdout, reason = "a program for developers")]
@@ -92,6 +93,8 @@ fn claims(port: u16, database: &str, ranges: i32, hosts: usize) -> Done<()> {
         first.add_ranges(&plan.lease, &page)?;
     }
     planner.finish(&plan.lease, &RangeResult { text: "{}".into(), ..RangeResult::default() })?;
+    println!("planned");
+    std::io::stdin().read_line(&mut String::new())?;
     let began = Instant::now();
     let done: Vec<Done<u64>> = thread::scope(|scope| {
         let all: Vec<_> = (1..=hosts).map(|host| scope.spawn(move || claim_all(port, database, host))).collect();

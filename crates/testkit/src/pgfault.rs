@@ -208,8 +208,9 @@ impl State {
         let seen = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
         let (fault, told) = fault.take_if(|it| it.0.statement == seen)?;
         self.is_shut.store(fault.for_good, Ordering::SeqCst);
-        told();
+        // First: whoever is told may look.
         self.has_struck.store(true, Ordering::SeqCst);
+        told();
         Some(fault.moment)
     }
 }

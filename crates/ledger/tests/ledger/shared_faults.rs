@@ -112,6 +112,16 @@ impl Stage {
         }
     }
 
+    /// Where connections are lost for good, nobody waits for what never comes.
+    fn strike(&self, fault: Fault, host: &Arc<dyn Ledger>) {
+        let host = Arc::clone(host);
+        self.proxy.strike(fault, move || {
+            if fault.for_good {
+                host.interrupt();
+            }
+        });
+    }
+
     /// So many turns of the host that loses nothing: the first one plans, and the others do a range each.
     fn turns(&self, host: &dyn Presence, turns: i32) {
         for _ in 0..turns {
@@ -132,13 +142,7 @@ impl Stage {
                 self.clear();
                 let (safe, struck) = (join(&*self.good, "safe"), join(&*bad, "struck"));
                 before(self, &*safe, &*struck);
-                let hasty = Arc::clone(&bad);
-                // Nobody waits for what never comes.
-                self.proxy.strike(Fault { statement, moment, for_good }, move || {
-                    if for_good {
-                        hasty.interrupt();
-                    }
-                });
+                self.strike(Fault { statement, moment, for_good }, &bad);
                 let done = act(&*bad, &*struck);
                 let has_struck = self.proxy.has_struck();
                 let case = format!("{moment:?} {statement}, for good: {for_good}");
@@ -231,8 +235,9 @@ fn who_joins_may_lose_the_connection_at_any_statement() {
         for statement in 1.. {
             stage.clear();
             let safe = join(&*stage.good, "safe");
-            stage.proxy.strike(Fault { statement, moment, for_good }, || {});
-            let joined = stage.bad.shared_runs().unwrap().join(&joining("struck"));
+            let bad: Arc<dyn Ledger> = stage.bench.open_through(stage.proxy.port).into();
+            stage.strike(Fault { statement, moment, for_good }, &bad);
+            let joined = bad.shared_runs().unwrap().join(&joining("struck"));
             let has_struck = stage.proxy.has_struck();
             let case = format!("{moment:?} {statement}, for good: {for_good}");
             assert!(joined.is_ok() || has_struck, "{case}");
