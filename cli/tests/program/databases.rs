@@ -33,8 +33,9 @@ fn a_ledger_behind_a_pooler_that_shares_sessions_is_refused() {
     for connections in [1, 4] {
         let pooler = Pooler::start(postgres::shared(), PoolMode::Transaction, connections);
         ledger_in(&mut site, &pooler.before(&ledger));
-        for command in ["init", "check", "run", "status"] {
-            site.call(&[command]).expect(2).says(&["connection pooler", "BackupHost", "pool_mode = session"]);
+        let shared = ["run", "verify", "audit"].map(|it| vec![it, "--join"]);
+        for command in ["init", "check", "run", "status"].map(|it| vec![it]).into_iter().chain(shared) {
+            site.call(&command).expect(2).says(&["connection pooler", "BackupHost", "pool_mode = session"]);
         }
     }
     assert!(!site.path("copies").exists());
