@@ -68,15 +68,20 @@ machine_now() {
     printf '%s, %s processors, load %s\n' "$(uname -sr)" "$(nproc)" "$(cut -d' ' -f1-3 /proc/loadavg)"
 }
 
-# All data files of a dataset name the same bytes: what is planned is not read, and the store holds one file a dataset.
+# The files of a dataset are links to one: what is planned is not read, but it must be there.
 catalogue() {
-    "$release/examples/bulk_world" "$rows" | sed "s/lpad(to_hex(f), 12, '0')/'000000000000'/" | sql dvndb
+    "$release/examples/bulk_world" "$rows" | sql dvndb
     python3 - "$work/files" "$rows" <<'PYTHON'
 import os, sys
-for number in range(-(-int(sys.argv[2]) // 100)):
-    folder = f"{sys.argv[1]}/10.5072/FK2/B{number}"
-    os.makedirs(folder)
-    with open(f"{folder}/18f3a000000-000000000000", "w") as file:
+root, rows = sys.argv[1], int(sys.argv[2])
+for number in range(rows):
+    name = f"{root}/10.5072/FK2/B{number // 100}/18f3a000000-{number:012x}"
+    if number % 100:
+        os.link(first, name)
+        continue
+    first = name
+    os.makedirs(os.path.dirname(name))
+    with open(name, "w") as file:
         file.write("0")
 PYTHON
 }
@@ -141,8 +146,12 @@ claims() {
         tables claims >"$work/before"
         dumping=
         if [ -n "$dump" ]; then
-            pg_dump -h 127.0.0.1 -p "${port[postgres]}" -U postgres claims > >(sleep 600) &
+            rm -f "$work/dump"
+            mkfifo "$work/dump"
+            sleep 600 <"$work/dump" >/dev/null 2>&1 &
             dumping=$!
+            pg_dump -h 127.0.0.1 -p "${port[postgres]}" -U postgres claims >"$work/dump" 2>/dev/null &
+            dumping+=" $!"
             sleep 1
         fi
         echo >&4
@@ -152,8 +161,10 @@ claims() {
         sleep 1.5
         tables claims >"$work/after"
         if [ -n "$dumping" ]; then
-            kill "$dumping"
-            wait "$dumping" 2>/dev/null || true
+            # It ends where nobody reads any more.
+            kill "${dumping%% *}"
+            # shellcheck disable=SC2086 # two numbers
+            wait $dumping 2>/dev/null || true
         fi
     done
     echo "$title, $hosts hosts, $ranges ranges: claimed and finished a second $(spread "$work/rates")"
