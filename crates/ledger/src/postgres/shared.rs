@@ -91,12 +91,15 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Gives back what hosts had claimed that give no sign. One that stopped in the middle of a transaction holds up only its own.
+/// Gives back what hosts had claimed that give no sign, unless a living one has claimed it since. One that stopped in the middle of a transaction holds up only its own.
 pub(super) fn rescue(db: &mut Transaction<'_>, run: &SharedRun) -> Result<u64, Fault> {
     let sql = concat!(
-        "WITH d AS (SELECT r.phase, r.number FROM backup_range r WHERE r.shared = $1 AND r.state = 'claimed' AND NOT ",
+        "WITH dead AS MATERIALIZED (
+             SELECT r.phase, r.number, r.token FROM backup_range r WHERE r.shared = $1 AND r.state = 'claimed' AND NOT ",
         is_alive!("$2::bigint"),
-        " FOR UPDATE SKIP LOCKED)
+        "), d AS (
+             SELECT r.phase, r.number FROM backup_range r JOIN dead ON dead.phase = r.phase AND dead.number = r.number
+             WHERE r.shared = $1 AND r.state = 'claimed' AND r.token = dead.token FOR UPDATE OF r SKIP LOCKED)
          UPDATE backup_range r
          SET state = CASE WHEN r.phase = 1 AND r.deaths + 1 >= $3::integer THEN 'aside' ELSE 'open' END, deaths = r.deaths + 1,
              worker = NULL
@@ -125,6 +128,9 @@ pub(super) fn give_back_unknown(
 /// Goes on to what comes next, where nothing is left to do in this phase, and says where the run is now,
 /// and whether this call brought it there.
 pub(super) fn advance(db: &mut Transaction<'_>, run: &SharedRun) -> Result<(Next, bool), Fault> {
+    // One after the other. Who waited for another one's move would look at the row as it is now and at the ranges as they were,
+    // and go past a phase that has only begun; behind this lock, the next statement sees both as they are.
+    db.execute("SELECT FROM backup_shared WHERE number = $1 FOR UPDATE", &[&run.number])?;
     // Without a plan, or without an end, there is no run: what kills hosts there cannot be set aside.
     db.execute(
         "UPDATE backup_shared s SET phase = 4, ended = now() WHERE s.number = $1 AND s.phase IN (0, 2) AND EXISTS (

@@ -110,6 +110,7 @@ crate::suite!(OnServer::new());
 
 crate::suite! { OnServer::new();
     shared::hosts_share_the_ranges,
+    shared::hosts_that_ask_at_once_all_get_work,
     shared::who_lost_a_range_records_nothing,
     shared::what_kills_hosts_is_set_aside,
     shared::a_dead_planner_s_plan_is_made_anew,

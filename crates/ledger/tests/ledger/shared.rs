@@ -270,3 +270,35 @@ pub(crate) fn an_audit_is_shared_beside_what_has_the_destination(bench: &dyn Ben
     first.finish(&closing.lease, &result("all")).unwrap();
     assert_eq!((first.claim().unwrap(), second.claim().unwrap()), (Next::Done, Next::Done));
 }
+
+pub(crate) fn hosts_that_ask_at_once_all_get_work(bench: &dyn Bench) {
+    const HOSTS: i32 = 8;
+    bench.migrated();
+    for round in 0..10 {
+        let ledgers: Vec<_> = (0..HOSTS).map(|_| bench.open()).collect();
+        let all: Vec<_> = ledgers.iter().enumerate().map(|(n, it)| join(&**it, &format!("{round}-{n}"))).collect();
+        plan(&*ledgers[0], &*all[0], HOSTS);
+        let start = std::sync::Barrier::new(all.len());
+        std::thread::scope(|scope| {
+            let claims: Vec<_> = all
+                .iter()
+                .map(|host| {
+                    scope.spawn(|| {
+                        start.wait();
+                        loop {
+                            // Another one has just brought the run to its work.
+                            match host.claim().unwrap_or_else(|it| panic!("{}", told(&it))) {
+                                Next::Wait(Phase::Plan | Phase::Work) => {}
+                                next => return next,
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for claimed in claims {
+                let next = claimed.join().unwrap();
+                assert!(matches!(&next, Next::Claimed(it) if it.lease.phase == Phase::Work), "{round}: {next:?}");
+            }
+        });
+    }
+}
