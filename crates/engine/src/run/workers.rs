@@ -247,9 +247,11 @@ impl Most {
 
     /// Of one of so many ranges of what is due, which one worker carries.
     pub(crate) fn of_range(due: summary::Due, ranges: u64) -> Self {
-        let files = usize::try_from(due.files / ranges).unwrap_or(usize::MAX).clamp(1, BATCH_FILES);
+        let share = usize::try_from(due.files / ranges).unwrap_or(usize::MAX);
+        let files = share.clamp(1, BATCH_FILES);
         let bytes = (due.bytes / ranges).clamp(BATCH_BYTES, RANGE_BYTES);
-        Self { files, bytes, small_files: SMALL_FILES }
+        // Small ones too are spread over all hosts, as long as there are enough for each.
+        Self { files, bytes, small_files: share.clamp(FEW_FILES, SMALL_FILES) }
     }
 }
 
@@ -311,6 +313,14 @@ mod tests {
         let most = Most { files: 2, bytes: 64 << 20, small_files: 4 };
         let sizes: Vec<usize> = (0..3).map(|_| queue.take(&most).unwrap().len()).collect();
         assert_eq!(sizes, [8, 8, 0]);
+    }
+
+    #[test]
+    fn small_files_are_spread_over_all_hosts() {
+        let of = |files| Most::of_range(summary::Due { files, bytes: files * 1000 }, 64);
+        assert_eq!(batches(vec![1000; 800], &of(800)), [32; 25]);
+        assert_eq!(batches(vec![1000; 6400], &of(6400)), [100; 64]);
+        assert_eq!(batches(vec![1000; 3000], &of(1_000_000)), [1024, 1024, 952]);
     }
 
     #[test]
