@@ -28,8 +28,11 @@ printf '%s\n' "$exposure"
 step "the packages, one of an earlier version"
 rm -rf target/debian
 cli/packaging/build-deb.sh 0.0.1 >/dev/null
+# cargo-deb removes what it made before.
+mkdir -p target/older-debian
+mv target/debian/dataverse-backup_0.0.1-1_*.deb target/older-debian/
 cli/packaging/build-deb.sh
-older=$(echo target/debian/dataverse-backup_0.0.1-1_*.deb)
+older=$(echo target/older-debian/dataverse-backup_0.0.1-1_*.deb)
 newer=$(echo target/debian/dataverse-backup_0.1.*-1_*.deb)
 lintian --fail-on error "$newer"
 
