@@ -15,7 +15,7 @@ use dvb_config::ConfigError;
 
 /// A command gave up.
 #[derive(Debug, Error)]
-pub(crate) enum Failure {
+pub(crate) enum CommandFailure {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -68,7 +68,7 @@ pub(crate) enum Failure {
     Output(#[source] io::Error),
 }
 
-impl Failure {
+impl CommandFailure {
     /// How a command ends that gave up so.
     pub(crate) fn ending(&self) -> ExitStatus {
         match self {

@@ -119,14 +119,14 @@ fn words(hint: &Hint) -> String {
 mod tests {
     use dvb_engine::{RestoreError, RunError};
 
-    use crate::exit::Failure;
+    use crate::exit::CommandFailure;
 
     #[test]
     fn what_can_be_done_follows_what_is_wrong() {
         let destination = || "far".to_owned();
         for (failure, text) in [
             (
-                Failure::from(RunError::Disappearance {
+                CommandFailure::from(RunError::Disappearance {
                     destination: destination(),
                     missing: 8,
                     known: 10,

@@ -8,7 +8,7 @@ use dvb_notify::{self as notify, Change, Message, report_subject};
 use dvb_storage::chain;
 
 use crate::commands::Context;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::last_resort;
 use crate::monitor;
 use crate::output::{plain, plain_lines};
@@ -84,7 +84,7 @@ impl Notice {
     }
 
     /// A command that could not begin.
-    fn of_failure(command: &'static str, destinations: &[&Destination], failure: &Failure) -> Self {
+    fn of_failure(command: &'static str, destinations: &[&Destination], failure: &CommandFailure) -> Self {
         let ended = destinations.iter().map(|it| Ended::new(&it.name, failure.ending())).collect();
         let outcome = format!("could not begin (exit code {})", failure.ending().code());
         Self::new(command, ended, vec![outcome], vec![format!("error: {}\n", plain_lines(&failure.text()))])
@@ -140,8 +140,8 @@ pub(crate) fn conclude(
     command: &'static str,
     destinations: &[&Destination],
     reach: Reach,
-    done: Result<Notice, Failure>,
-) -> Result<ExitStatus, Failure> {
+    done: Result<Notice, CommandFailure>,
+) -> Result<ExitStatus, CommandFailure> {
     let (notice, result) = match done {
         Ok(notice) => {
             let ending = notice.ending();

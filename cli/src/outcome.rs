@@ -5,7 +5,7 @@ use dvb_model::DestinationName;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::{Ended, Notice, did_not_end_well, found};
 use crate::output::{Screen, Verbosity, plain_lines};
 use crate::report;
@@ -33,20 +33,20 @@ pub(crate) trait InWords: Serialize {
 /// What became of one destination.
 pub(crate) struct Outcome<S> {
     pub(crate) destination: DestinationName,
-    pub(crate) result: Result<S, Failure>,
+    pub(crate) result: Result<S, CommandFailure>,
     pub(crate) ending: ExitStatus,
     /// Warnings that were not said, for all might have ended well.
     pub(crate) held_back: Vec<String>,
 }
 
 impl<S: InWords> Outcome<S> {
-    pub(crate) fn new(destination: &DestinationName, result: Result<S, Failure>, stop: &CancelToken) -> Self {
+    pub(crate) fn new(destination: &DestinationName, result: Result<S, CommandFailure>, stop: &CancelToken) -> Self {
         let ending = ending(result.as_ref().map(S::ending), stop);
         Self { destination: destination.clone(), result, ending, held_back: Vec::new() }
     }
 
     /// The result on stdout where it is wanted, what is wrong on stderr.
-    fn show(&self, screen: &Screen, is_wanted: bool) -> Result<(), Failure> {
+    fn show(&self, screen: &Screen, is_wanted: bool) -> Result<(), CommandFailure> {
         if !screen.is_chatty() && self.ending != ExitStatus::Safe {
             self.held_back.iter().for_each(|text| screen.warn(text));
         }
@@ -90,7 +90,7 @@ impl<S: InWords> Outcome<S> {
 }
 
 /// How a command ended. One that a signal ended tells so, whatever it could not do then.
-pub(crate) fn ending(result: Result<ExitStatus, &Failure>, stop: &CancelToken) -> ExitStatus {
+pub(crate) fn ending(result: Result<ExitStatus, &CommandFailure>, stop: &CancelToken) -> ExitStatus {
     let signal = stop.signalled().and_then(|signal| u8::try_from(signal).ok());
     match (result, signal) {
         (Ok(ending), _) => ending,
@@ -109,16 +109,16 @@ impl<S: InWords> Outcomes<S> {
 
     /// For a command that somebody waits for: its result is printed unless they asked for quiet. With `--json` the objects
     /// come under `name`.
-    pub(crate) fn answer(&self, screen: &Screen, name: &str) -> Result<(), Failure> {
+    pub(crate) fn answer(&self, screen: &Screen, name: &str) -> Result<(), CommandFailure> {
         self.show(screen, screen.verbosity != Verbosity::Quiet, name)
     }
 
     /// For a command that cron starts: its result is printed where somebody watches.
-    pub(crate) fn tell(&self, screen: &Screen, name: &str) -> Result<(), Failure> {
+    pub(crate) fn tell(&self, screen: &Screen, name: &str) -> Result<(), CommandFailure> {
         self.show(screen, screen.is_chatty(), name)
     }
 
-    fn show(&self, screen: &Screen, is_wanted: bool, name: &str) -> Result<(), Failure> {
+    fn show(&self, screen: &Screen, is_wanted: bool, name: &str) -> Result<(), CommandFailure> {
         self.0.iter().try_for_each(|outcome| outcome.show(screen, is_wanted))?;
         if screen.json {
             let objects = self.0.iter().map(Outcome::object).collect();

@@ -12,7 +12,7 @@ pub(crate) use dvb_model::{plain, plain_lines};
 pub(crate) use log::{Level, open as open_log};
 
 use crate::args::Arguments;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::last_resort;
 
 /// How much is said.
@@ -91,7 +91,7 @@ impl Screen {
     }
 
     /// Prints a part of the result: words for people, or a piece of the JSON where that is wanted.
-    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn print(&self, text: &str) -> Result<(), CommandFailure> {
         if self.json {
             return self.print_exactly(text);
         }
@@ -100,13 +100,13 @@ impl Screen {
     }
 
     /// Prints what a program reads: no line is broken.
-    pub(crate) fn print_exactly(&self, text: &str) -> Result<(), Failure> {
-        print(text).map_err(Failure::Output)
+    pub(crate) fn print_exactly(&self, text: &str) -> Result<(), CommandFailure> {
+        print(text).map_err(CommandFailure::Output)
     }
 
     /// Prints the result as JSON, in one line.
-    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(value).map_err(|it| Failure::Output(it.into()))?;
+    pub(crate) fn print_json(&self, value: &impl Serialize) -> Result<(), CommandFailure> {
+        let text = serde_json::to_string(value).map_err(|it| CommandFailure::Output(it.into()))?;
         last_resort::result_is_coming();
         self.print_exactly(&text)
     }

@@ -9,7 +9,7 @@ use dvb_engine::{
 use dvb_model::{DestinationName, DvObjectId, Status};
 use jiff::Timestamp;
 
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::{Ended, Notice, did_not_end_well};
 use crate::output::{plain, plain_lines};
 
@@ -22,7 +22,7 @@ pub(crate) struct RunOutcome {
     pub(crate) started: Timestamp,
     pub(crate) finished: Timestamp,
     /// A failure: there was no run.
-    pub(crate) result: Result<Summary, Failure>,
+    pub(crate) result: Result<Summary, CommandFailure>,
     /// Room at the destination afterwards, in words, where somebody watches and the destination tells.
     pub(crate) room: Option<String>,
     /// This host's part in it, where several share it.

@@ -8,16 +8,16 @@ use dvb_engine::{CancelToken, ExitStatus};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::last_resort;
 
 /// How long a run may take to end in order.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What stops a command from now on: a signal, or the end of its time.
-pub(crate) fn stop(budget: Option<Duration>) -> Result<CancelToken, Failure> {
+pub(crate) fn stop(budget: Option<Duration>) -> Result<CancelToken, CommandFailure> {
     let stop = CancelToken::new().within(budget);
-    watch(stop.clone()).map_err(Failure::Signals)?;
+    watch(stop.clone()).map_err(CommandFailure::Signals)?;
     last_resort::watch(&stop, budget);
     Ok(stop)
 }

@@ -10,7 +10,7 @@ use dvb_model::{DestinationName, DvObjectId};
 
 use super::Context;
 use super::destination_args::DestinationArgs;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::monitor;
 use crate::output::plain;
 
@@ -38,9 +38,9 @@ pub(crate) struct Args {
     destinations: DestinationArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     if args.reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-        return Err(Failure::Usage("--reason is empty: say why the data file is lost".to_owned()));
+        return Err(CommandFailure::Usage("--reason is empty: say why the data file is lost".to_owned()));
     }
     let destinations = context.destinations(&args.destinations.names)?;
     let names: Vec<DestinationName> = destinations.iter().map(|it| it.name.clone()).collect();

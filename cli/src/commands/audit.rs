@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Context;
 use super::selection_args;
 use super::verify_args::VerifyArgs;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::plain;
 use crate::progress::Progress;
@@ -53,13 +53,13 @@ pub(crate) struct Args {
 /// The summary, and this host's part in it where several share it.
 type Done = (AuditSummary, Option<Share>);
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
     let reach = Reach { is_whole: args.which.selection.is_everything(), is_recorded: true };
     notice::conclude(context, "audit", &destinations, reach, look(args, context, &destinations))
 }
 
-fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
+fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, CommandFailure> {
     let VerifyArgs { jobs, older_than, sample, time_budget, ref join, .. } = args.which;
     let config = &context.config;
     let jobs = jobs.or(destinations.iter().map(|it| it.jobs).max()).unwrap_or(JOBS);
@@ -103,7 +103,7 @@ fn look(args: &Args, context: &Context, destinations: &[&Destination]) -> Result
 }
 
 /// The result on stdout, what is wrong on stderr.
-fn tell(context: &Context, summary: &AuditSummary, share: Option<&Share>) -> Result<(), Failure> {
+fn tell(context: &Context, summary: &AuditSummary, share: Option<&Share>) -> Result<(), CommandFailure> {
     let screen = &context.screen;
     if screen.json {
         let mut object = json!(summary);

@@ -10,7 +10,7 @@ use dvb_engine::ExitStatus;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::report;
 
 /// Work with the catalogue: the list of what Dataverse's database says exists
@@ -38,7 +38,7 @@ struct Export {
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let Action::Export(export) = &args.action;
     let reader = build::catalogue(&context.config)?;
     let catalog = reader.as_catalog();
@@ -48,7 +48,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
             tell(context, path, &counts)?;
         }
         None if context.screen.json => {
-            return Err(Failure::Usage("--json needs -o FILE here: stdout is where the snapshot goes".to_owned()));
+            return Err(CommandFailure::Usage(
+                "--json needs -o FILE here: stdout is where the snapshot goes".to_owned(),
+            ));
         }
         None => {
             write(catalog, &mut io::stdout().lock(), false)?;
@@ -57,12 +59,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     Ok(ExitStatus::Safe)
 }
 
-fn write(catalog: &dyn Catalog, out: &mut dyn io::Write, compress: bool) -> Result<SnapshotCounts, Failure> {
+fn write(catalog: &dyn Catalog, out: &mut dyn io::Write, compress: bool) -> Result<SnapshotCounts, CommandFailure> {
     Ok(write_snapshot(catalog, out, &report::time(Timestamp::now()), compress)?)
 }
 
-fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure> {
-    let failed = |source| Failure::File {
+fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, CommandFailure> {
+    let failed = |source| CommandFailure::File {
         doing: "write the snapshot",
         path: path.to_owned(),
         remedy: "check the directory, its permissions and the free space",
@@ -72,8 +74,8 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
     // It names drafts and restricted files.
     dvb_build::replace_file(path, 0o600, |file| write(catalog, file, compress).map_err(Unwritten::Catalogue)).map_err(
         |unwritten| match unwritten {
-            Unwritten::Catalogue(Failure::Catalog(CatalogError::Full { source, .. })) => {
-                Failure::Catalog(CatalogError::Full { place: format!("for {}", path.display()), source })
+            Unwritten::Catalogue(CommandFailure::Catalog(CatalogError::Full { source, .. })) => {
+                CommandFailure::Catalog(CatalogError::Full { place: format!("for {}", path.display()), source })
             }
             Unwritten::Catalogue(failure) => failure,
             Unwritten::File(error) => failed(error),
@@ -83,7 +85,7 @@ fn to_file(catalog: &dyn Catalog, path: &Path) -> Result<SnapshotCounts, Failure
 
 /// Why a snapshot is not in its file.
 enum Unwritten {
-    Catalogue(Failure),
+    Catalogue(CommandFailure),
     File(io::Error),
 }
 
@@ -93,7 +95,7 @@ impl From<io::Error> for Unwritten {
     }
 }
 
-fn tell(context: &Context, path: &Path, counts: &SnapshotCounts) -> Result<(), Failure> {
+fn tell(context: &Context, path: &Path, counts: &SnapshotCounts) -> Result<(), CommandFailure> {
     let SnapshotCounts { datasets, files, .. } = counts;
     if context.screen.json {
         let file = path.display().to_string();

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Context, from_snapshot};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::{Tint, Verbosity, plain};
 use crate::report;
 use dvb_config::{Config, Environment, Verify};
@@ -57,7 +57,7 @@ impl Check {
         Self { what: what.into(), ok: false, text: text.into(), remedy: None, ending }
     }
 
-    fn failed(what: impl Into<String>, failure: impl Into<Failure>) -> Self {
+    fn failed(what: impl Into<String>, failure: impl Into<CommandFailure>) -> Self {
         let failure = failure.into();
         Self::bad(what, failure.ending(), failure.text())
     }
@@ -67,7 +67,7 @@ impl Check {
     }
 }
 
-pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let config = &context.config;
     let mut checks = Checks { context, done: Vec::new(), stores: Vec::new() };
     if let Some(environment) = &config.environment {
@@ -153,7 +153,7 @@ struct Checks<'a> {
 
 impl Checks<'_> {
     /// Shows each as soon as it is known: some take long.
-    fn add(&mut self, check: Check) -> Result<(), Failure> {
+    fn add(&mut self, check: Check) -> Result<(), CommandFailure> {
         let screen = &self.context.screen;
         let is_wanted = !check.ok || screen.verbosity != Verbosity::Quiet;
         if is_wanted && !screen.json {
@@ -169,7 +169,11 @@ impl Checks<'_> {
     }
 
     /// `None` when the catalogue cannot be read; and some objects of each store.
-    fn catalogue(&mut self, reader: &CatalogueReader, stores: &Stores) -> Result<(Option<Named>, Samples), Failure> {
+    fn catalogue(
+        &mut self,
+        reader: &CatalogueReader,
+        stores: &Stores,
+    ) -> Result<(Option<Named>, Samples), CommandFailure> {
         let what = "catalogue";
         let place = reader.as_catalog().describe();
         let probed = match reader {
@@ -195,7 +199,7 @@ impl Checks<'_> {
     }
 
     /// The ledger; where it is not made yet or cannot be used, one that knows nothing: a place can be proved without.
-    fn ledger(&mut self) -> Result<LedgerToCompare, Failure> {
+    fn ledger(&mut self) -> Result<LedgerToCompare, CommandFailure> {
         let what = LEDGER;
         let config = &self.context.config;
         let ledger = match build::ledger(config, 1, &CancelToken::new()) {
@@ -215,7 +219,7 @@ impl Checks<'_> {
         Ok(LedgerToCompare { ledger, is_made: true, is_there: true, _scratch: None })
     }
 
-    fn without_ledger(&mut self, error: LedgerError) -> Result<LedgerToCompare, Failure> {
+    fn without_ledger(&mut self, error: LedgerError) -> Result<LedgerToCompare, CommandFailure> {
         // One that is not made yet knows as much as one that was made just now.
         let is_there = matches!(error, LedgerError::NotMigrated { .. });
         self.add(Check::failed(LEDGER, error))?;
@@ -230,7 +234,7 @@ impl Checks<'_> {
         table: Result<StoreTable, BuildError>,
         named: Option<&Named>,
         samples: &Samples,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let table = match table {
             Ok(it) => it,
             Err(error) => return self.add(Check::failed("stores", error)),
@@ -261,9 +265,10 @@ impl Checks<'_> {
         samples: &Samples,
         catalog: Option<&dyn Catalog>,
         known: &LedgerToCompare,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         let config = &self.context.config;
-        let sinks: Vec<_> = config.destinations.iter().map(|it| (it, build::sink(it).map_err(Failure::from))).collect();
+        let sinks: Vec<_> =
+            config.destinations.iter().map(|it| (it, build::sink(it).map_err(CommandFailure::from))).collect();
         let usable: Vec<(&DestinationName, &dyn Sink)> =
             sinks.iter().filter_map(|(it, sink)| Some((&it.name, sink.as_ref().ok()?.as_ref()))).collect();
         let (ledger, is_known) = (known.ledger.as_ref(), known.is_there);

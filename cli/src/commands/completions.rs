@@ -5,7 +5,7 @@ use clap_complete::Shell;
 use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::Screen;
 
 /// Print the completions for a shell
@@ -17,7 +17,7 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, CommandFailure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "dataverse-backup", &mut script);
     let script = one_name(&String::from_utf8_lossy(&script));

@@ -10,7 +10,7 @@ use dvb_config::{Address, Proposal, ProposalSources, propose};
 use dvb_engine::ExitStatus;
 use serde_json::json;
 
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::{Screen, plain};
 
 /// Write a commented config.ini from what can be found
@@ -51,7 +51,7 @@ fn email(text: &str) -> Result<String, String> {
     dvb_config::mail_addresses(text).map_err(|it| format!("{:?} is not {}", it.value, it.accepted))
 }
 
-pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, CommandFailure> {
     let process = build::process();
     let absolute = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
     let domain_xml = args.domain_xml.as_ref().map(absolute);
@@ -63,11 +63,11 @@ pub(crate) fn run(args: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
     };
     let proposal = propose(&sources, &process)?;
     write(&args.output, &proposal.text).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::Usage(format!(
+        io::ErrorKind::AlreadyExists => CommandFailure::Usage(format!(
             "{} is there already, and is not overwritten; name another file with --output",
             args.output.display()
         )),
-        _ => Failure::Usage(format!("cannot write {}: {error}", args.output.display())),
+        _ => CommandFailure::Usage(format!("cannot write {}: {error}", args.output.display())),
     })?;
     tell(&args.output, &proposal, screen)?;
     Ok(ExitStatus::Safe)
@@ -86,7 +86,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-fn tell(path: &Path, proposal: &Proposal, screen: &Screen) -> Result<(), Failure> {
+fn tell(path: &Path, proposal: &Proposal, screen: &Screen) -> Result<(), CommandFailure> {
     let Proposal { found, missing, .. } = proposal;
     if screen.json {
         let object = json!({ "written": path, "found": found, "missing": missing, "exit_code": 0 });

@@ -11,7 +11,7 @@ use super::Context;
 use super::destination_args::DestinationArgs;
 use super::from_snapshot::{self, FromSnapshot, KnownCopies};
 use super::selection_args::{self, SelectionArgs};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::{self, Notice, Reach};
 use crate::outcome::{Counted, InWords, Outcome, Outcomes};
 use crate::output::plain;
@@ -50,14 +50,14 @@ pub(crate) struct Args {
     jobs: Option<u32>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     // Always of a part.
     let reach = Reach { is_whole: true, is_recorded: !args.from_snapshot.is_asked() };
     notice::conclude(context, "drill", &destinations, reach, perform(args, context, &destinations))
 }
 
-fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
+fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, CommandFailure> {
     let stop = signals::stop(None)?;
     let one =
         |destination: &&Destination| Outcome::new(&destination.name, one(args, context, destination, &stop), &stop);
@@ -66,7 +66,12 @@ fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Res
     Ok(outcomes.notice("drill"))
 }
 
-fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelToken) -> Result<DrillSummary, Failure> {
+fn one(
+    args: &Args,
+    context: &Context,
+    destination: &Destination,
+    stop: &CancelToken,
+) -> Result<DrillSummary, CommandFailure> {
     let config = &context.config;
     let progress = Progress::alone(&context.screen, Some(&destination.name));
     let jobs = args.jobs.unwrap_or(destination.jobs);
@@ -107,7 +112,12 @@ fn one(args: &Args, context: &Context, destination: &Destination, stop: &CancelT
     if folder.exists() {
         let doing = "remove";
         let remedy = "what was restored for the drill is in it: remove it";
-        fs::remove_dir_all(&folder).map_err(|source| Failure::File { doing, path: folder.clone(), remedy, source })?;
+        fs::remove_dir_all(&folder).map_err(|source| CommandFailure::File {
+            doing,
+            path: folder.clone(),
+            remedy,
+            source,
+        })?;
     }
     Ok(done?)
 }

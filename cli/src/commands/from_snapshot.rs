@@ -12,7 +12,7 @@ use dvb_model::DestinationName;
 use tempfile::TempDir;
 
 use super::Context;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::report;
 use dvb_config::Destination;
 
@@ -50,11 +50,11 @@ pub(super) fn which(words: Option<&str>) -> Which {
 }
 
 /// One snapshot is that of one destination.
-pub(super) fn check(which: &Which, destinations: &[&Destination]) -> Result<(), Failure> {
+pub(super) fn check(which: &Which, destinations: &[&Destination]) -> Result<(), CommandFailure> {
     if *which == Which::Newest || destinations.len() == 1 {
         return Ok(());
     }
-    Err(Failure::Usage("a snapshot is that of one destination: say which one with --destination".to_owned()))
+    Err(CommandFailure::Usage("a snapshot is that of one destination: say which one with --destination".to_owned()))
 }
 
 /// What is known of the copies: by the ledger, or by snapshots alone.
@@ -72,7 +72,7 @@ impl KnownCopies {
         workers: u32,
         observer: &dyn Observer,
         stop: &CancelToken,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandFailure> {
         let Some(words) = &asked.from_snapshot else {
             return Ok(Self::Ledger(build::ledger(&context.config, workers, stop)?));
         };
@@ -97,7 +97,7 @@ impl KnownCopies {
     }
 
     /// The catalogue: what the configuration says, or the snapshot that was read last.
-    pub(super) fn catalogue(&self, context: &Context) -> Result<CatalogueReader, Failure> {
+    pub(super) fn catalogue(&self, context: &Context) -> Result<CatalogueReader, CommandFailure> {
         let newest = match self {
             Self::Ledger(_) => None,
             Self::Snapshots(it) => it.fetched.iter().max_by(|a, b| a.1.header.made.cmp(&b.1.header.made)),
@@ -109,7 +109,7 @@ impl KnownCopies {
     }
 
     /// Destinations of which nothing is known, with the reason.
-    pub(super) fn take_refused(&mut self) -> Vec<(DestinationName, Failure)> {
+    pub(super) fn take_refused(&mut self) -> Vec<(DestinationName, CommandFailure)> {
         match self {
             Self::Ledger(_) => Vec::new(),
             Self::Snapshots(it) => std::mem::take(&mut it.refused),
@@ -122,7 +122,7 @@ pub(super) struct Snapshots {
     ledger: Box<dyn Ledger>,
     /// Never empty: without any snapshot there is nothing to say.
     fetched: Vec<(DestinationName, Fetched)>,
-    refused: Vec<(DestinationName, Failure)>,
+    refused: Vec<(DestinationName, CommandFailure)>,
     folder: TempDir,
     /// Says that this process lives.
     _lock: File,
@@ -163,8 +163,8 @@ impl Scratch {
     }
 }
 
-pub(super) fn scratch_folder() -> Result<Scratch, Failure> {
-    let made = scratch().map_err(|source| Failure::File {
+pub(super) fn scratch_folder() -> Result<Scratch, CommandFailure> {
+    let made = scratch().map_err(|source| CommandFailure::File {
         doing: "make a folder in",
         path: std::env::temp_dir(),
         remedy: "set TMPDIR to one that has room",
@@ -181,10 +181,10 @@ impl Snapshots {
         destinations: &[&Destination],
         observer: &dyn Observer,
         stop: &CancelToken,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CommandFailure> {
         check(which, destinations)?;
         let doing = "make a folder in";
-        let (folder, lock) = scratch().map_err(|source| Failure::File {
+        let (folder, lock) = scratch().map_err(|source| CommandFailure::File {
             doing,
             path: std::env::temp_dir(),
             remedy: "set TMPDIR to one that has room",
@@ -214,7 +214,7 @@ impl Snapshots {
         destination: &Destination,
         observer: &dyn Observer,
         stop: &CancelToken,
-    ) -> Result<Fetched, Failure> {
+    ) -> Result<Fetched, CommandFailure> {
         let sink = build::sink(destination)?;
         let catalogue = match build::catalogue(&context.config) {
             Ok(reader) => Some(reader),

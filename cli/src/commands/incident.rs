@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Context;
 use super::status::incident_text;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 
 /// List damage and loss that was found, and add its cause in your words
 #[derive(Debug, clap::Args)]
@@ -42,14 +42,14 @@ struct NoteArgs {
     text: String,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     match &args.command {
         Action::List(args) => list(args, context),
         Action::Note(args) => note(args, context),
     }
 }
 
-fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     let open = ledger.count_open_incidents()?;
     let ending = if open == 0 { ExitStatus::Safe } else { ExitStatus::NotSafe };
@@ -68,14 +68,14 @@ fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, Failure> {
     Ok(ending)
 }
 
-fn note(args: &NoteArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn note(args: &NoteArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     if args.text.trim().is_empty() {
-        return Err(Failure::Usage("the note is empty: say what caused the incident".to_owned()));
+        return Err(CommandFailure::Usage("the note is empty: say what caused the incident".to_owned()));
     }
     let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     if !ledger.note_incident(args.number, &args.text, &build::agent().user)? {
         let text = format!("there is no incident {}; incident list shows those that there are", args.number);
-        return Err(Failure::Usage(text));
+        return Err(CommandFailure::Usage(text));
     }
     if context.screen.json {
         let code = ExitStatus::Safe.code();

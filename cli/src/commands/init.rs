@@ -15,7 +15,7 @@ use dvb_storage::Sink;
 use serde::Serialize;
 
 use super::Context;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::{Verbosity, plain};
 use dvb_config::{Config, LedgerTarget};
 
@@ -63,7 +63,7 @@ struct Destination {
     ending: ExitStatus,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     make_folder(&context.config)?;
     let ledger = build::ledger(&context.config, 1, &CancelToken::new())?;
     let Migration { from, to, adopted } = ledger.migrate()?;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 /// Each destination, ready for the first run; one that is not does not keep the others from it.
-fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<Vec<Destination>, Failure> {
+fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<Vec<Destination>, CommandFailure> {
     let config = &context.config;
     let table = build::store_table_or_none(config)?;
     let stores = table.into_stores();
@@ -104,7 +104,7 @@ fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<V
             context.screen.warn(&format!(
                 "the catalogue could not be read ({}): the buckets and containers that its data files name were not searched \
                  for what was just stored at the destinations; the first run does that",
-                Failure::from(error).text()
+                CommandFailure::from(error).text()
             ));
             Samples::default()
         }
@@ -126,13 +126,13 @@ fn destinations(args: &Args, context: &Context, ledger: &dyn Ledger) -> Result<V
     let mut done = prepare(&setup, &options).into_iter().zip(places);
     let one = |(destination, sink): (&dvb_config::Destination, Result<Box<dyn Sink>, _>)| {
         let (prepared, place) = match sink {
-            Err(error) => (Err(Failure::from(error)), None),
+            Err(error) => (Err(CommandFailure::from(error)), None),
             // One answer a destination that can be had.
             Ok(_) => done.next().map_or((Err(RunError::NothingSelected.into()), None), |(it, place)| {
-                (it.map_err(Failure::from), Some(place))
+                (it.map_err(CommandFailure::from), Some(place))
             }),
         };
-        let ending = prepared.as_ref().map_or_else(Failure::ending, |_| ExitStatus::Safe);
+        let ending = prepared.as_ref().map_or_else(CommandFailure::ending, |_| ExitStatus::Safe);
         let (prepared, error) = match prepared {
             Ok(it) => (Some(it), None),
             Err(failure) => (None, Some(failure.text())),
@@ -166,7 +166,7 @@ fn text(done: &Done) -> String {
 
 /// The folder of a ledger in a file. More than the last folder missing is more likely a mistyped path, or a disk that is
 /// not mounted.
-pub(super) fn make_folder(config: &Config) -> Result<(), Failure> {
+pub(super) fn make_folder(config: &Config) -> Result<(), CommandFailure> {
     let LedgerTarget::Sqlite(ledger) = &config.database.ledger else { return Ok(()) };
     let Some(folder) = ledger.parent() else { return Ok(()) };
     let made = match DirBuilder::new().mode(0o700).create(folder) {
@@ -175,5 +175,10 @@ pub(super) fn make_folder(config: &Config) -> Result<(), Failure> {
         Err(error) => Err(error),
     };
     let remedy = "create it, or correct the path in [Database] BackupDatabase";
-    made.map_err(|source| Failure::File { doing: "make the ledger's folder", path: folder.to_owned(), remedy, source })
+    made.map_err(|source| CommandFailure::File {
+        doing: "make the ledger's folder",
+        path: folder.to_owned(),
+        remedy,
+        source,
+    })
 }

@@ -7,7 +7,7 @@ use clap_mangen::Man;
 use dvb_engine::ExitStatus;
 
 use crate::args::{Arguments, EXIT_CODES};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::Screen;
 
 /// Print the manual page
@@ -16,8 +16,8 @@ use crate::output::Screen;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_: &Args, screen: &Screen) -> Result<ExitStatus, Failure> {
-    let page = page().map_err(Failure::Output)?;
+pub(crate) fn run(_: &Args, screen: &Screen) -> Result<ExitStatus, CommandFailure> {
+    let page = page().map_err(CommandFailure::Output)?;
     screen.print_exactly(String::from_utf8_lossy(&page).trim_end())?;
     Ok(ExitStatus::Safe)
 }

@@ -31,7 +31,7 @@ use dvb_build as build;
 use dvb_engine::ExitStatus;
 
 use crate::args::Arguments;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::last_resort;
 use crate::output::{self, Level, Screen};
 use crate::trace;
@@ -85,10 +85,10 @@ pub(crate) fn perform(arguments: Arguments) -> ExitStatus {
 }
 
 /// Opens the log and the trace, where they are wanted.
-fn begin(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
+fn begin(arguments: &Arguments, screen: Screen) -> Result<(), CommandFailure> {
     if let Some(path) = &arguments.log {
         output::open_log(path)
-            .map_err(|error| Failure::Usage(format!("cannot write the log {}: {error}", path.display())))?;
+            .map_err(|error| CommandFailure::Usage(format!("cannot write the log {}: {error}", path.display())))?;
         let words: Vec<_> = std::env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned()).collect();
         screen.record(Level::Info, &format!("began, version {}: {}", env!("CARGO_PKG_VERSION"), words.join(" ")));
     }
@@ -100,10 +100,11 @@ fn begin(arguments: &Arguments, screen: Screen) -> Result<(), Failure> {
     Ok(())
 }
 
-fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure> {
-    let context =
-        || -> Result<Context, Failure> { Ok(Context { screen, config: build::config(arguments.config.as_deref())? }) };
-    let without_database = || -> Result<Context, Failure> {
+fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, CommandFailure> {
+    let context = || -> Result<Context, CommandFailure> {
+        Ok(Context { screen, config: build::config(arguments.config.as_deref())? })
+    };
+    let without_database = || -> Result<Context, CommandFailure> {
         Ok(Context { screen, config: build::config_without_database(arguments.config.as_deref())? })
     };
     match arguments.command {
@@ -135,13 +136,16 @@ fn dispatch(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Failure>
 
 impl Context {
     /// The destinations of these names in the order of the file; without names, all.
-    fn destinations(&self, names: &[dvb_model::DestinationName]) -> Result<Vec<&dvb_config::Destination>, Failure> {
+    fn destinations(
+        &self,
+        names: &[dvb_model::DestinationName],
+    ) -> Result<Vec<&dvb_config::Destination>, CommandFailure> {
         let all = &self.config.destinations;
         if let Some(unknown) = names.iter().find(|name| !all.iter().any(|it| it.name == **name)) {
             let known: Vec<_> = all.iter().map(|it| it.name.0.as_str()).collect();
             let path = self.config.path.display();
             let text = format!("{path} has no destination {:?}; it has {}", unknown.0, known.join(", "));
-            return Err(Failure::Usage(text));
+            return Err(CommandFailure::Usage(text));
         }
         Ok(all.iter().filter(|it| names.is_empty() || names.contains(&it.name)).collect())
     }

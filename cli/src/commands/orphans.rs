@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Context;
 use super::destination_args::DestinationArgs;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::{Screen, plain};
 use crate::progress::Progress;
 use crate::{outcome, report, signals};
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     destinations: DestinationArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     let stop = signals::stop(None)?;
     let ledger = build::ledger(&context.config, 2, &stop)?;
@@ -61,7 +61,7 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn of(&self, destination: &Destination, page: &mut OrphanPrinter<'_>) -> Result<ExitStatus, Failure> {
+    fn of(&self, destination: &Destination, page: &mut OrphanPrinter<'_>) -> Result<ExitStatus, CommandFailure> {
         let screen = &self.context.screen;
         let mut printed = Ok(());
         let done = self.list(destination, &mut |orphan| {
@@ -86,7 +86,7 @@ impl Listing<'_> {
         }
     }
 
-    fn list(&self, destination: &Destination, show: &mut dyn FnMut(&Orphan)) -> Result<OrphansSummary, Failure> {
+    fn list(&self, destination: &Destination, show: &mut dyn FnMut(&Orphan)) -> Result<OrphansSummary, CommandFailure> {
         let Context { config, screen, .. } = self.context;
         let sink = build::sink(destination)?;
         let catalogue = build::catalogue(config)?;
@@ -124,7 +124,7 @@ impl<'a> OrphanPrinter<'a> {
         Self { screen, destinations: 0, orphans: 0 }
     }
 
-    fn begin(&self) -> Result<(), Failure> {
+    fn begin(&self) -> Result<(), CommandFailure> {
         if self.screen.json { self.screen.print("{\"destinations\":[") } else { Ok(()) }
     }
 
@@ -132,7 +132,7 @@ impl<'a> OrphanPrinter<'a> {
         if self.destinations > 0 { "," } else { "" }
     }
 
-    fn orphan(&mut self, orphan: &Orphan) -> Result<(), Failure> {
+    fn orphan(&mut self, orphan: &Orphan) -> Result<(), CommandFailure> {
         let is_first = self.orphans == 0;
         self.orphans += 1;
         if !self.screen.json {
@@ -143,12 +143,12 @@ impl<'a> OrphanPrinter<'a> {
         self.screen.print_json(orphan)
     }
 
-    fn summary(&mut self, summary: &OrphansSummary) -> Result<(), Failure> {
+    fn summary(&mut self, summary: &OrphansSummary) -> Result<(), CommandFailure> {
         if self.screen.json {
             if self.orphans == 0 {
                 self.screen.print(&format!("{}{{\"orphans\":[", self.separator()))?;
             }
-            let rest = serde_json::to_string(summary).map_err(|it| Failure::Output(it.into()))?;
+            let rest = serde_json::to_string(summary).map_err(|it| CommandFailure::Output(it.into()))?;
             self.screen.print(&format!("],{}", rest.trim_start_matches('{')))?;
         } else {
             self.screen.print(&summary_text(summary))?;
@@ -157,7 +157,7 @@ impl<'a> OrphanPrinter<'a> {
         Ok(())
     }
 
-    fn failure(&mut self, destination: &DestinationName, failure: &Failure) -> Result<(), Failure> {
+    fn failure(&mut self, destination: &DestinationName, failure: &CommandFailure) -> Result<(), CommandFailure> {
         let text = failure.text();
         self.screen.fail(&report::of_destination(destination, &text));
         if self.screen.json {
@@ -168,7 +168,7 @@ impl<'a> OrphanPrinter<'a> {
         Ok(())
     }
 
-    fn end(&self, ending: ExitStatus) -> Result<(), Failure> {
+    fn end(&self, ending: ExitStatus) -> Result<(), CommandFailure> {
         if self.screen.json { self.screen.print(&format!("],\"exit_code\":{}}}", ending.code())) } else { Ok(()) }
     }
 }

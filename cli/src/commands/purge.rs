@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::Context;
 use super::selection_args::{self, SelectionArgs};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::plain;
 use crate::progress::Progress;
 use crate::{monitor, signals};
@@ -134,7 +134,7 @@ struct ReleaseArgs {
     reference: String,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let done = match &args.command {
         Action::Request(args) => request(args, context),
         Action::Approve(args) => approve(args, context),
@@ -158,7 +158,7 @@ struct Sites {
 }
 
 impl Sites {
-    fn open(config: &Config) -> Result<Self, Failure> {
+    fn open(config: &Config) -> Result<Self, CommandFailure> {
         let (mut sinks, mut openers) = (Vec::new(), Vec::new());
         for destination in &config.destinations {
             sinks.push(build::sink(destination)?);
@@ -174,7 +174,7 @@ impl Sites {
     }
 }
 
-fn request(args: &RequestArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn request(args: &RequestArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let config = &context.config;
     let stop = signals::stop(None)?;
     let ledger = build::ledger(config, 2, &stop)?;
@@ -212,7 +212,7 @@ fn request(args: &RequestArgs, context: &Context) -> Result<ExitStatus, Failure>
     Ok(summary.ending)
 }
 
-fn approve(args: &ApproveArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn approve(args: &ApproveArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let ledger = build::ledger(&context.config, 1, &CancelToken::new())?;
     let purge = approve_purge(ledger.as_ref(), &approve_options(context), args.id, &args.digest)?;
     if context.screen.json {
@@ -234,7 +234,7 @@ fn approve_options(context: &Context) -> ApproveOptions {
     }
 }
 
-fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let ledger = build::ledger(&context.config, 1, &CancelToken::new())?;
     let purge = withdraw_purge(ledger.as_ref(), &approve_options(context), args.id)?;
     if context.screen.json {
@@ -245,7 +245,7 @@ fn withdraw(args: &WithdrawArgs, context: &Context) -> Result<ExitStatus, Failur
     Ok(ExitStatus::Safe)
 }
 
-fn execute(args: &ExecuteArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn execute(args: &ExecuteArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let config = &context.config;
     let stop = signals::stop(None)?;
     let ledger = build::ledger(config, 2, &stop)?;
@@ -272,7 +272,7 @@ fn execute(args: &ExecuteArgs, context: &Context) -> Result<ExitStatus, Failure>
     Ok(summary.ending)
 }
 
-fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let ledger = build::ledger(&context.config, 1, &CancelToken::new())?;
     let mut purges = list_purges(ledger.as_ref())?;
     let mut holds = ledger.holds()?;
@@ -292,7 +292,7 @@ fn list(args: &ListArgs, context: &Context) -> Result<ExitStatus, Failure> {
     Ok(ending)
 }
 
-fn hold(args: &HoldArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn hold(args: &HoldArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let config = &context.config;
     let stop = signals::stop(Some(Duration::from_secs(600)))?;
     let ledger = build::ledger(config, 1, &stop)?;
@@ -314,7 +314,7 @@ fn hold_options(reference: &str) -> HoldOptions {
     HoldOptions { run: new_run_id(), agent: build::agent(), person: build::person(), reference: reference.to_owned() }
 }
 
-fn release(args: &ReleaseArgs, context: &Context) -> Result<ExitStatus, Failure> {
+fn release(args: &ReleaseArgs, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let ledger = build::ledger(&context.config, 1, &CancelToken::new())?;
     let hold = release_hold(ledger.as_ref(), &hold_options(&args.reference), args.id)?;
     if context.screen.json {

@@ -11,7 +11,7 @@ use dvb_ledger::Ledger;
 
 use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot, init};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::outcome::{Counted, InWords, Outcome, Outcomes};
 use crate::output::plain;
 use crate::progress::Progress;
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     accept_other_dataverse: bool,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     from_snapshot::check(&from_snapshot::which(args.snapshot.as_deref()), &destinations)?;
     let stop = signals::stop(None)?;
@@ -70,7 +70,7 @@ fn make_again(
     destination: &Destination,
     ledger: &dyn Ledger,
     stop: &CancelToken,
-) -> Result<RebuildSummary, Failure> {
+) -> Result<RebuildSummary, CommandFailure> {
     let sink = build::sink(destination)?;
     let progress = Progress::alone(&context.screen, Some(&destination.name));
     progress.begin("reading the snapshot");

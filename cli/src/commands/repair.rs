@@ -12,7 +12,7 @@ use super::Context;
 use super::destination_args::DestinationArgs;
 use super::restore::sinks;
 use super::selection_args::{self, SelectionArgs};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::{self, Ended, Notice, Reach, found};
 use crate::output::{Verbosity, plain};
 use crate::progress::Progress;
@@ -95,7 +95,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     let done = perform(args, context, &destinations);
     if !args.apply {
@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     notice::conclude(context, "repair", &destinations, reach, done)
 }
 
-fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
+fn perform(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, CommandFailure> {
     let stop = signals::stop(None)?;
     let mut summary = look(args, context, destinations, &stop)?;
     for run in &mut summary.runs {
@@ -121,7 +121,7 @@ fn look(
     context: &Context,
     destinations: &[&Destination],
     stop: &CancelToken,
-) -> Result<RepairSummary, Failure> {
+) -> Result<RepairSummary, CommandFailure> {
     let config = &context.config;
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
@@ -155,7 +155,7 @@ fn look(
     Ok(done?)
 }
 
-fn show(context: &Context, summary: &RepairSummary) -> Result<(), Failure> {
+fn show(context: &Context, summary: &RepairSummary) -> Result<(), CommandFailure> {
     let screen = &context.screen;
     if let Some(why) = &summary.aborted {
         screen.say(&format!("repair: stopped early: {}", plain(why)));

@@ -16,7 +16,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use super::Context;
 use crate::args;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 
 /// Report what the ledger can show of the copies: for auditors, and for yourself
 ///
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     public: bool,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let ledger = build::ledger(&context.config, 1, &dvb_engine::CancelToken::new())?;
     let facts = facts(args, &context.config, ledger.describe())?;
     let report = dvb_report::gather(ledger.as_ref(), &facts)?;
@@ -72,11 +72,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 }
 
 /// What is public may be read by everybody, the rest names drafts and restricted files.
-fn write(path: Option<&Path>, args: &Args, text: impl FnOnce() -> io::Result<String>) -> Result<(), Failure> {
+fn write(path: Option<&Path>, args: &Args, text: impl FnOnce() -> io::Result<String>) -> Result<(), CommandFailure> {
     let Some(path) = path else { return Ok(()) };
     let mode = if args.public { 0o644 } else { 0o600 };
     let written = dvb_build::replace_file(path, mode, |file| file.write_all(text()?.as_bytes()));
-    written.map_err(|source| Failure::File {
+    written.map_err(|source| CommandFailure::File {
         doing: "write the report",
         path: path.to_owned(),
         remedy: "check the directory, its permissions and the free space",
@@ -84,13 +84,13 @@ fn write(path: Option<&Path>, args: &Args, text: impl FnOnce() -> io::Result<Str
     })
 }
 
-fn facts(args: &Args, config: &Config, ledger: String) -> Result<Facts, Failure> {
+fn facts(args: &Args, config: &Config, ledger: String) -> Result<Facts, CommandFailure> {
     let as_of = Timestamp::now();
     let today = TimeZone::UTC.to_datetime(as_of).date();
     let since = args.since.unwrap_or_else(|| today.saturating_sub(1.year()));
     let since = TimeZone::UTC.to_timestamp(since.at(0, 0, 0, 0));
     let since = since.ok().filter(|since| *since <= as_of);
-    let since = since.ok_or_else(|| Failure::Usage("--since is a day in the future".to_owned()))?;
+    let since = since.ok_or_else(|| CommandFailure::Usage("--since is a day in the future".to_owned()))?;
     let stores = build::store_table_or_none(config)?;
     Ok(Facts {
         as_of,

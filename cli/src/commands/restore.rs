@@ -14,7 +14,7 @@ use super::Context;
 use super::from_snapshot::{FromSnapshot, KnownCopies};
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::hint;
 use crate::monitor;
 use crate::output::{Verbosity, plain};
@@ -144,7 +144,7 @@ enum RestorePlace {
     Stores(StoreWriters),
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let names: Vec<_> = args.destination.iter().cloned().collect();
     let destinations = context.destinations(&names)?;
     let stop = signals::stop(None)?;
@@ -161,7 +161,7 @@ fn give_back(
     context: &Context,
     destinations: &[&Destination],
     stop: &CancelToken,
-) -> Result<RestoreSummary, Failure> {
+) -> Result<RestoreSummary, CommandFailure> {
     let config = &context.config;
     let first = destinations.first();
     let jobs = args.jobs.or(first.map(|it| it.jobs)).unwrap_or(1);
@@ -217,7 +217,10 @@ fn in_words(mut summary: RestoreSummary) -> RestoreSummary {
 pub(super) type NamedSink<'a> = (&'a DestinationName, Box<dyn Sink>);
 
 /// A destination that this version cannot read does not keep the others from helping.
-pub(super) fn sinks<'a>(context: &Context, destinations: &[&'a Destination]) -> Result<Vec<NamedSink<'a>>, Failure> {
+pub(super) fn sinks<'a>(
+    context: &Context,
+    destinations: &[&'a Destination],
+) -> Result<Vec<NamedSink<'a>>, CommandFailure> {
     let mut sinks = Vec::new();
     let mut refused = None;
     for destination in destinations {
@@ -237,7 +240,7 @@ pub(super) fn sinks<'a>(context: &Context, destinations: &[&'a Destination]) -> 
     }
 }
 
-fn show(context: &Context, summary: &RestoreSummary) -> Result<(), Failure> {
+fn show(context: &Context, summary: &RestoreSummary) -> Result<(), CommandFailure> {
     let screen = &context.screen;
     let trouble = trouble(summary);
     if !trouble.is_empty() {

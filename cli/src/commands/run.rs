@@ -17,7 +17,7 @@ use super::destination_args::DestinationArgs;
 use super::join_args::JoinArgs;
 use super::selection_args::{self, SelectionArgs};
 use crate::args;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::Notice;
 use crate::outcome::{self, one_shape};
 use crate::output::{Level, Verbosity, plain};
@@ -174,7 +174,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     // The longest one: where one has none, the command has none.
     let budgets: Option<Vec<Duration>> = destinations.iter().map(|it| args.time_budget.or(it.time_budget)).collect();
@@ -197,7 +197,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
 
 /// What came of one destination's run.
 struct Ran {
-    result: Result<Summary, Failure>,
+    result: Result<Summary, CommandFailure>,
     /// The room there afterwards, in words.
     room: Option<String>,
     /// This host's part in it, where several share it.
@@ -205,7 +205,7 @@ struct Ran {
 }
 
 impl Ran {
-    fn refused(failure: Failure) -> Self {
+    fn refused(failure: CommandFailure) -> Self {
         Self { result: Err(failure), room: None, share: None }
     }
 }
@@ -235,7 +235,7 @@ fn copy(args: &Args, context: &Context, destinations: &[&Destination], stop: &Ca
 }
 
 /// What keeps one destination from its run keeps the others too; each says so.
-fn refused(failure: Failure, count: usize) -> Vec<Ran> {
+fn refused(failure: CommandFailure, count: usize) -> Vec<Ran> {
     let (text, ending) = (failure.text(), failure.ending());
     let mut results = vec![Ran::refused(failure)];
     let again = || Ran::refused(RunError::Together { text: text.clone(), ending, hint: None }.into());
@@ -259,7 +259,7 @@ fn run_all(
     destinations: &[&Destination],
     shows: &[Progress<'_>],
     stop: &CancelToken,
-) -> Result<Vec<Ran>, Failure> {
+) -> Result<Vec<Ran>, CommandFailure> {
     let config = &context.config;
     let stores = build::store_table(config)?.into_stores();
     let catalogue = build::catalogue(config)?;
@@ -295,7 +295,7 @@ fn run_all(
             // One result a setup, so there is one.
             let (result, share) = match done.next().unwrap_or(Err(RunError::NothingSelected)) {
                 Ok((summary, share)) => (Ok(in_words(summary)), share),
-                Err(error) => (Err(Failure::from(error)), None),
+                Err(error) => (Err(CommandFailure::from(error)), None),
             };
             let room = result.as_ref().ok().filter(|it| is_asked(it)).and_then(|_| room(sink.as_ref()));
             Ran { result, room, share }

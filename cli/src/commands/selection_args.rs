@@ -7,7 +7,7 @@ use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
 
 use super::Context;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::plain;
 
 /// Which data files are meant; all without these options.
@@ -60,7 +60,7 @@ pub(super) fn resolve(
     from: &[Names<'_>],
     default_store: &str,
     stop: &CancelToken,
-) -> Result<Selection, Failure> {
+) -> Result<Selection, CommandFailure> {
     Ok(said(ask(asked, from, default_store, stop)?, context))
 }
 
@@ -95,9 +95,9 @@ pub(super) fn resolve_by_ledger(
     context: &Context,
     ledger: &dyn Ledger,
     destinations: &[&DestinationName],
-    catalogue: impl FnOnce() -> Result<CatalogueReader, Failure>,
+    catalogue: impl FnOnce() -> Result<CatalogueReader, CommandFailure>,
     stop: &CancelToken,
-) -> Result<Selection, Failure> {
+) -> Result<Selection, CommandFailure> {
     if asked.is_everything() {
         return Ok(Selection::default());
     }
@@ -125,7 +125,7 @@ pub(super) fn resolve_by_ledger(
     from.push(Names::Catalog(catalogue.as_catalog()));
     match ask(asked, &from, &default_store.0, stop) {
         Err(error @ RunError::Catalog(_)) => {
-            without_catalogue(&Failure::from(error).text());
+            without_catalogue(&CommandFailure::from(error).text());
             Ok(said(by_ledger?, context))
         }
         done => Ok(said(done?, context)),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::destination_args::DestinationArgs;
 use super::{Context, from_snapshot};
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::plain;
 use crate::report::{bytes, data_files, of_destination};
 use crate::signals;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     destinations: DestinationArgs,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     let stop = signals::stop(None)?;
     let (mut ending, mut objects) = (ExitStatus::Safe, Vec::new());
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure>
     Ok(ending)
 }
 
-fn list(destination: &Destination, stop: &CancelToken) -> Result<Vec<SnapshotRow>, Failure> {
+fn list(destination: &Destination, stop: &CancelToken) -> Result<Vec<SnapshotRow>, CommandFailure> {
     let folder = from_snapshot::scratch_folder()?;
     let ledger = build::passing_ledger(folder.path())?;
     let sink = build::sink(destination)?;

@@ -19,7 +19,7 @@ use require::{Demand, lines, object};
 use super::Context;
 use super::destination_args::DestinationArgs;
 use super::selection_args;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::output::{Screen, plain};
 
 /// Say what is safe, and what is not and why
@@ -89,7 +89,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.destinations.names)?;
     let stop = CancelToken::new();
     let ledger = build::ledger(&context.config, 1, &stop)?;
@@ -145,7 +145,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// What was mended of the data files that are asked for by their ids: printed, or by id.
-    fn incidents(&self) -> Result<Option<Value>, Failure> {
+    fn incidents(&self) -> Result<Option<Value>, CommandFailure> {
         let mut objects = Map::new();
         for id in self.selection.files.iter().chain(&self.selection.named_files).copied() {
             let incidents = FileHistory::of(self.ledger, id)?.incidents;
@@ -159,7 +159,7 @@ impl Teller<'_> {
     }
 
     /// Prints the text of one destination, or makes its object; and what its state comes to.
-    fn destination(&self, destination: &DestinationName) -> Result<(Value, ExitStatus), Failure> {
+    fn destination(&self, destination: &DestinationName) -> Result<(Value, ExitStatus), CommandFailure> {
         let Self { args, screen, .. } = self;
         let setup = StatusSetup { ledger: self.ledger, destination, host: self.host };
         let state = status(&setup, &self.selection)?;
@@ -170,7 +170,7 @@ impl Teller<'_> {
             screen.say(&format!("destination {destination}: {line}"));
         }
         if args.gone {
-            gone_files(&setup, &self.selection, |file| -> Result<(), Failure> {
+            gone_files(&setup, &self.selection, |file| -> Result<(), CommandFailure> {
                 if screen.json { screen.print_json(&file) } else { screen.print(&text::gone(&file)) }
             })?;
         }
@@ -184,7 +184,7 @@ impl Teller<'_> {
         Ok((object, ending))
     }
 
-    fn show_datasets(&self, state: &DestinationStatus) -> Result<(), Failure> {
+    fn show_datasets(&self, state: &DestinationStatus) -> Result<(), CommandFailure> {
         let Self { args, screen, .. } = self;
         let datasets = &state.datasets;
         match (screen.json, args.lists()) {
@@ -201,11 +201,11 @@ impl Teller<'_> {
         &self,
         setup: &StatusSetup<'_>,
         state: &DestinationStatus,
-    ) -> Result<(Option<Vec<FileStatus>>, ExitStatus), Failure> {
+    ) -> Result<(Option<Vec<FileStatus>>, ExitStatus), CommandFailure> {
         let Self { args, screen, selection, several, .. } = self;
         let destination = setup.destination;
         let mut gathered = Vec::new();
-        let listed = list_files(setup, selection, state, args.failed, |file| -> Result<(), Failure> {
+        let listed = list_files(setup, selection, state, args.failed, |file| -> Result<(), CommandFailure> {
             match (screen.json, args.failed) {
                 (false, _) => return screen.print(&text::file(&file, *several)),
                 (true, true) => return screen.print_json(&file),

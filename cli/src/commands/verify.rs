@@ -15,7 +15,7 @@ use super::Context;
 use super::from_snapshot::{FromSnapshot, KnownCopies};
 use super::selection_args;
 use super::verify_args::VerifyArgs;
-use crate::exit::Failure;
+use crate::exit::CommandFailure;
 use crate::notice::{self, Notice, Reach};
 use crate::outcome::{Counted, InWords, Outcome, Outcomes};
 use crate::output::plain;
@@ -57,7 +57,7 @@ impl Args {
         context: &Context,
         destination: &Destination,
         selection: Selection,
-    ) -> Result<VerifyOptions, Failure> {
+    ) -> Result<VerifyOptions, CommandFailure> {
         Ok(VerifyOptions {
             run: new_run_id(),
             agent: build::agent(),
@@ -71,14 +71,14 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandFailure> {
     let destinations = context.destinations(&args.which.destinations.names)?;
     let is_recorded = !args.from_snapshot.is_asked();
     let reach = Reach { is_whole: args.which.selection.is_everything(), is_recorded };
     notice::conclude(context, "verify", &destinations, reach, look_at_all(args, context, &destinations))
 }
 
-fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, Failure> {
+fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) -> Result<Notice, CommandFailure> {
     let stop = signals::stop(args.which.time_budget)?;
     let bars = progress::bars();
     let progress = Progress::new(&context.screen, &bars, None);
@@ -105,7 +105,7 @@ fn look_at_all(args: &Args, context: &Context, destinations: &[&Destination]) ->
             destinations.iter().filter(|destination| !refused.iter().any(|(name, _)| *name == destination.name));
         let threads: Vec<_> = known.map(|destination| (destination, scope.spawn(|| one(destination)))).collect();
         let joined = threads.into_iter().map(|(destination, thread)| {
-            let (result, held_back) = thread.join().unwrap_or((Err(Failure::Mistake), Vec::new()));
+            let (result, held_back) = thread.join().unwrap_or((Err(CommandFailure::Mistake), Vec::new()));
             let result = result.map(|(summary, share)| Verified { summary, share, passes });
             Outcome { held_back, ..Outcome::new(&destination.name, result, &stop) }
         });
@@ -127,7 +127,7 @@ fn look(
     selection: &Selection,
     show: &Progress<'_>,
     stop: &CancelToken,
-) -> Result<(VerifySummary, Option<Share>), Failure> {
+) -> Result<(VerifySummary, Option<Share>), CommandFailure> {
     let sink = build::sink(destination)?;
     let setup = VerifySetup { ledger, destination: &destination.name, sink: sink.as_ref(), observer: show, stop };
     let options = args.options(context, destination, selection.clone())?;
