@@ -191,6 +191,11 @@ impl FlushOfAll {
         Ok(whole.map(|whole| Self { whole, seen: AtomicU64::new(0) }))
     }
 
+    /// Whether what is written in `dir` is flushed too: another file system may be mounted below the first folder.
+    pub(crate) fn covers(&self, dir: &Dir) -> io::Result<bool> {
+        Ok(rustix::fs::fstat(dir)?.st_dev == self.whole.device)
+    }
+
     /// Returns when everything is flushed that was written before the call. What could not be written is told to each who asks
     /// at that time.
     pub(crate) fn flush(&self) -> io::Result<()> {

@@ -233,7 +233,8 @@ impl FolderWriter {
         Ok(())
     }
 
-    /// Whether a file of this size is flushed with others, bytes and name.
+    /// Whether a file of this size is flushed with others, bytes and name. To be asked before it is written: the file system
+    /// tells only what goes wrong from then on.
     fn may_wait(&self, dir: &Dir, size: u64) -> io::Result<bool> {
         let together = match self.together.get() {
             Some(known) => known,
@@ -242,7 +243,10 @@ impl FolderWriter {
                 self.together.get_or_init(|| found)
             }
         };
-        Ok(size <= SMALL && together.is_some())
+        match together {
+            Some(together) if size <= SMALL => together.covers(dir),
+            Some(_) | None => Ok(false),
+        }
     }
 
     /// Flushes the name of a file; and, once a folder, the names of those that lead there, whoever made them. What the
@@ -318,10 +322,11 @@ impl FolderWriter {
         let temporary = format!("{TEMPORARY}{}-{}", self.run, self.next.fetch_add(1, Ordering::Relaxed));
         let failed = |error: io::Error| PutError::Target(self.failed("write", at)(error));
         let template = self.template_metadata(dir, &spot.name).map_err(failed)?;
+        let waits = self.may_wait(dir, expected.size).map_err(failed)?;
         let mut whole = Whole::create(dir, temporary).map_err(failed)?;
         let written = fill(&mut whole.file, copy, expected, &failed).and_then(|()| {
             let placed = apply_ownership(&whole.file, &template).map_err(failed)?;
-            if !self.may_wait(dir, expected.size).map_err(failed)? {
+            if !waits {
                 whole.file.sync_all().map_err(failed)?;
             }
             Ok(placed)

@@ -192,6 +192,26 @@ fn what_was_given_back_outlives_the_power() {
 }
 
 #[test]
+fn what_was_given_back_below_another_mount_outlives_the_power() {
+    each_disk(|disk| {
+        let (root, mount) = (disk.path().parent().unwrap().to_owned(), disk.path());
+        let mount = mount.file_name().unwrap().to_str().unwrap();
+        let writer = FolderWriter::open(&root, &RunId("r1".into()), OwnershipPolicy::Own).unwrap();
+        // The first one is on the system's own disk, so that is what is flushed as a whole.
+        let names = ["first".to_owned(), format!("{mount}/10.5072/second")];
+        for name in &names {
+            let measured = Measured::of(&bytes_of(name), &[Algorithm::Md5]);
+            let expected = Expected { size: measured.size, digests: measured.digests };
+            writer.put_new(&key(name), &mut bytes_of(name).as_slice(), &expected).unwrap();
+        }
+        writer.flush().unwrap();
+        let left = disk.after_a_power_cut();
+        let found = fs::read(left.path().join("10.5072/second")).ok();
+        assert!(found == Some(bytes_of(&names[1])), "what lies below another mount was lost");
+    });
+}
+
+#[test]
 fn a_replaced_file_outlives_the_power() {
     each_disk(|disk| {
         for text in ["one", "another"] {
