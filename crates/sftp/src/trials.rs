@@ -1,9 +1,9 @@
 //! Trial files, on which a session finds out what the server can do. Where nothing can be removed there is one for all sessions
 //! and runs that the shell is tried on, so that none leaves its own.
 
-use dvb_fixity::{Algorithm, Hasher, Measured};
+use dvb_fixity::{Algorithm, Measured};
 use dvb_model::ObjectKey;
-use dvb_storage::{Payload, PayloadError, StageRequest};
+use dvb_storage::{InMemory, StageRequest};
 
 use crate::download::{Download, Wanted};
 use crate::error::Fault;
@@ -96,33 +96,5 @@ pub(crate) type Probes = (Vec<String>, Option<Failure>);
 /// A trial file. Its key is never used.
 fn probe(secret: &[u8]) -> Option<StageRequest> {
     let key = ObjectKey::own(PROBE).ok()?;
-    Some(StageRequest { key, payload: Box::new(Bytes { bytes: secret.to_vec(), at: 0 }) })
-}
-
-struct Bytes {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Payload for Bytes {
-    fn size_hint(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn open(&mut self) -> Result<(), PayloadError> {
-        Ok(())
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, PayloadError> {
-        let n = buffer.len().min(self.bytes.len() - self.at);
-        buffer[..n].copy_from_slice(&self.bytes[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
-    }
-
-    fn finish(self: Box<Self>) -> Measured {
-        let mut hasher = Hasher::new(&[]);
-        hasher.update(&self.bytes);
-        hasher.finish()
-    }
+    Some(StageRequest { key, payload: Box::new(InMemory::new(secret.to_vec(), &[])) })
 }

@@ -229,7 +229,8 @@ impl<'a> Site<'a> {
             state,
             reason,
             deleted: gone().count() as u64,
-            deleted_now: gone().count() as u64 - self.gone_before,
+            // What was gone may show again.
+            deleted_now: (gone().count() as u64).saturating_sub(self.gone_before),
             bytes: gone().map(|it| it.size).sum(),
             left: left.len() as u64,
             locked: locks().count() as u64,
