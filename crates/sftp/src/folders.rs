@@ -63,6 +63,23 @@ impl Folders {
         Ok(failed)
     }
 
+    /// As [`Folders::make`], of one for temporaries: it and those above it go when another session has tidied up.
+    ///
+    /// # Errors
+    /// [`Fault`], when the session is lost.
+    pub(crate) fn make_temporary(&mut self, client: &mut Client, folder: &str) -> Result<Vec<(String, Status)>, Fault> {
+        let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
+        let all = ends.map(|end| folder[..end].to_owned()).collect();
+        let mut failed = Vec::new();
+        for _ in 0..ROUNDS {
+            failed = self.round(client, &all)?;
+            if failed.is_empty() {
+                break;
+            }
+        }
+        Ok(failed)
+    }
+
     /// Begins to make a folder and those above it, for what is stored there next; [`Folders::finish`] tells what came of it.
     pub(crate) fn begin(&self, client: &mut Client, folder: &str) -> Vec<(String, [Later; 2])> {
         let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);

@@ -59,7 +59,7 @@ impl SftpSession {
             let left: Vec<&str> = stored.0.iter().map(String::as_str).collect();
             self.drop_files(&left)?;
         }
-        let refused = self.folders.make(&mut self.client, [temp].into_iter())?;
+        let refused = self.folders.make_temporary(&mut self.client, temp)?;
         if let Some(refused) = refused.into_iter().next() {
             return Ok(Err(refused));
         }

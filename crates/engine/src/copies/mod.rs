@@ -9,6 +9,7 @@ pub(crate) mod own_files;
 pub(crate) mod pass;
 pub(crate) mod probe;
 pub(crate) mod session;
+pub(crate) mod sessions;
 pub(crate) mod snapshot_names;
 pub(crate) mod spelling;
 pub(crate) mod tombstones;

@@ -1,7 +1,7 @@
 //! A worker's session with the destination: opened when first needed, opened again when it is lost. Every command goes by
 //! this one policy.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::command::cancel::CancelToken;
 use crate::command::exit_status::ExitStatus;
 use crate::command::observer::{Event, Observer};
 use crate::command::waits::Wait;
+use crate::copies::sessions::Sessions;
 use crate::copies::spelling;
 
 /// Waits between attempts to connect: half a minute in all.
@@ -56,8 +57,10 @@ pub(crate) struct DestinationContext<'a> {
 /// What all sessions of a command with one destination share.
 #[derive(Debug)]
 pub(crate) struct Contact {
-    /// Nothing is stored there, and others may be at work.
-    only_reads: bool,
+    /// How many sessions were opened so far, where nothing is stored and others may be at work.
+    readers: Option<AtomicU64>,
+    /// Those that are open and that nobody uses just now.
+    left: Sessions,
     /// Held by the worker that sweeps what dead runs left, until that is done; then `true`.
     swept: Mutex<bool>,
     /// A session was had before: the destination's address, key and login are right.
@@ -69,17 +72,25 @@ pub(crate) struct Contact {
 impl Contact {
     /// For a command that holds the destination's lock: the first session sweeps what dead runs left.
     pub(crate) fn under_lock() -> Self {
-        Self { only_reads: false, swept: Mutex::new(false), ..Self::without_lock() }
+        Self { readers: None, swept: Mutex::new(false), ..Self::without_lock() }
     }
 
     /// For a command that only reads: others may be at work there.
     pub(crate) fn without_lock() -> Self {
         Self {
-            only_reads: true,
+            readers: Some(AtomicU64::new(0)),
+            left: Sessions::default(),
             swept: Mutex::new(true),
             was_connected: AtomicBool::new(false),
             given_up: Mutex::default(),
         }
+    }
+
+    /// The name of the next session that only reads: each has a folder for temporaries of its own, so that none takes away
+    /// what another one has just made.
+    fn reader(&self, run: &RunId) -> Option<RunId> {
+        let number = self.readers.as_ref()?.fetch_add(1, Ordering::Relaxed);
+        Some(RunId(format!("{run}-{number}")))
     }
 
     /// How the command ends, where the destination was given up.
@@ -168,6 +179,13 @@ impl<'a> Connection<'a> {
         self.session = Some(session);
     }
 
+    /// Leaves a session that only reads to the next connection: to open one takes many round trips.
+    pub(crate) fn leave(self) {
+        if let Some(session) = self.session.filter(|_| self.contact.readers.is_some()) {
+            self.contact.left.leave(session);
+        }
+    }
+
     /// What comes next gets a new session.
     pub(crate) fn hang_up(&mut self) {
         tracing::debug!(destination = self.at.destination.0, "the session is closed");
@@ -182,6 +200,9 @@ impl<'a> Connection<'a> {
             }
             if let Some((ending, why)) = self.contact.given_up().clone() {
                 return Err(Interrupted::Run(ending, why));
+            }
+            if let Some(session) = self.contact.left.take() {
+                return Ok(session);
             }
             let error = match self.open() {
                 Ok(session) => return Ok(session),
@@ -238,11 +259,10 @@ impl<'a> Connection<'a> {
     }
 
     fn open(&self) -> Result<Box<dyn SinkSession>, SinkError> {
-        // One after the other, so that none takes away the folder that another one has just made.
-        let one = self.contact.only_reads.then(|| self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner));
+        let reader = self.contact.reader(self.at.run);
         let wait = self.waits();
         let began = Instant::now();
-        let connected = self.at.sink.connect(self.at.run);
+        let connected = self.at.sink.connect(reader.as_ref().unwrap_or(self.at.run));
         drop(wait);
         let (destination, ms) = (&self.at.destination.0, began.elapsed().as_millis());
         match &connected {
@@ -251,12 +271,11 @@ impl<'a> Connection<'a> {
         }
         let mut session = connected?;
         self.contact.was_connected.store(true, Ordering::Relaxed);
-        if one.is_some() {
+        match reader {
             // The folder for temporaries that a session may make is left by nobody who dies. Where it cannot be removed, it
             // is empty and lies in the way of nothing.
-            let _ = session.sweep(&|run| run == self.at.run);
-        } else {
-            self.sweep_dead(session.as_mut());
+            Some(own) => drop(session.sweep(&|run| spelling::is_run(run, &own))),
+            None => self.sweep_dead(session.as_mut()),
         }
         Ok(session)
     }
@@ -293,9 +312,11 @@ impl<'a> Connection<'a> {
         self.session.is_some()
     }
 
-    /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
+    /// At the end of the run: removes the run's own folder of temporaries, where a session is open. One that only reads has
+    /// done that when it was opened.
     pub(crate) fn clean_up(&mut self) {
         if let Some(session) = &mut self.session
+            && self.contact.readers.is_none()
             && let Err(error) = session.sweep(&|run| spelling::is_run(run, self.at.run))
         {
             self.at.observer.event(&Event::Warning(&error.chain()));

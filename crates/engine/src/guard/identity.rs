@@ -358,6 +358,8 @@ pub(crate) fn refuse_other_place(
         Ok((identity, copies))
     });
     connection.clean_up();
+    let absent = connection.take_absent();
+    connection.leave();
     let owner = match found {
         Ok((Identity::Of(owner), _)) => owner,
         Ok((Identity::None, copies)) => {
@@ -369,7 +371,7 @@ pub(crate) fn refuse_other_place(
         Ok((Identity::Hidden | Identity::Unreadable(_), _)) => return Ok(()),
         // Whoever goes there next is told the same.
         Err(Interrupted::Run(..)) => {
-            return connection.take_absent().map_or(Ok(()), |absent| may_be_made(ledger, destination, &absent));
+            return absent.map_or(Ok(()), |absent| may_be_made(ledger, destination, &absent));
         }
         Err(Interrupted::Session(_) | Interrupted::Stopped) => return Ok(()),
     };

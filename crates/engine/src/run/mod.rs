@@ -12,7 +12,6 @@ pub(crate) mod relock;
 pub(crate) mod renamed;
 pub(crate) mod reread;
 pub(crate) mod reverify;
-pub(crate) mod sessions;
 pub(crate) mod shared_read;
 pub(crate) mod snapshot;
 pub(crate) mod summary;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, SystemTime};
 
 use dvb_engine::{
     Access, CancelToken, Event, ExitStatus, Goal, Hint, Layout, NoStore, NullObserver, Observer, RestoreError,
@@ -19,7 +19,7 @@ use dvb_testkit::dataverse::{Expect, Label, Schema, Version, World};
 use dvb_testkit::{files, temp_folder};
 
 use crate::bench::{Bench, LedgerKind, destination, sink_at};
-use crate::wrapped::Away;
+use crate::wrapped::{Away, Call, WrapSession, wrapped};
 
 /// Counts what is read of the destinations, and may give the stop.
 struct Watch<'a> {
@@ -237,6 +237,58 @@ fn what_is_given_back_to_a_folder_is_flushed_before_it_is_called_there() {
             assert_eq!((puts, flushed, summary.ending), (60, 60, ExitStatus::Safe));
         }
     }
+}
+
+/// A destination with which no session is open, but the first, and of which no copy is read, before all were asked for.
+#[derive(Default)]
+struct Meeting {
+    asked: Mutex<usize>,
+    came: Condvar,
+    opened: AtomicU64,
+}
+
+impl Meeting {
+    const ALL: usize = 3;
+
+    fn wait_for_all(&self) {
+        let asked = self.asked.lock().unwrap();
+        let (asked, _) =
+            self.came.wait_timeout_while(asked, Duration::from_secs(20), |asked| *asked < Self::ALL).unwrap();
+        assert_eq!(*asked, Self::ALL, "sessions are opened one after the other");
+    }
+}
+
+impl WrapSession for Meeting {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        let is_later = match call {
+            Call::Connect => {
+                let mut asked = self.asked.lock().unwrap();
+                *asked += 1;
+                self.came.notify_all();
+                *asked > 1
+            }
+            // The first one looks whose the destination is.
+            Call::Open => self.opened.fetch_add(1, Ordering::SeqCst) > 0,
+            _ => false,
+        };
+        if is_later {
+            self.wait_for_all();
+        }
+        work()
+    }
+}
+
+#[test]
+fn sessions_are_opened_beside_each_other_and_the_first_one_serves_twice() {
+    let bench = Bench::of_files(600);
+    bench.run();
+    let meeting = Arc::new(Meeting::default());
+    let sink = wrapped(bench.sink.as_ref(), &meeting);
+    let options = RestoreOptions { jobs: 3, ..bench.restore_options() };
+    let folder = FolderWriter::open(&bench.out(), &options.run, OwnershipPolicy::Own).unwrap();
+    let summary = bench.give(&[(&destination(), &sink)], Goal::Folder(&folder), &options, &NullObserver).unwrap();
+    assert_eq!((summary.objects.restored, summary.ending), (600, ExitStatus::Safe));
+    assert_eq!(*meeting.asked.lock().unwrap(), Meeting::ALL);
 }
 
 #[test]

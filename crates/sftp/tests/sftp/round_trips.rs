@@ -1,6 +1,6 @@
 //! Many small files do not cost many round trips, and large ones not much memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dvb_fixity::Evidence;
@@ -98,6 +98,37 @@ fn no_more_files_are_open_than_can_be_filled() {
         }
         assert_eq!(most, most_open, "of {size} bytes each");
     }
+}
+
+/// What one session takes away at its end may lie on the way to what another one is just making.
+#[test]
+fn a_session_begins_while_others_tidy_up() {
+    let account = server().shell().fresh("tidy");
+    let (own, temporary) = (account.local.join(".dataverse-backup"), account.local.join(".dataverse-backup/tmp"));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let tidying = scope.spawn(|| {
+            let mut removed = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                if [&temporary, &own].into_iter().any(|it| std::fs::remove_dir(it).is_ok()) {
+                    removed += 1;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            removed
+        });
+        let sessions = scope.spawn(|| {
+            let evidence = |mut session: Box<dyn SinkSession>| {
+                session.sweep(&|_| true).unwrap();
+                session.evidence()
+            };
+            (0..40).map(|_| evidence(connect(&account))).collect::<Vec<_>>()
+        });
+        let sessions = sessions.join();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(tidying.join().unwrap() > 0);
+        assert_eq!(sessions.unwrap(), [Evidence::RemoteHash; 40]);
+    });
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The sessions of a run with one destination that nobody uses just now: to open one takes many round trips.
+//! The sessions of a command with one destination that nobody uses just now: to open one takes many round trips.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
