@@ -6,8 +6,8 @@ mod text;
 
 use dvb_build as build;
 use dvb_engine::{
-    Asked, CancelToken, DestinationStatus, ExitStatus, FileHistory, FileStatus, Selection, StatusSetup, gone_files,
-    list_files, shortfall, status,
+    Asked, CancelToken, DestinationStatus, ExitStatus, FileHistory, FileStatus, Selection, StatusSetup,
+    count_waiting_purges, gone_files, list_files, shortfall, status,
 };
 use dvb_ledger::Ledger;
 use dvb_model::DestinationName;
@@ -111,11 +111,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandF
     ending = shortfall.iter().fold(ending, |ending, shortfall| ending.min(shortfall.ending()));
     let spread = ledger.spread()?;
     let incidents = teller.incidents()?;
+    let purges_waiting = count_waiting_purges(ledger.as_ref())?;
     let not_met = shortfall.as_ref().map(lines).unwrap_or_default();
     if context.screen.json && !args.is_lines() {
         let copies: Map<String, Value> =
             spread.iter().map(|(copies, files)| (copies.to_string(), (*files).into())).collect();
-        let mut all = json!({ "destinations": objects, "copies": copies, "exit_code": ending.code() });
+        let mut all = json!({
+            "destinations": objects,
+            "copies": copies,
+            "purges_waiting": purges_waiting,
+            "exit_code": ending.code(),
+        });
         if let Some(incidents) = incidents {
             all["incidents"] = incidents;
         }
@@ -125,6 +131,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus, CommandF
         context.screen.print_json(&all)?;
     } else if !context.screen.json && several {
         context.screen.print(&text::spread(&spread))?;
+    }
+    if purges_waiting > 0 && !context.screen.json {
+        context
+            .screen
+            .say(&format!("lawful purges that are not done: {purges_waiting}; `dataverse-backup purge list` says why"));
     }
     for line in not_met {
         context.screen.say(&format!("not met: {line}"));

@@ -274,4 +274,5 @@ fn what_object_lock_holds_is_waited_for_and_the_other_servers_are_not() {
     let (listed, code) = servers.json(&["purge", "list"]);
     assert_eq!((code, &listed["purges"][0]["state"]), (1, &"executing".into()));
     assert!(listed["purges"][0]["locked_until"].is_string(), "{listed:#}");
+    assert_eq!(servers.ok(&["status"])["purges_waiting"], 1);
 }

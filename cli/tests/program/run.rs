@@ -295,9 +295,15 @@ fn wait_for(what: &str, ready: impl Fn() -> bool) {
 #[test]
 fn status_during_the_first_run_claims_no_more_than_it_knows() {
     let site = slow();
-    let child = start(&mut site.command(&["run"]));
-    let is_on_record = || !site.call(&["status", "--json"]).json()["destinations"][0]["last_run"].is_null();
-    wait_for("the run is on record", is_on_record);
+    let mut child = start(&mut site.command(&["run"]));
+    let until = Instant::now() + Duration::from_secs(60);
+    while site.call(&["status", "--json"]).json()["destinations"][0]["last_run"].is_null() {
+        if Instant::now() > until || child.try_wait().unwrap().is_some() {
+            kill(&child, "-KILL");
+            panic!("the run is not on record: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let under_way = site.call(&["status"]).expect(1).says(&["one is under way", "is not counted here"]);
     assert!(!under_way.err.contains("begin with"), "{under_way}");
     let json = site.call(&["status", "--json"]).expect(1).json();
