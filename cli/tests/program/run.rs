@@ -299,7 +299,7 @@ fn status_during_the_first_run_claims_no_more_than_it_knows() {
     let until = Instant::now() + Duration::from_secs(60);
     while site.call(&["status", "--json"]).json()["destinations"][0]["last_run"].is_null() {
         if Instant::now() > until || child.try_wait().unwrap().is_some() {
-            kill(&child, "-KILL");
+            child.kill().unwrap();
             panic!("the run is not on record: {:?}", child.wait_with_output().unwrap());
         }
         std::thread::sleep(Duration::from_millis(50));

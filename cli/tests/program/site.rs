@@ -140,8 +140,11 @@ impl Site {
     pub(crate) fn config(&self) -> PathBuf {
         let path = self.path("config.ini");
         let text: String = self.sections.iter().map(|(name, lines)| format!("[{name}]\n{lines}")).collect();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        // One that was started before may just be reading it.
+        let new = self.path("config.new");
+        fs::write(&new, text).unwrap();
+        fs::set_permissions(&new, Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&new, &path).unwrap();
         path
     }
 
