@@ -22,7 +22,7 @@ pub(crate) fn probe(at: DestinationContext<'_>, contact: &Contact, keys: &[Objec
         // The pass tries again, and says what it finds.
         Err(Interrupted::Session(_) | Interrupted::Stopped) => return Ok(()),
     };
-    connection.clean_up();
+    connection.leave_for_reading();
     if found.iter().all(|it| matches!(it, Ok(None))) {
         return Err(RunError::AllMissing { destination: at.destination.0.clone(), probed: keys.len() });
     }

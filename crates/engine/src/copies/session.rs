@@ -117,13 +117,15 @@ pub(crate) struct Connection<'a> {
     at: DestinationContext<'a>,
     contact: &'a Contact,
     session: Option<Box<dyn SinkSession>>,
+    /// The session's folder for temporaries was taken away: it only reads from then on.
+    is_swept: bool,
     /// The place itself, folder or container, was not there.
     absent: Option<SinkError>,
 }
 
 impl<'a> Connection<'a> {
     pub(crate) fn new(at: DestinationContext<'a>, contact: &'a Contact) -> Self {
-        Self { at, contact, session: None, absent: None }
+        Self { at, contact, session: None, is_swept: false, absent: None }
     }
 
     /// Goes on with a session that another connection of the run has left.
@@ -179,9 +181,10 @@ impl<'a> Connection<'a> {
         self.session = Some(session);
     }
 
-    /// Leaves a session that only reads to the next connection: to open one takes many round trips.
-    pub(crate) fn leave(self) {
-        if let Some(session) = self.session.filter(|_| self.contact.readers.is_some()) {
+    /// Ends, and leaves the session to the next connection, which only reads: to open one takes many round trips.
+    pub(crate) fn leave_for_reading(mut self) {
+        self.clean_up();
+        if let Some(session) = self.session {
             self.contact.left.leave(session);
         }
     }
@@ -202,8 +205,11 @@ impl<'a> Connection<'a> {
                 return Err(Interrupted::Run(ending, why));
             }
             if let Some(session) = self.contact.left.take() {
+                self.is_swept = true;
                 return Ok(session);
             }
+            // One that only reads is swept when it is opened.
+            self.is_swept = self.contact.readers.is_some();
             let error = match self.open() {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
@@ -302,6 +308,7 @@ impl<'a> Connection<'a> {
     pub(crate) fn sweep_again(&mut self) -> Result<(), Interrupted> {
         self.hang_up();
         *self.contact.swept.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        drop(self.contact.left.take());
         let session = self.connect()?;
         self.keep(session);
         Ok(())
@@ -312,11 +319,10 @@ impl<'a> Connection<'a> {
         self.session.is_some()
     }
 
-    /// At the end of the run: removes the run's own folder of temporaries, where a session is open. One that only reads has
-    /// done that when it was opened.
+    /// At the end of the run: removes the run's own folder of temporaries, where a session is open.
     pub(crate) fn clean_up(&mut self) {
         if let Some(session) = &mut self.session
-            && self.contact.readers.is_none()
+            && !std::mem::replace(&mut self.is_swept, true)
             && let Err(error) = session.sweep(&|run| spelling::is_run(run, self.at.run))
         {
             self.at.observer.event(&Event::Warning(&error.chain()));

@@ -357,9 +357,11 @@ pub(crate) fn refuse_other_place(
         let copies = if is_unknown { find_any(session, ledger, destination)? } else { Ok(()) };
         Ok((identity, copies))
     });
-    connection.clean_up();
     let absent = connection.take_absent();
-    connection.leave();
+    match purpose {
+        Purpose::Reading => connection.leave_for_reading(),
+        Purpose::Storing => connection.clean_up(),
+    }
     let owner = match found {
         Ok((Identity::Of(owner), _)) => owner,
         Ok((Identity::None, copies)) => {

@@ -582,3 +582,25 @@ fn a_signal_does_not_wait_for_the_end_of_a_long_copy() {
     flip(&bench.backup.join(key.as_str()));
     assert_eq!(verified(&bench).damaged[0].what.name(), "other-digest");
 }
+
+/// Counts the sessions that are asked for.
+#[derive(Default)]
+struct Counting(AtomicU32);
+
+impl WrapSession for Counting {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        self.0.fetch_add(u32::from(call == Call::Connect), Ordering::SeqCst);
+        work()
+    }
+}
+
+#[test]
+fn the_session_that_looked_around_verifies_too() {
+    let bench = Bench::of_files(30);
+    bench.run();
+    let counting = Arc::new(Counting::default());
+    let sink = wrapped(bench.sink.as_ref(), &counting);
+    let summary = try_verify(&bench, &sink, &VerifyOptions { jobs: 1, ..options() }).unwrap();
+    assert_eq!((summary.copies.good, summary.ending), (30, ExitStatus::Safe));
+    assert_eq!(counting.0.load(Ordering::SeqCst), 1);
+}
