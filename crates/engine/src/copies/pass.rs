@@ -175,7 +175,7 @@ impl<'a> Pass<'a> {
         let broke = |why| self.abort(ExitStatus::NotSafe, why);
         let connection = || Connection::new(self.at, self.contact);
         let (mut connections, ()) = pool::work(self.jobs, || self.work_through(connection()), broke, |_| {});
-        if let Some(open) = connections.iter_mut().find(|it| it.is_open()) {
+        if let Some(open) = connections.iter_mut().find(|it| it.is_untidy()) {
             open.clean_up();
         }
         drop(connections);

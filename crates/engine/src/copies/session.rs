@@ -314,9 +314,9 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Whether there is a session.
-    pub(crate) fn is_open(&self) -> bool {
-        self.session.is_some()
+    /// Whether there is a session whose folder for temporaries, which it may share with others, is there still.
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.session.is_some() && !self.is_swept
     }
 
     /// At the end of the run: removes the run's own folder of temporaries, where a session is open.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use dvb_engine::{
@@ -603,4 +603,43 @@ fn the_session_that_looked_around_verifies_too() {
     let summary = try_verify(&bench, &sink, &VerifyOptions { jobs: 1, ..options() }).unwrap();
     assert_eq!((summary.copies.good, summary.ending), (30, ExitStatus::Safe));
     assert_eq!(counting.0.load(Ordering::SeqCst), 1);
+}
+
+/// Copies are not measured before a second session is asked for; and whether one was opened since the last was swept.
+#[derive(Default)]
+struct Untidy {
+    asked: Mutex<u32>,
+    came: Condvar,
+    unswept: AtomicU32,
+}
+
+impl WrapSession for Untidy {
+    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
+        match call {
+            Call::Connect => {
+                *self.asked.lock().unwrap() += 1;
+                self.unswept.store(1, Ordering::SeqCst);
+                self.came.notify_all();
+            }
+            Call::Measure => {
+                let asked = self.asked.lock().unwrap();
+                drop(self.came.wait_timeout_while(asked, Duration::from_secs(20), |asked| *asked < 2).unwrap());
+            }
+            Call::Sweep => self.unswept.store(0, Ordering::SeqCst),
+            _ => {}
+        }
+        work()
+    }
+}
+
+#[test]
+fn what_the_sessions_of_the_workers_make_for_themselves_goes_at_the_end() {
+    let bench = Bench::of_files(600);
+    bench.run();
+    let untidy = Arc::new(Untidy::default());
+    let sink = wrapped(bench.sink.as_ref(), &untidy);
+    let summary = try_verify(&bench, &sink, &VerifyOptions { jobs: 2, ..options() }).unwrap();
+    assert_eq!((summary.copies.good, summary.ending), (600, ExitStatus::Safe));
+    assert_eq!(*untidy.asked.lock().unwrap(), 2);
+    assert_eq!(untidy.unswept.load(Ordering::SeqCst), 0);
 }
