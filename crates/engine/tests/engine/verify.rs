@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -583,49 +583,27 @@ fn a_signal_does_not_wait_for_the_end_of_a_long_copy() {
     assert_eq!(verified(&bench).damaged[0].what.name(), "other-digest");
 }
 
-/// Counts the sessions that are asked for.
-#[derive(Default)]
-struct Counting(AtomicU32);
-
-impl WrapSession for Counting {
-    fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
-        self.0.fetch_add(u32::from(call == Call::Connect), Ordering::SeqCst);
-        work()
-    }
-}
-
-#[test]
-fn the_session_that_looked_around_verifies_too() {
-    let bench = Bench::of_files(30);
-    bench.run();
-    let counting = Arc::new(Counting::default());
-    let sink = wrapped(bench.sink.as_ref(), &counting);
-    let summary = try_verify(&bench, &sink, &VerifyOptions { jobs: 1, ..options() }).unwrap();
-    assert_eq!((summary.copies.good, summary.ending), (30, ExitStatus::Safe));
-    assert_eq!(counting.0.load(Ordering::SeqCst), 1);
-}
-
-/// Copies are not measured before a second session is asked for; and whether one was opened since the last was swept.
-#[derive(Default)]
-struct Untidy {
+/// Copies are not measured before so many sessions were asked for; and whether one was opened since the last was swept.
+struct Watched {
+    wanted: u32,
     asked: Mutex<u32>,
     came: Condvar,
-    unswept: AtomicU32,
+    unswept: AtomicBool,
 }
 
-impl WrapSession for Untidy {
+impl WrapSession for Watched {
     fn around<T>(&self, call: Call, work: impl FnOnce() -> Result<T, SinkError>) -> Result<T, SinkError> {
         match call {
             Call::Connect => {
                 *self.asked.lock().unwrap() += 1;
-                self.unswept.store(1, Ordering::SeqCst);
+                self.unswept.store(true, Ordering::SeqCst);
                 self.came.notify_all();
             }
             Call::Measure => {
-                let asked = self.asked.lock().unwrap();
-                drop(self.came.wait_timeout_while(asked, Duration::from_secs(20), |asked| *asked < 2).unwrap());
+                let (asked, few) = (self.asked.lock().unwrap(), |asked: &mut u32| *asked < self.wanted);
+                drop(self.came.wait_timeout_while(asked, Duration::from_secs(20), few).unwrap());
             }
-            Call::Sweep => self.unswept.store(0, Ordering::SeqCst),
+            Call::Sweep => self.unswept.store(false, Ordering::SeqCst),
             _ => {}
         }
         work()
@@ -633,13 +611,16 @@ impl WrapSession for Untidy {
 }
 
 #[test]
-fn what_the_sessions_of_the_workers_make_for_themselves_goes_at_the_end() {
+fn the_session_that_looked_around_verifies_too_and_what_all_made_for_themselves_goes() {
     let bench = Bench::of_files(600);
     bench.run();
-    let untidy = Arc::new(Untidy::default());
-    let sink = wrapped(bench.sink.as_ref(), &untidy);
-    let summary = try_verify(&bench, &sink, &VerifyOptions { jobs: 2, ..options() }).unwrap();
-    assert_eq!((summary.copies.good, summary.ending), (600, ExitStatus::Safe));
-    assert_eq!(*untidy.asked.lock().unwrap(), 2);
-    assert_eq!(untidy.unswept.load(Ordering::SeqCst), 0);
+    for jobs in [1, 2] {
+        let (asked, came, unswept) = (Mutex::default(), Condvar::new(), AtomicBool::default());
+        let watched = Arc::new(Watched { wanted: jobs, asked, came, unswept });
+        let sink = wrapped(bench.sink.as_ref(), &watched);
+        let summary = try_verify(&bench, &sink, &VerifyOptions { jobs: jobs as usize, ..options() }).unwrap();
+        assert_eq!((summary.copies.good, summary.ending), (600, ExitStatus::Safe));
+        assert_eq!(*watched.asked.lock().unwrap(), jobs);
+        assert!(!watched.unswept.load(Ordering::SeqCst), "{jobs} jobs");
+    }
 }
